@@ -1,0 +1,75 @@
+/**
+ * The arrows between the rooms of src/ (docs/architecture.md). Each rule names what it forbids and why.
+ * @type {import('dependency-cruiser').IConfiguration}
+ */
+
+// Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
+const pure = [
+  '^src/images/',
+  '^src/tokens/(token|failure|identity|backoff)[.]ts$',
+  '^src/secrets/(content|annotation|state)[.]ts$',
+  '^src/admission/(review|decision|patch|answer|deadline|warning)[.]ts$',
+];
+
+const mayImport = (room, rooms) => ({
+  name: `arrows-of-${room}`,
+  comment: `src/${room} may import only: ${[room, ...rooms].join(', ')}`,
+  severity: 'error',
+  from: { path: `^src/${room}/` },
+  to: { path: '^src/', pathNot: `^src/(${[room, ...rooms].join('|')})/` },
+});
+
+const onlyIn = (name, path, from) => ({
+  name,
+  severity: 'error',
+  from: { path: '^src/', pathNot: from },
+  to: { path },
+});
+
+module.exports = {
+  forbidden: [
+    { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
+    { name: 'nothing-imports-main', severity: 'error', from: {}, to: { path: '^src/main[.]ts$' } },
+    mayImport('images', []),
+    mayImport('tokens', ['images', 'telemetry', 'config']),
+    mayImport('secrets', ['images', 'tokens', 'kube', 'telemetry', 'config']),
+    mayImport('admission', ['images', 'tokens', 'secrets', 'certificates', 'telemetry', 'config']),
+    mayImport('certificates', ['telemetry', 'config']),
+    mayImport('kube', ['telemetry', 'config']),
+    mayImport('config', []),
+    mayImport('telemetry', ['config']),
+    {
+      name: 'pure-files-do-no-io',
+      comment: 'A pure file gets what it needs as arguments.',
+      severity: 'error',
+      from: { path: pure },
+      to: {
+        path: ['^node:', '^(fs|net|http|https|tls|os|path|crypto)$', 'node_modules/', '^src/(kube|telemetry)/'],
+        dependencyTypesNot: ['type-only'],
+      },
+    },
+    onlyIn('aws-sdk-only-in-tokens', 'node_modules/(@aws-sdk|@smithy)/', '^src/tokens/'),
+    onlyIn('kubernetes-client-only-in-kube', 'node_modules/@kubernetes/', '^src/kube/'),
+    onlyIn('forge-only-in-issue', 'node_modules/node-forge/', '^src/certificates/issue[.]ts$'),
+    {
+      name: 'product-does-not-import-tests',
+      severity: 'error',
+      from: { path: '^(src|certs-scripts)/' },
+      to: { path: '^(test|demo|bench)/' },
+    },
+    {
+      name: 'no-dev-dependency-in-product',
+      severity: 'error',
+      from: { path: '^(src|certs-scripts)/' },
+      to: { dependencyTypes: ['npm-dev', 'npm-no-pkg', 'npm-unknown', 'unknown', 'undetermined'] },
+    },
+  ],
+  options: {
+    doNotFollow: { path: 'node_modules' },
+    exclude: { path: '^(dist|node_modules/[.])' },
+    tsPreCompilationDeps: true,
+    tsConfig: { fileName: 'tsconfig.json' },
+    detectProcessBuiltinModuleCalls: true,
+    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+  },
+};

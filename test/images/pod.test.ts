@@ -1,0 +1,56 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { imagesOfPod, registriesOfPod } from '../../src/images/pod.ts';
+
+const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
+
+describe('images of a pod', () => {
+  const pod = {
+    spec: {
+      initContainers: [{ name: 'i', image: `${east}/init:1` }],
+      containers: [{ name: 'a', image: 'busybox' }, { name: 'b', image: `${west}/app:1` }, { name: 'c' }],
+      ephemeralContainers: [{ name: 'e', image: `${east}/debug:1` }],
+      volumes: [
+        { name: 'v', image: { reference: `${west}/model:1` } },
+        { name: 'w', emptyDir: {} },
+      ],
+    },
+  };
+
+  it('come from every place where a pod may name one', () => {
+    assert.deepEqual(imagesOfPod(pod), [
+      `${east}/init:1`,
+      'busybox',
+      `${west}/app:1`,
+      `${east}/debug:1`,
+      `${west}/model:1`,
+    ]);
+  });
+
+  it('give each ECR registry once', () => {
+    assert.deepEqual(
+      registriesOfPod(pod).map((registry) => registry.host),
+      [east, west],
+    );
+  });
+
+  it('are none in anything that is not shaped like a pod', () => {
+    for (const odd of [undefined, null, 7, 'pod', [], {}, { spec: null }, { spec: { containers: {} } }]) {
+      assert.deepEqual(imagesOfPod(odd), []);
+    }
+    assert.deepEqual(
+      imagesOfPod({ spec: { containers: [null, 3, { image: 4 }, { image: {} }], volumes: 'x' } }),
+      [],
+    );
+  });
+
+  it('never make it throw, whatever JSON was sent', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), fc.jsonValue(), (containers, volumes) => {
+        registriesOfPod({ spec: { containers, volumes } });
+      }),
+    );
+  });
+});
