@@ -1,0 +1,49 @@
+import * as v from 'valibot';
+import { type Document, parseDocument } from 'yaml';
+import { type Problem, problemOf, unknownKeys } from './problems.ts';
+import { type Config, schema } from './schema.ts';
+
+/** The configuration cannot be used. `problems` holds all that is wrong, not just the first. */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+  readonly code = 'bad-config';
+  readonly problems: readonly Problem[];
+
+  /** @param source what the text was read from, for the message */
+  constructor(source: string, problems: readonly Problem[]) {
+    const lines = problems.map(({ path, text }) => `  ${path === '' ? '' : `${path} `}${text}`);
+    super(`${source} cannot be used:\n${lines.join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+/**
+ * Reads a configuration from YAML text and fills in the defaults; empty text gives all of them.
+ * @param source what the text was read from, for error messages
+ * @throws ConfigError with every problem at once
+ */
+export function readConfig(yaml: string, source: string): Config {
+  const document = parseDocument(yaml);
+  if (document.errors.length > 0) {
+    throw new ConfigError(
+      source,
+      document.errors.map((error) => ({ path: '', text: `is not YAML: ${error.message.trimEnd()}` })),
+    );
+  }
+  const value = plainValue(document, source);
+  const result = v.safeParse(schema, value);
+  const problems = [...unknownKeys(schema, value), ...(result.issues ?? []).map(problemOf)];
+  if (!result.success || problems.length > 0) {
+    throw new ConfigError(source, problems);
+  }
+  return result.output;
+}
+
+function plainValue(document: Document, source: string): unknown {
+  try {
+    return document.toJS() ?? {};
+  } catch {
+    // the only way to fail here: aliases without end
+    throw new ConfigError(source, [{ path: '', text: 'refers to its own parts too often (YAML aliases)' }]);
+  }
+}

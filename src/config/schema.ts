@@ -1,0 +1,149 @@
+import * as v from 'valibot';
+import { accountPattern, duration, objectName, pattern, port, text, wholeNumber } from './values.ts';
+
+/** Who asks ECR for the tokens of some registries: the first rule that matches a registry counts. */
+const registryRule = v.object({
+  /** Accounts that own the registries; none: every account. */
+  accounts: v.optional(v.array(accountPattern, 'a list of accounts')),
+  /** Regions of the registries; none: every region. */
+  regions: v.optional(v.array(pattern, 'a list of regions')),
+  /** The role to assume. */
+  roleArn: v.pipe(
+    v.string('the ARN of an IAM role'),
+    v.regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/, 'the ARN of an IAM role'),
+  ),
+  /** The `sts:ExternalId` that the role's trust policy asks for. */
+  externalId: v.optional(v.pipe(text, v.minLength(2, 'at least 2 characters'))),
+  /** Shows in CloudTrail. */
+  sessionName: v.optional(
+    v.pipe(text, v.regex(/^[\w+=,.@-]{2,64}$/, '2 to 64 letters, digits or any of +=,.@-_')),
+    'ecr-pull-secrets',
+  ),
+  /** An IAM policy as JSON text that narrows the role further. */
+  sessionPolicy: v.optional(
+    v.pipe(
+      text,
+      v.maxLength(2048, 'at most 2,048 characters, which is what STS takes'),
+      v.check(isJson, 'an IAM policy as JSON text'),
+    ),
+  ),
+});
+
+const group = 'settings by name';
+
+/** Everything an operator may set. What is AWS's own (keys, region, endpoints) stays in AWS's environment variables. */
+export const schema = v.object({
+  /** The name of the Secret in every namespace. RBAC is granted for this one name. */
+  secretName: v.optional(objectName, 'ecr-pull-secrets'),
+  /** What happens to a pod whose token is not there by the deadline. */
+  onFailure: v.optional(v.picklist(['admit', 'deny'], 'admit or deny'), 'admit'),
+  /** What is left alone. */
+  exclude: v.optional(
+    v.object(
+      {
+        namespaces: v.optional(v.array(pattern, 'a list of namespaces'), () => ['kube-system']),
+        accounts: v.optional(v.array(accountPattern, 'a list of accounts'), () => []),
+      },
+      group,
+    ),
+    {},
+  ),
+  registries: v.optional(v.array(registryRule, 'a list of rules'), () => []),
+  tokens: v.optional(
+    v.object(
+      {
+        /** A token is fresh while this share of its life is left. */
+        freshFraction: v.optional(
+          v.pipe(
+            v.number('a number from 0.1 to 0.9'),
+            v.minValue(0.1, 'a number from 0.1 to 0.9'),
+            v.maxValue(0.9, 'a number from 0.1 to 0.9'),
+          ),
+          0.5,
+        ),
+        /** A token with less left than this is never fresh. */
+        minimumLife: v.optional(duration, '1h'),
+        /** One call to ECR or STS. */
+        requestTimeout: v.optional(duration, '10s'),
+        connectTimeout: v.optional(duration, '3s'),
+        /** How many (identity, region) pairs are kept in memory. */
+        maxRegions: v.optional(wholeNumber(1, 1000), 64),
+      },
+      group,
+    ),
+    {},
+  ),
+  secrets: v.optional(
+    v.object(
+      {
+        /** ECR hosts in one namespace's Secret; a Secret's 1 MiB ends near 280. */
+        maxHosts: v.optional(wholeNumber(1, 250), 200),
+      },
+      group,
+    ),
+    {},
+  ),
+  webhook: v.optional(
+    v.object(
+      {
+        address: v.optional(text, '::'),
+        port: v.optional(port, 8443),
+        certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
+        keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
+        /** Answers go out this long before the API server stops waiting. */
+        deadlineMargin: v.optional(duration, '500ms'),
+        /** After SIGTERM, how long to go on taking calls while the Service's endpoints change. */
+        shutdownDelay: v.optional(duration, '5s'),
+        /** How long calls in flight may take to end after that. */
+        drainTimeout: v.optional(duration, '20s'),
+      },
+      group,
+    ),
+    {},
+  ),
+  status: v.optional(
+    v.object(
+      {
+        address: v.optional(text, '::'),
+        port: v.optional(port, 8080),
+      },
+      group,
+    ),
+    {},
+  ),
+  kubernetes: v.optional(
+    v.object(
+      {
+        /** Where the API server is; none: the pod's own ServiceAccount, or the usual kubeconfig. */
+        kubeconfig: v.optional(text),
+        requestTimeout: v.optional(duration, '10s'),
+      },
+      group,
+    ),
+    {},
+  ),
+  log: v.optional(
+    v.object(
+      {
+        level: v.optional(
+          v.picklist(['error', 'warn', 'info', 'debug', 'trace'], 'error, warn, info, debug or trace'),
+          'info',
+        ),
+      },
+      group,
+    ),
+    {},
+  ),
+});
+
+/** The whole configuration with every default filled in; durations in milliseconds. */
+export type Config = v.InferOutput<typeof schema>;
+
+function isJson(candidate: string): boolean {
+  try {
+    JSON.parse(candidate);
+    return true;
+  } catch {
+    return false;
+  }
+}

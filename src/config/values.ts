@@ -1,0 +1,52 @@
+import * as v from 'valibot';
+
+const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
+
+/** A duration such as `500ms`, `10s`, `5m` or `12h`; comes out in milliseconds. */
+export const duration = v.pipe(
+  v.string('a duration such as 500ms, 10s, 5m or 12h'),
+  v.regex(/^\d{1,9}(ms|s|m|h)$/, 'a duration such as 500ms, 10s, 5m or 12h'),
+  v.transform((text) => Number.parseInt(text, 10) * (unitMs[text.replace(/^\d+/, '')] ?? Number.NaN)),
+);
+
+/** A TCP port; 0 asks the system for a free one. */
+export const port = wholeNumber(0, 65_535);
+
+/** A whole number between two bounds, both included. */
+export function wholeNumber(from: number, to: number) {
+  const expected = `a whole number from ${from} to ${to}`;
+  return v.pipe(
+    v.number(expected),
+    v.integer(expected),
+    v.minValue(from, expected),
+    v.maxValue(to, expected),
+  );
+}
+
+/** A name that the API server accepts for a Secret: a DNS subdomain (RFC 1123). */
+export const objectName = v.pipe(
+  v.string('a name such as ecr-pull-secrets'),
+  v.maxLength(253, 'a name of at most 253 characters'),
+  v.regex(
+    /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
+    'a name of lower case letters, digits, "-" and "."',
+  ),
+);
+
+/** Text in which `*` stands for any run of characters. */
+export const pattern = v.pipe(
+  v.string('text, with * for any run of characters'),
+  v.nonEmpty('text, with * for any run of characters'),
+);
+
+/** Twelve digits, or a pattern of digits and `*`. YAML reads bare digits as a number, so those want quotes. */
+export const accountPattern = v.pipe(
+  v.string('an AWS account in quotes, such as "123456789012", with * for any run of digits'),
+  v.regex(
+    /^(\d{12}|(?=.*\*)[\d*]{1,12})$/,
+    'an AWS account in quotes, such as "123456789012", with * for any run of digits',
+  ),
+);
+
+/** A path or another text that must not be empty. */
+export const text = v.pipe(v.string('text'), v.nonEmpty('text that is not empty'));

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConfigError, readConfig } from '../../src/config/read.ts';
+
+function problemsOf(yaml: string): string[] {
+  try {
+    readConfig(yaml, 'test.yaml');
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    for (const { path, text } of error.problems) {
+      assert.ok(error.message.includes(`${path} ${text}`.trim()), 'the message holds every problem');
+    }
+    return error.problems.map(({ path, text }) => `${path} ${text}`.trim());
+  }
+  return [];
+}
+
+describe('configuration', () => {
+  it('has a default for everything', () => {
+    const config = readConfig('', 'nothing');
+    assert.equal(config.secretName, 'ecr-pull-secrets');
+    assert.equal(config.onFailure, 'admit');
+    assert.equal(config.tokens.freshFraction, 0.5);
+    assert.equal(config.tokens.minimumLife, 3_600_000);
+    assert.deepEqual(config.exclude, { namespaces: ['kube-system'], accounts: [] });
+    assert.deepEqual(readConfig('webhook: {}\n', 'empty section'), config);
+  });
+
+  it('reads durations with their units', () => {
+    const yaml =
+      'webhook: { deadlineMargin: 250ms, drainTimeout: 90s }\ntokens: { minimumLife: 2h, requestTimeout: 1m }';
+    const { webhook, tokens } = readConfig(yaml, 'durations');
+    assert.deepEqual(
+      [webhook.deadlineMargin, webhook.drainTimeout, tokens.minimumLife, tokens.requestTimeout],
+      [250, 90_000, 7_200_000, 60_000],
+    );
+  });
+
+  it('tells every problem at once, with its path and what was expected', () => {
+    const yaml = [
+      'secretName: Not_A_Name',
+      'onFailure: maybe',
+      'webhook: { port: 99999, deadlineMargin: 5 }',
+      'registries:',
+      '  - { accounts: [1234], roleArn: "arn:aws:iam::123456789012:user/x", sessionPolicy: "{" }',
+      '  - { regions: eu-west-1 }',
+    ].join('\n');
+    assert.deepEqual(problemsOf(yaml), [
+      'secretName must be a name of lower case letters, digits, "-" and ".", not "Not_A_Name"',
+      'onFailure must be admit or deny, not "maybe"',
+      'registries[0].accounts[0] must be an AWS account in quotes, such as "123456789012", with * for any run of digits, not 1234',
+      'registries[0].roleArn must be the ARN of an IAM role, not "arn:aws:iam::123456789012:user/x"',
+      'registries[0].sessionPolicy must be an IAM policy as JSON text, not "{"',
+      'registries[1].regions must be a list of regions, not "eu-west-1"',
+      'registries[1].roleArn is required',
+      'webhook.port must be a whole number from 0 to 65535, not 99999',
+      'webhook.deadlineMargin must be a duration such as 500ms, 10s, 5m or 12h, not 5',
+    ]);
+  });
+
+  it('refuses unknown keys, at any depth and all of them, with the nearest known name', () => {
+    const yaml =
+      'secretNam: x\nwebhook: { prot: 1, certfile: y }\nregistries: [{ roleARN: z }]\nfrobnicate: 1';
+    const problems = problemsOf(yaml);
+    assert.ok(problems.includes('secretNam is not known; did you mean secretName?'));
+    assert.ok(problems.includes('webhook.prot is not known; did you mean port?'));
+    assert.ok(problems.includes('webhook.certfile is not known; did you mean certFile?'));
+    assert.ok(problems.includes('registries[0].roleARN is not known; did you mean roleArn?'));
+    assert.ok(
+      problems.some((problem) => problem.startsWith('frobnicate is not known; known here: secretName,')),
+    );
+  });
+
+  for (const [what, yaml] of [
+    ['text that is not YAML', 'a: ['],
+    ['a key given twice', 'secretName: a\nsecretName: b'],
+    ['a list', '- 1'],
+    ['a word', 'serve'],
+    ['a list for a section', 'webhook: []'],
+    ['aliases without end', 'a: &a [&b [*a, *a, *a], *b, *b]'],
+  ] as const) {
+    it(`refuses ${what}`, () => {
+      assert.notDeepEqual(problemsOf(yaml), []);
+    });
+  }
+});
