@@ -1,4 +1,5 @@
 import { type Registry, registryOfImage } from './registry.ts';
+import { field, items } from './unvalidated.ts';
 
 const containerLists = ['initContainers', 'containers', 'ephemeralContainers'] as const;
 
@@ -25,12 +26,4 @@ export function registriesOfPod(pod: unknown): Registry[] {
     }
   }
   return [...registries.values()];
-}
-
-function field(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? (value as Record<string, unknown>)[name] : undefined;
-}
-
-function items(value: unknown): readonly unknown[] {
-  return Array.isArray(value) ? value : [];
 }

@@ -1,0 +1,41 @@
+import { ecr } from './ecr.ts';
+import type { Environment, Timeouts } from './http.ts';
+import { type IdentityRule, identities } from './identity.ts';
+import { type TokenCall, type TokenSource, tokenSource } from './source.ts';
+import type { Freshness } from './token.ts';
+
+export interface AwsTokensOptions {
+  readonly rules: readonly IdentityRule[];
+  readonly freshness: Freshness;
+  /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` if not given. */
+  readonly timeouts: Timeouts & { readonly totalMs?: number };
+  /** How many identities × regions are remembered. */
+  readonly maxKeys: number;
+  readonly environment: Environment;
+  /** The wall clock in ms. */
+  now(): number;
+  /** Gives a number in [0, 1). */
+  random(): number;
+  onCall?(call: TokenCall): void;
+}
+
+/** Tokens from AWS by the SDK's own environment and the operator's rules. `close` ends the connections. */
+export function awsTokens(options: AwsTokensOptions): TokenSource & { close(): void } {
+  const { timeouts, environment, maxKeys, now, freshness } = options;
+  const aws = ecr({
+    environment,
+    timeouts: { totalMs: 2 * timeouts.requestMs, ...timeouts },
+    maxClients: maxKeys,
+    now: () => now(),
+  });
+  const source = tokenSource({
+    identityOf: identities(options.rules),
+    fetch: aws.fetch,
+    freshness,
+    maxKeys,
+    now: () => now(),
+    random: () => options.random(),
+    onCall: (call) => options.onCall?.(call),
+  });
+  return { ...source, close: aws.close };
+}

@@ -1,0 +1,233 @@
+/** What is known of one kind of failure. */
+export interface Cause {
+  /** Waiting does not help, a person has to change something. */
+  readonly permanent: boolean;
+  /** What happened, in few words; where it is not given, the code says it. */
+  readonly short?: string;
+  /** What the operator can do. */
+  readonly advice: string;
+  /** The credentials themselves may be at fault: read them anew before the next call. */
+  readonly credentials?: boolean;
+}
+
+const keys = {
+  permanent: true,
+  credentials: true,
+  advice: 'Check the access key, that it belongs to this AWS partition, and that the region is enabled',
+} satisfies Cause;
+
+const signature = {
+  permanent: true,
+  credentials: true,
+  advice: 'Check the secret key and the clock of this machine',
+} satisfies Cause;
+
+const expired = {
+  permanent: true,
+  credentials: true,
+  advice: 'The credentials or the web identity token in use have ended: have them renewed',
+} satisfies Cause;
+
+const identityToken = {
+  permanent: true,
+  credentials: true,
+  advice: "Check the web identity token's issuer and audience and the role's trust policy",
+} satisfies Cause;
+
+const policy = {
+  permanent: true,
+  advice:
+    'Check the session policy of the registry rule: valid JSON of an IAM policy, 2,048 characters at most',
+} satisfies Cause;
+
+const parameter = { permanent: true, advice: 'Check the role, external ID and session name' } satisfies Cause;
+
+const noSuchApi = {
+  permanent: true,
+  advice: 'Check the AWS_ENDPOINT_URL settings: what answers there is not the API that was called',
+} satisfies Cause;
+
+/**
+ * The only place that says which failures heal by themselves, by the codes of AWS (`name` of the SDK's errors) and by
+ * our own. The SDK's retry table is of no use here: it takes AccessDeniedException for a wrong clock.
+ * Sources: the SDK's `models/errors.js` of ECR and STS; "Common Errors" of the ECR and STS API references. STS gives
+ * short codes where the SDK knows no shape for them, so both spellings stand here.
+ */
+export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
+  [
+    'AccessDeniedException',
+    { permanent: true, advice: 'Allow ecr:GetAuthorizationToken on resource "*" for the identity in use' },
+  ],
+  [
+    'AccessDenied',
+    {
+      permanent: true,
+      advice:
+        "STS refused the role: its trust policy must allow sts:AssumeRole (or sts:AssumeRoleWithWebIdentity) to the identity in use, with the same external ID if it asks for one, and the identity's own policy must allow it too",
+    },
+  ],
+  ['UnrecognizedClientException', keys],
+  ['InvalidClientTokenId', keys],
+  ['InvalidSignatureException', signature],
+  ['SignatureDoesNotMatch', signature],
+  ['IncompleteSignature', signature],
+  ['IncompleteSignatureException', signature],
+  ['MissingAuthenticationToken', signature],
+  ['MissingAuthenticationTokenException', signature],
+  ['ExpiredToken', expired],
+  ['ExpiredTokenException', expired],
+  ['InvalidIdentityToken', identityToken],
+  ['InvalidIdentityTokenException', identityToken],
+  ['IDPRejectedClaim', identityToken],
+  ['IDPRejectedClaimException', identityToken],
+  ['MalformedPolicyDocument', policy],
+  ['MalformedPolicyDocumentException', policy],
+  ['PackedPolicyTooLarge', policy],
+  ['PackedPolicyTooLargeException', policy],
+  ['InvalidParameterException', parameter],
+  ['ValidationError', parameter],
+  ['ValidationException', parameter],
+  [
+    'RegionDisabledException',
+    {
+      permanent: true,
+      advice: 'Activate STS for this region in the IAM console, or set AWS_REGION to another',
+    },
+  ],
+  ['OptInRequired', { permanent: true, advice: 'Enable the region, or ECR, for the AWS account in use' }],
+  ['UnknownOperationException', noSuchApi],
+  ['InvalidAction', noSuchApi],
+  [
+    'no-credentials',
+    {
+      permanent: true,
+      credentials: true,
+      short: 'no AWS credentials',
+      advice:
+        'Give this process AWS credentials: access keys, a web identity (AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE), a profile, or those of the node; a file that was named must be readable',
+    },
+  ],
+  [
+    'credentials-timeout',
+    {
+      permanent: false,
+      credentials: true,
+      short: 'finding AWS credentials timed out',
+      advice: 'Check the way to STS or to whatever gives this process its AWS credentials',
+    },
+  ],
+  [
+    'bad-endpoint',
+    {
+      permanent: true,
+      short: 'no endpoint for this region',
+      advice: 'FIPS or dual-stack does not exist in this partition, or was asked for with a custom endpoint',
+    },
+  ],
+  [
+    'tls',
+    {
+      permanent: true,
+      short: 'TLS error',
+      advice: 'The certificate of the endpoint or proxy is not trusted: name its CA in NODE_EXTRA_CA_CERTS',
+    },
+  ],
+  ['clock', { permanent: false, short: 'clock skew', advice: 'Set the clock of this machine' }],
+  [
+    'throttled',
+    { permanent: false, short: 'throttled', advice: 'Other callers in this account may be too many' },
+  ],
+  ['server-error', { permanent: false, short: 'AWS server error', advice: 'It is tried again' }],
+  [
+    'identity-provider',
+    {
+      permanent: false,
+      short: 'identity provider unreachable',
+      advice: 'STS could not read the keys of the OIDC issuer: check that it is reachable from AWS',
+    },
+  ],
+  [
+    'timeout',
+    { permanent: false, short: 'timed out', advice: 'Check the way to AWS: routes, proxies, VPC endpoints' },
+  ],
+  ['network', { permanent: false, short: 'network error', advice: 'Check DNS and the way to AWS' }],
+  ['proxy', { permanent: false, short: 'proxy error', advice: 'Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY' }],
+  [
+    'bad-answer',
+    {
+      permanent: false,
+      short: 'unusable answer',
+      advice: 'Check what answers at the ECR endpoint, and the clock of this machine',
+    },
+  ],
+  ['too-many-regions', { permanent: false, short: 'too many regions at once', advice: 'It is tried again' }],
+  ['unknown', { permanent: false, short: 'unknown error', advice: 'It is tried again' }],
+]);
+
+/** Codes that stand for one of ours. */
+export const aliases: ReadonlyMap<string, string> = new Map(
+  Object.entries({
+    throttled: [
+      'BandwidthLimitExceeded',
+      'LimitExceededException',
+      'RequestLimitExceeded',
+      'RequestThrottled',
+      'RequestThrottledException',
+      'SlowDown',
+      'ThrottledException',
+      'Throttling',
+      'ThrottlingException',
+      'TooManyRequestsException',
+    ],
+    'server-error': [
+      'InternalError',
+      'InternalFailure',
+      'InternalServerError',
+      'InternalServerException',
+      'ServerException',
+      'ServiceUnavailable',
+      'ServiceUnavailableException',
+    ],
+    clock: ['RequestExpired', 'RequestInTheFuture', 'RequestTimeTooSkewed'],
+    'identity-provider': ['IDPCommunicationError', 'IDPCommunicationErrorException'],
+    network: [
+      'EADDRNOTAVAIL',
+      'EAI_AGAIN',
+      'ECONNABORTED',
+      'ECONNREFUSED',
+      'ECONNRESET',
+      'EHOSTUNREACH',
+      'ENETDOWN',
+      'ENETUNREACH',
+      'ENOTFOUND',
+      'EPIPE',
+      'ERR_STREAM_PREMATURE_CLOSE',
+    ],
+    timeout: ['AbortError', 'ETIMEDOUT', 'RequestTimeout', 'RequestTimeoutException', 'TimeoutError'],
+    proxy: ['ERR_PROXY_INVALID_CONFIG', 'ERR_PROXY_TUNNEL'],
+    tls: [
+      'CERT_HAS_EXPIRED',
+      'CERT_NOT_YET_VALID',
+      'CERT_UNTRUSTED',
+      'DEPTH_ZERO_SELF_SIGNED_CERT',
+      'EPROTO',
+      'ERR_SSL_WRONG_VERSION_NUMBER',
+      'ERR_TLS_CERT_ALTNAME_INVALID',
+      'SELF_SIGNED_CERT_IN_CHAIN',
+      'UNABLE_TO_GET_ISSUER_CERT',
+      'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+      'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+    ],
+    'no-credentials': [
+      'CredentialsProviderError',
+      'EACCES',
+      'EISDIR',
+      'ENOENT',
+      'ProviderError',
+      'TokenProviderError',
+    ],
+    'credentials-timeout': ['CredentialsTimeoutError'],
+    'bad-endpoint': ['EndpointError'],
+    'bad-answer': ['HPE_INVALID_CONSTANT', 'SyntaxError'],
+  }).flatMap(([own, others]) => others.map((other): [string, string] => [other, own])),
+);

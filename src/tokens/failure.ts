@@ -1,0 +1,134 @@
+import { field } from '../images/unvalidated.ts';
+import { aliases, type Cause, causes } from './causes.ts';
+
+/** Longer ones would be cut off where kubectl shows them beside a host. */
+const longestShortCause = 40;
+
+interface Details {
+  readonly code: string;
+  readonly region: string;
+  /** What happened, as a sentence without its full stop; where it is not given, the code says it. */
+  readonly happened?: string;
+  /** A word of ours or of Node's that tells more than the code. */
+  readonly detail?: string | undefined;
+  /** What is known of codes that our table does not hold. */
+  readonly cause?: Cause;
+  readonly retryAt?: number;
+}
+
+/**
+ * Why there is no token for a region. Holds nothing of AWS's answer but its code and, if access was denied, the ARN
+ * of whoever was denied: no `cause`, since errors of the SDK carry whole answers with their headers.
+ */
+export class TokenError extends Error {
+  override readonly name = 'TokenError';
+  /** AWS's own code for what AWS refused (`AccessDeniedException`), else one of ours (`timeout`, `network`, …). */
+  readonly code: string;
+  /** Waiting does not help, a person has to change something. It is tried again all the same, only less often. */
+  readonly permanent: boolean;
+  readonly region: string;
+  /** At most 40 characters, for a warning in kubectl. */
+  readonly shortCause: string;
+  /** When the region may be tried again, in ms since the epoch by the wall clock; undefined: any time. */
+  readonly retryAt: number | undefined;
+  readonly #details: Details;
+
+  constructor(details: Details) {
+    const { code, region, detail, retryAt } = details;
+    const cause = details.cause ?? causes.get(code) ?? unknownCause;
+    const short = `${cause.short ?? code}${detail === undefined ? '' : ` (${detail})`}`;
+    super(`No ECR token for ${region}: ${details.happened ?? short}. ${cause.advice}.`);
+    this.code = code;
+    this.permanent = cause.permanent;
+    this.region = region;
+    this.shortCause = shortened(short, cause.permanent);
+    this.retryAt = retryAt;
+    this.#details = details;
+  }
+
+  /** The same failure, with the time from which the region may be tried again. */
+  retryingAt(retryAt: number): TokenError {
+    return new TokenError({ ...this.#details, retryAt });
+  }
+}
+
+const unknownCause: Cause = { permanent: false, advice: 'It is tried again' };
+const refusedCause: Cause = { permanent: true, advice: 'AWS refused the call' };
+
+function shortened(short: string, permanent: boolean): string {
+  const whole = permanent ? `${short} (permanent)` : short;
+  return whole.length <= longestShortCause ? whole : short.slice(0, longestShortCause);
+}
+
+/**
+ * What a failed call of the AWS SDK means: by the error's code, name and HTTP status, never by its text. Takes
+ * anything that was thrown; a TokenError comes out as it is.
+ */
+export function classify(error: unknown, region: string): TokenError {
+  if (error instanceof TokenError) {
+    return error;
+  }
+  for (const code of [word(field(error, 'code')), word(field(error, 'name')), word(field(error, 'Code'))]) {
+    const own = aliases.get(code);
+    if (own !== undefined) {
+      return new TokenError({
+        code: own,
+        region,
+        detail: own === 'network' || own === 'tls' ? code : undefined,
+      });
+    }
+    if (causes.has(code)) {
+      return refused(error, code, region);
+    }
+  }
+  return byStatus(error, region);
+}
+
+/** Whether the credentials that were used may be at fault, so that they should be read anew. */
+export function suspectsCredentials({ code }: TokenError): boolean {
+  return causes.get(code)?.credentials === true;
+}
+
+function refused(error: unknown, code: string, region: string): TokenError {
+  const who = principal(error);
+  return new TokenError({
+    code,
+    region,
+    ...(who !== undefined && { happened: `AWS answered ${code} to ${who}` }),
+  });
+}
+
+function byStatus(error: unknown, region: string): TokenError {
+  const status = field(field(error, '$metadata'), 'httpStatusCode');
+  if (typeof status !== 'number' || status < 400) {
+    const detail = word(field(error, 'code')) || word(field(error, 'name')) || undefined;
+    return new TokenError({ code: 'unknown', region, detail });
+  }
+  if (status === 429 || status >= 500) {
+    return new TokenError({ code: status === 429 ? 'throttled' : 'server-error', region });
+  }
+  const name = word(field(error, 'name'));
+  const isAwsCode = /^[A-Z][A-Za-z0-9]{2,63}$/.test(name) && !genericNames.includes(name);
+  const code = isAwsCode ? name : `http-${status}`;
+  return new TokenError({ code, region, cause: refusedCause });
+}
+
+/** Names that the SDK gives to errors whose answer held no code. */
+const genericNames: readonly string[] = [
+  'Error',
+  'TypeError',
+  'UnknownError',
+  'Unknown',
+  'ECRServiceException',
+];
+
+/** Only a short word may pass: what a stranger's answer gives as its code ends up in logs and metrics. */
+function word(value: unknown): string {
+  return typeof value === 'string' && /^\w{1,64}$/.test(value) ? value : '';
+}
+
+/** IAM says who was denied; the rest of AWS's text may repeat the request, signature and session token included. */
+function principal(error: unknown): string | undefined {
+  const text = error instanceof Error ? error.message : '';
+  return /\barn:aws[a-z-]{0,16}:(?:iam|sts)::\d{12}:[\w+=,.@/-]{1,200}/.exec(text)?.[0];
+}

@@ -1,0 +1,57 @@
+import { Agent as HttpAgent } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
+import { NodeHttpHandler } from '@smithy/node-http-handler';
+
+/** Variables of the environment by name, as `process.env` has them. */
+export type Environment = Readonly<Record<string, string | undefined>>;
+
+/** How long AWS may take, in ms. */
+export interface Timeouts {
+  /** Until a connection stands. */
+  readonly connectMs: number;
+  /** Until one request is answered; the SDK may try a request again. */
+  readonly requestMs: number;
+}
+
+/** Idle connections are closed before AWS, or a proxy or load balancer on the way, would do it. */
+const idleMs = 20_000;
+
+/** Tokens are asked for a few times a day: more connections to one host are never of use. */
+const maxSockets = 8;
+
+/**
+ * The one HTTP handler of all AWS clients, those of STS too. A client that is dropped must not end the calls of the
+ * others, so `destroy`, which each client calls, does nothing; `close` ends the connections.
+ */
+export class SharedHttpHandler extends NodeHttpHandler {
+  override destroy(): void {}
+
+  close(): void {
+    super.destroy();
+  }
+}
+
+/**
+ * Goes through the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), which the SDK does
+ * not do by itself. Node's agents of http and https both do.
+ * @throws Error if a proxy's URL cannot be read; its text holds nothing of the URL, in which there may be a password
+ */
+export function sharedHttpHandler(timeouts: Timeouts, environment: Environment): SharedHttpHandler {
+  return new SharedHttpHandler({
+    connectionTimeout: timeouts.connectMs,
+    requestTimeout: timeouts.requestMs,
+    throwOnRequestTimeout: true, // without it the SDK only warns
+    socketTimeout: timeouts.requestMs, // the request's own timeout ends with the headers, a body may hang as well
+    ...agents(environment),
+  });
+}
+
+function agents(environment: Environment): { httpAgent: HttpAgent; httpsAgent: HttpsAgent } {
+  const proxyEnv = { ...environment };
+  const options = { keepAlive: true, maxSockets, maxFreeSockets: 2, timeout: idleMs, proxyEnv };
+  try {
+    return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
+  } catch {
+    throw new Error('HTTPS_PROXY or HTTP_PROXY is not the URL of a proxy');
+  }
+}

@@ -1,0 +1,109 @@
+import { LRUCache } from 'lru-cache';
+import { backoffMs } from './backoff.ts';
+import type { TokenError } from './failure.ts';
+import { isAlive, type Token } from './token.ts';
+
+/** Who asks which endpoint of which region. */
+export interface Asker {
+  /** Tells identity, region and kind of endpoint apart. */
+  readonly key: string;
+  readonly identity: string;
+  readonly region: string;
+}
+
+/** What is known of one identity, region and kind of endpoint. */
+export interface TokenState {
+  readonly identity: string;
+  readonly region: string;
+  /** End of the token in ms since the epoch; it may have passed. Undefined: there never was one. */
+  readonly expiresAt?: number;
+  /** Why the last call failed. */
+  readonly failure?: TokenError;
+}
+
+interface Failed {
+  readonly error: TokenError;
+  readonly at: number;
+  readonly retryAt: number;
+  readonly inARow: number;
+}
+
+interface Kept<T> {
+  readonly asker: Asker;
+  readonly value: T;
+}
+
+export interface MemoryOptions {
+  /** How many tokens, and how many failures, are kept. */
+  readonly maxKeys: number;
+  /** The wall clock in ms. */
+  now(): number;
+  /** Gives a number in [0, 1). */
+  random(): number;
+}
+
+/**
+ * Tokens and failures, each in a bounded cache of their own: a failure is there for anybody to cause who writes an
+ * image name, and must not push out a token.
+ */
+export class Memory {
+  readonly #tokens: LRUCache<string, Kept<Token>>;
+  readonly #failures: LRUCache<string, Kept<Failed>>;
+  readonly #options: MemoryOptions;
+
+  constructor(options: MemoryOptions) {
+    this.#tokens = new LRUCache({ max: options.maxKeys });
+    this.#failures = new LRUCache({ max: options.maxKeys });
+    this.#options = options;
+  }
+
+  /** The last token, which may have ended. */
+  token(key: string): Token | undefined {
+    return this.#tokens.get(key)?.value;
+  }
+
+  livingToken(key: string): Token | undefined {
+    const token = this.token(key);
+    return token !== undefined && isAlive(token.expiresAt, this.#options.now()) ? token : undefined;
+  }
+
+  /**
+   * The failure because of which this endpoint is left alone for now. A clock that was set back to before the failure
+   * ends the wait, or it would last for as long as the clock was set back.
+   */
+  waitingFor(key: string): TokenError | undefined {
+    const failed = this.#failures.get(key)?.value;
+    const now = this.#options.now();
+    return failed !== undefined && failed.at <= now && now < failed.retryAt ? failed.error : undefined;
+  }
+
+  succeeded(asker: Asker, token: Token): void {
+    this.#tokens.set(asker.key, { asker, value: token });
+    this.#failures.delete(asker.key);
+  }
+
+  /** Gives the failure back with the time from which the endpoint may be asked again. */
+  failed(asker: Asker, failure: TokenError): TokenError {
+    const inARow = (this.#failures.peek(asker.key)?.value.inARow ?? 0) + 1;
+    const at = this.#options.now();
+    const retryAt = at + backoffMs(inARow, failure.permanent, this.#options.random);
+    const error = failure.retryingAt(retryAt);
+    this.#failures.set(asker.key, { asker, value: { error, at, retryAt, inARow } });
+    return error;
+  }
+
+  snapshot(): TokenState[] {
+    const states = new Map<string, TokenState>();
+    for (const { asker, value } of this.#tokens.values()) {
+      states.set(asker.key, { ...shown(asker), expiresAt: value.expiresAt });
+    }
+    for (const { asker, value } of this.#failures.values()) {
+      states.set(asker.key, { ...(states.get(asker.key) ?? shown(asker)), failure: value.error });
+    }
+    return [...states.values()];
+  }
+}
+
+function shown({ identity, region }: Asker): TokenState {
+  return { identity, region };
+}

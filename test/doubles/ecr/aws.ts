@@ -1,0 +1,124 @@
+import { type Answer, ecrError, ecrGarbage, ecrToken, strangePage, stsError, stsSession } from './answers.ts';
+import type { Fault } from './faults.ts';
+import { type Key, Keys } from './keys.ts';
+import { type Issued, passwordOf } from './passwords.ts';
+import type { AwsRequest } from './requests.ts';
+import { isSignedBy } from './signature.ts';
+
+/** What a role's trust policy asks for. */
+export interface RoleTrust {
+  readonly externalId?: string;
+}
+
+export interface AwsOptions {
+  /** A text that stands in every secret that the double makes, and that therefore must never show anywhere. */
+  readonly canary: string;
+  readonly tokenLifeMs: number;
+  /** Roles by ARN that may be assumed; not given: all. */
+  readonly roles: Readonly<Record<string, RoleTrust>> | undefined;
+  now(): number;
+}
+
+/** The part of AWS that the product calls, without its wire: whom it knows, what it gives out, whom it refuses. */
+export class Aws {
+  readonly keys: Keys;
+  readonly issued: Issued[] = [];
+  readonly #options: AwsOptions;
+
+  constructor(options: AwsOptions) {
+    this.#options = options;
+    this.keys = new Keys(options.canary);
+  }
+
+  answer(request: AwsRequest, fault: Fault | undefined, endpoint: string): Answer {
+    const page = strangePage(fault);
+    if (page !== undefined) {
+      return page;
+    }
+    const error = request.service === 'ecr' ? ecrError : stsError;
+    if (typeof fault === 'object') {
+      return error(fault.error, this.#says(fault.error, request), fault.status);
+    }
+    if (request.operation === 'AssumeRoleWithWebIdentity') {
+      return this.#assumeWithWebIdentity(request);
+    }
+    const key = this.#signer(request);
+    if (typeof key === 'string') {
+      return error(key, this.#says(key, request), request.service === 'sts' ? 403 : 400);
+    }
+    if (request.operation === 'GetAuthorizationToken') {
+      const issued = this.#issue(request.region, key);
+      return (fault && ecrGarbage(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
+    }
+    return request.operation === 'AssumeRole' ? this.#assume(request) : unknownOperation(request);
+  }
+
+  /** The key that a request was signed with, or the code of AWS's error. */
+  #signer({ service, credential, message, body }: AwsRequest): Key | string {
+    const ecr = service === 'ecr';
+    if (credential === undefined || credential.service !== service) {
+      return ecr ? 'MissingAuthenticationTokenException' : 'MissingAuthenticationToken';
+    }
+    const key = this.keys.find(credential.accessKeyId);
+    if (key === undefined) {
+      return ecr ? 'UnrecognizedClientException' : 'InvalidClientTokenId';
+    }
+    if (!isSignedBy(key, credential, message, body)) {
+      return ecr ? 'InvalidSignatureException' : 'SignatureDoesNotMatch';
+    }
+    if (key.expiresAt <= this.#options.now()) {
+      return ecr ? 'ExpiredTokenException' : 'ExpiredToken';
+    }
+    return key;
+  }
+
+  #issue(region: string, { principal }: Key): Issued {
+    const password = passwordOf(this.#options.canary, region, principal, this.issued.length);
+    const auth = Buffer.from(`AWS:${password}`).toString('base64');
+    // ECR gives whole seconds; they are rounded down, as an end should be.
+    const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifeMs) / 1000) * 1000;
+    const issued = { password, auth, region, principal, expiresAt };
+    this.issued.push(issued);
+    return issued;
+  }
+
+  #assume(request: AwsRequest): Answer {
+    const { roles } = this.#options;
+    const trust = roles === undefined ? {} : roles[request.roleArn ?? ''];
+    const wanted = trust?.externalId;
+    const denied =
+      trust === undefined || (wanted !== undefined && wanted !== request.parameters.get('ExternalId'));
+    return denied
+      ? stsError('AccessDenied', this.#says('AccessDenied', request), 403)
+      : this.#session(request);
+  }
+
+  #assumeWithWebIdentity(request: AwsRequest): Answer {
+    const token = request.parameters.get('WebIdentityToken') ?? '';
+    return token.split('.').length === 3
+      ? this.#session(request)
+      : stsError('InvalidIdentityToken', this.#says('InvalidIdentityToken', request));
+  }
+
+  #session({ operation, roleArn, parameters }: AwsRequest): Answer {
+    const name = parameters.get('RoleSessionName') ?? '';
+    if (!/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/.test(roleArn ?? '') || !/^[\w+=,.@-]{2,64}$/.test(name)) {
+      return stsError('ValidationError', 'RoleArn or RoleSessionName failed to satisfy constraint');
+    }
+    const { canary, now } = this.#options;
+    return stsSession(operation, this.keys.session(roleArn ?? '', name, canary, now()));
+  }
+
+  /** AWS's texts name the caller, and for wrong signatures repeat the request with its session token. */
+  #says(code: string, { credential, operation, message }: AwsRequest): string {
+    const principal = this.keys.find(credential?.accessKeyId ?? '')?.principal ?? 'unknown';
+    const token = String(message.headers['x-amz-security-token'] ?? this.#options.canary);
+    return `${code}: User: ${principal} is not authorized to perform: ${operation}; the request was ${token}`;
+  }
+}
+
+function unknownOperation({ service, operation }: AwsRequest): Answer {
+  return service === 'ecr'
+    ? ecrError('UnknownOperationException', `Unknown operation ${operation}`)
+    : stsError('InvalidAction', `Could not find operation ${operation}`);
+}

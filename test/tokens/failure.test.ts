@@ -1,0 +1,184 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { aliases, causes } from '../../src/tokens/causes.ts';
+import { classify, suspectsCredentials, TokenError } from '../../src/tokens/failure.ts';
+
+/** An error as the SDK makes it of an answer. */
+function sdkError(name: string, status = 400, message = 'text of AWS'): Error {
+  return Object.assign(new Error(message), { name, $metadata: { httpStatusCode: status }, $fault: 'client' });
+}
+
+/** An error as Node makes it. */
+function nodeError(code: string, name = 'Error'): Error {
+  return Object.assign(new Error('text of Node'), { code, name });
+}
+
+describe('failures of AWS', () => {
+  const expected: [Error, string, boolean, string][] = [
+    [sdkError('AccessDeniedException'), 'AccessDeniedException', true, 'AccessDeniedException (permanent)'],
+    [sdkError('AccessDenied', 403), 'AccessDenied', true, 'AccessDenied (permanent)'],
+    [
+      sdkError('UnrecognizedClientException'),
+      'UnrecognizedClientException',
+      true,
+      'UnrecognizedClientException (permanent)',
+    ],
+    [sdkError('InvalidClientTokenId', 403), 'InvalidClientTokenId', true, 'InvalidClientTokenId (permanent)'],
+    [
+      sdkError('InvalidSignatureException'),
+      'InvalidSignatureException',
+      true,
+      'InvalidSignatureException (permanent)',
+    ],
+    [
+      sdkError('SignatureDoesNotMatch', 403),
+      'SignatureDoesNotMatch',
+      true,
+      'SignatureDoesNotMatch (permanent)',
+    ],
+    [sdkError('ExpiredToken', 403), 'ExpiredToken', true, 'ExpiredToken (permanent)'],
+    [sdkError('ExpiredTokenException'), 'ExpiredTokenException', true, 'ExpiredTokenException (permanent)'],
+    [sdkError('InvalidIdentityToken'), 'InvalidIdentityToken', true, 'InvalidIdentityToken (permanent)'],
+    [
+      sdkError('IDPRejectedClaimException', 403),
+      'IDPRejectedClaimException',
+      true,
+      'IDPRejectedClaimException (permanent)',
+    ],
+    [
+      sdkError('InvalidParameterException'),
+      'InvalidParameterException',
+      true,
+      'InvalidParameterException (permanent)',
+    ],
+    [
+      sdkError('PackedPolicyTooLargeException'),
+      'PackedPolicyTooLargeException',
+      true,
+      'PackedPolicyTooLargeException',
+    ],
+    [
+      sdkError('MalformedPolicyDocumentException'),
+      'MalformedPolicyDocumentException',
+      true,
+      'MalformedPolicyDocumentException',
+    ],
+    [
+      sdkError('RegionDisabledException', 403),
+      'RegionDisabledException',
+      true,
+      'RegionDisabledException (permanent)',
+    ],
+    [sdkError('CredentialsProviderError'), 'no-credentials', true, 'no AWS credentials (permanent)'],
+    [nodeError('ENOENT'), 'no-credentials', true, 'no AWS credentials (permanent)'],
+    [sdkError('EndpointError'), 'bad-endpoint', true, 'no endpoint for this region (permanent)'],
+    [
+      sdkError('SomethingNewException', 403),
+      'SomethingNewException',
+      true,
+      'SomethingNewException (permanent)',
+    ],
+    [sdkError('UnknownError', 403), 'http-403', true, 'http-403 (permanent)'],
+    [nodeError('SELF_SIGNED_CERT_IN_CHAIN'), 'tls', true, 'TLS error (SELF_SIGNED_CERT_IN_CHAIN)'],
+    [sdkError('ThrottlingException'), 'throttled', false, 'throttled'],
+    [sdkError('LimitExceededException'), 'throttled', false, 'throttled'],
+    [sdkError('WhateverException', 429), 'throttled', false, 'throttled'],
+    [sdkError('ServerException', 500), 'server-error', false, 'AWS server error'],
+    [sdkError('WhateverException', 503), 'server-error', false, 'AWS server error'],
+    [sdkError('IDPCommunicationErrorException'), 'identity-provider', false, 'identity provider unreachable'],
+    [sdkError('RequestTimeTooSkewed', 403), 'clock', false, 'clock skew'],
+    [nodeError('ENOTFOUND'), 'network', false, 'network error (ENOTFOUND)'],
+    [nodeError('ECONNREFUSED', 'AggregateError'), 'network', false, 'network error (ECONNREFUSED)'],
+    // The SDK renames resets to TimeoutError: the code tells more.
+    [nodeError('ECONNRESET', 'TimeoutError'), 'network', false, 'network error (ECONNRESET)'],
+    [nodeError('ETIMEDOUT', 'TimeoutError'), 'timeout', false, 'timed out'],
+    [nodeError('', 'TimeoutError'), 'timeout', false, 'timed out'],
+    [nodeError('', 'AbortError'), 'timeout', false, 'timed out'],
+    [
+      nodeError('', 'CredentialsTimeoutError'),
+      'credentials-timeout',
+      false,
+      'finding AWS credentials timed out',
+    ],
+    [nodeError('ERR_PROXY_TUNNEL'), 'proxy', false, 'proxy error'],
+    [sdkError('SyntaxError', 200), 'bad-answer', false, 'unusable answer'],
+    [new TypeError('a bug'), 'unknown', false, 'unknown error (TypeError)'],
+  ];
+  for (const [error, code, permanent, shortCause] of expected) {
+    const status = '$metadata' in error ? ` with ${JSON.stringify(error.$metadata)}` : '';
+    it(`tells ${error.name}${'code' in error ? ` ${error.code}` : ''}${status} as ${shortCause}`, () => {
+      const failure = classify(error, 'eu-west-1');
+      assert.deepEqual(
+        [failure.code, failure.permanent, failure.shortCause, failure.region],
+        [code, permanent, shortCause, 'eu-west-1'],
+      );
+      assert.match(failure.message, /^No ECR token for eu-west-1: .+\. .+\.$/);
+      assert.equal(failure.cause, undefined);
+    });
+  }
+
+  it('tell what to do about each', () => {
+    for (const [code, cause] of causes) {
+      assert.ok(new TokenError({ code, region: 'x' }).message.includes(cause.advice), code);
+    }
+    assert.match(classify(sdkError('AccessDeniedException'), 'x').message, /ecr:GetAuthorizationToken/);
+    assert.match(classify(sdkError('AccessDenied'), 'x').message, /sts:AssumeRole/);
+  });
+
+  it('know every code that stands for another', () => {
+    for (const [code, own] of aliases) {
+      assert.ok(causes.has(own), `${code} stands for ${own}, which is unknown`);
+      assert.ok(!causes.has(code), `${code} stands in both tables`);
+    }
+  });
+
+  it('name who was denied, and repeat nothing else of what AWS says', () => {
+    const text =
+      'User: arn:aws:sts::123456789012:assumed-role/puller/session is not authorized; x-amz-security-token:IQoJcanary';
+    const failure = classify(sdkError('AccessDeniedException', 400, text), 'x');
+    assert.match(failure.message, /arn:aws:sts::123456789012:assumed-role\/puller\/session\./);
+    assert.ok(!failure.message.includes('canary'));
+  });
+
+  it('are given out as they are if they are ours', () => {
+    const failure = new TokenError({ code: 'timeout', region: 'x' });
+    assert.equal(classify(failure, 'y'), failure);
+  });
+
+  it('keep everything when they learn when to try again', () => {
+    const failure = classify(sdkError('SomethingNewException', 403), 'x');
+    const later = failure.retryingAt(1234);
+    assert.deepEqual(
+      [later.code, later.permanent, later.shortCause, later.message, later.region, later.retryAt],
+      [failure.code, failure.permanent, failure.shortCause, failure.message, failure.region, 1234],
+    );
+    assert.equal(failure.retryAt, undefined);
+  });
+
+  it('make us read the credentials anew only where they may be at fault', () => {
+    const suspects = (error: Error) => suspectsCredentials(classify(error, 'x'));
+    assert.ok(suspects(sdkError('UnrecognizedClientException')));
+    assert.ok(suspects(sdkError('ExpiredTokenException')));
+    assert.ok(suspects(nodeError('ENOENT')));
+    assert.ok(!suspects(sdkError('AccessDeniedException')));
+    assert.ok(!suspects(nodeError('ECONNREFUSED')));
+  });
+
+  it('are told of whatever was thrown, shortly and in words of our own or of AWS', () => {
+    const odd = fc.oneof(
+      fc.anything(),
+      fc.record({ name: fc.string(), code: fc.anything(), message: fc.string() }),
+      fc
+        .record({ name: fc.string({ maxLength: 80 }), status: fc.integer({ min: 100, max: 599 }) })
+        .map(({ name, status }) => sdkError(name, status)),
+    );
+    fc.assert(
+      fc.property(odd, (thrown) => {
+        const failure = classify(thrown, 'x');
+        assert.ok(failure.shortCause.length <= 40, failure.shortCause);
+        assert.match(failure.code, /^[\w-]{1,64}$/);
+      }),
+    );
+  });
+});
