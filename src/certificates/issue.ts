@@ -1,0 +1,164 @@
+import { generateKeyPair, randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
+import { promisify } from 'node:util';
+import forge from 'node-forge';
+import { CertificateError } from './error.ts';
+import { type PemPair, readPair } from './pair.ts';
+
+/** A validity in time, from the caller's clock. */
+type Validity = {
+  /** ms since the epoch. */
+  readonly now: number;
+  /** How long after `now` the certificate ends, ms. */
+  readonly validForMs: number;
+  /** Size of the RSA key (node-forge signs with RSA only). Default 2048. */
+  readonly keyBits?: number;
+};
+
+/** For a certificate authority of our own. */
+export type AuthorityRequest = Validity & { readonly commonName: string };
+
+/** For a TLS server; at least one name. */
+export type ServingRequest = Validity & {
+  readonly authority: PemPair;
+  readonly dnsNames: readonly string[];
+  readonly ipAddresses: readonly string[];
+};
+
+/**
+ * How far validity begins before `now`, against clocks that differ. What Kubernetes' own signer takes
+ * (kube-controller-manager, pkg/controller/certificates/signer: `backdate: 5 * time.Minute`).
+ */
+const BACKDATE_MS = 5 * 60_000;
+
+/** Longest commonName (RFC 5280, appendix A, ub-common-name). */
+const MAX_COMMON_NAME = 64;
+
+const DNS_NAME = /^(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+
+const generateKey = promisify(generateKeyPair);
+
+/** Makes a self-signed CA that may sign leaves and nothing below them. The key is made off the event loop. */
+export async function issueAuthority(request: AuthorityRequest): Promise<PemPair> {
+  const keys = await newKeys(request.keyBits);
+  const certificate = newCertificate(keys, request.now, request.now + request.validForMs);
+  const name = [{ name: 'commonName', value: request.commonName.slice(0, MAX_COMMON_NAME) }];
+  certificate.setSubject(name);
+  certificate.setIssuer(name);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: true, pathLenConstraint: 0, critical: true },
+    { name: 'keyUsage', keyCertSign: true, cRLSign: true, critical: true },
+    { name: 'subjectKeyIdentifier' },
+  ]);
+  return sign(certificate, keys.forgeKey, keys.keyPem);
+}
+
+/**
+ * Makes a serving certificate that `authority` vouches for. It does not outlive the authority, whatever is asked.
+ * @throws {CertificateError} bad-name; or what readPair says about the authority
+ */
+export async function issueServing(request: ServingRequest): Promise<PemPair> {
+  const { dnsNames, ipAddresses, authority } = request;
+  checkNames(dnsNames, ipAddresses);
+  const { notAfter } = readPair(authority.certPem, authority.keyPem);
+  const issuer = forge.pki.certificateFromPem(authority.certPem);
+  const keys = await newKeys(request.keyBits);
+  const end = Math.min(request.now + request.validForMs, notAfter);
+  const certificate = newCertificate(keys, request.now, end);
+  const first = dnsNames[0] ?? ipAddresses[0] ?? '';
+  // The SAN is what counts. A name too long for a subject leaves the subject empty; the SAN is then critical.
+  const subject = first.length > MAX_COMMON_NAME ? [] : [{ name: 'commonName', value: first }];
+  certificate.setSubject(subject);
+  certificate.setIssuer(issuer.subject.attributes);
+  certificate.setExtensions([
+    { name: 'basicConstraints', cA: false, critical: true },
+    { name: 'keyUsage', digitalSignature: true, keyEncipherment: true, critical: true },
+    { name: 'extKeyUsage', serverAuth: true },
+    { name: 'subjectKeyIdentifier' },
+    { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
+    { name: 'subjectAltName', altNames: altNames(dnsNames, ipAddresses), critical: subject.length === 0 },
+  ]);
+  return sign(certificate, signingKey(authority.keyPem), keys.keyPem);
+}
+
+/** The names under which the API server calls a Service's webhook (`.svc`), and pods may (`.svc.cluster.local`). */
+export function serviceNames(service: string, namespace: string): string[] {
+  return [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.cluster.local`];
+}
+
+type Keys = {
+  readonly keyPem: string;
+  readonly forgeKey: forge.pki.rsa.PrivateKey;
+  readonly forgePublicKey: forge.pki.rsa.PublicKey;
+};
+
+async function newKeys(keyBits = 2048): Promise<Keys> {
+  const { publicKey, privateKey } = await generateKey('rsa', {
+    modulusLength: keyBits,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  return {
+    keyPem: privateKey,
+    forgeKey: forge.pki.privateKeyFromPem(privateKey),
+    forgePublicKey: forge.pki.publicKeyFromPem(publicKey),
+  };
+}
+
+function newCertificate(keys: Keys, now: number, end: number): forge.pki.Certificate {
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = keys.forgePublicKey;
+  certificate.serialNumber = newSerial();
+  certificate.validity.notBefore = new Date(now - BACKDATE_MS);
+  certificate.validity.notAfter = new Date(end);
+  return certificate;
+}
+
+// At most 20 octets and positive (RFC 5280, 4.1.2.2): the first bit is 0; the second is 1, so no octet is dropped.
+function newSerial(): string {
+  const bytes = randomBytes(16);
+  bytes.writeUInt8((bytes.readUInt8(0) & 0x3f) | 0x40, 0);
+  return bytes.toString('hex');
+}
+
+function checkNames(dnsNames: readonly string[], ipAddresses: readonly string[]): void {
+  if (dnsNames.length + ipAddresses.length === 0) {
+    throw new CertificateError('bad-name', 'a serving certificate needs at least one DNS name or IP address');
+  }
+  for (const name of dnsNames) {
+    const wellFormed = name.length <= 253 && DNS_NAME.test(name) && isIP(name) === 0;
+    if (!wellFormed) throw new CertificateError('bad-name', `not a DNS name: ${JSON.stringify(name)}`);
+  }
+  for (const ip of ipAddresses) {
+    // A zone (`fe80::1%eth0`) has a meaning on one machine only.
+    if (isIP(ip) === 0 || ip.includes('%'))
+      throw new CertificateError('bad-name', `not an IP address: ${JSON.stringify(ip)}`);
+  }
+}
+
+// 2 and 7 are dNSName and iPAddress (RFC 5280, 4.2.1.6).
+function altNames(dnsNames: readonly string[], ipAddresses: readonly string[]): object[] {
+  return [
+    ...dnsNames.map((value) => ({ type: 2, value })),
+    ...ipAddresses.map((ip) => ({ type: 7, ip: isIP(ip) === 6 ? hexGroups(ip) : ip })),
+  ];
+}
+
+// node-forge does not read the form with an IPv4 tail (`::ffff:10.0.0.1`). URL writes every form as hex groups.
+function hexGroups(ip: string): string {
+  return new URL(`http://[${ip}]/`).hostname.slice(1, -1);
+}
+
+function signingKey(keyPem: string): forge.pki.rsa.PrivateKey {
+  try {
+    return forge.pki.privateKeyFromPem(keyPem);
+  } catch {
+    throw new CertificateError('bad-key', "the authority's key is not RSA");
+  }
+}
+
+function sign(certificate: forge.pki.Certificate, signer: forge.pki.rsa.PrivateKey, keyPem: string): PemPair {
+  certificate.sign(signer, forge.md.sha256.create());
+  const certPem = forge.pki.certificateToPem(certificate).replaceAll('\r\n', '\n');
+  return { certPem, keyPem };
+}

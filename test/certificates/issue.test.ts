@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { isIP } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { checkServerIdentity, connect, createServer, type PeerCertificate } from 'node:tls';
+import { issueAuthority, issueServing, serviceNames } from '../../src/certificates/issue.ts';
+import { type PemPair, readPair } from '../../src/certificates/pair.ts';
+import { DAY, testAuthority, testServing } from './issued.ts';
+
+const now = Date.now();
+const authority = await testAuthority(now);
+
+describe('issued certificates', () => {
+  it('a CA is a CA, self-signed, critical where it must be', () => {
+    const ca = new X509Certificate(authority.certPem);
+    assert.equal(ca.ca, true);
+    assert.equal(ca.subject, 'CN=test CA');
+    assert.ok(ca.verify(ca.publicKey));
+    assert.equal(readPair(authority.certPem, authority.keyPem).notAfter, seconds(now + 10 * DAY));
+  });
+
+  it('a leaf is signed by the CA, begins a little early, ends on time', async () => {
+    const pair = await testServing(authority, now);
+    const leaf = new X509Certificate(pair.certPem);
+    const ca = new X509Certificate(authority.certPem);
+    assert.ok(leaf.verify(ca.publicKey));
+    assert.ok(leaf.checkIssued(ca));
+    assert.equal(leaf.ca, false);
+    assert.deepEqual(leaf.keyUsage, ['1.3.6.1.5.5.7.3.1'], 'serverAuth, and only that');
+    const read = readPair(pair.certPem, pair.keyPem);
+    assert.equal(read.notBefore, seconds(now - 5 * 60_000));
+    assert.equal(read.notAfter, seconds(now + DAY));
+    assert.deepEqual([read.dnsNames, read.ipAddresses], [['web.apps.svc'], ['127.0.0.1']]);
+  });
+
+  it('a leaf does not outlive its CA', async () => {
+    const pair = await testServing(authority, now, { validForMs: 99 * DAY });
+    assert.equal(readPair(pair.certPem, pair.keyPem).notAfter, seconds(now + 10 * DAY));
+  });
+
+  it('serials are positive, 16 octets and differ', async () => {
+    const pairs = [await testServing(authority, now), await testServing(authority, now), authority];
+    const serials = pairs.map(({ certPem }) => new X509Certificate(certPem).serialNumber);
+    assert.equal(new Set(serials).size, 3);
+    for (const serial of serials) assert.match(serial, /^[4-7][0-9A-F]{31}$/);
+  });
+
+  it('OpenSSL finds nothing to object to, strictly', {
+    skip: !hasOpenssl() && 'openssl is not installed',
+  }, async () => {
+    const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.svc`;
+    for (const dnsNames of [['web.apps.svc'], [long]]) {
+      const leaf = await testServing(authority, now, { dnsNames });
+      assert.match(opensslVerify(leaf.certPem), /: OK\n$/);
+    }
+  });
+});
+
+describe('TLS that trusts only the CA', () => {
+  const names = ['web.apps.svc', '127.0.0.1', '::1', '::ffff:10.0.0.1'];
+
+  it('accepts every name that was issued for, and no other', async () => {
+    const ipAddresses = names.slice(1);
+    const pair = await testServing(authority, now, { ipAddresses });
+    for (const name of names) assert.equal(await handshake(pair, authority.certPem, name), 'accepted', name);
+    assert.equal(await handshake(pair, authority.certPem, 'web.other.svc'), 'ERR_TLS_CERT_ALTNAME_INVALID');
+    assert.equal(await handshake(pair, authority.certPem, '127.0.0.2'), 'ERR_TLS_CERT_ALTNAME_INVALID');
+  });
+
+  it('refuses the leaf of another CA of the same name', async () => {
+    const other = await testAuthority(now);
+    const pair = await testServing(other, now);
+    assert.equal(await handshake(pair, other.certPem, 'web.apps.svc'), 'accepted');
+    assert.notEqual(await handshake(pair, authority.certPem, 'web.apps.svc'), 'accepted');
+  });
+
+  it('refuses an expired leaf', async () => {
+    const pair = await testServing(authority, now - 3 * DAY);
+    assert.equal(await handshake(pair, authority.certPem, 'web.apps.svc'), 'CERT_HAS_EXPIRED');
+  });
+});
+
+describe('what is not issued', () => {
+  const refused: [string, { dnsNames?: string[]; ipAddresses?: string[] }][] = [
+    ['no name at all', { dnsNames: [], ipAddresses: [] }],
+    ['an upper-case name', { dnsNames: ['Web.apps.svc'] }],
+    ['an IP address as DNS name', { dnsNames: ['127.0.0.1'] }],
+    ['an empty label', { dnsNames: ['web..svc'] }],
+    ['a name as IP address', { ipAddresses: ['localhost'] }],
+    ['an address with a zone', { ipAddresses: ['fe80::1%eth0'] }],
+  ];
+  for (const [what, names] of refused) {
+    it(what, () => assert.rejects(testServing(authority, now, names), { code: 'bad-name' }));
+  }
+
+  it('for an authority whose key is another', async () => {
+    const { keyPem } = await issueAuthority({ commonName: 'other', now, validForMs: DAY });
+    const mixed = { certPem: authority.certPem, keyPem };
+    await assert.rejects(testServing(mixed, now), { code: 'key-mismatch' });
+  });
+
+  it('for an authority that is no certificate', async () => {
+    const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+    const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
+    const request = { dnsNames: ['a'], ipAddresses: [], now, validForMs: DAY };
+    await assert.rejects(issueServing({ ...request, authority: { certPem: 'x', keyPem } }), {
+      code: 'bad-certificate',
+    });
+  });
+});
+
+it('a Service has the name that the API server dials', () => {
+  assert.deepEqual(serviceNames('web', 'apps'), ['web.apps.svc', 'web.apps.svc.cluster.local']);
+});
+
+/** A real handshake on loopback in which the client asks for `name` and trusts `ca` alone. */
+async function handshake(pair: PemPair, ca: string, name: string): Promise<string> {
+  const server = createServer({ cert: pair.certPem, key: pair.keyPem }, (socket) => socket.end());
+  server.on('tlsClientError', () => undefined);
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const address = server.address();
+  assert.ok(address !== null && typeof address === 'object');
+  try {
+    return await new Promise<string>((resolve) => {
+      // The client's own rules, with `name` in the place of the address that it happens to dial.
+      const checkName = (_host: string, peer: PeerCertificate) => checkServerIdentity(name, peer);
+      const where = { port: address.port, host: '127.0.0.1', servername: isIP(name) ? '' : name };
+      const socket = connect({ ...where, ca, checkServerIdentity: checkName });
+      socket.on('secureConnect', () => resolve('accepted')).on('error', (error) => resolve(codeOf(error)));
+      socket.on('close', () => resolve('closed')).resume();
+    });
+  } finally {
+    server.close();
+  }
+}
+
+function codeOf(error: Error): string {
+  return 'code' in error ? String(error.code) : error.message;
+}
+
+/** Certificates count in whole seconds. */
+function seconds(ms: number): number {
+  return Math.floor(ms / 1000) * 1000;
+}
+
+function hasOpenssl(): boolean {
+  try {
+    execFileSync('openssl', ['version']);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function opensslVerify(leafPem: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'verify-'));
+  try {
+    writeFileSync(join(folder, 'ca.crt'), authority.certPem);
+    writeFileSync(join(folder, 'leaf.crt'), leafPem);
+    const flags = ['-x509_strict', '-purpose', 'sslserver', '-CAfile', join(folder, 'ca.crt')];
+    return execFileSync('openssl', ['verify', ...flags, join(folder, 'leaf.crt')], { encoding: 'utf8' });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}

@@ -1,0 +1,50 @@
+import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { PemPair } from '../../src/certificates/pair.ts';
+
+/**
+ * A folder with a mounted Secret as the kubelet makes it: `tls.crt -> ..data/tls.crt`, `..data -> ..1`, and a new
+ * version by renaming a new `..data` over the old one (kubernetes pkg/volume/util/atomic_writer.go).
+ */
+export class MountedSecret {
+  readonly folder: string;
+  #version = 0;
+
+  static async make(pair: PemPair): Promise<MountedSecret> {
+    const mounted = new MountedSecret(await mkdtemp(join(tmpdir(), 'mounted-')));
+    await mounted.swap(pair);
+    await symlink('..data/tls.crt', mounted.certFile);
+    await symlink('..data/tls.key', mounted.keyFile);
+    return mounted;
+  }
+
+  private constructor(folder: string) {
+    this.folder = folder;
+  }
+
+  get certFile(): string {
+    return join(this.folder, 'tls.crt');
+  }
+
+  get keyFile(): string {
+    return join(this.folder, 'tls.key');
+  }
+
+  /** Another version of the Secret, at one stroke; the old one is deleted afterwards, as the kubelet does. */
+  async swap(pair: PemPair): Promise<void> {
+    const old = `..${this.#version}`;
+    this.#version += 1;
+    const name = `..${this.#version}`;
+    await mkdir(join(this.folder, name));
+    await writeFile(join(this.folder, name, 'tls.crt'), pair.certPem);
+    await writeFile(join(this.folder, name, 'tls.key'), pair.keyPem);
+    await symlink(name, join(this.folder, '..data_tmp'));
+    await rename(join(this.folder, '..data_tmp'), join(this.folder, '..data'));
+    await rm(join(this.folder, old), { recursive: true, force: true });
+  }
+
+  async remove(): Promise<void> {
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,26 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+
+/**
+ * Makes sure that a child does not outlive this process, however this one ends: a shell waits on a pipe from us.
+ * The kernel closes it when we die, SIGKILL included; the shell then kills the child.
+ * @param folder of the child's, to be removed in that case
+ */
+export function endWithUs(child: ChildProcess, folder = ''): void {
+  const script = 'read _ || { kill -9 "$0"; test -z "$1" || rm -rf "$1"; }';
+  const guard = spawn('/bin/sh', ['-c', script, String(child.pid), folder], {
+    stdio: ['pipe', 'ignore', 'ignore'],
+    detached: true, // A Ctrl-C at the terminal must not end the guard before its work.
+  });
+  guard.on('error', () => child.kill('SIGKILL'));
+  guard.stdin.on('error', () => undefined);
+  child.once('exit', () => guard.stdin.end('ended by itself\n'));
+  guard.unref();
+  // The pipe stays open for as long as we live, and is no reason to live on.
+  if ('unref' in guard.stdin && typeof guard.stdin.unref === 'function') guard.stdin.unref();
+}
+
+/** Resolves when a process that we started has ended; at once where it has. */
+export function ended(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  return new Promise((resolve) => child.once('exit', () => resolve()));
+}

@@ -1,0 +1,208 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { Cluster } from './cluster.ts';
+import { type Request, requestWith } from './request.ts';
+import { describeOnCluster } from './suite.ts';
+
+const NAME = 'pull';
+const apply = { contentType: 'application/apply-patch+yaml' };
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+
+describeOnCluster('the cluster', (cluster) => {
+  after(async () => {
+    assert.equal(
+      (await cluster().request('GET', '/readyz')).status,
+      200,
+      'it outlives the hooks of its suite',
+    );
+  });
+
+  describe('an account restricted to Secrets of one name', () => accountOfOneName(cluster));
+
+  it('is the Kubernetes that it says it is', async () => {
+    const { status, body } = await cluster().request('GET', '/version');
+    assert.equal(status, 200);
+    assert.equal(textAt(body, 'gitVersion'), `v${cluster().version}`);
+  });
+
+  it('gives namespaces of different names, each with its default ServiceAccount', async () => {
+    const [one, two] = await Promise.all([cluster().createNamespace('a'), cluster().createNamespace('a')]);
+    assert.match(one, /^a-[0-9a-f]{8}$/);
+    assert.notEqual(one, two);
+    const path = `/api/v1/namespaces/${two}/serviceaccounts/default`;
+    assert.equal((await cluster().request('GET', path)).status, 200);
+  });
+
+  it('knows a ServiceAccount by its kubeconfig', async () => {
+    const namespace = await cluster().createNamespace();
+    const request = requestWith(await cluster().serviceAccountKubeconfig(namespace, 'someone'));
+    const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
+    const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
+    const { body } = await request('POST', path, review);
+    assert.equal(
+      textAt(body, 'status', 'userInfo', 'username'),
+      `system:serviceaccount:${namespace}:someone`,
+    );
+  });
+
+  it('has RBAC on: an account without a role may do nothing', async () => {
+    const namespace = await cluster().createNamespace();
+    const request = requestWith(await cluster().serviceAccountKubeconfig(namespace, 'nobody'));
+    for (const path of ['/api/v1/secrets', `/api/v1/namespaces/${namespace}/pods`]) {
+      const { status, body } = await request('GET', path);
+      assert.deepEqual([status, textAt(body, 'reason')], [403, 'Forbidden'], path);
+    }
+  });
+
+  it('passes on warnings', async () => {
+    const namespace = await cluster().createNamespace();
+    const pod = {
+      metadata: { name: 'p' },
+      spec: { containers: [image('c')], nodeSelector: { 'beta.kubernetes.io/os': 'x' } },
+    };
+    const { status, warnings } = await cluster().request('POST', `/api/v1/namespaces/${namespace}/pods`, pod);
+    assert.equal(status, 201);
+    assert.equal(warnings.length, 1);
+    assert.match(
+      warnings[0] ?? '',
+      /^spec\.nodeSelector\[beta\.kubernetes\.io\/os\]: deprecated.*"kubernetes\.io\/os"/,
+    );
+  });
+});
+
+describeOnCluster(
+  'an outage of the API server',
+  (cluster) => {
+    it('refuses connections, and ends with the same address and data', async () => {
+      const { apiServer, request, createNamespace } = cluster();
+      assert.ok(apiServer);
+      const namespace = await createNamespace();
+      await apiServer.kill();
+      await assert.rejects(request('GET', '/version'), { code: 'ECONNREFUSED' });
+      await apiServer.restart();
+      assert.equal((await request('GET', `/api/v1/namespaces/${namespace}`)).status, 200);
+    });
+  },
+  { ownApiServer: true },
+);
+
+// What the project's access to Secrets stands on.
+function accountOfOneName(cluster: () => Cluster): void {
+  let request: Request;
+  let namespaces: readonly string[] = [];
+
+  before(async () => {
+    const home = await cluster().createNamespace();
+    request = requestWith(await cluster().serviceAccountKubeconfig(home, 'ours'));
+    await grant(cluster(), home);
+    namespaces = [await cluster().createNamespace(), await cluster().createNamespace()];
+    for (const namespace of namespaces) {
+      assert.equal((await applySecret(cluster().request, namespace, 'foreign')).status, 201);
+    }
+  });
+
+  it('may apply that one in any namespace, and again', async () => {
+    for (const namespace of namespaces) {
+      assert.equal((await applySecret(request, namespace, NAME)).status, 201);
+      assert.equal((await applySecret(request, namespace, NAME)).status, 200);
+      assert.equal((await request('GET', secretPath(namespace, NAME))).status, 200);
+    }
+  });
+
+  it('may neither read nor apply nor delete another', async () => {
+    for (const namespace of namespaces) {
+      assert.equal((await applySecret(request, namespace, 'foreign')).status, 403);
+      assert.equal((await applySecret(request, namespace, 'new')).status, 403);
+      assert.equal((await request('GET', secretPath(namespace, 'foreign'))).status, 403);
+      assert.equal((await request('DELETE', secretPath(namespace, NAME))).status, 403);
+    }
+  });
+
+  it('may POST none, not even that one', async () => {
+    const [namespace = ''] = namespaces;
+    for (const name of [NAME, 'new']) {
+      const { status } = await request('POST', secretPath(namespace, ''), secret(name));
+      assert.equal(status, 403, name);
+    }
+  });
+
+  const only = `fieldSelector=metadata.name%3D${NAME}`;
+
+  it('may list that name over all namespaces, and nothing wider', async () => {
+    await Promise.all(namespaces.map((namespace) => applySecret(request, namespace, NAME)));
+    const { status, body } = await request('GET', `/api/v1/secrets?${only}`);
+    assert.equal(status, 200);
+    assert.deepEqual(namesIn(body), [NAME]);
+    for (const wider of ['', '?fieldSelector=metadata.name%3Dforeign', '?fieldSelector=type%3DOpaque']) {
+      assert.equal((await request('GET', `/api/v1/secrets${wider}`)).status, 403, wider);
+    }
+  });
+
+  it('may watch that name, and nothing wider', async () => {
+    const watch = 'watch=true&timeoutSeconds=1';
+    const { status, body } = await request('GET', `/api/v1/secrets?${watch}&${only}`);
+    assert.equal(status, 200);
+    assert.match(String(body), /"type":"ADDED".*"name":"pull"/);
+    assert.doesNotMatch(String(body), /"name":"foreign"/);
+    assert.equal((await request('GET', `/api/v1/secrets?${watch}`)).status, 403);
+  });
+
+  it('may have metadata only', async () => {
+    const accept = (kind: string) => ({ accept: `application/json;as=${kind};g=meta.k8s.io;v=v1` });
+    const path = `/api/v1/secrets?${only}`;
+    const { status, body } = await request('GET', path, undefined, accept('PartialObjectMetadataList'));
+    assert.deepEqual([status, textAt(body, 'kind')], [200, 'PartialObjectMetadataList']);
+    assert.deepEqual(namesIn(body), [NAME]);
+    assert.doesNotMatch(JSON.stringify(body), /"data":/);
+    const watch = `${path}&watch=true&timeoutSeconds=1`;
+    const events = String((await request('GET', watch, undefined, accept('PartialObjectMetadata'))).body);
+    assert.match(events, /"kind":"PartialObjectMetadata"/);
+    assert.doesNotMatch(events, /"data":/);
+  });
+}
+
+async function grant({ request }: Cluster, home: string): Promise<void> {
+  const roleName = `one-name-${home}`;
+  const verbs = ['get', 'list', 'watch', 'create', 'patch'];
+  const role = {
+    metadata: { name: roleName },
+    rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: [NAME], verbs }],
+  };
+  const binding = {
+    metadata: { name: roleName },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: roleName },
+    subjects: [{ kind: 'ServiceAccount', name: 'ours', namespace: home }],
+  };
+  assert.equal((await request('POST', `${RBAC}/clusterroles`, role)).status, 201);
+  assert.equal((await request('POST', `${RBAC}/clusterrolebindings`, binding)).status, 201);
+}
+
+function secret(name: string): object {
+  return { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'Opaque', data: { key: 'dmFsdWU=' } };
+}
+
+function secretPath(namespace: string, name: string): string {
+  return `/api/v1/namespaces/${namespace}/secrets${name && '/'}${name}`;
+}
+
+function applySecret(request: Request, namespace: string, name: string) {
+  return request('PATCH', `${secretPath(namespace, name)}?fieldManager=test`, secret(name), apply);
+}
+
+function image(name: string): object {
+  return { name, image: 'registry.example/app' };
+}
+
+function textAt(value: unknown, ...keys: string[]): unknown {
+  return keys.reduce<unknown>(
+    (at, key) => (typeof at === 'object' && at !== null ? Reflect.get(at, key) : undefined),
+    value,
+  );
+}
+
+/** The different names in a List, which must not be empty. */
+function namesIn(list: unknown): unknown[] {
+  const items = textAt(list, 'items');
+  assert.ok(Array.isArray(items) && items.length > 0, 'an empty list proves nothing');
+  return [...new Set(items.map((item) => textAt(item, 'metadata', 'name')))];
+}

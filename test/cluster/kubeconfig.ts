@@ -1,0 +1,30 @@
+import { writeFile } from 'node:fs/promises';
+
+/** A kubeconfig (v1) with one cluster and one user, known by a token. */
+export type Kubeconfig = ReturnType<typeof kubeconfigFor>;
+
+/** @param server its URL, and the CA that it is trusted by, as PEM */
+export function kubeconfigFor(
+  server: { url: string; caPem: string | undefined },
+  user: string,
+  token: string,
+) {
+  const authority =
+    server.caPem === undefined
+      ? { 'insecure-skip-tls-verify': true }
+      : { 'certificate-authority-data': Buffer.from(server.caPem).toString('base64') };
+  return {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'test', cluster: { server: server.url, ...authority } }],
+    users: [{ name: user, user: { token } }],
+    contexts: [{ name: 'test', context: { cluster: 'test', user } }],
+    'current-context': 'test',
+  };
+}
+
+/** Writes it where nobody else can read it; JSON, which is YAML too. */
+export async function writeKubeconfig(path: string, kubeconfig: Kubeconfig): Promise<string> {
+  await writeFile(path, JSON.stringify(kubeconfig, undefined, 2), { mode: 0o600 });
+  return path;
+}

@@ -1,0 +1,92 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { basename } from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
+import { ended, endWithUs } from './child.ts';
+
+/** A server did not become ready. The message holds the end of its log. */
+export class ServerStartError extends Error {
+  readonly code = 'server-not-ready';
+  /** Somebody else was faster to take the port. */
+  readonly portTaken: boolean;
+
+  constructor(message: string, portTaken: boolean) {
+    super(message);
+    this.portTaken = portTaken;
+  }
+}
+
+/** A server of ours in a process of its own, which ends with us. */
+export type ServerProcess = {
+  /** SIGKILL, and waits for the end: connections break off, the port is free. */
+  kill(): Promise<void>;
+};
+
+export type ServerProcessOptions = {
+  readonly program: string;
+  readonly args: readonly string[];
+  /** Takes both output streams; appended to. */
+  readonly logFile: string;
+  /** Asked again and again until true; a throw counts as false. */
+  readonly ready: () => Promise<boolean>;
+  /** How long it may take, ms. */
+  readonly withinMs: number;
+  /** A folder that nobody else will remove if this process dies. */
+  readonly removeIfOrphaned?: string;
+};
+
+/**
+ * Starts a server and waits until it is ready.
+ * @throws {ServerStartError} it ended, or the time is over; it does not run any more then
+ */
+export async function startServer(options: ServerProcessOptions): Promise<ServerProcess> {
+  const log = openSync(options.logFile, 'a');
+  const child = spawn(options.program, options.args, { stdio: ['ignore', log, log] });
+  closeSync(log);
+  const failure = { reason: '' };
+  child.once('error', (error) => {
+    failure.reason = error.message;
+  });
+  if (child.pid !== undefined) endWithUs(child, options.removeIfOrphaned);
+  child.unref();
+  const kill = () => killed(child);
+  const deadline = performance.now() + options.withinMs;
+  while (!(await options.ready().catch(() => false))) {
+    if (child.exitCode !== null || child.signalCode !== null) failure.reason ||= 'ended';
+    else if (performance.now() > deadline) failure.reason ||= `not ready after ${options.withinMs} ms`;
+    if (failure.reason !== '') {
+      await kill();
+      throw await startError(options, failure.reason);
+    }
+    await pause(25);
+  }
+  return { kill };
+}
+
+/** A loopback port that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const { promise, resolve, reject } = Promise.withResolvers<number>();
+  const server = createServer().on('error', reject);
+  server.listen(0, '127.0.0.1', () => {
+    const address = server.address();
+    server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
+  });
+  return promise;
+}
+
+async function killed(child: ChildProcess): Promise<void> {
+  if (child.pid === undefined) return;
+  child.ref();
+  child.kill('SIGKILL');
+  await ended(child);
+}
+
+async function startError(options: ServerProcessOptions, reason: string): Promise<ServerStartError> {
+  const log = await readFile(options.logFile, 'utf8').catch(() => '');
+  const tail = log.trimEnd().split('\n').slice(-25).join('\n');
+  const message = `${basename(options.program)}: ${reason}; the end of ${options.logFile}:\n${tail}`;
+  // A foreign program's log is all there is to tell this from other ends.
+  return new ServerStartError(message, tail.includes('address already in use'));
+}

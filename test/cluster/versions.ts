@@ -1,0 +1,38 @@
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+const folder = join(import.meta.dirname, 'kube');
+
+/** The newest Kubernetes that we support, and the one that the tests run against unless told otherwise. */
+const defaultVersion = '1.37.2';
+
+/** `K8S_VERSION` names a version that has no go.mod under test/cluster/kube. */
+class UnknownVersionError extends Error {
+  readonly code = 'unknown-version';
+}
+
+/**
+ * The Kubernetes version that `K8S_VERSION` asks for, without a leading `v`.
+ * @throws {UnknownVersionError}
+ */
+export function wantedVersion(env: NodeJS.ProcessEnv): string {
+  const version = (env['K8S_VERSION'] || defaultVersion).replace(/^v/, '');
+  const known = readdirSync(folder).filter((name) => existsSync(join(folder, name, 'go.mod')));
+  if (known.includes(version)) return version;
+  throw new UnknownVersionError(
+    `K8S_VERSION=${version} is not known here; known: ${known.sort().join(', ')}`,
+  );
+}
+
+/** The Go module that builds a known version. */
+export function moduleFolder(version: string): string {
+  return join(folder, version);
+}
+
+/** Changes with whatever the build takes in: names the folder in the cache. */
+export function moduleHash(version: string): string {
+  const hash = createHash('sha256');
+  for (const name of ['go.mod', 'go.sum']) hash.update(readFileSync(join(moduleFolder(version), name)));
+  return hash.digest('hex').slice(0, 12);
+}

@@ -1,0 +1,59 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { TestEvent } from 'node:test/reporters';
+import { ClusterTestCounter, needsCluster } from './cluster-tests.ts';
+import { StallGuard } from './stall.ts';
+
+describe('the count of tests against a real API server', () => {
+  it('takes the files of that name alone, not the sum of all; skipped apart; cancelled not at all', () => {
+    const counter = new ClusterTestCounter();
+    counter.take(summary('/t/a.cluster.test.ts', { tests: 9, skipped: 2, cancelled: 3 }));
+    counter.take(summary('/t/b.cluster.test.ts', { tests: 1, skipped: 0, cancelled: 0 }));
+    counter.take(summary('/t/c.test.ts', { tests: 50, skipped: 7, cancelled: 0 }));
+    counter.take(summary(undefined, { tests: 60, skipped: 9, cancelled: 3 }));
+    assert.deepEqual(counter.counts, { ran: 5, skipped: 2 });
+  });
+
+  it('knows the files by their name', () => {
+    assert.ok(needsCluster('test/x/a.cluster.test.ts'));
+    assert.ok(!needsCluster('test/cluster/a.test.ts'));
+  });
+});
+
+describe('a run that stands still', () => {
+  it('is told, with the files that have begun and not ended', (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const stalls: (readonly string[])[] = [];
+    const guard = new StallGuard(1000, (unfinished) => stalls.push(unfinished));
+    for (const file of ['a', 'b']) guard.take(ofFile('test:dequeue', file));
+    t.mock.timers.tick(999);
+    guard.take(ofFile('test:complete', 'a'));
+    t.mock.timers.tick(999);
+    assert.deepEqual(stalls, []);
+    t.mock.timers.tick(1);
+    assert.deepEqual(stalls, [['b']]);
+  });
+
+  it('is not one that is over', (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const guard = new StallGuard(1000, () => assert.fail('told'));
+    guard.take(ofFile('test:dequeue', 'a'));
+    guard.end();
+    t.mock.timers.tick(5000);
+  });
+});
+
+function summary(
+  file: string | undefined,
+  some: { tests: number; skipped: number; cancelled: number },
+): TestEvent {
+  const counts = { ...some, passed: 0, suites: 0, todo: 0, topLevel: 0 };
+  return { type: 'test:summary', data: { counts, duration_ms: 1, file, success: true } };
+}
+
+/** How Node tells that a file begins or ends: by a test of the file's name. */
+function ofFile(type: 'test:dequeue' | 'test:complete', file: string): TestEvent {
+  const data = { name: file, file, nesting: 0, testId: 1, parentId: undefined, tags: [] };
+  if (type === 'test:dequeue') return { type, data: { ...data, type: 'test' } };
+  return { type, data: { ...data, testNumber: 1, details: { passed: true, duration_ms: 1 } } };
+}

@@ -1,0 +1,121 @@
+import { globSync } from 'node:fs';
+import { join } from 'node:path';
+import { run } from 'node:test';
+import { spec, type TestEvent } from 'node:test/reporters';
+import { parseArgs } from 'node:util';
+import { obtainBinaries } from './cluster/binaries.ts';
+import { startCluster } from './cluster/cluster.ts';
+import { isCi, UNAVAILABLE } from './cluster/suite.ts';
+import { ClusterTestCounter, type ClusterTests, needsCluster } from './reporters/cluster-tests.ts';
+import { StallGuard } from './reporters/stall.ts';
+
+const usage = `Runs the tests.
+
+  node test/run.ts [PART OF A PATH …] [--filter PATTERN]
+
+Without a path: all of test/**/*.test.ts. --filter takes part of a test's name, or a regular expression (/…/).
+Files named *.cluster.test.ts need a real API server, see test/cluster/README.md.
+
+  K8S_VERSION=1.30.14   against that version
+  TEST_KUBECONFIG=FILE  against that cluster
+  CI=true               fails where a test that needs an API server cannot run
+  REQUIRE_CLUSTER=1     fails where no test ran against a real API server (CI=true does, too)
+`;
+
+const root = join(import.meta.dirname, '..');
+/** For one test or one suite, ms. A suite that needs longer sets its own. */
+const TIMEOUT_MS = 180_000;
+/** For the whole run to stand still, ms: longer than the one test that it may be waiting for. */
+const STALL_MS = TIMEOUT_MS + 30_000;
+
+async function main(args: readonly string[]): Promise<number> {
+  const { values, positionals } = parseArgs({
+    args: [...args],
+    options: { filter: { type: 'string', multiple: true }, help: { type: 'boolean' } },
+    allowPositionals: true,
+  });
+  if (values.help) {
+    say(usage);
+    return 0;
+  }
+  const files = selected(positionals);
+  if (files.length === 0) {
+    say(`no test file has ${positionals.join(' or ')} in its path`);
+    return 2;
+  }
+  const whole = positionals.length === 0 && values.filter === undefined;
+  const ground = files.some(needsCluster) ? await prepareGround(process.env) : undefined;
+  const { success, counts } = await runFiles(files, values.filter);
+  if (ground !== undefined) say(closingLine(ground, counts));
+  const required = whole && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));
+  const missing = required && counts.ran === 0;
+  if (missing) say('FAILED: no test ran against a real API server, and this run must have some');
+  return success && !missing ? 0 : 1;
+}
+
+function selected(parts: readonly string[]): string[] {
+  const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
+  const wanted = parts.map((part) => part.replace(`${root}/`, '').replace(/^\.\//, ''));
+  return all.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
+}
+
+/**
+ * Sees to the binaries before any suite asks for them, so that a build is seen and happens once.
+ * @returns where the cluster tests will run, for the closing line
+ */
+async function prepareGround(env: NodeJS.ProcessEnv): Promise<string> {
+  if (env['TEST_KUBECONFIG']) {
+    const cluster = await startCluster();
+    await cluster.stop();
+    return `Kubernetes ${cluster.version} of TEST_KUBECONFIG`;
+  }
+  const search = await obtainBinaries(env, say);
+  if (search.binaries !== undefined) return `Kubernetes ${search.binaries.version}`;
+  env[UNAVAILABLE] = search.reason;
+  const consequence = isCi(env) ? 'fail' : 'are skipped';
+  say(`\n*** NO REAL API SERVER: ${search.reason}\n*** The tests that need one ${consequence}.\n`);
+  return 'none to be had';
+}
+
+async function runFiles(files: readonly string[], filter: string[] | undefined) {
+  const counter = new ClusterTestCounter();
+  const stop = new AbortController();
+  let success = false;
+  const stall = new StallGuard(STALL_MS, (unfinished) => {
+    say(`\n*** nothing happened for ${STALL_MS / 1000} s; these do not end: ${unfinished.join(', ')}\n`);
+    stop.abort();
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+  const stream = run({
+    files: files.map((file) => join(root, file)),
+    cwd: root,
+    concurrency: 2,
+    timeout: TIMEOUT_MS,
+    signal: stop.signal,
+    ...(filter === undefined ? {} : { testNamePatterns: filter }),
+  });
+  stream.on('data', (event: TestEvent) => {
+    stall.take(event);
+    counter.take(event);
+    if (event.type === 'test:summary' && event.data.file === undefined) success = event.data.success;
+  });
+  for await (const text of stream.compose(new spec())) process.stdout.write(String(text));
+  stall.end();
+  return { success, counts: counter.counts };
+}
+
+function closingLine(ground: string, { ran, skipped }: ClusterTests): string {
+  return `real API server (${ground}): ${ran} ${ran === 1 ? 'test' : 'tests'} ran, ${skipped} skipped`;
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+try {
+  process.exitCode = await main(process.argv.slice(2));
+} catch (error) {
+  // A flag or a variable of the environment that cannot be, or a cluster of TEST_KUBECONFIG that does not answer.
+  say(`test/run.ts: ${error instanceof Error ? error.message : String(error)}`);
+  process.exitCode = 2;
+}
