@@ -1,0 +1,109 @@
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
+
+/** Regions come from image names, which anybody may write: past this many, a label says `other`. */
+const mostRegionLabels = 64;
+
+/** What the metrics show of the state of the program, asked for at each scrape. */
+interface ObservedState {
+  inSync(): boolean;
+  /** Earliest end of a stored token in ms, by region. */
+  earliestEnds(): ReadonlyMap<string, number>;
+}
+
+/** The program's metrics, each reached by the one verb that counts it. */
+export interface Metrics {
+  review(outcome: string, reason: string): void;
+  admissionSeconds(seconds: number): void;
+  ecrCall(region: string, outcome: string): void;
+  secretWrite(outcome: string): void;
+  watchFailure(code: string): void;
+  /** Gives the gauges their source. */
+  observe(state: ObservedState): void;
+  /** All of it in Prometheus' text format. */
+  exposition(): Promise<{ contentType: string; text: string }>;
+}
+
+/** Metrics of one process, in a registry of their own. */
+export function prometheusMetrics(): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  collectDefaultMetrics({ register: registry });
+  const reviews = new Counter({
+    name: 'ecr_pull_secrets_reviews_total',
+    help: 'Admission reviews answered, by outcome and by the reason of the decision.',
+    labelNames: ['outcome', 'reason'],
+    registers,
+  });
+  const admissionSeconds = new Histogram({
+    name: 'ecr_pull_secrets_admission_duration_seconds',
+    help: 'Time from an admission review read to its answer.',
+    buckets: [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10],
+    registers,
+  });
+  const ecrCalls = new Counter({
+    name: 'ecr_pull_secrets_ecr_calls_total',
+    help: 'Calls of GetAuthorizationToken, by region and outcome: success, or the code of the failure.',
+    labelNames: ['region', 'outcome'],
+    registers,
+  });
+  const secretWrites = new Counter({
+    name: 'ecr_pull_secrets_secret_writes_total',
+    help: 'Writes of pull Secrets, by outcome: created, updated, or the code of the failure.',
+    labelNames: ['outcome'],
+    registers,
+  });
+  const watchFailures = new Counter({
+    name: 'ecr_pull_secrets_watch_failures_total',
+    help: 'Failed lists and broken watches of the pull Secrets, by the code of the failure.',
+    labelNames: ['code'],
+    registers,
+  });
+  const state: { current: ObservedState | undefined } = { current: undefined };
+  registerGauges(registers, state);
+  const boundedRegion = boundedLabel(mostRegionLabels);
+  return {
+    review: (outcome, reason) => reviews.inc({ outcome, reason }),
+    admissionSeconds: (seconds) => admissionSeconds.observe(seconds),
+    ecrCall: (region, outcome) => ecrCalls.inc({ region: boundedRegion(region), outcome }),
+    secretWrite: (outcome) => secretWrites.inc({ outcome }),
+    watchFailure: (code) => watchFailures.inc({ code }),
+    observe: (observed) => {
+      state.current = observed;
+    },
+    exposition: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+  };
+}
+
+function registerGauges(registers: Registry[], state: { current: ObservedState | undefined }): void {
+  new Gauge({
+    name: 'ecr_pull_secrets_in_sync',
+    help: '1 while the view of the pull Secrets follows the API server, 0 otherwise.',
+    registers,
+    collect() {
+      this.set(state.current?.inSync() === true ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'ecr_pull_secrets_token_end_timestamp_seconds',
+    help: 'When the first of the stored tokens of a region ends, in Unix time.',
+    labelNames: ['region'],
+    registers,
+    collect() {
+      this.reset();
+      for (const [region, end] of state.current?.earliestEnds() ?? []) {
+        this.set({ region }, end / 1000);
+      }
+    },
+  });
+}
+
+/** Passes the first `most` distinct labels through, and gives `other` for all that come later. */
+function boundedLabel(most: number): (label: string) => string {
+  const known = new Set<string>();
+  return (label) => {
+    if (!known.has(label) && known.size < most) {
+      known.add(label);
+    }
+    return known.has(label) ? label : 'other';
+  };
+}

@@ -1,0 +1,31 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { prometheusMetrics } from '../../src/telemetry/metrics.ts';
+
+describe('metrics', () => {
+  it('do not grow with the regions that pod authors make up', async () => {
+    const metrics = prometheusMetrics();
+    for (let index = 0; index < 1000; index += 1) {
+      metrics.ecrCall(`xx-made-up-${index}`, 'network');
+    }
+    const { text } = await metrics.exposition();
+    const series = text.match(/^ecr_pull_secrets_ecr_calls_total\{.*$/gm) ?? [];
+    assert.ok(series.length <= 65, `${series.length} series`);
+    assert.match(text, /ecr_calls_total\{region="other",outcome="network"\} 936/);
+  });
+
+  it('show the state as it is at the scrape, and regions that are gone no more', async () => {
+    const metrics = prometheusMetrics();
+    let ends = new Map([['us-east-1', 1_800_000_000_000]]);
+    let inSync = false;
+    metrics.observe({ inSync: () => inSync, earliestEnds: () => ends });
+    const first = (await metrics.exposition()).text;
+    assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
+    assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
+    inSync = true;
+    ends = new Map();
+    const second = (await metrics.exposition()).text;
+    assert.match(second, /^ecr_pull_secrets_in_sync 1$/m);
+    assert.doesNotMatch(second, /us-east-1/);
+  });
+});
