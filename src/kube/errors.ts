@@ -1,0 +1,130 @@
+import { ApiException } from '@kubernetes/client-node';
+import { permittedText, type Status, statusOf } from './status.ts';
+
+/** What kind of failure a call to the API server ended in. Decide on this, never on a message. */
+export type KubeErrorCode =
+  | 'not-found'
+  | 'conflict'
+  | 'forbidden'
+  | 'namespace-terminating'
+  | 'unauthorized'
+  | 'invalid'
+  | 'too-many-requests'
+  | 'gone'
+  | 'server-error'
+  | 'timeout'
+  | 'network'
+  | 'unknown';
+
+const ADVICE: Record<KubeErrorCode, string> = {
+  'not-found': 'there is no such object, or its namespace is gone',
+  conflict: 'somebody else changed it, or owns a field of it with another value; read it again and retry',
+  forbidden: 'refused; check the rules of our ServiceAccount, quotas and admission policies',
+  'namespace-terminating': 'the namespace is being deleted; nothing to do',
+  unauthorized: 'our credentials were not accepted; check the ServiceAccount token or the kubeconfig',
+  invalid: 'the API server does not accept the object or the request',
+  'too-many-requests': 'the API server asks us to slow down; check the FlowSchema of our account',
+  gone: 'the resource version is too old; list again',
+  'server-error': 'the API server failed; check its health',
+  timeout: 'no answer in time; check the API server and the network to it',
+  network: 'no connection; check the address of the API server and the network to it',
+  unknown: 'unexpected failure',
+};
+
+interface KubeErrorDetails {
+  code: KubeErrorCode;
+  /** What was tried, on which object: `apply Secret team-a/ecr-pull-secrets`. */
+  operation: string;
+  /** The HTTP status, where there was an answer. */
+  status?: number | undefined;
+  /** Text that is known to hold nothing secret, added to the message. */
+  detail?: string | undefined;
+}
+
+/**
+ * A failed call to the API server. Holds no response body, header, token or cause: a body may quote the
+ * Secret that was sent, and errors end in logs, events and warnings.
+ */
+export class KubeError extends Error {
+  override readonly name = 'KubeError';
+  readonly code: KubeErrorCode;
+  readonly operation: string;
+  readonly status?: number | undefined;
+
+  constructor({ code, operation, status, detail }: KubeErrorDetails) {
+    const facts = [code, status === undefined ? '' : `HTTP ${status}`, detail ?? '']
+      .filter(Boolean)
+      .join(', ');
+    super(`cannot ${operation} (${facts}): ${ADVICE[code]}`);
+    this.code = code;
+    this.operation = operation;
+    this.status = status;
+  }
+}
+
+const CODES: ReadonlyMap<number, KubeErrorCode> = new Map([
+  [400, 'invalid'],
+  [401, 'unauthorized'],
+  [403, 'forbidden'],
+  [404, 'not-found'],
+  [408, 'timeout'],
+  [409, 'conflict'],
+  [410, 'gone'],
+  [413, 'invalid'],
+  [415, 'invalid'],
+  [422, 'invalid'],
+  [429, 'too-many-requests'],
+  [504, 'timeout'],
+]);
+
+function codeOf(httpStatus: number, status: Status): KubeErrorCode {
+  // The cause's reason is the documented way to tell it apart from other refusals:
+  // https://github.com/kubernetes/api/blob/master/core/v1/types.go (NamespaceTerminatingCause).
+  if (status.causes.some(({ reason }) => reason === 'NamespaceTerminating')) return 'namespace-terminating';
+  // Applying with the uid of an object that has been replaced: 409 where there is none any more, 422 where there is
+  // another one. For us it is one thing.
+  if (httpStatus === 422 && status.causes.some(({ field }) => field === 'metadata.uid')) return 'conflict';
+  return CODES.get(httpStatus) ?? (httpStatus >= 500 ? 'server-error' : 'unknown');
+}
+
+/**
+ * Makes the error of an answer that is not 2xx, or of an ERROR event of a watch.
+ *
+ * @param httpStatus the HTTP status, or the event's `code`
+ * @param body the answer's body, parsed or as text; only its machine-readable parts are looked at
+ */
+export function errorOfStatus(httpStatus: number, body: unknown, operation: string): KubeError {
+  const status = statusOf(body);
+  const detail = httpStatus === 403 ? permittedText(status.message) : undefined;
+  return new KubeError({ code: codeOf(httpStatus, status), operation, status: httpStatus, detail });
+}
+
+const CLIENT_TIMEOUTS = new Set([
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_HEADERS_TIMEOUT',
+  'UND_ERR_BODY_TIMEOUT',
+]);
+
+/** The error code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED: a name, never data. */
+function systemCode(failure: unknown): string | undefined {
+  if (!(failure instanceof Error)) return undefined;
+  if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
+    return failure.code;
+  }
+  return systemCode(failure.cause);
+}
+
+/**
+ * Makes a KubeError of whatever a call threw: client-node's ApiException, fetch's TypeError, an aborted
+ * signal, or a KubeError (given back as it is).
+ */
+export function errorOf(failure: unknown, operation: string): KubeError {
+  if (failure instanceof KubeError) return failure;
+  if (failure instanceof ApiException) return errorOfStatus(failure.code, failure.body, operation);
+  const detail = systemCode(failure);
+  if (failure instanceof Error && failure.name === 'TimeoutError') {
+    return new KubeError({ code: 'timeout', operation });
+  }
+  if (detail === undefined) return new KubeError({ code: 'unknown', operation });
+  return new KubeError({ code: CLIENT_TIMEOUTS.has(detail) ? 'timeout' : 'network', operation, detail });
+}

@@ -1,0 +1,54 @@
+/** What the watch tells about one Secret: no data, no managed fields. */
+export interface SecretMetadata {
+  namespace: string;
+  uid: string;
+  resourceVersion: string;
+  labels: Readonly<Record<string, string>>;
+  annotations: Readonly<Record<string, string>>;
+}
+
+/** Where the watch puts what it sees. Its methods are called in the order of the API server's changes. */
+export interface SecretMetadataSink {
+  /** These are all there are: after a list. */
+  replace(items: readonly SecretMetadata[]): void;
+  /** This one is new or changed. */
+  set(item: SecretMetadata): void;
+  /** The namespace's Secret is gone as of this resourceVersion. */
+  remove(namespace: string, resourceVersion: string): void;
+}
+
+/** Asks for metadata only, in a watch. https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches */
+export const ACCEPT_METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
+/** Asks for metadata only, in a list. */
+export const ACCEPT_METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
+
+export function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function texts(value: unknown): Record<string, string> {
+  if (!isRecord(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
+/** Whether a resourceVersion is earlier than another: they are decimal numbers that grow (KEP-5504). */
+export function isEarlier(version: string, than: string | undefined): boolean {
+  const comparable = /^\d+$/.test(version) && than !== undefined && /^\d+$/.test(than);
+  return comparable && BigInt(version) < BigInt(than);
+}
+
+/** The `metadata` of an object, or an empty one where the value is no object. */
+export function metadataOf(object: unknown): Record<string, unknown> {
+  return isRecord(object) && isRecord(object['metadata']) ? object['metadata'] : {};
+}
+
+/** Keeps of a PartialObjectMetadata what {@link SecretMetadata} has; undefined where it is none. */
+export function secretMetadata(object: unknown): SecretMetadata | undefined {
+  const { namespace, uid, resourceVersion, labels, annotations } = metadataOf(object);
+  if (typeof namespace !== 'string' || typeof uid !== 'string' || typeof resourceVersion !== 'string') {
+    return undefined;
+  }
+  return { namespace, uid, resourceVersion, labels: texts(labels), annotations: texts(annotations) };
+}

@@ -1,0 +1,61 @@
+import {
+  HttpMethod,
+  IsomorphicFetchHttpLibrary,
+  RequestContext,
+  type ResponseContext,
+} from '@kubernetes/client-node';
+import type { ClusterConfig } from './config.ts';
+import { errorOf, errorOfStatus, KubeError } from './errors.ts';
+
+/** A GET that client-node's generated calls cannot make: metadata only, or streaming. */
+export interface GetRequest {
+  path: string;
+  query: Record<string, string>;
+  accept: string;
+  /** Ends the request, as a failure. */
+  signal: AbortSignal;
+  /** For errors: what is tried, on what. */
+  operation: string;
+}
+
+const http = new IsomorphicFetchHttpLibrary();
+
+/**
+ * Sends a GET and gives the answer if its status is 200, its body unread.
+ *
+ * @throws {KubeError} for any other status, and where no answer came
+ */
+export async function get(config: ClusterConfig, request: GetRequest): Promise<ResponseContext> {
+  const { path, query, accept, signal, operation } = request;
+  try {
+    const context = new RequestContext(`${config.getCurrentCluster()?.server}${path}`, HttpMethod.GET);
+    for (const [name, value] of Object.entries(query)) context.setQueryParam(name, value);
+    context.setHeaderParam('Accept', accept);
+    context.setSignal(signal);
+    await config.applySecurityAuthentication(context);
+    const response = await http.send(context).toPromise();
+    if (response.httpStatusCode === 200) return response;
+    throw errorOfStatus(response.httpStatusCode, await response.body.text(), operation);
+  } catch (error) {
+    throw errorOf(error, operation);
+  }
+}
+
+/** As {@link get}, with the answer's body. */
+export async function getText(config: ClusterConfig, request: GetRequest): Promise<string> {
+  const response = await get(config, request);
+  try {
+    return await response.body.text();
+  } catch (error) {
+    throw errorOf(error, request.operation);
+  }
+}
+
+/** Parses JSON from the API server. @throws {KubeError} `unknown` where it is none */
+export function parseJson(text: string, operation: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no JSON' });
+  }
+}

@@ -1,0 +1,109 @@
+import {
+  CoreV1Api,
+  createConfiguration,
+  PatchStrategy,
+  ServerConfiguration,
+  setHeaderOptions,
+  type V1Secret,
+} from '@kubernetes/client-node';
+import type { ClusterConfig } from './config.ts';
+import { errorOf, KubeError } from './errors.ts';
+
+/** A Secret, as much of it as we use. */
+export interface SecretObject {
+  metadata: {
+    namespace: string;
+    name: string;
+    /** Set on what was read; when applying, a precondition: see {@link SecretApi.apply}. */
+    uid?: string;
+    /** Set on what was read; when applying, a precondition: see {@link SecretApi.apply}. */
+    resourceVersion?: string;
+    labels?: Record<string, string>;
+    annotations?: Record<string, string>;
+  };
+  type?: string;
+  /** Values in base64, as the API has them. */
+  data?: Record<string, string>;
+}
+
+/** How to apply. */
+export interface ApplyOptions {
+  /** Who owns the fields that are sent, 1–128 characters. */
+  fieldManager: string;
+  /** Take over fields that another manager owns with another value; false answers `conflict` instead. */
+  force: boolean;
+}
+
+/** Reads and writes Secrets. Every failure is a {@link KubeError}. */
+export interface SecretApi {
+  /** The Secret, or undefined where there is none. */
+  read(namespace: string, name: string): Promise<SecretObject | undefined>;
+  /**
+   * Creates or changes a Secret by server-side apply, in place, and gives back what is stored then. Fields that
+   * this manager sent before and does not send now are removed.
+   */
+  apply(secret: SecretObject, options: ApplyOptions): Promise<SecretObject>;
+}
+
+function ours(secret: V1Secret, operation: string): SecretObject {
+  const { namespace, name, uid, resourceVersion, labels, annotations } = secret.metadata ?? {};
+  if (namespace === undefined || name === undefined) {
+    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no Secret' });
+  }
+  return {
+    metadata: {
+      namespace,
+      name,
+      ...(uid !== undefined && { uid }),
+      ...(resourceVersion !== undefined && { resourceVersion }),
+      ...(labels !== undefined && { labels }),
+      ...(annotations !== undefined && { annotations }),
+    },
+    ...(secret.type !== undefined && { type: secret.type }),
+    ...(secret.data !== undefined && { data: secret.data }),
+  };
+}
+
+function coreApi(config: ClusterConfig): CoreV1Api {
+  const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
+  return new CoreV1Api(createConfiguration({ baseServer, authMethods: { default: config } }));
+}
+
+async function attempt<T>(operation: string, call: () => Promise<T>): Promise<T> {
+  try {
+    return await call();
+  } catch (error) {
+    throw errorOf(error, operation);
+  }
+}
+
+/** Makes the calls for Secrets on the API server that the config names. */
+export function secretApi(config: ClusterConfig): SecretApi {
+  const api = coreApi(config);
+  return {
+    read: async (namespace, name) => {
+      const operation = `read Secret ${namespace}/${name}`;
+      try {
+        return await attempt(operation, async () =>
+          ours(await api.readNamespacedSecret({ namespace, name }), operation),
+        );
+      } catch (error) {
+        if (error instanceof KubeError && error.code === 'not-found') return undefined;
+        throw error;
+      }
+    },
+    apply: async (secret, { fieldManager, force }) => {
+      const { namespace, name } = secret.metadata;
+      const operation = `apply Secret ${namespace}/${name}`;
+      const body = { apiVersion: 'v1', kind: 'Secret', ...secret };
+      // Without this header client-node sends a JSON patch.
+      const asApply = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
+      return await attempt(operation, async () =>
+        ours(
+          await api.patchNamespacedSecret({ namespace, name, body, fieldManager, force }, asApply),
+          operation,
+        ),
+      );
+    },
+  };
+}

@@ -1,0 +1,70 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:https';
+import { json } from 'node:stream/consumers';
+import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
+import { objectOr } from './api-server/objects.ts';
+
+/** A review that came in. */
+export interface SeenReview {
+  url: string;
+  httpVersion: string;
+  connection: number;
+  request: Record<string, unknown>;
+}
+
+/** What to answer: the `response` of the review (its uid is added), or whatever the function does itself. */
+export type Script = (review: SeenReview, response: ServerResponse) => Record<string, unknown> | undefined;
+
+/** A webhook that answers as a test tells it to. */
+export interface ScriptedWebhook {
+  url: string;
+  caPem: string;
+  seen: SeenReview[];
+  script: Script;
+  stop(): void;
+}
+
+const DAY = 86_400_000;
+
+/** Starts one on a free port. */
+export async function startScriptedWebhook(): Promise<ScriptedWebhook> {
+  const now = Date.now();
+  const authority = await issueAuthority({ commonName: 'scripted webhook CA', now, validForMs: DAY });
+  const names = { dnsNames: [], ipAddresses: ['127.0.0.1'] };
+  const { certPem: cert, keyPem: key } = await issueServing({ authority, ...names, now, validForMs: DAY });
+  const connections = new Map<unknown, number>();
+  const server = createServer({ cert, key }, (request, response) => void answer(request, response));
+  const webhook: ScriptedWebhook = {
+    url: '',
+    caPem: authority.certPem,
+    seen: [],
+    script: () => ({ allowed: true }),
+    stop: () => {
+      server.close();
+      server.closeAllConnections();
+    },
+  };
+  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const { socket, url = '', httpVersion } = request;
+    const connection = connections.get(socket) ?? connections.size;
+    connections.set(socket, connection);
+    const review = {
+      url,
+      httpVersion,
+      connection,
+      request: objectOr(objectOr(await json(request))['request']),
+    };
+    webhook.seen.push(review);
+    const answered = webhook.script(review, response);
+    if (answered === undefined) return;
+    const { apiVersion, kind } = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' };
+    response.setHeader('content-type', 'application/json');
+    response.end(JSON.stringify({ apiVersion, kind, response: { uid: review.request['uid'], ...answered } }));
+  };
+  const { promise, resolve } = Promise.withResolvers<void>();
+  server.listen(0, '127.0.0.1', resolve);
+  await promise;
+  const address = server.address();
+  webhook.url = `https://127.0.0.1:${typeof address === 'object' ? address?.port : 0}/mutate`;
+  return webhook;
+}
