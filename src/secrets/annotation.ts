@@ -1,0 +1,57 @@
+import { parseEcrHost } from '../images/registry.ts';
+import { field, isObject } from '../images/unvalidated.ts';
+import type { Life } from '../tokens/token.ts';
+
+/** Every host that a namespace uses, with the life of its stored token, or undefined while it waits for one. */
+export type HostLives = ReadonlyMap<string, Life | undefined>;
+
+/** Where a pull Secret says what it holds, for all who see its metadata only. */
+export const hostsAnnotation = 'ecr-pull-secrets.io/hosts';
+
+/**
+ * The annotation's text: JSON, hosts in order, so that equal content gives equal text. Times are whole seconds of
+ * RFC 3339; an end is rounded down, so that it is never promised too late.
+ */
+export function formatHosts(hosts: HostLives): string {
+  const sorted = [...hosts].sort(([a], [b]) => (a < b ? -1 : 1));
+  return JSON.stringify(
+    Object.fromEntries(sorted.map(([host, life]) => [host, life ? formatLife(life) : null])),
+  );
+}
+
+/**
+ * Reads the annotation back. What a person made of it may be anything: an entry that is no ECR host is left out, and a
+ * host whose times cannot be read waits for a token. Nothing at all gives no hosts. Never throws.
+ */
+export function parseHosts(text: string | undefined): Map<string, Life | undefined> {
+  const hosts = new Map<string, Life | undefined>();
+  for (const [host, life] of Object.entries(parseObject(text))) {
+    if (parseEcrHost(host) !== undefined) {
+      hosts.set(host, parseLife(life));
+    }
+  }
+  return hosts;
+}
+
+function formatLife({ issuedAt, expiresAt }: Life): Record<string, string> {
+  return { issuedAt: formatTime(issuedAt), expiresAt: formatTime(expiresAt) };
+}
+
+function formatTime(ms: number): string {
+  return new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z');
+}
+
+function parseLife(value: unknown): Life | undefined {
+  const issuedAt = Date.parse(String(field(value, 'issuedAt')));
+  const expiresAt = Date.parse(String(field(value, 'expiresAt')));
+  return issuedAt < expiresAt ? { issuedAt, expiresAt } : undefined;
+}
+
+function parseObject(text: string | undefined): object {
+  try {
+    const value: unknown = JSON.parse(text ?? '');
+    return isObject(value) ? value : {};
+  } catch {
+    return {};
+  }
+}

@@ -1,0 +1,92 @@
+import type { Registry } from '../images/registry.ts';
+import type { Token } from '../tokens/token.ts';
+import { coalesced } from './coalesce.ts';
+import { fetched, settledWithin } from './fetch.ts';
+import { type Need, type NeedRules, needOf, reflects } from './need.ts';
+import { failed, foreignSecret, type Shortfall, secretFull } from './shortfall.ts';
+import { type WriteParts, writeUnion } from './write.ts';
+
+export interface EnsureParts extends WriteParts {
+  readonly rules: NeedRules;
+  /** Whether the view may be believed without asking the API server. */
+  inSync(): boolean;
+  token(registry: Registry): Promise<Token>;
+  /** How long to wait for ECR before the Secret is written without the token, in ms. */
+  readonly patienceMs: number;
+}
+
+/** What admission asks for, and later renewal and provisioning. */
+export interface PullSecrets {
+  /** Whether the namespace's Secret is known to hold fresh tokens for all of these. Does no I/O. */
+  covers(namespace: string, registries: readonly Registry[]): boolean;
+  /**
+   * Makes the namespace's Secret hold a token for each registry, or at least name the host as one to be filled in.
+   * Comes back when that is done or has failed, or when ECR takes too long; what is not done by then goes on. A token
+   * that is good enough for now is renewed behind the answer.
+   * @returns the hosts without a living token, and why; none: all is well
+   */
+  ensure(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
+}
+
+/** The only writer of Secrets. */
+export function pullSecrets(parts: EnsureParts): PullSecrets {
+  const { rules, log } = parts;
+  const known = (namespace: string) => (parts.inSync() ? parts.view.get(namespace) : undefined);
+  const write = coalesced(async (namespace, wanted) =>
+    reflects(known(namespace), wanted, rules) ? [] : await writeUnion(namespace, wanted, parts),
+  );
+
+  async function store(
+    namespace: string,
+    tokens: ReadonlyMap<string, Token | undefined>,
+  ): Promise<Shortfall[]> {
+    try {
+      const refused = await write(namespace, tokens);
+      return refused.filter((host) => tokens.has(host)).map(secretFull);
+    } catch (error) {
+      log.warn({ namespace, hosts: [...tokens.keys()], err: error }, 'pull Secret not written');
+      return [...tokens.keys()].map((host) => failed(host, error));
+    }
+  }
+
+  async function fill(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]> {
+    const fetches = registries.map((registry) => ({
+      host: registry.host,
+      result: fetched(registry, parts.token),
+    }));
+    const inTime = await settledWithin(parts.patienceMs, fetches);
+    const late = fetches.filter((_, index) => inTime[index]?.shortfall?.code === 'pending');
+    for (const { host, result } of late) {
+      void result.then(({ token }) =>
+        token === undefined ? [] : store(namespace, new Map([[host, token]])),
+      );
+    }
+    const missing = inTime.flatMap(({ shortfall }) => shortfall ?? []);
+    const notStored = await store(namespace, new Map(inTime.map(({ host, token }) => [host, token])));
+    return [...notStored, ...missing.filter(({ host }) => notStored.every((other) => other.host !== host))];
+  }
+
+  return {
+    covers: (namespace, registries) => {
+      const secret = known(namespace);
+      return (
+        secret?.ours === true && registries.every(({ host }) => needOf(host, secret, rules) === 'nothing')
+      );
+    },
+    ensure: async (namespace, registries) => {
+      const secret = known(namespace);
+      if (secret !== undefined && !secret.ours) {
+        return registries.map(({ host }) => foreignSecret(host));
+      }
+      const needing = (need: Need) => registries.filter(({ host }) => needOf(host, secret, rules) === need);
+      const [renewal, token, room] = [needing('renewal'), needing('token'), needing('room')];
+      if (renewal.length > 0) {
+        fill(namespace, renewal).catch((error: unknown) =>
+          log.error({ namespace, err: error }, 'renewal failed'),
+        );
+      }
+      const filled = token.length > 0 ? await fill(namespace, token) : [];
+      return [...room.map(({ host }) => secretFull(host)), ...filled];
+    },
+  };
+}

@@ -1,0 +1,230 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { formatHosts, parseHosts } from '../../src/secrets/annotation.ts';
+import {
+  type Content,
+  formatDockerConfig,
+  mergeContent,
+  noContent,
+  readContent,
+  type Wanted,
+} from '../../src/secrets/content.ts';
+import { fakeToken, hour } from './tokens.ts';
+
+const now = Date.UTC(2026, 10, 23, 12);
+const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
+const regions = ['eu-central-1', 'us-east-1', 'us-west-2', 'ap-south-1', 'sa-east-1', 'af-south-1'];
+const rulesAt = (at: number, maxHosts = 200) => ({
+  maxHosts,
+  isFresh: ({ expiresAt }: { expiresAt: number }) => expiresAt - at >= 6 * hour,
+});
+
+/** Content, as it comes back from a Secret in which it was stored. */
+function stored({ hosts, auths }: Content): Content {
+  const { content, malformed } = readContent(formatDockerConfig(auths), formatHosts(hosts));
+  assert.deepEqual(malformed, []);
+  return content;
+}
+
+const wanted = fc
+  .array(
+    fc.tuple(fc.constantFrom(...regions.map(hostOf)), fc.option(fc.nat({ max: 24 }), { nil: undefined })),
+    {
+      maxLength: 8,
+    },
+  )
+  .map(
+    (entries): Wanted =>
+      new Map(
+        entries.map(([host, age]) => [
+          host,
+          age === undefined ? undefined : fakeToken(`password-${age}`, now - age * hour),
+        ]),
+      ),
+  );
+
+describe('merging', () => {
+  it('never loses a host, an entry or a living token, whatever is merged in whatever order', () => {
+    fc.assert(
+      fc.property(fc.array(wanted, { maxLength: 6 }), fc.integer({ min: 1, max: 6 }), (all, maxHosts) => {
+        let content = noContent;
+        for (const one of all) {
+          const before = content;
+          content = stored(mergeContent(before, one, rulesAt(now, maxHosts)).content);
+          for (const [host, life] of before.hosts) {
+            assert.ok(content.hosts.has(host), `${host} is still there`);
+            assert.ok(
+              (content.hosts.get(host)?.expiresAt ?? 0) >= (life?.expiresAt ?? 0),
+              'its token ends no sooner',
+            );
+          }
+          for (const host of before.auths.keys()) {
+            assert.ok(content.auths.has(host), `the entry of ${host} is still there`);
+          }
+          assert.ok(content.hosts.size <= maxHosts);
+        }
+      }),
+    );
+  });
+
+  it('ends with the union of hosts, in either order', () => {
+    fc.assert(
+      fc.property(wanted, wanted, (a, b) => {
+        const ab = mergeContent(mergeContent(noContent, a, rulesAt(now)).content, b, rulesAt(now)).content;
+        const ba = mergeContent(mergeContent(noContent, b, rulesAt(now)).content, a, rulesAt(now)).content;
+        assert.deepEqual([...ab.hosts.keys()].sort(), [...ba.hosts.keys()].sort());
+        assert.deepEqual(new Set(ab.hosts.keys()), new Set([...a.keys(), ...b.keys()]));
+      }),
+    );
+  });
+
+  it('changes nothing the second time', () => {
+    fc.assert(
+      fc.property(wanted, wanted, (a, b) => {
+        const once = stored(
+          mergeContent(mergeContent(noContent, a, rulesAt(now)).content, b, rulesAt(now)).content,
+        );
+        assert.deepEqual(stored(mergeContent(once, b, rulesAt(now)).content), once);
+      }),
+    );
+  });
+
+  it('replaces a token that is no longer fresh by a later one, and a fresh one by none', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const later = new Map([[host, fakeToken('new', now + 7 * hour)]]);
+    assert.deepEqual(mergeContent(old, later, rulesAt(now + 7 * hour)).content.auths.get(host), {
+      auth: btoa('AWS:new'),
+    });
+    assert.deepEqual(mergeContent(old, later, rulesAt(now + hour)).content.auths.get(host), {
+      auth: btoa('AWS:old'),
+    });
+  });
+
+  it('refuses new hosts past the bound, and keeps the old ones', () => {
+    const three = new Map(regions.slice(0, 3).map((region) => [hostOf(region), undefined]));
+    const { content } = mergeContent(noContent, three, rulesAt(now, 3));
+    const more = mergeContent(
+      content,
+      new Map([[hostOf('sa-east-1'), fakeToken('x', now)]]),
+      rulesAt(now, 3),
+    );
+    assert.deepEqual(more.refused, [hostOf('sa-east-1')]);
+    assert.deepEqual(more.content, content);
+  });
+
+  it('never reaches 1 MiB, however long the tokens are', () => {
+    const large = new Map(
+      Array.from({ length: 250 }, (_, index) => [
+        `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`,
+        fakeToken('x'.repeat(6_000), now),
+      ]),
+    );
+    const { content, refused } = mergeContent(noContent, large, rulesAt(now, 250));
+    assert.ok(refused.length > 0);
+    assert.equal(content.hosts.size + refused.length, 250);
+    const bytes = Buffer.byteLength(formatDockerConfig(content.auths));
+    assert.ok(bytes > 950_000 && bytes <= 1_000_000, `${bytes} bytes`);
+  });
+});
+
+describe('content that somebody else changed', () => {
+  const host = hostOf('us-east-1');
+  const entry = { auth: btoa('AWS:x') };
+  const annotation = formatHosts(new Map([[host, { issuedAt: now, expiresAt: now + 12 * hour }]]));
+
+  it('keeps entries that a person added', () => {
+    const { content } = readContent(
+      JSON.stringify({ auths: { 'registry.example': entry, [host]: entry } }),
+      annotation,
+    );
+    assert.deepEqual([...content.auths.keys()].sort(), [host, 'registry.example']);
+    assert.deepEqual([...content.hosts.keys()], [host]);
+  });
+
+  it('takes a host whose entry is gone for one that waits', () => {
+    const { content } = readContent('{"auths":{}}', annotation);
+    assert.deepEqual([...content.hosts], [[host, undefined]]);
+  });
+
+  it('takes a host that the annotation lost for one that waits, and keeps its entry', () => {
+    const { content } = readContent(JSON.stringify({ auths: { [host]: entry } }), undefined);
+    assert.deepEqual([...content.hosts], [[host, undefined]]);
+    assert.deepEqual(content.auths.get(host), entry);
+  });
+
+  for (const broken of [
+    { auth: 'no base64!' },
+    { auth: btoa('without colon') },
+    { auth: 7 },
+    { username: 1 },
+    'text',
+    null,
+    [],
+  ]) {
+    it(`leaves out an entry that would break every pull: ${JSON.stringify(broken)}`, () => {
+      const { content, malformed } = readContent(
+        JSON.stringify({ auths: { 'a.example': broken, [host]: entry } }),
+        annotation,
+      );
+      assert.deepEqual([...content.auths.keys()], [host]);
+      assert.deepEqual(
+        malformed.map(({ place }) => place),
+        ['auths["a.example"]'],
+      );
+    });
+  }
+
+  for (const text of [undefined, '', 'null', '[]', '{"auths":[]}', '{"auths":3}', 'garbage']) {
+    it(`loses no host over ${text === undefined ? 'a missing text' : JSON.stringify(text)}`, () => {
+      const { content, malformed } = readContent(text, annotation);
+      assert.deepEqual([...content.hosts], [[host, undefined]]);
+      assert.equal(malformed.length, 1);
+    });
+  }
+
+  it('never makes it throw', () => {
+    fc.assert(
+      fc.property(fc.json(), fc.json(), (json, text) => {
+        readContent(json, text);
+      }),
+    );
+  });
+});
+
+describe('the annotation', () => {
+  it('comes back as it was written, to the second', () => {
+    const life = { issuedAt: now, expiresAt: now + 12 * hour };
+    const hosts = new Map([
+      [hostOf('us-east-1'), life],
+      [hostOf('eu-central-1'), undefined],
+    ]);
+    assert.equal(
+      formatHosts(hosts),
+      `{"${hostOf('eu-central-1')}":null,"${hostOf('us-east-1')}":{"issuedAt":"2026-11-23T12:00:00Z","expiresAt":"2026-11-24T00:00:00Z"}}`,
+    );
+    assert.deepEqual(parseHosts(formatHosts(hosts)), new Map([...hosts].reverse()));
+  });
+
+  it('never promises a token for longer than it lives', () => {
+    const life = { issuedAt: now + 999, expiresAt: now + hour + 999 };
+    assert.equal(
+      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), life]]))).get(hostOf('us-east-1'))?.expiresAt,
+      now + hour,
+    );
+  });
+
+  it('gives a host without readable times as one that waits, and leaves out what is no ECR host', () => {
+    const host = hostOf('us-east-1');
+    for (const life of [null, 3, 'x', {}, { issuedAt: 'x', expiresAt: 'y' }, { issuedAt: 5, expiresAt: 1 }]) {
+      assert.deepEqual(
+        [...parseHosts(JSON.stringify({ [host]: life, 'evil.example': null }))],
+        [[host, undefined]],
+      );
+    }
+    for (const text of [undefined, '', '[]', '"x"', '{', 'null']) {
+      assert.equal(parseHosts(text).size, 0);
+    }
+  });
+});

@@ -1,0 +1,135 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { type NeedRules, needOf, reflects } from '../../src/secrets/need.ts';
+import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { type KnownSecret, SecretView } from '../../src/secrets/view.ts';
+import { fakeToken, hour } from './tokens.ts';
+
+const now = Date.UTC(2026, 10, 23, 12);
+const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
+const life = (endsIn: number) => ({ issuedAt: now + endsIn - 12 * hour, expiresAt: now + endsIn });
+
+function metadata(
+  namespace: string,
+  resourceVersion: string,
+  hosts = new Map([[east, life(hour)]]),
+  labels = {},
+) {
+  return {
+    namespace,
+    uid: `uid-${namespace}`,
+    resourceVersion,
+    labels: { [managedByLabel]: managedBy, ...labels },
+    annotations: { [hostsAnnotation]: formatHosts(hosts) },
+  };
+}
+
+describe('the view', () => {
+  it('knows hosts and ends, and which Secrets are not ours', () => {
+    const view = new SecretView();
+    view.replace([metadata('a', '5'), metadata('b', '6', undefined, { [managedByLabel]: 'Helm' })]);
+    assert.deepEqual(view.get('a')?.hosts.get(east), life(hour));
+    assert.equal(view.get('a')?.ours, true);
+    assert.equal(view.get('b')?.ours, false);
+    assert.equal(view.get('c'), undefined);
+  });
+
+  it('does not go back to an older version that comes late', () => {
+    const view = new SecretView();
+    const written = metadata('a', '100', new Map([[west, life(hour)]]));
+    view.learn({ metadata: { ...written, name: 'ecr-pull-secrets' } }, true);
+    view.set(metadata('a', '99'));
+    view.replace([metadata('a', '98')]);
+    view.remove('a', '99');
+    assert.deepEqual([...(view.get('a')?.hosts.keys() ?? [])], [west]);
+    view.set(metadata('a', '101'));
+    assert.deepEqual([...(view.get('a')?.hosts.keys() ?? [])], [east]);
+  });
+
+  it('forgets what is deleted, and what a whole list no longer holds', () => {
+    const view = new SecretView();
+    view.replace([metadata('a', '5'), metadata('b', '6')]);
+    view.remove('a', '7');
+    assert.equal(view.get('a'), undefined);
+    view.replace([]);
+    assert.equal(view.get('b'), undefined);
+  });
+
+  it('remembers of a Secret of another type, which metadata does not show, that it is not ours', () => {
+    const view = new SecretView();
+    const foreign = metadata('a', '5');
+    view.learn({ metadata: { ...foreign, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
+    view.replace([foreign]);
+    view.set(foreign);
+    assert.equal(view.get('a')?.ours, false);
+  });
+
+  it('gives the earliest end of each region, of our Secrets only', () => {
+    const view = new SecretView();
+    view.replace([
+      metadata(
+        'a',
+        '5',
+        new Map([
+          [east, life(3 * hour)],
+          [west, life(2 * hour)],
+        ]),
+      ),
+      metadata('b', '6', new Map([[east, life(hour)]])),
+      metadata('c', '7', new Map([[west, life(1)]]), { [managedByLabel]: 'Helm' }),
+    ]);
+    assert.deepEqual(
+      view.earliestEnds(),
+      new Map([
+        ['us-east-1', now + hour],
+        ['us-west-2', now + 2 * hour],
+      ]),
+    );
+  });
+});
+
+describe('what a host needs', () => {
+  const rules: NeedRules = {
+    maxHosts: 2,
+    isFresh: ({ expiresAt }) => expiresAt - now >= 6 * hour,
+    isUsable: ({ expiresAt }) => expiresAt - now >= hour,
+  };
+  const secret = (hosts: KnownSecret['hosts'], ours = true): KnownSecret => ({
+    resourceVersion: '1',
+    ours,
+    hosts,
+  });
+
+  it('is nothing, a renewal, a token or room', () => {
+    assert.equal(needOf(east, secret(new Map([[east, life(7 * hour)]])), rules), 'nothing');
+    assert.equal(needOf(east, secret(new Map([[east, life(2 * hour)]])), rules), 'renewal');
+    assert.equal(needOf(east, secret(new Map([[east, life(hour / 2)]])), rules), 'token');
+    assert.equal(needOf(east, secret(new Map([[east, undefined]])), rules), 'token');
+    assert.equal(needOf(east, secret(new Map()), rules), 'token');
+    assert.equal(needOf(east, undefined, rules), 'token');
+    const full = secret(
+      new Map([
+        [west, undefined],
+        ['x', undefined],
+      ]),
+    );
+    assert.equal(needOf(east, full, rules), 'room');
+    assert.equal(needOf(west, full, rules), 'token');
+  });
+
+  it('is no write where the Secret holds the token, or names the host of which there is none', () => {
+    const token = fakeToken('x', now);
+    const noted = secret(new Map([[east, undefined]]));
+    assert.equal(reflects(noted, new Map([[east, undefined]]), rules), true);
+    assert.equal(reflects(noted, new Map([[east, token]]), rules), false);
+    assert.equal(reflects(noted, new Map([[west, undefined]]), rules), false);
+    assert.equal(reflects(secret(new Map([[east, life(7 * hour)]])), new Map([[east, token]]), rules), true);
+    assert.equal(
+      reflects(secret(new Map([[east, life(7 * hour)]]), false), new Map([[east, token]]), rules),
+      false,
+    );
+    assert.equal(reflects(undefined, new Map([[east, undefined]]), rules), false);
+  });
+});

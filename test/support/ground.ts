@@ -1,0 +1,18 @@
+/** An answer of the API server, with the texts of its `Warning` headers. */
+export interface GroundAnswer {
+  readonly status: number;
+  readonly body: unknown;
+  readonly warnings: readonly string[];
+}
+
+/** An API server to run suites on: the stand-in, or a real one. What runs on the one runs on the other. */
+export interface Ground {
+  readonly version: string;
+  /** For an administrator. */
+  readonly kubeconfigPath: string;
+  createNamespace(prefix?: string): Promise<string>;
+  serviceAccountKubeconfig(namespace: string, name: string): Promise<string>;
+  /** A call as the administrator. */
+  request(method: string, path: string, body?: unknown): Promise<GroundAnswer>;
+  stop(): Promise<void>;
+}

@@ -1,0 +1,48 @@
+import { hostsAnnotation } from '../../src/secrets/annotation.ts';
+import type { Ground } from './ground.ts';
+
+/** A pull Secret as it is stored, taken apart. */
+export interface StoredPullSecret {
+  readonly uid: string;
+  readonly resourceVersion: string;
+  readonly type: string;
+  readonly labels: Record<string, string>;
+  /** Host → its entry in `auths`. */
+  readonly auths: Record<string, { auth?: string }>;
+  /** Host → what the annotation says. */
+  readonly hosts: Record<string, { issuedAt: string; expiresAt: string } | null>;
+}
+
+interface SecretBody {
+  readonly metadata: {
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly labels?: Record<string, string>;
+    readonly annotations?: Record<string, string>;
+  };
+  readonly type: string;
+  readonly data?: Record<string, string>;
+}
+
+export const secretPath = (namespace: string) => `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`;
+
+/** The namespace's pull Secret; undefined where there is none. */
+export async function readPullSecret(
+  ground: Ground,
+  namespace: string,
+): Promise<StoredPullSecret | undefined> {
+  const { status, body } = await ground.request('GET', secretPath(namespace));
+  if (status === 404) {
+    return undefined;
+  }
+  const { metadata, type, data = {} } = body as SecretBody;
+  const json = Buffer.from(data['.dockerconfigjson'] ?? '', 'base64').toString();
+  return {
+    uid: metadata.uid,
+    resourceVersion: metadata.resourceVersion,
+    type,
+    labels: metadata.labels ?? {},
+    auths: JSON.parse(json || '{}').auths ?? {},
+    hosts: JSON.parse(metadata.annotations?.[hostsAnnotation] ?? '{}'),
+  };
+}
