@@ -1,0 +1,36 @@
+import type { PatchOperation } from './patch.ts';
+
+/** What the answer to a review says besides its uid. */
+export interface Verdict {
+  readonly allowed: boolean;
+  readonly patch?: readonly PatchOperation[];
+  /** Shown to the pod's author by kubectl. */
+  readonly warnings?: readonly string[];
+  /** Why the pod is denied; only where `allowed` is false. */
+  readonly message?: string;
+}
+
+/**
+ * The text of the AdmissionReview (admission.k8s.io/v1) that answers a request. The only place that makes one: uid,
+ * apiVersion and kind are on every answer, and patch and patchType come together or not at all. A patch is ASCII: it
+ * holds nothing but the name of a Secret.
+ */
+export function answerTo(uid: string, { allowed, patch = [], warnings = [], message }: Verdict): string {
+  return JSON.stringify({
+    apiVersion: 'admission.k8s.io/v1',
+    kind: 'AdmissionReview',
+    response: {
+      uid,
+      allowed,
+      ...(patch.length > 0 && { patchType: 'JSONPatch', patch: btoa(JSON.stringify(patch)) }),
+      ...(warnings.length > 0 && { warnings }),
+      // 503 tells controllers that it is worth another try
+      ...(message !== undefined && { status: { code: 503, reason: 'ServiceUnavailable', message } }),
+    },
+  });
+}
+
+/** Text of a body that is not an answer to a review, because what came was none. */
+export function errorBody(code: string, message: string): string {
+  return JSON.stringify({ error: { code, message } });
+}

@@ -1,0 +1,100 @@
+import { matchesAny } from '../images/glob.ts';
+import { registriesOfPod } from '../images/pod.ts';
+import type { Registry } from '../images/registry.ts';
+import { field } from '../images/unvalidated.ts';
+import { type PatchOperation, pullSecretPatch, refersTo } from './patch.ts';
+import type { ReviewRequest } from './review.ts';
+
+/** Why a review is answered as it is: logged, counted and asserted on. */
+type Reason =
+  | 'not-a-pod'
+  | 'operation'
+  | 'namespace-excluded'
+  | 'no-ecr-image'
+  | 'account-excluded'
+  | 'mirror-pod'
+  | 'opted-out'
+  | 'not-referring'
+  | 'ecr-image'
+  | 'already-referring'
+  | 'new-image';
+
+/** The pod needs tokens for these registries. */
+export interface Ensure {
+  readonly action: 'ensure';
+  readonly reason: Reason;
+  readonly registries: readonly Registry[];
+  /** Empty where the pod refers to the Secret already, or can no longer be changed. */
+  readonly patch: readonly PatchOperation[];
+}
+
+/** What to do about a review. */
+export type Decision = Ensure | { readonly action: 'leave'; readonly reason: Reason };
+
+export interface DecisionRules {
+  readonly secretName: string;
+  readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
+}
+
+/** A pod with this annotation set to `false` is left alone. */
+const injectAnnotation = 'ecr-pull-secrets.io/inject';
+
+/** Marks the API server's copy of a static pod (kubernetes `pkg/kubelet/types/constants.go`). */
+const mirrorAnnotation = 'kubernetes.io/config.mirror';
+
+/** Decides what a review asks of us. */
+export function decide(request: ReviewRequest, rules: DecisionRules): Decision {
+  const { resource, operation, namespace, object } = request;
+  if (resource !== 'pods' && resource !== 'pods/ephemeralcontainers') {
+    return leave('not-a-pod');
+  }
+  const creating = resource === 'pods' && operation === 'CREATE';
+  if (!creating && operation !== 'UPDATE') {
+    return leave('operation');
+  }
+  if (matchesAny(rules.exclude.namespaces, namespace)) {
+    return leave('namespace-excluded');
+  }
+  const found = registriesOfPod(object);
+  if (found.length === 0) {
+    return leave('no-ecr-image');
+  }
+  const registries = found.filter(({ account }) => !matchesAny(rules.exclude.accounts, account));
+  if (registries.length === 0) {
+    return leave('account-excluded');
+  }
+  return creating ? decideOnNew(object, registries, rules) : decideOnExisting(object, registries, rules);
+}
+
+function decideOnNew(pod: unknown, registries: readonly Registry[], { secretName }: DecisionRules): Decision {
+  const annotations = field(field(pod, 'metadata'), 'annotations');
+  // A mirror pod may not refer to Secrets: the API server would refuse it (plugin/pkg/admission/noderestriction).
+  if (field(annotations, mirrorAnnotation) !== undefined) {
+    return leave('mirror-pod');
+  }
+  if (field(annotations, injectAnnotation) === 'false') {
+    return leave('opted-out');
+  }
+  const patch = pullSecretPatch(pod, secretName);
+  return {
+    action: 'ensure',
+    reason: patch.length > 0 ? 'ecr-image' : 'already-referring',
+    registries,
+    patch,
+  };
+}
+
+/** `imagePullSecrets` of a pod cannot change any more, its images can. */
+function decideOnExisting(
+  pod: unknown,
+  registries: readonly Registry[],
+  { secretName }: DecisionRules,
+): Decision {
+  return refersTo(pod, secretName)
+    ? { action: 'ensure', reason: 'new-image', registries, patch: [] }
+    : leave('not-referring');
+}
+
+function leave(reason: Reason): Decision {
+  return { action: 'leave', reason };
+}

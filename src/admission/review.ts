@@ -1,0 +1,68 @@
+import { isObject } from '../images/unvalidated.ts';
+
+/** What we need of an AdmissionReview (admission.k8s.io/v1): one request of the API server. */
+export interface ReviewRequest {
+  readonly uid: string;
+  /** `pods`, or `pods/ephemeralcontainers`; any other resource is not ours to judge. */
+  readonly resource: string;
+  readonly operation: string;
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  /** The pod as it came, unvalidated. */
+  readonly object: unknown;
+}
+
+/** Why something is not an AdmissionReview that we can answer. */
+export interface BadReview {
+  readonly place: string;
+  readonly expected: string;
+}
+
+/** Reads a parsed JSON body as an AdmissionReview. Never throws. */
+export function readReview(body: unknown): ReviewRequest | BadReview {
+  if (!isObject(body) || body['apiVersion'] !== 'admission.k8s.io/v1' || body['kind'] !== 'AdmissionReview') {
+    return { place: 'body', expected: 'an AdmissionReview of admission.k8s.io/v1' };
+  }
+  const request = body['request'];
+  if (!isObject(request)) {
+    return { place: 'request', expected: 'an object' };
+  }
+  const { uid, operation, namespace } = request;
+  if (typeof uid !== 'string' || uid === '') {
+    return { place: 'request.uid', expected: 'text that is not empty' };
+  }
+  if (typeof operation !== 'string') {
+    return { place: 'request.operation', expected: 'text' };
+  }
+  const resource = resourceOf(request);
+  if (resource === undefined) {
+    return { place: 'request.resource', expected: 'group, version and resource' };
+  }
+  if (typeof namespace !== 'string' || namespace === '') {
+    return { place: 'request.namespace', expected: 'the namespace of the pod' };
+  }
+  return {
+    uid,
+    resource,
+    operation,
+    namespace,
+    dryRun: request['dryRun'] === true,
+    object: request['object'],
+  };
+}
+
+export function isBadReview(review: ReviewRequest | BadReview): review is BadReview {
+  return 'expected' in review;
+}
+
+/** `pods` or `pods/SUBRESOURCE` for the core group's v1; `group/version/resource` for anything else. */
+function resourceOf(request: Record<string, unknown>): string | undefined {
+  const { resource: gvr, subResource } = request;
+  if (!isObject(gvr) || typeof gvr['resource'] !== 'string') {
+    return undefined;
+  }
+  const { group = '', version, resource } = gvr;
+  const core = group === '' && version === 'v1';
+  const name = core ? gvr['resource'] : `${String(group)}/${String(version)}/${String(resource)}`;
+  return typeof subResource === 'string' && subResource !== '' ? `${name}/${subResource}` : name;
+}

@@ -1,0 +1,19 @@
+/** What kubectl shows without cutting it off (kubernetes `staging/src/k8s.io/apiserver/pkg/warning`). */
+const longestWarning = 120;
+
+/** A host whose token is not there, and why: see the shortfalls of the secrets room. */
+interface Missing {
+  readonly host: string;
+  readonly text: string;
+}
+
+/**
+ * One short warning for a pod's author: the first host and the cause, and how many more there are. ASCII, and at most
+ * 120 characters: the cause is cut before the host is.
+ */
+export function missingTokenWarning(missing: readonly Missing[]): string {
+  const { host, text } = missing[0] ?? { host: 'unknown host', text: 'unknown cause' };
+  const more = missing.length > 1 ? ` (+${missing.length - 1} more)` : '';
+  const start = `no pull token yet for ${host}${more}: `;
+  return `${start}${text}`.replace(/[^\x20-\x7e]/g, '?').slice(0, longestWarning);
+}

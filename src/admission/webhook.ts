@@ -1,0 +1,113 @@
+import type { Server } from 'node:https';
+import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
+import type { PemPair } from '../certificates/pair.ts';
+import type { Log } from '../telemetry/log.ts';
+import { errorBody } from './answer.ts';
+import type { Answer } from './mutate.ts';
+
+export interface WebhookParts {
+  /** The pair to begin with; later ones go to the server's `setSecureContext`. */
+  readonly pair: PemPair;
+  answer(body: unknown, timeout?: string): Answer | Promise<Answer>;
+  /** Whether the process is about to end, so that callers should go elsewhere. */
+  draining(): boolean;
+  readonly log: Log;
+}
+
+export type Webhook = FastifyInstance<Server>;
+
+/**
+ * The API server sends a pod of at most 3 MiB (etcd's request limit, twice), once as `object` and once as `oldObject`,
+ * plus the envelope: as controller-runtime's `maxRequestSize`, rounded up.
+ */
+const bodyLimitBytes = 8 * 1024 * 1024;
+
+/** Longer than the 90 s for which Go keeps an idle connection, so that the API server is the one that closes it. */
+const keepAliveMs = 120_000;
+
+/** For a whole request to come in. */
+const requestTimeoutMs = 30_000;
+
+export const tlsMinimum = 'TLSv1.2';
+
+/**
+ * The HTTPS application: `POST /mutate`. It is not listening yet. Whatever comes, an answer goes out; while draining
+ * each one closes its connection, because the API server would otherwise stay on it.
+ */
+export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook {
+  const app = fastify({
+    https: { cert: pair.certPem, key: pair.keyPem, minVersion: tlsMinimum },
+    logger: false,
+    bodyLimit: bodyLimitBytes,
+    keepAliveTimeout: keepAliveMs,
+    requestTimeout: requestTimeoutMs,
+    // a call that comes on a kept connection while we close is answered like any other
+    return503OnClosing: false,
+  });
+  app.server.headersTimeout = keepAliveMs + 5_000;
+  closeWithLastAnswer(app);
+  // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+    try {
+      done(null, JSON.parse(body.toString()));
+    } catch {
+      done(Object.assign(new Error('the body is not JSON'), { statusCode: 400, code: 'not-json' }));
+    }
+  });
+
+  const send = (reply: FastifyReply, { status, body }: Answer) => {
+    if (draining()) {
+      reply.header('connection', 'close');
+    }
+    return reply.code(status).header('content-type', 'application/json').send(body);
+  };
+  app.post<{ Querystring: { timeout?: string } }>('/mutate', (request, reply) => {
+    const answered = answer(request.body, request.query.timeout);
+    if (answered instanceof Promise) {
+      answered.then((later) => send(reply, later));
+    } else {
+      send(reply, answered);
+    }
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    send(reply, { status: 404, body: errorBody('not-found', 'the webhook is POST /mutate') }),
+  );
+  app.setErrorHandler<Error & { statusCode?: number; code?: string }>((error, _request, reply) => {
+    const status = error.statusCode ?? 500;
+    if (status >= 500) {
+      log.error({ err: error }, 'a request could not be answered');
+    }
+    const message = status >= 500 ? 'internal error' : error.message;
+    return send(reply, { status, body: errorBody(error.code ?? 'internal-error', message) });
+  });
+  return app;
+}
+
+/**
+ * Lets `close()` end as soon as the last call in flight is answered. Node closes idle connections by itself, but a
+ * connection that was opened and never used counts as busy, and Go's clients leave such ones behind.
+ */
+function closeWithLastAnswer(app: Webhook): void {
+  let inFlight = 0;
+  let closing = false;
+  const closeIfIdle = () => {
+    if (closing && inFlight === 0) {
+      app.server.closeAllConnections();
+    }
+  };
+  // a handshake that was under way when the end began
+  app.server.on('secureConnection', closeIfIdle);
+  app.server.on('request', (_request, response) => {
+    inFlight += 1;
+    response.once('close', () => {
+      inFlight -= 1;
+      closeIfIdle();
+    });
+  });
+  app.addHook('preClose', (done) => {
+    closing = true;
+    closeIfIdle();
+    done();
+  });
+}

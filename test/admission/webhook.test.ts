@@ -1,0 +1,292 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
+import { Agent, request as httpsRequest } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import { PassThrough } from 'node:stream';
+import { after, before, describe, it } from 'node:test';
+import { connect, type TLSSocket } from 'node:tls';
+import { type MutateParts, reviewAnswerer } from '../../src/admission/mutate.ts';
+import { type Webhook, webhook } from '../../src/admission/webhook.ts';
+import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
+import type { PemPair } from '../../src/certificates/pair.ts';
+import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { reviewOf } from './reviews.ts';
+
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app:1` }] } };
+const quiet = jsonLog('silent', new PassThrough());
+
+let authority: PemPair;
+let pair: PemPair;
+const servingPair = () =>
+  issueServing({
+    authority,
+    dnsNames: ['localhost'],
+    ipAddresses: ['127.0.0.1'],
+    now: Date.now(),
+    validForMs: 3_600_000,
+  });
+
+before(async () => {
+  authority = await issueAuthority({ commonName: 'test CA', now: Date.now(), validForMs: 3_600_000 });
+  pair = await servingPair();
+});
+
+interface Started {
+  readonly app: Webhook;
+  readonly counted: string[];
+  send(body: unknown, options?: SendOptions): Promise<Received>;
+  drain(): void;
+}
+
+interface SendOptions {
+  readonly path?: string;
+  readonly method?: string;
+  readonly contentType?: string;
+  readonly agent?: Agent;
+}
+
+/** The JSON of an answer: of a review, or of an error. */
+interface Answered {
+  readonly response: {
+    readonly allowed: boolean;
+    readonly patch?: string;
+    readonly warnings?: string[];
+    readonly status?: { code: number; message: string };
+  };
+  readonly error: { code: string; message: string };
+}
+
+interface Received {
+  readonly status: number;
+  readonly body: Answered;
+  readonly connection: string | undefined;
+  readonly fingerprint: string;
+  /** Whether the connection had been used before. */
+  readonly kept: boolean;
+}
+
+/** The webhook on a free port, with pull Secrets that do as told. */
+async function started(
+  parts: Partial<MutateParts> = {},
+  ensure: () => Promise<Shortfall[]> = async () => [],
+): Promise<Started> {
+  const counted: string[] = [];
+  let draining = false;
+  const app = webhook({
+    pair,
+    log: quiet,
+    draining: () => draining,
+    answer: reviewAnswerer({
+      rules: { secretName: 'ecr-pull-secrets', exclude: { namespaces: [], accounts: [] } },
+      onFailure: 'admit',
+      deadlineMarginMs: 500,
+      pullSecrets: { covers: () => false, ensure },
+      log: quiet,
+      metrics: {
+        review: (outcome, reason) => counted.push(`${outcome} ${reason}`),
+        admissionSeconds: () => undefined,
+      },
+      ...parts,
+    }),
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = app.server.address() as AddressInfo;
+  const send: Started['send'] = async (body, options = {}) => {
+    const { path = '/mutate?timeout=5s', method = 'POST', contentType = 'application/json', agent } = options;
+    const request = httpsRequest({
+      host: '127.0.0.1',
+      port,
+      path,
+      method,
+      ca: authority.certPem,
+      headers: { 'content-type': contentType },
+      ...(agent !== undefined && { agent }),
+    });
+    request.on('error', () => undefined); // after an early answer, such as 413: the rest of the body has nowhere to go
+    request.end(typeof body === 'string' ? body : JSON.stringify(body));
+    const [response] = await once(request, 'response');
+    const socket: TLSSocket = response.socket;
+    const fingerprint = socket.getPeerX509Certificate()?.fingerprint256 ?? '';
+    let text = '';
+    for await (const chunk of response) {
+      text += chunk;
+    }
+    return {
+      status: response.statusCode,
+      body: JSON.parse(text),
+      connection: response.headers.connection,
+      fingerprint,
+      kept: request.reusedSocket,
+    };
+  };
+  after(() => app.close());
+  return {
+    app,
+    counted,
+    send,
+    drain: () => {
+      draining = true;
+    },
+  };
+}
+
+describe('what is no review', () => {
+  const cases: [string, unknown, SendOptions, number, string][] = [
+    ['no JSON', '{', {}, 400, 'not-json'],
+    ['no body', '', {}, 400, 'not-json'],
+    ['JSON of another kind', { hello: 1 }, {}, 400, 'bad-review'],
+    ['a review without uid', reviewOf(pod, { uid: 1 }), {}, 400, 'bad-review'],
+    [
+      'another content type',
+      'x=1',
+      { contentType: 'application/x-www-form-urlencoded' },
+      415,
+      'FST_ERR_CTP_INVALID_MEDIA_TYPE',
+    ],
+    ['9 MiB', JSON.stringify('x'.repeat(9 * 1024 * 1024)), {}, 413, 'FST_ERR_CTP_BODY_TOO_LARGE'],
+    ['another path', reviewOf(pod), { path: '/validate' }, 404, 'not-found'],
+    ['another method', '{}', { method: 'PUT' }, 404, 'not-found'],
+  ];
+  for (const [what, body, options, status, code] of cases) {
+    it(`gets an answer that says so: ${what}`, async () => {
+      const { send } = await started();
+      const answer = await send(body, options);
+      assert.equal(answer.status, status);
+      assert.equal(answer.body.error.code, code);
+      assert.notEqual(answer.body.error.message, '');
+    });
+  }
+});
+
+describe('a review', () => {
+  it('of 7 MiB, with __proto__ among its fields, is answered like any other', async () => {
+    const { send } = await started();
+    const large = { ...pod, metadata: { annotations: { large: 'x'.repeat(7 * 1024 * 1024) } } };
+    const text = JSON.stringify(reviewOf(large)).replace('"spec":', '"__proto__":{"polluted":true},"spec":');
+    const { status, body } = await send(text);
+    assert.equal(status, 200);
+    assert.ok(body.response.patch);
+    assert.ok(!('polluted' in {}));
+  });
+
+  it('is answered before the deadline, with the patch and one warning, while the work goes on', async () => {
+    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const { send, counted } = await started({}, () => promise);
+    const { body } = await send(reviewOf(pod), { path: '/mutate?timeout=1s' });
+    assert.equal(body.response.allowed, true);
+    assert.ok(body.response.patch);
+    assert.deepEqual(body.response.warnings, [
+      `no pull token yet for ${host}: not ready in time, still trying`,
+    ]);
+    assert.deepEqual(counted, ['incomplete ecr-image']);
+    resolve([]);
+  });
+
+  it('is denied by the deadline where the operator chose that, and says why', async () => {
+    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const { send } = await started({ onFailure: 'deny' }, () => promise);
+    const { body } = await send(reviewOf(pod), { path: '/mutate?timeout=1s' });
+    assert.equal(body.response.allowed, false);
+    assert.equal(body.response.patch, undefined);
+    assert.equal(body.response.status?.code, 503);
+    assert.match(body.response.status?.message ?? '', /no pull token yet for .*: not ready in time/);
+    resolve([]);
+  });
+
+  it('on a dry run gets the patch, and asks for nothing', async () => {
+    const asked: string[] = [];
+    const { send } = await started({
+      pullSecrets: {
+        covers: () => asked.push('covers') > 0,
+        ensure: () => Promise.reject(new Error('asked')),
+      },
+    });
+    const { body } = await send(reviewOf(pod, { dryRun: true }));
+    assert.ok(body.response.patch);
+    assert.deepEqual(asked, []);
+  });
+
+  for (const [what, pullSecrets] of [
+    [
+      'throws',
+      {
+        covers: () => {
+          throw new TypeError('bug');
+        },
+        ensure: async () => [],
+      },
+    ],
+    ['rejects', { covers: () => false, ensure: () => Promise.reject(new TypeError('bug')) }],
+  ] as const) {
+    it(`is admitted if our code ${what}`, async () => {
+      const { send, counted } = await started({ pullSecrets });
+      const { status, body } = await send(reviewOf(pod));
+      assert.equal(status, 200);
+      assert.equal(body.response.allowed, true);
+      assert.deepEqual(body.response.warnings, ['ecr-pull-secrets: internal error, see its log']);
+      assert.deepEqual(counted, ['error internal-error']);
+    });
+  }
+});
+
+describe('connections', () => {
+  it('stay when the certificate changes, and new ones get the new certificate', async () => {
+    const { app, send } = await started();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authority.certPem });
+    const first = await send(reviewOf(pod), { agent });
+    const next = await servingPair();
+    app.server.setSecureContext({ cert: next.certPem, key: next.keyPem });
+    const kept = await send(reviewOf(pod), { agent });
+    const fresh = await send(reviewOf(pod));
+    assert.equal(kept.kept, true);
+    assert.equal(kept.status, 200);
+    assert.equal(first.fingerprint, new X509Certificate(pair.certPem).fingerprint256);
+    assert.equal(fresh.fingerprint, new X509Certificate(next.certPem).fingerprint256);
+    agent.destroy();
+  });
+
+  it('outlive the 90 s for which the API server keeps them', async () => {
+    const { app } = await started();
+    assert.ok(app.server.keepAliveTimeout > 90_000);
+    assert.ok(app.server.headersTimeout > app.server.keepAliveTimeout);
+    assert.ok(app.server.requestTimeout > 0);
+  });
+
+  it('are closed by the answer while draining, and no call in flight is lost', async () => {
+    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const asked = Promise.withResolvers<void>();
+    const { app, send, drain } = await started({}, () => {
+      asked.resolve();
+      return promise;
+    });
+    const agent = new Agent({ keepAlive: true, ca: authority.certPem });
+    const inFlight = send(reviewOf(pod), { agent });
+    await asked.promise;
+    drain();
+    const startedAt = performance.now();
+    const closed = app.close();
+    resolve([]);
+    const { status, body, connection } = await inFlight;
+    await closed;
+    assert.equal(status, 200);
+    assert.ok(body.response.patch);
+    assert.equal(connection, 'close');
+    assert.ok(performance.now() - startedAt < 5_000, 'closing does not wait for idle connections');
+    agent.destroy();
+  });
+
+  it('that were opened and never used do not hold up the end', async () => {
+    const { app } = await started();
+    const { port } = app.server.address() as AddressInfo;
+    const unused = connect({ host: '127.0.0.1', port, ca: authority.certPem });
+    await once(unused.resume(), 'secureConnect');
+    const ended = once(unused, 'close');
+    const startedAt = performance.now();
+    await app.close();
+    await ended;
+    assert.ok(performance.now() - startedAt < 5_000);
+  });
+});

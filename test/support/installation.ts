@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto';
+import { eventually } from './eventually.ts';
+import type { Ground } from './ground.ts';
+import { createPod, podWith } from './pods.ts';
+
+/** Everything on Secrets that the program may do anywhere: five verbs on one name. */
+const clusterRole = {
+  apiVersion: 'rbac.authorization.k8s.io/v1',
+  kind: 'ClusterRole',
+  rules: [
+    {
+      apiGroups: [''],
+      resources: ['secrets'],
+      resourceNames: ['ecr-pull-secrets'],
+      verbs: ['get', 'list', 'watch', 'create', 'patch'],
+    },
+  ],
+};
+
+/**
+ * Makes a namespace and a ServiceAccount for the program, with just the rights that it needs.
+ * @returns the path of the account's kubeconfig
+ */
+export async function installAccount(ground: Ground): Promise<string> {
+  const namespace = await ground.createNamespace('ecr-pull-secrets');
+  const kubeconfigPath = await ground.serviceAccountKubeconfig(namespace, 'ecr-pull-secrets');
+  const rbac = '/apis/rbac.authorization.k8s.io/v1';
+  const name = `ecr-pull-secrets-${randomBytes(3).toString('hex')}`;
+  await expectCreated(ground, `${rbac}/clusterroles`, { ...clusterRole, metadata: { name } });
+  await expectCreated(ground, `${rbac}/clusterrolebindings`, {
+    apiVersion: 'rbac.authorization.k8s.io/v1',
+    kind: 'ClusterRoleBinding',
+    metadata: { name },
+    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
+    subjects: [{ kind: 'ServiceAccount', name: 'ecr-pull-secrets', namespace }],
+  });
+  return kubeconfigPath;
+}
+
+export interface WebhookTarget {
+  readonly webhookUrl: string;
+  readonly caPem: string;
+}
+
+/** A webhook that is registered, and the namespaces for which it is called. */
+export interface Registered {
+  createNamespace(): Promise<string>;
+  remove(): Promise<void>;
+}
+
+/** Registers the webhook with the API server, for namespaces of its own, and waits until it is called. */
+export async function registerWebhook(
+  ground: Ground,
+  { webhookUrl, caPem }: WebhookTarget,
+): Promise<Registered> {
+  const label = randomBytes(4).toString('hex');
+  const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+  const name = `zz-ecr-pull-secrets-${label}`;
+  const namespaces: string[] = [];
+  const createNamespace = async () => {
+    const namespace = `team-${randomBytes(4).toString('hex')}`;
+    await expectCreated(ground, '/api/v1/namespaces', {
+      apiVersion: 'v1',
+      kind: 'Namespace',
+      metadata: { name: namespace, labels: { 'ecr-test': label } },
+    });
+    namespaces.push(namespace);
+    return namespace;
+  };
+  await expectCreated(ground, path, {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name },
+    webhooks: [
+      {
+        name: 'pods.ecr-pull-secrets.io',
+        admissionReviewVersions: ['v1'],
+        clientConfig: { url: webhookUrl, caBundle: Buffer.from(caPem).toString('base64') },
+        failurePolicy: 'Fail',
+        reinvocationPolicy: 'IfNeeded',
+        sideEffects: 'NoneOnDryRun',
+        timeoutSeconds: 5,
+        namespaceSelector: { matchLabels: { 'ecr-test': label } },
+        rules: [
+          { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['pods'] },
+          {
+            apiGroups: [''],
+            apiVersions: ['v1'],
+            operations: ['UPDATE'],
+            resources: ['pods/ephemeralcontainers'],
+          },
+        ],
+      },
+    ],
+  });
+  const probe = await createNamespace();
+  await eventually('the API server calls the webhook', async () => {
+    const image = '123456789012.dkr.ecr.eu-north-1.amazonaws.com/probe:1';
+    const created = await createPod(ground, probe, podWith([image]), { dryRun: true });
+    return created.pullSecrets.length > 0;
+  });
+  return {
+    createNamespace,
+    remove: async () => {
+      await ground.request('DELETE', `${path}/${name}`);
+      await Promise.all(
+        namespaces.map((namespace) => ground.request('DELETE', `/api/v1/namespaces/${namespace}`)),
+      );
+    },
+  };
+}
+
+async function expectCreated(ground: Ground, path: string, object: unknown): Promise<void> {
+  const { status, body } = await ground.request('POST', path, object);
+  if (status !== 201) {
+    throw new Error(`POST ${path}: ${status} ${JSON.stringify(body)}`);
+  }
+}

@@ -1,0 +1,76 @@
+import { randomBytes } from 'node:crypto';
+import { field, items } from '../../src/images/unvalidated.ts';
+import type { Ground } from './ground.ts';
+
+export interface Pod {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly annotations?: Record<string, string> };
+  readonly spec: Readonly<Record<string, unknown>> & { readonly containers: readonly Container[] };
+}
+
+interface Container {
+  readonly name: string;
+  readonly image: string;
+}
+
+/** A pod with one container for each image, and whatever else its spec and annotations are to hold. */
+export function podWith(
+  images: readonly string[],
+  spec: Record<string, unknown> = {},
+  annotations?: Record<string, string>,
+): Pod {
+  return {
+    apiVersion: 'v1',
+    kind: 'Pod',
+    metadata: {
+      name: `pod-${randomBytes(5).toString('hex')}`,
+      ...(annotations !== undefined && { annotations }),
+    },
+    spec: { ...spec, containers: images.map((image, index) => ({ name: `c${index}`, image })) },
+  };
+}
+
+/** What came of a pod that was sent to the API server. */
+export interface Admitted {
+  readonly status: number;
+  readonly body: unknown;
+  readonly warnings: readonly string[];
+  /** Names in `imagePullSecrets`. */
+  readonly pullSecrets: readonly unknown[];
+}
+
+/** Creates a pod as a user would. */
+export async function createPod(
+  ground: Ground,
+  namespace: string,
+  pod: Pod,
+  { dryRun = false } = {},
+): Promise<Admitted> {
+  const query = dryRun ? '?dryRun=All' : '';
+  return admitted(await ground.request('POST', `/api/v1/namespaces/${namespace}/pods${query}`, pod));
+}
+
+/** Changes a pod: `change` gets its spec as it is stored. */
+export async function updatePod(
+  ground: Ground,
+  namespace: string,
+  name: string,
+  change: (pod: Record<string, unknown>) => unknown,
+  subresource = '',
+): Promise<Admitted> {
+  const path = `/api/v1/namespaces/${namespace}/pods/${name}`;
+  const { body } = await ground.request('GET', path);
+  return admitted(
+    await ground.request(
+      'PUT',
+      `${path}${subresource}`,
+      change(structuredClone(body) as Record<string, unknown>),
+    ),
+  );
+}
+
+function admitted(answer: Awaited<ReturnType<Ground['request']>>): Admitted {
+  const references = items(field(field(answer.body, 'spec'), 'imagePullSecrets'));
+  return { ...answer, pullSecrets: references.map((reference) => field(reference, 'name')) };
+}

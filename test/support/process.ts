@@ -1,0 +1,171 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
+import { eventually } from './eventually.ts';
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+
+/** A running `ecr-pull-secrets serve`, as an operator would run it: its own process, configured by a file. */
+export interface RunningProgram {
+  /** `https://127.0.0.1:PORT/mutate`, and the CA that its certificate is from. */
+  readonly webhookUrl: string;
+  readonly caPem: string;
+  readonly statusUrl: string;
+  readonly pid: number;
+  /** All that it wrote so far, both streams. */
+  output(): string;
+  /** The lines of the log so far. */
+  log(): Record<string, unknown>[];
+  metrics(): Promise<string>;
+  /** Resolves with the exit code. */
+  readonly exited: Promise<number | null>;
+  signal(signal: NodeJS.Signals): void;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<void>;
+}
+
+export interface ProgramOptions {
+  readonly kubeconfigPath: string;
+  readonly environment: Record<string, string>;
+  /** Laid over a configuration that fits tests: loopback, free ports, no shutdown delay. */
+  readonly config?: Record<string, unknown>;
+  /** Directory with tls.crt and tls.key; made if not given. */
+  readonly certificates?: { directory: string; caPem: string };
+  /** Whether to keep what it writes after it has begun to listen; true if not given. */
+  readonly keepOutput?: boolean;
+  /** Whether to wait for /readyz; true if not given. */
+  readonly untilReady?: boolean;
+}
+
+/** Makes a CA and a certificate for 127.0.0.1 and localhost, as files. */
+export async function certificatesIn(directory: string): Promise<{ directory: string; caPem: string }> {
+  const now = Date.now();
+  const authority = await issueAuthority({ commonName: 'test CA', now, validForMs: 86_400_000 });
+  const serving = await issueServing({
+    authority,
+    dnsNames: ['localhost'],
+    ipAddresses: ['127.0.0.1'],
+    now,
+    validForMs: 86_400_000,
+  });
+  await writeFile(join(directory, 'tls.crt'), serving.certPem);
+  await writeFile(join(directory, 'tls.key'), serving.keyPem, { mode: 0o600 });
+  return { directory, caPem: authority.certPem };
+}
+
+/** Starts the program and waits until it is ready. */
+export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
+  const directory = await mkdtemp(join(tmpdir(), 'ecr-pull-secrets-'));
+  const certificates = options.certificates ?? (await certificatesIn(directory));
+  const configFile = join(directory, 'config.yaml');
+  await writeFile(configFile, stringify(configuration(options, certificates.directory)));
+  const child = spawn(process.execPath, [mainFile, 'serve', '--config', configFile], {
+    env: { PATH: process.env['PATH'], ...options.environment },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const end = () => child.kill('SIGKILL');
+  process.once('exit', end);
+  // a test that fails before it stops the program must not keep the test's process from ending
+  for (const held of [child, child.stdout, child.stderr]) {
+    if (held !== null && 'unref' in held && typeof held.unref === 'function') {
+      held.unref();
+    }
+  }
+  const output: string[] = [];
+  collect(child, output);
+  const exited = once(child, 'exit').then(async ([code]) => {
+    process.off('exit', end);
+    await rm(directory, { recursive: true, force: true });
+    return typeof code === 'number' ? code : null;
+  });
+  const log = () => output.flatMap(parsedLine);
+  const listening = await eventually(
+    'the program listens',
+    () => {
+      if (child.exitCode !== null) {
+        return { ended: true };
+      }
+      return log().find((line) => line['msg'] === 'listening');
+    },
+    20_000,
+  );
+  if ('ended' in listening) {
+    throw new Error(`the program ended at once:\n${output.join('\n')}`);
+  }
+  if (options.keepOutput === false) {
+    child.stdout.removeAllListeners().resume();
+  }
+  const statusUrl = String(listening['status']);
+  const running: RunningProgram = {
+    webhookUrl: `${String(listening['webhook'])}/mutate`,
+    caPem: certificates.caPem,
+    statusUrl,
+    pid: child.pid ?? 0,
+    output: () => output.join('\n'),
+    log,
+    metrics: async () => await (await fetch(`${statusUrl}/metrics`)).text(),
+    get exited() {
+      child.ref();
+      return exited;
+    },
+    signal: (signal) => child.kill(signal),
+    stop: async () => {
+      child.ref();
+      child.kill('SIGTERM');
+      await exited;
+    },
+  };
+  if (options.untilReady !== false) {
+    await untilReady(running);
+  }
+  return running;
+}
+
+async function untilReady({ statusUrl, stop, output }: RunningProgram): Promise<void> {
+  try {
+    await eventually('the program is ready', async () => (await fetch(`${statusUrl}/readyz`)).ok, 20_000);
+  } catch (cause) {
+    await stop();
+    throw new Error(`the program did not get ready:\n${output()}`, { cause });
+  }
+}
+
+function configuration({ kubeconfigPath, config = {} }: ProgramOptions, certificates: string) {
+  const { webhook, ...others } = config;
+  return {
+    webhook: {
+      address: '127.0.0.1',
+      port: 0,
+      certFile: join(certificates, 'tls.crt'),
+      keyFile: join(certificates, 'tls.key'),
+      shutdownDelay: '0s',
+      ...(typeof webhook === 'object' ? webhook : {}),
+    },
+    status: { address: '127.0.0.1', port: 0 },
+    kubernetes: { kubeconfig: kubeconfigPath },
+    log: { level: 'debug' },
+    ...others,
+  };
+}
+
+function collect(child: ChildProcess, output: string[]): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream !== null) {
+      createInterface(stream).on('line', (line) => output.push(line));
+    }
+  }
+}
+
+function parsedLine(line: string): Record<string, unknown>[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { after, before, describe } from 'node:test';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
+
+/** A suite against the API stand-in, as `describeOnCluster` is one against a real API server. */
+export function describeOnStandIn(name: string, body: (ground: () => ApiStandIn) => void): void {
+  describe(name, () => {
+    let started: ApiStandIn | undefined;
+    before(async () => {
+      started = await startApiStandIn();
+    });
+    after(() => started?.stop());
+    body(() => {
+      assert.ok(started, 'the stand-in is there within tests and hooks only');
+      return started;
+    });
+  });
+}
