@@ -1,0 +1,20 @@
+# The bundle is the same on every architecture, so it is built on the builder's own.
+FROM --platform=$BUILDPLATFORM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci
+COPY tsconfig.json build.ts ./
+COPY src ./src
+RUN npm run bundle
+
+# No shell, no package manager; `nonroot` is user 65532.
+FROM gcr.io/distroless/nodejs24-debian12:nonroot
+WORKDIR /app
+COPY --from=build /app/dist/main.js /app/dist/main.js.LEGAL.txt ./
+COPY LICENSE ./
+ENV NODE_ENV=production
+USER 65532:65532
+EXPOSE 8443 8080
+# The base image's entry point is node itself. Nothing is written: the root file system may be read-only.
+ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
+CMD ["serve", "--config", "/etc/ecr-pull-secrets/config.yaml"]

@@ -1,0 +1,168 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, rename, rm, symlink } from 'node:fs/promises';
+import { Agent, request as httpsRequest } from 'node:https';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { after, before, describe, it } from 'node:test';
+import { reviewOf } from './admission/reviews.ts';
+import { type ApiStandIn, startApiStandIn } from './doubles/api-server/api-server.ts';
+import type { Match } from './doubles/api-server/faults.ts';
+import { type EcrDouble, startEcrDouble } from './doubles/ecr/double.ts';
+import { eventually } from './support/eventually.ts';
+import { installAccount } from './support/installation.ts';
+import { certificatesIn, type ProgramOptions, type RunningProgram, startProgram } from './support/process.ts';
+
+/** The whole process, between the stand-ins: what an operator does to it and sees of it. */
+describe('the program', () => {
+  let cluster: ApiStandIn;
+  let ecr: EcrDouble;
+  let account: string;
+  before(async () => {
+    cluster = await startApiStandIn();
+    ecr = await startEcrDouble();
+    account = await installAccount(cluster);
+  });
+  after(async () => {
+    await ecr.stop();
+    await cluster.stop();
+  });
+
+  const start = (options: Partial<ProgramOptions> = {}) =>
+    startProgram({ kubeconfigPath: account, environment: ecr.env(), ...options });
+
+  interface HowToAsk {
+    readonly agent?: Agent;
+    readonly caPem?: string;
+    readonly region?: string;
+  }
+
+  /** Sends the review of a pod as the API server does. */
+  async function review(program: RunningProgram, namespace: string, how: HowToAsk = {}) {
+    const { agent, caPem = program.caPem, region = 'eu-central-1' } = how;
+    const request = httpsRequest(`${program.webhookUrl}?timeout=5s`, {
+      method: 'POST',
+      ca: caPem,
+      headers: { 'content-type': 'application/json' },
+      ...(agent !== undefined && { agent }),
+    });
+    const image = `123456789012.dkr.ecr.${region}.amazonaws.com/app:1`;
+    request.end(JSON.stringify(reviewOf({ spec: { containers: [{ image }] } }, { namespace })));
+    const [response] = await once(request, 'response');
+    return {
+      status: response.statusCode,
+      body: await text(response),
+      kept: request.reusedSocket,
+      connection: response.headers.connection,
+    };
+  }
+
+  const readiness = async ({ statusUrl }: RunningProgram) => {
+    const response = await fetch(`${statusUrl}/readyz`);
+    return { status: response.status, text: await response.text() };
+  };
+
+  it('is alive but not ready until it is in sync with the API server, and then stays ready for a while without it', async () => {
+    cluster.faults.failNext(500, { count: 5, match: ({ verb }) => verb === 'list' });
+    const program = await start({ untilReady: false });
+    assert.deepEqual(await readiness(program), { status: 503, text: 'not in sync with the API server\n' });
+    assert.equal((await fetch(`${program.statusUrl}/healthz`)).status, 200);
+    await eventually('it is ready', async () => (await readiness(program)).status === 200);
+    assert.match(await program.metrics(), /ecr_pull_secrets_watch_failures_total\{code="server-error"\} 5/);
+    await cluster.down();
+    assert.equal((await readiness(program)).status, 200);
+    await cluster.up();
+    await program.stop();
+  });
+
+  it('ends on SIGTERM with exit code 0: not ready, every answer closing its connection, none lost', async () => {
+    const namespace = await cluster.createNamespace();
+    const program = await start({ config: { webhook: { shutdownDelay: '1s' } } });
+    const agent = new Agent({ keepAlive: true, maxSockets: 4 });
+    await review(program, namespace, { agent });
+    program.signal('SIGTERM');
+    await eventually('it is draining', async () => (await readiness(program)).text.includes('draining'));
+    const late = await Promise.all(Array.from({ length: 8 }, () => review(program, namespace, { agent })));
+    assert.ok(late.every(({ status, connection }) => status === 200 && connection === 'close'));
+    assert.equal(await program.exited, 0);
+    assert.ok(
+      program.log().some((line) => line['msg'] === 'ended'),
+      'what was logged last is written',
+    );
+    agent.destroy();
+  });
+
+  it('serves with a new certificate when a mounted Secret is swapped, and drops no connection', async () => {
+    const mount = await mkdtemp(join(tmpdir(), 'mount-'));
+    const issue = async (version: string) => {
+      await mkdir(join(mount, version));
+      return await certificatesIn(join(mount, version));
+    };
+    // as the kubelet does it: tls.crt → ..data/tls.crt, ..data → VERSION, swapped by a rename
+    const first = await issue('..v1');
+    await symlink('..v1', join(mount, '..data'));
+    await symlink('..data/tls.crt', join(mount, 'tls.crt'));
+    await symlink('..data/tls.key', join(mount, 'tls.key'));
+    const namespace = await cluster.createNamespace();
+    const program = await start({ certificates: { directory: mount, caPem: first.caPem } });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    await review(program, namespace, { agent });
+
+    const second = await issue('..v2');
+    await symlink('..v2', join(mount, '..data_tmp'));
+    await rename(join(mount, '..data_tmp'), join(mount, '..data'));
+    await eventually('new connections get the new certificate', async () => {
+      return (await review(program, namespace, { caPem: second.caPem })).status === 200;
+    });
+    const kept = await review(program, namespace, { agent });
+    assert.deepEqual([kept.status, kept.kept], [200, true]);
+    agent.destroy();
+    await program.stop();
+    await rm(mount, { recursive: true, force: true });
+  });
+
+  it('answers while the API server is away, in time, and needs no restart when it is back', async () => {
+    const namespace = await cluster.createNamespace();
+    const program = await start({ config: { kubernetes: { kubeconfig: account, requestTimeout: '1s' } } });
+    await cluster.down();
+    const during = JSON.parse((await review(program, namespace)).body);
+    assert.equal(during.response.allowed, true);
+    assert.ok(during.response.patch);
+    assert.match(during.response.warnings[0], /not ready in time|API server: network/);
+    await cluster.up();
+    await eventually('the Secret is there', async () => {
+      await review(program, namespace);
+      return cluster.stored(`/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`) !== undefined;
+    });
+    await program.stop();
+  });
+
+  it('shows no token and no key, whatever goes wrong', async () => {
+    const namespace = await cluster.createNamespace();
+    const program = await start({ config: { log: { level: 'trace' } } });
+    const answers: string[] = [];
+    const secretRequests: Match = ({ resource }) => resource.resource === 'secrets';
+    for (const status of [403, 409, 422, 500]) {
+      // an answer that quotes what was sent, as some admission webhooks' refusals do
+      const message = `refused: ${ecr.secrets().join(' ')} ${'QUJD'.repeat(200)}`;
+      cluster.faults.failNext(status, { count: 3, match: secretRequests, message });
+      answers.push((await review(program, namespace)).body);
+    }
+    const faults = ['not-base64', 'wrong-user', 'ended', 'html', 'cut'] as const;
+    for (const [index, fault] of faults.entries()) {
+      ecr.fail(fault);
+      answers.push((await review(program, namespace, { region: `us-west-${index}` })).body);
+      ecr.heal();
+    }
+    await eventually('there is something to show', () =>
+      ['KubeError', 'TokenError'].every((kind) => program.output().includes(kind)),
+    );
+    const shown = [program.output(), await program.metrics(), ...answers].join('\n');
+    for (const secret of [...ecr.secrets(), 'QUJD'.repeat(20)]) {
+      assert.ok(!shown.includes(secret), `${secret.slice(0, 8)}… shows`);
+      assert.ok(!shown.includes(btoa(secret).slice(0, 24)));
+    }
+    await program.stop();
+  });
+});
