@@ -1,0 +1,93 @@
+import { styleText } from 'node:util';
+import { stringify } from 'yaml';
+import { field } from '../src/images/unvalidated.ts';
+import { startApiStandIn } from '../test/doubles/api-server/api-server.ts';
+import { startEcrDouble } from '../test/doubles/ecr/double.ts';
+import { installAccount, registerWebhook } from '../test/support/installation.ts';
+import { type Admitted, createPod, type Pod, podWith } from '../test/support/pods.ts';
+import { startProgram } from '../test/support/process.ts';
+import { readPullSecret } from '../test/support/pull-secret.ts';
+
+/**
+ * The main job in a few seconds, without a cluster and without AWS: the real program, as its own process with its
+ * ServiceAccount's rights, between a stand-in for the API server and one for ECR, both on loopback.
+ */
+const cluster = await startApiStandIn();
+const ecr = await startEcrDouble();
+const kubeconfigPath = await installAccount(cluster);
+const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
+const webhook = await registerWebhook(cluster, program);
+const namespace = await webhook.createNamespace();
+
+let step = 0;
+const title = (text: string) => print(`\n${styleText('bold', `${++step}. ${text}`)}`);
+const image = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com/shop/cart:1.4`;
+
+title('A pod as typed: an ECR image, no pull secret');
+const typed = podWith([image('eu-central-1')]);
+show(typed.spec);
+
+title('The pod as admitted');
+const first = await create(typed);
+show(field(first.body, 'spec'));
+
+title(`The Secret that is there now, in namespace ${namespace}`);
+await showSecret();
+
+title('The calls to AWS for it');
+showCalls();
+
+title('A second pod costs no call');
+const second = await create(podWith([image('eu-central-1')]));
+print(`   imagePullSecrets: ${second.pullSecrets.join(', ')}; calls to AWS so far: ${ecr.calls.length}`);
+
+title('A dry run of a pod from another region writes nothing and calls nobody');
+const dry = await create(podWith([image('us-east-1')]), true);
+print(`   imagePullSecrets: ${dry.pullSecrets.join(', ')}; calls to AWS so far: ${ecr.calls.length}`);
+await showSecret();
+
+title('A pod that is created while ECR is down: what its user sees');
+ecr.fail('cut');
+const during = await create(podWith([image('ap-south-1')]));
+print(`   Warning: ${during.warnings.join()}`);
+print(
+  `   pod/${String(field(field(during.body, 'metadata'), 'name'))} created, with imagePullSecrets: ${during.pullSecrets.join(', ')}`,
+);
+await showSecret();
+
+print(
+  '\nThe Secret keeps what it had, and notes the host that waits. The kubelet looks again at every retry.',
+);
+await webhook.remove();
+await Promise.all([program.stop(), ecr.stop()]);
+await cluster.stop();
+const expected = [first, second, dry, during].every(
+  ({ status, pullSecrets }) => status === 201 && pullSecrets.length === 1,
+);
+process.exitCode = expected && during.warnings.length === 1 ? 0 : 1;
+
+function create(pod: Pod, dryRun = false): Promise<Admitted> {
+  return createPod(cluster, namespace, pod, { dryRun });
+}
+
+async function showSecret(): Promise<void> {
+  const secret = await readPullSecret(cluster, namespace);
+  print(`   Secret ecr-pull-secrets, ${secret?.type}`);
+  for (const [host, life] of Object.entries(secret?.hosts ?? {})) {
+    print(`     ${host}  ${life === null ? 'waits for a token' : `token ends ${life.expiresAt}`}`);
+  }
+}
+
+function showCalls(): void {
+  for (const { service, operation, region } of ecr.calls) {
+    print(`   ${service}:${operation} in ${region}`);
+  }
+}
+
+function show(value: unknown): void {
+  print(stringify({ spec: value }).trimEnd().replace(/^/gm, '   '));
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
