@@ -1,0 +1,80 @@
+import { once } from 'node:events';
+import { connect, type TLSSocket } from 'node:tls';
+
+/** What to send, where, and how. */
+export interface Load {
+  readonly url: URL;
+  readonly caPem: string;
+  readonly body: string;
+  readonly connections: number;
+  readonly durationMs: number;
+}
+
+export interface LoadResult {
+  readonly requests: number;
+  readonly seconds: number;
+  /** Of each request, in µs, sorted. */
+  readonly latenciesUs: Float64Array;
+}
+
+/**
+ * Sends the same request again and again over kept TLS connections, one in flight on each, as the API server does.
+ * Raw sockets, so that the generator costs little beside the server. Throws on any answer but 200.
+ */
+export async function sendLoad({ url, caPem, body, connections, durationMs }: Load): Promise<LoadResult> {
+  const request = Buffer.from(
+    `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\ncontent-type: application/json\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+  const sockets = await Promise.all(
+    Array.from({ length: connections }, async () => {
+      const socket = connect({
+        host: url.hostname,
+        port: Number(url.port),
+        ca: caPem,
+        servername: 'localhost',
+      });
+      await once(socket, 'secureConnect');
+      return socket.setNoDelay(true);
+    }),
+  );
+  const latencies: number[] = [];
+  const started = performance.now();
+  const until = started + durationMs;
+  await Promise.all(sockets.map((socket) => converse(socket, request, until, latencies)));
+  const seconds = (performance.now() - started) / 1000;
+  return { requests: latencies.length, seconds, latenciesUs: Float64Array.from(latencies).sort() };
+}
+
+function converse(socket: TLSSocket, request: Buffer, until: number, latencies: number[]): Promise<void> {
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let received = '';
+  let sent = 0;
+  const next = () => {
+    sent = performance.now();
+    if (sent >= until) {
+      socket.end();
+      resolve();
+    } else {
+      socket.write(request);
+    }
+  };
+  socket.on('error', reject).on('close', () => reject(new Error('the connection was closed')));
+  socket.on('data', (chunk) => {
+    received += chunk.toString('latin1');
+    const head = received.indexOf('\r\n\r\n');
+    const length = Number(/content-length: (\d+)/i.exec(received)?.[1]);
+    if (head < 0 || received.length < head + 4 + length) {
+      return;
+    }
+    if (!received.startsWith('HTTP/1.1 200')) {
+      reject(new Error(received.slice(0, 300)));
+      return;
+    }
+    latencies.push((performance.now() - sent) * 1000);
+    received = '';
+    next();
+  });
+  next();
+  return promise;
+}
