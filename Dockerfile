@@ -10,11 +10,11 @@ RUN npm run bundle
 # No shell, no package manager; `nonroot` is user 65532.
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
-COPY --from=build /app/dist/main.js /app/dist/main.js.LEGAL.txt ./
+COPY --from=build /app/dist/main.mjs /app/dist/main.mjs.LEGAL.txt ./
 COPY LICENSE ./
 ENV NODE_ENV=production
 USER 65532:65532
 EXPOSE 8443 8080
 # The base image's entry point is node itself. Nothing is written: the root file system may be read-only.
-ENTRYPOINT ["/nodejs/bin/node", "/app/main.js"]
+ENTRYPOINT ["/nodejs/bin/node", "/app/main.mjs"]
 CMD ["serve", "--config", "/etc/ecr-pull-secrets/config.yaml"]

@@ -1,13 +1,15 @@
 import { chmod } from 'node:fs/promises';
 import { build } from 'esbuild';
 
+const outfile = process.argv[2] ?? 'dist/main.mjs';
+
 /**
- * Bundles the program into dist/main.js, one file without node_modules: it starts in half the time and takes two
+ * Bundles the program into one file (the argument, or dist/main.mjs) that needs no node_modules: it starts in half the time and takes two
  * thirds of the memory of the sources. CommonJS packages inside it still call `require`, hence the banner.
  */
 await build({
   entryPoints: ['src/main.ts'],
-  outfile: 'dist/main.js',
+  outfile,
   bundle: true,
   platform: 'node',
   target: 'node24',
@@ -20,4 +22,4 @@ await build({
   },
   logLevel: 'warning',
 });
-await chmod('dist/main.js', 0o755);
+await chmod(outfile, 0o755);

@@ -1,15 +1,18 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { stringify } from 'yaml';
-import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
 import { eventually } from './eventually.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const certificatesScript = fileURLToPath(
+  new URL('../../certs-scripts/make-certificates.ts', import.meta.url),
+);
 
 /** A running `ecr-pull-secrets serve`, as an operator would run it: its own process, configured by a file. */
 export interface RunningProgram {
@@ -37,26 +40,19 @@ export interface ProgramOptions {
   readonly config?: Record<string, unknown>;
   /** Directory with tls.crt and tls.key; made if not given. */
   readonly certificates?: { directory: string; caPem: string };
+  /** The file to run; the sources if not given. */
+  readonly program?: string;
   /** Whether to keep what it writes after it has begun to listen; true if not given. */
   readonly keepOutput?: boolean;
   /** Whether to wait for /readyz; true if not given. */
   readonly untilReady?: boolean;
 }
 
-/** Makes a CA and a certificate for 127.0.0.1 and localhost, as files. */
+/** Makes a CA and a certificate for 127.0.0.1 and localhost, as files, by the script that users have for it. */
 export async function certificatesIn(directory: string): Promise<{ directory: string; caPem: string }> {
-  const now = Date.now();
-  const authority = await issueAuthority({ commonName: 'test CA', now, validForMs: 86_400_000 });
-  const serving = await issueServing({
-    authority,
-    dnsNames: ['localhost'],
-    ipAddresses: ['127.0.0.1'],
-    now,
-    validForMs: 86_400_000,
-  });
-  await writeFile(join(directory, 'tls.crt'), serving.certPem);
-  await writeFile(join(directory, 'tls.key'), serving.keyPem, { mode: 0o600 });
-  return { directory, caPem: authority.certPem };
+  const names = ['--dns', 'localhost', '--ip', '127.0.0.1'];
+  await promisify(execFile)(process.execPath, [certificatesScript, ...names, '--out', directory]);
+  return { directory, caPem: await readFile(join(directory, 'ca.crt'), 'utf8') };
 }
 
 /** Starts the program and waits until it is ready. */
@@ -65,7 +61,7 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
   const certificates = options.certificates ?? (await certificatesIn(directory));
   const configFile = join(directory, 'config.yaml');
   await writeFile(configFile, stringify(configuration(options, certificates.directory)));
-  const child = spawn(process.execPath, [mainFile, 'serve', '--config', configFile], {
+  const child = spawn(process.execPath, [options.program ?? mainFile, 'serve', '--config', configFile], {
     env: { PATH: process.env['PATH'], ...options.environment },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

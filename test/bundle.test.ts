@@ -1,0 +1,38 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { startApiStandIn } from './doubles/api-server/api-server.ts';
+import { startEcrDouble } from './doubles/ecr/double.ts';
+import { installAccount, registerWebhook } from './support/installation.ts';
+import { createPod, podWith } from './support/pods.ts';
+import { startProgram } from './support/process.ts';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+
+describe('the bundle that the image holds', () => {
+  it('does the main job from a folder with nothing beside it', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
+    const bundle = join(directory, 'main.mjs');
+    await promisify(execFile)(process.execPath, [join(root, 'build.ts'), bundle], { cwd: root });
+    const cluster = await startApiStandIn();
+    const ecr = await startEcrDouble();
+    const kubeconfigPath = await installAccount(cluster);
+    const program = await startProgram({ kubeconfigPath, environment: ecr.env(), program: bundle });
+    const webhook = await registerWebhook(cluster, program);
+    const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
+    const { pullSecrets, warnings } = await createPod(
+      cluster,
+      await webhook.createNamespace(),
+      podWith([image]),
+    );
+    assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
+    await program.stop();
+    await Promise.all([ecr.stop(), cluster.stop()]);
+    await rm(directory, { recursive: true, force: true });
+  });
+});
