@@ -2,23 +2,25 @@ import { field } from '../images/unvalidated.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
 import type { ReviewRequest } from './review.ts';
 
-/** What the log says of a review: whose pod it was and how it ended; of the pod itself nothing but its name. */
+/**
+ * What the log says of a review: whose pod it was and how it ended; of the pod itself nothing but its name. The
+ * operation is told where it is not the usual one, the creation of a pod.
+ */
 export function describeReview(
-  { uid, namespace, operation, resource, object }: ReviewRequest,
+  { namespace, operation, resource, object }: ReviewRequest,
   outcome: string,
   reason: string,
   missing: readonly Shortfall[],
 ): Record<string, unknown> {
-  return {
-    uid,
-    namespace,
-    pod: podName(object),
-    operation,
-    resource,
-    outcome,
-    reason,
-    ...(missing.length > 0 && { missing: missing.map(({ host, code }) => ({ host, code })) }),
-  };
+  const told: Record<string, unknown> = { namespace, pod: podName(object), outcome, reason };
+  if (operation !== 'CREATE' || resource !== 'pods') {
+    told['operation'] = operation;
+    told['resource'] = resource;
+  }
+  if (missing.length > 0) {
+    told['missing'] = missing.map(({ host, code }) => ({ host, code }));
+  }
+  return told;
 }
 
 /** A pod of a ReplicaSet has no name yet when it is reviewed, only the beginning of one. */

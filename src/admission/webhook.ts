@@ -48,7 +48,7 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
   closeWithLastAnswer(app);
   // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => {
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
     try {
       done(null, JSON.parse(body.toString()));
     } catch {

@@ -5,11 +5,11 @@ export function matchesAny(patterns: readonly string[], text: string): boolean {
 
 /** In time proportional to both lengths: each piece between stars is looked for once, leftmost first. */
 function matches(pattern: string, text: string): boolean {
-  const [head = '', ...pieces] = pattern.split('*');
-  const tail = pieces.pop();
-  if (tail === undefined) {
+  if (!pattern.includes('*')) {
     return pattern === text;
   }
+  const [head = '', ...pieces] = pattern.split('*');
+  const tail = pieces.pop() ?? '';
   if (!text.startsWith(head)) {
     return false;
   }

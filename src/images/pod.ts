@@ -1,4 +1,4 @@
-import { type Registry, registryOfImage } from './registry.ts';
+import { hostOfImage, parseEcrHost, type Registry } from './registry.ts';
 import { field, items } from './unvalidated.ts';
 
 const containerLists = ['initContainers', 'containers', 'ephemeralContainers'] as const;
@@ -10,20 +10,34 @@ const containerLists = ['initContainers', 'containers', 'ephemeralContainers'] a
  */
 export function imagesOfPod(pod: unknown): string[] {
   const spec = field(pod, 'spec');
-  const containers = containerLists.flatMap((list) => items(field(spec, list)));
-  const images = containers.map((container) => field(container, 'image'));
-  const volumes = items(field(spec, 'volumes')).map((volume) => field(field(volume, 'image'), 'reference'));
-  return [...images, ...volumes].filter((image) => typeof image === 'string');
+  const images: string[] = [];
+  const add = (image: unknown) => {
+    if (typeof image === 'string') {
+      images.push(image);
+    }
+  };
+  for (const list of containerLists) {
+    for (const container of items(field(spec, list))) {
+      add(field(container, 'image'));
+    }
+  }
+  for (const volume of items(field(spec, 'volumes'))) {
+    add(field(field(volume, 'image'), 'reference'));
+  }
+  return images;
 }
 
 /** The ECR registries that a pod pulls from, each host once, in the order in which the pod names them. */
 export function registriesOfPod(pod: unknown): Registry[] {
-  const registries = new Map<string, Registry>();
+  const registries: Registry[] = [];
   for (const image of imagesOfPod(pod)) {
-    const registry = registryOfImage(image);
-    if (registry !== undefined) {
-      registries.set(registry.host, registry);
+    const host = hostOfImage(image);
+    if (host !== undefined && !registries.some((known) => known.host === host)) {
+      const registry = parseEcrHost(host);
+      if (registry !== undefined) {
+        registries.push(registry);
+      }
     }
   }
-  return [...registries.values()];
+  return registries;
 }

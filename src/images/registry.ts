@@ -47,10 +47,17 @@ function suffixesOf(partition: Partition, dualStack: boolean): readonly string[]
 }
 
 /**
- * The ECR registry that an image reference, as somebody typed it, pulls from; undefined where it is not ECR's.
- * The host is what stands before the first slash (distribution/reference): a host in the path, tag or digest is none.
+ * The host that an image reference, as somebody typed it, names: what stands before the first slash
+ * (distribution/reference). A host in the path, tag or digest is none. Undefined where there is no slash, or nothing
+ * before or behind it; too long a host for ECR's is none either.
  */
-export function registryOfImage(image: string): Registry | undefined {
+export function hostOfImage(image: string): string | undefined {
   const slash = image.indexOf('/');
-  return slash > 0 && slash < image.length - 1 ? parseEcrHost(image.slice(0, slash)) : undefined;
+  return slash > 0 && slash <= longestHost && slash < image.length - 1 ? image.slice(0, slash) : undefined;
+}
+
+/** The ECR registry that an image reference pulls from; undefined where it is not ECR's. */
+export function registryOfImage(image: string): Registry | undefined {
+  const host = hostOfImage(image);
+  return host === undefined ? undefined : parseEcrHost(host);
 }

@@ -1,13 +1,11 @@
+import { isRecord } from './metadata.ts';
+
 /** The parts of a Kubernetes `Status` that decisions are made on. */
 export interface Status {
   /** `details.causes`: why, in which field. */
   causes: readonly { reason: string; field: string }[];
   /** As the server wrote it: may quote the object that was sent. See {@link permittedText}. */
   message: string;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function parsed(body: unknown): unknown {

@@ -6,7 +6,7 @@ import { listSecretMetadata } from './list.ts';
 import { isEarlier, type SecretMetadataSink, secretMetadata } from './metadata.ts';
 import { type WatchEvent, watchStream } from './stream.ts';
 
-export type { SecretMetadata, SecretMetadataSink } from './metadata.ts';
+export type { SecretMetadata } from './metadata.ts';
 
 /** What to watch, and whom to tell. */
 export interface SecretWatchOptions {

@@ -14,7 +14,7 @@ export function jsonLog(level: string, stream: DestinationStream = standardOutpu
     {
       level,
       base: null,
-      timestamp: () => `,"time":"${new Date().toISOString()}"`,
+      timestamp: isoTime(Date.now),
       formatters: { level: (label) => ({ level: label }) },
       serializers: { err: serializeError },
       hooks: { streamWrite: scrub },
@@ -34,6 +34,20 @@ export function serializeError(error: unknown): Record<string, unknown> {
     ...(code !== undefined && { code }),
     message: scrub(error.message),
     ...(code === undefined && { stack: scrub(error.stack ?? '') }),
+  };
+}
+
+/** The time of a line, in UTC to the millisecond; the part down to the second is made once a second. */
+function isoTime(now: () => number): () => string {
+  let second = Number.NaN;
+  let text = '';
+  return () => {
+    const ms = now();
+    if (Math.floor(ms / 1000) !== second) {
+      second = Math.floor(ms / 1000);
+      text = `,"time":"${new Date(ms).toISOString().slice(0, -4)}`;
+    }
+    return `${text}${String(ms % 1000).padStart(3, '0')}Z"`;
   };
 }
 

@@ -14,6 +14,27 @@ describe('metrics', () => {
     assert.match(text, /ecr_calls_total\{region="other",outcome="network"\} 936/);
   });
 
+  it('count every review, however many come between two scrapes', async () => {
+    const metrics = prometheusMetrics();
+    for (let round = 1; round <= 2; round += 1) {
+      for (let index = 0; index < 3000; index += 1) {
+        metrics.review('injected', index % 3 === 0 ? 'already-referring' : 'ecr-image');
+        metrics.admissionSeconds(0.002);
+      }
+      const { text } = await metrics.exposition();
+      assert.match(
+        text,
+        new RegExp(`reviews_total\\{outcome="injected",reason="ecr-image"\\} ${2000 * round}\\n`),
+      );
+      assert.match(
+        text,
+        new RegExp(`reviews_total\\{outcome="injected",reason="already-referring"\\} ${1000 * round}\\n`),
+      );
+      assert.match(text, new RegExp(`admission_duration_seconds_count ${3000 * round}\\n`));
+      assert.match(text, new RegExp(`admission_duration_seconds_bucket\\{le="0.0025"\\} ${3000 * round}\\n`));
+    }
+  });
+
   it('show the state as it is at the scrape, and regions that are gone no more', async () => {
     const metrics = prometheusMetrics();
     let ends = new Map([['us-east-1', 1_800_000_000_000]]);
