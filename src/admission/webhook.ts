@@ -1,4 +1,5 @@
 import type { Server } from 'node:https';
+import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { PemPair } from '../certificates/pair.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -45,7 +46,7 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
     return503OnClosing: false,
   });
   app.server.headersTimeout = keepAliveMs + 5_000;
-  closeWithLastAnswer(app);
+  closeUnusedConnections(app);
   // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
@@ -85,29 +86,27 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
 }
 
 /**
- * Lets `close()` end as soon as the last call in flight is answered. Node closes idle connections by itself, but a
- * connection that was opened and never used counts as busy, and Go's clients leave such ones behind.
+ * Lets `close()` end as soon as the last call in flight is answered. Node closes idle connections by itself, but takes
+ * one that was opened and never used for busy, and Go's clients leave such ones behind.
  */
-function closeWithLastAnswer(app: Webhook): void {
-  let inFlight = 0;
+function closeUnusedConnections(app: Webhook): void {
+  const open = new Set<TLSSocket>();
   let closing = false;
-  const closeIfIdle = () => {
-    if (closing && inFlight === 0) {
-      app.server.closeAllConnections();
+  app.server.on('secureConnection', (socket) => {
+    if (closing) {
+      socket.destroy(); // its handshake was under way when the end began
+      return;
     }
-  };
-  // a handshake that was under way when the end began
-  app.server.on('secureConnection', closeIfIdle);
-  app.server.on('request', (_request, response) => {
-    inFlight += 1;
-    response.once('close', () => {
-      inFlight -= 1;
-      closeIfIdle();
-    });
+    open.add(socket);
+    socket.once('close', () => open.delete(socket));
   });
   app.addHook('preClose', (done) => {
     closing = true;
-    closeIfIdle();
+    for (const socket of open) {
+      if (socket.bytesRead === 0) {
+        socket.destroy();
+      }
+    }
     done();
   });
 }

@@ -281,8 +281,9 @@ describe('connections', () => {
   it('that were opened and never used do not hold up the end', async () => {
     const { app } = await started();
     const { port } = app.server.address() as AddressInfo;
-    const unused = connect({ host: '127.0.0.1', port, ca: authority.certPem });
-    await once(unused.resume(), 'secureConnect');
+    const accepted = once(app.server, 'secureConnection');
+    const unused = connect({ host: '127.0.0.1', port, ca: authority.certPem }).resume();
+    await accepted;
     const ended = once(unused, 'close');
     const startedAt = performance.now();
     await app.close();

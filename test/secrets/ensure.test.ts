@@ -5,7 +5,7 @@ import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
 import { loadKubeConfig } from '../../src/kube/config.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
 import { type PullSecrets, pullSecrets } from '../../src/secrets/ensure.ts';
-import { secretStore } from '../../src/secrets/store.ts';
+import { type SecretStore, secretStore } from '../../src/secrets/store.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { TokenError } from '../../src/tokens/failure.ts';
@@ -43,7 +43,7 @@ describe('ensuring a pull Secret', () => {
   });
   after(() => cluster.stop());
 
-  function replica(name = 'a'): Replica {
+  function replica(name = 'a', around = (store: SecretStore) => store): Replica {
     const config = loadKubeConfig({
       kubeconfigPath: cluster.kubeconfigPath,
       requestTimeoutMs: 5_000,
@@ -56,7 +56,7 @@ describe('ensuring a pull Secret', () => {
       inSync: true,
       token: async ({ region }) => fakeToken(`${name}-${region}-${made.now}`, made.now),
       secrets: pullSecrets({
-        store: secretStore(secretApi(config), 'ecr-pull-secrets', name),
+        store: around(secretStore(secretApi(config), 'ecr-pull-secrets', name)),
         view: new SecretView(),
         inSync: () => made.inSync,
         token: (registry) => made.token(registry),
@@ -162,7 +162,7 @@ describe('ensuring a pull Secret', () => {
 
   it('ends with the union when replicas create and extend the Secret at the same moment', async () => {
     const regions = ['us-east-1', 'us-east-2', 'us-west-1', 'us-west-2', 'eu-west-1', 'eu-west-2'];
-    const replicas = ['a', 'b', 'c'].map(replica);
+    const replicas = ['a', 'b', 'c'].map((name) => replica(name));
     for (let round = 0; round < 10; round += 1) {
       const namespace = await cluster.createNamespace();
       const ensured = await Promise.all(
@@ -174,6 +174,46 @@ describe('ensuring a pull Secret', () => {
     const outcomes = replicas.flatMap((one) => one.outcomes);
     assert.ok(outcomes.includes('conflict'), 'there was a race to lose');
   });
+
+  for (const moment of ['create', 'update'] as const) {
+    it(`loses no host when two replicas have read the same and then both ${moment}`, async () => {
+      const namespace = await cluster.createNamespace();
+      const regions = ['us-east-1', 'us-west-2'];
+      if (moment === 'update') {
+        await replica().secrets.ensure(namespace, [registryIn('eu-west-1')]);
+        regions.push('eu-west-1');
+      }
+      const both = Promise.withResolvers<void>();
+      let waiting = 0;
+      const meet = async () => {
+        waiting += 1;
+        if (waiting === 2) {
+          both.resolve();
+        }
+        await both.promise;
+      };
+      const meeting = (store: SecretStore): SecretStore => ({
+        ...store,
+        create: async (name, content) => {
+          await (moment === 'create' && meet());
+          return await store.create(name, content);
+        },
+        update: async (read, content) => {
+          await (moment === 'update' && meet());
+          return await store.update(read, content);
+        },
+      });
+      const replicas = [replica('b', meeting), replica('c', meeting)];
+      const ensured = await Promise.all(
+        replicas.map((one, index) => one.secrets.ensure(namespace, [registryIn(regions[index] ?? '')])),
+      );
+      assert.deepEqual(ensured.flat(), []);
+      const secret = await stored(namespace);
+      const hosts = regions.map((region) => registryIn(region).host);
+      assert.deepEqual(Object.keys(secret?.auths ?? {}).toSorted(), hosts.toSorted());
+      assert.ok(replicas.some((one) => one.outcomes.includes('conflict')));
+    });
+  }
 
   for (const [what, status] of [
     ['conflicts', 409],
