@@ -1,4 +1,10 @@
 import { describeOnCluster } from '../cluster/suite.ts';
-import { admissionSuite } from './admission.suite.ts';
+import { denySuite } from './deny.suite.ts';
+import { failuresSuite } from './failures.suite.ts';
+import { injectionSuite } from './injection.suite.ts';
 
-describeOnCluster('on a real API server', admissionSuite);
+describeOnCluster('on a real API server', (ground) => {
+  injectionSuite(ground);
+  failuresSuite(ground);
+  denySuite(ground);
+});

@@ -1,4 +1,10 @@
 import { describeOnStandIn } from '../support/stand-in.ts';
-import { admissionSuite } from './admission.suite.ts';
+import { denySuite } from './deny.suite.ts';
+import { failuresSuite } from './failures.suite.ts';
+import { injectionSuite } from './injection.suite.ts';
 
-describeOnStandIn('on the API stand-in', admissionSuite);
+describeOnStandIn('on the API stand-in', (ground) => {
+  injectionSuite(ground);
+  failuresSuite(ground);
+  denySuite(ground);
+});
