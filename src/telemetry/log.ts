@@ -56,5 +56,5 @@ function isoTime(now: () => number): () => string {
  * gathered is written when the process exits, but for a SIGKILL.
  */
 function standardOutput(): DestinationStream {
-  return destination({ dest: 1, sync: false, minLength: 8_192, periodicFlush: 100 });
+  return destination({ dest: 1, sync: false, minLength: 65_536, maxWrite: 131_072, periodicFlush: 100 });
 }
