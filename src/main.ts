@@ -138,6 +138,7 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     await app.close();
     certificates.close();
     await watch.stop();
+    await cluster.close();
     await status.close();
   });
 }

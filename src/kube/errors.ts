@@ -105,6 +105,9 @@ const CLIENT_TIMEOUTS = new Set([
   'UND_ERR_BODY_TIMEOUT',
 ]);
 
+// The only files that a call reads: token, CA, client certificate.
+const CREDENTIAL_FILES = new Set(['ENOENT', 'EACCES', 'EPERM']);
+
 /** The error code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED: a name, never data. */
 function systemCode(failure: unknown): string | undefined {
   if (!(failure instanceof Error)) return undefined;
@@ -112,6 +115,12 @@ function systemCode(failure: unknown): string | undefined {
     return failure.code;
   }
   return systemCode(failure.cause);
+}
+
+function codeOfSystem(code: string | undefined): KubeErrorCode {
+  if (code === undefined) return 'unknown';
+  if (CREDENTIAL_FILES.has(code)) return 'unauthorized';
+  return CLIENT_TIMEOUTS.has(code) ? 'timeout' : 'network';
 }
 
 /**
@@ -125,6 +134,5 @@ export function errorOf(failure: unknown, operation: string): KubeError {
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });
   }
-  if (detail === undefined) return new KubeError({ code: 'unknown', operation });
-  return new KubeError({ code: CLIENT_TIMEOUTS.has(detail) ? 'timeout' : 'network', operation, detail });
+  return new KubeError({ code: codeOfSystem(detail), operation, detail });
 }

@@ -41,6 +41,10 @@ export interface SecretApi {
   /**
    * Creates or changes a Secret by server-side apply, in place, and gives back what is stored then. Fields that
    * this manager sent before and does not send now are removed.
+   *
+   * `metadata.resourceVersion` set: `conflict` where the Secret has changed since; where there is none, it is created
+   * all the same. `metadata.uid` set: `conflict` where there is none, or another one, so nothing is ever created.
+   * (Seen with 1.30 and 1.37.) After `timeout` or `network` it may have been applied, or not.
    */
   apply(secret: SecretObject, options: ApplyOptions): Promise<SecretObject>;
 }

@@ -5,7 +5,7 @@ import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
 import { objectOr } from './api-server/objects.ts';
 
 /** A review that came in. */
-export interface SeenReview {
+interface SeenReview {
   url: string;
   httpVersion: string;
   connection: number;

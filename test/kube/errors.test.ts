@@ -104,6 +104,8 @@ describe('the error of a failed call', () => {
     assert.equal(errorOf(new DOMException(CANARY, 'TimeoutError'), operation).code, 'timeout');
     assert.equal(errorOf(fetchFailed('UND_ERR_CONNECT_TIMEOUT'), operation).code, 'timeout');
     assert.equal(errorOf(fetchFailed('ECONNREFUSED'), operation).code, 'network');
+    const noToken = Object.assign(new Error(), { code: 'ENOENT' });
+    assert.equal(errorOf(noToken, operation).code, 'unauthorized', 'the token file is missing');
     assert.match(errorOf(fetchFailed('CERT_HAS_EXPIRED'), operation).message, /network, CERT_HAS_EXPIRED/);
     assert.equal(errorOf(fetchFailed(`no code: ${CANARY}`), operation).code, 'unknown');
     assert.equal(errorOf(CANARY, operation).code, 'unknown');

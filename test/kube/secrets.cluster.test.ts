@@ -1,11 +1,27 @@
-import { describe } from 'node:test';
+import assert from 'node:assert/strict';
+import { subscribe, unsubscribe } from 'node:diagnostics_channel';
+import { describe, it } from 'node:test';
+import { secretApi } from '../../src/kube/secrets.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { accessSuite } from './access.suite.ts';
 import { applySuite } from './apply.suite.ts';
 import { refusalSuite } from './refusal.suite.ts';
+import { at, configOf, NAME } from './server.ts';
 
 describeOnCluster('Secrets on a real API server', (cluster) => {
   describe('apply', () => applySuite(cluster));
   describe('refusals', () => refusalSuite(cluster));
   describe('access to one name', () => accessSuite(cluster));
+
+  it('is talked to over HTTP/1.1, though it prefers HTTP/2, and on few connections', async () => {
+    const protocols: unknown[] = [];
+    const note = (message: unknown): void => void protocols.push(at(message, 'socket', 'alpnProtocol'));
+    subscribe('undici:client:connected', note);
+    const config = configOf(cluster().kubeconfigPath);
+    for (let index = 0; index < 10; index += 1) await secretApi(config).read('default', NAME);
+    unsubscribe('undici:client:connected', note);
+    await config.close();
+    assert.deepEqual([...new Set(protocols)], ['http/1.1']);
+    assert.ok(protocols.length <= 2);
+  });
 });

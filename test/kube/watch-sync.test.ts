@@ -77,7 +77,7 @@ describe('whether the watch is in sync', () => {
     await under.watch.stop();
     assert.equal(under.watch.inSync(), false);
     proxy.hang();
-    const config = configOf(proxy.kubeconfig(server.kubeconfigPath));
+    const config = configOf(proxy.kubeconfig(server.kubeconfigPath), 600_000);
     const stuck = watched('', { config });
     const starting = stuck.watch.start();
     await stuck.watch.stop();

@@ -9,10 +9,11 @@ export function describeOnStandIn(name: string, body: (ground: () => ApiStandIn)
     before(async () => {
       started = await startApiStandIn();
     });
-    after(() => started?.stop());
     body(() => {
       assert.ok(started, 'the stand-in is there within tests and hooks only');
       return started;
     });
+    // declared last, so that it stops after whatever the suite's own hooks end
+    after(() => started?.stop());
   });
 }

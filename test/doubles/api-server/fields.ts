@@ -1,4 +1,4 @@
-import { isObject, type KubeObject } from './objects.ts';
+import { isObject } from './objects.ts';
 
 /** A field: the keys that lead to it. */
 export type Path = readonly string[];
@@ -82,9 +82,3 @@ export const keyOf = (path: Path): string => JSON.stringify(path);
 
 /** A field as the API server writes it in a conflict: `.data..dockerconfigjson`. */
 export const display = (path: Path): string => `.${path.join('.')}`;
-
-/** The object without what only the server keeps about it. */
-export function withoutManagedFields({ metadata, ...rest }: KubeObject): KubeObject {
-  const { managedFields: _, ...kept } = metadata;
-  return { ...rest, apiVersion: rest.apiVersion, kind: rest.kind, metadata: kept };
-}

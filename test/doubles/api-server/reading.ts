@@ -14,7 +14,7 @@ const partial: View = ({ metadata }) => ({
 });
 
 /** Whether an Accept header asks for metadata only. */
-export function wantsMetadata(accept: string | undefined): boolean {
+function wantsMetadata(accept: string | undefined): boolean {
   return /;\s*as=PartialObjectMetadata(List)?\b/.test(accept ?? '');
 }
 

@@ -1,5 +1,3 @@
-import { Failure } from './failure.ts';
-
 /** A kind of object that the stand-in keeps. */
 export interface Resource {
   group: string;
@@ -37,7 +35,8 @@ export const ROLE_BINDINGS = make(RBAC, 'rolebindings', 'RoleBinding', true);
 export const SECRETS = make('', 'secrets', 'Secret', true);
 export const PODS = make('', 'pods', 'Pod', true);
 
-const ALL = [
+/** All kinds that the stand-in keeps. */
+export const ALL_RESOURCES: readonly Resource[] = [
   NAMESPACES,
   SECRETS,
   PODS,
@@ -64,30 +63,4 @@ export interface Target {
 /** The `apiVersion` of a kind's objects. */
 export function apiVersionOf({ group, version }: Resource): string {
   return group === '' ? version : `${group}/${version}`;
-}
-
-function unknownPath(): Failure {
-  return new Failure(404, 'NotFound', 'the server could not find the requested resource');
-}
-
-/**
- * Reads `/api/v1/…` and `/apis/GROUP/VERSION/…`.
- *
- * @throws {Failure} 404 for anything else, and for kinds that the stand-in does not keep
- */
-export function targetOf(path: string): Target {
-  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
-  const root = parts.shift();
-  const group = root === 'apis' ? parts.shift() : root === 'api' ? '' : undefined;
-  const version = parts.shift();
-  const inNamespace =
-    parts[0] === 'namespaces' && parts.length > 2 && !['status', 'finalize'].includes(parts[2] ?? '');
-  const namespace = inNamespace ? parts[1] : undefined;
-  const [plural, name, subresource = '', ...rest] = inNamespace ? parts.slice(2) : parts;
-  const resource = ALL.find(
-    (one) => one.group === group && one.version === version && one.resource === plural,
-  );
-  if (resource === undefined || rest.length > 0) throw unknownPath();
-  if (resource.namespaced !== inNamespace && (name !== undefined || inNamespace)) throw unknownPath();
-  return { resource, namespace, name, subresource };
 }

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { at } from '../kube/server.ts';
+import { type ApiStandIn, startApiStandIn } from './api-server/api-server.ts';
+import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
+
+describe('the fault proxy', () => {
+  let server: ApiStandIn;
+  let proxy: FaultProxy;
+  let url: string;
+  let authorization: string;
+  before(async () => {
+    server = await startApiStandIn();
+    proxy = await startFaultProxy(server.kubeconfigPath);
+    const config: unknown = JSON.parse(readFileSync(proxy.kubeconfig(server.kubeconfigPath), 'utf8'));
+    url = String(at(config, 'clusters', '0', 'cluster', 'server'));
+    authorization = `Bearer ${at(config, 'users', '0', 'user', 'token')}`;
+  });
+  afterEach(() => proxy.pass());
+  const ask = (path: string, ms = 2_000): Promise<Response> =>
+    fetch(`${url}${path}`, { headers: { authorization }, signal: AbortSignal.timeout(ms) });
+
+  it('passes requests on, credentials and all', async () => {
+    assert.notEqual(url, server.url);
+    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+    assert.equal((await ask('/api/v1/nothing')).status, 404);
+    assert.equal(
+      proxy.count((method, path) => method === 'GET' && path === '/api/v1/namespaces'),
+      1,
+    );
+  });
+
+  it('answers what matches with a status of its own', async () => {
+    proxy.status(500, (_, path) => path.includes('secrets'));
+    assert.equal((await ask('/api/v1/secrets')).status, 500);
+    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+  });
+
+  it('delays, swallows, and refuses', async () => {
+    const start = performance.now();
+    proxy.delay(50);
+    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+    assert.ok(performance.now() - start >= 49);
+    proxy.hang();
+    await assert.rejects(ask('/api/v1/namespaces', 50), { name: 'TimeoutError' });
+    await proxy.cut();
+    await assert.rejects(ask('/api/v1/namespaces'), /fetch failed/);
+    await proxy.pass();
+    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+  });
+
+  after(async () => {
+    await proxy.stop();
+    await server.stop();
+  });
+});
