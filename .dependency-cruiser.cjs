@@ -44,7 +44,12 @@ module.exports = {
       severity: 'error',
       from: { path: pure },
       to: {
-        path: ['^node:', '^(fs|net|http|https|tls|os|path|crypto)$', 'node_modules/', '^src/(kube|telemetry)/'],
+        path: [
+          '^node:',
+          '^(fs|net|http|https|tls|os|path|crypto)$',
+          'node_modules/',
+          '^src/(kube|telemetry)/',
+        ],
         dependencyTypesNot: ['type-only'],
       },
     },
@@ -70,6 +75,9 @@ module.exports = {
     // TypeScript 7 has no API yet for others to parse with
     parser: 'swc',
     detectProcessBuiltinModuleCalls: true,
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['import', 'node', 'default', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['import', 'node', 'default', 'types'],
+    },
   },
 };

@@ -84,7 +84,6 @@ async function startOurs(): Promise<Server> {
     environment: ecr.env(),
     certificates,
     config: { log: { level: 'info' } },
-    keepOutput: false,
   });
   stops.push(() => program.stop());
   const url = new URL(`${program.webhookUrl}?timeout=5s`);

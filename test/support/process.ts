@@ -1,9 +1,9 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { stringify } from 'yaml';
@@ -20,7 +20,6 @@ export interface RunningProgram {
   readonly webhookUrl: string;
   readonly caPem: string;
   readonly statusUrl: string;
-  readonly pid: number;
   /** All that it wrote so far, both streams. */
   output(): string;
   /** The lines of the log so far. */
@@ -42,8 +41,6 @@ export interface ProgramOptions {
   readonly certificates?: { directory: string; caPem: string };
   /** The file to run; the sources if not given. */
   readonly program?: string;
-  /** Whether to keep what it writes after it has begun to listen; true if not given. */
-  readonly keepOutput?: boolean;
   /** Whether to wait for /readyz; true if not given. */
   readonly untilReady?: boolean;
 }
@@ -55,57 +52,29 @@ export async function certificatesIn(directory: string): Promise<{ directory: st
   return { directory, caPem: await readFile(join(directory, 'ca.crt'), 'utf8') };
 }
 
-/** Starts the program and waits until it is ready. */
+/** Starts the program and waits until it is ready. What it writes goes to a file, so that reading it costs nothing. */
 export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
   const directory = await mkdtemp(join(tmpdir(), 'ecr-pull-secrets-'));
   const certificates = options.certificates ?? (await certificatesIn(directory));
   const configFile = join(directory, 'config.yaml');
   await writeFile(configFile, stringify(configuration(options, certificates.directory)));
+  const outputFile = join(directory, 'output');
+  const output = await open(outputFile, 'a');
   const child = spawn(process.execPath, [options.program ?? mainFile, 'serve', '--config', configFile], {
     env: { PATH: process.env['PATH'], ...options.environment },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', output.fd, output.fd],
   });
-  const end = () => child.kill('SIGKILL');
-  process.once('exit', end);
-  // a test that fails before it stops the program must not keep the test's process from ending
-  for (const held of [child, child.stdout, child.stderr]) {
-    if (held !== null && 'unref' in held && typeof held.unref === 'function') {
-      held.unref();
-    }
-  }
-  const output: string[] = [];
-  collect(child, output);
-  const exited = once(child, 'exit').then(async ([code]) => {
-    process.off('exit', end);
-    await rm(directory, { recursive: true, force: true });
-    return typeof code === 'number' ? code : null;
-  });
-  const log = () => output.flatMap(parsedLine);
-  const listening = await eventually(
-    'the program listens',
-    () => {
-      if (child.exitCode !== null) {
-        return { ended: true };
-      }
-      return log().find((line) => line['msg'] === 'listening');
-    },
-    20_000,
-  );
-  if ('ended' in listening) {
-    throw new Error(`the program ended at once:\n${output.join('\n')}`);
-  }
-  if (options.keepOutput === false) {
-    child.stdout.removeAllListeners().resume();
-  }
-  const statusUrl = String(listening['status']);
+  await output.close();
+  const { exited, written } = follow(child, directory, outputFile);
+  const log = () => written().split('\n').flatMap(parsedLine);
+  const { webhook, status } = await listening(child, log, written);
   const running: RunningProgram = {
-    webhookUrl: `${String(listening['webhook'])}/mutate`,
+    webhookUrl: `${webhook}/mutate`,
     caPem: certificates.caPem,
-    statusUrl,
-    pid: child.pid ?? 0,
-    output: () => output.join('\n'),
+    statusUrl: status,
+    output: written,
     log,
-    metrics: async () => await (await fetch(`${statusUrl}/metrics`)).text(),
+    metrics: async () => await (await fetch(`${status}/metrics`)).text(),
     get exited() {
       child.ref();
       return exited;
@@ -121,6 +90,35 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
     await untilReady(running);
   }
   return running;
+}
+
+/** Sees to the end of a process: its files are removed, and what it wrote can still be asked for. */
+function follow(child: ChildProcess, directory: string, outputFile: string) {
+  // a test that fails before it stops the program must neither wait for it nor leave it behind
+  child.unref();
+  const end = () => child.kill('SIGKILL');
+  process.once('exit', end);
+  let last: string | undefined;
+  const exited = once(child, 'exit').then(async ([code]) => {
+    process.off('exit', end);
+    last = readFileSync(outputFile, 'utf8');
+    await rm(directory, { recursive: true, force: true });
+    return typeof code === 'number' ? code : null;
+  });
+  return { exited, written: () => last ?? readFileSync(outputFile, 'utf8') };
+}
+
+async function listening(child: ChildProcess, log: RunningProgram['log'], written: () => string) {
+  const line = await eventually(
+    'the program listens',
+    () => (child.exitCode === null ? log().find(({ msg }) => msg === 'listening') : {}),
+    20_000,
+  );
+  const { webhook, status } = line;
+  if (typeof webhook !== 'string' || typeof status !== 'string') {
+    throw new Error(`the program ended at once:\n${written()}`);
+  }
+  return { webhook, status };
 }
 
 async function untilReady({ statusUrl, stop, output }: RunningProgram): Promise<void> {
@@ -148,14 +146,6 @@ function configuration({ kubeconfigPath, config = {} }: ProgramOptions, certific
     log: { level: 'debug' },
     ...others,
   };
-}
-
-function collect(child: ChildProcess, output: string[]): void {
-  for (const stream of [child.stdout, child.stderr]) {
-    if (stream !== null) {
-      createInterface(stream).on('line', (line) => output.push(line));
-    }
-  }
 }
 
 function parsedLine(line: string): Record<string, unknown>[] {
