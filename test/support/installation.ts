@@ -79,7 +79,7 @@ export async function registerWebhook(
         failurePolicy: 'Fail',
         reinvocationPolicy: 'IfNeeded',
         sideEffects: 'NoneOnDryRun',
-        timeoutSeconds: 5,
+        timeoutSeconds: 10,
         namespaceSelector: { matchLabels: { 'ecr-test': label } },
         rules: [
           { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['pods'] },
