@@ -127,8 +127,8 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     ],
     metrics: metrics.exposition,
   });
-  const webhookAddress = await app.listen({ host: config.webhook.address, port: config.webhook.port });
-  const statusAddress = await status.listen({ host: config.status.address, port: config.status.port });
+  const webhookAddress = await app.listen({ host: config.webhook.address ?? '', port: config.webhook.port });
+  const statusAddress = await status.listen({ host: config.status.address ?? '', port: config.status.port });
   log.info({ version: packageJson.version, webhook: webhookAddress, status: statusAddress }, 'listening');
   void watch.start().then(() => (watch.inSync() ? log.info('in sync with the API server') : undefined));
 

@@ -86,7 +86,8 @@ export const schema = v.object({
   webhook: v.optional(
     v.object(
       {
-        address: v.optional(text, '::'),
+        /** Where to listen; none: on all addresses, of IPv6 and IPv4, whichever the machine has. */
+        address: v.optional(text),
         port: v.optional(port, 8443),
         certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
         keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
@@ -104,7 +105,7 @@ export const schema = v.object({
   status: v.optional(
     v.object(
       {
-        address: v.optional(text, '::'),
+        address: v.optional(text),
         port: v.optional(port, 8080),
       },
       group,
