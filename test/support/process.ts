@@ -55,7 +55,7 @@ export async function certificatesIn(directory: string): Promise<{ directory: st
 /** Starts the program and waits until it is ready. What it writes goes to a file, so that reading it costs nothing. */
 export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
   const directory = await mkdtemp(join(tmpdir(), 'ecr-pull-secrets-'));
-  const certificates = options.certificates ?? (await certificatesIn(directory));
+  const certificates = options.certificates ?? (await certificatesIn(join(directory, 'tls')));
   const configFile = join(directory, 'config.yaml');
   await writeFile(configFile, stringify(configuration(options, certificates.directory)));
   const outputFile = join(directory, 'output');
