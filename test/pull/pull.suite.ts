@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { field } from '../../src/images/unvalidated.ts';
+import { isCi } from '../cluster/suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
+import type { Ground } from '../support/ground.ts';
+import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import { type RunningProgram, startProgram } from '../support/process.ts';
+import { secretPath } from '../support/pull-secret.ts';
+import { type EcrHosts, startEcrHosts } from './ecr-hosts.ts';
+import { impedimentToPull } from './programs.ts';
+import { type Image, type Registry, startRegistry } from './registry.ts';
+import { pull } from './skopeo.ts';
+
+const frankfurt = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const virginia = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
+const ireland = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
+const dayMs = 86_400_000;
+
+/**
+ * The pull that all of this is for: what the program wrote into a Secret, in the hands of a client that is not ours,
+ * before a registry that lets in nobody without a living token of the host's region.
+ */
+export function pullSuite(ground: () => Ground): void {
+  const impediment = impedimentToPull(process.env);
+  if (impediment !== undefined) {
+    it('a real pull', { skip: !isCi(process.env) && impediment }, () => assert.fail(impediment));
+    return;
+  }
+
+  describe('a real pull', () => {
+    let ecr: EcrDouble;
+    let registry: Registry;
+    let image: Image;
+    let hosts: EcrHosts;
+    let program: RunningProgram;
+    let webhook: Registered;
+
+    before(async () => {
+      ecr = await startEcrDouble();
+      registry = await startRegistry();
+      image = await registry.push('app', '1');
+      const regions = ['eu-central-1', 'us-east-1', 'eu-west-1'];
+      hosts = await startEcrHosts({ ecr, regions, socketPath: registry.socketPath });
+      const kubeconfigPath = await installAccount(ground());
+      program = await startProgram({ kubeconfigPath, environment: ecr.env() });
+      webhook = await registerWebhook(ground(), program);
+    });
+    after(async () => {
+      await webhook?.remove();
+      await program?.stop();
+      await hosts?.stop();
+      await registry?.stop();
+      await ecr.stop();
+    });
+
+    /** Creates a pod in a new namespace, with an image from each host. */
+    async function namespaceWithPod(...from: readonly string[]): Promise<string> {
+      const namespace = await webhook.createNamespace();
+      const { status } = await createPod(ground(), namespace, podWith(from.map((host) => `${host}/app:1`)));
+      assert.equal(status, 201);
+      return namespace;
+    }
+
+    /** What a kubelet would read: the namespace's Secret, as it is stored. */
+    async function contentIn(namespace: string): Promise<string> {
+      const { body } = await ground().request('GET', secretPath(namespace));
+      const content = field(field(body, 'data'), '.dockerconfigjson');
+      assert.ok(typeof content === 'string', 'there is a Secret, with something to read');
+      return Buffer.from(content, 'base64').toString();
+    }
+
+    const pullFrom = (host: string, content: string) => pull(hosts, `${host}/app:1`, content);
+
+    it('succeeds from every host that the pod named, of whatever account and region', async () => {
+      const content = await contentIn(await namespaceWithPod(frankfurt, virginia));
+      for (const host of [frankfurt, virginia]) {
+        const { ok, said, files } = await pullFrom(host, content);
+        assert.ok(ok, said);
+        for (const [digest, blob] of image) {
+          assert.ok(files.get(digest)?.equals(blob), `${digest} came whole`);
+        }
+      }
+    });
+
+    it('is refused where the entry is removed, and where it holds the token of another region', async () => {
+      const { auths } = JSON.parse(await contentIn(await namespaceWithPod(frankfurt, virginia)));
+      const { [frankfurt]: _, ...others } = auths;
+      const swapped = { ...auths, [frankfurt]: auths[virginia] };
+      for (const wrong of [others, swapped]) {
+        const { ok, said } = await pullFrom(frankfurt, JSON.stringify({ auths: wrong }));
+        assert.equal(ok, false);
+        assert.match(said, /unauthorized/);
+      }
+    });
+
+    it('is refused when the token has ended', async () => {
+      const content = await contentIn(await namespaceWithPod(frankfurt));
+      ecr.step(dayMs);
+      const { ok, said } = await pullFrom(frankfurt, content);
+      ecr.step(-dayMs);
+      assert.equal(ok, false);
+      assert.match(said, /authorization token has expired/);
+    });
+
+    it('is refused while the host waits for its token, and succeeds when it has come', async () => {
+      const gate = ecr.hold({ region: 'eu-west-1' });
+      const namespace = await namespaceWithPod(ireland);
+      const waiting = await pullFrom(ireland, await contentIn(namespace));
+      assert.equal(waiting.ok, false);
+      assert.match(waiting.said, /unauthorized/, 'a Secret that can be read, though it holds nothing yet');
+      gate.open();
+      const content = await eventually('the token is there', async () => {
+        const now = await contentIn(namespace);
+        return now.includes(ireland) && now;
+      });
+      const { ok, said } = await pullFrom(ireland, content);
+      assert.ok(ok, said);
+    });
+  });
+}

@@ -1,0 +1,57 @@
+import { execFile } from 'node:child_process';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EcrHosts } from './ecr-hosts.ts';
+import { programs } from './programs.ts';
+
+/** What came of a pull. */
+export interface Pulled {
+  readonly ok: boolean;
+  /** What skopeo wrote. */
+  readonly said: string;
+  /** The image as skopeo stored it: its blobs, by the hex form of their SHA-256, and its `manifest.json`. */
+  readonly files: ReadonlyMap<string, Buffer>;
+}
+
+/**
+ * Has skopeo copy an image of ECR to a folder, with nothing to authenticate with but the content of a pull Secret.
+ * @param dockerconfigjson as the Secret holds it
+ */
+export async function pull(hosts: EcrHosts, image: string, dockerconfigjson: string): Promise<Pulled> {
+  const folder = await mkdtemp(join(tmpdir(), 'pull-'));
+  try {
+    const authFile = join(folder, 'auth.json');
+    await writeFile(authFile, dockerconfigjson, { mode: 0o600 });
+    const certs = join(folder, 'certs');
+    await mkdir(certs);
+    await writeFile(join(certs, 'ca.crt'), hosts.caPem);
+    const target = join(folder, 'image');
+    const from = [`--src-authfile=${authFile}`, `--src-cert-dir=${certs}`, `docker://${image}`];
+    const done = await skopeo(['--insecure-policy', 'copy', ...from, `dir:${target}`], {
+      PATH: process.env['PATH'],
+      HOME: folder, // No credentials and no settings of whoever runs the tests.
+      TMPDIR: folder,
+      HTTPS_PROXY: hosts.proxyUrl,
+    });
+    return { ...done, files: done.ok ? await filesIn(target) : new Map() };
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+function skopeo(args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ ok: boolean; said: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ ok: boolean; said: string }>();
+  execFile(programs.client, args, { env, timeout: 60_000 }, (error, stdout, stderr) => {
+    const end = error?.killed ? '\nskopeo did not end within 60 s' : '';
+    resolve({ ok: error === null, said: `${stdout}${stderr}${end}` });
+  });
+  return promise;
+}
+
+async function filesIn(folder: string): Promise<Map<string, Buffer>> {
+  const names = await readdir(folder);
+  return new Map(
+    await Promise.all(names.map(async (name) => [name, await readFile(join(folder, name))] as const)),
+  );
+}
