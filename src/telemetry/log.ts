@@ -53,8 +53,9 @@ function isoTime(now: () => number): () => string {
 
 /**
  * Lines are gathered for up to 100 ms: a write of its own for each costs more CPU than the rest of an admission. What is
- * gathered is written when the process exits, but for a SIGKILL.
+ * gathered is written when the process exits, but for a SIGKILL. The pieces are small because the stream measures the
+ * whole of the last one for each line that comes.
  */
 function standardOutput(): DestinationStream {
-  return destination({ dest: 1, sync: false, minLength: 65_536, maxWrite: 131_072, periodicFlush: 100 });
+  return destination({ dest: 1, sync: false, minLength: 4_096, maxWrite: 8_192, periodicFlush: 100 });
 }

@@ -70,15 +70,18 @@ export function prometheusMetrics(): Metrics {
  * come together: one by one that would be a tenth of an admission's CPU.
  */
 function admissionMetrics(registers: Registry[]): Pick<Metrics, 'review' | 'admissionSeconds'> {
-  const noted = new Map<string, { outcome: string; reason: string; times: number }>();
+  /** Outcome → reason → how often. */
+  const noted = new Map<string, Map<string, number>>();
   new Counter({
     name: 'ecr_pull_secrets_reviews_total',
     help: 'Admission reviews answered, by outcome and by the reason of the decision.',
     labelNames: ['outcome', 'reason'],
     registers,
     collect() {
-      for (const { outcome, reason, times } of noted.values()) {
-        this.inc({ outcome, reason }, times);
+      for (const [outcome, reasons] of noted) {
+        for (const [reason, times] of reasons) {
+          this.inc({ outcome, reason }, times);
+        }
       }
       noted.clear();
     },
@@ -101,13 +104,12 @@ function admissionMetrics(registers: Registry[]): Pick<Metrics, 'review' | 'admi
   });
   return {
     review: (outcome, reason) => {
-      const key = `${outcome} ${reason}`;
-      const known = noted.get(key);
-      if (known === undefined) {
-        noted.set(key, { outcome, reason, times: 1 });
-      } else {
-        known.times += 1;
+      let reasons = noted.get(outcome);
+      if (reasons === undefined) {
+        reasons = new Map();
+        noted.set(outcome, reasons);
       }
+      reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     },
     admissionSeconds: (seconds) => {
       if (durations.push(seconds) === mostDurations) {
