@@ -6,8 +6,9 @@
 // Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
 const pure = [
   '^src/images/',
-  '^src/tokens/(token|failure|identity|backoff)[.]ts$',
-  '^src/secrets/(content|annotation|state)[.]ts$',
+  '^src/tokens/(token|failure|identity|backoff|hash)[.]ts$',
+  '^src/secrets/(content|annotation|need|rules)[.]ts$',
+  '^src/renewal/(schedule|plan|retry|attempts|troubles)[.]ts$',
   '^src/admission/(review|decision|patch|answer|deadline|warning)[.]ts$',
 ];
 
@@ -33,6 +34,7 @@ module.exports = {
     mayImport('images', []),
     mayImport('tokens', ['images', 'telemetry', 'config']),
     mayImport('secrets', ['images', 'tokens', 'kube', 'telemetry', 'config']),
+    mayImport('renewal', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
     mayImport('admission', ['images', 'tokens', 'secrets', 'certificates', 'telemetry', 'config']),
     mayImport('certificates', ['telemetry', 'config']),
     mayImport('kube', ['telemetry', 'config']),

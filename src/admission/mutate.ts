@@ -13,7 +13,7 @@ export interface MutateParts {
   readonly rules: DecisionRules;
   readonly onFailure: 'admit' | 'deny';
   readonly deadlineMarginMs: number;
-  readonly pullSecrets: PullSecrets;
+  readonly pullSecrets: Pick<PullSecrets, 'covers' | 'ensure'>;
   readonly log: Log;
   readonly metrics: {
     /** Counts an answer by its outcome and the reason of the decision. */

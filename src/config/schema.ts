@@ -83,6 +83,20 @@ export const schema = v.object({
     ),
     {},
   ),
+  renewal: v.optional(
+    v.object(
+      {
+        /** Renewals of pull Secrets that one replica begins in a second, and that are under way at a time. */
+        writesPerSecond: v.optional(wholeNumber(1, 1000), 10),
+        concurrency: v.optional(wholeNumber(1, 64), 8),
+        /** Whether to make Events in namespaces whose tokens cannot be renewed. */
+        events: v.optional(v.boolean('true or false'), true),
+      },
+      group,
+    ),
+    {},
+  ),
+  /** Secrets ahead of any pod, and ServiceAccounts that refer to them. */
   webhook: v.optional(
     v.object(
       {
@@ -102,6 +116,7 @@ export const schema = v.object({
     ),
     {},
   ),
+  /** Where the webhook's certificate comes from. */
   status: v.optional(
     v.object(
       {

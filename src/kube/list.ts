@@ -1,17 +1,13 @@
 import type { ClusterConfig } from './config.ts';
 import { KubeError } from './errors.ts';
-import {
-  ACCEPT_METADATA_LIST,
-  isRecord,
-  metadataOf,
-  type SecretMetadata,
-  secretMetadata,
-} from './metadata.ts';
+import { metadataOf } from './metadata.ts';
+import { isRecord } from './records.ts';
 import { getText, parseJson } from './request.ts';
+import type { Resource } from './resource.ts';
 
-/** All Secrets of one name, as of one resourceVersion. */
-export interface SecretList {
-  items: SecretMetadata[];
+/** All objects of a resource, as of one resourceVersion. */
+export interface Listed<T> {
+  items: T[];
   /** Where a watch takes over. */
   resourceVersion: string;
 }
@@ -20,11 +16,11 @@ export interface SecretList {
 // milliseconds. It is also the page size of kubectl and client-go.
 const PAGE = 500;
 
-interface Page extends SecretList {
+interface Page<T> extends Listed<T> {
   next: string | undefined;
 }
 
-function page(text: string, operation: string): Page {
+function page<T>(text: string, resource: Resource<T>, operation: string): Page<T> {
   const body = parseJson(text, operation);
   const { resourceVersion, continue: next } = metadataOf(body);
   // the API server writes an empty list of metadata as null (a nil slice in Go)
@@ -33,37 +29,33 @@ function page(text: string, operation: string): Page {
     throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no list' });
   }
   return {
-    items: items.map(secretMetadata).filter((item) => item !== undefined),
+    items: items.map((object) => resource.item(object)).filter((item) => item !== undefined),
     resourceVersion,
     next: typeof next === 'string' && next !== '' ? next : undefined,
   };
 }
 
 /**
- * Lists the metadata of the Secrets of this name in all namespaces, page by page. All pages are of one moment:
- * the API server sees to it, or answers 410.
+ * Lists a resource page by page. All pages are of one moment: the API server sees to it, or answers 410.
  *
  * @param stop ends it, as a failure
  * @throws {KubeError} `gone` where a page could not be continued: start over
  */
-export async function listSecretMetadata(
+export async function listAll<T>(
   config: ClusterConfig,
-  name: string,
+  resource: Resource<T>,
   stop: AbortSignal,
-): Promise<SecretList> {
-  const operation = `list Secrets named ${name}`;
-  const items: SecretMetadata[] = [];
+): Promise<Listed<T>> {
+  const operation = `list ${resource.noun}`;
+  const { path, accept } = resource;
+  const items: T[] = [];
   let next: string | undefined;
   let resourceVersion: string;
   do {
-    const query = {
-      fieldSelector: `metadata.name=${name}`,
-      limit: String(PAGE),
-      ...(next !== undefined && { continue: next }),
-    };
+    const query = { ...resource.query, limit: String(PAGE), ...(next !== undefined && { continue: next }) };
     const signal = AbortSignal.any([stop, AbortSignal.timeout(config.requestTimeoutMs)]);
-    const request = { path: '/api/v1/secrets', query, accept: ACCEPT_METADATA_LIST, signal, operation };
-    const got = page(await getText(config, request), operation);
+    const request = { path, query, accept: accept.list, signal, operation };
+    const got = page(await getText(config, request), resource, operation);
     for (const item of got.items) items.push(item);
     ({ next, resourceVersion } = got);
   } while (next !== undefined);

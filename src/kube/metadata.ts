@@ -1,10 +1,15 @@
-/** What the watch tells about one Secret: no data, no managed fields. */
+import { type FieldOwner, fieldOwners } from './field-owners.ts';
+import { isRecord } from './records.ts';
+
+/** What the watch tells about one Secret: no data. */
 export interface SecretMetadata {
   namespace: string;
   uid: string;
   resourceVersion: string;
   labels: Readonly<Record<string, string>>;
   annotations: Readonly<Record<string, string>>;
+  /** Who was the last to set which key. */
+  owners: readonly FieldOwner[];
 }
 
 /** Where the watch puts what it sees. Its methods are called in the order of the API server's changes. */
@@ -17,16 +22,8 @@ export interface SecretMetadataSink {
   remove(namespace: string, resourceVersion: string): void;
 }
 
-/** Asks for metadata only, in a watch. https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches */
-export const ACCEPT_METADATA = 'application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1';
-/** Asks for metadata only, in a list. */
-export const ACCEPT_METADATA_LIST = 'application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1';
-
-export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function texts(value: unknown): Record<string, string> {
+/** The texts of an object whose values should be texts. */
+export function texts(value: unknown): Record<string, string> {
   if (!isRecord(value)) return {};
   return Object.fromEntries(
     Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
@@ -46,9 +43,10 @@ export function metadataOf(object: unknown): Record<string, unknown> {
 
 /** Keeps of a PartialObjectMetadata what {@link SecretMetadata} has; undefined where it is none. */
 export function secretMetadata(object: unknown): SecretMetadata | undefined {
-  const { namespace, uid, resourceVersion, labels, annotations } = metadataOf(object);
+  const { namespace, uid, resourceVersion, labels, annotations, managedFields } = metadataOf(object);
   if (typeof namespace !== 'string' || typeof uid !== 'string' || typeof resourceVersion !== 'string') {
     return undefined;
   }
-  return { namespace, uid, resourceVersion, labels: texts(labels), annotations: texts(annotations) };
+  const owners = fieldOwners(managedFields);
+  return { namespace, uid, resourceVersion, labels: texts(labels), annotations: texts(annotations), owners };
 }

@@ -1,13 +1,8 @@
-import {
-  CoreV1Api,
-  createConfiguration,
-  PatchStrategy,
-  ServerConfiguration,
-  setHeaderOptions,
-  type V1Secret,
-} from '@kubernetes/client-node';
+import { PatchStrategy, setHeaderOptions, type V1Secret } from '@kubernetes/client-node';
 import type { ClusterConfig } from './config.ts';
-import { errorOf, KubeError } from './errors.ts';
+import { attempt, coreApi, unlessMissing } from './core-api.ts';
+import { KubeError } from './errors.ts';
+import { type FieldOwner, fieldOwners } from './field-owners.ts';
 
 /** A Secret, as much of it as we use. */
 export interface SecretObject {
@@ -21,6 +16,8 @@ export interface SecretObject {
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
   };
+  /** Who was the last to set which key; only on what was read or stored. */
+  owners?: readonly FieldOwner[];
   type?: string;
   /** Values in base64, as the API has them. */
   data?: Record<string, string>;
@@ -50,7 +47,7 @@ export interface SecretApi {
 }
 
 function ours(secret: V1Secret, operation: string): SecretObject {
-  const { namespace, name, uid, resourceVersion, labels, annotations } = secret.metadata ?? {};
+  const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = secret.metadata ?? {};
   if (namespace === undefined || name === undefined) {
     throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no Secret' });
   }
@@ -63,22 +60,10 @@ function ours(secret: V1Secret, operation: string): SecretObject {
       ...(labels !== undefined && { labels }),
       ...(annotations !== undefined && { annotations }),
     },
+    owners: fieldOwners(managedFields),
     ...(secret.type !== undefined && { type: secret.type }),
     ...(secret.data !== undefined && { data: secret.data }),
   };
-}
-
-function coreApi(config: ClusterConfig): CoreV1Api {
-  const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
-  return new CoreV1Api(createConfiguration({ baseServer, authMethods: { default: config } }));
-}
-
-async function attempt<T>(operation: string, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    throw errorOf(error, operation);
-  }
 }
 
 /** Makes the calls for Secrets on the API server that the config names. */
@@ -87,14 +72,9 @@ export function secretApi(config: ClusterConfig): SecretApi {
   return {
     read: async (namespace, name) => {
       const operation = `read Secret ${namespace}/${name}`;
-      try {
-        return await attempt(operation, async () =>
-          ours(await api.readNamespacedSecret({ namespace, name }), operation),
-        );
-      } catch (error) {
-        if (error instanceof KubeError && error.code === 'not-found') return undefined;
-        throw error;
-      }
+      return await unlessMissing(operation, async () =>
+        ours(await api.readNamespacedSecret({ namespace, name }), operation),
+      );
     },
     apply: async (secret, { fieldManager, force }) => {
       const { namespace, name } = secret.metadata;

@@ -1,4 +1,4 @@
-import { isRecord } from './metadata.ts';
+import { isRecord } from './records.ts';
 
 /** The parts of a Kubernetes `Status` that decisions are made on. */
 export interface Status {

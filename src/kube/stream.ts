@@ -1,7 +1,9 @@
 import type { ClusterConfig } from './config.ts';
 import { errorOf, errorOfStatus, KubeError } from './errors.ts';
-import { ACCEPT_METADATA, isRecord, metadataOf } from './metadata.ts';
+import { metadataOf } from './metadata.ts';
+import { isRecord } from './records.ts';
 import { get, parseJson } from './request.ts';
+import type { Resource } from './resource.ts';
 
 /** A change that a watch reports. */
 export interface WatchEvent {
@@ -14,7 +16,7 @@ export interface WatchEvent {
 /** One watch request. */
 export interface StreamOptions {
   config: ClusterConfig;
-  name: string;
+  resource: Resource<unknown>;
   resourceVersion: string;
   /** The server is asked to end the stream after this many seconds. */
   seconds: number;
@@ -68,7 +70,7 @@ function deadline(controller: AbortController, ms: number): NodeJS.Timeout {
 }
 
 /**
- * Watches the metadata of the Secrets of one name, and ends when the server ends the stream, as it was asked to.
+ * Watches a resource, and ends when the server ends the stream, as it was asked to.
  *
  * A quiet cluster and a connection whose far end vanished without a word look the same. So the server is asked
  * for a short stream (`timeoutSeconds`): its end, with a bookmark before it, is the sign of life, and a stream
@@ -77,11 +79,12 @@ function deadline(controller: AbortController, ms: number): NodeJS.Timeout {
  * @throws {KubeError} `timeout` for silence, `gone` where the resourceVersion is too old (by status or by event)
  */
 export async function* watchStream(options: StreamOptions): AsyncGenerator<WatchEvent> {
-  const { config, name, resourceVersion, seconds, slackMs, onOpen } = options;
-  const operation = `watch Secrets named ${name}`;
+  const { config, resource, resourceVersion, seconds, slackMs, onOpen } = options;
+  const { path, accept } = resource;
+  const operation = `watch ${resource.noun}`;
   const query = {
+    ...resource.query,
     watch: 'true',
-    fieldSelector: `metadata.name=${name}`,
     resourceVersion,
     allowWatchBookmarks: 'true',
     timeoutSeconds: String(seconds),
@@ -90,7 +93,7 @@ export async function* watchStream(options: StreamOptions): AsyncGenerator<Watch
   const signal = AbortSignal.any([options.signal, controller.signal]);
   let timer = deadline(controller, config.requestTimeoutMs);
   try {
-    const request = { path: '/api/v1/secrets', query, accept: ACCEPT_METADATA, signal, operation };
+    const request = { path, query, accept: accept.watch, signal, operation };
     const stream = (await get(config, request)).body.stream();
     clearTimeout(timer);
     timer = deadline(controller, seconds * 1000 + slackMs);

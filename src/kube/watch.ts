@@ -1,210 +1,51 @@
-import { setTimeout as wait } from 'node:timers/promises';
-import { backoffMs } from './backoff.ts';
 import type { ClusterConfig } from './config.ts';
-import { errorOf, KubeError, type KubeErrorCode } from './errors.ts';
-import { listSecretMetadata } from './list.ts';
-import { isEarlier, type SecretMetadataSink, secretMetadata } from './metadata.ts';
-import { type WatchEvent, watchStream } from './stream.ts';
+import { follow, type Watch, type WatchSettings } from './follow.ts';
+import { type Listed, listAll } from './list.ts';
+import { type SecretMetadata, type SecretMetadataSink, secretMetadata } from './metadata.ts';
+import { ACCEPT_METADATA, type Resource } from './resource.ts';
 
 export type { SecretMetadata } from './metadata.ts';
 
 /** What to watch, and whom to tell. */
-export interface SecretWatchOptions {
+export interface SecretWatchOptions extends WatchSettings {
   config: ClusterConfig;
   /** The name that all watched Secrets have. */
   name: string;
   sink: SecretMetadataSink;
-  /** Called for each failure that is then retried; a throw from it is swallowed. */
-  onError?: (error: KubeError) => void;
-  /** Milliseconds that the stream may be broken and still count as in sync. */
-  graceMs?: number;
-  /** Seconds that one stream lasts; see {@link watchStream}. */
-  streamSeconds?: number;
-  /** Milliseconds beyond that after which silence counts as a dead connection. */
-  slackMs?: number;
-  /** Milliseconds after which everything is listed again, though nothing failed. */
-  relistMs?: number;
-  /** A clock in milliseconds. */
-  now?: () => number;
-  /** How long to wait after the n-th failure in a row, in milliseconds. */
-  backoff?: (failures: number) => number;
 }
 
-// Longer than an API server behind a load balancer needs to come back, so that a restart of it does not take
-// all replicas out of service; short against the hours that a token lives.
-const GRACE_MS = 10_000;
-// Half-open connections are found within 30 s, for one request each 25 s.
-const STREAM_SECONDS = 25;
-const SLACK_MS = 5_000;
-// An etcd that was restored from a backup counts on from an older version. A watch from a version that is yet to come
-// is taken, and says nothing (seen with 1.37): no failure shows it, only a list does.
-const RELIST_MS = 30 * 60_000;
-// A stream that ends sooner, without an event, was no success: a load balancer without a backend, say.
-const SHORTEST_LIFE_MS = 1_000;
+/** A running watch of Secrets. */
+export type SecretWatch = Watch;
 
-// What lies between the last version and now can no longer be had, or was not understood: list again.
-const LIST_AGAIN: ReadonlySet<KubeErrorCode> = new Set(['gone', 'invalid', 'unknown']);
-
-/** A running watch. */
-export interface SecretWatch {
-  /** Starts. Resolves after the first list, or when stopped before; never rejects. A second call changes nothing. */
-  start(): Promise<void>;
-  /** Stops, and resolves when nothing is under way any more: the sink is not called after that. */
-  stop(): Promise<void>;
-  /** The sink has seen a list, and the stream is open or has been broken for less than the grace. */
-  inSync(): boolean;
+/** Metadata of all Secrets of one name in all namespaces: RBAC on that name suffices to list and watch them. */
+function secretsNamed(name: string): Resource<SecretMetadata> {
+  return {
+    noun: `Secrets named ${name}`,
+    path: '/api/v1/secrets',
+    query: { fieldSelector: `metadata.name=${name}` },
+    accept: ACCEPT_METADATA,
+    item: secretMetadata,
+  };
 }
 
-/**
- * Follows the metadata of all Secrets of one name in all namespaces, through restarts, resets, expired versions,
- * failures and silence of the API server: list, then watch, until stopped.
- *
- * client-node's informer is not used: any failure but 410 ends it for good.
- */
-export function watchSecretMetadata(options: SecretWatchOptions): SecretWatch {
-  return new ListAndWatch(options);
+/** Follows the metadata of all Secrets of one name in all namespaces. See {@link follow}. */
+export function watchSecretMetadata({ name, sink, ...options }: SecretWatchOptions): SecretWatch {
+  return follow({
+    ...options,
+    resource: secretsNamed(name),
+    sink: {
+      replace: (items) => sink.replace(items),
+      set: (item) => sink.set(item),
+      remove: ({ namespace }, resourceVersion) => sink.remove(namespace, resourceVersion),
+    },
+  });
 }
 
-class ListAndWatch implements SecretWatch {
-  readonly #options: Required<SecretWatchOptions>;
-  readonly #firstList = Promise.withResolvers<void>();
-  readonly #stop = new AbortController();
-  #running: Promise<void> | undefined;
-  /** The version to watch from; undefined: a list is needed. */
-  #version: string | undefined;
-  /** The latest version that was seen. */
-  #reached: string | undefined;
-  #listedAt = 0;
-  #failures = 0;
-  #everListed = false;
-  #connected = false;
-  #brokenSince = 0;
-
-  constructor(options: SecretWatchOptions) {
-    this.#options = {
-      onError: () => undefined,
-      graceMs: GRACE_MS,
-      streamSeconds: STREAM_SECONDS,
-      slackMs: SLACK_MS,
-      relistMs: RELIST_MS,
-      now: () => performance.now(),
-      backoff: (failures) => backoffMs(failures, Math.random()),
-      ...options,
-    };
-  }
-
-  start(): Promise<void> {
-    this.#running ??= this.#run();
-    return this.#firstList.promise;
-  }
-
-  async stop(): Promise<void> {
-    this.#stop.abort();
-    this.#firstList.resolve();
-    await this.#running;
-  }
-
-  inSync(): boolean {
-    const { now, graceMs } = this.#options;
-    if (!this.#everListed || this.#stop.signal.aborted) return false;
-    return this.#connected || now() - this.#brokenSince < graceMs;
-  }
-
-  async #run(): Promise<void> {
-    const { signal } = this.#stop;
-    while (!signal.aborted) {
-      try {
-        this.#version ??= await this.#list();
-        await this.#watch(this.#version);
-      } catch (error) {
-        if (!signal.aborted) this.#failed(errorOf(error, `watch Secrets named ${this.#options.name}`));
-      }
-      if (this.#failures === 0) continue;
-      await wait(this.#options.backoff(this.#failures), undefined, { signal }).catch(() => undefined);
-    }
-  }
-
-  async #list(): Promise<string> {
-    const { config, name, sink, now } = this.#options;
-    const { items, resourceVersion } = await listSecretMetadata(config, name, this.#stop.signal);
-    // What the sink knows is of a past that did not happen.
-    if (isEarlier(resourceVersion, this.#reached)) this.#tell(() => sink.replace([]));
-    this.#tell(() => sink.replace(items));
-    this.#reached = resourceVersion;
-    this.#everListed = true;
-    this.#listedAt = now();
-    this.#brokenSince = this.#listedAt;
-    this.#firstList.resolve();
-    return resourceVersion;
-  }
-
-  async #watch(resourceVersion: string): Promise<void> {
-    const { config, name, streamSeconds: seconds, slackMs, relistMs, now } = this.#options;
-    let openedAt: number | undefined;
-    let events = 0;
-    const onOpen = (): void => {
-      openedAt = now();
-      this.#connected = true;
-    };
-    const { signal } = this.#stop;
-    const lived = (): boolean =>
-      events > 0 || (openedAt !== undefined && now() - openedAt >= SHORTEST_LIFE_MS);
-    try {
-      for await (const event of watchStream({
-        config,
-        name,
-        resourceVersion,
-        seconds,
-        slackMs,
-        signal,
-        onOpen,
-      })) {
-        this.#tell(() => this.#pass(event));
-        this.#version = event.resourceVersion;
-        this.#reached = event.resourceVersion;
-        events += 1;
-      }
-      if (!lived()) this.#failures += 1;
-      if (now() - this.#listedAt >= relistMs) this.#version = undefined;
-    } finally {
-      this.#connected = false;
-      if (lived()) this.#recovered();
-    }
-  }
-
-  /** A stream that did not live leaves both as they were, so that flapping does not pass for health. */
-  #recovered(): void {
-    this.#failures = 0;
-    this.#brokenSince = this.#options.now();
-  }
-
-  #pass({ type, object, resourceVersion }: WatchEvent): void {
-    const { sink } = this.#options;
-    const item = type === 'BOOKMARK' ? undefined : secretMetadata(object);
-    if (item === undefined) return;
-    if (type === 'DELETED') sink.remove(item.namespace, resourceVersion);
-    else sink.set(item);
-  }
-
-  /** A sink that threw has missed something, so this is a failure that asks for a list. */
-  #tell(call: () => void): void {
-    if (this.#stop.signal.aborted) return;
-    try {
-      call();
-    } catch (error) {
-      // Our own code saw metadata only: its message holds no Secret data.
-      const detail = String(error).slice(0, 200);
-      throw new KubeError({ code: 'unknown', operation: 'take in what the watch reported', detail });
-    }
-  }
-
-  #failed(error: KubeError): void {
-    this.#failures += 1;
-    if (LIST_AGAIN.has(error.code)) this.#version = undefined;
-    try {
-      this.#options.onError(error);
-    } catch {
-      // Whoever counts or logs failures must not become one.
-    }
-  }
+/** Lists the metadata of the Secrets of one name in all namespaces. See {@link listAll}. */
+export async function listSecretMetadata(
+  config: ClusterConfig,
+  name: string,
+  stop: AbortSignal,
+): Promise<Listed<SecretMetadata>> {
+  return await listAll(config, secretsNamed(name), stop);
 }

@@ -2,8 +2,14 @@ import { parseEcrHost } from '../images/registry.ts';
 import { field, isObject } from '../images/unvalidated.ts';
 import type { Life } from '../tokens/token.ts';
 
+/** The life of a stored token, and who asked for it. */
+export interface StoredLife extends Life {
+  /** Fingerprint of the role that asked for it; undefined for the program's own identity. */
+  readonly identity?: string;
+}
+
 /** Every host that a namespace uses, with the life of its stored token, or undefined while it waits for one. */
-export type HostLives = ReadonlyMap<string, Life | undefined>;
+export type HostLives = ReadonlyMap<string, StoredLife | undefined>;
 
 /** Where a pull Secret says what it holds, for all who see its metadata only. */
 export const hostsAnnotation = 'ecr-pull-secrets.io/hosts';
@@ -23,8 +29,8 @@ export function formatHosts(hosts: HostLives): string {
  * Reads the annotation back. What a person made of it may be anything: an entry that is no ECR host is left out, and a
  * host whose times cannot be read waits for a token. Nothing at all gives no hosts. Never throws.
  */
-export function parseHosts(text: string | undefined): Map<string, Life | undefined> {
-  const hosts = new Map<string, Life | undefined>();
+export function parseHosts(text: string | undefined): Map<string, StoredLife | undefined> {
+  const hosts = new Map<string, StoredLife | undefined>();
   for (const [host, life] of Object.entries(parseObject(text))) {
     if (parseEcrHost(host) !== undefined) {
       hosts.set(host, parseLife(life));
@@ -33,18 +39,26 @@ export function parseHosts(text: string | undefined): Map<string, Life | undefin
   return hosts;
 }
 
-function formatLife({ issuedAt, expiresAt }: Life): Record<string, string> {
-  return { issuedAt: formatTime(issuedAt), expiresAt: formatTime(expiresAt) };
+function formatLife({ issuedAt, expiresAt, identity }: StoredLife): Record<string, string> {
+  return {
+    issuedAt: formatTime(issuedAt),
+    expiresAt: formatTime(expiresAt),
+    ...(identity !== undefined && { identity }),
+  };
 }
 
 function formatTime(ms: number): string {
   return new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z');
 }
 
-function parseLife(value: unknown): Life | undefined {
+function parseLife(value: unknown): StoredLife | undefined {
   const issuedAt = Date.parse(String(field(value, 'issuedAt')));
   const expiresAt = Date.parse(String(field(value, 'expiresAt')));
-  return issuedAt < expiresAt ? { issuedAt, expiresAt } : undefined;
+  const identity = field(value, 'identity');
+  if (!(issuedAt < expiresAt)) {
+    return undefined;
+  }
+  return { issuedAt, expiresAt, ...(typeof identity === 'string' && identity !== '' && { identity }) };
 }
 
 function parseObject(text: string | undefined): object {

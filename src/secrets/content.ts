@@ -1,7 +1,7 @@
 import { parseEcrHost } from '../images/registry.ts';
 import { isObject } from '../images/unvalidated.ts';
-import type { Life, Token } from '../tokens/token.ts';
-import { type HostLives, parseHosts } from './annotation.ts';
+import type { Token } from '../tokens/token.ts';
+import { type HostLives, parseHosts, type StoredLife } from './annotation.ts';
 
 /** An entry of `auths`: ours holds `auth` alone; one that a person added is kept as it is. */
 export type AuthEntry = Readonly<Record<string, unknown>>;
@@ -18,8 +18,10 @@ export type Wanted = ReadonlyMap<string, Token | undefined>;
 /** What a merge goes by. */
 export interface MergeRules {
   readonly maxHosts: number;
-  /** Whether a stored token need not be replaced yet. */
-  isFresh(life: Life): boolean;
+  /** Whether a token is to take the place of the one that is stored for a host. */
+  replaces(token: Token, stored: StoredLife, host: string): boolean;
+  /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
+  identityOf(host: string): string | undefined;
 }
 
 /** Bytes of a dockerconfigjson, below the 1 MiB of a Secret (kubernetes `pkg/apis/core/types.go`, MaxSecretSize). */
@@ -65,7 +67,7 @@ export function readContent(
       });
     }
   }
-  const hosts = new Map<string, Life | undefined>();
+  const hosts = new Map<string, StoredLife | undefined>();
   for (const [host, life] of parseHosts(annotation)) {
     hosts.set(host, auths.has(host) ? life : undefined);
   }
@@ -78,26 +80,26 @@ export function readContent(
 }
 
 /**
- * Adds what is wanted to what is there. Nothing that is there is ever taken away: a stored token gives way only when
- * it is no longer fresh, and only to one that ends later. New hosts come in the order of `wanted` while there is room.
+ * Adds what is wanted to what is there. Nothing that is there is ever taken away: a stored token gives way only where
+ * the rules say so. New hosts come in the order of `wanted` while there is room.
  */
-export function mergeContent(existing: Content, wanted: Wanted, { maxHosts, isFresh }: MergeRules): Merged {
+export function mergeContent(existing: Content, wanted: Wanted, rules: MergeRules): Merged {
   const hosts = new Map(existing.hosts);
   const auths = new Map(existing.auths);
   const refused: string[] = [];
   let bytes = contentBytes(auths);
   for (const [host, token] of wanted) {
     const stored = hosts.get(host);
-    const better = token !== undefined && (stored === undefined || replaces(token, stored, isFresh));
+    const better = token !== undefined && (stored === undefined || rules.replaces(token, stored, host));
     const entry = better ? { auth: token.auth() } : undefined;
     const added = entry === undefined ? 0 : entryBytes(host, entry) - entryBytes(host, auths.get(host));
-    if ((!hosts.has(host) && hosts.size >= maxHosts) || bytes + added > maxBytes) {
+    if ((!hosts.has(host) && hosts.size >= rules.maxHosts) || bytes + added > maxBytes) {
       refused.push(host);
       continue;
     }
     bytes += added;
     if (better && entry !== undefined) {
-      hosts.set(host, { issuedAt: token.issuedAt, expiresAt: token.expiresAt });
+      hosts.set(host, lifeOf(token, rules.identityOf(host)));
       auths.set(host, entry);
     } else {
       hosts.set(host, stored);
@@ -106,8 +108,8 @@ export function mergeContent(existing: Content, wanted: Wanted, { maxHosts, isFr
   return { content: { hosts, auths }, refused };
 }
 
-function replaces(token: Token, stored: Life, isFresh: MergeRules['isFresh']): boolean {
-  return !isFresh(stored) && token.expiresAt > stored.expiresAt;
+function lifeOf({ issuedAt, expiresAt }: Token, identity: string | undefined): StoredLife {
+  return { issuedAt, expiresAt, ...(identity !== undefined && { identity }) };
 }
 
 /** The text of a dockerconfigjson, hosts in order, so that equal content gives equal text. */

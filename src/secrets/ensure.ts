@@ -3,14 +3,22 @@ import type { Token } from '../tokens/token.ts';
 import { coalesced } from './coalesce.ts';
 import { fetched, settledWithin } from './fetch.ts';
 import { type Need, type NeedRules, needOf, reflects } from './need.ts';
-import { failed, foreignSecret, type Shortfall, secretFull } from './shortfall.ts';
-import { type WriteParts, writeUnion } from './write.ts';
+import { failed, foreignSecret, notFresh, type Shortfall, secretFull } from './shortfall.ts';
+import type { KnownSecret } from './view.ts';
+import { isOurs, type WriteParts, writeUnion } from './write.ts';
 
 export interface EnsureParts extends WriteParts {
   readonly rules: NeedRules;
   /** Whether the view may be believed without asking the API server. */
   inSync(): boolean;
   token(registry: Registry): Promise<Token>;
+  /**
+   * A token with nearly its whole life left; where none can be had, the best there is, or a rejection.
+   * @param endsAt when the stored token ends, in ms: the closer, the sooner a failed call may be made again
+   */
+  newToken(registry: Registry, endsAt: number | undefined): Promise<Token>;
+  /** Why the last call for a registry failed; undefined: it did not. */
+  failure(registry: Registry): Error | undefined;
   /** How long to wait for ECR before the Secret is written without the token, in ms. */
   readonly patienceMs: number;
 }
@@ -26,6 +34,14 @@ export interface PullSecrets {
    * @returns the hosts without a living token, and why; none: all is well
    */
   ensure(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
+  /**
+   * Renews the namespace's Secret: asks for new tokens and stores each that takes the place of another. Writes a Secret
+   * anew that is gone, or that somebody else has changed. Waits as long as it takes.
+   * @returns the hosts whose tokens are not fresh now, and why; none: all is well
+   */
+  renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
+  /** Reads the namespace's Secret into the view. Rejects with KubeError. */
+  look(namespace: string): Promise<KnownSecret | undefined>;
 }
 
 /** The only writer of Secrets. */
@@ -66,7 +82,40 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     return [...notStored, ...missing.filter(({ host }) => notStored.every((other) => other.host !== host))];
   }
 
+  async function renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]> {
+    const stored = parts.view.get(namespace)?.hosts;
+    const results = await Promise.all(
+      registries.map((registry) => {
+        const life = stored?.get(registry.host);
+        // where there is none to replace, the remembered one will do: a deleted namespace costs no call
+        return fetched(
+          registry,
+          life === undefined ? parts.token : (one) => parts.newToken(one, life.expiresAt),
+        );
+      }),
+    );
+    const notStored = await store(namespace, new Map(results.map(({ host, token }) => [host, token])));
+    return registries.flatMap((registry, index) => {
+      const { host } = registry;
+      const life = parts.view.get(namespace)?.hosts.get(host);
+      const why = notStored.find((other) => other.host === host) ?? results[index]?.shortfall;
+      if (why !== undefined || (life !== undefined && rules.isFresh(life))) {
+        return why ?? [];
+      }
+      const failure = parts.failure(registry);
+      return failure === undefined ? notFresh(host) : failed(host, failure);
+    });
+  }
+
   return {
+    renew,
+    look: async (namespace) => {
+      const secret = await parts.store.read(namespace);
+      if (secret !== undefined) {
+        parts.view.learn(secret, isOurs(secret));
+      }
+      return secret === undefined ? undefined : parts.view.get(namespace);
+    },
     covers: (namespace, registries) => {
       const secret = known(namespace);
       return (
@@ -81,7 +130,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       const needing = (need: Need) => registries.filter(({ host }) => needOf(host, secret, rules) === need);
       const [renewal, token, room] = [needing('renewal'), needing('token'), needing('room')];
       if (renewal.length > 0) {
-        fill(namespace, renewal).catch((error: unknown) =>
+        renew(namespace, renewal).catch((error: unknown) =>
           log.error({ namespace, err: error }, 'renewal failed'),
         );
       }

@@ -1,5 +1,5 @@
-import type { Life } from '../tokens/token.ts';
-import type { Wanted } from './content.ts';
+import type { StoredLife } from './annotation.ts';
+import type { MergeRules, Wanted } from './content.ts';
 import type { KnownSecret } from './view.ts';
 
 /** What a host needs in a namespace's Secret, as far as that is known. */
@@ -13,10 +13,9 @@ export type Need =
   /** It is not among the Secret's hosts, and there is no room for more. */
   | 'room';
 
-export interface NeedRules {
-  readonly maxHosts: number;
-  isFresh(life: Life): boolean;
-  isUsable(life: Life): boolean;
+export interface NeedRules extends MergeRules {
+  isFresh(life: StoredLife): boolean;
+  isUsable(life: StoredLife): boolean;
 }
 
 /** @param secret what is known of the namespace's Secret; undefined: there is none, or nobody knows */
@@ -29,12 +28,15 @@ export function needOf(host: string, secret: KnownSecret | undefined, rules: Nee
   return full ? 'room' : 'token';
 }
 
-/** Whether a Secret already holds or names all that is wanted, so that there is nothing to write. */
-export function reflects(secret: KnownSecret | undefined, wanted: Wanted, rules: NeedRules): boolean {
-  return (
-    secret?.ours === true &&
-    [...wanted].every(([host, token]) =>
-      token === undefined ? secret.hosts.has(host) : needOf(host, secret, rules) === 'nothing',
-    )
-  );
+/** Whether a Secret already holds or names all that is wanted, as we wrote it, so that there is nothing to write. */
+export function reflects(secret: KnownSecret | undefined, wanted: Wanted, rules: MergeRules): boolean {
+  return secret?.ours === true && secret.intact && [...wanted].every(([host, token]) => holds(host, token));
+
+  function holds(host: string, token: Parameters<MergeRules['replaces']>[0] | undefined): boolean {
+    const stored = secret?.hosts.get(host);
+    if (token === undefined) {
+      return secret?.hosts.has(host) === true;
+    }
+    return stored !== undefined && !rules.replaces(token, stored, host);
+  }
 }

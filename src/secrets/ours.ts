@@ -1,3 +1,4 @@
+import type { FieldOwner } from '../kube/field-owners.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import { formatHosts, hostsAnnotation } from './annotation.ts';
 import { type Content, formatDockerConfig } from './content.ts';
@@ -12,6 +13,19 @@ export const managedBy = 'ecr-pull-secrets';
 /** Whether a Secret is ours by its label, which is all that metadata shows. */
 export function hasOurLabel(labels: Readonly<Record<string, string>> | undefined): boolean {
   return labels?.[managedByLabel] === managedBy;
+}
+
+/**
+ * Whether content and annotation are as one of us wrote them: whoever changes a field takes it from its owner. True
+ * where the API server tells of no owners at all.
+ */
+export function isIntact(owners: readonly FieldOwner[]): boolean {
+  const ours = owners.filter(({ manager }) => manager === managedBy || manager.startsWith(`${managedBy}-`));
+  return (
+    owners.length === 0 ||
+    (ours.some(({ data }) => data.includes(dockerConfigKey)) &&
+      ours.some(({ annotations }) => annotations.includes(hostsAnnotation)))
+  );
 }
 
 /** What of a Secret is ours to write. */

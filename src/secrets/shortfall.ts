@@ -35,6 +35,11 @@ export function pending(host: string): Shortfall {
   return { host, code: 'pending', text: 'ECR has not answered yet' };
 }
 
+/** The token that could be had is as old as the one that is stored. */
+export function notFresh(host: string): Shortfall {
+  return { host, code: 'not-fresh', text: 'no newer token' };
+}
+
 /** The shortfall that a failed call leaves; an error of no known kind is a bug and comes out as `internal-error`. */
 export function failed(host: string, error: unknown): Shortfall {
   if (error instanceof TokenError) {

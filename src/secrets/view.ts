@@ -2,15 +2,23 @@ import { parseEcrHost } from '../images/registry.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { SecretMetadata } from '../kube/watch.ts';
 import { type HostLives, hostsAnnotation, parseHosts } from './annotation.ts';
-import { hasOurLabel } from './ours.ts';
+import { hasOurLabel, isIntact } from './ours.ts';
 
 /** What is known of a namespace's Secret of our name. */
 export interface KnownSecret {
+  readonly uid: string;
   readonly resourceVersion: string;
   /** False for a Secret of our name that somebody else made. */
   readonly ours: boolean;
+  /** False while content or annotation are not as one of us wrote them: somebody else has changed them since. */
+  readonly intact: boolean;
   readonly hosts: HostLives;
+  /** When this version was seen, in ms of a clock that is never set. */
+  readonly learnedAt: number;
 }
+
+/** A Secret of ours that somebody deleted. */
+export type LostSecret = Pick<KnownSecret, 'hosts' | 'learnedAt'>;
 
 /**
  * Namespace → hosts → life of the stored token, in memory, for every namespace of the cluster. Fed by the watch with
@@ -18,9 +26,37 @@ export interface KnownSecret {
  */
 export class SecretView {
   readonly #secrets = new Map<string, KnownSecret>();
+  readonly #lost = new Map<string, LostSecret>();
+  readonly #steady: () => number;
+  #changes = 0;
+
+  /** @param steady a clock in ms that is never set */
+  constructor(steady: () => number = () => performance.now()) {
+    this.#steady = steady;
+  }
 
   get(namespace: string): KnownSecret | undefined {
     return this.#secrets.get(namespace);
+  }
+
+  /** All that is known, by namespace. */
+  entries(): Iterable<[string, KnownSecret]> {
+    return this.#secrets.entries();
+  }
+
+  /** Grows with every change, so that two looks can be told apart. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  /** Hosts of Secrets of ours that somebody deleted, by namespace, until there is a Secret again. */
+  lost(): ReadonlyMap<string, LostSecret> {
+    return this.#lost;
+  }
+
+  /** Gives up on a deleted Secret: its namespace is gone as well. */
+  forget(namespace: string): void {
+    this.#lost.delete(namespace);
   }
 
   /** Takes a whole list as the truth, but for Secrets of which a later version is known already. */
@@ -28,7 +64,7 @@ export class SecretView {
     const listed = new Set(items.map((item) => item.namespace));
     for (const namespace of this.#secrets.keys()) {
       if (!listed.has(namespace)) {
-        this.#secrets.delete(namespace);
+        this.#delete(namespace);
       }
     }
     for (const item of items) {
@@ -37,33 +73,36 @@ export class SecretView {
   }
 
   /** Takes one Secret's metadata, unless a later version of it is known. */
-  set({ namespace, resourceVersion, labels, annotations }: SecretMetadata): void {
+  set({ namespace, uid, resourceVersion, labels, annotations, owners }: SecretMetadata): void {
     const known = this.#secrets.get(namespace);
     if (known !== undefined && !isLater(resourceVersion, known.resourceVersion)) {
       return;
     }
-    this.#secrets.set(namespace, {
+    const hosts = parseHosts(annotations?.[hostsAnnotation]);
+    this.#put(namespace, {
+      uid,
       resourceVersion,
       ours: hasOurLabel(labels),
-      hosts: parseHosts(annotations?.[hostsAnnotation]),
+      intact: isIntact(owners),
+      hosts,
     });
   }
 
-  /** Forgets a deleted Secret, unless a later one has taken its place. */
+  /** Notes a deleted Secret as lost, unless a later one has taken its place. */
   remove(namespace: string, resourceVersion: string): void {
     const known = this.#secrets.get(namespace);
     if (known !== undefined && !isLater(known.resourceVersion, resourceVersion)) {
-      this.#secrets.delete(namespace);
+      this.#delete(namespace);
     }
   }
 
   /** Takes a Secret as it was read or stored. `ours` also looks at the type, which metadata does not show. */
-  learn({ metadata }: SecretObject, ours: boolean): void {
-    const { namespace, resourceVersion = '0', annotations } = metadata;
+  learn({ metadata, owners = [] }: SecretObject, ours: boolean): void {
+    const { namespace, uid = '', resourceVersion = '0', annotations } = metadata;
     const known = this.#secrets.get(namespace);
     if (known === undefined || !isLater(known.resourceVersion, resourceVersion)) {
       const hosts = parseHosts(annotations?.[hostsAnnotation]);
-      this.#secrets.set(namespace, { resourceVersion, ours, hosts });
+      this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), hosts });
     }
   }
 
@@ -80,6 +119,32 @@ export class SecretView {
     }
     return ends;
   }
+
+  #put(namespace: string, secret: Omit<KnownSecret, 'learnedAt'>): void {
+    const known = this.#secrets.get(namespace);
+    const hosts =
+      secret.ours && !secret.intact && known?.ours === true
+        ? withLost(secret.hosts, known.hosts)
+        : secret.hosts;
+    this.#changes += 1;
+    this.#lost.delete(namespace);
+    this.#secrets.set(namespace, { ...secret, hosts, learnedAt: this.#steady() });
+  }
+
+  #delete(namespace: string): void {
+    const known = this.#secrets.get(namespace);
+    this.#changes += 1;
+    this.#secrets.delete(namespace);
+    if (known?.ours === true && known.hosts.size > 0) {
+      this.#lost.set(namespace, { hosts: known.hosts, learnedAt: this.#steady() });
+    }
+  }
+}
+
+/** A host that somebody took out of a Secret is still one of the namespace's, and waits for its token. */
+function withLost(hosts: HostLives, before: HostLives): HostLives {
+  const lost = [...before.keys()].filter((host) => !hosts.has(host));
+  return lost.length === 0 ? hosts : new Map([...hosts, ...lost.map((host) => [host, undefined] as const)]);
 }
 
 /** Resource versions are decimal numbers that grow (KEP-5504); of any other kind, the one seen last counts. */

@@ -4,8 +4,8 @@ import { KubeError } from '../kube/errors.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { Log } from '../telemetry/log.ts';
 import { hostsAnnotation } from './annotation.ts';
-import { type MergeRules, mergeContent, noContent, readContent, type Wanted } from './content.ts';
-import { dockerConfigKey, hasOurLabel, holds, secretType, written } from './ours.ts';
+import { type Content, type MergeRules, mergeContent, readContent, type Wanted } from './content.ts';
+import { dockerConfigKey, hasOurLabel, holds, isIntact, secretType, written } from './ours.ts';
 import { ForeignSecretError } from './shortfall.ts';
 import type { SecretStore } from './store.ts';
 import type { SecretView } from './view.ts';
@@ -63,10 +63,11 @@ async function tryUnion(namespace: string, wanted: Wanted, parts: WriteParts): P
     view.learn(existing, false);
     throw new ForeignSecretError(namespace, existing.metadata.name);
   }
-  const present = existing === undefined ? noContent : contentOf(existing, parts.log);
+  const present = existing === undefined ? lostContent(view, namespace) : contentOf(existing, parts.log);
   const { content, refused } = mergeContent(present, wanted, rules);
   const next = written(content);
-  if (existing !== undefined && holds(existing, next)) {
+  // what somebody else wrote is written once more, though equal, so that it is ours again
+  if (existing !== undefined && isIntact(existing.owners ?? []) && holds(existing, next)) {
     view.learn(existing, true);
     return refused;
   }
@@ -77,8 +78,15 @@ async function tryUnion(namespace: string, wanted: Wanted, parts: WriteParts): P
   return refused;
 }
 
-function isOurs({ type, metadata }: SecretObject): boolean {
+/** Whether a Secret of our name is one of ours, by type and label. */
+export function isOurs({ type, metadata }: SecretObject): boolean {
   return type === secretType && hasOurLabel(metadata.labels);
+}
+
+/** The hosts of a Secret that somebody deleted wait for their tokens in the one that takes its place. */
+function lostContent(view: SecretView, namespace: string): Content {
+  const lost = view.lost().get(namespace)?.hosts ?? new Map();
+  return { hosts: new Map([...lost.keys()].map((host) => [host, undefined])), auths: new Map() };
 }
 
 function contentOf({ metadata, data }: SecretObject, log: Log) {

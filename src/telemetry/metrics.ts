@@ -11,6 +11,10 @@ interface ObservedState {
   inSync(): boolean;
   /** Earliest end of a stored token in ms, by region. */
   earliestEnds(): ReadonlyMap<string, number>;
+  /** Namespaces whose Secret is due for renewal. */
+  due(): number;
+  /** Hosts, over all namespaces, that should have been renewed by now and could not be. */
+  failingHosts(): Iterable<{ readonly permanent: boolean }>;
 }
 
 /** The program's metrics, each reached by the one verb that counts it. */
@@ -20,6 +24,7 @@ export interface Metrics {
   ecrCall(region: string, outcome: string): void;
   secretWrite(outcome: string): void;
   watchFailure(code: string): void;
+  renewal(reason: string, outcome: string): void;
   /** Gives the gauges their source. */
   observe(state: ObservedState): void;
   /** All of it in Prometheus' text format. */
@@ -46,8 +51,14 @@ export function prometheusMetrics(): Metrics {
   });
   const watchFailures = new Counter({
     name: 'ecr_pull_secrets_watch_failures_total',
-    help: 'Failed lists and broken watches of the pull Secrets, by the code of the failure.',
+    help: 'Failed lists and broken watches, by the code of the failure.',
     labelNames: ['code'],
+    registers,
+  });
+  const renewals = new Counter({
+    name: 'ecr_pull_secrets_renewals_total',
+    help: 'Renewals of pull Secrets, by the reason and by outcome: renewed, or the code of what is missing.',
+    labelNames: ['reason', 'outcome'],
     registers,
   });
   const state: { current: ObservedState | undefined } = { current: undefined };
@@ -58,6 +69,7 @@ export function prometheusMetrics(): Metrics {
     ecrCall: (region, outcome) => ecrCalls.inc({ region: boundedRegion(region), outcome }),
     secretWrite: (outcome) => secretWrites.inc({ outcome }),
     watchFailure: (code) => watchFailures.inc({ code }),
+    renewal: (reason, outcome) => renewals.inc({ reason, outcome }),
     observe: (observed) => {
       state.current = observed;
     },
@@ -126,6 +138,28 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
     registers,
     collect() {
       this.set(state.current?.inSync() === true ? 1 : 0);
+    },
+  });
+  new Gauge({
+    name: 'ecr_pull_secrets_renewals_due',
+    help: 'Namespaces whose pull Secret is due for renewal or being renewed.',
+    registers,
+    collect() {
+      this.set(state.current?.due() ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'ecr_pull_secrets_failing_hosts',
+    help: 'Hosts in namespaces that should have been renewed and could not be; permanent: a person has to change something.',
+    labelNames: ['permanent'],
+    registers,
+    collect() {
+      const counts = { true: 0, false: 0 };
+      for (const { permanent } of state.current?.failingHosts() ?? []) {
+        counts[`${permanent}`] += 1;
+      }
+      this.set({ permanent: 'true' }, counts.true);
+      this.set({ permanent: 'false' }, counts.false);
     },
   });
   new Gauge({

@@ -1,5 +1,6 @@
 import { matchesAny } from '../images/glob.ts';
-import type { Registry } from '../images/registry.ts';
+import { parseEcrHost, type Registry } from '../images/registry.ts';
+import { hash32 } from './hash.ts';
 
 /** A role to assume, as STS's AssumeRole takes it. */
 export interface Role {
@@ -35,6 +36,23 @@ export function identities(rules: readonly IdentityRule[]): (registry: Registry)
   const roles = rules.map(roleText);
   const compiled = rules.map((rule) => ({ rule, identity: identityOf(rule, roles.indexOf(roleText(rule))) }));
   return (registry) => compiled.find(({ rule }) => covers(rule, registry))?.identity ?? defaultIdentity;
+}
+
+/**
+ * Tells in a few characters, the same in every process and after every restart, which role asked for a token: its ARN,
+ * external ID, session name and policy. Undefined for the process's own identity. Nothing can be read back from it.
+ */
+function fingerprint({ role }: Identity): string | undefined {
+  return role === undefined ? undefined : hash32(roleText(role)).toString(16).padStart(8, '0');
+}
+
+/** Gives the fingerprint of the role that asks for a host's tokens. */
+export function identityOfHost(rules: readonly IdentityRule[]): (host: string) => string | undefined {
+  const of = identities(rules);
+  return (host) => {
+    const registry = parseEcrHost(host);
+    return registry === undefined ? undefined : fingerprint(of(registry));
+  };
 }
 
 function covers({ accounts, regions }: IdentityRule, registry: Registry): boolean {

@@ -21,10 +21,18 @@ export interface TokenState {
   readonly failure?: TokenError;
 }
 
-interface Failed {
+/** A failure that lasts. Times are in ms since the epoch, by the wall clock. */
+export interface LastingFailure {
   readonly error: TokenError;
+  /** When the first of the failures in a row was. */
+  readonly since: number;
+  /** When the last one was. */
   readonly at: number;
+  /** When the next call may be made. */
   readonly retryAt: number;
+}
+
+interface Failed extends LastingFailure {
   readonly inARow: number;
 }
 
@@ -67,14 +75,22 @@ export class Memory {
     return token !== undefined && isAlive(token.expiresAt, this.#options.now()) ? token : undefined;
   }
 
+  /** The last failure, unless a call has succeeded since. */
+  failure(key: string): LastingFailure | undefined {
+    return this.#failures.get(key)?.value;
+  }
+
   /**
    * The failure because of which this endpoint is left alone for now. A clock that was set back to before the failure
    * ends the wait, or it would last for as long as the clock was set back.
+   * @param mostWaitMs ends the wait this long after the failure, though its own is longer
    */
-  waitingFor(key: string): TokenError | undefined {
-    const failed = this.#failures.get(key)?.value;
+  waitingFor(key: string, mostWaitMs: number): TokenError | undefined {
+    const failed = this.failure(key);
     const now = this.#options.now();
-    return failed !== undefined && failed.at <= now && now < failed.retryAt ? failed.error : undefined;
+    const waits =
+      failed !== undefined && failed.at <= now && now < Math.min(failed.retryAt, failed.at + mostWaitMs);
+    return waits ? failed.error : undefined;
   }
 
   succeeded(asker: Asker, token: Token): void {
@@ -84,11 +100,13 @@ export class Memory {
 
   /** Gives the failure back with the time from which the endpoint may be asked again. */
   failed(asker: Asker, failure: TokenError): TokenError {
-    const inARow = (this.#failures.peek(asker.key)?.value.inARow ?? 0) + 1;
+    const before = this.#failures.peek(asker.key)?.value;
+    const inARow = (before?.inARow ?? 0) + 1;
     const at = this.#options.now();
+    const since = Math.min(before?.since ?? at, at);
     const retryAt = at + backoffMs(inARow, failure.permanent, this.#options.random);
     const error = failure.retryingAt(retryAt);
-    this.#failures.set(asker.key, { asker, value: { error, at, retryAt, inARow } });
+    this.#failures.set(asker.key, { asker, value: { error, since, at, retryAt, inARow } });
     return error;
   }
 

@@ -1,8 +1,8 @@
 import type { Registry } from '../images/registry.ts';
 import { classify, TokenError } from './failure.ts';
 import { endpointKey, type Identity } from './identity.ts';
-import { type Asker, Memory, type MemoryOptions, type TokenState } from './memory.ts';
-import { type Freshness, isFresh, type Token } from './token.ts';
+import { type Asker, type LastingFailure, Memory, type MemoryOptions, type TokenState } from './memory.ts';
+import { type Freshness, isFresh, type Life, type Token } from './token.ts';
 import { turns } from './turns.ts';
 
 /** One call of GetAuthorizationToken that has ended. */
@@ -25,15 +25,26 @@ export interface TokenSourceOptions extends MemoryOptions {
   onCall?(call: TokenCall): void;
 }
 
+/** What is wanted of a token beside that it is fresh. */
+interface TokenWish {
+  /** What must be left of its life beside what makes it fresh, in ms; never more than a new token has. */
+  readonly minRemainingMs?: number;
+  /** After a failure, ask again this many ms after it, though the region is to be left alone for longer. */
+  readonly mostWaitMs?: number;
+}
+
 export interface TokenSource {
   /**
    * A token for a registry: the remembered one while it is fresh, else a new one. If none can be had, the remembered
    * one while it lives, so look at its end. After a failure the region is left alone for a while, in which the
    * answer comes at once.
-   * @param minRemainingMs what must be left of its life beside what makes it fresh; never more than a new token has
    * @throws TokenError, with `retryAt` if AWS was asked
    */
-  get(registry: Registry, options?: { readonly minRemainingMs?: number }): Promise<Token>;
+  get(registry: Registry, wish?: TokenWish): Promise<Token>;
+  /** The life of the remembered token of a registry, which may have ended. Asks nobody. */
+  remembered(registry: Registry): Life | undefined;
+  /** Why the last call for a registry failed; undefined: it did not, or there was none. */
+  failure(registry: Registry): LastingFailure | undefined;
   snapshot(): TokenState[];
 }
 
@@ -49,6 +60,8 @@ export function tokenSource(options: TokenSourceOptions): TokenSource {
   const memory = new Memory(options);
   const underWay = new Map<string, Promise<Token>>();
   const inTurn = turns();
+
+  const keyOf = (registry: Registry) => endpointKey(options.identityOf(registry), registry);
 
   async function call(asker: Asker, ask: () => Promise<Token>): Promise<Token> {
     const started = performance.now();
@@ -80,7 +93,7 @@ export function tokenSource(options: TokenSourceOptions): TokenSource {
   }
 
   return {
-    async get(registry, { minRemainingMs = 0 } = {}) {
+    async get(registry, { minRemainingMs = 0, mostWaitMs = Number.POSITIVE_INFINITY } = {}) {
       const identity = options.identityOf(registry);
       const key = endpointKey(identity, registry);
       const token = memory.token(key);
@@ -92,13 +105,15 @@ export function tokenSource(options: TokenSourceOptions): TokenSource {
       if (joined !== undefined) {
         return await joined;
       }
-      const failure = memory.waitingFor(key);
+      const failure = memory.waitingFor(key, mostWaitMs);
       if (failure !== undefined) {
         return memory.livingToken(key) ?? Promise.reject(failure);
       }
       const asker = { key, identity: identity.key, region: registry.region };
       return await start(asker, () => options.fetch(identity, registry));
     },
+    remembered: (registry) => memory.token(keyOf(registry)),
+    failure: (registry) => memory.failure(keyOf(registry)),
     snapshot: () => memory.snapshot(),
   };
 }

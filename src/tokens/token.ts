@@ -95,22 +95,31 @@ function fromBase64(text: string): string | undefined {
 const newborn = 0.1;
 
 /**
- * Whether a token has enough of its life left: the larger of a fraction of its life and a floor.
+ * Until when a token has enough of its life left, in ms since the epoch: the larger of a fraction of its life and a
+ * floor, but never more than nine tenths of its life, or a token that lives shorter than the floor would be fetched
+ * again at every call.
+ */
+export function freshUntil({ issuedAt, expiresAt }: Life, { fraction, floorMs }: Freshness): number {
+  const life = expiresAt - issuedAt;
+  return expiresAt - Math.min(Math.max(fraction * life, floorMs), (1 - newborn) * life);
+}
+
+/** Whether a token is at the beginning of its life: fresh, whatever was asked for. */
+export function isNewborn({ issuedAt, expiresAt }: Life, now: number): boolean {
+  return Math.abs(now - issuedAt) <= newborn * (expiresAt - issuedAt);
+}
+
+/**
+ * Whether a token has enough of its life left: see freshUntil.
  *
- * Two rules keep that from surprises. Nothing asked for may exceed nine tenths of the token's life, or a token that
- * lives shorter than the floor would be fetched again at every call. And a clock that has been set back to more than
+ * A clock that has been set back to more than
  * a tenth of the life before `issuedAt` makes the token not fresh, since nobody knows its age any more; otherwise it
  * would count as fresh for as long as the clock was set back.
  */
-export function isFresh(
-  { issuedAt, expiresAt }: Life,
-  now: number,
-  { fraction, floorMs }: Freshness,
-): boolean {
-  const life = expiresAt - issuedAt;
-  const remaining = expiresAt - now;
-  const needed = Math.min(Math.max(fraction * life, floorMs), (1 - newborn) * life);
-  return isAlive(expiresAt, now) && remaining >= needed && remaining <= (1 + newborn) * life;
+export function isFresh(life: Life, now: number, freshness: Freshness): boolean {
+  const remaining = life.expiresAt - now;
+  const known = remaining <= (1 + newborn) * (life.expiresAt - life.issuedAt);
+  return isAlive(life.expiresAt, now) && now <= freshUntil(life, freshness) && known;
 }
 
 /** Whether a token has not ended yet; all times in ms since the epoch. */

@@ -110,10 +110,9 @@ export function failuresSuite(ground: () => Ground): void {
       assert.equal((await setting().ground.request('PUT', secretPath(namespace), broken)).status, 200);
       await setting().createPod(namespace, podWith([`${added}/app`]));
       const secret = await setting().pullSecret(namespace);
-      assert.deepEqual(Object.keys(secret?.auths ?? {}), [added]);
-      assert.equal(secret?.hosts[old], null, 'the lost host waits for its token');
-      await eventually('the view has caught up, and the next pod fills it', async () => {
-        await setting().createPod(namespace, podWith([`${old}/app`]));
+      assert.ok(secret?.auths[added]);
+      assert.ok(Object.hasOwn(secret.hosts, old), 'the lost host is still one of the namespace');
+      await eventually('it gets its token without another pod', async () => {
         return (await setting().pullSecret(namespace))?.auths[old] !== undefined;
       });
     });
@@ -123,9 +122,8 @@ export function failuresSuite(ground: () => Ground): void {
       const pod = () => podWith([`${hostIn('eu-west-1')}/app`]);
       await setting().createPod(namespace, pod());
       await setting().ground.request('DELETE', secretPath(namespace));
-      await eventually('the program has seen it', async () => {
-        await setting().createPod(namespace, pod());
-        return (await setting().pullSecret(namespace)) !== undefined;
+      await eventually('it is there again without another pod', async () => {
+        return Object.keys((await setting().pullSecret(namespace))?.auths ?? {}).length === 1;
       });
     });
 

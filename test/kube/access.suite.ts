@@ -51,7 +51,7 @@ export function accessSuite(server: () => Server): void {
     await assert.rejects(api.read(namespace, 'another'), text);
   });
 
-  it('follows the metadata of the one name in all namespaces, without managed fields', async () => {
+  it('follows the metadata of the one name in all namespaces, and who wrote it', async () => {
     const seen = new Map<string, SecretMetadata>();
     const watch = watchSecretMetadata({
       config,
@@ -64,6 +64,7 @@ export function accessSuite(server: () => Server): void {
         remove: (gone) => void seen.delete(gone),
       },
     });
+    after(() => watch.stop());
     await watch.start();
     const elsewhere = await server().createNamespace('access');
     const applied = await api.apply(pullSecret(elsewhere, 'c', { annotations: { a: 'b' } }), options);
@@ -75,6 +76,7 @@ export function accessSuite(server: () => Server): void {
       resourceVersion,
       labels: { password: 'c' },
       annotations: { a: 'b' },
+      owners: [{ manager: 'one', data: ['.dockerconfigjson'], annotations: ['a'] }],
     };
     assert.deepEqual(seen.get(elsewhere), expected);
     await server().request('DELETE', `/api/v1/namespaces/${elsewhere}/secrets/${NAME}`);

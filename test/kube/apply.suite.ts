@@ -35,7 +35,8 @@ export function applySuite(server: () => Server): void {
     assert.equal(await api.read(namespace, NAME), undefined);
     const applied = await api.apply(pullSecret(namespace, 'a'), one);
     assert.ok(applied.metadata.uid && applied.metadata.resourceVersion);
-    assert.deepEqual({ ...applied, metadata: {} }, { ...pullSecret(namespace, 'a'), metadata: {} });
+    const owners = [{ manager: 'one', data: ['.dockerconfigjson'], annotations: [] }];
+    assert.deepEqual({ ...applied, metadata: {} }, { ...pullSecret(namespace, 'a'), metadata: {}, owners });
     assert.deepEqual(await read(), applied);
   });
 

@@ -10,15 +10,19 @@ import {
   readContent,
   type Wanted,
 } from '../../src/secrets/content.ts';
+import { pullSecretRules } from '../../src/secrets/rules.ts';
 import { fakeToken, hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
 const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 const regions = ['eu-central-1', 'us-east-1', 'us-west-2', 'ap-south-1', 'sa-east-1', 'af-south-1'];
-const rulesAt = (at: number, maxHosts = 200) => ({
-  maxHosts,
-  isFresh: ({ expiresAt }: { expiresAt: number }) => expiresAt - at >= 6 * hour,
-});
+const rulesAt = (at: number, maxHosts = 200, identity?: string) =>
+  pullSecretRules({
+    freshness: { fraction: 0.5, floorMs: hour },
+    maxHosts,
+    identityOf: () => identity,
+    now: () => at,
+  });
 
 /** Content, as it comes back from a Secret in which it was stored. */
 function stored({ hosts, auths }: Content): Content {
@@ -97,9 +101,41 @@ describe('merging', () => {
     assert.deepEqual(mergeContent(old, later, rulesAt(now + 7 * hour)).content.auths.get(host), {
       auth: btoa('AWS:new'),
     });
-    assert.deepEqual(mergeContent(old, later, rulesAt(now + hour)).content.auths.get(host), {
+    const little = new Map([[host, fakeToken('new', now + hour)]]);
+    assert.deepEqual(mergeContent(old, little, rulesAt(now + hour)).content.auths.get(host), {
       auth: btoa('AWS:old'),
     });
+  });
+
+  it('replaces a fresh token by one that ends much later, not by one that ends a little later', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const after = (hours: number) => {
+      const wanted = new Map([[host, fakeToken('new', now + hours * hour)]]);
+      return mergeContent(old, wanted, rulesAt(now + hours * hour)).content.auths.get(host)?.['auth'];
+    };
+    assert.equal(after(2.9), btoa('AWS:old'));
+    assert.equal(after(3), btoa('AWS:new'));
+  });
+
+  it('replaces a token that another role asked for, and says which role asked for the new one', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const wanted = new Map([[host, fakeToken('new', now)]]);
+    const { content } = mergeContent(stored(old), wanted, rulesAt(now, 200, 'role-a'));
+    assert.equal(content.auths.get(host)?.['auth'], btoa('AWS:new'));
+    assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
+    const dead = new Map([[host, fakeToken('dead', now - 13 * hour)]]);
+    const kept = mergeContent(stored(content), dead, rulesAt(now, 200, 'role-b')).content;
+    assert.equal(kept.auths.get(host)?.['auth'], btoa('AWS:new'), 'a token that has ended replaces none');
+  });
+
+  it('replaces a token of a clock that is ahead by one that is new', () => {
+    const host = hostOf('us-east-1');
+    const ahead = new Map([[host, fakeToken('ahead', now + 7 * hour)]]);
+    const old = mergeContent(noContent, ahead, rulesAt(now + 7 * hour)).content;
+    const { auths } = mergeContent(old, new Map([[host, fakeToken('new', now)]]), rulesAt(now)).content;
+    assert.equal(auths.get(host)?.['auth'], btoa('AWS:new'));
   });
 
   it('refuses new hosts past the bound, and keeps the old ones', () => {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { type NeedRules, needOf, reflects } from '../../src/secrets/need.ts';
+import { needOf, reflects } from '../../src/secrets/need.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { pullSecretRules } from '../../src/secrets/rules.ts';
 import { type KnownSecret, SecretView } from '../../src/secrets/view.ts';
 import { fakeToken, hour } from './tokens.ts';
 
@@ -16,6 +17,7 @@ function metadata(
   resourceVersion: string,
   hosts = new Map([[east, life(hour)]]),
   labels = {},
+  manager = managedBy,
 ) {
   return {
     namespace,
@@ -23,6 +25,7 @@ function metadata(
     resourceVersion,
     labels: { [managedByLabel]: managedBy, ...labels },
     annotations: { [hostsAnnotation]: formatHosts(hosts) },
+    owners: [{ manager, data: ['.dockerconfigjson'], annotations: [hostsAnnotation] }],
   };
 }
 
@@ -66,6 +69,58 @@ describe('the view', () => {
     assert.equal(view.get('a')?.ours, false);
   });
 
+  it('keeps the hosts of a deleted Secret as lost, until there is a Secret again or nobody wants them', () => {
+    const view = new SecretView();
+    view.replace([metadata('a', '5'), metadata('b', '6')]);
+    view.replace([metadata('b', '6')]);
+    view.remove('b', '7');
+    assert.deepEqual([...view.lost().keys()], ['a', 'b']);
+    assert.deepEqual([...(view.lost().get('a')?.hosts.keys() ?? [])], [east]);
+    view.set(metadata('a', '8'));
+    view.forget('b');
+    assert.equal(view.lost().size, 0);
+  });
+
+  it('does not keep the hosts of a deleted Secret that was not ours', () => {
+    const view = new SecretView();
+    view.replace([metadata('a', '5', undefined, { [managedByLabel]: 'Helm' })]);
+    view.remove('a', '6');
+    assert.equal(view.lost().size, 0);
+  });
+
+  it('knows when somebody else was at a Secret, and keeps the hosts that were taken out', () => {
+    const view = new SecretView();
+    const both = new Map([
+      [east, life(hour)],
+      [west, life(hour)],
+    ]);
+    view.set(metadata('a', '5', both));
+    view.set(metadata('a', '6', new Map([[west, life(hour)]]), {}, 'kubectl-edit'));
+    assert.equal(view.get('a')?.intact, false);
+    assert.deepEqual(
+      view.get('a')?.hosts,
+      new Map([
+        [west, life(hour)],
+        [east, undefined],
+      ]),
+    );
+    view.set(metadata('a', '7', both, {}, `${managedBy}-1a2b3c4d`));
+    assert.equal(view.get('a')?.intact, true);
+    assert.equal(view.get('a')?.hosts.size, 2);
+  });
+
+  it('tells two looks apart by a number that grows with each change', () => {
+    const view = new SecretView();
+    const seen = [view.changes];
+    view.set(metadata('a', '5'));
+    seen.push(view.changes);
+    view.set(metadata('a', '5'));
+    assert.equal(view.changes, seen[1]);
+    view.remove('a', '6');
+    seen.push(view.changes);
+    assert.equal(new Set(seen).size, 3);
+  });
+
   it('gives the earliest end of each region, of our Secrets only', () => {
     const view = new SecretView();
     view.replace([
@@ -91,15 +146,19 @@ describe('the view', () => {
 });
 
 describe('what a host needs', () => {
-  const rules: NeedRules = {
+  const rules = pullSecretRules({
+    freshness: { fraction: 0.5, floorMs: hour },
     maxHosts: 2,
-    isFresh: ({ expiresAt }) => expiresAt - now >= 6 * hour,
-    isUsable: ({ expiresAt }) => expiresAt - now >= hour,
-  };
+    identityOf: () => undefined,
+    now: () => now,
+  });
   const secret = (hosts: KnownSecret['hosts'], ours = true): KnownSecret => ({
+    uid: 'u',
     resourceVersion: '1',
     ours,
+    intact: true,
     hosts,
+    learnedAt: 0,
   });
 
   it('is nothing, a renewal, a token or room', () => {
@@ -125,9 +184,9 @@ describe('what a host needs', () => {
     assert.equal(reflects(noted, new Map([[east, undefined]]), rules), true);
     assert.equal(reflects(noted, new Map([[east, token]]), rules), false);
     assert.equal(reflects(noted, new Map([[west, undefined]]), rules), false);
-    assert.equal(reflects(secret(new Map([[east, life(7 * hour)]])), new Map([[east, token]]), rules), true);
+    assert.equal(reflects(secret(new Map([[east, life(10 * hour)]])), new Map([[east, token]]), rules), true);
     assert.equal(
-      reflects(secret(new Map([[east, life(7 * hour)]]), false), new Map([[east, token]]), rules),
+      reflects(secret(new Map([[east, life(10 * hour)]]), false), new Map([[east, token]]), rules),
       false,
     );
     assert.equal(reflects(undefined, new Map([[east, undefined]]), rules), false);

@@ -3,7 +3,7 @@ import { eventually } from './eventually.ts';
 import type { Ground } from './ground.ts';
 import { createPod, podWith } from './pods.ts';
 
-/** Everything on Secrets that the program may do anywhere: five verbs on one name. */
+/** All that the program may do anywhere: five verbs on one name of Secrets, and make Events. */
 const clusterRole = {
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: 'ClusterRole',
@@ -14,6 +14,7 @@ const clusterRole = {
       resourceNames: ['ecr-pull-secrets'],
       verbs: ['get', 'list', 'watch', 'create', 'patch'],
     },
+    { apiGroups: [''], resources: ['events'], verbs: ['create'] },
   ],
 };
 

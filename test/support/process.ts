@@ -25,6 +25,7 @@ export interface RunningProgram {
   /** The lines of the log so far. */
   log(): Record<string, unknown>[];
   metrics(): Promise<string>;
+  readonly pid: number | undefined;
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
   signal(signal: NodeJS.Signals): void;
@@ -75,6 +76,7 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
     output: written,
     log,
     metrics: async () => await (await fetch(`${status}/metrics`)).text(),
+    pid: child.pid,
     get exited() {
       child.ref();
       return exited;

@@ -39,10 +39,19 @@ describe('metrics', () => {
     const metrics = prometheusMetrics();
     let ends = new Map([['us-east-1', 1_800_000_000_000]]);
     let inSync = false;
-    metrics.observe({ inSync: () => inSync, earliestEnds: () => ends });
+    const failing = [{ permanent: true }, { permanent: false }, { permanent: true }];
+    metrics.observe({
+      inSync: () => inSync,
+      earliestEnds: () => ends,
+      due: () => 7,
+      failingHosts: () => failing,
+    });
     const first = (await metrics.exposition()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
     assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
+    assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
+    assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
+    assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
     inSync = true;
     ends = new Map();
     const second = (await metrics.exposition()).text;

@@ -8,6 +8,8 @@ export interface Change {
   type: 'ADDED' | 'MODIFIED' | 'DELETED';
   resource: Resource;
   object: KubeObject;
+  /** What was there before a MODIFIED. */
+  before?: KubeObject;
   version: number;
 }
 
@@ -65,7 +67,7 @@ export class Store {
     const live = this.mustGet(resource, namespace, name);
     if (live.metadata.resourceVersion !== base.metadata.resourceVersion)
       throw conflict(resource, name, MODIFIED);
-    return this.#put('MODIFIED', resource, object);
+    return this.#put('MODIFIED', resource, object, live);
   }
 
   delete(resource: Resource, object: KubeObject): void {
@@ -100,14 +102,20 @@ export class Store {
     return () => this.#listeners.delete(listener);
   }
 
-  #put(type: 'ADDED' | 'MODIFIED', resource: Resource, object: KubeObject): KubeObject {
+  #put(type: 'ADDED' | 'MODIFIED', resource: Resource, object: KubeObject, before?: KubeObject): KubeObject {
     this.#version += 1;
     const metadata = { ...object.metadata, resourceVersion: String(this.#version) };
     const stored = { ...object, metadata };
     const { namespace, name } = metadata;
     const ofKind = this.#objects.get(resource) ?? new Map<string, KubeObject>();
     this.#objects.set(resource, ofKind.set(keyOf(namespace, name), stored));
-    this.#record({ type, resource, object: stored, version: this.#version });
+    this.#record({
+      type,
+      resource,
+      object: stored,
+      ...(before !== undefined && { before }),
+      version: this.#version,
+    });
     return stored;
   }
 

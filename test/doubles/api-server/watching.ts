@@ -34,11 +34,22 @@ class Stream {
     this.#wanted = selects(request.query);
   }
 
-  pass({ type, resource, object, version }: Change): void {
+  pass(change: Change): void {
+    const { resource, object, version } = change;
     const { target, accept } = this.#request;
-    if (resource !== target.resource || version <= this.#from || !this.#wanted(object)) return;
+    if (resource !== target.resource || version <= this.#from) return;
     if (target.namespace !== undefined && object.metadata.namespace !== target.namespace) return;
-    this.#send(type, viewOf(accept)(object));
+    const type = this.#typeOf(change);
+    if (type !== undefined) this.#send(type, viewOf(accept)(object));
+  }
+
+  /** What comes into the selection by a change is new to this watch, and what falls out of it is gone. */
+  #typeOf({ type, object, before }: Change): Change['type'] | undefined {
+    const wanted = this.#wanted(object);
+    if (before === undefined) return wanted ? type : undefined;
+    const wasWanted = this.#wanted(before);
+    if (wanted) return wasWanted ? type : 'ADDED';
+    return wasWanted ? 'DELETED' : undefined;
   }
 
   bookmark(version: number): void {

@@ -84,9 +84,10 @@ export class Writes {
   }
 
   /** A namespace only starts to terminate: what would finish it, the controller manager, is not there. */
-  remove({ target }: Write): Written {
-    const { resource, namespace, name = '' } = target;
+  remove(write: Write): Written {
+    const { resource, namespace, name = '' } = write.target;
     const live = this.#store.mustGet(resource, namespace, name);
+    checkPreconditions(write, live);
     if (resource === NAMESPACES) {
       const metadata = { ...live.metadata, deletionTimestamp: new Date().toISOString() };
       const body = this.#store.update(resource, live, {
@@ -153,6 +154,15 @@ export class Writes {
       { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },
     ]);
   }
+}
+
+/** What `preconditions` of DeleteOptions ask for. @throws {Failure} 409 */
+function checkPreconditions(write: Write, live: KubeObject): void {
+  if (write.body === '') return;
+  const { uid, resourceVersion } = objectOr(objectOr(bodyOf(write))['preconditions']);
+  const met = (wanted: unknown, there: unknown): boolean => wanted === undefined || wanted === there;
+  if (met(uid, live.metadata.uid) && met(resourceVersion, live.metadata.resourceVersion)) return;
+  throw conflict(write.target.resource, live.metadata.name, 'Precondition failed');
 }
 
 function named(object: KubeObject): KubeObject {

@@ -1,0 +1,132 @@
+import { randomBytes } from 'node:crypto';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Config } from './config/schema.ts';
+import { parseEcrHost } from './images/registry.ts';
+import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
+import { secretApi } from './kube/secrets.ts';
+import type { PlanRules, Trouble } from './renewal/plan.ts';
+import { mostWaitMs } from './renewal/schedule.ts';
+import { type PullSecrets, pullSecrets } from './secrets/ensure.ts';
+import { pullSecretRules } from './secrets/rules.ts';
+import { secretStore } from './secrets/store.ts';
+import { SecretView } from './secrets/view.ts';
+import type { Log } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+import { awsTokens } from './tokens/aws-tokens.ts';
+import { identityOfHost } from './tokens/identity.ts';
+import type { TokenSource } from './tokens/source.ts';
+
+/** What every way to run the program needs. */
+export interface Core {
+  readonly cluster: ClusterConfig;
+  readonly view: SecretView;
+  readonly secrets: PullSecrets;
+  /** What renewal goes by, for one replica that began to run at a time in ms. */
+  planRules(startedAt: number): Omit<PlanRules, 'namespaceTrouble'>;
+  /** Ends all connections. */
+  close(): Promise<void>;
+}
+
+export interface CoreParts {
+  readonly config: Config;
+  readonly environment: NodeJS.ProcessEnv;
+  readonly log: Log;
+  readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite'>;
+  /** Whether the view may be believed without asking the API server. */
+  inSync(): boolean;
+  /** The wall clock in ms. */
+  now(): number;
+  /** A clock in ms that is never set; the process's own if not given. */
+  readonly steady?: () => number;
+}
+
+/**
+ * How long a pod waits for ECR before its namespace's Secret is written with the host as one to be filled in: well
+ * below the 5 s that the API server gives us, so that the note is stored before the pod is admitted.
+ */
+const patienceMs = 2_000;
+
+/** Makes the parts between AWS and the API server, and puts them together. */
+export function compose({ config, environment, log, metrics, inSync, now, steady }: CoreParts): Core {
+  const cluster = loadKubeConfig({
+    kubeconfigPath: config.kubernetes.kubeconfig,
+    requestTimeoutMs: config.kubernetes.requestTimeout,
+    userAgent: `ecr-pull-secrets/${packageJson.version}`,
+  });
+  const view = new SecretView(steady);
+  const replica = randomBytes(4).toString('hex');
+  const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
+  const identityOf = identityOfHost(config.registries);
+  const tokens = tokensOf({ config, environment, log, metrics, now });
+  const secrets = pullSecrets({
+    store: secretStore(secretApi(cluster), config.secretName, replica),
+    view,
+    inSync,
+    token: (registry) => tokens.get(registry),
+    newToken: (registry, endsAt) =>
+      tokens.get(registry, {
+        minRemainingMs: Number.POSITIVE_INFINITY,
+        mostWaitMs: mostWaitMs(endsAt, now()),
+      }),
+    failure: (registry) => tokens.failure(registry)?.error,
+    rules: pullSecretRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
+    patienceMs,
+    log,
+    counted: metrics.secretWrite,
+  });
+  return {
+    cluster,
+    view,
+    secrets,
+    planRules: (startedAt) => ({
+      replica,
+      freshness,
+      startedAt,
+      identityOf,
+      remembered: (host) => withRegistry(host, (registry) => tokens.remembered(registry)),
+      regionTrouble: (host) => withRegistry(host, (registry) => troubleOf(tokens, registry)),
+    }),
+    close: async () => {
+      tokens.close();
+      await cluster.close();
+    },
+  };
+}
+
+function tokensOf({ config, environment, log, metrics, now }: Omit<CoreParts, 'inSync'>) {
+  const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
+  return awsTokens({
+    rules: config.registries,
+    freshness: { fraction: freshFraction, floorMs: minimumLife },
+    timeouts: { connectMs: connectTimeout, requestMs: requestTimeout },
+    maxKeys: maxRegions,
+    environment,
+    now,
+    random: Math.random,
+    onCall: ({ identity, region, outcome, failure, servedOld }) => {
+      metrics.ecrCall(region, outcome);
+      if (failure === undefined) {
+        log.info({ identity, region }, 'new ECR token');
+      } else {
+        const { permanent } = failure;
+        log.warn({ identity, region, permanent, servedOld, err: failure }, 'no new ECR token');
+      }
+    },
+  });
+}
+
+type KnownRegistry = NonNullable<ReturnType<typeof parseEcrHost>>;
+
+function withRegistry<T>(host: string, ask: (registry: KnownRegistry) => T | undefined): T | undefined {
+  const registry = parseEcrHost(host);
+  return registry === undefined ? undefined : ask(registry);
+}
+
+function troubleOf(tokens: TokenSource, registry: KnownRegistry): Trouble | undefined {
+  const failure = tokens.failure(registry);
+  if (failure === undefined) {
+    return undefined;
+  }
+  const { error, since, at, retryAt } = failure;
+  return { code: error.code, permanent: error.permanent, message: error.message, since, at, retryAt };
+}

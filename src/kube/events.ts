@@ -1,0 +1,65 @@
+import type { CoreV1Event } from '@kubernetes/client-node';
+import type { ClusterConfig } from './config.ts';
+import { attempt, coreApi } from './core-api.ts';
+import { KubeError } from './errors.ts';
+
+/** Something to tell the people of a namespace about an object in it. */
+export interface EventAbout {
+  /** Of the Event itself: the same for the same news, so that replicas tell it once. */
+  readonly name: string;
+  readonly object: {
+    readonly kind: string;
+    readonly namespace: string;
+    readonly name: string;
+    readonly uid?: string;
+  };
+  readonly type: 'Normal' | 'Warning';
+  /** One word, in CamelCase. */
+  readonly reason: string;
+  /** At most 1,024 characters. */
+  readonly message: string;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
+/** Makes Events. Rejects with KubeError. */
+export interface EventApi {
+  /** @returns false where there is an Event of this name already */
+  create(event: EventAbout): Promise<boolean>;
+}
+
+/** @param component who tells: shows as the Event's source */
+export function eventApi(config: ClusterConfig, component: string): EventApi {
+  const api = coreApi(config);
+  return {
+    create: async (event) => {
+      const { namespace } = event.object;
+      try {
+        await attempt(`create Event ${namespace}/${event.name}`, () =>
+          api.createNamespacedEvent({ namespace, body: bodyOf(event, component) }),
+        );
+        return true;
+      } catch (error) {
+        if (error instanceof KubeError && error.code === 'conflict') return false;
+        throw error;
+      }
+    },
+  };
+}
+
+function bodyOf({ name, object, type, reason, message, at }: EventAbout, component: string): CoreV1Event {
+  const time = new Date(at);
+  return {
+    metadata: { name, namespace: object.namespace },
+    involvedObject: { apiVersion: 'v1', ...object },
+    type,
+    reason,
+    message: message.slice(0, 1024),
+    source: { component },
+    reportingComponent: component,
+    reportingInstance: component,
+    firstTimestamp: time,
+    lastTimestamp: time,
+    count: 1,
+  };
+}

@@ -1,0 +1,34 @@
+/** A collection of the API, and what is kept of its objects. */
+export interface Resource<T> {
+  /** What it is called in errors: `Secrets named x`. */
+  readonly noun: string;
+  /** `/api/v1/secrets`: in all namespaces. */
+  readonly path: string;
+  /** Selectors, as the API takes them. */
+  readonly query: Readonly<Record<string, string>>;
+  /** `Accept` of a list, and of a watch. */
+  readonly accept: { readonly list: string; readonly watch: string };
+  /** Keeps of an object what is needed; undefined where it is none of these. Never throws. */
+  item(object: unknown): T | undefined;
+}
+
+/** Where a watch puts what it sees. Its methods are called in the order of the API server's changes. */
+export interface Sink<T> {
+  /** These are all there are: after a list. */
+  replace(items: readonly T[]): void;
+  /** This one is new or changed. */
+  set(item: T): void;
+  /** This one, as it was last, is gone as of this resourceVersion, or no longer selected. */
+  remove(item: T, resourceVersion: string): void;
+}
+
+const JSON_ONLY = 'application/json';
+
+/** Whole objects. */
+export const ACCEPT_OBJECTS = { list: JSON_ONLY, watch: JSON_ONLY };
+
+/** Metadata only. https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches */
+export const ACCEPT_METADATA = {
+  list: `${JSON_ONLY};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1`,
+  watch: `${JSON_ONLY};as=PartialObjectMetadata;g=meta.k8s.io;v=v1`,
+};

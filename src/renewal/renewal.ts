@@ -1,0 +1,210 @@
+import { parseEcrHost, type Registry } from '../images/registry.ts';
+import type { PullSecrets } from '../secrets/ensure.ts';
+import type { Shortfall } from '../secrets/shortfall.ts';
+import type { SecretView } from '../secrets/view.ts';
+import type { Log } from '../telemetry/log.ts';
+import { Attempts } from './attempts.ts';
+import { paced } from './pace.ts';
+import { type Due, type Overdue, type Plan, type PlanRules, plan, planOf } from './plan.ts';
+import type { Moment } from './schedule.ts';
+import { type Tellings, Troubles } from './troubles.ts';
+
+export interface RenewalParts {
+  readonly view: SecretView;
+  readonly secrets: Pick<PullSecrets, 'renew'>;
+  readonly rules: Omit<PlanRules, 'namespaceTrouble'>;
+  now(): Moment;
+  /** Gives a number in [0, 1). */
+  random(): number;
+  /** Renewals that are under way at a time, and that are begun in a second. */
+  readonly concurrency: number;
+  readonly writesPerSecond: number;
+  /** How often to look at the clock, in ms. */
+  readonly tickMs: number;
+  readonly log: Log;
+  /** Counts a renewal by the reason and by how it ended: `renewed`, or the code of what is missing. */
+  counted(reason: Due['reason'], outcome: string): void;
+  /** Told after each plan what people should hear of. */
+  told(tellings: Tellings): void;
+}
+
+/** How things stand, for metrics. */
+export interface RenewalState {
+  /** Namespaces that are due now, or being renewed. */
+  readonly due: number;
+  readonly overdue: readonly Overdue[];
+}
+
+/** Nothing is planned anew while nothing has changed, but for this long, ms: tokens come and fail behind our back. */
+const longestRestMs = 10_000;
+
+/** The wall clock and the steady one may differ by this much between two looks before that counts as a jump, ms. */
+const jumpMs = 5_000;
+
+/**
+ * Renews the pull Secrets of all namespaces, for ever. There is no leader: each replica runs this, a replica that was
+ * slower sees on its watch that there is nothing left to do, and no namespace waits for another.
+ */
+export class Renewal {
+  readonly #parts: RenewalParts;
+  readonly #rules: PlanRules;
+  readonly #turn: () => Promise<void>;
+  readonly #attempts = new Attempts();
+  readonly #troubles = new Troubles();
+  readonly #underWay = new Map<string, Promise<void>>();
+  /** The least urgent first. */
+  #pending: Due[] = [];
+  #plan: Plan = { due: [], overdue: [], nextAt: Number.NEGATIVE_INFINITY };
+  #planned = { changes: -1, wall: 0, steady: Number.NEGATIVE_INFINITY };
+  #last: Moment | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #beginning: Promise<void> | undefined;
+  #stopped = false;
+
+  constructor(parts: RenewalParts) {
+    this.#parts = parts;
+    this.#rules = { ...parts.rules, namespaceTrouble: (namespace) => this.#attempts.get(namespace) };
+    this.#turn = paced(parts.writesPerSecond, () => performance.now());
+  }
+
+  /** Begins to look at the clock. */
+  start(): void {
+    this.#timer = setInterval(() => this.tick(), this.#parts.tickMs).unref();
+  }
+
+  /** Begins nothing any more, and resolves when nothing is under way. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    clearInterval(this.#timer);
+    await Promise.all(this.#underWay.values());
+  }
+
+  state(): RenewalState {
+    return { due: this.#pending.length + this.#underWay.size, overdue: this.#plan.overdue };
+  }
+
+  /** Resolves when all that was due at the last look is done or has failed. */
+  async settled(): Promise<void> {
+    while (this.#underWay.size > 0 || this.#beginning !== undefined) {
+      await Promise.all([this.#beginning, ...this.#underWay.values()]);
+    }
+  }
+
+  /** Looks at the clock once, and begins what is due. */
+  tick(): void {
+    const now = this.#parts.now();
+    this.#noticeJump(now);
+    this.#last = now;
+    if (this.#mayRest(now)) {
+      return;
+    }
+    const { view } = this.#parts;
+    this.#planned = { changes: view.changes, ...now };
+    this.#plan = plan({ secrets: view.entries(), lost: view.lost() }, now, this.#rules);
+    this.#pending = this.#plan.due.filter(({ namespace }) => !this.#underWay.has(namespace)).reverse();
+    this.#parts.told(this.#troubles.tell(this.#plan.overdue, now.wall));
+    this.#begin();
+  }
+
+  #mayRest({ wall, steady }: Moment): boolean {
+    const { changes, wall: plannedWall, steady: plannedSteady } = this.#planned;
+    return (
+      this.#parts.view.changes === changes &&
+      plannedWall <= wall &&
+      wall < this.#plan.nextAt &&
+      steady - plannedSteady < longestRestMs
+    );
+  }
+
+  #noticeJump({ wall, steady }: Moment): void {
+    const jump = this.#last === undefined ? 0 : wall - this.#last.wall - (steady - this.#last.steady);
+    if (Math.abs(jump) > jumpMs) {
+      const seconds = Math.round(jump / 1000);
+      this.#parts.log.warn(
+        { seconds },
+        'the clock was set, or the machine was suspended; all is planned anew',
+      );
+      this.#planned.changes = -1;
+    }
+  }
+
+  #begin(): void {
+    this.#beginning ??= this.#beginInTurn().finally(() => {
+      this.#beginning = undefined;
+    });
+  }
+
+  /**
+   * Begins one at each turn. Which one is looked up when the turn has come: else every replica would spend its turns on
+   * what another has just done, and all of them together would be no faster than one.
+   */
+  async #beginInTurn(): Promise<void> {
+    while (!this.#stopped && this.#pending.length > 0 && this.#underWay.size < this.#parts.concurrency) {
+      await this.#turn();
+      const due = this.#stopped ? undefined : this.#nextStillDue();
+      if (due !== undefined) {
+        const { namespace } = due;
+        const done = this.#renew(due)
+          .catch((error: unknown) => this.#onBug(due, error))
+          .finally(() => {
+            this.#underWay.delete(namespace);
+            this.#begin();
+          });
+        this.#underWay.set(namespace, done);
+      }
+    }
+  }
+
+  /** Another replica may have been faster since this was planned. */
+  #nextStillDue(): Due | undefined {
+    let due: Due | undefined;
+    while (due === undefined && this.#pending.length > 0) {
+      const planned = this.#pending.pop();
+      due = planned && this.#stillDue(planned);
+    }
+    return due;
+  }
+
+  async #renew(due: Due): Promise<void> {
+    const { namespace } = due;
+    const registries = due.hosts.map(parseEcrHost).filter((registry) => registry !== undefined);
+    const missing = await this.#parts.secrets.renew(namespace, registries);
+    const { wall } = this.#parts.now();
+    const own = missing.filter(({ host }) => this.#rules.regionTrouble(host) === undefined);
+    this.#attempts.note(due, own, wall, this.#parts.random());
+    if (missing.some(({ code }) => code === 'namespace-terminating' || code === 'not-found')) {
+      this.#parts.view.forget(namespace);
+    }
+    this.#tell(due, registries, missing);
+  }
+
+  /** A bug must neither stop the others nor be tried again at every look. */
+  #onBug(due: Due, error: unknown): void {
+    const { namespace } = due;
+    const bug: Shortfall = { host: due.hosts[0] ?? '', code: 'internal-error', text: 'internal error' };
+    this.#attempts.note(due, [bug], this.#parts.now().wall, this.#parts.random());
+    this.#parts.counted(due.reason, bug.code);
+    this.#parts.log.error({ namespace, err: error }, 'renewal failed because of a bug');
+  }
+
+  #stillDue(due: Due): Due | undefined {
+    if (due.reason === 'deleted') {
+      return this.#parts.view.lost().has(due.namespace) ? due : undefined;
+    }
+    const secret = this.#parts.view.get(due.namespace);
+    return secret && planOf(due.namespace, secret, this.#parts.now(), this.#rules).due;
+  }
+
+  #tell({ namespace, reason }: Due, registries: readonly Registry[], missing: readonly Shortfall[]): void {
+    const { counted, log } = this.#parts;
+    const [first] = missing;
+    counted(reason, first?.code ?? 'renewed');
+    const hosts = registries.length - missing.length;
+    if (first === undefined) {
+      log.info({ namespace, reason, hosts }, 'pull Secret renewed');
+    } else {
+      const failed = missing.map(({ host, code }) => ({ host, code }));
+      log.warn({ namespace, reason, hosts, missing: failed }, 'pull Secret not renewed');
+    }
+  }
+}

@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { field, items } from '../../src/images/unvalidated.ts';
+import { loadKubeConfig } from '../../src/kube/config.ts';
+import { eventApi } from '../../src/kube/events.ts';
+import { describeOnCluster } from '../cluster/suite.ts';
+import { installAccount } from '../support/installation.ts';
+
+describeOnCluster('Events on a real API server', (cluster) => {
+  it('show at the object that they are about, and the same news is made once', async () => {
+    const namespace = await cluster().createNamespace();
+    const kubeconfigPath = await installAccount(cluster());
+    const replicas = ['a', 'b'].map((userAgent) =>
+      eventApi(loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 5_000, userAgent }), 'ecr-pull-secrets'),
+    );
+    const event = {
+      name: 'ecr-pull-secrets.failing.1a2b3c4d',
+      object: { kind: 'Secret', namespace, name: 'ecr-pull-secrets' },
+      type: 'Warning' as const,
+      reason: 'PullTokenRefused',
+      message: 'x'.repeat(3000),
+      at: Date.now(),
+    };
+    const made = [];
+    for (const replica of replicas) {
+      made.push(await replica.create(event));
+    }
+    assert.deepEqual(made, [true, false]);
+    const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
+    const [shown, ...others] = items(field(body, 'items'));
+    assert.deepEqual(others, []);
+    assert.equal(field(field(shown, 'involvedObject'), 'name'), 'ecr-pull-secrets');
+    assert.equal(field(shown, 'reason'), 'PullTokenRefused');
+    assert.equal(String(field(shown, 'message')).length, 1024);
+  });
+
+  it('are refused with the code of the refusal', async () => {
+    const namespace = await cluster().createNamespace();
+    const kubeconfigPath = await cluster().serviceAccountKubeconfig(namespace, 'nobody');
+    const api = eventApi(loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 5_000, userAgent: 'test' }), 'x');
+    const object = { kind: 'Secret', namespace, name: 'ecr-pull-secrets' };
+    const event = { name: 'x', object, type: 'Normal' as const, reason: 'X', message: '', at: 0 };
+    await assert.rejects(api.create(event), { name: 'KubeError', code: 'forbidden' });
+  });
+});

@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { fieldOwners } from '../../src/kube/field-owners.ts';
+
+describe('who set which field', () => {
+  it('is told for keys of data and annotations, by manager', () => {
+    const managedFields = [
+      {
+        manager: 'ecr-pull-secrets',
+        operation: 'Apply',
+        fieldsType: 'FieldsV1',
+        fieldsV1: {
+          'f:data': { 'f:.dockerconfigjson': {} },
+          'f:metadata': { 'f:annotations': { '.': {}, 'f:ecr-pull-secrets.io/hosts': {} }, 'f:labels': {} },
+          'f:type': {},
+        },
+      },
+      { manager: 'kubectl-label', operation: 'Update', fieldsV1: { 'f:metadata': { 'f:labels': {} } } },
+    ];
+    assert.deepEqual(fieldOwners(managedFields), [
+      {
+        manager: 'ecr-pull-secrets',
+        data: ['.dockerconfigjson'],
+        annotations: ['ecr-pull-secrets.io/hosts'],
+      },
+      { manager: 'kubectl-label', data: [], annotations: [] },
+    ]);
+  });
+
+  it('is nobody where there is nothing to read, whatever stands there', () => {
+    for (const nothing of [undefined, null, 'x', {}, [null, 3, {}]]) {
+      assert.deepEqual(fieldOwners(nothing), []);
+    }
+    fc.assert(
+      fc.property(fc.anything(), (value) =>
+        Array.isArray(fieldOwners([value, { manager: 'a', fieldsV1: value }])),
+      ),
+    );
+  });
+});

@@ -1,0 +1,134 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import type { EventAbout } from '../../src/kube/events.ts';
+import { news } from '../../src/renewal/news.ts';
+import type { Overdue } from '../../src/renewal/plan.ts';
+import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { SecretView } from '../../src/secrets/view.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { eventually } from '../support/eventually.ts';
+
+const now = Date.UTC(2026, 10, 23, 12, 30);
+const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+const nothing = { failing: [], recovered: [], endangered: [] };
+
+function failing(namespace: string, permanent: boolean): Overdue {
+  const code = permanent ? 'AccessDeniedException' : 'throttled';
+  const message = 'No ECR token for us-east-1: what happened. What can be done.';
+  const trouble = { code, permanent, message, since: now, at: now, retryAt: now };
+  return { namespace, host, endsAt: undefined, trouble };
+}
+
+function setUp(createEvent: ((event: EventAbout) => Promise<boolean>) | undefined) {
+  const view = new SecretView();
+  const life = { issuedAt: now, expiresAt: now + 1000 };
+  view.set({
+    namespace: 'a',
+    uid: 'uid-a',
+    resourceVersion: '1',
+    labels: { [managedByLabel]: managedBy },
+    annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+    owners: [],
+  });
+  const stream = new PassThrough();
+  const clock = { now };
+  const tell = news({
+    secretName: 'ecr-pull-secrets',
+    view,
+    createEvent,
+    now: () => clock.now,
+    log: jsonLog('info', stream),
+  });
+  const logged = async () => {
+    stream.end();
+    return (await text(stream)).split('\n').filter((line) => line !== '');
+  };
+  return { tell, logged, clock };
+}
+
+describe('news', () => {
+  it('of a host that fails is an Event at the Secret, which says whether a person has to change something', async () => {
+    const events: EventAbout[] = [];
+    const { tell } = setUp(async (event) => events.push(event) > 0);
+    tell({ ...nothing, failing: [failing('a', true), failing('b', false)] });
+    await eventually('both are out', () => events.length === 2);
+    assert.deepEqual(
+      events.map(({ type, reason, object }) => ({ type, reason, object })),
+      [
+        {
+          type: 'Warning',
+          reason: 'PullTokenRefused',
+          object: { kind: 'Secret', namespace: 'a', name: 'ecr-pull-secrets', uid: 'uid-a' },
+        },
+        {
+          type: 'Warning',
+          reason: 'PullTokenNotRenewed',
+          object: { kind: 'Secret', namespace: 'b', name: 'ecr-pull-secrets' },
+        },
+      ],
+    );
+    assert.match(
+      events[0]?.message ?? '',
+      /^123456789012\.dkr\.ecr\..*: No ECR token .* What can be done\.$/,
+    );
+  });
+
+  it('has the same name from every replica within an hour, and another one in the next', async () => {
+    const names: string[] = [];
+    const create = async ({ name }: EventAbout) => names.push(name) > 0;
+    const [one, two] = [setUp(create), setUp(create)];
+    one.tell({ ...nothing, failing: [failing('a', true)] });
+    two.clock.now += 60_000;
+    two.tell({ ...nothing, failing: [failing('a', true)] });
+    await eventually('both are out', () => names.length === 2);
+    two.clock.now += 3_600_000;
+    two.tell({ ...nothing, failing: [failing('a', true)] });
+    await eventually('the third is out', () => names.length === 3);
+    assert.equal(names[0], names[1]);
+    assert.notEqual(names[0], names[2]);
+    assert.match(names[0] ?? '', /^[a-z0-9.-]{1,253}$/);
+  });
+
+  it('of a host that is well again is told where there is still a Secret with it', async () => {
+    const events: EventAbout[] = [];
+    const { tell } = setUp(async (event) => events.push(event) > 0);
+    tell({
+      ...nothing,
+      recovered: [
+        { namespace: 'gone', host },
+        { namespace: 'a', host },
+      ],
+    });
+    await eventually('it is out', () => events.length === 1);
+    assert.deepEqual([events[0]?.type, events[0]?.reason], ['Normal', 'PullTokenRenewed']);
+  });
+
+  it('that cannot be told as an Event is told once in the log, and keeps nothing from going on', async () => {
+    let asked = 0;
+    const { tell, logged } = setUp(async () => {
+      asked += 1;
+      throw new Error('no rights');
+    });
+    tell({ ...nothing, failing: [failing('a', true), failing('b', true), failing('c', true)] });
+    await eventually('all were tried', () => asked === 3);
+    const lines = await logged();
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', /an Event could not be made/);
+  });
+
+  it('of tokens that end soon is a warning in the log, with or without Events', async () => {
+    const { tell, logged } = setUp(undefined);
+    const message = 'No ECR token for us-east-1: denied';
+    const one = { code: 'AccessDenied', permanent: true, message, namespaces: 7, firstEnd: now };
+    tell({ failing: [failing('a', true)], recovered: [], endangered: [one] });
+    const [line] = await logged();
+    const { level, namespaces, firstEnd, permanent } = JSON.parse(line ?? '');
+    assert.deepEqual(
+      { level, namespaces, firstEnd, permanent },
+      { level: 'warn', namespaces: 7, firstEnd: '2026-11-23T12:30:00.000Z', permanent: true },
+    );
+  });
+});

@@ -1,0 +1,158 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
+import type { Ground } from '../support/ground.ts';
+import { installAccount, registerWebhook } from '../support/installation.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import { startProgram } from '../support/process.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+
+const hostIn = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
+const password = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, '');
+
+/** Tokens of some seconds, so that a test sees a renewal. */
+const shortLived = { tokens: { minimumLife: '1s' } };
+const tokenLifeMs = 8_000;
+
+/** What goes on in the background, as a user sees it: no pod is created but the first. */
+export function renewalSuite(ground: () => Ground): void {
+  describe('renewal', () => {
+    let ecr: EcrDouble;
+    let hasty: EcrDouble;
+    let account: string;
+    before(async () => {
+      ecr = await startEcrDouble();
+      hasty = await startEcrDouble({ tokenLifeMs });
+      account = await installAccount(ground());
+    });
+    after(() => Promise.all([ecr.stop(), hasty.stop()]));
+
+    const start = (config: Record<string, unknown> = {}) =>
+      startProgram({ kubeconfigPath: account, environment: ecr.env(), config });
+    const startHasty = () =>
+      startProgram({ kubeconfigPath: account, environment: hasty.env(), config: shortLived });
+    const secretOf = async (namespace: string) => {
+      const secret = await readPullSecret(ground(), namespace);
+      assert.ok(secret, 'there is a Secret');
+      return secret;
+    };
+
+    it('replaces tokens in place long before they end, again and again, and counts it', async () => {
+      const program = await startHasty();
+      const webhook = await registerWebhook(ground(), program);
+      const namespace = await webhook.createNamespace();
+      const host = hostIn('eu-central-1');
+      await createPod(ground(), namespace, podWith([`${host}/app`]));
+      const { uid } = await secretOf(namespace);
+      const seen = new Set<string>();
+      await eventually(
+        'three tokens, one after the other',
+        async () => {
+          const secret = await secretOf(namespace);
+          assert.equal(secret.uid, uid);
+          const token = password(secret.auths[host]?.auth);
+          assert.ok(hasty.isLiving(token), 'what is stored lives');
+          return seen.add(token).size === 3;
+        },
+        30_000,
+      );
+      assert.match(await program.metrics(), /renewals_total\{reason="half-life",outcome="renewed"\} [1-9]/);
+      assert.match(await program.metrics(), /failing_hosts\{permanent="true"\} 0/);
+      await webhook.remove();
+      await program.stop();
+    });
+
+    it('fills in what a pod had to go without, though every replica was restarted meanwhile', async () => {
+      const first = await start();
+      const webhook = await registerWebhook(ground(), first);
+      const namespace = await webhook.createNamespace();
+      const [up, down] = [hostIn('us-east-1'), hostIn('us-east-2')];
+      ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-east-2' });
+      await createPod(ground(), namespace, podWith([`${up}/app`, `${down}/app`]));
+      const waiting = await secretOf(namespace);
+      assert.deepEqual([Object.keys(waiting.auths), waiting.hosts[down]], [[up], null]);
+      await eventually('it is told as failing, and that a person has to change something', async () =>
+        /failing_hosts\{permanent="true"\} 1/.test(await first.metrics()),
+      );
+      await webhook.remove();
+      await first.stop();
+      ecr.heal();
+
+      const second = await start();
+      const healed = await eventually('the token is there', async () => {
+        const secret = await secretOf(namespace);
+        return secret.auths[down] === undefined ? undefined : secret;
+      });
+      assert.equal(healed.uid, waiting.uid);
+      assert.ok(ecr.isLiving(password(healed.auths[down]?.auth)));
+      await second.stop();
+    });
+
+    it('renews at once, on start, what ended while nobody was there', async () => {
+      const first = await startHasty();
+      const webhook = await registerWebhook(ground(), first);
+      const namespace = await webhook.createNamespace();
+      const host = hostIn('eu-west-1');
+      await createPod(ground(), namespace, podWith([`${host}/app`]));
+      await webhook.remove();
+      await first.stop();
+      const ended = await secretOf(namespace);
+      await eventually(
+        'the token has ended',
+        () => !hasty.isLiving(password(ended.auths[host]?.auth)),
+        20_000,
+      );
+      const second = await startHasty();
+      await eventually('there is a living one', async () =>
+        hasty.isLiving(password((await secretOf(namespace)).auths[host]?.auth)),
+      );
+      assert.equal((await secretOf(namespace)).uid, ended.uid);
+      await second.stop();
+    });
+
+    it('puts back what a person took out, entry and host, and leaves what they added', async () => {
+      const program = await start();
+      const webhook = await registerWebhook(ground(), program);
+      const namespace = await webhook.createNamespace();
+      const [one, two] = [hostIn('ap-south-1'), hostIn('ap-south-2')];
+      await createPod(ground(), namespace, podWith([`${one}/app`, `${two}/app`]));
+      const { body } = await ground().request('GET', secretPath(namespace));
+      const edited = structuredClone(body) as {
+        data: Record<string, string>;
+        metadata: { annotations: Record<string, string> };
+      };
+      edited.data['.dockerconfigjson'] = btoa('{"auths":{"a.example":{"auth":"eDp5"}}}');
+      edited.metadata.annotations = {};
+      assert.equal((await ground().request('PUT', secretPath(namespace), edited)).status, 200);
+      await eventually('all is there again', async () => {
+        const { auths, hosts } = await secretOf(namespace);
+        assert.deepEqual(Object.keys(auths).sort(), [one, two, 'a.example'].sort());
+        return hosts[one] !== null && hosts[two] !== null && Object.keys(hosts).length === 2;
+      });
+      await webhook.remove();
+      await program.stop();
+    });
+
+    it('asks for tokens by the role that the configuration names now', async () => {
+      const first = await start();
+      const webhook = await registerWebhook(ground(), first);
+      const namespace = await webhook.createNamespace();
+      const host = hostIn('ca-central-1');
+      await createPod(ground(), namespace, podWith([`${host}/app`]));
+      const before = await secretOf(namespace);
+      await webhook.remove();
+      await first.stop();
+
+      const roleArn = 'arn:aws:iam::123456789012:role/ecr-pull';
+      const second = await start({ registries: [{ roleArn }] });
+      const after = await eventually('another token is there', async () => {
+        const secret = await secretOf(namespace);
+        return secret.auths[host]?.auth === before.auths[host]?.auth ? undefined : secret;
+      });
+      assert.ok(ecr.callsOf('AssumeRole').length > 0);
+      assert.equal(after.uid, before.uid);
+      await second.stop();
+    });
+  });
+}

@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { describe, it } from 'node:test';
+import { Renewal, type RenewalParts } from '../../src/renewal/renewal.ts';
+import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import { SecretView } from '../../src/secrets/view.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+
+const hour = 3_600_000;
+const start = Date.UTC(2026, 10, 23, 12);
+const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+
+type Renew = RenewalParts['secrets']['renew'];
+
+/** A renewal on a clock that only the test moves, over namespaces whose tokens are issued at `start`. */
+function setUp(namespaces: readonly string[], renew: Renew, changes: Partial<RenewalParts> = {}) {
+  const clock = { wall: start, steady: 0 };
+  const view = new SecretView(() => clock.steady);
+  let version = 1;
+  const written = (namespace: string) => {
+    version += 1;
+    const life = { issuedAt: clock.wall, expiresAt: clock.wall + 12 * hour };
+    view.set({
+      namespace,
+      uid: `uid-${namespace}`,
+      resourceVersion: String(version),
+      labels: { [managedByLabel]: managedBy },
+      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+      owners: [],
+    });
+  };
+  for (const namespace of namespaces) {
+    written(namespace);
+  }
+  const stream = new PassThrough();
+  const counts: string[] = [];
+  const renewal = new Renewal({
+    view,
+    secrets: { renew },
+    rules: {
+      replica: 'a',
+      freshness: { fraction: 0.5, floorMs: hour },
+      startedAt: start,
+      identityOf: () => undefined,
+      remembered: () => undefined,
+      regionTrouble: () => undefined,
+    },
+    now: () => ({ ...clock }),
+    random: () => 0,
+    concurrency: 4,
+    writesPerSecond: 100_000,
+    tickMs: 1000,
+    log: jsonLog('info', stream),
+    counted: (reason, outcome) => counts.push(`${reason} ${outcome}`),
+    told: () => undefined,
+    ...changes,
+  });
+  const pass = async (ms: number) => {
+    clock.wall += ms;
+    clock.steady += ms;
+    renewal.tick();
+    await renewal.settled();
+  };
+  const logged = async () => {
+    stream.end();
+    return (await text(stream)).split('\n').filter((line) => line !== '');
+  };
+  return { renewal, view, clock, written, counts, pass, logged };
+}
+
+const quota = (): Shortfall[] => [{ host, code: 'forbidden', text: 'API server: forbidden' }];
+
+describe('the renewal of all namespaces', () => {
+  const names = Array.from({ length: 20 }, (_, index) => `team-${index}`);
+
+  it('treats each namespace alone: one that fails, or throws, keeps no other from being renewed', async () => {
+    const done: string[] = [];
+    const ground = setUp(names, async (namespace) => {
+      done.push(namespace);
+      if (namespace === 'team-3') {
+        throw new Error('a bug');
+      }
+      if (namespace === 'team-5') {
+        return quota();
+      }
+      ground.written(namespace);
+      return [];
+    });
+    await ground.pass(7 * hour);
+    assert.deepEqual(done.toSorted(), names.toSorted());
+    assert.equal(ground.counts.filter((one) => one === 'half-life renewed').length, 18);
+    assert.equal(ground.counts.filter((one) => one === 'half-life forbidden').length, 1);
+    await ground.pass(100);
+    assert.equal(done.filter((one) => one === 'team-3').length, 1, 'a bug is not tried again at once');
+    assert.ok(ground.renewal.state().overdue.some(({ namespace }) => namespace === 'team-5'));
+  });
+
+  it('tries again what failed, for ever and less and less often', async () => {
+    const tries: number[] = [];
+    const ground = setUp(['team-a'], async () => {
+      tries.push(ground.clock.wall);
+      return quota();
+    });
+    await ground.pass(7 * hour);
+    for (let second = 0; second < 3600; second += 1) {
+      await ground.pass(1000);
+    }
+    assert.ok(tries.length > 20 && tries.length < 40, `${tries.length} tries in an hour`);
+    const gaps = tries.map((at, index) => at - (tries[index - 1] ?? at)).slice(1);
+    assert.ok(gaps.every((gap, index) => gap >= (gaps[index - 1] ?? 0) - 1000));
+    assert.ok((gaps.at(-1) ?? 0) <= 300_000);
+  });
+
+  it('has no more under way at a time than it may', async () => {
+    let underWay = 0;
+    let most = 0;
+    const ground = setUp(names, async (namespace) => {
+      underWay += 1;
+      most = Math.max(most, underWay);
+      await new Promise((resolve) => setImmediate(resolve));
+      underWay -= 1;
+      ground.written(namespace);
+      return [];
+    });
+    await ground.pass(7 * hour);
+    assert.equal(most, 4);
+    assert.equal(ground.counts.length, names.length);
+  });
+
+  it('leaves what another replica has done in the meantime', async () => {
+    const done: string[] = [];
+    const ground = setUp(
+      names,
+      async (namespace) => {
+        done.push(namespace);
+        for (const other of names) {
+          ground.written(other); // all of them come in on the watch
+        }
+        return [];
+      },
+      { concurrency: 1 },
+    );
+    await ground.pass(7 * hour);
+    assert.equal(done.length, 1);
+  });
+
+  it('notices a suspended machine and a clock that was set, at the next look', async () => {
+    const done: string[] = [];
+    const ground = setUp(['team-a'], async (namespace) => {
+      done.push(namespace);
+      ground.written(namespace);
+      return [];
+    });
+    await ground.pass(1000);
+    ground.clock.wall += 7 * hour; // the steady clock stood still
+    await ground.pass(1000);
+    assert.equal(done.length, 1);
+    ground.clock.wall -= 2 * hour;
+    await ground.pass(1000);
+    assert.equal(done.length, 1, 'nothing to do, but it was seen');
+    const jumps = (await ground.logged()).map((line) => JSON.parse(line)).filter(({ seconds }) => seconds);
+    assert.deepEqual(
+      jumps.map(({ seconds }) => seconds),
+      [7 * 3600, -2 * 3600],
+    );
+  });
+
+  it('gives up on a deleted Secret when its namespace is gone as well', async () => {
+    let asked = 0;
+    const ground = setUp(['team-a'], async () => {
+      asked += 1;
+      return [{ host, code: 'namespace-terminating', text: 'API server: namespace-terminating' }];
+    });
+    ground.view.remove('team-a', '9');
+    await ground.pass(5_000);
+    await ground.pass(hour);
+    assert.equal(asked, 1);
+    assert.equal(ground.view.lost().size, 0);
+  });
+
+  it('begins nothing after it was stopped, and waits for what is under way', async () => {
+    const gate = Promise.withResolvers<void>();
+    let begun = 0;
+    const ground = setUp(names, async () => {
+      begun += 1;
+      await gate.promise;
+      return [];
+    });
+    ground.clock.wall += 7 * hour;
+    ground.clock.steady += 7 * hour;
+    ground.renewal.tick();
+    await new Promise((resolve) => setImmediate(resolve));
+    const stopped = ground.renewal.stop();
+    gate.resolve();
+    await stopped;
+    assert.ok(begun <= 4);
+    assert.equal(ground.renewal.state().due, names.length - 4);
+  });
+});
