@@ -9,6 +9,7 @@ const pure = [
   '^src/tokens/(token|failure|identity|backoff|hash)[.]ts$',
   '^src/secrets/(content|annotation|need|rules)[.]ts$',
   '^src/renewal/(schedule|plan|retry|attempts|troubles)[.]ts$',
+  '^src/provisioning/(plan|settings|retries|report)[.]ts$',
   '^src/admission/(review|decision|patch|answer|deadline|warning)[.]ts$',
 ];
 
@@ -35,10 +36,11 @@ module.exports = {
     mayImport('tokens', ['images', 'telemetry', 'config']),
     mayImport('secrets', ['images', 'tokens', 'kube', 'telemetry', 'config']),
     mayImport('renewal', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
+    mayImport('provisioning', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
     mayImport('admission', ['images', 'tokens', 'secrets', 'certificates', 'telemetry', 'config']),
     mayImport('certificates', ['telemetry', 'config']),
     mayImport('kube', ['telemetry', 'config']),
-    mayImport('config', []),
+    mayImport('config', ['images']),
     mayImport('telemetry', ['config']),
     {
       name: 'pure-files-do-no-io',

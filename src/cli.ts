@@ -1,21 +1,57 @@
 import { parseArgs } from 'node:util';
+import { parseEcrHost } from './images/registry.ts';
 
 /** What the command line asks for. */
 export type Command =
   | { readonly name: 'serve'; readonly configFile: string | undefined }
+  | SyncCommand
+  | UninstallCommand
   | { readonly name: 'help' }
   | { readonly name: 'version' }
-  | { readonly name: 'usage-error'; readonly problem: string };
+  | UsageError;
+
+/** Lists are empty where the flag was not given. */
+export interface SyncCommand {
+  readonly name: 'sync';
+  readonly configFile: string | undefined;
+  readonly namespaces: readonly string[];
+  readonly serviceAccounts: readonly string[];
+  readonly registries: readonly string[];
+  readonly output: 'text' | 'json';
+}
+
+export interface UninstallCommand {
+  readonly name: 'uninstall';
+  readonly configFile: string | undefined;
+  readonly dryRun: boolean;
+  readonly output: 'text' | 'json';
+}
+
+interface UsageError {
+  readonly name: 'usage-error';
+  readonly problem: string;
+}
 
 export const usage = `Usage: ecr-pull-secrets serve [--config FILE]
+       ecr-pull-secrets sync [--config FILE] [--namespace NAME]... [--service-account NAME]...
+                             [--registry HOST]... [--output json]
+       ecr-pull-secrets uninstall --dry-run|--yes [--config FILE] [--output json]
 
 Gives every pod with Amazon ECR images a pull secret with a fresh token.
 
 Commands:
   serve            run the admission webhook (HTTPS) and the status port (HTTP)
+  sync             bring Secrets and ServiceAccounts up to date once, and end
+  uninstall        remove our Secrets and the references that we added to ServiceAccounts
 
 Options:
   --config FILE    settings in YAML; without it every setting has its default
+  --namespace NAME, --service-account NAME, --registry HOST
+                   in place of what provisioning says in the settings; may be repeated,
+                   * stands for any run of characters in names
+  --dry-run        only list what would be removed
+  --yes            remove it
+  --output json    one JSON object on standard output
   --help           show this text
   --version        show the version
 
@@ -23,34 +59,99 @@ AWS credentials, regions and endpoints come from AWS's own environment variables
 the cluster from the pod's ServiceAccount or KUBECONFIG.
 `;
 
+const options = {
+  config: { type: 'string' },
+  namespace: { type: 'string', multiple: true },
+  'service-account': { type: 'string', multiple: true },
+  registry: { type: 'string', multiple: true },
+  output: { type: 'string' },
+  'dry-run': { type: 'boolean' },
+  yes: { type: 'boolean' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+} as const;
+
+/** What each command takes. */
+const flags: Readonly<Record<string, readonly string[]>> = {
+  serve: ['config'],
+  sync: ['config', 'namespace', 'service-account', 'registry', 'output'],
+  uninstall: ['config', 'dry-run', 'yes', 'output'],
+};
+
+type Values = ReturnType<typeof parse>['values'];
+
+function parse(args: readonly string[]) {
+  return parseArgs({ args: [...args], allowPositionals: true, options });
+}
+
 /** Reads the arguments that follow the program's name. Never throws: what it cannot read is a usage error. */
 export function readCommand(args: readonly string[]): Command {
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        config: { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean' },
-      },
-    });
+    const { values, positionals } = parse(args);
     if (values.help === true) {
       return { name: 'help' };
     }
     if (values.version === true) {
       return { name: 'version' };
     }
-    const [command, ...rest] = positionals;
-    if (command !== 'serve' || rest.length > 0) {
-      const unknown = command === 'serve' ? rest[0] : command;
-      return {
-        name: 'usage-error',
-        problem: unknown === undefined ? 'no command' : `unknown command ${unknown}`,
-      };
-    }
-    return { name: 'serve', configFile: values.config };
+    return commandOf(positionals, values);
   } catch (error) {
-    return { name: 'usage-error', problem: error instanceof Error ? error.message : 'unknown arguments' };
+    return usageError(error instanceof Error ? error.message : 'unknown arguments');
   }
+}
+
+function commandOf([command, ...rest]: readonly string[], values: Values): Command {
+  const taken = command === undefined || !Object.hasOwn(flags, command) ? undefined : flags[command];
+  if (taken === undefined || rest.length > 0) {
+    const unknown = taken === undefined ? command : rest[0];
+    return usageError(unknown === undefined ? 'no command' : `unknown command ${unknown}`);
+  }
+  const stray = Object.keys(values).find((flag) => !taken.includes(flag));
+  if (stray !== undefined) {
+    return usageError(`${command} takes no --${stray}`);
+  }
+  const empty = Object.entries(values).find(([, value]) => [value].flat().includes(''));
+  if (empty !== undefined) {
+    return usageError(`--${empty[0]} must not be empty`);
+  }
+  if (values.output !== undefined && values.output !== 'json') {
+    return usageError(`--output takes json, not ${values.output}`);
+  }
+  if (command === 'serve') {
+    return { name: 'serve', configFile: values.config };
+  }
+  return command === 'sync' ? syncCommand(values) : uninstallCommand(values);
+}
+
+function syncCommand(values: Values): SyncCommand | UsageError {
+  const registries = values.registry ?? [];
+  const bad = registries.find((host) => parseEcrHost(host) === undefined);
+  if (bad !== undefined) {
+    return usageError(
+      `--registry takes an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, not ${bad}`,
+    );
+  }
+  return {
+    name: 'sync',
+    configFile: values.config,
+    namespaces: values.namespace ?? [],
+    serviceAccounts: values['service-account'] ?? [],
+    registries,
+    output: values.output === 'json' ? 'json' : 'text',
+  };
+}
+
+function uninstallCommand(values: Values): UninstallCommand | UsageError {
+  const [dryRun, yes] = [values['dry-run'] === true, values.yes === true];
+  if (dryRun === yes) {
+    return usageError(
+      'uninstall takes either --dry-run, which only lists what would be removed, or --yes, which removes it',
+    );
+  }
+  const output = values.output === 'json' ? 'json' : 'text';
+  return { name: 'uninstall', configFile: values.config, dryRun, output };
+}
+
+function usageError(problem: string): UsageError {
+  return { name: 'usage-error', problem };
 }

@@ -4,6 +4,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { readCommand, usage } from './cli.ts';
 import { ConfigError, readConfig } from './config/read.ts';
 import type { Config } from './config/schema.ts';
+import { syncOnce, uninstallOnce } from './once.ts';
 import { serve } from './serve.ts';
 import { serializeError } from './telemetry/log.ts';
 
@@ -22,7 +23,19 @@ async function main(args: readonly string[]): Promise<void> {
       return;
     case 'serve':
       await serve(await configFrom(command.configFile), process.env);
+      return;
+    case 'sync':
+      process.exitCode = await syncOnce({ command, ...(await surroundings(command.configFile)) });
+      return;
+    case 'uninstall':
+      process.exitCode = await uninstallOnce({ command, ...(await surroundings(command.configFile)) });
   }
+}
+
+async function surroundings(file: string | undefined) {
+  const config = await configFrom(file);
+  const source = file ?? 'the default configuration';
+  return { config, source, environment: process.env, stdout: process.stdout, stderr: process.stderr };
 }
 
 async function configFrom(file: string | undefined): Promise<Config> {

@@ -10,6 +10,9 @@ import { type Core, compose } from './compose.ts';
 import type { Config } from './config/schema.ts';
 import { eventApi } from './kube/events.ts';
 import { watchSecretMetadata } from './kube/watch.ts';
+import { Provisioning } from './provisioning/provisioning.ts';
+import { settingsOf } from './provisioning/settings.ts';
+import { told } from './provisioning/told.ts';
 import { news } from './renewal/news.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { jsonLog, type Log } from './telemetry/log.ts';
@@ -29,13 +32,14 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   const watch = watchSecretMetadata({
     config: cluster,
     name: config.secretName,
-    sink: view,
+    sink: told(view, (namespace) => provisioned.wake(namespace)),
     onError: (error) => {
       metrics.watchFailure(error.code);
       log.warn({ err: error }, 'the watch of the pull Secrets broke; it is taken up again');
     },
   });
   const renewing = renewalOf(config, core, log, metrics);
+  const provisioned = provisioningOf(config, core, () => watch.start(), log, metrics);
   metrics.observe({
     inSync: () => watch.inSync(),
     earliestEnds: () => view.earliestEnds(),
@@ -84,12 +88,14 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
       renewing.start();
     }
   });
+  void provisioned.start();
 
   endGracefully(config, log, async () => {
     draining = true;
     await sleep(config.webhook.shutdownDelay);
     await app.close();
     certificates.close();
+    await provisioned.stop();
     await renewing.stop();
     await watch.stop();
     await core.close();
@@ -118,6 +124,29 @@ function renewalOf(config: Config, core: Core, log: Log, metrics: Metrics): Rene
       now: Date.now,
       log,
     }),
+  });
+}
+
+function provisioningOf(
+  config: Config,
+  { cluster, view, secrets }: Core,
+  ready: () => Promise<void>,
+  log: Log,
+  metrics: Metrics,
+): Provisioning {
+  return new Provisioning({
+    config: cluster,
+    settings: settingsOf(config),
+    view,
+    secrets,
+    ready,
+    onWatchError: (error) => {
+      metrics.watchFailure(error.code);
+      log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts broke; it is taken up again');
+    },
+    now: () => performance.now(),
+    random: Math.random,
+    log,
   });
 }
 

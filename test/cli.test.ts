@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { readCommand } from '../src/cli.ts';
 import { certificatesIn } from './support/process.ts';
 
 const mainFile = fileURLToPath(new URL('../src/main.ts', import.meta.url));
@@ -51,6 +52,13 @@ describe('the command line', () => {
     ['serve', 'more'],
     ['serve', '--frobnicate'],
     ['serve', '--config'],
+    ['serve', '--namespace', 'shop'],
+    ['sync', 'more'],
+    ['sync', '--dry-run'],
+    ['sync', '--output', 'yaml'],
+    ['sync', '--namespace'],
+    ['sync', '--namespace', ''],
+    ['uninstall', '--dry-run', '--registry', 'x'],
   ]) {
     it(`refuses ${JSON.stringify(args)} with exit code 2 and the usage`, async () => {
       const { code, stderr, stdout } = await run(args);
@@ -59,6 +67,41 @@ describe('the command line', () => {
       assert.equal(stdout, '');
     });
   }
+
+  it('says of a bad registry which flag it came by', () => {
+    assert.deepEqual(readCommand(['sync', '--registry', 'docker.io']), {
+      name: 'usage-error',
+      problem:
+        '--registry takes an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, not docker.io',
+    });
+  });
+
+  it('takes uninstall only with one of --dry-run and --yes, and says what each does', () => {
+    for (const args of [['uninstall'], ['uninstall', '--dry-run', '--yes']]) {
+      const command = readCommand(args);
+      assert.ok(command.name === 'usage-error');
+      assert.match(command.problem, /--dry-run, which only lists .+, or --yes, which removes it$/);
+    }
+    const removes = { name: 'uninstall', configFile: undefined, dryRun: false, output: 'text' };
+    assert.deepEqual(readCommand(['uninstall', '--yes']), removes);
+    const dry = ['uninstall', '--dry-run', '--config', 'c.yaml', '--output', 'json'];
+    assert.deepEqual(readCommand(dry), { ...removes, configFile: 'c.yaml', dryRun: true, output: 'json' });
+  });
+
+  it('takes every flag of sync, more than once where there can be several', () => {
+    const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+    const none = { namespaces: [], serviceAccounts: [], registries: [] };
+    const plain = { name: 'sync', configFile: undefined, ...none, output: 'text' };
+    assert.deepEqual(readCommand(['sync']), plain);
+    const args = ['--namespace', 'a', '--namespace', 'b', '--service-account', '*', '--registry', host];
+    assert.deepEqual(readCommand(['sync', ...args, '--output', 'json']), {
+      ...plain,
+      namespaces: ['a', 'b'],
+      serviceAccounts: ['*'],
+      registries: [host],
+      output: 'json',
+    });
+  });
 
   it('refuses a configuration with all of its problems, and exit code 2', async () => {
     const { code, stderr } = await run([

@@ -1,4 +1,5 @@
 import * as v from 'valibot';
+import { parseEcrHost } from '../images/registry.ts';
 import { accountPattern, duration, objectName, pattern, port, text, wholeNumber } from './values.ts';
 
 /** Who asks ECR for the tokens of some registries: the first rule that matches a registry counts. */
@@ -28,6 +29,20 @@ const registryRule = v.object({
     ),
   ),
 });
+
+const ecrHost = v.pipe(
+  v.string('an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com'),
+  v.check(
+    (host) => parseEcrHost(host) !== undefined,
+    'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com',
+  ),
+);
+
+/** Only what no selector can hold is refused here; the rest is for the API server to judge. */
+const labelSelector = v.pipe(
+  v.string('a selector of labels such as team=shop,env!=test'),
+  v.regex(/^[\w./=!,() -]*$/, 'a selector of labels such as team=shop,env!=test'),
+);
 
 const group = 'settings by name';
 
@@ -97,6 +112,29 @@ export const schema = v.object({
     {},
   ),
   /** Secrets ahead of any pod, and ServiceAccounts that refer to them. */
+  provisioning: v.optional(
+    v.object(
+      {
+        /** What each namespace's Secret is to hold; none: the mode is off. */
+        registries: v.optional(v.array(ecrHost, 'a list of ECR hosts'), () => []),
+        /** Which namespaces; what is not given restricts nothing. */
+        namespaces: v.optional(
+          v.object(
+            {
+              names: v.optional(v.array(pattern, 'a list of namespaces'), () => []),
+              selector: v.optional(labelSelector, ''),
+            },
+            group,
+          ),
+          {},
+        ),
+        /** ServiceAccounts that are to refer to the Secret. */
+        serviceAccounts: v.optional(v.array(pattern, 'a list of ServiceAccounts'), () => ['default']),
+      },
+      group,
+    ),
+    {},
+  ),
   webhook: v.optional(
     v.object(
       {

@@ -71,6 +71,27 @@ describe('configuration', () => {
     );
   });
 
+  it('has nothing provisioned unless asked, and takes ECR hosts only', () => {
+    const off = { registries: [], namespaces: { names: [], selector: '' }, serviceAccounts: ['default'] };
+    assert.deepEqual(readConfig('', 'nothing').provisioning, off);
+    const yaml = [
+      'provisioning:',
+      '  registries: [123456789012.dkr.ecr.eu-west-1.amazonaws.com, docker.io]',
+      '  namespaces: { names: team-*, selector: "team=$x" }',
+      '  serviceAccounts: default',
+    ].join('\n');
+    assert.deepEqual(problemsOf(yaml), [
+      'provisioning.registries[1] must be an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, not "docker.io"',
+      'provisioning.namespaces.names must be a list of namespaces, not "team-*"',
+      'provisioning.namespaces.selector must be a selector of labels such as team=shop,env!=test, not "team=$x"',
+      'provisioning.serviceAccounts must be a list of ServiceAccounts, not "default"',
+    ]);
+    const selectors = ['team=shop,env!=test', 'env in (a, b),!legacy', 'example.com/team'];
+    for (const selector of selectors) {
+      assert.deepEqual(problemsOf(`provisioning: { namespaces: { selector: "${selector}" } }`), []);
+    }
+  });
+
   for (const [what, yaml] of [
     ['text that is not YAML', 'a: ['],
     ['a key given twice', 'secretName: a\nsecretName: b'],

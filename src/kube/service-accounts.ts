@@ -1,0 +1,81 @@
+import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
+import type { ClusterConfig } from './config.ts';
+import { attempt, coreApi, unlessMissing } from './core-api.ts';
+import { KubeError } from './errors.ts';
+import { follow, type Watch, type WatchSettings } from './follow.ts';
+import { listAll } from './list.ts';
+import type { Operation } from './reference.ts';
+import { ACCEPT_OBJECTS, type Resource, type Sink } from './resource.ts';
+import { type ServiceAccount, serviceAccount } from './service-account.ts';
+
+export type { ServiceAccount } from './service-account.ts';
+
+/** Which ServiceAccounts; what is not given is not restricted. */
+export interface ServiceAccountsOf {
+  readonly namespace?: string;
+  /** A restriction to this name lets RBAC grant the name alone. */
+  readonly name?: string;
+}
+
+function serviceAccounts({ namespace, name }: ServiceAccountsOf): Resource<ServiceAccount> {
+  const where = namespace === undefined ? '' : ` of ${namespace}`;
+  return {
+    noun: `ServiceAccounts${where}${name === undefined ? '' : ` named ${name}`}`,
+    path: `/api/v1/${namespace === undefined ? '' : `namespaces/${namespace}/`}serviceaccounts`,
+    query: name === undefined ? {} : { fieldSelector: `metadata.name=${name}` },
+    // they hold nothing secret, and metadata does not show the pull secrets
+    accept: ACCEPT_OBJECTS,
+    item: serviceAccount,
+  };
+}
+
+/** Lists ServiceAccounts. @throws {KubeError} */
+export async function listServiceAccounts(
+  config: ClusterConfig,
+  which: ServiceAccountsOf,
+  stop: AbortSignal,
+): Promise<ServiceAccount[]> {
+  return (await listAll(config, serviceAccounts(which), stop)).items;
+}
+
+/** Follows ServiceAccounts: see {@link follow}. */
+export function watchServiceAccounts({
+  which,
+  ...options
+}: WatchSettings & { config: ClusterConfig; which: ServiceAccountsOf; sink: Sink<ServiceAccount> }): Watch {
+  return follow({ ...options, resource: serviceAccounts(which) });
+}
+
+/** Reads and patches single ServiceAccounts. Every failure is a {@link KubeError}. */
+export interface ServiceAccountApi {
+  /** The ServiceAccount, or undefined where there is none. */
+  read(namespace: string, name: string): Promise<ServiceAccount | undefined>;
+  /** Sends a JSON patch and gives back what is stored then; `invalid` where one of its tests fails. */
+  patch(account: ServiceAccount, patch: readonly Operation[]): Promise<ServiceAccount>;
+}
+
+/** Makes the calls for ServiceAccounts on the API server that the config names. */
+export function serviceAccountApi(config: ClusterConfig): ServiceAccountApi {
+  const api = coreApi(config);
+  const checked = (object: unknown, operation: string): ServiceAccount => {
+    const account = serviceAccount(object);
+    if (account !== undefined) return account;
+    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no ServiceAccount' });
+  };
+  return {
+    read: async (namespace, name) => {
+      const operation = `read ServiceAccount ${namespace}/${name}`;
+      return await unlessMissing(operation, async () =>
+        checked(await api.readNamespacedServiceAccount({ namespace, name }), operation),
+      );
+    },
+    patch: async ({ namespace, name }, patch) => {
+      const operation = `patch ServiceAccount ${namespace}/${name}`;
+      const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
+      const request = { namespace, name, body: patch, fieldManager: 'ecr-pull-secrets' };
+      return await attempt(operation, async () =>
+        checked(await api.patchNamespacedServiceAccount(request, asJsonPatch), operation),
+      );
+    },
+  };
+}

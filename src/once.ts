@@ -1,0 +1,67 @@
+import type { SyncCommand, UninstallCommand } from './cli.ts';
+import { compose } from './compose.ts';
+import type { Config } from './config/schema.ts';
+import { syncSettingsOf } from './provisioning/settings.ts';
+import { sync } from './provisioning/sync.ts';
+import { type Output, progressOn, tellSync, tellUninstall } from './provisioning/telling.ts';
+import { uninstall } from './provisioning/uninstall.ts';
+import { jsonLog } from './telemetry/log.ts';
+
+/** A command that does its work once, and what it works with. */
+export interface Once<T> {
+  readonly command: T;
+  readonly config: Config;
+  /** What the configuration was read from. */
+  readonly source: string;
+  readonly environment: NodeJS.ProcessEnv;
+  /** For the result. */
+  readonly stdout: Output;
+  /** For the log and for progress. */
+  readonly stderr: Output;
+}
+
+/**
+ * @returns the exit code
+ * @throws ConfigError, KubeConfigError, or KubeError where it cannot begin
+ */
+export async function syncOnce({ command, source, ...once }: Once<SyncCommand>): Promise<number> {
+  const settings = syncSettingsOf(once.config, command, source);
+  const core = coreOf(once);
+  try {
+    const progress = progressOn(once.stderr);
+    const result = await sync({
+      config: core.cluster,
+      settings,
+      secrets: core.secrets,
+      view: core.view,
+      progress,
+      signal: new AbortController().signal,
+    });
+    return tellSync(result, command.output, once.stdout);
+  } finally {
+    await core.close();
+  }
+}
+
+/** As syncOnce. */
+export async function uninstallOnce({ command, ...once }: Once<UninstallCommand>): Promise<number> {
+  const core = coreOf(once);
+  try {
+    const { secretName } = once.config;
+    const { dryRun, output } = command;
+    const signal = new AbortController().signal;
+    const result = await uninstall({ config: core.cluster, secretName, dryRun, signal });
+    return tellUninstall(result, output, once.stdout);
+  } finally {
+    await core.close();
+  }
+}
+
+/** Nothing feeds the view but what is read and written, so it is never behind. A person wants the result, not the log. */
+function coreOf({ config, environment, stderr }: Omit<Once<unknown>, 'command' | 'source'>) {
+  const log = jsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
+    write: (line) => void stderr.write(line),
+  });
+  const uncounted = { ecrCall: () => undefined, secretWrite: () => undefined };
+  return compose({ config, environment, log, metrics: uncounted, inSync: () => true, now: Date.now });
+}

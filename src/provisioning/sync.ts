@@ -1,0 +1,149 @@
+import pLimit from 'p-limit';
+import { matchesAny } from '../images/glob.ts';
+import { parseEcrHost, type Registry } from '../images/registry.ts';
+import type { ClusterConfig } from '../kube/config.ts';
+import { listNamespaces } from '../kube/namespaces.ts';
+import { addReference } from '../kube/refer.ts';
+import { listServiceAccounts, type ServiceAccountApi, serviceAccountApi } from '../kube/service-accounts.ts';
+import type { PullSecrets } from '../secrets/ensure.ts';
+import type { SecretView } from '../secrets/view.ts';
+import { isSelected } from './plan.ts';
+import { type Failure, failureOf, hostFailure, type NamespaceResult, type SyncResult } from './result.ts';
+import { isPattern, type Settings } from './settings.ts';
+
+export interface SyncParts {
+  readonly config: ClusterConfig;
+  readonly settings: Settings;
+  readonly secrets: Pick<PullSecrets, 'look' | 'renew'>;
+  /** The view that `secrets` writes into. */
+  readonly view: Pick<SecretView, 'get'>;
+  /** Called after each namespace. */
+  progress(done: number, total: number, failed: number): void;
+  /** Ends it, as a failure. */
+  readonly signal: AbortSignal;
+}
+
+const namespacesAtOnce = 8;
+
+/**
+ * Brings the Secrets and references of the selected namespaces up to date, once: for a schedule, or by hand. Each
+ * namespace is alone, a failure of one is told in its result.
+ * @throws KubeError where the namespaces cannot be listed
+ */
+export async function sync(parts: SyncParts): Promise<SyncResult> {
+  const names = await namespacesOf(parts);
+  const limit = pLimit(namespacesAtOnce);
+  const accounts = serviceAccountApi(parts.config);
+  const ended = { all: 0, failed: 0 };
+  const namespaces = await Promise.all(
+    names.map((namespace) =>
+      limit(async () => {
+        const result = await syncNamespace(namespace, accounts, parts);
+        ended.all += 1;
+        ended.failed += result.failures.length > 0 ? 1 : 0;
+        parts.progress(ended.all, names.length, ended.failed);
+        return result;
+      }),
+    ),
+  );
+  return { namespaces, failed: ended.failed };
+}
+
+/** Namespaces that are named take no right to list them. */
+async function namespacesOf({ config, settings, signal }: SyncParts): Promise<string[]> {
+  const { namespaces, selector } = settings;
+  if (selector === '' && namespaces.length > 0 && !namespaces.some(isPattern)) {
+    return [...new Set(namespaces)];
+  }
+  const listed = await listNamespaces(config, selector, signal);
+  return listed.filter((namespace) => isSelected(namespace, settings)).map(({ name }) => name);
+}
+
+async function syncNamespace(
+  namespace: string,
+  accounts: ServiceAccountApi,
+  parts: SyncParts,
+): Promise<NamespaceResult> {
+  if (matchesAny(parts.settings.excluded, namespace)) {
+    const text = 'the namespace is excluded by exclude.namespaces';
+    const failures = [{ what: 'namespace', code: 'excluded', text }];
+    return { namespace, secret: 'failed', serviceAccounts: [], failures };
+  }
+  const { secret, failures } = await syncSecret(namespace, parts);
+  const references = await syncReferences(namespace, accounts, parts);
+  return {
+    namespace,
+    secret,
+    serviceAccounts: references.map(({ name, reference }) => ({ name, reference })),
+    failures: [...failures, ...references.flatMap(({ failure }) => failure ?? [])],
+  };
+}
+
+async function syncSecret(
+  namespace: string,
+  { secrets, view, settings }: SyncParts,
+): Promise<Pick<NamespaceResult, 'secret' | 'failures'>> {
+  try {
+    const before = await secrets.look(namespace);
+    const shortfalls = await secrets.renew(namespace, union(settings.registries, before?.hosts.keys()));
+    const changed = view.get(namespace)?.resourceVersion !== before?.resourceVersion;
+    return shortfalls.length > 0
+      ? { secret: 'failed', failures: shortfalls.map(hostFailure) }
+      : { secret: changed ? 'updated' : 'unchanged', failures: [] };
+  } catch (error) {
+    return { secret: 'failed', failures: [failureOf(`Secret ${settings.secretName}`, error)] };
+  }
+}
+
+/** What is wanted, and the hosts that pods brought into the Secret. */
+function union(wanted: readonly Registry[], stored: Iterable<string> = []): Registry[] {
+  const hosts = new Set(wanted.map(({ host }) => host));
+  return [...wanted, ...[...stored].flatMap((host) => (hosts.has(host) ? [] : (parseEcrHost(host) ?? [])))];
+}
+
+type Reference = NamespaceResult['serviceAccounts'][number] & { readonly failure?: Failure };
+
+async function syncReferences(
+  namespace: string,
+  accounts: ServiceAccountApi,
+  parts: SyncParts,
+): Promise<Reference[]> {
+  const { serviceAccounts } = parts.settings;
+  const references: Reference[] = [];
+  try {
+    const names = serviceAccounts.some(isPattern) ? await matching(namespace, parts) : serviceAccounts;
+    for (const name of new Set(names)) {
+      references.push(await syncReference(namespace, name, accounts, parts.settings.secretName));
+    }
+  } catch (error) {
+    const failure = failureOf('ServiceAccounts', error);
+    references.push({ name: serviceAccounts.join(','), reference: 'failed', failure });
+  }
+  return references;
+}
+
+async function matching(namespace: string, { config, settings, signal }: SyncParts): Promise<string[]> {
+  const { serviceAccounts } = settings;
+  const listed = (await listServiceAccounts(config, { namespace }, signal)).map(({ name }) => name);
+  const named = serviceAccounts.filter((name) => !isPattern(name));
+  return [...named, ...listed.filter((name) => matchesAny(serviceAccounts, name))];
+}
+
+async function syncReference(
+  namespace: string,
+  name: string,
+  accounts: ServiceAccountApi,
+  secret: string,
+): Promise<Reference> {
+  const what = `ServiceAccount ${name}`;
+  try {
+    const { account, changed } = await addReference(accounts, namespace, name, secret);
+    if (account === undefined) {
+      const failure = { what, code: 'not-found', text: 'there is no such ServiceAccount' };
+      return { name, reference: 'failed', failure };
+    }
+    return { name, reference: changed ? 'added' : 'unchanged' };
+  } catch (error) {
+    return { name, reference: 'failed', failure: failureOf(what, error) };
+  }
+}

@@ -1,0 +1,4 @@
+import { describeOnCluster } from '../cluster/suite.ts';
+import { onceSuite } from './once.suite.ts';
+
+describeOnCluster('sync and uninstall on a real API server', onceSuite);

@@ -1,0 +1,227 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { ConfigError } from '../../src/config/read.ts';
+import { KubeError } from '../../src/kube/errors.ts';
+import type { EcrDouble } from '../doubles/ecr/double.ts';
+import type { Ground } from '../support/ground.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { runOnce } from './running.ts';
+import { accountWith, newAccount, newNamespace, readAccount, secretRule, startEcr } from './world.ts';
+
+const ours = 'ecr-pull-secrets';
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
+
+/** `sync` and `uninstall`, on any API server. */
+export function onceSuite(ground: () => Ground): void {
+  let ecr: EcrDouble;
+  before(async () => {
+    ecr = await startEcr();
+  });
+  after(() => ecr.stop());
+  afterEach(() => ecr.heal());
+
+  const namespace = async (labels: Record<string, string> = {}): Promise<string> => {
+    const name = await newNamespace(ground(), labels);
+    await newAccount(ground(), name);
+    return name;
+  };
+  const run = (args: readonly string[], settings?: Record<string, unknown>) =>
+    runOnce(args, ground().kubeconfigPath, settings);
+  const json = async (args: readonly string[], settings?: Record<string, unknown>) => {
+    const { code, stdout } = await run([...args, '--output', 'json'], settings);
+    return { code, ...JSON.parse(stdout) };
+  };
+
+  describe('sync', () => {
+    it('brings a namespace up to date, with the rights of a Role in it and for the names alone', async () => {
+      const name = await namespace();
+      const rules = [
+        { ...secretRule, verbs: ['get', 'create', 'patch'] },
+        {
+          apiGroups: [''],
+          resources: ['serviceaccounts'],
+          resourceNames: ['default'],
+          verbs: ['get', 'patch'],
+        },
+      ];
+      const kubeconfig = await accountWith(ground(), rules, name);
+      const args = ['sync', '--namespace', name, '--service-account', 'default', '--registry', host];
+      const first = await runOnce(args, kubeconfig);
+      assert.deepEqual(
+        [first.code, first.stdout],
+        [0, '1 namespace: 1 Secret updated, 0 unchanged, 1 reference added\n'],
+      );
+      const secret = await readPullSecret(ground(), name);
+      assert.ok(ecr.isLiving(atob(secret?.auths[host]?.auth ?? '').slice(4)));
+      assert.deepEqual((await readAccount(ground(), name)).pullSecrets, [ours]);
+      const again = await runOnce(args, kubeconfig);
+      assert.equal(again.stdout, '1 namespace: 0 Secrets updated, 1 unchanged, 0 references added\n');
+      assert.deepEqual(await readPullSecret(ground(), name), secret);
+    });
+
+    it('renews what is due, hosts that pods brought too, in place', async () => {
+      const name = await namespace();
+      await run(['sync', '--namespace', name, '--registry', other]);
+      const before = await readPullSecret(ground(), name);
+      // the program's clock is the wall clock: so the stored token is made to look old
+      const { body } = await ground().request('GET', secretPath(name));
+      const { metadata, ...rest } = Object(body);
+      const old = {
+        issuedAt: '2020-01-01T00:00:00Z',
+        expiresAt: new Date(Date.now() + 60_000).toISOString(),
+      };
+      const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [other]: old }) };
+      await ground().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
+      await run(['sync', '--namespace', name, '--registry', host]);
+      const renewed = await readPullSecret(ground(), name);
+      assert.equal(renewed?.uid, before?.uid);
+      assert.deepEqual(Object.keys(renewed?.auths ?? {}).toSorted(), [host, other]);
+      assert.notEqual(renewed?.auths[other]?.auth, before?.auths[other]?.auth);
+    });
+
+    it('finds namespaces by pattern, by label and by both, less the excluded ones', async () => {
+      const team = randomBytes(4).toString('hex');
+      const [one, two, outside] = [await namespace({ team }), await namespace({ team }), await namespace()];
+      const told = async (namespaces: Record<string, unknown>, exclude: string[] = []) => {
+        const provisioning = { registries: [host], namespaces };
+        const { namespaces: done } = await json(['sync'], { provisioning, exclude: { namespaces: exclude } });
+        return done.map((result: { namespace: string }) => result.namespace).toSorted();
+      };
+      assert.deepEqual(await told({ selector: `team=${team}` }), [one, two].toSorted());
+      assert.deepEqual(await told({ selector: `team=${team}` }, [one]), [two]);
+      assert.deepEqual(await told({ selector: `team=${team}`, names: [one, outside] }), [one]);
+      assert.deepEqual(await told({ names: [`${outside.slice(0, -1)}*`] }), [outside]);
+    });
+
+    it('takes accounts by pattern, in place of those of the configuration', async () => {
+      const name = await namespace();
+      await newAccount(ground(), name, 'ci-one');
+      await newAccount(ground(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
+      const result = await json([
+        ...['sync', '--namespace', name, '--service-account', 'ci-*', '--registry', host],
+      ]);
+      assert.deepEqual(result.namespaces[0].serviceAccounts, [
+        { name: 'ci-one', reference: 'added' },
+        { name: 'ci-two', reference: 'added' },
+      ]);
+      assert.deepEqual((await readAccount(ground(), name, 'ci-two')).pullSecrets, ['mine', ours]);
+      assert.equal((await readAccount(ground(), name)).pullSecrets, undefined);
+    });
+
+    it('tells each namespace that failed and why, does the others, and ends with 1', async () => {
+      const [good, foreign] = [await namespace(), await namespace()];
+      const path = secretPath(foreign).replace(/\/[^/]+$/, '');
+      await ground().request('POST', path, { metadata: { name: ours } });
+      const args = ['sync', '--registry', host, '--service-account', 'default', '--service-account', 'gone'];
+      const { code, stdout } = await run([...args, '--namespace', good, '--namespace', foreign]);
+      assert.equal(code, 1);
+      const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
+      assert.deepEqual(rows.slice(0, 7), [
+        ['2 namespaces: 1 Secret updated, 0 unchanged, 2 references added, 2 namespaces failed'],
+        [''],
+        ['NAMESPACE', 'WHAT', 'WHY'],
+        [good, 'ServiceAccount gone', 'there is no such ServiceAccount'],
+        [foreign, host, 'the Secret of our name is not ours'],
+        [foreign, 'ServiceAccount gone', 'there is no such ServiceAccount'],
+        [''],
+      ]);
+    });
+
+    it('says so where ECR gives no token, and keeps what is there', async () => {
+      const name = await namespace();
+      await run(['sync', '--namespace', name, '--registry', host]);
+      const before = await readPullSecret(ground(), name);
+      ecr.fail({ error: 'AccessDeniedException' });
+      const { code, namespaces, failed } = await json(['sync', '--namespace', name, '--registry', other]);
+      assert.deepEqual([code, failed, namespaces[0].secret], [1, 1, 'failed']);
+      const failures: { what: string; code: string }[] = namespaces[0].failures;
+      assert.ok(failures.some(({ what, code }) => what === other && code === 'AccessDeniedException'));
+      assert.deepEqual((await readPullSecret(ground(), name))?.auths[host], before?.auths[host]);
+    });
+
+    it('does nothing without a registry, or in an excluded namespace, and says what is missing', async () => {
+      await assert.rejects(run(['sync', '--namespace', 'x']), (error: unknown) => {
+        assert.ok(error instanceof ConfigError);
+        assert.match(error.message, /provisioning.registries names no registry, and neither does --registry/);
+        return true;
+      });
+      const { code, namespaces } = await json(['sync', '--namespace', 'kube-system', '--registry', host]);
+      assert.deepEqual([code, namespaces[0].failures[0].code], [1, 'excluded']);
+    });
+
+    it('fails as a whole where it may not list namespaces', async () => {
+      const kubeconfig = await accountWith(ground(), [secretRule]);
+      await assert.rejects(
+        runOnce(['sync', '--registry', host], kubeconfig),
+        (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
+      );
+    });
+  });
+
+  describe('uninstall', () => {
+    it('lists on a dry run, and then removes what is ours and nothing else', async () => {
+      const [one, foreign] = [await namespace(), await namespace()];
+      // a name that no other test uses, since uninstall is for the whole cluster
+      const secretName = `ours-${randomBytes(4).toString('hex')}`;
+      const settings = { secretName };
+      await newAccount(ground(), one, 'mixed', { imagePullSecrets: [{ name: 'a' }, { name: 'b' }] });
+      await newAccount(ground(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
+      const names = ['default', 'mixed', 'by-hand'].flatMap((name) => ['--service-account', name]);
+      await run(['sync', '--namespace', one, '--registry', host, ...names], settings);
+      for (const [name, type] of [
+        [secretName, 'Opaque'],
+        ['another', 'kubernetes.io/dockerconfigjson'],
+      ]) {
+        await ground().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
+          metadata: { name, labels: { 'app.kubernetes.io/managed-by': ours } },
+          type,
+          data: type === 'Opaque' ? {} : { '.dockerconfigjson': btoa('{"auths":{}}') },
+        });
+      }
+      const everything = async () => [
+        (await ground().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
+        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/${secretName}`)).status,
+        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/another`)).status,
+        ...(await Promise.all(
+          ['default', 'mixed', 'by-hand'].map(async (name) => await readAccount(ground(), one, name)),
+        )),
+      ];
+      const before = await everything();
+      const dry = await json(['uninstall', '--dry-run'], settings);
+      const about = (removals: { namespace: string; name: string; outcome: string }[]) =>
+        removals
+          .filter(({ namespace: where }) => where === one || where === foreign)
+          .map(({ namespace: where, name, outcome }) => `${where} ${name} ${outcome}`);
+      assert.deepEqual(about(dry.removals), [
+        `${one} default would-remove`,
+        `${one} mixed would-remove`,
+        ...[`${foreign} ${secretName} left`, `${one} ${secretName} would-remove`].toSorted(),
+      ]);
+      assert.deepEqual(await everything(), before);
+
+      const { code, stdout } = await run(['uninstall', '--yes'], settings);
+      assert.equal(code, 0);
+      assert.match(stdout, new RegExp(`${foreign} +Secret ${secretName} +left: not ours`));
+      const [gone, left, another, ...accounts] = await everything();
+      assert.deepEqual([gone, left, another], [404, 200, 200]);
+      assert.deepEqual(
+        accounts.map((account) => Object(account).pullSecrets),
+        [undefined, ['a', 'b'], [secretName]],
+      );
+      assert.equal((await json(['uninstall', '--yes'], settings)).failed, 0);
+    });
+
+    it('changes nothing where it may not list what there is', async () => {
+      const name = await namespace();
+      await run(['sync', '--namespace', name, '--registry', host]);
+      const kubeconfig = await accountWith(ground(), [secretRule]);
+      await assert.rejects(
+        runOnce(['uninstall', '--yes'], kubeconfig),
+        (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
+      );
+      assert.ok(await readPullSecret(ground(), name));
+    });
+  });
+}

@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
+import { describeOnCluster } from '../cluster/suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
+import { startProgram } from '../support/process.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import type { Ended } from './running.ts';
+import {
+  accountWith,
+  newAccount,
+  newNamespace,
+  provisioningRules,
+  readAccount,
+  secretRule,
+} from './world.ts';
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const ours = 'ecr-pull-secrets';
+
+describeOnCluster('the program as a process of its own', (cluster) => {
+  let ecr: EcrDouble;
+  let folder: string;
+  before(async () => {
+    ecr = await startEcrDouble();
+    folder = await mkdtemp(join(tmpdir(), 'provisioning-'));
+  });
+  after(async () => {
+    await ecr.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  async function run(args: readonly string[], config: Record<string, unknown> = {}): Promise<Ended> {
+    const file = join(folder, 'config.yaml');
+    await writeFile(file, stringify({ ...config, kubernetes: { kubeconfig: cluster().kubeconfigPath } }));
+    const { promise, resolve } = Promise.withResolvers<Ended>();
+    const options = { env: { PATH: process.env['PATH'], ...ecr.env() }, timeout: 30_000 };
+    execFile(process.execPath, [mainFile, ...args, '--config', file], options, (error, stdout, stderr) => {
+      resolve({ code: Number(error?.code ?? 0), stdout, stderr });
+    });
+    return await promise;
+  }
+
+  function shownNothing(text: string): void {
+    for (const secret of ecr.secrets()) assert.ok(!text.includes(secret));
+  }
+
+  it('provides beside the webhook, and ends on a signal', async () => {
+    const kubeconfigPath = await accountWith(cluster(), [secretRule, ...provisioningRules]);
+    const provisioning = { registries: [host], namespaces: { selector: 'team=process' } };
+    const program = await startProgram({ kubeconfigPath, environment: ecr.env(), config: { provisioning } });
+    const namespace = await newNamespace(cluster(), { team: 'process' });
+    await newAccount(cluster(), namespace);
+    await eventually('the Secret', async () => (await readPullSecret(cluster(), namespace))?.auths[host]);
+    await eventually('the reference', async () =>
+      (await readAccount(cluster(), namespace)).pullSecrets?.includes(ours),
+    );
+    await program.stop();
+    assert.equal(await program.exited, 0);
+    shownNothing(program.output());
+  });
+
+  it('syncs and uninstalls, with the result on standard output and the log on standard error', async () => {
+    const namespace = await newNamespace(cluster(), {});
+    await newAccount(cluster(), namespace);
+    const args = ['sync', '--namespace', namespace, '--registry', host, '--output', 'json'];
+    const synced = await run(args);
+    assert.equal(synced.code, 0, synced.stderr);
+    assert.deepEqual(JSON.parse(synced.stdout), {
+      namespaces: [
+        {
+          namespace,
+          secret: 'updated',
+          serviceAccounts: [{ name: 'default', reference: 'added' }],
+          failures: [],
+        },
+      ],
+      failed: 0,
+    });
+    shownNothing(synced.stdout + synced.stderr);
+
+    const missing = await run(['sync', '--namespace', namespace]);
+    assert.equal(missing.code, 2);
+    assert.match(missing.stderr, /provisioning\.registries names no registry, and neither does --registry/);
+    const failed = await run([...args, '--service-account', 'none']);
+    assert.deepEqual([failed.code, JSON.parse(failed.stdout).failed], [1, 1]);
+
+    const dry = await run(['uninstall', '--dry-run']);
+    assert.equal(dry.code, 0);
+    assert.match(dry.stdout, new RegExp(`${namespace} +Secret ${ours} +would be removed`));
+    assert.ok(await readPullSecret(cluster(), namespace));
+    const gone = await run(['uninstall', '--yes']);
+    assert.equal(gone.code, 0, gone.stderr);
+    assert.equal(await readPullSecret(cluster(), namespace), undefined);
+    assert.equal((await readAccount(cluster(), namespace)).pullSecrets, undefined);
+  });
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { syncText, uninstallText } from '../../src/provisioning/report.ts';
+import type { NamespaceResult, Removal } from '../../src/provisioning/result.ts';
+import { progressOn, tellSync, tellUninstall } from '../../src/provisioning/telling.ts';
+
+const good: NamespaceResult = {
+  namespace: 'shop',
+  secret: 'updated',
+  serviceAccounts: [
+    { name: 'default', reference: 'added' },
+    { name: 'ci', reference: 'unchanged' },
+  ],
+  failures: [],
+};
+const bad: NamespaceResult = {
+  namespace: 'a-long-name',
+  secret: 'failed',
+  serviceAccounts: [],
+  failures: [
+    { what: 'host', code: 'throttled', text: 'throttled' },
+    { what: 'ServiceAccount ci', code: 'not-found', text: 'there is no such ServiceAccount' },
+  ],
+};
+
+function told<T>(tell: (output: { isTTY?: boolean; write(text: string): void }) => T, isTTY?: boolean) {
+  const texts: string[] = [];
+  const output = { ...(isTTY !== undefined && { isTTY }), write: (text: string) => void texts.push(text) };
+  return { result: tell(output), text: texts.join('') };
+}
+
+describe('what sync tells', () => {
+  it('is a line where all went well', () => {
+    const text = syncText({ namespaces: [good, { ...good, secret: 'unchanged' }], failed: 0 });
+    assert.equal(text, '2 namespaces: 1 Secret updated, 1 unchanged, 2 references added\n');
+    assert.equal(syncText({ namespaces: [], failed: 0 }), 'no namespace is selected\n');
+  });
+
+  it('is a table of what failed below it', () => {
+    assert.equal(
+      syncText({ namespaces: [good, bad], failed: 1 }),
+      [
+        '2 namespaces: 1 Secret updated, 0 unchanged, 1 reference added, 1 namespace failed',
+        '',
+        'NAMESPACE     WHAT                WHY',
+        'a-long-name   host                throttled',
+        'a-long-name   ServiceAccount ci   there is no such ServiceAccount',
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('is one JSON object if wanted, and the exit code says whether anything failed', () => {
+    const one = { namespaces: [good], failed: 0 };
+    const { text, result } = told((output) => tellSync(one, 'json', output));
+    assert.deepEqual(JSON.parse(text), one);
+    assert.equal(result, 0);
+    assert.equal(told((output) => tellSync({ namespaces: [bad], failed: 1 }, 'text', output)).result, 1);
+  });
+
+  it('shows progress to a person on one line that is gone at the end, and to a file not at all', () => {
+    const progress = (output: { isTTY?: boolean; write(text: string): void }) => {
+      const tell = progressOn(output);
+      tell(1, 2, 1);
+      tell(2, 2, 1);
+    };
+    assert.equal(told(progress, true).text, '\r\u001b[2K1 of 2 namespaces done, 1 failed\r\u001b[2K');
+    assert.equal(told(progress).text, '');
+  });
+});
+
+describe('what uninstall tells', () => {
+  const secret: Removal = { kind: 'Secret', namespace: 'shop', name: 'x', outcome: 'would-remove' };
+  const reference: Removal = { ...secret, kind: 'ServiceAccount', name: 'default' };
+  const text = 'Secret cart/x is not ours';
+  const foreign: Removal = {
+    ...secret,
+    namespace: 'cart',
+    outcome: 'left',
+    failure: { what: 'Secret x', code: 'foreign-secret', text },
+  };
+
+  it('lists what would go, and what is left and why', () => {
+    assert.equal(
+      uninstallText({ dryRun: true, removals: [reference, secret, foreign], failed: 0 }),
+      [
+        'NAMESPACE   WHAT                                  OUTCOME',
+        'shop        reference of ServiceAccount default   would be removed',
+        'shop        Secret x                              would be removed',
+        'cart        Secret x                              left: not ours',
+        '',
+        '2 would be removed, 1 left',
+        text,
+        '',
+      ].join('\n'),
+    );
+    assert.equal(
+      uninstallText({ dryRun: false, removals: [], failed: 0 }),
+      'nothing of ours is in the cluster\n',
+    );
+  });
+
+  it('ends with 1 where something should have gone and did not', () => {
+    const failure = { what: 'Secret x', code: 'forbidden', text: 'refused' };
+    const result = {
+      dryRun: false,
+      removals: [{ ...secret, outcome: 'failed', failure }],
+      failed: 1,
+    } as const;
+    const { text: shown, result: code } = told((output) => tellUninstall(result, 'text', output));
+    assert.equal(code, 1);
+    assert.match(shown, /0 removed, 1 failed\nrefused\n$/);
+    assert.equal(
+      told((output) => tellUninstall({ ...result, removals: [], failed: 0 }, 'json', output)).result,
+      0,
+    );
+  });
+});
