@@ -10,6 +10,7 @@ const pure = [
   '^src/secrets/(content|annotation|need|rules)[.]ts$',
   '^src/renewal/(schedule|plan|retry|attempts|troubles)[.]ts$',
   '^src/provisioning/(plan|settings|retries|report)[.]ts$',
+  '^src/certificates/(policy|facts|reasons)[.]ts$',
   '^src/admission/(review|decision|patch|answer|deadline|warning)[.]ts$',
 ];
 
@@ -38,7 +39,7 @@ module.exports = {
     mayImport('renewal', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
     mayImport('provisioning', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
     mayImport('admission', ['images', 'tokens', 'secrets', 'certificates', 'telemetry', 'config']),
-    mayImport('certificates', ['telemetry', 'config']),
+    mayImport('certificates', ['kube', 'telemetry', 'config']),
     mayImport('kube', ['telemetry', 'config']),
     mayImport('config', ['images']),
     mayImport('telemetry', ['config']),

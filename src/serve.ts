@@ -3,9 +3,9 @@ import closeWithGrace from 'close-with-grace';
 import packageJson from '../package.json' with { type: 'json' };
 import { reviewAnswerer } from './admission/mutate.ts';
 import { statusPages } from './admission/status.ts';
-import { tlsMinimum, webhook } from './admission/webhook.ts';
-import { CertificateFiles } from './certificates/files.ts';
+import { tlsMinimum, type Webhook, webhook } from './admission/webhook.ts';
 import { pairState } from './certificates/pair.ts';
+import { type CertificateSource, openCertificates } from './certificates/source.ts';
 import { type Core, compose } from './compose.ts';
 import type { Config } from './config/schema.ts';
 import { eventApi } from './kube/events.ts';
@@ -47,16 +47,49 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     failingHosts: () => renewing.state().overdue.map(({ trouble }) => trouble),
   });
 
-  const certificates = await CertificateFiles.open({
-    certFile: config.webhook.certFile,
-    keyFile: config.webhook.keyFile,
+  let certificates: CertificateSource | undefined;
+  let app: Webhook | undefined;
+  const status = statusPages({
+    notReady: () => [
+      ...(watch.inSync() ? [] : ['not in sync with the API server']),
+      ...certificateProblems(certificates),
+      ...(draining ? ['draining'] : []),
+    ],
+    metrics: metrics.exposition,
+  });
+  endGracefully(config, log, async () => {
+    draining = true;
+    if (app !== undefined) {
+      await sleep(config.webhook.shutdownDelay);
+      await app.close();
+    }
+    await certificates?.close();
+    await provisioned.stop();
+    await renewing.stop();
+    await watch.stop();
+    await core.close();
+    await status.close();
+  });
+
+  // probes are answered while a certificate is waited for
+  const statusAddress = await status.listen({ host: config.status.address ?? '', port: config.status.port });
+  void watch.start().then(() => {
+    if (watch.inSync()) {
+      log.info('in sync with the API server');
+      renewing.start();
+    }
+  });
+  void provisioned.start();
+  certificates = await openCertificates({
+    config,
+    cluster,
     onChange: ({ certPem, keyPem, fingerprint, notAfter }) => {
-      app.server.setSecureContext({ cert: certPem, key: keyPem, minVersion: tlsMinimum });
+      app?.server.setSecureContext({ cert: certPem, key: keyPem, minVersion: tlsMinimum });
       log.info({ fingerprint, notAfter: new Date(notAfter).toISOString() }, 'serving with a new certificate');
     },
-    onProblem: (error) => log.error({ err: error }, 'the new certificate cannot be used; the old one stays'),
+    log,
   });
-  const app = webhook({
+  app = webhook({
     pair: certificates.current,
     answer: reviewAnswerer({
       rules: config,
@@ -69,38 +102,16 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     draining: () => draining,
     log,
   });
-  const status = statusPages({
-    notReady: () => [
-      ...(watch.inSync() ? [] : ['not in sync with the API server']),
-      ...(pairState(certificates.current, Date.now()) === 'valid'
-        ? []
-        : ['the certificate is not valid now']),
-      ...(draining ? ['draining'] : []),
-    ],
-    metrics: metrics.exposition,
-  });
   const webhookAddress = await app.listen({ host: config.webhook.address ?? '', port: config.webhook.port });
-  const statusAddress = await status.listen({ host: config.status.address ?? '', port: config.status.port });
   log.info({ version: packageJson.version, webhook: webhookAddress, status: statusAddress }, 'listening');
-  void watch.start().then(() => {
-    if (watch.inSync()) {
-      log.info('in sync with the API server');
-      renewing.start();
-    }
-  });
-  void provisioned.start();
+}
 
-  endGracefully(config, log, async () => {
-    draining = true;
-    await sleep(config.webhook.shutdownDelay);
-    await app.close();
-    certificates.close();
-    await provisioned.stop();
-    await renewing.stop();
-    await watch.stop();
-    await core.close();
-    await status.close();
-  });
+function certificateProblems(certificates: CertificateSource | undefined): string[] {
+  if (certificates === undefined) {
+    return ['no certificate yet'];
+  }
+  const state = pairState(certificates.current, Date.now());
+  return state === 'valid' ? [] : ['the certificate is not valid now'];
 }
 
 function renewalOf(config: Config, core: Core, log: Log, metrics: Metrics): Renewal {

@@ -13,7 +13,11 @@ export type CertificateErrorCode =
   /** No name to issue for, or one that is neither a DNS name nor an IP address. */
   | 'bad-name'
   /** The receiver of a good pair threw when it was handed over. */
-  | 'not-taken';
+  | 'not-taken'
+  /** The Secret for managed certificates is there, and somebody else made it. */
+  | 'foreign-secret'
+  /** Nothing says in which namespace the Secret and the Service are. */
+  | 'no-namespace';
 
 /** An error about certificates. Neither message nor cause ever holds key material. */
 export class CertificateError extends Error {

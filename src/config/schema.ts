@@ -1,6 +1,16 @@
 import * as v from 'valibot';
 import { parseEcrHost } from '../images/registry.ts';
-import { accountPattern, duration, objectName, pattern, port, text, wholeNumber } from './values.ts';
+import {
+  accountPattern,
+  dnsName,
+  duration,
+  ipAddress,
+  objectName,
+  pattern,
+  port,
+  text,
+  wholeNumber,
+} from './values.ts';
 
 /** Who asks ECR for the tokens of some registries: the first rule that matches a registry counts. */
 const registryRule = v.object({
@@ -42,6 +52,13 @@ const ecrHost = v.pipe(
 const labelSelector = v.pipe(
   v.string('a selector of labels such as team=shop,env!=test'),
   v.regex(/^[\w./=!,() -]*$/, 'a selector of labels such as team=shop,env!=test'),
+);
+
+/** How long a certificate lives: longer than any clock is wrong, and no longer than X.509 can say with ease. */
+const certificateLife = v.pipe(
+  duration,
+  v.minValue(600_000, 'a duration from 10m to 87600h'),
+  v.maxValue(87_600 * 3_600_000, 'a duration from 10m to 87600h'),
 );
 
 const group = 'settings by name';
@@ -155,6 +172,30 @@ export const schema = v.object({
     {},
   ),
   /** Where the webhook's certificate comes from. */
+  certificates: v.optional(
+    v.object(
+      {
+        /** files: `webhook.certFile` and `.keyFile`. managed: the program makes and renews it; the rest is for this one. */
+        source: v.optional(v.picklist(['files', 'managed'], 'files or managed'), 'files'),
+        /** The Secret that all replicas share. */
+        secretName: v.optional(objectName, 'ecr-pull-secrets-tls'),
+        /** Where that Secret and the Service are; none: the pod's own, or the one of the kubeconfig's context. */
+        namespace: v.optional(objectName),
+        /** The Service by which the API server calls: the certificate is for `SERVICE.NAMESPACE.svc`. */
+        service: v.optional(objectName, 'ecr-pull-secrets'),
+        /** More names for the certificate. */
+        dnsNames: v.optional(v.array(dnsName, 'a list of DNS names'), () => []),
+        ipAddresses: v.optional(v.array(ipAddress, 'a list of IP addresses'), () => []),
+        /** The MutatingWebhookConfiguration whose `caBundle` is kept. */
+        webhookConfiguration: v.optional(objectName, 'zz-ecr-pull-secrets'),
+        /** Of the CA and of the certificate. Both are replaced at two thirds of it. */
+        authorityLife: v.optional(certificateLife, '8760h'),
+        leafLife: v.optional(certificateLife, '168h'),
+      },
+      group,
+    ),
+    {},
+  ),
   status: v.optional(
     v.object(
       {

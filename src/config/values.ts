@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import * as v from 'valibot';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -31,6 +32,23 @@ export const objectName = v.pipe(
     /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/,
     'a name of lower case letters, digits, "-" and "."',
   ),
+);
+
+/** A name for a TLS certificate; the first label may be `*`. */
+export const dnsName = v.pipe(
+  v.string('a DNS name in lower case'),
+  v.maxLength(253, 'a DNS name of at most 253 characters'),
+  v.regex(
+    /^(\*\.)?[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$/,
+    'a DNS name in lower case',
+  ),
+  v.check((name) => isIP(name) === 0, 'a DNS name, no IP address'),
+);
+
+/** An IPv4 or IPv6 address; a zone (`fe80::1%eth0`) has a meaning on one machine only. */
+export const ipAddress = v.pipe(
+  v.string('an IP address'),
+  v.check((ip) => isIP(ip) !== 0 && !ip.includes('%'), 'an IP address'),
 );
 
 /** Text in which `*` stands for any run of characters. */

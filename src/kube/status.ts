@@ -37,7 +37,7 @@ export function statusOf(body: unknown): Status {
 // Texts that the API server itself puts together from names and numbers. A text of any other form may be
 // somebody else's (an admission webhook's reason, say) and quote the Secret, so it is not kept.
 const PERMITTED = [
-  /^[a-z]+(?: "[a-z0-9.-]{1,253}")? is forbidden: (User "[^"]{1,300}" cannot [a-z]+ resource "[a-z/]+".{0,200})/,
+  /^[a-z0-9.-]+(?: "[a-z0-9.-]{1,253}")? is forbidden: (User "[^"]{1,300}" cannot [a-z]+ resource "[a-z/]+".{0,200})/,
   /^[a-z]+ "[a-z0-9.-]{1,253}" is forbidden: (exceeded quota: [a-z0-9.-]+, requested: .{0,200})/,
   /^(admission webhook "[a-z0-9.-]{1,253}" denied the request)/,
 ];

@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto';
+import { isIP } from 'node:net';
+import type { Authority } from './bundle.ts';
+import { issueAuthority, issueServing } from './issue.ts';
+import type { PemPair } from './pair.ts';
+import type { Step } from './policy.ts';
+import type { Content, Stored } from './stored.ts';
+
+/** How certificates are made. */
+export interface MakingRules {
+  /** DNS names and IP addresses of the serving certificate. */
+  readonly names: readonly string[];
+  readonly authorityLifeMs: number;
+  readonly leafLifeMs: number;
+}
+
+type MakingStep = Exclude<Step, { readonly action: 'publish' | 'nothing' }>;
+
+/**
+ * Makes what the Secret is to hold after a step.
+ * @param known every CA that a step may want to keep, by id
+ */
+export async function contentAfter(
+  step: MakingStep,
+  stored: Stored | undefined,
+  known: ReadonlyMap<string, Authority>,
+  rules: MakingRules,
+  now: number,
+): Promise<Content> {
+  const [newest] = stored?.authorities ?? [];
+  const old = 'keep' in step ? step.keep.flatMap((id) => known.get(id) ?? []) : [];
+  switch (step.action) {
+    case 'create': {
+      const made = await newAuthority(rules, now);
+      const leaf = await newLeaf(made, rules.names, rules, now);
+      return { authorities: [made, ...old], authorityKeyPem: made.keyPem, leaf };
+    }
+    case 'new-authority': {
+      const made = await newAuthority(rules, now);
+      return { authorities: [made, ...old], authorityKeyPem: made.keyPem, leaf: leafOf(stored) };
+    }
+    case 'drop-old-authority':
+      return { ...kept(stored), authorities: newest === undefined ? old : [newest, ...old] };
+    case 'reissue-leaf': {
+      const { authorities, authorityKeyPem } = kept(stored);
+      const authority = { certPem: newest?.certPem ?? '', keyPem: authorityKeyPem };
+      const names = step.reason === 'leaf-lacks-names' ? unionOfNames(stored, rules) : rules.names;
+      return { authorities, authorityKeyPem, leaf: await newLeaf(authority, names, rules, now) };
+    }
+  }
+}
+
+/** Each CA has a name of its own, so that nobody takes one for the other. */
+function newAuthority({ authorityLifeMs }: MakingRules, now: number): Promise<PemPair> {
+  const commonName = `ecr-pull-secrets ${randomBytes(4).toString('hex')}`;
+  return issueAuthority({ commonName, now, validForMs: authorityLifeMs });
+}
+
+function newLeaf(authority: PemPair, names: readonly string[], { leafLifeMs }: MakingRules, now: number) {
+  return issueServing({
+    authority,
+    dnsNames: names.filter((name) => isIP(name) === 0),
+    ipAddresses: names.filter((name) => isIP(name) !== 0),
+    now,
+    validForMs: leafLifeMs,
+  });
+}
+
+/** While replicas of two configurations run side by side, each has to find its names; the next renewal drops the old. */
+function unionOfNames(stored: Stored | undefined, { names }: MakingRules): string[] {
+  const { dnsNames = [], ipAddresses = [] } = stored?.leaf?.pair ?? {};
+  return [...new Set([...names, ...dnsNames, ...ipAddresses])];
+}
+
+function leafOf(stored: Stored | undefined): PemPair {
+  return stored?.leaf?.pair ?? { certPem: '', keyPem: '' };
+}
+
+function kept(stored: Stored | undefined): Content {
+  const { authorities = [], authorityKeyPem = '' } = stored ?? {};
+  return { authorities, authorityKeyPem, leaf: leafOf(stored) };
+}

@@ -1,0 +1,69 @@
+import {
+  AdmissionregistrationV1Api,
+  createConfiguration,
+  PatchStrategy,
+  ServerConfiguration,
+  setHeaderOptions,
+} from '@kubernetes/client-node';
+import type { ClusterConfig } from './config.ts';
+import { attempt, unlessMissing } from './core-api.ts';
+
+/** A MutatingWebhookConfiguration, as much of it as we look at. */
+export interface WebhookConfiguration {
+  readonly name: string;
+  readonly resourceVersion: string;
+  /** Of each webhook, in order: its caBundle as text; empty where it has none. */
+  readonly caBundles: readonly string[];
+}
+
+/** Reads and changes the caBundles of a MutatingWebhookConfiguration. Every failure is a {@link KubeError}. */
+export interface WebhookConfigurationApi {
+  /** The configuration, or undefined where there is none. */
+  read(name: string): Promise<WebhookConfiguration | undefined>;
+  /**
+   * Puts one caBundle into all of its webhooks, and changes nothing else; `invalid` where the configuration is not the
+   * one that was read any more.
+   */
+  publish(read: WebhookConfiguration, caBundle: string): Promise<void>;
+}
+
+/**
+ * Makes the calls on the API server that the config names.
+ * @param fieldManager who owns the caBundles, for the API server
+ */
+export function webhookConfigurationApi(
+  config: ClusterConfig,
+  fieldManager: string,
+): WebhookConfigurationApi {
+  const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
+  const api = new AdmissionregistrationV1Api(
+    createConfiguration({ baseServer, authMethods: { default: config } }),
+  );
+  return {
+    read: async (name) =>
+      await unlessMissing(`read MutatingWebhookConfiguration ${name}`, async () => {
+        const { metadata, webhooks = [] } = await api.readMutatingWebhookConfiguration({ name });
+        const caBundles = webhooks.map(({ clientConfig }) =>
+          Buffer.from(clientConfig.caBundle ?? '', 'base64').toString(),
+        );
+        return { name, resourceVersion: metadata?.resourceVersion ?? '', caBundles };
+      }),
+    publish: async ({ name, resourceVersion, caBundles }, caBundle) => {
+      const value = Buffer.from(caBundle).toString('base64');
+      // Not an apply: that one would make a configuration where there is none, with webhooks that are not whole.
+      const body = [
+        // A patch is tried again by the API server on whatever is there by then, unless it says what it is for.
+        { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
+        ...caBundles.map((_, index) => ({
+          op: 'add',
+          path: `/webhooks/${index}/clientConfig/caBundle`,
+          value,
+        })),
+      ];
+      const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
+      await attempt(`patch MutatingWebhookConfiguration ${name}`, () =>
+        api.patchMutatingWebhookConfiguration({ name, body, fieldManager }, asJsonPatch),
+      );
+    },
+  };
+}

@@ -1,0 +1,112 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { after, before, beforeEach, it } from 'node:test';
+import { type Webhook, webhook } from '../../src/admission/webhook.ts';
+import { field } from '../../src/images/unvalidated.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { describeOnCluster } from '../cluster/suite.ts';
+import { eventually } from '../support/eventually.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import { testAuthority, testServing } from './issued.ts';
+import { makeSetting, type Setting, type Source, startSource } from './managing.ts';
+
+// Ten changes of the certificate and two of the CA in a little more than a minute. X.509 counts in seconds.
+const lives = { leafLifeMs: 9_000, authorityLifeMs: 36_000 };
+const timing = { settleMs: 1_500, tickMs: 100, pollMs: 1_000 };
+
+/** Pods go through a real API server to a real server that has its certificate from three replicas' common work. */
+describeOnCluster('certificates that change while pods are created', (cluster) => {
+  let app: Webhook;
+  let setting: Setting;
+  let sources: Source[];
+  let namespace: string;
+  let handshakes = 0;
+  before(async () => {
+    app = webhook({
+      pair: await testServing(await testAuthority(Date.now()), Date.now()),
+      answer: (body) => ({ status: 200, body: JSON.stringify(allowing(body)) }),
+      // so that each call is a new handshake
+      draining: () => true,
+      log: jsonLog('error'),
+    });
+    app.server.on('secureConnection', () => {
+      handshakes += 1;
+    });
+    const url = `${await app.listen({ host: '127.0.0.1', port: 0 })}/mutate`;
+    const label = randomBytes(4).toString('hex');
+    const namespaceSelector = { matchLabels: { certificates: label } };
+    setting = await makeSetting(cluster(), { url, namespaceSelector, webhooks: 1 });
+    namespace = await labelledNamespace(label);
+    const serve = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
+      app.server.setSecureContext({ cert: certPem, key: keyPem });
+    const served = { ...lives, timing, onChange: serve };
+    sources = await Promise.all([startSource(setting, served), startSource(setting, { ...lives, timing })]);
+    sources.push(await startSource(setting, { ...lives, timing }));
+    serve(sources[0]?.certificates.current ?? { certPem: '', keyPem: '' });
+  });
+  beforeEach(async () => {
+    await eventually('the API server trusts the webhook', async () => (await create()).status === 201);
+  });
+  after(async () => {
+    for (const { end } of sources) await end();
+    await app.close();
+  });
+  const labelledNamespace = async (label: string) => {
+    const name = await cluster().createNamespace('pods');
+    const path = `/api/v1/namespaces/${name}`;
+    const { body } = await cluster().request('GET', path);
+    const metadata = { ...Object(field(body, 'metadata')), labels: { certificates: label } };
+    await cluster().request('PUT', path, { ...Object(body), metadata });
+    return name;
+  };
+  const create = () => createPod(cluster(), namespace, podWith(['an-image']));
+  /** Creates pods until there is an end; every one has to be admitted. */
+  const createUntil = async (ended: () => boolean | Promise<boolean>, withinMs: number) => {
+    const deadline = Date.now() + withinMs;
+    const before = handshakes;
+    let created = 0;
+    while (!(await ended())) {
+      assert.ok(Date.now() < deadline, `not within ${withinMs} ms`);
+      const { status, body } = await create();
+      assert.equal(status, 201, `pod ${created}: ${JSON.stringify(body)}`);
+      created += 1;
+    }
+    assert.ok(created > 20, `only ${created} pods were created`);
+    assert.ok(handshakes - before >= created, 'each was a handshake');
+  };
+
+  it('ten certificates and two CAs, without one failed call', async () => {
+    const [first] = sources;
+    const authorities = new Set<string>();
+    const noted = async () => {
+      for (const { id } of (await setting.published()).flat()) authorities.add(id);
+      return first !== undefined && first.changes.length >= 10 && authorities.size >= 3;
+    };
+    await createUntil(noted, 120_000);
+    const made = sources.flatMap(({ did }) => did('authority-due'));
+    assert.ok(made.length >= 2, 'CAs were made because it was time, by one replica each');
+    await eventually('old CAs go', async () => (await setting.published())[0]?.length === 1, 20_000);
+  });
+
+  it('a Secret that is deleted, spoilt, and deleted again, without one failed call', async () => {
+    const damage = [
+      () => setting.deleteSecret(),
+      () => setting.editSecret((data) => Object.assign(data, { 'ca.key': '', 'tls.crt': '' })),
+      () => setting.deleteSecret(),
+    ];
+    for (const spoil of damage) {
+      const before = sources.map(({ certificates }) => certificates.current.fingerprint);
+      await spoil();
+      await createUntil(
+        () => sources.every(({ certificates }, index) => certificates.current.fingerprint !== before[index]),
+        30_000,
+      );
+      await createUntil(async () => (await setting.published())[0]?.length === 1, 30_000);
+    }
+  });
+});
+
+function allowing(body: unknown) {
+  const uid = field(field(body, 'request'), 'uid');
+  return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: { uid, allowed: true } };
+}
