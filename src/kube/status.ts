@@ -39,6 +39,7 @@ export function statusOf(body: unknown): Status {
 const PERMITTED = [
   /^[a-z0-9.-]+(?: "[a-z0-9.-]{1,253}")? is forbidden: (User "[^"]{1,300}" cannot [a-z]+ resource "[a-z/]+".{0,200})/,
   /^[a-z]+ "[a-z0-9.-]{1,253}" is forbidden: (exceeded quota: [a-z0-9.-]+, requested: .{0,200})/,
+  /^[a-z0-9.-]+ "[a-z0-9.-]{1,253}" is forbidden: (ValidatingAdmissionPolicy '[a-z0-9.-]{1,253}' with binding '[a-z0-9.-]{1,253}' denied request)/,
   /^(admission webhook "[a-z0-9.-]{1,253}" denied the request)/,
 ];
 

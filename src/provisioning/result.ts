@@ -47,8 +47,8 @@ export interface UninstallResult {
 }
 
 /** @param shortfall why a host has no fresh token */
-export function hostFailure({ host, code, text }: Shortfall): Failure {
-  return { what: host, code, text };
+export function hostFailure({ host, code, text, message }: Shortfall): Failure {
+  return { what: host, code, text: message ?? text };
 }
 
 /** The failure that an error is; one of no known kind is a bug and comes out as `internal-error`. */

@@ -38,7 +38,7 @@ export class Attempts {
     this.#last.set(namespace, {
       code: why?.code ?? 'mended',
       permanent: why !== undefined && permanent.has(why.code),
-      message: why === undefined ? 'somebody else keeps changing the Secret' : why.text,
+      message: why === undefined ? 'somebody else keeps changing the Secret' : (why.message ?? why.text),
       since: lasts ? Math.min(before.since, now) : now,
       at: now,
       retryAt: now + retryMs(inARow, random),

@@ -8,6 +8,8 @@ export interface Shortfall {
   readonly code: string;
   /** For the warning that a pod's author sees: short, and holds nothing secret. */
   readonly text: string;
+  /** The same for who reads a table or a log: what happened and what can be done. */
+  readonly message?: string;
 }
 
 /** A Secret of our name that somebody else made: it is reported and left. */
@@ -43,13 +45,13 @@ export function notFresh(host: string): Shortfall {
 /** The shortfall that a failed call leaves; an error of no known kind is a bug and comes out as `internal-error`. */
 export function failed(host: string, error: unknown): Shortfall {
   if (error instanceof TokenError) {
-    return { host, code: error.code, text: error.shortCause };
+    return { host, code: error.code, text: error.shortCause, message: error.message };
   }
   if (error instanceof ForeignSecretError) {
     return foreignSecret(host);
   }
   if (error instanceof KubeError) {
-    return { host, code: error.code, text: `API server: ${error.code}` };
+    return { host, code: error.code, text: `API server: ${error.code}`, message: error.message };
   }
   return { host, code: 'internal-error', text: 'internal error' };
 }

@@ -109,9 +109,16 @@ export class SecretView {
   /** The earliest end of a stored token in ms, by region, over all namespaces. */
   earliestEnds(): Map<string, number> {
     const ends = new Map<string, number>();
+    const regions = new Map<string, string | undefined>();
+    const regionOf = (host: string) => {
+      if (!regions.has(host)) {
+        regions.set(host, parseEcrHost(host)?.region);
+      }
+      return regions.get(host);
+    };
     for (const { ours, hosts } of this.#secrets.values()) {
       for (const [host, life] of ours ? hosts : []) {
-        const region = parseEcrHost(host)?.region;
+        const region = regionOf(host);
         if (region !== undefined && life !== undefined) {
           ends.set(region, Math.min(life.expiresAt, ends.get(region) ?? Number.POSITIVE_INFINITY));
         }

@@ -68,6 +68,11 @@ describe('the text of a refusal', () => {
     const right =
       'User "system:serviceaccount:a:b" cannot patch resource "secrets" in API group "" in the namespace "x"';
     assert.equal(permittedText(`secrets "pull-secret" is forbidden: ${right}`), right);
+    const grouped =
+      'User "system:serviceaccount:a:b" cannot patch resource "mutatingwebhookconfigurations" in API group "x.y" at the cluster scope';
+    assert.equal(permittedText(`mutatingwebhookconfigurations.x.y "zz" is forbidden: ${grouped}`), grouped);
+    const fence = `ValidatingAdmissionPolicy 'p.example' with binding 'b' denied request`;
+    assert.equal(permittedText(`secrets "s" is forbidden: ${fence}: ${CANARY}`), fence);
     const denied = `admission webhook "policy.example.com" denied the request: data ${CANARY}`;
     assert.equal(permittedText(denied), 'admission webhook "policy.example.com" denied the request');
   });

@@ -103,7 +103,7 @@ describeOnCluster(
       const args = ['sync', '--namespace', namespace, '--registry', hosts[0] ?? ''];
       const { code, stdout } = await runOnce(args, cluster().kubeconfigPath);
       assert.equal(code, 1);
-      assert.match(stdout, new RegExp(`${namespace} +${hosts[0]} +API server: forbidden`));
+      assert.match(stdout, new RegExp(`${namespace} +${hosts[0]} +cannot apply Secret .*exceeded quota`));
     });
   },
   { ownApiServer: true, serviceAccountAdmission: true },

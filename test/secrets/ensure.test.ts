@@ -136,7 +136,10 @@ describe('ensuring a pull Secret', () => {
     one.now = start + 11.5 * hour;
     one.token = () => Promise.reject(new TokenError({ code: 'throttled', region: 'us-east-1' }));
     const shortfalls = await one.secrets.ensure(namespace, [registry]);
-    assert.deepEqual(shortfalls, [{ host: registry.host, code: 'throttled', text: 'throttled' }]);
+    assert.deepEqual(
+      shortfalls.map(({ host, code, text }) => ({ host, code, text })),
+      [{ host: registry.host, code: 'throttled', text: 'throttled' }],
+    );
     assert.deepEqual(await stored(namespace), before);
   });
 
@@ -337,9 +340,12 @@ describe('ensuring a pull Secret', () => {
     const one = replica();
     const { host } = registryIn('us-east-1');
     cluster.faults.failNext(403, { match: secretCalls });
-    assert.deepEqual(await one.secrets.ensure(namespace, [registryIn('us-east-1')]), [
-      { host, code: 'forbidden', text: 'API server: forbidden' },
-    ]);
+    const [refused] = await one.secrets.ensure(namespace, [registryIn('us-east-1')]);
+    assert.deepEqual(
+      [refused?.host, refused?.code, refused?.text],
+      [host, 'forbidden', 'API server: forbidden'],
+    );
+    assert.match(refused?.message ?? '', /^cannot read Secret .* check the rules of our ServiceAccount/);
     assert.deepEqual(
       await one.secrets.ensure(namespace, [registryIn('us-east-1')]),
       [],
