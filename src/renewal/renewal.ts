@@ -1,6 +1,6 @@
 import { parseEcrHost, type Registry } from '../images/registry.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
-import type { Shortfall } from '../secrets/shortfall.ts';
+import { notFresh, type Shortfall } from '../secrets/shortfall.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Attempts } from './attempts.ts';
@@ -172,7 +172,11 @@ export class Renewal {
   async #renew(due: Due): Promise<void> {
     const { namespace } = due;
     const registries = due.hosts.map(parseEcrHost).filter((registry) => registry !== undefined);
-    const missing = await this.#parts.secrets.renew(namespace, registries);
+    const missing = [...(await this.#parts.secrets.renew(namespace, registries))];
+    if (missing.length === 0 && this.#stillDue(due) !== undefined) {
+      // there was nothing better to be had: a clock was set back, or somebody is at the Secret again
+      missing.push(...due.hosts.map(notFresh));
+    }
     const { wall } = this.#parts.now();
     const own = missing.filter(({ host }) => this.#rules.regionTrouble(host) === undefined);
     this.#attempts.note(due, own, wall, this.#parts.random());

@@ -114,6 +114,20 @@ describe('the renewal of all namespaces', () => {
     assert.ok((gaps.at(-1) ?? 0) <= 300_000);
   });
 
+  it('does not try at every look where a renewal went well and changed nothing', async () => {
+    let tries = 0;
+    const ground = setUp(['team-a'], async () => {
+      tries += 1;
+      return [];
+    });
+    await ground.pass(7 * hour);
+    for (let second = 0; second < 60; second += 1) {
+      await ground.pass(1000);
+    }
+    assert.ok(tries <= 10, `${tries} tries in a minute`);
+    assert.ok(ground.counts.every((one) => one === 'half-life not-fresh'));
+  });
+
   it('has no more under way at a time than it may', async () => {
     let underWay = 0;
     let most = 0;

@@ -1,0 +1,46 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { describeOnCluster } from '../cluster/suite.ts';
+import { startEcrDouble } from '../doubles/ecr/double.ts';
+import { bounds } from './simulation/bounds.ts';
+import { SimulatedClock } from './simulation/clock.ts';
+import { lastsMs, Simulation } from './simulation/simulation.ts';
+import { summary } from './simulation/summary.ts';
+
+/** What happens when is in simulation/schedule.ts; who is asked, and who comes first, is chance: this makes it the same. */
+const seed = Number(process.env['SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+
+/** The SDK of this process calls the double, and tries each request once. */
+async function onDouble(time: SimulatedClock) {
+  const double = await startEcrDouble({ now: time.now });
+  Object.assign(process.env, double.env(), { AWS_MAX_ATTEMPTS: '1' });
+  return double;
+}
+
+describeOnCluster(
+  'two days of trouble',
+  (cluster) => {
+    it('leave every pod its tokens, with no more calls and writes than it takes', {
+      timeout: 600_000,
+    }, async (t) => {
+      const say = (line: string) => process.stdout.write(`${line}\n`);
+      say(`SIMULATION_SEED=${seed}`);
+      const time = new SimulatedClock(Math.floor(Date.now() / 1000) * 1000);
+      const double = await onDouble(time);
+      const simulation = new Simulation({ cluster: cluster(), seed, time, double, say });
+      t.after(() => Promise.all([simulation.end(), double.stop()]));
+      await simulation.begin(60);
+      await simulation.pass(lastsMs);
+      say(summary(simulation));
+      assert.deepEqual(
+        bounds(simulation).filter(({ was, most }) => was > most),
+        [],
+        `SIMULATION_SEED=${seed}`,
+      );
+      const counted = simulation.everRun.flatMap(({ calls }) => calls).length;
+      assert.equal(double.callsOf('GetAuthorizationToken').length, counted, 'every call was counted');
+      assert.ok(double.peak <= 3, `${double.peak} calls at once in a region, for 3 replicas`);
+    });
+  },
+  { ownApiServer: true },
+);
