@@ -7,8 +7,8 @@ import { SimulatedClock } from './simulation/clock.ts';
 import { lastsMs, Simulation } from './simulation/simulation.ts';
 import { summary } from './simulation/summary.ts';
 
-/** What happens when is in simulation/schedule.ts; who is asked, and who comes first, is chance: this makes it the same. */
-const seed = Number(process.env['SIMULATION_SEED'] ?? Math.floor(Math.random() * 2 ** 31));
+/** What happens when is in simulation/schedule.ts; who is asked, and who comes first, is chance: another seed, another story. */
+const seed = Number(process.env['SIMULATION_SEED'] ?? 42);
 
 /** The SDK of this process calls the double, and tries each request once. */
 async function onDouble(time: SimulatedClock) {
