@@ -81,6 +81,8 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       const configuration = Object(body);
       Object.assign(configuration.webhooks[0], {
         failurePolicy,
+        // what counts is that no call is lost: on a busy machine one may be slow
+        timeoutSeconds: 20,
         namespaceSelector: { matchLabels: { rolling: label } },
       });
       return (await cluster().request('PUT', path, configuration)).status === 200;
@@ -134,27 +136,34 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const failedBefore = await failedCalls();
     const published = await setting.published();
     const old = running;
+    const ending: Promise<{ code: number | null; inService: boolean }>[] = [];
     const load = startLoad(cluster(), podsPerSecond, orders(namespaces));
     for (const program of old) {
       const replacement = await startReplica();
       running = [...running.filter((one) => one !== program), replacement];
       program.signal('SIGTERM');
+      // looked at when it ends, not later
+      ending.push(program.exited.then((code) => ({ code, inService: service.has(program) })));
     }
-    const codes = await Promise.all(old.map(({ exited }) => exited));
+    const ends = await Promise.all(ending);
     const reached = load.sent.length + podsPerSecond;
     await eventually('one more second of pods', () => load.sent.length >= reached);
     const sent = await load.end();
     tell(t, sent);
     t.diagnostic(`answered by the old ${old.map(reviewsOf)}, by the new ${running.map(reviewsOf)}`);
 
-    assert.deepEqual(codes, [0, 0, 0]);
+    // they say that they are not ready while they still take calls
+    assert.deepEqual(ends, Array(replicas).fill({ code: 0, inService: false }));
     assert.deepEqual(
       sent.filter(({ status }) => status !== 201).map(({ body }) => body),
       [],
     );
     assert.equal(sent.filter(({ pullSecrets }) => pullSecrets.join() !== 'ecr-pull-secrets').length, 0);
+    // a token that is late on a busy machine is told and comes after, see below; nothing else may be told
+    const warnings = sent.flatMap((one) => one.warnings);
+    t.diagnostic(`${warnings.length} with a token that came later`);
     assert.deepEqual(
-      sent.flatMap(({ warnings }) => warnings),
+      warnings.filter((text) => !/: (ECR has not answered yet|not ready in time, still trying)$/.test(text)),
       [],
     );
     assert.equal((await failedCalls()) - failedBefore, 0);
@@ -166,8 +175,11 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     assert.deepEqual(await setting.published(), published, 'the CA is the one of the beginning');
     for (const namespace of new Set(sent.map((one) => one.namespace))) {
       const hosts = new Set(sent.filter((one) => one.namespace === namespace).map(({ host }) => host));
-      const { auths = {} } = (await readPullSecret(cluster(), namespace)) ?? {};
-      assert.deepEqual(new Set(Object.keys(auths)), hosts, 'what the old and the new ones were asked for');
+      await eventually('the Secret has what the old and the new ones were asked for', async () => {
+        const { auths = {} } = (await readPullSecret(cluster(), namespace)) ?? {};
+        assert.deepEqual(new Set(Object.keys(auths)), hosts);
+        return true;
+      });
     }
   });
 
