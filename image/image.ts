@@ -1,0 +1,72 @@
+import { spawnSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import packageJson from '../package.json' with { type: 'json' };
+import { contentsOf, listing } from './contents.ts';
+import { buildArguments, type Engine, findEngine, saveArguments } from './engine.ts';
+import { writeSbom } from './sbom.ts';
+
+const usage = `Builds the image of the Dockerfile, with buildah or docker, and says what is in it.
+
+  npm run image -- [--tag NAME:TAG] [--platform OS/ARCH[,OS/ARCH]]
+  npm run image -- --sbom-only
+
+What the bundle is made of goes to dist/image.sbom.json (CycloneDX). See docs/image.md.
+`;
+
+const sbom = 'dist/image.sbom.json';
+
+async function main(args: readonly string[]): Promise<void> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      tag: { type: 'string', default: `ecr-pull-secrets:${packageJson.version}` },
+      platform: { type: 'string' },
+      'sbom-only': { type: 'boolean' },
+      help: { type: 'boolean' },
+    },
+  });
+  if (values.help) return say(usage);
+  const engine = findEngine(process.env);
+  if (engine === undefined && !values['sbom-only']) {
+    throw new Error(
+      'neither buildah nor docker with its daemon is here (on Debian: apt-get install buildah runc)',
+    );
+  }
+  writeSbom(sbom);
+  say(`${sbom}: what the bundle is made of`);
+  if (engine === undefined || values['sbom-only']) return;
+  run(engine, buildArguments(engine, values.tag, values.platform));
+  say(`${values.tag}: built by ${engine}`);
+  // a list of images has no contents of its own
+  if (!values.platform?.includes(',')) say(await contents(engine, values.tag));
+}
+
+async function contents(engine: Engine, tag: string): Promise<string> {
+  const directory = mkdtempSync(join(tmpdir(), 'image-'));
+  try {
+    const archive = join(directory, 'image.tar');
+    run(engine, saveArguments(engine, tag, archive));
+    return listing(await contentsOf(archive));
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+function run(engine: Engine, args: readonly string[]): void {
+  const { status, error } = spawnSync(engine, args, { stdio: 'inherit' });
+  if (status !== 0) throw error ?? new Error(`${engine} ${args[0]} failed`);
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+try {
+  await main(process.argv.slice(2));
+} catch (error) {
+  process.stderr.write(`npm run image: ${error instanceof Error ? error.message : String(error)}\n`);
+  process.exitCode = 1;
+}

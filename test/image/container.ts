@@ -1,0 +1,101 @@
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { programs } from './programs.ts';
+import type { Twin } from './twin.ts';
+
+export interface Container {
+  /** Of the program itself, as this machine counts. */
+  pid(): number;
+  /** All that it wrote so far, both streams. */
+  output(): string;
+  /** Runs the image's node in the container, as another user if one is given, and gives what it says. */
+  node(script: string, user?: string): string;
+  signal(signal: NodeJS.Signals): void;
+  /** Resolves with the exit code. */
+  readonly exited: Promise<number | null>;
+  /** Kills it if it is still there. */
+  end(): void;
+}
+
+/** A folder of this machine that the container sees, and may not change. */
+interface Mount {
+  readonly source: string;
+  readonly destination: string;
+}
+
+/**
+ * Runs an image as the chart has it run: by its own entry point and user, the root file system read-only, no
+ * capabilities, nothing to gain. As PID 1 of its own, on this machine's network.
+ */
+export function startContainer(
+  folder: string,
+  { rootfs, config }: Twin,
+  mounts: readonly Mount[],
+  environment: Record<string, string>,
+): Container {
+  const bundle = join(folder, 'bundle');
+  mkdirSync(bundle);
+  const spec = runtimeSpec(rootfs, config, mounts, environment);
+  writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec));
+  const state = join(folder, 'state');
+  const pidFile = join(folder, 'pid');
+  const outputFile = join(folder, 'output');
+  const output = openSync(outputFile, 'a');
+  const global = ['--root', state];
+  const child = spawn(
+    programs.runtime,
+    [...global, 'run', '--bundle', bundle, '--pid-file', pidFile, 'twin'],
+    {
+      stdio: ['ignore', output, output],
+    },
+  );
+  closeSync(output);
+  const runc = (...args: string[]) =>
+    execFileSync(programs.runtime, [...global, ...args], { encoding: 'utf8' });
+  // the container must not outlive a test that failed
+  const end = () =>
+    spawnSync(programs.runtime, [...global, 'delete', '--force', 'twin'], { stdio: 'ignore' });
+  process.once('exit', end);
+  const exited = once(child, 'exit').then(([code]) => {
+    process.off('exit', end);
+    return typeof code === 'number' ? code : null;
+  });
+  return {
+    pid: () => Number(readFileSync(pidFile, 'utf8')),
+    output: () => readFileSync(outputFile, 'utf8'),
+    node: (script, user = config.User) =>
+      runc('exec', '--user', user, 'twin', '/nodejs/bin/node', '-e', script),
+    signal: (signal) => process.kill(Number(readFileSync(pidFile, 'utf8')), signal),
+    exited,
+    end,
+  };
+}
+
+function runtimeSpec(
+  rootfs: string,
+  config: Twin['config'],
+  mounts: readonly Mount[],
+  environment: Record<string, string>,
+) {
+  const [uid, gid] = config.User.split(':').map(Number);
+  return {
+    ociVersion: '1.0.0',
+    root: { path: rootfs, readonly: true },
+    process: {
+      user: { uid, gid },
+      cwd: config.WorkingDir,
+      args: [...config.Entrypoint, ...config.Cmd],
+      env: [...config.Env, ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)],
+      capabilities: { bounding: [], effective: [], permitted: [] },
+      noNewPrivileges: true,
+    },
+    mounts: [
+      { destination: '/proc', type: 'proc', source: 'proc' },
+      { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+      ...mounts.map((mount) => ({ ...mount, type: 'bind', options: ['rbind', 'ro'] })),
+    ],
+    linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }, { type: 'uts' }] },
+  };
+}

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { chownSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { it } from 'node:test';
+import { stringify } from 'yaml';
+import { isCi } from '../cluster/suite.ts';
+import { startApiStandIn } from '../doubles/api-server/api-server.ts';
+import { startEcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
+import { installAccount, registerWebhook } from '../support/installation.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import { certificatesIn } from '../support/process.ts';
+import { type Container, startContainer } from './container.ts';
+import { impedimentToImage } from './programs.ts';
+import { buildTwin } from './twin.ts';
+
+const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
+const mountPoint = '/etc/ecr-pull-secrets';
+const impediment = impedimentToImage(process.env);
+
+it('the image does the main job as user 65532, with nothing that it could write to', {
+  skip: !isCi(process.env) && impediment,
+}, async (t) => {
+  assert.equal(impediment, undefined);
+  const folder = await mkdtemp(join(tmpdir(), 'image-'));
+  const cluster = await startApiStandIn();
+  const ecr = await startEcrDouble();
+  let container: Container | undefined;
+  t.after(async () => {
+    container?.end();
+    await Promise.all([ecr.stop(), cluster.stop()]);
+    await rm(folder, { recursive: true, force: true });
+  });
+  const twin = await buildTwin(folder);
+  const before = hashes(twin.rootfs);
+  const mounted = join(folder, 'mounted');
+  const caPem = await fillMount(mounted, await installAccount(cluster));
+
+  const started = performance.now();
+  container = startContainer(folder, twin, [{ source: mounted, destination: mountPoint }], ecr.env());
+  const { webhook, status } = await ready(container);
+  const readyMs = performance.now() - started;
+  const { files, bytes, compressedBytes } = twin.contents;
+  assert.deepEqual(
+    files.filter(({ path }) => path.startsWith('app/')).map(({ path }) => path),
+    ['app/main.mjs', 'app/LICENSE', 'app/main.mjs.LEGAL.txt'],
+  );
+  const rss = statusOf(container)['VmRSS'];
+  t.diagnostic(
+    `image: ${bytes} bytes, ${compressedBytes} to pull; ready after ${Math.round(readyMs)} ms; RSS ${rss}`,
+  );
+
+  const registered = await registerWebhook(cluster, { webhookUrl: `${webhook}/mutate`, caPem });
+  const namespace = await registered.createNamespace();
+  const { pullSecrets, warnings } = await createPod(cluster, namespace, podWith([image]));
+  assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
+
+  const { Uid, Gid, NSpid, CapEff } = statusOf(container);
+  assert.deepEqual(Uid?.split('\t'), Array(4).fill('65532'));
+  assert.deepEqual(Gid?.split('\t'), Array(4).fill('65532'));
+  assert.equal(NSpid?.split('\t').at(-1), '1');
+  assert.equal(Number.parseInt(CapEff ?? '', 16), 0);
+  // by root, too: it is the mount that refuses
+  for (const user of ['65532:65532', '0:0']) {
+    for (const file of ['/x', '/app/x', '/tmp/x', `${mountPoint}/x`]) {
+      const script = `try { fs.writeFileSync('${file}', '') } catch ({ code }) { process.stdout.write(code) }`;
+      assert.equal(container.node(script, user), 'EROFS', `${file} as ${user}`);
+    }
+  }
+
+  container.signal('SIGTERM');
+  assert.equal(await container.exited, 0, container.output());
+  assert.equal((await fetch(`${status}/healthz`).catch(() => undefined))?.status, undefined);
+  assert.deepEqual(hashes(twin.rootfs), before);
+});
+
+/** Fills the one folder that is mounted: settings, certificate, kubeconfig; gives the CA. */
+async function fillMount(folder: string, kubeconfig: string): Promise<string> {
+  const { caPem } = await certificatesIn(join(folder, 'tls'));
+  copyFileSync(kubeconfig, join(folder, 'kubeconfig'));
+  const settings = {
+    webhook: {
+      address: '127.0.0.1',
+      port: 0,
+      certFile: `${mountPoint}/tls/tls.crt`,
+      keyFile: `${mountPoint}/tls/tls.key`,
+      shutdownDelay: '0s',
+    },
+    status: { address: '127.0.0.1', port: 0 },
+    kubernetes: { kubeconfig: `${mountPoint}/kubeconfig` },
+  };
+  writeFileSync(join(folder, 'config.yaml'), stringify(settings));
+  for (const path of ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })]) {
+    chownSync(join(folder, path), 65_532, 65_532);
+  }
+  return caPem;
+}
+
+async function ready(container: Container): Promise<{ webhook: string; status: string }> {
+  const listening = await eventually(
+    'the container listens',
+    () => {
+      const line = container
+        .output()
+        .split('\n')
+        .find((text) => text.includes('"msg":"listening"'));
+      return line === undefined ? undefined : JSON.parse(line);
+    },
+    20_000,
+  ).catch((cause) => {
+    throw new Error(`the container does not listen:\n${container.output()}`, { cause });
+  });
+  await eventually(
+    'the container is ready',
+    async () => (await fetch(`${listening.status}/readyz`)).ok,
+    20_000,
+  );
+  return listening;
+}
+
+/** The lines of /proc/PID/status. */
+function statusOf(container: Container): Record<string, string> {
+  const lines = readFileSync(`/proc/${container.pid()}/status`, 'utf8').trim().split('\n');
+  return Object.fromEntries(lines.map((line) => line.split(/:\s*/, 2)));
+}
+
+/** All regular files of a folder, by what is in them. The runtime makes an empty folder for each mount. */
+function hashes(folder: string): Record<string, string> {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
+  const hash = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');
+  return Object.fromEntries(files.sort().map((file) => [file, hash(file)]));
+}
