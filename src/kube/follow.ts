@@ -128,7 +128,9 @@ class ListAndWatch<T> implements Watch {
 
   async #list(): Promise<string> {
     const { config, resource, sink, now } = this.#options;
-    const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal);
+    const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, (page) =>
+      this.#tell(() => sink.listing?.(page)),
+    );
     // What the sink knows is of a past that did not happen.
     if (isEarlier(resourceVersion, this.#reached)) this.#tell(() => sink.replace([]));
     this.#tell(() => sink.replace(items));

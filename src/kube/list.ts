@@ -39,12 +39,14 @@ function page<T>(text: string, resource: Resource<T>, operation: string): Page<T
  * Lists a resource page by page. All pages are of one moment: the API server sees to it, or answers 410.
  *
  * @param stop ends it, as a failure
+ * @param onPage told of each page as it comes; between two of them the event loop gets to other work
  * @throws {KubeError} `gone` where a page could not be continued: start over
  */
 export async function listAll<T>(
   config: ClusterConfig,
   resource: Resource<T>,
   stop: AbortSignal,
+  onPage: (items: readonly T[]) => void = () => undefined,
 ): Promise<Listed<T>> {
   const operation = `list ${resource.noun}`;
   const { path, accept } = resource;
@@ -57,6 +59,7 @@ export async function listAll<T>(
     const request = { path, query, accept: accept.list, signal, operation };
     const got = page(await getText(config, request), resource, operation);
     for (const item of got.items) items.push(item);
+    onPage(got.items);
     ({ next, resourceVersion } = got);
   } while (next !== undefined);
   return { items, resourceVersion };

@@ -16,6 +16,8 @@ export interface Resource<T> {
 export interface Sink<T> {
   /** These are all there are: after a list. */
   replace(items: readonly T[]): void;
+  /** Some of a list that is still being read: what is known of it by then makes `replace` short. */
+  listing?(items: readonly T[]): void;
   /** This one is new or changed. */
   set(item: T): void;
   /** This one, as it was last, is gone as of this resourceVersion, or no longer selected. */
