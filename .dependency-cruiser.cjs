@@ -6,9 +6,10 @@
 // Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
 const pure = [
   '^src/images/',
+  '^src/backoff[.]ts$',
   '^src/tokens/(token|failure|identity|backoff|hash)[.]ts$',
   '^src/secrets/(content|annotation|need|rules)[.]ts$',
-  '^src/renewal/(schedule|plan|retry|attempts|troubles)[.]ts$',
+  '^src/renewal/(schedule|plan|attempts|troubles)[.]ts$',
   '^src/provisioning/(plan|settings|retries|report)[.]ts$',
   '^src/certificates/(policy|facts|reasons)[.]ts$',
   '^src/admission/(review|decision|patch|answer|deadline|warning)[.]ts$',
@@ -16,10 +17,10 @@ const pure = [
 
 const mayImport = (room, rooms) => ({
   name: `arrows-of-${room}`,
-  comment: `src/${room} may import only: ${[room, ...rooms].join(', ')}`,
+  comment: `src/${room} may import only: backoff.ts, ${[room, ...rooms].join(', ')}`,
   severity: 'error',
   from: { path: `^src/${room}/` },
-  to: { path: '^src/', pathNot: `^src/(${[room, ...rooms].join('|')})/` },
+  to: { path: '^src/', pathNot: `^src/((${[room, ...rooms].join('|')})/|backoff[.]ts$)` },
 });
 
 const onlyIn = (name, path, from) => ({

@@ -1,23 +1,10 @@
-const firstMs = 1_000;
-const mostMs = 300_000;
+import { retryMs } from '../backoff.ts';
 
 /** What is undone again within this time is a quarrel, ms: longer than the longest wait. */
 const quarrelMs = 900_000;
 
 /** Times in a row that something is done again at once, after somebody undid it. */
 const patience = 2;
-
-/**
- * How long to wait after the n-th failure in a row of one action: doubling from a second, at most five minutes, and
- * jittered over its upper half.
- * @param failures failures in a row, from 1
- * @param random a number in [0, 1)
- * @returns milliseconds
- */
-export function retryMs(failures: number, random: number): number {
-  const full = Math.min(mostMs, firstMs * 2 ** Math.min(failures - 1, 16));
-  return full / 2 + (full / 2) * random;
-}
 
 /** All times in ms of a clock that is never set. */
 interface History {

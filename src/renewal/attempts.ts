@@ -1,6 +1,6 @@
+import { retryMs } from '../backoff.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
 import type { Due, Trouble } from './plan.ts';
-import { retryMs } from './retry.ts';
 
 interface Attempt extends Trouble {
   readonly inARow: number;

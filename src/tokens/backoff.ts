@@ -1,8 +1,4 @@
-/** Waits after failures, in ms. */
-interface BackoffPolicy {
-  readonly firstMs: number;
-  readonly mostMs: number;
-}
+import { type BackoffPolicy, waitMs } from '../backoff.ts';
 
 /**
  * A hiccup passes in seconds, so the first wait is short; a throttle or an outage is served by two minutes, which
@@ -17,15 +13,12 @@ const transient: BackoffPolicy = { firstMs: 1_000, mostMs: 120_000 };
 const permanent: BackoffPolicy = { firstMs: 15_000, mostMs: 300_000 };
 
 /**
- * How long to leave a region alone after the n-th failure in a row: doubling up to a cap, and jittered over its upper
- * half, so that replicas that failed together do not come back in step and none comes back at once. At every n a
- * permanent failure waits longer than a transient one.
+ * How long to leave a region alone after the n-th failure in a row, see waitMs. At every n a permanent failure waits
+ * longer than a transient one.
  * @param failures failures in a row, from 1
  * @param random gives a number in [0, 1)
  * @returns whole milliseconds
  */
 export function backoffMs(failures: number, isPermanent: boolean, random: () => number): number {
-  const { firstMs, mostMs } = isPermanent ? permanent : transient;
-  const full = Math.min(mostMs, firstMs * 2 ** Math.min(failures - 1, 30));
-  return Math.round(full / 2 + (full / 2) * random());
+  return Math.round(waitMs(isPermanent ? permanent : transient, failures, random()));
 }

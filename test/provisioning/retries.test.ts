@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Retries, retryMs } from '../../src/provisioning/retries.ts';
+import { retryMs } from '../../src/backoff.ts';
+import { Retries } from '../../src/provisioning/retries.ts';
 
 describe('retries', () => {
   it('wait longer after each failure, jittered over the upper half, up to five minutes', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { retryMs } from '../../src/backoff.ts';
 import { Attempts } from '../../src/renewal/attempts.ts';
 import type { Due, Overdue } from '../../src/renewal/plan.ts';
-import { retryMs } from '../../src/renewal/retry.ts';
 import { longMs, Troubles } from '../../src/renewal/troubles.ts';
 
 const hour = 3_600_000;
