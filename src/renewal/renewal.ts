@@ -181,9 +181,18 @@ export class Renewal {
     const own = missing.filter(({ host }) => this.#rules.regionTrouble(host) === undefined);
     this.#attempts.note(due, own, wall, this.#parts.random());
     if (missing.some(({ code }) => code === 'namespace-terminating' || code === 'not-found')) {
-      this.#parts.view.forget(namespace);
+      this.#giveUp(namespace);
     }
     this.#tell(due, registries, missing);
+  }
+
+  /** The namespace is gone. What is held against it goes with its Secret, of which the watch may not have told yet. */
+  #giveUp(namespace: string): void {
+    const { view } = this.#parts;
+    view.forget(namespace);
+    if (view.get(namespace) === undefined) {
+      this.#attempts.forget(namespace);
+    }
   }
 
   /** A bug must neither stop the others nor be tried again at every look. */

@@ -195,6 +195,18 @@ describe('the renewal of all namespaces', () => {
     assert.equal(ground.view.lost().size, 0);
   });
 
+  it('holds nothing against a namespace that is made anew after its end', async () => {
+    const gone = [{ host, code: 'namespace-terminating', text: 'API server: namespace-terminating' }];
+    const ground = setUp(['team-a'], async () => gone);
+    ground.view.remove('team-a', '9');
+    await ground.pass(5_000);
+    ground.written('team-a');
+    ground.clock.wall += 12 * hour;
+    ground.renewal.tick();
+    assert.deepEqual(ground.renewal.state().overdue, []);
+    await ground.renewal.settled();
+  });
+
   it('begins nothing after it was stopped, and waits for what is under way', async () => {
     const gate = Promise.withResolvers<void>();
     let begun = 0;
