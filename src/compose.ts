@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config/schema.ts';
-import { parseEcrHost } from './images/registry.ts';
+import { parseEcrHost, type Registry } from './images/registry.ts';
 import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
 import { secretApi } from './kube/secrets.ts';
 import type { PlanRules, Trouble } from './renewal/plan.ts';
@@ -115,14 +115,12 @@ function tokensOf({ config, environment, log, metrics, now }: Omit<CoreParts, 'i
   });
 }
 
-type KnownRegistry = NonNullable<ReturnType<typeof parseEcrHost>>;
-
-function withRegistry<T>(host: string, ask: (registry: KnownRegistry) => T | undefined): T | undefined {
+function withRegistry<T>(host: string, ask: (registry: Registry) => T | undefined): T | undefined {
   const registry = parseEcrHost(host);
   return registry === undefined ? undefined : ask(registry);
 }
 
-function troubleOf(tokens: TokenSource, registry: KnownRegistry): Trouble | undefined {
+function troubleOf(tokens: TokenSource, registry: Registry): Trouble | undefined {
   const failure = tokens.failure(registry);
   if (failure === undefined) {
     return undefined;

@@ -42,6 +42,11 @@ export function parseEcrHost(host: string): Registry | undefined {
   return { host, account, region, partition: partition.id, fips: groups['fips'] !== undefined, dualStack };
 }
 
+/** The ECR registries among hosts, in their order; what is none is left out. */
+export function registriesOf(hosts: Iterable<string>): Registry[] {
+  return [...hosts].flatMap((host) => parseEcrHost(host) ?? []);
+}
+
 function suffixesOf(partition: Partition, dualStack: boolean): readonly string[] {
   return dualStack ? partition.dualStackSuffixes : [partition.suffix];
 }

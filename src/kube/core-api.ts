@@ -1,11 +1,21 @@
-import { CoreV1Api, createConfiguration, ServerConfiguration } from '@kubernetes/client-node';
+import {
+  type Configuration,
+  CoreV1Api,
+  createConfiguration,
+  ServerConfiguration,
+} from '@kubernetes/client-node';
 import type { ClusterConfig } from './config.ts';
 import { errorOf, KubeError } from './errors.ts';
 
-/** client-node's calls for the core group, on the API server that the config names. */
-export function coreApi(config: ClusterConfig): CoreV1Api {
+/** What client-node's generated calls of any group need, for the API server that the config names. */
+export function apiConfiguration(config: ClusterConfig): Configuration {
   const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
-  return new CoreV1Api(createConfiguration({ baseServer, authMethods: { default: config } }));
+  return createConfiguration({ baseServer, authMethods: { default: config } });
+}
+
+/** client-node's calls for the core group. */
+export function coreApi(config: ClusterConfig): CoreV1Api {
+  return new CoreV1Api(apiConfiguration(config));
 }
 
 /** Makes a call. @throws {KubeError} for every failure */

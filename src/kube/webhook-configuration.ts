@@ -1,12 +1,6 @@
-import {
-  AdmissionregistrationV1Api,
-  createConfiguration,
-  PatchStrategy,
-  ServerConfiguration,
-  setHeaderOptions,
-} from '@kubernetes/client-node';
+import { AdmissionregistrationV1Api, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import type { ClusterConfig } from './config.ts';
-import { attempt, unlessMissing } from './core-api.ts';
+import { apiConfiguration, attempt, unlessMissing } from './core-api.ts';
 
 /** A MutatingWebhookConfiguration, as much of it as we look at. */
 export interface WebhookConfiguration {
@@ -35,10 +29,7 @@ export function webhookConfigurationApi(
   config: ClusterConfig,
   fieldManager: string,
 ): WebhookConfigurationApi {
-  const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
-  const api = new AdmissionregistrationV1Api(
-    createConfiguration({ baseServer, authMethods: { default: config } }),
-  );
+  const api = new AdmissionregistrationV1Api(apiConfiguration(config));
   return {
     read: async (name) =>
       await unlessMissing(`read MutatingWebhookConfiguration ${name}`, async () => {

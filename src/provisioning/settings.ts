@@ -1,7 +1,7 @@
 import { ConfigError } from '../config/read.ts';
 import type { Config } from '../config/schema.ts';
 import { matchesAny } from '../images/glob.ts';
-import { parseEcrHost, type Registry } from '../images/registry.ts';
+import { type Registry, registriesOf } from '../images/registry.ts';
 
 /** What is to be provided, and where. */
 export interface Settings {
@@ -31,13 +31,13 @@ const nothing: Given = { registries: [], namespaces: [], serviceAccounts: [] };
 /** The settings of a configuration, in which what was given on the command line wins. */
 export function settingsOf(config: Config, given: Given = nothing): Settings {
   const { provisioning, exclude, secretName } = config;
-  const configured = registriesOf(provisioning.registries).filter(
+  const configured = registriesOf(new Set(provisioning.registries)).filter(
     ({ account }) => !matchesAny(exclude.accounts, account),
   );
   const named = given.namespaces.length > 0;
   return {
     secretName,
-    registries: given.registries.length > 0 ? registriesOf(given.registries) : configured,
+    registries: given.registries.length > 0 ? registriesOf(new Set(given.registries)) : configured,
     namespaces: named ? given.namespaces : provisioning.namespaces.names,
     selector: named ? '' : provisioning.namespaces.selector,
     excluded: exclude.namespaces,
@@ -62,8 +62,4 @@ export function syncSettingsOf(config: Config, given: Given, source: string): Se
 /** Whether a name is a pattern: it can be found in a list only. */
 export function isPattern(name: string): boolean {
   return name.includes('*');
-}
-
-function registriesOf(hosts: readonly string[]): Registry[] {
-  return [...new Set(hosts)].flatMap((host) => parseEcrHost(host) ?? []);
 }

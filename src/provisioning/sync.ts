@@ -1,6 +1,6 @@
 import pLimit from 'p-limit';
 import { matchesAny } from '../images/glob.ts';
-import { parseEcrHost, type Registry } from '../images/registry.ts';
+import { type Registry, registriesOf } from '../images/registry.ts';
 import type { ClusterConfig } from '../kube/config.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
 import { addReference } from '../kube/refer.ts';
@@ -98,7 +98,7 @@ async function syncSecret(
 /** What is wanted, and the hosts that pods brought into the Secret. */
 function union(wanted: readonly Registry[], stored: Iterable<string> = []): Registry[] {
   const hosts = new Set(wanted.map(({ host }) => host));
-  return [...wanted, ...[...stored].flatMap((host) => (hosts.has(host) ? [] : (parseEcrHost(host) ?? [])))];
+  return [...wanted, ...registriesOf(stored).filter(({ host }) => !hosts.has(host))];
 }
 
 type Reference = NamespaceResult['serviceAccounts'][number] & { readonly failure?: Failure };

@@ -1,4 +1,4 @@
-import { parseEcrHost, type Registry } from '../images/registry.ts';
+import { type Registry, registriesOf } from '../images/registry.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
 import { notFresh, type Shortfall } from '../secrets/shortfall.ts';
 import type { SecretView } from '../secrets/view.ts';
@@ -171,7 +171,7 @@ export class Renewal {
 
   async #renew(due: Due): Promise<void> {
     const { namespace } = due;
-    const registries = due.hosts.map(parseEcrHost).filter((registry) => registry !== undefined);
+    const registries = registriesOf(due.hosts);
     const missing = [...(await this.#parts.secrets.renew(namespace, registries))];
     if (missing.length === 0 && this.#stillDue(due) !== undefined) {
       // there was nothing better to be had: a clock was set back, or somebody is at the Secret again

@@ -16,7 +16,7 @@ export interface EnsureParts extends WriteParts {
    * A token with nearly its whole life left; where none can be had, the best there is, or a rejection.
    * @param endsAt when the stored token ends, in ms: the closer, the sooner a failed call may be made again
    */
-  newToken(registry: Registry, endsAt: number | undefined): Promise<Token>;
+  newToken(registry: Registry, endsAt: number): Promise<Token>;
   /** Why the last call for a registry failed; undefined: it did not. */
   failure(registry: Registry): Error | undefined;
   /** How long to wait for ECR before the Secret is written without the token, in ms. */
