@@ -127,14 +127,20 @@ describe('whatever the Secret and the caBundle hold', () => {
   });
 });
 
+/** Three replicas that have agreed on their first CA. */
+function inService(chances: Parameters<typeof chanceOf>[0]) {
+  const chance = chanceOf(chances);
+  const world = new World();
+  const replicas = [newReplica(), newReplica(), newReplica()];
+  live(world, replicas, 2 * rules.settleMs, chance);
+  return { chance, world, replicas };
+}
+
 describe('three replicas, over the lives of several CAs', () => {
   it('never serve what an API server could not trust, though they restart at any time', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
-        const chance = chanceOf(chances);
-        const world = new World();
-        const replicas = [newReplica(), newReplica(), newReplica()];
-        live(world, replicas, 2 * rules.settleMs, chance);
+        const { chance, world, replicas } = inService(chances);
         live(world, replicas, 3 * authorityLifeMs, chance, () => {
           assertServed(
             world,
@@ -156,10 +162,7 @@ describe('three replicas, over the lives of several CAs', () => {
   it('nor when the Secret is deleted or spoilt again and again', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
-        const chance = chanceOf(chances);
-        const world = new World();
-        const replicas = [newReplica(), newReplica(), newReplica()];
-        live(world, replicas, 2 * rules.settleMs, chance);
+        const { chance, world, replicas } = inService(chances);
         for (let damage = 0; damage < 20; damage += 1) {
           spoil(world, chance(3));
           live(world, replicas, chance(2 * rules.leafLifeMs), chance, () => assertServed(world, replicas));

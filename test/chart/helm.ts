@@ -1,11 +1,12 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
+import { isProgram } from '../support/is-program.ts';
 import type { KubeObject } from './objects.ts';
 import { fileFromZip } from './zip.ts';
 
@@ -44,15 +45,6 @@ function archivePath(): string | undefined {
 function cachedHelm(env: NodeJS.ProcessEnv): string {
   const cache = env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
   return join(cache, 'ecr-pull-secrets', 'helm', packageJson.devDependencies[layer], 'helm');
-}
-
-function isProgram(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** What Helm did. */

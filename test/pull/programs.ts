@@ -1,5 +1,5 @@
-import { accessSync, constants } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { isProgram } from '../support/is-program.ts';
 
 /** What a real pull takes, by the names that Debian gives to programs and packages. */
 export const programs = { client: 'skopeo', registry: 'docker-registry' };
@@ -14,13 +14,4 @@ export function impedimentToPull(env: NodeJS.ProcessEnv): string | undefined {
     return undefined;
   }
   return `NO REAL PULL: no ${missing.join(' and no ')} in PATH (on Debian: apt-get install ${missing.join(' ')})`;
-}
-
-function isProgram(file: string): boolean {
-  try {
-    accessSync(file, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

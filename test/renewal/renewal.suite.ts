@@ -5,7 +5,7 @@ import { eventually } from '../support/eventually.ts';
 import type { Ground } from '../support/ground.ts';
 import { installAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { startProgram } from '../support/process.ts';
+import { type RunningProgram, startProgram } from '../support/process.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 
 const hostIn = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
@@ -32,6 +32,11 @@ export function renewalSuite(ground: () => Ground): void {
       startProgram({ kubeconfigPath: account, environment: ecr.env(), config });
     const startHasty = () =>
       startProgram({ kubeconfigPath: account, environment: hasty.env(), config: shortLived });
+    const running = async (starting: Promise<RunningProgram>) => {
+      const program = await starting;
+      const webhook = await registerWebhook(ground(), program);
+      return { program, webhook, namespace: await webhook.createNamespace() };
+    };
     const secretOf = async (namespace: string) => {
       const secret = await readPullSecret(ground(), namespace);
       assert.ok(secret, 'there is a Secret');
@@ -39,9 +44,7 @@ export function renewalSuite(ground: () => Ground): void {
     };
 
     it('replaces tokens in place long before they end, again and again, and counts it', async () => {
-      const program = await startHasty();
-      const webhook = await registerWebhook(ground(), program);
-      const namespace = await webhook.createNamespace();
+      const { program, webhook, namespace } = await running(startHasty());
       const host = hostIn('eu-central-1');
       await createPod(ground(), namespace, podWith([`${host}/app`]));
       const { uid } = await secretOf(namespace);
@@ -64,9 +67,7 @@ export function renewalSuite(ground: () => Ground): void {
     });
 
     it('fills in what a pod had to go without, though every replica was restarted meanwhile', async () => {
-      const first = await start();
-      const webhook = await registerWebhook(ground(), first);
-      const namespace = await webhook.createNamespace();
+      const { program: first, webhook, namespace } = await running(start());
       const [up, down] = [hostIn('us-east-1'), hostIn('us-east-2')];
       ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-east-2' });
       await createPod(ground(), namespace, podWith([`${up}/app`, `${down}/app`]));
@@ -90,9 +91,7 @@ export function renewalSuite(ground: () => Ground): void {
     });
 
     it('renews at once, on start, what ended while nobody was there', async () => {
-      const first = await startHasty();
-      const webhook = await registerWebhook(ground(), first);
-      const namespace = await webhook.createNamespace();
+      const { program: first, webhook, namespace } = await running(startHasty());
       const host = hostIn('eu-west-1');
       await createPod(ground(), namespace, podWith([`${host}/app`]));
       await webhook.remove();
@@ -112,9 +111,7 @@ export function renewalSuite(ground: () => Ground): void {
     });
 
     it('puts back what a person took out, entry and host, and leaves what they added', async () => {
-      const program = await start();
-      const webhook = await registerWebhook(ground(), program);
-      const namespace = await webhook.createNamespace();
+      const { program, webhook, namespace } = await running(start());
       const [one, two] = [hostIn('ap-south-1'), hostIn('ap-south-2')];
       await createPod(ground(), namespace, podWith([`${one}/app`, `${two}/app`]));
       const { body } = await ground().request('GET', secretPath(namespace));
@@ -135,9 +132,7 @@ export function renewalSuite(ground: () => Ground): void {
     });
 
     it('asks for tokens by the role that the configuration names now', async () => {
-      const first = await start();
-      const webhook = await registerWebhook(ground(), first);
-      const namespace = await webhook.createNamespace();
+      const { program: first, webhook, namespace } = await running(start());
       const host = hostIn('ca-central-1');
       await createPod(ground(), namespace, podWith([`${host}/app`]));
       const before = await secretOf(namespace);

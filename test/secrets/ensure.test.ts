@@ -1,43 +1,17 @@
 import assert from 'node:assert/strict';
-import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
-import { type PullSecrets, pullSecrets } from '../../src/secrets/ensure.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
-import { type SecretStore, secretStore } from '../../src/secrets/store.ts';
-import { SecretView } from '../../src/secrets/view.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import type { SecretStore } from '../../src/secrets/store.ts';
 import { TokenError } from '../../src/tokens/failure.ts';
 import type { Token } from '../../src/tokens/token.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import type { Match } from '../doubles/api-server/faults.ts';
 import { eventually } from '../support/eventually.ts';
-import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import { registryIn, replicaOn, start } from './replica.ts';
 import { fakeToken, hour } from './tokens.ts';
 
-const start = Date.UTC(2026, 10, 23, 12);
-const freshness = { fraction: 0.5, floorMs: hour };
 const writes: Match = ({ resource, verb }) => resource.resource === 'secrets' && verb === 'patch';
 const secretCalls: Match = ({ resource }) => resource.resource === 'secrets';
-
-function registryIn(region: string): Registry {
-  const registry = parseEcrHost(`123456789012.dkr.ecr.${region}.amazonaws.com`);
-  assert.ok(registry);
-  return registry;
-}
-
-/** One replica's writer on the stand-in, through the real client, with a clock and tokens that do as told. */
-interface Replica {
-  readonly secrets: PullSecrets;
-  readonly outcomes: string[];
-  now: number;
-  inSync: boolean;
-  token: (registry: Registry) => Promise<Token>;
-  failure: TokenError | undefined;
-  readonly view: SecretView;
-}
 
 describe('ensuring a pull Secret', () => {
   let cluster: ApiStandIn;
@@ -46,41 +20,8 @@ describe('ensuring a pull Secret', () => {
   });
   after(() => cluster.stop());
 
-  function replica(name = 'a', around = (store: SecretStore) => store): Replica {
-    const config = loadKubeConfig({
-      kubeconfigPath: cluster.kubeconfigPath,
-      requestTimeoutMs: 5_000,
-      userAgent: 'test',
-    });
-    const outcomes: string[] = [];
-    const view = new SecretView();
-    const made: Replica = {
-      outcomes,
-      view,
-      failure: undefined,
-      now: start,
-      inSync: true,
-      token: async ({ region }) => fakeToken(`${name}-${region}-${made.now}`, made.now),
-      secrets: pullSecrets({
-        store: around(secretStore(secretApi(config), 'ecr-pull-secrets', name)),
-        view,
-        inSync: () => made.inSync,
-        token: (registry) => made.token(registry),
-        newToken: (registry) => made.token(registry),
-        failure: () => made.failure,
-        rules: pullSecretRules({
-          freshness,
-          maxHosts: 200,
-          identityOf: () => undefined,
-          now: () => made.now,
-        }),
-        patienceMs: 50,
-        log: jsonLog('silent', new PassThrough()),
-        counted: (outcome) => outcomes.push(outcome),
-      }),
-    };
-    return made;
-  }
+  const replica = (name?: string, around?: (store: SecretStore) => SecretStore) =>
+    replicaOn(cluster, name, around);
   const stored = (namespace: string) => readPullSecret(cluster, namespace);
   const requests = () => cluster.requests.all.length;
 
@@ -226,99 +167,6 @@ describe('ensuring a pull Secret', () => {
       assert.ok(replicas.some((one) => one.outcomes.includes('conflict')));
     });
   }
-
-  describe('renewing', () => {
-    const registry = registryIn('us-east-1');
-    const { host } = registry;
-
-    it('stores a token that ends much later, in place, and writes nothing where there is none', async () => {
-      const namespace = await cluster.createNamespace();
-      const one = replica();
-      await one.secrets.ensure(namespace, [registry]);
-      const before = await stored(namespace);
-      one.now = start + 5.5 * hour;
-      assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
-      const after = await stored(namespace);
-      assert.equal(after?.uid, before?.uid);
-      assert.equal(
-        after?.hosts[host]?.expiresAt,
-        new Date(one.now + 12 * hour).toISOString().replace('.000', ''),
-      );
-      const writes = one.outcomes.length;
-      one.now += hour;
-      assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
-      assert.equal(one.outcomes.length, writes);
-    });
-
-    it('keeps what is there while there is no token, and says why', async () => {
-      const namespace = await cluster.createNamespace();
-      const one = replica();
-      await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
-      const before = await stored(namespace);
-      one.now = start + 7 * hour;
-      const denied = new TokenError({ code: 'AccessDeniedException', region: 'us-east-1' });
-      const give = one.token;
-      one.token = (wanted) => (wanted === registry ? Promise.reject(denied) : give(wanted));
-      const shortfalls = await one.secrets.renew(namespace, [registry, registryIn('us-west-2')]);
-      assert.deepEqual(
-        shortfalls.map((one) => [one.host, one.code]),
-        [[host, 'AccessDeniedException']],
-      );
-      const after = await stored(namespace);
-      assert.deepEqual(after?.auths[host], before?.auths[host]);
-      assert.notDeepEqual(
-        after?.auths[registryIn('us-west-2').host],
-        before?.auths[registryIn('us-west-2').host],
-      );
-    });
-
-    it('says that an old token was given in place of a new one', async () => {
-      const namespace = await cluster.createNamespace();
-      const one = replica();
-      await one.secrets.ensure(namespace, [registry]);
-      one.now = start + 7 * hour;
-      one.token = async () => fakeToken('old', start);
-      one.failure = new TokenError({ code: 'throttled', region: 'us-east-1' });
-      assert.deepEqual(
-        (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
-        ['throttled'],
-      );
-      one.failure = undefined;
-      assert.deepEqual(
-        (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
-        ['not-fresh'],
-      );
-    });
-
-    it('makes what somebody else changed ours again, though nothing is to be mended', async () => {
-      const namespace = await cluster.createNamespace();
-      const one = replica();
-      await one.secrets.ensure(namespace, [registry]);
-      const { body } = await cluster.request('GET', secretPath(namespace));
-      const edited = structuredClone(body) as { data: Record<string, string> };
-      const auths = (await stored(namespace))?.auths;
-      const entry = { auth: btoa('somebody:else') };
-      edited.data['.dockerconfigjson'] = btoa(JSON.stringify({ auths: { ...auths, 'a.example': entry } }));
-      assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
-      assert.equal((await one.secrets.look(namespace))?.intact, false);
-      assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
-      assert.equal((await one.secrets.look(namespace))?.intact, true);
-      assert.deepEqual((await stored(namespace))?.auths['a.example'], entry, 'what they added stays');
-    });
-
-    it('brings every host of a deleted Secret back, though the next pod names one only', async () => {
-      const namespace = await cluster.createNamespace();
-      const one = replica();
-      await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
-      await cluster.request('DELETE', secretPath(namespace));
-      one.view.remove(namespace, '999999999');
-      await one.secrets.ensure(namespace, [registry]);
-      assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [
-        host,
-        registryIn('us-west-2').host,
-      ]);
-    });
-  });
 
   for (const [what, status] of [
     ['conflicts', 409],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { parseEcrHost } from '../../src/images/registry.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
@@ -9,9 +9,12 @@ import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import { pullSecretRules } from '../../src/secrets/rules.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import { TokenError } from '../../src/tokens/failure.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { registryIn, replicaOn, start } from './replica.ts';
 import { fakeToken, hour } from './tokens.ts';
 
-const start = Date.UTC(2026, 10, 23, 12);
 const namespace = 'team-a';
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const terminating = new KubeError({ code: 'namespace-terminating', operation: 'apply Secret' });
@@ -84,5 +87,105 @@ describe('a renewal asks ECR for a new token', () => {
     sees(life);
     await renew();
     assert.deepEqual(asked, ['a new one']);
+  });
+});
+
+describe('renewing a pull Secret', () => {
+  let cluster: ApiStandIn;
+  before(async () => {
+    cluster = await startApiStandIn();
+  });
+  after(() => cluster.stop());
+  const replica = () => replicaOn(cluster);
+  const stored = (namespace: string) => readPullSecret(cluster, namespace);
+  const registry = registryIn('us-east-1');
+  const { host } = registry;
+
+  it('stores a token that ends much later, in place, and writes nothing where there is none', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry]);
+    const before = await stored(namespace);
+    one.now = start + 5.5 * hour;
+    assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
+    const after = await stored(namespace);
+    assert.equal(after?.uid, before?.uid);
+    assert.equal(
+      after?.hosts[host]?.expiresAt,
+      new Date(one.now + 12 * hour).toISOString().replace('.000', ''),
+    );
+    const writes = one.outcomes.length;
+    one.now += hour;
+    assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
+    assert.equal(one.outcomes.length, writes);
+  });
+
+  it('keeps what is there while there is no token, and says why', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    const before = await stored(namespace);
+    one.now = start + 7 * hour;
+    const denied = new TokenError({ code: 'AccessDeniedException', region: 'us-east-1' });
+    const give = one.token;
+    one.token = (wanted) => (wanted === registry ? Promise.reject(denied) : give(wanted));
+    const shortfalls = await one.secrets.renew(namespace, [registry, registryIn('us-west-2')]);
+    assert.deepEqual(
+      shortfalls.map((one) => [one.host, one.code]),
+      [[host, 'AccessDeniedException']],
+    );
+    const after = await stored(namespace);
+    assert.deepEqual(after?.auths[host], before?.auths[host]);
+    assert.notDeepEqual(
+      after?.auths[registryIn('us-west-2').host],
+      before?.auths[registryIn('us-west-2').host],
+    );
+  });
+
+  it('says that an old token was given in place of a new one', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry]);
+    one.now = start + 7 * hour;
+    one.token = async () => fakeToken('old', start);
+    one.failure = new TokenError({ code: 'throttled', region: 'us-east-1' });
+    assert.deepEqual(
+      (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
+      ['throttled'],
+    );
+    one.failure = undefined;
+    assert.deepEqual(
+      (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
+      ['not-fresh'],
+    );
+  });
+
+  it('makes what somebody else changed ours again, though nothing is to be mended', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry]);
+    const { body } = await cluster.request('GET', secretPath(namespace));
+    const edited = structuredClone(body) as { data: Record<string, string> };
+    const auths = (await stored(namespace))?.auths;
+    const entry = { auth: btoa('somebody:else') };
+    edited.data['.dockerconfigjson'] = btoa(JSON.stringify({ auths: { ...auths, 'a.example': entry } }));
+    assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
+    assert.equal((await one.secrets.look(namespace))?.intact, false);
+    assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
+    assert.equal((await one.secrets.look(namespace))?.intact, true);
+    assert.deepEqual((await stored(namespace))?.auths['a.example'], entry, 'what they added stays');
+  });
+
+  it('brings every host of a deleted Secret back, though the next pod names one only', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    await cluster.request('DELETE', secretPath(namespace));
+    one.view.remove(namespace, '999999999');
+    await one.secrets.ensure(namespace, [registry]);
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [
+      host,
+      registryIn('us-west-2').host,
+    ]);
   });
 });
