@@ -11,10 +11,10 @@ import { describeOnCluster } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { Random } from '../renewal/simulation/random.ts';
 import { eventually } from '../support/eventually.ts';
+import { type Order, rateOf, type Sent, startLoad } from '../support/load.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/process.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { type Order, rateOf, type Sent, startLoad } from './load.ts';
 import { type Service, startService } from './service.ts';
 import { hostIn } from './setting.ts';
 
@@ -81,8 +81,6 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       const configuration = Object(body);
       Object.assign(configuration.webhooks[0], {
         failurePolicy,
-        // what counts is that no call is lost: on a busy machine one may be slow
-        timeoutSeconds: 20,
         namespaceSelector: { matchLabels: { rolling: label } },
       });
       return (await cluster().request('PUT', path, configuration)).status === 200;

@@ -168,7 +168,8 @@ function configuration({ namespace, webhookConfiguration }: Place, options: Sett
       clientConfig: { ...clientConfig },
       failurePolicy: 'Fail',
       sideEffects: 'NoneOnDryRun',
-      timeoutSeconds: 5,
+      // what counts is that no call is lost: on a busy machine one may be slow
+      timeoutSeconds: 20,
       namespaceSelector,
       rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
     })),

@@ -3,8 +3,8 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import pLimit from 'p-limit';
 import { send } from '../cluster/request.ts';
-import type { Ground } from '../support/ground.ts';
-import { type Admitted, createPod, podWith } from '../support/pods.ts';
+import type { Ground } from './ground.ts';
+import { type Admitted, createPod, podWith } from './pods.ts';
 
 /** Where a pod goes, and where its image is from. */
 export interface Order {
