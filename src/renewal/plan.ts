@@ -62,26 +62,41 @@ export interface Known {
   readonly lost: Iterable<readonly [string, LostSecret]>;
 }
 
-/** Plans every Secret that is known. Each namespace is looked at alone; none keeps another from being renewed. */
-export function plan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Plan {
+/** Namespaces that are planned in one step: for these it takes a millisecond or two. */
+const namespacesInStep = 500;
+
+/**
+ * Plans every Secret that is known. Each namespace is looked at alone; none keeps another from being renewed. Stops after
+ * every 500, so that others may have their turn of the event loop: a Secret that changes between two steps is planned as
+ * it was or as it is, and may come twice.
+ */
+export function* planInSteps(known: Known, now: Moment, rules: PlanRules): Generator<undefined, Plan> {
   const looked = rememberedPerHost(rules);
   const due: Due[] = [];
   const overdue: Overdue[] = [];
   let nextAt = Number.POSITIVE_INFINITY;
-  const take = (one: OnePlan) => {
+  let looks = 0;
+  for (const one of eachPlan(known, now, looked)) {
     if (one.due !== undefined) {
       due.push(one.due);
     }
     overdue.push(...one.overdue);
     nextAt = Math.min(nextAt, one.nextAt);
-  };
-  for (const [namespace, secret] of secrets) {
-    take(planOf(namespace, secret, now, looked));
-  }
-  for (const [namespace, secret] of lost) {
-    take(planLost(namespace, secret, now, looked));
+    looks += 1;
+    if (looks % namespacesInStep === 0) {
+      yield;
+    }
   }
   return { due: inOrder(due, rules.replica), overdue, nextAt };
+}
+
+function* eachPlan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Generator<OnePlan, void> {
+  for (const [namespace, secret] of secrets) {
+    yield planOf(namespace, secret, now, rules);
+  }
+  for (const [namespace, secret] of lost) {
+    yield planLost(namespace, secret, now, rules);
+  }
 }
 
 /**

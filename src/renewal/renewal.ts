@@ -1,3 +1,4 @@
+import { setImmediate as othersHadTheirTurn } from 'node:timers/promises';
 import { type Registry, registriesOf } from '../images/registry.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
 import { notFresh, type Shortfall } from '../secrets/shortfall.ts';
@@ -5,7 +6,7 @@ import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Attempts } from './attempts.ts';
 import { paced } from './pace.ts';
-import { type Due, type Overdue, type Plan, type PlanRules, plan, planOf } from './plan.ts';
+import { type Due, type Overdue, type Plan, type PlanRules, planInSteps, planOf } from './plan.ts';
 import type { Moment } from './schedule.ts';
 import { type Tellings, Troubles } from './troubles.ts';
 
@@ -64,6 +65,7 @@ export class Renewal {
   #planned = { changes: -1, wall: 0, steady: Number.NEGATIVE_INFINITY };
   #last: Moment | undefined;
   #timer: NodeJS.Timeout | undefined;
+  #planning: Promise<void> | undefined;
   #beginning: Promise<void> | undefined;
   #stopped = false;
 
@@ -82,7 +84,7 @@ export class Renewal {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
-    await Promise.all(this.#underWay.values());
+    await Promise.all([this.#planning, ...this.#underWay.values()]);
   }
 
   state(): RenewalState {
@@ -91,8 +93,8 @@ export class Renewal {
 
   /** Resolves when all that was due at the last look is done or has failed. */
   async settled(): Promise<void> {
-    while (this.#underWay.size > 0 || this.#beginning !== undefined) {
-      await Promise.all([this.#beginning, ...this.#underWay.values()]);
+    while (this.#planning !== undefined || this.#beginning !== undefined || this.#underWay.size > 0) {
+      await Promise.all([this.#planning, this.#beginning, ...this.#underWay.values()]);
     }
   }
 
@@ -101,14 +103,27 @@ export class Renewal {
     const now = this.#parts.now();
     this.#noticeJump(now);
     this.#last = now;
-    if (this.#mayRest(now)) {
+    if (this.#planning !== undefined || this.#mayRest(now)) {
       return;
     }
+    this.#planned = { changes: this.#parts.view.changes, ...now };
+    this.#planning = this.#planAnew(now).finally(() => {
+      this.#planning = undefined;
+    });
+  }
+
+  /** What is under way or waits for its turn goes on meanwhile. */
+  async #planAnew(now: Moment): Promise<void> {
     const { view } = this.#parts;
-    this.#planned = { changes: view.changes, ...now };
-    this.#plan = plan({ secrets: view.entries(), lost: view.lost() }, now, this.#rules);
-    this.#pending = this.#plan.due.filter(({ namespace }) => !this.#underWay.has(namespace)).reverse();
-    this.#parts.told(this.#troubles.tell(this.#plan.overdue, now.wall));
+    const steps = planInSteps({ secrets: view.entries(), lost: view.lost() }, now, this.#rules);
+    let step = steps.next();
+    while (step.done !== true) {
+      await othersHadTheirTurn();
+      step = steps.next();
+    }
+    this.#plan = step.value;
+    this.#pending = step.value.due.filter(({ namespace }) => !this.#underWay.has(namespace)).reverse();
+    this.#parts.told(this.#troubles.tell(step.value.overdue, now.wall));
     this.#begin();
   }
 
@@ -159,14 +174,15 @@ export class Renewal {
     }
   }
 
-  /** Another replica may have been faster since this was planned. */
+  /** Another replica may have been faster since this was planned; and a Secret made anew may have been planned twice. */
   #nextStillDue(): Due | undefined {
-    let due: Due | undefined;
-    while (due === undefined && this.#pending.length > 0) {
-      const planned = this.#pending.pop();
-      due = planned && this.#stillDue(planned);
+    for (let planned = this.#pending.pop(); planned !== undefined; planned = this.#pending.pop()) {
+      const due = this.#underWay.has(planned.namespace) ? undefined : this.#stillDue(planned);
+      if (due !== undefined) {
+        return due;
+      }
     }
-    return due;
+    return undefined;
   }
 
   async #renew(due: Due): Promise<void> {

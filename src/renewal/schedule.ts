@@ -75,19 +75,22 @@ export function dueTime(
   const half = freshUntil(life, rules.freshness);
   const left = life.expiresAt - half;
   const delay = left * (spread * fraction(namespace) + lag * fraction(`${rules.replica}/${namespace}`));
-  const times: DueTime[] = [
-    { at: half + delay, reason: 'half-life' },
-    // how old it was when it was first seen is not known, but it has aged since
-    { at: now.wall + (seenAt + (half - life.issuedAt) + delay - now.steady), reason: 'clock' },
-  ];
+  let first: DueTime = { at: half + delay, reason: 'half-life' };
+  const orAt = (at: number, reason: Reason) => {
+    if (at < first.at) {
+      first = { at, reason };
+    }
+  };
+  // how old it was when it was first seen is not known, but it has aged since
+  orAt(now.wall + (seenAt + (half - life.issuedAt) + delay - now.steady), 'clock');
   if (life.identity !== rules.identityOf(host) && life.issuedAt < rules.startedAt) {
-    times.push({ at: soonAfter(seenAt, namespace, now, rules.replica), reason: 'config-changed' });
+    orAt(soonAfter(seenAt, namespace, now, rules.replica), 'config-changed');
   }
   const token = rules.remembered(host);
   if (token !== undefined && isNewborn(token, now.wall) && endsMuchLater(token, life)) {
-    times.push({ at: token.issuedAt + delay, reason: 'alongside' });
+    orAt(token.issuedAt + delay, 'alongside');
   }
-  return times.reduce((first, other) => (other.at < first.at ? other : first));
+  return first;
 }
 
 /** A moment after something was seen that cannot wait, another one for each replica: at most 3 s. */

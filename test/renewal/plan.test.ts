@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Known, type PlanRules, plan, type Trouble } from '../../src/renewal/plan.ts';
+import { type Known, type PlanRules, planInSteps, type Trouble } from '../../src/renewal/plan.ts';
+import type { Moment } from '../../src/renewal/schedule.ts';
 import type { HostLives, StoredLife } from '../../src/secrets/annotation.ts';
 import type { KnownSecret } from '../../src/secrets/view.ts';
 import type { Life } from '../../src/tokens/token.ts';
@@ -30,6 +31,14 @@ function rules(changes: Partial<PlanRules> = {}): PlanRules {
 
 function secret(hosts: HostLives, changes: Partial<KnownSecret> = {}): KnownSecret {
   return { uid: 'u', resourceVersion: '1', ours: true, intact: true, hosts, learnedAt: 0, ...changes };
+}
+
+function plan(known: Known, now: Moment, by: PlanRules) {
+  const steps = planInSteps(known, now, by);
+  for (;;) {
+    const step = steps.next();
+    if (step.done === true) return step.value;
+  }
 }
 
 /** What is planned for the one namespace `team-a` this long after its token was issued and seen. */
@@ -187,5 +196,19 @@ describe('a plan', () => {
       due.map(({ namespace }) => namespace),
       ['none', 'ended', 'sooner', 'later'],
     );
+  });
+
+  it('begins on each replica with others of those that end together', () => {
+    const known: Known = {
+      secrets: Array.from({ length: 300 }, (_, index) => [`team-${index}`, secret(new Map([[east, life]]))]),
+      lost: [],
+    };
+    const late = { wall: issued + 7 * hour, steady: 7 * hour };
+    const [a = [], b = []] = ['a', 'b'].map((replica) =>
+      plan(known, late, rules({ replica })).due.map(({ namespace }) => namespace),
+    );
+    assert.deepEqual(a.toSorted(), b.toSorted());
+    const both = a.slice(0, 50).filter((namespace) => b.slice(0, 50).includes(namespace));
+    assert.ok(both.length < 25, `${both.length} of the first 50 are the same`);
   });
 });

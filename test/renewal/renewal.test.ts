@@ -2,12 +2,14 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
+import { setImmediate as othersHadTheirTurn } from 'node:timers/promises';
 import { Renewal, type RenewalParts } from '../../src/renewal/renewal.ts';
 import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import { eventually } from '../support/eventually.ts';
 
 const hour = 3_600_000;
 const start = Date.UTC(2026, 10, 23, 12);
@@ -37,6 +39,7 @@ function setUp(namespaces: readonly string[], renew: Renew, changes: Partial<Ren
   }
   const stream = new PassThrough();
   const counts: string[] = [];
+  let plans = 0;
   const renewal = new Renewal({
     view,
     secrets: { renew },
@@ -55,7 +58,9 @@ function setUp(namespaces: readonly string[], renew: Renew, changes: Partial<Ren
     tickMs: 1000,
     log: jsonLog('info', stream),
     counted: (reason, outcome) => counts.push(`${reason} ${outcome}`),
-    told: () => undefined,
+    told: () => {
+      plans += 1;
+    },
     ...changes,
   });
   const pass = async (ms: number) => {
@@ -68,7 +73,13 @@ function setUp(namespaces: readonly string[], renew: Renew, changes: Partial<Ren
     stream.end();
     return (await text(stream)).split('\n').filter((line) => line !== '');
   };
-  return { renewal, view, clock, written, counts, pass, logged };
+  return {
+    ...{ renewal, view, clock, written, counts, pass, logged },
+    /** How often it has planned. */
+    get plans() {
+      return plans;
+    },
+  };
 }
 
 const quota = (): Shortfall[] => [{ host, code: 'forbidden', text: 'API server: forbidden' }];
@@ -161,6 +172,71 @@ describe('the renewal of all namespaces', () => {
     assert.equal(done.length, 1);
   });
 
+  it('plans many step by step, keeps that plan for a while, and plans then what is new', async () => {
+    const gate = Promise.withResolvers<void>();
+    const many = Array.from({ length: 4_000 }, (_, index) => `team-${index}`);
+    const ground = setUp(many, async (namespace) => {
+      await gate.promise;
+      ground.written(namespace);
+      return [];
+    });
+    /** How many are due after this look, and how many turns others had meanwhile, until there was a plan. */
+    const lookAfter = async (ms: number) => {
+      const { plans } = ground;
+      ground.clock.wall += ms;
+      ground.clock.steady += ms;
+      ground.renewal.tick();
+      let turns = 0;
+      while (ground.plans === plans && turns < 100) {
+        await othersHadTheirTurn();
+        turns += 1;
+      }
+      return { due: ground.renewal.state().due, turns };
+    };
+    const first = await lookAfter(7 * hour);
+    assert.equal(first.due, 4_000);
+    assert.ok(first.turns >= 8, `the event loop had ${first.turns} turns`);
+    ground.clock.wall -= 7 * hour;
+    ground.written('one-more'); // its token is half used already
+    ground.clock.wall += 7 * hour;
+    assert.deepEqual(
+      await lookAfter(1_900),
+      { due: 4_000, turns: 100 },
+      'half a millisecond for each is not over',
+    );
+    assert.equal((await lookAfter(200)).due, 4_001);
+    gate.resolve();
+    await ground.renewal.settled();
+    assert.equal(ground.counts.length, 4_001);
+  });
+
+  it('renews a Secret once that was made anew while it planned', async () => {
+    const gate = Promise.withResolvers<void>();
+    const begun: string[] = [];
+    const many = Array.from({ length: 600 }, (_, index) => `team-${index}`);
+    const ground = setUp(
+      many,
+      async (namespace) => {
+        begun.push(namespace);
+        await gate.promise;
+        ground.written(namespace);
+        return [];
+      },
+      { concurrency: 1000 },
+    );
+    ground.clock.wall += 7 * hour;
+    ground.clock.steady += 7 * hour;
+    ground.renewal.tick();
+    ground.view.remove('team-0', '9999');
+    ground.clock.wall -= 7 * hour;
+    ground.written('team-0');
+    ground.clock.wall += 7 * hour;
+    await eventually('all are under way', () => begun.length >= 600);
+    gate.resolve();
+    await ground.renewal.settled();
+    assert.equal(begun.filter((one) => one === 'team-0').length, 1);
+  });
+
   it('notices a suspended machine and a clock that was set, at the next look', async () => {
     const done: string[] = [];
     const ground = setUp(['team-a'], async (namespace) => {
@@ -223,6 +299,6 @@ describe('the renewal of all namespaces', () => {
     gate.resolve();
     await stopped;
     assert.ok(begun <= 4);
-    assert.equal(ground.renewal.state().due, names.length - 4);
+    assert.equal(ground.renewal.state().due, names.length - begun);
   });
 });
