@@ -37,25 +37,46 @@ export function serializeError(error: unknown): Record<string, unknown> {
   };
 }
 
-/** The time of a line, in UTC to the millisecond; the part down to the second is made once a second. */
+/** The time of a line, in UTC to the millisecond; made once for all lines of one. */
 function isoTime(now: () => number): () => string {
-  let second = Number.NaN;
+  let last = Number.NaN;
   let text = '';
   return () => {
     const ms = now();
-    if (Math.floor(ms / 1000) !== second) {
-      second = Math.floor(ms / 1000);
-      text = `,"time":"${new Date(ms).toISOString().slice(0, -4)}`;
+    if (ms !== last) {
+      last = ms;
+      text = `,"time":"${new Date(ms).toISOString()}"`;
     }
-    return `${text}${String(ms % 1000).padStart(3, '0')}Z"`;
+    return text;
   };
 }
 
+/** Lines are written when they are so many characters together, or after so many ms. */
+const gathered = { length: 16_384, ms: 100 };
+
 /**
- * Lines are gathered for up to 100 ms: a write of its own for each costs more CPU than the rest of an admission. What is
- * gathered is written when the process exits, but for a SIGKILL. The pieces are small because the stream measures the
- * whole of the last one for each line that comes.
+ * Lines are gathered: a write of its own for each costs more CPU than the rest of an admission. What is gathered is
+ * written when the process exits, but for a SIGKILL. The stream could gather too, but measures all that it has for each
+ * line that comes.
  */
 function standardOutput(): DestinationStream {
-  return destination({ dest: 1, sync: false, minLength: 4_096, maxWrite: 8_192, periodicFlush: 100 });
+  const output = destination({ dest: 1, sync: false });
+  let lines = '';
+  const passTo = (stream: DestinationStream) => {
+    if (lines !== '') {
+      stream.write(lines);
+      lines = '';
+    }
+  };
+  setInterval(() => passTo(output), gathered.ms).unref();
+  // after the stream has written what it has; nothing can be written behind our back any more
+  process.on('exit', () => passTo(destination({ dest: 1, sync: true })));
+  return {
+    write: (line) => {
+      lines += line;
+      if (lines.length >= gathered.length) {
+        passTo(output);
+      }
+    },
+  };
 }
