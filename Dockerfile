@@ -12,9 +12,11 @@ FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
 COPY --from=build /app/dist/main.mjs /app/dist/main.mjs.LEGAL.txt ./
 COPY LICENSE ./
-ENV NODE_ENV=production
+# One arena: else glibc gives threads memory of their own, here 8 to 16 MB.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1
 USER 65532:65532
 EXPOSE 8443 8080
 # The base image's entry point is node itself. Nothing is written: the root file system may be read-only.
-ENTRYPOINT ["/nodejs/bin/node", "/app/main.mjs"]
+# In 256 MiB Node would take 1 MB for young objects, pass far more than that on to the old ones, and stop for these.
+ENTRYPOINT ["/nodejs/bin/node", "--max-semi-space-size=4", "/app/main.mjs"]
 CMD ["serve", "--config", "/etc/ecr-pull-secrets/config.yaml"]

@@ -25,8 +25,11 @@ const { values } = parseArgs({
     /** ECR hosts in each Secret, of as many accounts in one region. */
     hosts: { type: 'string', default: '1' },
     'writes-per-second': { type: 'string', default: '50' },
-    /** If not given, what Node chooses for itself in a container with the chart's limit of 256 MiB (seen with 24.21). */
-    'node-options': { type: 'string', default: '--max-old-space-size=256 --max-semi-space-size=1' },
+    /**
+     * If not given, what Node chooses for itself in a container with the chart's limit of 256 MiB (seen with 24.21),
+     * and what the Dockerfile does.
+     */
+    'node-options': { type: 'string', default: '--max-old-space-size=256 --max-semi-space-size=4' },
   },
 });
 const writesPerSecond = Number(values['writes-per-second']);
@@ -66,7 +69,11 @@ try {
     kubeconfigPath,
     program,
     certificates,
-    environment: { ...ecr.env(), NODE_ENV: 'production', NODE_OPTIONS: values['node-options'] },
+    environment: {
+      ...ecr.env(),
+      ...{ NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' },
+      NODE_OPTIONS: values['node-options'],
+    },
     config: { renewal: { writesPerSecond }, log: { level: 'info' } },
   });
   stops.push(() => running.stop());
