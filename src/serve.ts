@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import packageJson from '../package.json' with { type: 'json' };
+import { rememberedHosts } from './admission/hosts.ts';
 import { reviewAnswerer } from './admission/mutate.ts';
 import { statusPages } from './admission/status.ts';
 import { tlsMinimum, type Webhook, webhook } from './admission/webhook.ts';
@@ -92,7 +93,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   app = webhook({
     pair: certificates.current,
     answer: reviewAnswerer({
-      rules: config,
+      rules: { ...config, registryOf: rememberedHosts() },
       onFailure: config.onFailure,
       deadlineMarginMs: config.webhook.deadlineMargin,
       pullSecrets: secrets,

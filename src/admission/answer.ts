@@ -10,36 +10,24 @@ export interface Verdict {
   readonly message?: string;
 }
 
-/** The `response` of an AdmissionReview (admission.k8s.io/v1). */
-interface Response {
-  uid: string;
-  allowed: boolean;
-  patchType?: 'JSONPatch';
-  /** Base64 of the patch. */
-  patch?: string;
-  warnings?: readonly string[];
-  status?: { code: number; reason: string; message: string };
-}
-
 /**
  * The text of the AdmissionReview (admission.k8s.io/v1) that answers a request. The only place that makes one: uid,
  * apiVersion and kind are on every answer, and patch and patchType come together or not at all. A patch is ASCII: it
  * holds nothing but the name of a Secret.
  */
 export function answerTo(uid: string, { allowed, patch = [], warnings = [], message }: Verdict): string {
-  const response: Response = { uid, allowed };
+  let response = `"uid":${JSON.stringify(uid)},"allowed":${allowed}`;
   if (patch.length > 0) {
-    response.patchType = 'JSONPatch';
-    response.patch = btoa(JSON.stringify(patch));
+    response += `,"patchType":"JSONPatch","patch":"${btoa(JSON.stringify(patch))}"`;
   }
   if (warnings.length > 0) {
-    response.warnings = warnings;
+    response += `,"warnings":${JSON.stringify(warnings)}`;
   }
   if (message !== undefined) {
     // 503 tells controllers that it is worth another try
-    response.status = { code: 503, reason: 'ServiceUnavailable', message };
+    response += `,"status":${JSON.stringify({ code: 503, reason: 'ServiceUnavailable', message })}`;
   }
-  return JSON.stringify({ apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response });
+  return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{${response}}}`;
 }
 
 /** Text of a body that is not an answer to a review, because what came was none. */

@@ -13,6 +13,12 @@ export function answerWithinMs(timeout: string | undefined, marginMs: number): n
   return Math.max(timeoutMs - marginMs, timeoutMs / 2);
 }
 
+/** The `timeout` in the query of a call's address, as it stands there. */
+export function timeoutOf(url: string): string | undefined {
+  const query = url.indexOf('?');
+  return query < 0 ? undefined : (new URLSearchParams(url.slice(query)).get('timeout') ?? undefined);
+}
+
 /** `1m30s`, `5s` or `500ms` in ms; undefined for anything else, and for nothing. */
 function durationMs(text: string | undefined): number | undefined {
   if (text === undefined || !/^(\d{1,6}(\.\d{1,9})?(ms|s|m)){1,3}$/.test(text)) {

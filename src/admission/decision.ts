@@ -1,6 +1,6 @@
 import { matchesAny } from '../images/glob.ts';
 import { registriesOfPod } from '../images/pod.ts';
-import type { Registry } from '../images/registry.ts';
+import type { parseEcrHost, Registry } from '../images/registry.ts';
 import { field } from '../images/unvalidated.ts';
 import { type PatchOperation, pullSecretPatch, refersTo } from './patch.ts';
 import type { ReviewRequest } from './review.ts';
@@ -33,6 +33,8 @@ export type Decision = Ensure | { readonly action: 'leave'; readonly reason: Rea
 
 export interface DecisionRules {
   readonly secretName: string;
+  /** Reads a host; parseEcrHost if not given. */
+  readonly registryOf?: typeof parseEcrHost;
   readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
 }
 
@@ -55,7 +57,7 @@ export function decide(request: ReviewRequest, rules: DecisionRules): Decision {
   if (matchesAny(rules.exclude.namespaces, namespace)) {
     return leave('namespace-excluded');
   }
-  const found = registriesOfPod(object);
+  const found = registriesOfPod(object, rules.registryOf);
   if (found.length === 0) {
     return leave('no-ecr-image');
   }

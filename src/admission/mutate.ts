@@ -3,7 +3,7 @@ import type { PullSecrets } from '../secrets/ensure.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
 import type { Log } from '../telemetry/log.ts';
 import { answerTo, errorBody } from './answer.ts';
-import { answerWithinMs } from './deadline.ts';
+import { answerWithinMs, timeoutOf } from './deadline.ts';
 import { type DecisionRules, decide, type Ensure } from './decision.ts';
 import { isBadReview, type ReviewRequest, readReview } from './review.ts';
 import { describeReview } from './telling.ts';
@@ -45,12 +45,10 @@ export interface Answer {
  * Makes the function that answers one call of the webhook. It never throws or rejects: what is no review gets a 400,
  * and a bug of ours gets the pod admitted (or denied, where the operator chose that). Where the Secret is known to be
  * fresh the answer comes at once, without any I/O.
- * @returns takes the parsed body and the `timeout` of the query
+ * @returns takes the parsed body, and the address of the call with its query
  */
-export function reviewAnswerer(
-  parts: MutateParts,
-): (body: unknown, timeout?: string) => Answer | Promise<Answer> {
-  return (body, timeout) => {
+export function reviewAnswerer(parts: MutateParts): (body: unknown, url: string) => Answer | Promise<Answer> {
+  return (body, url) => {
     const request = readReview(body);
     if (isBadReview(request)) {
       parts.metrics.review('error', 'bad-review');
@@ -62,7 +60,7 @@ export function reviewAnswerer(
       return answer;
     };
     try {
-      const answer = answerReview(request, timeout, parts);
+      const answer = answerReview(request, url, parts);
       return answer instanceof Promise
         ? answer.catch((error: unknown) => onBug(request, error, parts)).then(timed)
         : timed(answer);
@@ -72,11 +70,7 @@ export function reviewAnswerer(
   };
 }
 
-function answerReview(
-  request: ReviewRequest,
-  timeout: string | undefined,
-  parts: MutateParts,
-): Answer | Promise<Answer> {
+function answerReview(request: ReviewRequest, url: string, parts: MutateParts): Answer | Promise<Answer> {
   const { uid, namespace } = request;
   const decision = decide(request, parts.rules);
   if (decision.action === 'leave') {
@@ -89,7 +83,7 @@ function answerReview(
   if (parts.pullSecrets.covers(namespace, registries)) {
     return complete(request, decision, parts);
   }
-  return ensureThenAnswer(request, decision, answerWithinMs(timeout, parts.deadlineMarginMs), parts);
+  return ensureThenAnswer(request, decision, answerWithinMs(timeoutOf(url), parts.deadlineMarginMs), parts);
 }
 
 async function ensureThenAnswer(

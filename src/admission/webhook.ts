@@ -1,15 +1,17 @@
-import type { Server } from 'node:https';
+import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { PemPair } from '../certificates/pair.ts';
 import type { Log } from '../telemetry/log.ts';
 import { errorBody } from './answer.ts';
 import type { Answer } from './mutate.ts';
+import { ordinaryCalls } from './ordinary.ts';
 
 export interface WebhookParts {
   /** The pair to begin with; later ones go to the server's `setSecureContext`. */
   readonly pair: PemPair;
-  answer(body: unknown, timeout?: string): Answer | Promise<Answer>;
+  /** Answers a call from its parsed body and its address, whose query tells the timeout. */
+  answer(body: unknown, url: string): Answer | Promise<Answer>;
   /** Whether the process is about to end, so that callers should go elsewhere. */
   draining(): boolean;
   readonly log: Log;
@@ -29,6 +31,8 @@ const keepAliveMs = 120_000;
 /** For a whole request to come in. */
 const requestTimeoutMs = 30_000;
 
+const path = '/mutate';
+
 export const tlsMinimum = 'TLSv1.2';
 
 /**
@@ -36,12 +40,24 @@ export const tlsMinimum = 'TLSv1.2';
  * each one closes its connection, because the API server would otherwise stay on it.
  */
 export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook {
-  const app = fastify({
-    https: { cert: pair.certPem, key: pair.keyPem, minVersion: tlsMinimum },
-    logger: false,
-    bodyLimit: bodyLimitBytes,
+  const tookOrdinary = ordinaryCalls({ path, limit: bodyLimitBytes, answer, draining, log });
+  const server: ServerOptions = {
+    cert: pair.certPem,
+    key: pair.keyPem,
+    minVersion: tlsMinimum,
     keepAliveTimeout: keepAliveMs,
     requestTimeout: requestTimeoutMs,
+  };
+  const app = fastify({
+    https: server,
+    serverFactory: (others) =>
+      createServer(server, (request, response) => {
+        if (!tookOrdinary(request, response)) {
+          others(request, response);
+        }
+      }),
+    logger: false,
+    bodyLimit: bodyLimitBytes,
     // a call that comes on a kept connection while we close is answered like any other
     return503OnClosing: false,
   });
@@ -63,10 +79,13 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
     }
     return reply.code(status).header('content-type', 'application/json').send(body);
   };
-  app.post<{ Querystring: { timeout?: string } }>('/mutate', (request, reply) => {
-    const answered = answer(request.body, request.query.timeout);
+  app.post(path, (request, reply) => {
+    const answered = answer(request.body, request.url);
     if (answered instanceof Promise) {
-      answered.then((later) => send(reply, later));
+      answered.then(
+        (later) => send(reply, later),
+        (error) => reply.send(error),
+      );
     } else {
       send(reply, answered);
     }

@@ -27,13 +27,16 @@ export function imagesOfPod(pod: unknown): string[] {
   return images;
 }
 
-/** The ECR registries that a pod pulls from, each host once, in the order in which the pod names them. */
-export function registriesOfPod(pod: unknown): Registry[] {
+/**
+ * The ECR registries that a pod pulls from, each host once, in the order in which the pod names them.
+ * @param read what reads a host, if not parseEcrHost itself
+ */
+export function registriesOfPod(pod: unknown, read: typeof parseEcrHost = parseEcrHost): Registry[] {
   const registries: Registry[] = [];
   for (const image of imagesOfPod(pod)) {
     const host = hostOfImage(image);
     if (host !== undefined && !registries.some((known) => known.host === host)) {
-      const registry = parseEcrHost(host);
+      const registry = read(host);
       if (registry !== undefined) {
         registries.push(registry);
       }

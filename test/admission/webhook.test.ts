@@ -1,142 +1,25 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { Agent, request as httpsRequest } from 'node:https';
+import { Agent } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { PassThrough } from 'node:stream';
-import { after, before, describe, it } from 'node:test';
-import { connect, type TLSSocket } from 'node:tls';
-import { type MutateParts, reviewAnswerer } from '../../src/admission/mutate.ts';
-import { type Webhook, webhook } from '../../src/admission/webhook.ts';
-import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
-import type { PemPair } from '../../src/certificates/pair.ts';
+import { describe, it } from 'node:test';
+import { connect } from 'node:tls';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
 import { reviewOf } from './reviews.ts';
+import { authorityPem, host, pod, type SendOptions, servedPem, servingPair, started } from './serving.ts';
 
-const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
-const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app:1` }] } };
-const quiet = jsonLog('silent', new PassThrough());
-
-let authority: PemPair;
-let pair: PemPair;
-const servingPair = () =>
-  issueServing({
-    authority,
-    dnsNames: ['localhost'],
-    ipAddresses: ['127.0.0.1'],
-    now: Date.now(),
-    validForMs: 3_600_000,
-  });
-
-before(async () => {
-  authority = await issueAuthority({ commonName: 'test CA', now: Date.now(), validForMs: 3_600_000 });
-  pair = await servingPair();
-});
-
-interface Started {
-  readonly app: Webhook;
-  readonly counted: string[];
-  send(body: unknown, options?: SendOptions): Promise<Received>;
-  drain(): void;
-}
-
-interface SendOptions {
-  readonly path?: string;
-  readonly method?: string;
-  readonly contentType?: string;
-  readonly agent?: Agent;
-}
-
-/** The JSON of an answer: of a review, or of an error. */
-interface Answered {
-  readonly response: {
-    readonly allowed: boolean;
-    readonly patch?: string;
-    readonly warnings?: string[];
-    readonly status?: { code: number; message: string };
-  };
-  readonly error: { code: string; message: string };
-}
-
-interface Received {
-  readonly status: number;
-  readonly body: Answered;
-  readonly connection: string | undefined;
-  readonly fingerprint: string;
-  /** Whether the connection had been used before. */
-  readonly kept: boolean;
-}
-
-/** The webhook on a free port, with pull Secrets that do as told. */
-async function started(
-  parts: Partial<MutateParts> = {},
-  ensure: () => Promise<Shortfall[]> = async () => [],
-): Promise<Started> {
-  const counted: string[] = [];
-  let draining = false;
-  const app = webhook({
-    pair,
-    log: quiet,
-    draining: () => draining,
-    answer: reviewAnswerer({
-      rules: { secretName: 'ecr-pull-secrets', exclude: { namespaces: [], accounts: [] } },
-      onFailure: 'admit',
-      deadlineMarginMs: 500,
-      pullSecrets: { covers: () => false, ensure },
-      log: quiet,
-      metrics: {
-        review: (outcome, reason) => counted.push(`${outcome} ${reason}`),
-        admissionSeconds: () => undefined,
-      },
-      ...parts,
-    }),
-  });
-  await app.listen({ host: '127.0.0.1', port: 0 });
-  const { port } = app.server.address() as AddressInfo;
-  const send: Started['send'] = async (body, options = {}) => {
-    const { path = '/mutate?timeout=5s', method = 'POST', contentType = 'application/json', agent } = options;
-    const request = httpsRequest({
-      host: '127.0.0.1',
-      port,
-      path,
-      method,
-      ca: authority.certPem,
-      headers: { 'content-type': contentType },
-      ...(agent !== undefined && { agent }),
-    });
-    request.on('error', () => undefined); // after an early answer, such as 413: the rest of the body has nowhere to go
-    request.end(typeof body === 'string' ? body : JSON.stringify(body));
-    const [response] = await once(request, 'response');
-    const socket: TLSSocket = response.socket;
-    const fingerprint = socket.getPeerX509Certificate()?.fingerprint256 ?? '';
-    let text = '';
-    for await (const chunk of response) {
-      text += chunk;
-    }
-    return {
-      status: response.statusCode,
-      body: JSON.parse(text),
-      connection: response.headers.connection,
-      fingerprint,
-      kept: request.reusedSocket,
-    };
-  };
-  after(() => app.close());
-  return {
-    app,
-    counted,
-    send,
-    drain: () => {
-      draining = true;
-    },
-  };
-}
+/** Calls as the API server sends them, and others that are as good. */
+const manners: readonly (readonly [string, SendOptions])[] = [
+  ['with its length', {}],
+  ['in chunks', { chunked: true }],
+  ['with a charset', { contentType: 'application/json; charset=utf-8' }],
+  ['without a timeout', { path: '/mutate' }],
+];
 
 describe('what is no review', () => {
   const cases: [string, unknown, SendOptions, number, string][] = [
     ['no JSON', '{', {}, 400, 'not-json'],
-    ['no body', '', {}, 400, 'not-json'],
     ['JSON of another kind', { hello: 1 }, {}, 400, 'bad-review'],
     ['a review without uid', reviewOf(pod, { uid: 1 }), {}, 400, 'bad-review'],
     [
@@ -148,20 +31,55 @@ describe('what is no review', () => {
     ],
     ['9 MiB', JSON.stringify('x'.repeat(9 * 1024 * 1024)), {}, 413, 'FST_ERR_CTP_BODY_TOO_LARGE'],
     ['another path', reviewOf(pod), { path: '/validate' }, 404, 'not-found'],
+    ['a longer path', reviewOf(pod), { path: '/mutates' }, 404, 'not-found'],
     ['another method', '{}', { method: 'PUT' }, 404, 'not-found'],
   ];
   for (const [what, body, options, status, code] of cases) {
-    it(`gets an answer that says so: ${what}`, async () => {
-      const { send } = await started();
-      const answer = await send(body, options);
-      assert.equal(answer.status, status);
-      assert.equal(answer.body.error.code, code);
-      assert.notEqual(answer.body.error.message, '');
-    });
+    for (const [how, manner] of manners) {
+      it(`gets an answer that says so: ${what}, ${how}`, async () => {
+        const { send } = await started();
+        const answer = await send(body, { ...manner, ...options });
+        assert.equal(answer.status, status);
+        assert.equal(answer.body.error.code, code);
+        assert.notEqual(answer.body.error.message, '');
+      });
+    }
   }
+
+  it('gets an answer that says so: no body', async () => {
+    const { send } = await started();
+    const { status, body } = await send('');
+    assert.deepEqual([status, body.error.code], [400, 'not-json']);
+  });
 });
 
 describe('a review', () => {
+  for (const [how, manner] of manners) {
+    it(`that comes ${how} gets the same answer`, async () => {
+      const { send } = await started();
+      const { status, body } = await send(reviewOf(pod), manner);
+      assert.equal(status, 200);
+      assert.ok(body.response.patch);
+    });
+
+    for (const [what, answer] of [
+      [
+        'throws',
+        () => {
+          throw new TypeError('a bug with a secret');
+        },
+      ],
+      ['rejects', () => Promise.reject(new TypeError('a bug with a secret'))],
+    ] as const) {
+      it(`that comes ${how} gets a 500 if all else ${what}`, async () => {
+        const { send } = await started({ answer });
+        const { status, body } = await send(reviewOf(pod), manner);
+        assert.equal(status, 500);
+        assert.deepEqual(body.error, { code: 'internal-error', message: 'internal error' });
+      });
+    }
+  }
+
   it('of 7 MiB, with __proto__ among its fields, is answered like any other', async () => {
     const { send } = await started();
     const large = { ...pod, metadata: { annotations: { large: 'x'.repeat(7 * 1024 * 1024) } } };
@@ -235,7 +153,7 @@ describe('a review', () => {
 describe('connections', () => {
   it('stay when the certificate changes, and new ones get the new certificate', async () => {
     const { app, send } = await started();
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authority.certPem });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
     const first = await send(reviewOf(pod), { agent });
     const next = await servingPair();
     app.server.setSecureContext({ cert: next.certPem, key: next.keyPem });
@@ -243,7 +161,7 @@ describe('connections', () => {
     const fresh = await send(reviewOf(pod));
     assert.equal(kept.kept, true);
     assert.equal(kept.status, 200);
-    assert.equal(first.fingerprint, new X509Certificate(pair.certPem).fingerprint256);
+    assert.equal(first.fingerprint, new X509Certificate(servedPem()).fingerprint256);
     assert.equal(fresh.fingerprint, new X509Certificate(next.certPem).fingerprint256);
     agent.destroy();
   });
@@ -262,7 +180,7 @@ describe('connections', () => {
       asked.resolve();
       return promise;
     });
-    const agent = new Agent({ keepAlive: true, ca: authority.certPem });
+    const agent = new Agent({ keepAlive: true, ca: authorityPem() });
     const inFlight = send(reviewOf(pod), { agent });
     await asked.promise;
     drain();
@@ -282,7 +200,7 @@ describe('connections', () => {
     const { app } = await started();
     const { port } = app.server.address() as AddressInfo;
     const accepted = once(app.server, 'secureConnection');
-    const unused = connect({ host: '127.0.0.1', port, ca: authority.certPem }).resume();
+    const unused = connect({ host: '127.0.0.1', port, ca: authorityPem() }).resume();
     await accepted;
     const ended = once(unused, 'close');
     const startedAt = performance.now();

@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import fc from 'fast-check';
+import { rememberedHosts } from '../../src/admission/hosts.ts';
+import { parseEcrHost, registryOfImage } from '../../src/images/registry.ts';
+
+const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
+
+describe('remembered hosts', () => {
+  it('are read as they are without, the first time and later', () => {
+    const read = rememberedHosts();
+    const hosts = fc.oneof(fc.string(), fc.nat(3_000).map(hostOf), fc.nat(3).map(hostOf));
+    fc.assert(
+      fc.property(hosts, (host) => {
+        assert.deepEqual(read(host), parseEcrHost(host));
+        assert.deepEqual(read(host), parseEcrHost(host));
+      }),
+      { numRuns: 3_000 },
+    );
+  });
+
+  it('keep nothing else of the image in memory', () => {
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc');
+    const read = rememberedHosts();
+    const megabyte = 1_000_000;
+    const readMany = () => {
+      for (let account = 0; account < 100; account += 1) {
+        const image = `${hostOf(account)}/${String(account % 10).repeat(megabyte)}`;
+        assert.equal(registryOfImage(image)?.host, read(image.slice(0, image.indexOf('/')))?.host);
+      }
+    };
+    collect();
+    const before = process.memoryUsage().heapUsed;
+    readMany();
+    collect();
+    const kept = process.memoryUsage().heapUsed - before;
+    assert.ok(kept < 10 * megabyte, `${kept} bytes`);
+    assert.equal(read(hostOf(99))?.account, '000000000099');
+  });
+});
