@@ -6,6 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { connect } from 'node:tls';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import { eventually } from '../support/eventually.ts';
 import { reviewOf } from './reviews.ts';
 import { authorityPem, host, pod, type SendOptions, servedPem, servingPair, started } from './serving.ts';
 
@@ -194,6 +195,30 @@ describe('connections', () => {
     assert.equal(connection, 'close');
     assert.ok(performance.now() - startedAt < 5_000, 'closing does not wait for idle connections');
     agent.destroy();
+  });
+
+  it('of callers that go away, amid their call or before the answer, harm no other', async () => {
+    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    let asked = 0;
+    const { app, send } = await started({}, () => {
+      asked += 1;
+      return promise;
+    });
+    const { port } = app.server.address() as AddressInfo;
+    const body = JSON.stringify(reviewOf(pod));
+    const head = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+    for (const text of [head, head + body.slice(0, 100), head + body]) {
+      const socket = connect({ host: '127.0.0.1', port, ca: authorityPem() });
+      await once(socket, 'secureConnect');
+      socket.write(text);
+      if (text.endsWith(body)) {
+        await eventually('its review is being worked on', () => asked === 1);
+      }
+      socket.destroy();
+      await once(socket, 'close');
+    }
+    resolve([]);
+    assert.equal((await send(reviewOf(pod))).status, 200);
   });
 
   it('that were opened and never used do not hold up the end', async () => {

@@ -4,6 +4,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { after, before, it } from 'node:test';
+import { denySuite } from '../admission/deny.suite.ts';
+import { failuresSuite } from '../admission/failures.suite.ts';
 import { injectionSuite } from '../admission/injection.suite.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
@@ -58,6 +60,8 @@ describeChartOnCluster("the main job with the chart's account, rights and webhoo
   after(() => release.uninstall());
   const ground = withRelease(cluster, () => release);
   injectionSuite(() => ground);
+  failuresSuite(() => ground);
+  denySuite(() => ground);
 });
 
 describeChartOnCluster('what reaches the program', (cluster, helm) => {
