@@ -10,6 +10,7 @@ import { startApiStandIn } from '../test/doubles/api-server/api-server.ts';
 import { startEcrDouble } from '../test/doubles/ecr/double.ts';
 import { installAccount } from '../test/support/installation.ts';
 import { certificatesIn, startProgram } from '../test/support/process.ts';
+import { sumOf } from './exposition.ts';
 import { sendLoad } from './load.ts';
 import { reviewText } from './review.ts';
 
@@ -90,7 +91,7 @@ async function startOurs(): Promise<Server> {
   stops.push(() => program.stop());
   const url = new URL(`${program.webhookUrl}?timeout=5s`);
   await sendLoad({ url, caPem: certificates.caPem, body, connections: 1, durationMs: 50 });
-  return { url, cpuUs: async () => secondsIn(await program.metrics(), 'process_cpu_seconds_total') * 1e6 };
+  return { url, cpuUs: async () => sumOf(await program.metrics(), 'process_cpu_seconds_total') * 1e6 };
 }
 
 async function startBare(): Promise<Server> {
@@ -168,8 +169,4 @@ function median(numbers: readonly number[]): number {
 
 function rounded(value: number, digits: number): number {
   return Number(value.toFixed(digits));
-}
-
-function secondsIn(metrics: string, name: string): number {
-  return Number(new RegExp(`^${name} ([\\d.e+-]+)$`, 'm').exec(metrics)?.[1]);
 }

@@ -1,12 +1,11 @@
-import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
-import { parseArgs, promisify } from 'node:util';
+import { parseArgs } from 'node:util';
 import { startCluster } from '../test/cluster/cluster.ts';
 import { startEcrDouble } from '../test/doubles/ecr/double.ts';
+import { bundleInto } from '../test/support/bundle.ts';
 import { type Crowd, crowdOf } from '../test/support/crowd.ts';
 import { installAccount } from '../test/support/installation.ts';
 import { certificatesIn, type RunningProgram, startProgram } from '../test/support/process.ts';
@@ -50,9 +49,7 @@ const directory = await mkdtemp(join(tmpdir(), 'bench-'));
 const stops: (() => unknown)[] = [() => rm(directory, { recursive: true, force: true })];
 try {
   const program = join(directory, 'main.mjs');
-  await promisify(execFile)(process.execPath, ['build.ts', program], {
-    cwd: fileURLToPath(new URL('..', import.meta.url)),
-  });
+  await bundleInto(program);
   const certificates = await certificatesIn(directory);
   const ecr = await startEcrDouble();
   stops.push(() => ecr.stop());
@@ -71,7 +68,8 @@ try {
     certificates,
     environment: {
       ...ecr.env(),
-      ...{ NODE_ENV: 'production', MALLOC_ARENA_MAX: '1' },
+      NODE_ENV: 'production',
+      MALLOC_ARENA_MAX: '1',
       NODE_OPTIONS: values['node-options'],
     },
     config: { renewal: { writesPerSecond }, log: { level: 'info' } },

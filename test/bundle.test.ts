@@ -1,24 +1,20 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
-import { promisify } from 'node:util';
 import { startApiStandIn } from './doubles/api-server/api-server.ts';
 import { startEcrDouble } from './doubles/ecr/double.ts';
+import { bundleInto } from './support/bundle.ts';
 import { installAccount, registerWebhook } from './support/installation.ts';
 import { createPod, podWith } from './support/pods.ts';
 import { startProgram } from './support/process.ts';
-
-const root = fileURLToPath(new URL('..', import.meta.url));
 
 describe('the bundle that the image holds', () => {
   it('does the main job from a folder with nothing beside it', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
     const bundle = join(directory, 'main.mjs');
-    await promisify(execFile)(process.execPath, [join(root, 'build.ts'), bundle], { cwd: root });
+    await bundleInto(bundle);
     const cluster = await startApiStandIn();
     const ecr = await startEcrDouble();
     const kubeconfigPath = await installAccount(cluster);

@@ -1,15 +1,14 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, it, type TestContext } from 'node:test';
-import { promisify } from 'node:util';
 import { makeSetting, type Setting } from '../certificates/managing.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { Random } from '../renewal/simulation/random.ts';
+import { bundleInto } from '../support/bundle.ts';
 import { eventually } from '../support/eventually.ts';
 import { type Order, rateOf, type Sent, startLoad } from '../support/load.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -18,7 +17,6 @@ import { readPullSecret } from '../support/pull-secret.ts';
 import { type Service, startService } from './service.ts';
 import { hostIn } from './setting.ts';
 
-const root = join(import.meta.dirname, '../..');
 const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const replicas = 3;
 const podsPerSecond = 50;
@@ -41,8 +39,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
 
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'rolling-'));
-    const build = [join(root, 'build.ts'), join(directory, 'main.mjs')];
-    await promisify(execFile)(process.execPath, build, { cwd: root });
+    await bundleInto(join(directory, 'main.mjs'));
     ecr = await startEcrDouble();
     service = await startService(() => random.next());
     setting = await makeSetting(cluster(), { url: service.url, webhooks: 1 });

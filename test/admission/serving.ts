@@ -6,10 +6,10 @@ import { after, before } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { type MutateParts, reviewAnswerer } from '../../src/admission/mutate.ts';
 import { type Webhook, type WebhookParts, webhook } from '../../src/admission/webhook.ts';
-import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
 import type { PemPair } from '../../src/certificates/pair.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import { testAuthority, testServing } from '../certificates/issued.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 export const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app:1` }] } };
@@ -25,17 +25,10 @@ export const authorityPem = () => authority.certPem;
 export const servedPem = () => pair.certPem;
 
 /** Another certificate. */
-export const servingPair = () =>
-  issueServing({
-    authority,
-    dnsNames: ['localhost'],
-    ipAddresses: ['127.0.0.1'],
-    now: Date.now(),
-    validForMs: 3_600_000,
-  });
+export const servingPair = () => testServing(authority, Date.now());
 
 before(async () => {
-  authority = await issueAuthority({ commonName: 'test CA', now: Date.now(), validForMs: 3_600_000 });
+  authority = await testAuthority(Date.now());
   pair = await servingPair();
 });
 

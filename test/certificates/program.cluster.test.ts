@@ -1,25 +1,22 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
-import { promisify } from 'node:util';
 import { freePort } from '../cluster/server-process.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { startEcrDouble } from '../doubles/ecr/double.ts';
+import { bundleInto } from '../support/bundle.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { startProgram } from '../support/process.ts';
 import { makeSetting } from './managing.ts';
 
-const root = join(import.meta.dirname, '../..');
-
 describeOnCluster('the program with managed certificates', (cluster) => {
   it('runs from its bundle, answers probes while it waits, and is called by the API server', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
     const bundle = join(directory, 'main.mjs');
-    await promisify(execFile)(process.execPath, [join(root, 'build.ts'), bundle], { cwd: root });
+    await bundleInto(bundle);
     const port = await freePort();
     const team = await cluster().createNamespace('team');
     const setting = await makeSetting(cluster(), {

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Contents, contentsOf } from '../../image/contents.ts';
 import { saveArguments } from '../../image/engine.ts';
+import { bundleInto } from '../support/bundle.ts';
 import { programs } from './programs.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -36,7 +37,7 @@ export async function buildTwin(folder: string): Promise<Twin> {
   const built = join(folder, 'built');
   const dockerfile = join(folder, 'Dockerfile');
   makeBase(base);
-  execFileSync(process.execPath, ['build.ts', join(built, 'app/dist/main.mjs')], { cwd: root });
+  await bundleInto(join(built, 'app/dist/main.mjs'));
   writeFileSync(dockerfile, `FROM scratch\nCOPY --from=base / /\n${lastStage()}`);
   const contexts = [`base=${base}`, `build=${built}`].flatMap((context) => ['--build-context', context]);
   const from = ['--isolation', 'chroot', ...contexts, '--file', dockerfile, '--tag', 'twin', '.'];

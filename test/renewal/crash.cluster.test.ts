@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, it, type TestContext } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/config.ts';
 import { watchSecretMetadata } from '../../src/kube/watch.ts';
+import { hostIn } from '../admission/setting.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { type Crowd, crowdOf } from '../support/crowd.ts';
@@ -13,7 +14,7 @@ import { readPullSecret } from '../support/pull-secret.ts';
 const replicas = 3;
 const namespaceCount = 300;
 const regions = ['eu-central-1', 'us-east-1'];
-const hosts = regions.map((region) => `123456789012.dkr.ecr.${region}.amazonaws.com`);
+const hosts = regions.map(hostIn);
 
 /** So many in 100 Secrets may be written twice, by replicas that were at it at the same moment. */
 const mostTwicePercent = 3;
