@@ -1,6 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Log } from '../telemetry/log.ts';
-import { errorBody } from './answer.ts';
 import type { Answer } from './mutate.ts';
 
 export interface OrdinaryParts {
@@ -8,10 +6,10 @@ export interface OrdinaryParts {
   readonly path: string;
   /** Of a body, in bytes. */
   readonly limit: number;
-  answer(body: unknown, url: string): Answer | Promise<Answer>;
+  /** Answers a call from its body and its address; never throws or rejects. */
+  answer(bytes: Buffer, url: string): Answer | Promise<Answer>;
   /** Whether answers are to close their connection. */
   draining(): boolean;
-  readonly log: Log;
 }
 
 /**
@@ -20,10 +18,12 @@ export interface OrdinaryParts {
  * request and reply cost as much again as all that we do for a pod.
  * @returns whether it took the call; what is unusual in any way is left to the framework
  */
-export function ordinaryCalls(
-  parts: OrdinaryParts,
-): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const { path, limit, answer, draining, log } = parts;
+export function ordinaryCalls({
+  path,
+  limit,
+  answer,
+  draining,
+}: OrdinaryParts): (request: IncomingMessage, response: ServerResponse) => boolean {
   const withQuery = `${path}?`;
   const send = (response: ServerResponse, { status, body }: Answer) => {
     if (draining()) {
@@ -34,10 +34,6 @@ export function ordinaryCalls(
       'content-length': Buffer.byteLength(body),
     });
     response.end(body);
-  };
-  const onBug = (response: ServerResponse, error: unknown) => {
-    log.error({ err: error }, 'a request could not be answered');
-    send(response, { status: 500, body: errorBody('internal-error', 'internal error') });
   };
   return (request, response) => {
     const { method, url = '', headers } = request;
@@ -53,33 +49,18 @@ export function ordinaryCalls(
     const chunks: Buffer[] = [];
     request.on('data', (chunk) => chunks.push(chunk));
     request.on('end', () => {
-      const body = parsed(chunks);
-      if (body === undefined) {
-        send(response, { status: 400, body: errorBody('not-json', 'the body is not JSON') });
-        return;
-      }
-      try {
-        const answered = answer(body, url);
-        if (answered instanceof Promise) {
-          answered.then((later) => send(response, later)).catch((error: unknown) => onBug(response, error));
-        } else {
-          send(response, answered);
-        }
-      } catch (error) {
-        onBug(response, error);
+      const answered = answer(whole(chunks), url);
+      if (answered instanceof Promise) {
+        answered.then((later) => send(response, later));
+      } else {
+        send(response, answered);
       }
     });
     return true;
   };
 }
 
-/** JSON has no undefined: that stands for what is none. */
-function parsed(chunks: readonly Buffer[]): unknown {
-  try {
-    // a call for a pod of usual size comes in one piece
-    const whole = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
-    return JSON.parse(whole.toString());
-  } catch {
-    return undefined;
-  }
+/** A call for a pod of usual size comes in one piece. */
+function whole(chunks: readonly Buffer[]): Buffer {
+  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
 }

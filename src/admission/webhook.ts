@@ -2,19 +2,16 @@ import { createServer, type Server, type ServerOptions } from 'node:https';
 import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { PemPair } from '../certificates/pair.ts';
-import type { Log } from '../telemetry/log.ts';
 import { errorBody } from './answer.ts';
+import { type BodyParts, bodyAnswerer } from './body.ts';
 import type { Answer } from './mutate.ts';
 import { ordinaryCalls } from './ordinary.ts';
 
-export interface WebhookParts {
+export interface WebhookParts extends BodyParts {
   /** The pair to begin with; later ones go to the server's `setSecureContext`. */
   readonly pair: PemPair;
-  /** Answers a call from its parsed body and its address, whose query tells the timeout. */
-  answer(body: unknown, url: string): Answer | Promise<Answer>;
   /** Whether the process is about to end, so that callers should go elsewhere. */
   draining(): boolean;
-  readonly log: Log;
 }
 
 export type Webhook = FastifyInstance<Server>;
@@ -40,7 +37,8 @@ export const tlsMinimum = 'TLSv1.2';
  * each one closes its connection, because the API server would otherwise stay on it.
  */
 export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook {
-  const tookOrdinary = ordinaryCalls({ path, limit: bodyLimitBytes, answer, draining, log });
+  const answerBody = bodyAnswerer({ answer, log });
+  const tookOrdinary = ordinaryCalls({ path, limit: bodyLimitBytes, answer: answerBody, draining });
   const server: ServerOptions = {
     cert: pair.certPem,
     key: pair.keyPem,
@@ -63,15 +61,10 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
   });
   app.server.headersTimeout = keepAliveMs + 5_000;
   closeUnusedConnections(app);
-  // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
-    try {
-      done(null, JSON.parse(body.toString()));
-    } catch {
-      done(Object.assign(new Error('the body is not JSON'), { statusCode: 400, code: 'not-json' }));
-    }
-  });
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
+    done(null, body),
+  );
 
   const send = (reply: FastifyReply, { status, body }: Answer) => {
     if (draining()) {
@@ -79,17 +72,9 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
     }
     return reply.code(status).header('content-type', 'application/json').send(body);
   };
-  app.post(path, (request, reply) => {
-    const answered = answer(request.body, request.url);
-    if (answered instanceof Promise) {
-      answered.then(
-        (later) => send(reply, later),
-        (error) => reply.send(error),
-      );
-    } else {
-      send(reply, answered);
-    }
-  });
+  app.post<{ Body: Buffer | undefined }>(path, async (request, reply) =>
+    send(reply, await answerBody(request.body, request.url)),
+  );
   app.setNotFoundHandler((_request, reply) =>
     send(reply, { status: 404, body: errorBody('not-found', 'the webhook is POST /mutate') }),
   );

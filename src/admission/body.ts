@@ -1,0 +1,38 @@
+import type { Log } from '../telemetry/log.ts';
+import { errorBody } from './answer.ts';
+import type { Answer } from './mutate.ts';
+
+export interface BodyParts {
+  /** Answers a call from its parsed body and its address, whose query tells the timeout. */
+  answer(body: unknown, url: string): Answer | Promise<Answer>;
+  readonly log: Log;
+}
+
+/**
+ * Makes the function that answers a call from its body as it came; undefined: none came. It never throws or rejects:
+ * what is not JSON gets a 400, and a bug of ours a 500.
+ */
+export function bodyAnswerer({
+  answer,
+  log,
+}: BodyParts): (bytes: Buffer | undefined, url: string) => Answer | Promise<Answer> {
+  const onBug = (error: unknown): Answer => {
+    log.error({ err: error }, 'a request could not be answered');
+    return { status: 500, body: errorBody('internal-error', 'internal error') };
+  };
+  return (bytes, url) => {
+    let body: unknown;
+    try {
+      // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
+      body = bytes && JSON.parse(bytes.toString());
+    } catch {
+      return { status: 400, body: errorBody('not-json', 'the body is not JSON') };
+    }
+    try {
+      const answered = answer(body, url);
+      return answered instanceof Promise ? answered.catch(onBug) : answered;
+    } catch (error) {
+      return onBug(error);
+    }
+  };
+}
