@@ -41,7 +41,7 @@ const longestRestMs = 10_000;
 
 /**
  * How long a plan holds for each namespace that is still to be renewed, ms, whatever has changed: to plan 10,000 takes
- * 10 ms of the event loop and some MB of memory, and whether one is still due is looked up anyway when its turn comes.
+ * 10 to 40 ms and some MB of memory, and whether one is still due is looked up anyway when its turn comes.
  */
 const restPerPendingMs = 0.5;
 

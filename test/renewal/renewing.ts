@@ -1,0 +1,78 @@
+import { PassThrough } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { Renewal, type RenewalParts } from '../../src/renewal/renewal.ts';
+import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { SecretView } from '../../src/secrets/view.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+
+export const hour = 3_600_000;
+const start = Date.UTC(2026, 10, 23, 12);
+export const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+
+type Renew = RenewalParts['secrets']['renew'];
+
+/** A renewal on a clock that only the test moves, over namespaces whose tokens are issued at `start`. */
+export function setUp(namespaces: readonly string[], renew: Renew, changes: Partial<RenewalParts> = {}) {
+  const clock = { wall: start, steady: 0 };
+  const view = new SecretView(() => clock.steady);
+  let version = 1;
+  const written = (namespace: string) => {
+    version += 1;
+    const life = { issuedAt: clock.wall, expiresAt: clock.wall + 12 * hour };
+    view.set({
+      namespace,
+      uid: `uid-${namespace}`,
+      resourceVersion: String(version),
+      labels: { [managedByLabel]: managedBy },
+      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+      owners: [],
+    });
+  };
+  for (const namespace of namespaces) {
+    written(namespace);
+  }
+  const stream = new PassThrough();
+  const counts: string[] = [];
+  let plans = 0;
+  const renewal = new Renewal({
+    view,
+    secrets: { renew },
+    rules: {
+      replica: 'a',
+      freshness: { fraction: 0.5, floorMs: hour },
+      startedAt: start,
+      identityOf: () => undefined,
+      remembered: () => undefined,
+      regionTrouble: () => undefined,
+    },
+    now: () => ({ ...clock }),
+    random: () => 0,
+    concurrency: 4,
+    writesPerSecond: 100_000,
+    tickMs: 1000,
+    log: jsonLog('info', stream),
+    counted: (reason, outcome) => counts.push(`${reason} ${outcome}`),
+    told: () => {
+      plans += 1;
+    },
+    ...changes,
+  });
+  const pass = async (ms: number) => {
+    clock.wall += ms;
+    clock.steady += ms;
+    renewal.tick();
+    await renewal.settled();
+  };
+  const logged = async () => {
+    stream.end();
+    return (await text(stream)).split('\n').filter((line) => line !== '');
+  };
+  return {
+    ...{ renewal, view, clock, written, counts, pass, logged },
+    /** How often it has planned. */
+    get plans() {
+      return plans;
+    },
+  };
+}
