@@ -1,4 +1,5 @@
 import { createServer, type Server, type ServerOptions } from 'node:https';
+import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import type { PemPair } from '../certificates/pair.ts';
@@ -27,6 +28,9 @@ const keepAliveMs = 120_000;
 
 /** For a whole request to come in. */
 const requestTimeoutMs = 30_000;
+
+/** For the first call of a connection to come in while we close. */
+const firstCallMs = 1_000;
 
 const path = '/mutate';
 
@@ -60,7 +64,7 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
     return503OnClosing: false,
   });
   app.server.headersTimeout = keepAliveMs + 5_000;
-  closeUnusedConnections(app);
+  closeConnections(app);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
     done(null, body),
@@ -90,27 +94,39 @@ export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook 
 }
 
 /**
- * Lets `close()` end as soon as the last call in flight is answered. Node closes idle connections by itself, but takes
- * one that was opened and never used for busy, and Go's clients leave such ones behind.
+ * Lets `close()` lose no call, and end soon after the last one. By itself Node closes a connection as idle if its next
+ * call has come and only not been read yet, as happens on a busy machine; Go sends no POST again that was cut off
+ * (`persistConn.shouldRetryRequest` in net/http). And it takes one that was opened and never used for busy, and Go's
+ * clients leave such ones behind.
  */
-function closeUnusedConnections(app: Webhook): void {
+function closeConnections(app: Webhook): void {
   const open = new Set<TLSSocket>();
   let closing = false;
-  app.server.on('secureConnection', (socket) => {
-    if (closing) {
-      socket.destroy(); // its handshake was under way when the end began
-      return;
+  const closeIfUnused = async (socket: TLSSocket) => {
+    await sleep(firstCallMs);
+    await hasRead();
+    if (socket.bytesRead === 0) {
+      socket.destroy();
     }
+  };
+  app.server.on('secureConnection', (socket) => {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
+    if (closing) {
+      void closeIfUnused(socket); // its handshake was under way when the end began
+    }
   });
-  app.addHook('preClose', (done) => {
+  app.addHook('preClose', async () => {
     closing = true;
     for (const socket of open) {
-      if (socket.bytesRead === 0) {
-        socket.destroy();
-      }
+      void closeIfUnused(socket);
     }
-    done();
+    await hasRead();
   });
+}
+
+/** Ends when the process has read what came for it before. */
+async function hasRead(): Promise<void> {
+  await nextTurn(); // out of the present turn of the event loop, which may have polled already
+  await nextTurn();
 }

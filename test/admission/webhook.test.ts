@@ -5,6 +5,7 @@ import { Agent } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { connect } from 'node:tls';
+import type { Webhook } from '../../src/admission/webhook.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
 import { eventually } from '../support/eventually.ts';
 import { reviewOf } from './reviews.ts';
@@ -221,6 +222,35 @@ describe('connections', () => {
     assert.equal((await send(reviewOf(pod))).status, 200);
   });
 
+  it('that bring a call in the moment of the end are answered, used before or not', async () => {
+    for (const used of [true, false]) {
+      const { app, drain } = await started();
+      const accepted = once(app.server, 'secureConnection');
+      const caller = await calling(app);
+      await accepted;
+      if (used) {
+        assert.match(await caller.call(), /^HTTP\/1.1 200 /);
+      }
+      drain();
+      const answered = caller.call();
+      const closed = app.close(); // its bytes have come, and nobody has read them
+      assert.match(await answered, /^HTTP\/1.1 200 /, `used: ${used}`);
+      await closed;
+    }
+  });
+
+  it('whose handshake is under way at the end have their call answered', async () => {
+    const { app, drain } = await started();
+    const accepted = once(app.server, 'connection');
+    const connecting = calling(app);
+    await accepted;
+    drain();
+    const closed = app.close();
+    const caller = await connecting;
+    assert.match(await caller.call(), /^HTTP\/1.1 200 /);
+    await closed;
+  });
+
   it('that were opened and never used do not hold up the end', async () => {
     const { app } = await started();
     const { port } = app.server.address() as AddressInfo;
@@ -234,3 +264,24 @@ describe('connections', () => {
     assert.ok(performance.now() - startedAt < 5_000);
   });
 });
+
+/** A connection of a caller that writes its calls at once, with nothing between. */
+async function calling(app: Webhook) {
+  const { port } = app.server.address() as AddressInfo;
+  const socket = connect({ host: '127.0.0.1', port, ca: authorityPem() });
+  await once(socket, 'secureConnect');
+  const body = JSON.stringify(reviewOf(pod));
+  const head = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n`;
+  return {
+    /** Gives the first bytes of the answer; rejects if the connection ends before. */
+    call: async () => {
+      const answer = Promise.race([
+        once(socket, 'data'),
+        once(socket, 'close').then(() => Promise.reject(new Error('closed without an answer'))),
+      ]);
+      socket.write(head + body);
+      const [bytes] = await answer;
+      return String(bytes);
+    },
+  };
+}
