@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { Worker } from 'node:worker_threads';
 
 /** One address before several servers, as a Service is: each new connection goes to the next server. */
 export interface Balancer {
@@ -14,45 +14,32 @@ export interface Balancer {
   stop(): Promise<void>;
 }
 
-/** Starts on a free port of the loopback. TLS passes through. A connection for which there is no server is ended. */
+/**
+ * Starts on a free port of the loopback. TLS passes through. A connection for which there is no server is ended.
+ * It runs on a thread of its own, because a kernel's Service does not hold bytes back while a test is busy: a server that
+ * closes an idle connection in that time would lose a call.
+ */
 export async function startBalancer(urls: readonly string[] = []): Promise<Balancer> {
   let servers = [...urls];
-  const open = new Set<Socket>();
-  let next = 0;
-  const server = createServer((client) => {
-    const url = servers[next++ % servers.length];
-    if (url === undefined) {
-      client.destroy();
-      return;
-    }
-    const upstream = connect(Number(new URL(url).port), '127.0.0.1');
-    for (const [from, to] of [
-      [client, upstream],
-      [upstream, client],
-    ] as const) {
-      open.add(from);
-      from.pipe(to);
-      from.on('error', () => to.destroy()).on('close', () => open.delete(from));
-    }
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
+  const worker = new Worker(new URL('./balancing.ts', import.meta.url), { workerData: portsOf(servers) });
+  const [port] = await once(worker, 'message');
+  const change = (changed: string[]) => {
+    servers = changed;
+    worker.postMessage(portsOf(servers));
+  };
   return {
-    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}/mutate`,
+    url: `https://127.0.0.1:${port}/mutate`,
     get urls() {
       return servers;
     },
-    add: (url) => {
-      servers = [...servers, url];
-    },
-    remove: (url) => {
-      servers = servers.filter((other) => other !== url);
-    },
+    add: (url) => change([...servers, url]),
+    remove: (url) => change(servers.filter((other) => other !== url)),
     stop: async () => {
-      for (const socket of open) {
-        socket.destroy();
-      }
-      await new Promise((resolve) => server.close(resolve));
+      await worker.terminate();
     },
   };
+}
+
+function portsOf(urls: readonly string[]): number[] {
+  return urls.map((url) => Number(new URL(url).port));
 }

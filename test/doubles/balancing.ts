@@ -1,0 +1,26 @@
+/** The thread of a balancer. It tells its port, is told the ports of the servers, and passes bytes on. */
+import { type AddressInfo, connect, createServer } from 'node:net';
+import { parentPort, workerData } from 'node:worker_threads';
+
+let ports: readonly number[] = workerData;
+let next = 0;
+parentPort?.on('message', (changed) => {
+  ports = changed;
+});
+
+const server = createServer((client) => {
+  const port = ports[next++ % ports.length];
+  if (port === undefined) {
+    client.destroy();
+    return;
+  }
+  const upstream = connect(port, '127.0.0.1');
+  for (const [from, to] of [
+    [client, upstream],
+    [upstream, client],
+  ] as const) {
+    from.pipe(to);
+    from.on('error', () => to.destroy());
+  }
+});
+server.listen(0, '127.0.0.1', () => parentPort?.postMessage((server.address() as AddressInfo).port));
