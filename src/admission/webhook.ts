@@ -103,9 +103,9 @@ function closeConnections(app: Webhook): void {
   const open = new Set<TLSSocket>();
   let closing = false;
   const closeIfUnused = async (socket: TLSSocket) => {
-    await sleep(firstCallMs);
+    await sleep(firstCallMs, undefined, { ref: false });
     await hasRead();
-    if (socket.bytesRead === 0) {
+    if (isUnused(socket)) {
       socket.destroy();
     }
   };
@@ -117,12 +117,18 @@ function closeConnections(app: Webhook): void {
     }
   });
   app.addHook('preClose', async () => {
+    await hasRead();
     closing = true;
     for (const socket of open) {
-      void closeIfUnused(socket);
+      if (isUnused(socket)) {
+        void closeIfUnused(socket);
+      }
     }
-    await hasRead();
   });
+}
+
+function isUnused({ bytesRead }: TLSSocket): boolean {
+  return bytesRead === 0;
 }
 
 /** Ends when the process has read what came for it before. */
