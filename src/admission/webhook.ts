@@ -105,7 +105,7 @@ function closeConnections(app: Webhook): void {
   const closeIfUnused = async (socket: TLSSocket) => {
     await sleep(firstCallMs, undefined, { ref: false });
     await hasRead();
-    if (isUnused(socket)) {
+    if (socket.bytesRead === 0) {
       socket.destroy();
     }
   };
@@ -120,15 +120,9 @@ function closeConnections(app: Webhook): void {
     await hasRead();
     closing = true;
     for (const socket of open) {
-      if (isUnused(socket)) {
-        void closeIfUnused(socket);
-      }
+      void closeIfUnused(socket);
     }
   });
-}
-
-function isUnused({ bytesRead }: TLSSocket): boolean {
-  return bytesRead === 0;
 }
 
 /** Ends when the process has read what came for it before. */
