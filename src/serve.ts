@@ -3,6 +3,7 @@ import closeWithGrace from 'close-with-grace';
 import packageJson from '../package.json' with { type: 'json' };
 import { rememberedHosts } from './admission/hosts.ts';
 import { reviewAnswerer } from './admission/mutate.ts';
+import { pullSecretReference } from './admission/patch.ts';
 import { statusPages } from './admission/status.ts';
 import { tlsMinimum, type Webhook, webhook } from './admission/webhook.ts';
 import { pairState } from './certificates/pair.ts';
@@ -93,7 +94,11 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   app = webhook({
     pair: certificates.current,
     answer: reviewAnswerer({
-      rules: { ...config, registryOf: rememberedHosts() },
+      rules: {
+        reference: pullSecretReference(config.secretName),
+        registryOf: rememberedHosts(),
+        exclude: config.exclude,
+      },
       onFailure: config.onFailure,
       deadlineMarginMs: config.webhook.deadlineMargin,
       pullSecrets: secrets,

@@ -1,9 +1,9 @@
-import type { PatchOperation } from './patch.ts';
+import type { Patch } from './patch.ts';
 
 /** What the answer to a review says besides its uid. */
 export interface Verdict {
   readonly allowed: boolean;
-  readonly patch?: readonly PatchOperation[];
+  readonly patch?: Patch | undefined;
   /** Shown to the pod's author by kubectl. */
   readonly warnings?: readonly string[];
   /** Why the pod is denied; only where `allowed` is false. */
@@ -12,13 +12,12 @@ export interface Verdict {
 
 /**
  * The text of the AdmissionReview (admission.k8s.io/v1) that answers a request. The only place that makes one: uid,
- * apiVersion and kind are on every answer, and patch and patchType come together or not at all. A patch is ASCII: it
- * holds nothing but the name of a Secret.
+ * apiVersion and kind are on every answer, and patch and patchType come together or not at all.
  */
-export function answerTo(uid: string, { allowed, patch = [], warnings = [], message }: Verdict): string {
+export function answerTo(uid: string, { allowed, patch, warnings = [], message }: Verdict): string {
   let response = `"uid":${JSON.stringify(uid)},"allowed":${allowed}`;
-  if (patch.length > 0) {
-    response += `,"patchType":"JSONPatch","patch":"${btoa(JSON.stringify(patch))}"`;
+  if (patch !== undefined) {
+    response += `,"patchType":"JSONPatch","patch":"${patch.base64}"`;
   }
   if (warnings.length > 0) {
     response += `,"warnings":${JSON.stringify(warnings)}`;

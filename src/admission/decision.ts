@@ -2,7 +2,7 @@ import { matchesAny } from '../images/glob.ts';
 import { registriesOfPod } from '../images/pod.ts';
 import type { parseEcrHost, Registry } from '../images/registry.ts';
 import { field } from '../images/unvalidated.ts';
-import { type PatchOperation, pullSecretPatch, refersTo } from './patch.ts';
+import { type Patch, type PullSecretReference, pullSecretPatch, refersTo } from './patch.ts';
 import type { ReviewRequest } from './review.ts';
 
 /** Why a review is answered as it is: logged, counted and asserted on. */
@@ -24,15 +24,16 @@ export interface Ensure {
   readonly action: 'ensure';
   readonly reason: Reason;
   readonly registries: readonly Registry[];
-  /** Empty where the pod refers to the Secret already, or can no longer be changed. */
-  readonly patch: readonly PatchOperation[];
+  /** None where the pod refers to the Secret already, or can no longer be changed. */
+  readonly patch: Patch | undefined;
 }
 
 /** What to do about a review. */
 export type Decision = Ensure | { readonly action: 'leave'; readonly reason: Reason };
 
 export interface DecisionRules {
-  readonly secretName: string;
+  /** What pods get. */
+  readonly reference: PullSecretReference;
   /** Reads a host; parseEcrHost if not given. */
   readonly registryOf?: typeof parseEcrHost;
   readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
@@ -68,7 +69,7 @@ export function decide(request: ReviewRequest, rules: DecisionRules): Decision {
   return creating ? decideOnNew(object, registries, rules) : decideOnExisting(object, registries, rules);
 }
 
-function decideOnNew(pod: unknown, registries: readonly Registry[], { secretName }: DecisionRules): Decision {
+function decideOnNew(pod: unknown, registries: readonly Registry[], { reference }: DecisionRules): Decision {
   const annotations = field(field(pod, 'metadata'), 'annotations');
   // A mirror pod may not refer to Secrets: the API server would refuse it (plugin/pkg/admission/noderestriction).
   if (field(annotations, mirrorAnnotation) !== undefined) {
@@ -77,10 +78,10 @@ function decideOnNew(pod: unknown, registries: readonly Registry[], { secretName
   if (field(annotations, injectAnnotation) === 'false') {
     return leave('opted-out');
   }
-  const patch = pullSecretPatch(pod, secretName);
+  const patch = pullSecretPatch(pod, reference);
   return {
     action: 'ensure',
-    reason: patch.length > 0 ? 'ecr-image' : 'already-referring',
+    reason: patch ? 'ecr-image' : 'already-referring',
     registries,
     patch,
   };
@@ -90,10 +91,10 @@ function decideOnNew(pod: unknown, registries: readonly Registry[], { secretName
 function decideOnExisting(
   pod: unknown,
   registries: readonly Registry[],
-  { secretName }: DecisionRules,
+  { reference }: DecisionRules,
 ): Decision {
-  return refersTo(pod, secretName)
-    ? { action: 'ensure', reason: 'new-image', registries, patch: [] }
+  return refersTo(pod, reference)
+    ? { action: 'ensure', reason: 'new-image', registries, patch: undefined }
     : leave('not-referring');
 }
 

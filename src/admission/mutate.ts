@@ -140,7 +140,7 @@ function tooLate(host: string): Shortfall {
 }
 
 function complete(request: ReviewRequest, { patch, reason }: Ensure, parts: MutateParts): Answer {
-  const outcome = patch.length > 0 ? 'injected' : 'covered';
+  const outcome = patch ? 'injected' : 'covered';
   return tell(outcome, request, reason, parts, answerTo(request.uid, { allowed: true, patch }));
 }
 

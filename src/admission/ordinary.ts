@@ -26,13 +26,10 @@ export function ordinaryCalls({
 }: OrdinaryParts): (request: IncomingMessage, response: ServerResponse) => boolean {
   const withQuery = `${path}?`;
   const send = (response: ServerResponse, { status, body }: Answer) => {
-    if (draining()) {
-      response.setHeader('connection', 'close');
-    }
-    response.writeHead(status, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-    });
+    const length = String(Buffer.byteLength(body));
+    // As a list, node puts the headers on the wire as they are.
+    const headers = ['content-type', 'application/json', 'content-length', length];
+    response.writeHead(status, draining() ? [...headers, 'connection', 'close'] : headers);
     response.end(body);
   };
   return (request, response) => {

@@ -1,32 +1,56 @@
 import { field, isObject, items } from '../images/unvalidated.ts';
 
 /** An operation of a JSON patch (RFC 6902); we only ever add. */
-export interface PatchOperation {
+interface PatchOperation {
   readonly op: 'add';
   readonly path: string;
   readonly value: unknown;
 }
 
+/** A JSON patch, encoded once for all pods that get it. */
+export interface Patch {
+  readonly operations: readonly PatchOperation[];
+  /** The operations as an answer carries them. */
+  readonly base64: string;
+}
+
+/** A reference to a Secret, and the two patches that give it to a pod. */
+export interface PullSecretReference {
+  readonly secretName: string;
+  /** For a pod with a list of references: others stay, in order. */
+  readonly appended: Patch;
+  /** For a pod without a list: the API server answers 500 to an append to nothing. */
+  readonly alone: Patch;
+}
+
 const listPath = '/spec/imagePullSecrets';
 
-/**
- * The patch that makes a pod refer to a Secret: appended to the list that is there, so that other references stay, in
- * order; as a new list only where there is none, because the API server answers 500 to an append to nothing. Empty
- * where the pod refers to it already. A pod without a spec gets none.
- */
-export function pullSecretPatch(pod: unknown, secretName: string): PatchOperation[] {
+/** Makes the reference to the Secret of this name, which is ASCII as all names of Secrets are. */
+export function pullSecretReference(secretName: string): PullSecretReference {
+  const value = { name: secretName };
+  return {
+    secretName,
+    appended: patchOf({ op: 'add', path: `${listPath}/-`, value }),
+    alone: patchOf({ op: 'add', path: listPath, value: [value] }),
+  };
+}
+
+function patchOf(operation: PatchOperation): Patch {
+  const operations = [operation];
+  return { operations, base64: btoa(JSON.stringify(operations)) };
+}
+
+/** The patch that makes a pod refer to the Secret; none where it does already, or has no spec. */
+export function pullSecretPatch(pod: unknown, reference: PullSecretReference): Patch | undefined {
   const spec = field(pod, 'spec');
-  if (!isObject(spec) || refersTo(pod, secretName)) {
-    return [];
+  if (!isObject(spec) || refersTo(pod, reference)) {
+    return undefined;
   }
-  const reference = { name: secretName };
-  return Array.isArray(spec['imagePullSecrets'])
-    ? [{ op: 'add', path: `${listPath}/-`, value: reference }]
-    : [{ op: 'add', path: listPath, value: [reference] }];
+  return Array.isArray(spec['imagePullSecrets']) ? reference.appended : reference.alone;
 }
 
 /** Whether a pod's `imagePullSecrets` names the Secret. */
-export function refersTo(pod: unknown, secretName: string): boolean {
+export function refersTo(pod: unknown, { secretName }: PullSecretReference): boolean {
   const references = items(field(field(pod, 'spec'), 'imagePullSecrets'));
   return references.some((reference) => field(reference, 'name') === secretName);
 }

@@ -3,18 +3,19 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { answerTo } from '../../src/admission/answer.ts';
 import { answerWithinMs } from '../../src/admission/deadline.ts';
+import { pullSecretPatch, pullSecretReference } from '../../src/admission/patch.ts';
 import { missingTokenWarning } from '../../src/admission/warning.ts';
 
 describe('answers', () => {
   it('echo uid, apiVersion and kind, with patch and patchType together or not at all', () => {
-    const patch = [{ op: 'add' as const, path: '/spec/imagePullSecrets', value: [{ name: 'x' }] }];
+    const patch = pullSecretPatch({ spec: {} }, pullSecretReference('x'));
     const { response, ...envelope } = JSON.parse(answerTo('u-1', { allowed: true, patch }));
     assert.deepEqual(envelope, { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' });
     assert.deepEqual(
       { ...response, patch: JSON.parse(atob(response.patch)) },
-      { uid: 'u-1', allowed: true, patchType: 'JSONPatch', patch },
+      { uid: 'u-1', allowed: true, patchType: 'JSONPatch', patch: patch?.operations },
     );
-    assert.deepEqual(JSON.parse(answerTo('u-2', { allowed: true, patch: [] })).response, {
+    assert.deepEqual(JSON.parse(answerTo('u-2', { allowed: true, patch: undefined })).response, {
       uid: 'u-2',
       allowed: true,
     });

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { decide } from '../../src/admission/decision.ts';
+import { pullSecretReference } from '../../src/admission/patch.ts';
 import { isBadReview, readReview } from '../../src/admission/review.ts';
 import { reviewOf } from './reviews.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const rules = {
-  secretName: 'ecr-pull-secrets',
+  reference: pullSecretReference('ecr-pull-secrets'),
   exclude: { namespaces: ['kube-*', 'quiet'], accounts: ['1111*'] },
 };
 const pod = { spec: { containers: [{ name: 'app', image: `${host}/app:1` }] } };
@@ -55,7 +56,7 @@ describe('decisions', () => {
   it('inject into a new pod with an ECR image', () => {
     const decision = decideOn(pod);
     assert.equal(decision.reason, 'ecr-image');
-    assert.ok(decision.action === 'ensure' && decision.patch.length === 1);
+    assert.ok(decision.action === 'ensure' && decision.patch);
   });
 
   for (const changes of [
@@ -74,7 +75,7 @@ describe('decisions', () => {
       );
       assert.ok(decision.action === 'ensure');
       assert.equal(decision.reason, 'new-image');
-      assert.deepEqual(decision.patch, []);
+      assert.equal(decision.patch, undefined);
       assert.deepEqual(
         decision.registries.map(({ region }) => region),
         ['eu-central-1', 'us-east-1'],

@@ -3,12 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import jsonPatch from 'fast-json-patch';
 import { decide } from '../../src/admission/decision.ts';
+import { pullSecretReference } from '../../src/admission/patch.ts';
 import { isBadReview, readReview } from '../../src/admission/review.ts';
 import { reviewOf } from './reviews.ts';
 
 const fixtures = new URL('../fixtures/', import.meta.url);
 const rules = {
-  secretName: 'ecr-pull-secrets',
+  reference: pullSecretReference('ecr-pull-secrets'),
   exclude: { namespaces: ['kube-*'], accounts: ['999999999999'] },
 };
 
@@ -20,7 +21,7 @@ function patchFor(pod: unknown) {
   const review = readReview(reviewOf(pod));
   assert.ok(!isBadReview(review));
   const decision = decide(review, rules);
-  return decision.action === 'ensure' ? decision.patch : [];
+  return decision.action === 'ensure' ? (decision.patch?.operations ?? []) : [];
 }
 
 describe('the patch of a created pod', () => {

@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { after, before } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import { type MutateParts, reviewAnswerer } from '../../src/admission/mutate.ts';
+import { pullSecretReference } from '../../src/admission/patch.ts';
 import { type Webhook, type WebhookParts, webhook } from '../../src/admission/webhook.ts';
 import type { PemPair } from '../../src/certificates/pair.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
@@ -82,7 +83,10 @@ export async function started(
     answer:
       parts.answer ??
       reviewAnswerer({
-        rules: { secretName: 'ecr-pull-secrets', exclude: { namespaces: [], accounts: [] } },
+        rules: {
+          reference: pullSecretReference('ecr-pull-secrets'),
+          exclude: { namespaces: [], accounts: [] },
+        },
         onFailure: 'admit',
         deadlineMarginMs: 500,
         pullSecrets: { covers: () => false, ensure },
