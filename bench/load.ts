@@ -2,15 +2,21 @@ import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 
 /** What to send, where, and how. */
-export interface Load {
+interface Load {
   readonly url: URL;
   readonly caPem: string;
   readonly body: string;
   readonly connections: number;
-  readonly durationMs: number;
 }
 
-export interface LoadResult {
+/** Kept connections to one server. */
+export interface Callers {
+  /** Sends the request again and again for so many ms, one in flight on each connection. Throws on any answer but 200. */
+  call(durationMs: number): Promise<LoadResult>;
+  end(): void;
+}
+
+interface LoadResult {
   readonly requests: number;
   readonly seconds: number;
   /** Of each request, in µs, sorted. */
@@ -18,10 +24,10 @@ export interface LoadResult {
 }
 
 /**
- * Sends the same request again and again over kept TLS connections, one in flight on each, as the API server does.
- * Raw sockets, so that the generator costs little beside the server. Throws on any answer but 200.
+ * Opens TLS connections that send the same request, as the API server does. Raw sockets, so that the generator costs
+ * little beside the server.
  */
-export async function sendLoad({ url, caPem, body, connections, durationMs }: Load): Promise<LoadResult> {
+export async function callers({ url, caPem, body, connections }: Load): Promise<Callers> {
   const request = Buffer.from(
     `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -38,13 +44,24 @@ export async function sendLoad({ url, caPem, body, connections, durationMs }: Lo
       return socket.setNoDelay(true);
     }),
   );
-  const latencies: number[] = [];
-  const started = performance.now();
-  const until = started + durationMs;
-  const awake = stayAwake();
-  await Promise.all(sockets.map((socket) => converse(socket, request, until, latencies))).finally(awake.end);
-  const seconds = (performance.now() - started) / 1000;
-  return { requests: latencies.length, seconds, latenciesUs: Float64Array.from(latencies).sort() };
+  return {
+    call: async (durationMs) => {
+      const latencies: number[] = [];
+      const started = performance.now();
+      const until = started + durationMs;
+      const awake = stayAwake();
+      await Promise.all(sockets.map((socket) => converse(socket, request, until, latencies))).finally(
+        awake.end,
+      );
+      const seconds = (performance.now() - started) / 1000;
+      return { requests: latencies.length, seconds, latenciesUs: Float64Array.from(latencies).sort() };
+    },
+    end: () => {
+      for (const socket of sockets) {
+        socket.destroy();
+      }
+    },
+  };
 }
 
 /**
@@ -65,14 +82,14 @@ function converse(socket: TLSSocket, request: Buffer, until: number, latencies: 
   const next = () => {
     sent = performance.now();
     if (sent >= until) {
-      socket.end();
       resolve();
     } else {
       socket.write(request);
     }
   };
-  socket.on('error', reject).on('close', () => reject(new Error('the connection was closed')));
-  socket.on('data', (chunk) => {
+  const onError = (error: Error) => reject(error);
+  const onClose = () => reject(new Error('the connection was closed'));
+  const onData = (chunk: Buffer) => {
     received += chunk.toString('latin1');
     const head = received.indexOf('\r\n\r\n');
     const length = Number(/content-length: (\d+)/i.exec(received)?.[1]);
@@ -86,7 +103,8 @@ function converse(socket: TLSSocket, request: Buffer, until: number, latencies: 
     latencies.push((performance.now() - sent) * 1000);
     received = '';
     next();
-  });
+  };
+  socket.on('error', onError).on('close', onClose).on('data', onData);
   next();
-  return promise;
+  return promise.finally(() => socket.off('error', onError).off('close', onClose).off('data', onData));
 }
