@@ -1,5 +1,6 @@
 import type { Log } from '../telemetry/log.ts';
 import { errorBody } from './answer.ts';
+import { withoutManagedFields } from './managed-fields.ts';
 import type { Answer } from './mutate.ts';
 
 export interface BodyParts {
@@ -24,7 +25,7 @@ export function bodyAnswerer({
     let body: unknown;
     try {
       // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
-      body = bytes && JSON.parse(bytes.toString());
+      body = bytes && JSON.parse(withoutManagedFields(bytes));
     } catch {
       return { status: 400, body: errorBody('not-json', 'the body is not JSON') };
     }

@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { withoutManagedFields } from '../../src/admission/managed-fields.ts';
+
+/** Names and texts that look like the beginning or the end of such a list, or part of it. */
+const telling = fc.constantFrom(
+  'managedFields',
+  'x"managedFields',
+  '"managedFields":[',
+  '\\"managedFields":[',
+  'k:{"port":"]"}',
+  ']',
+  '[',
+  '"',
+  '\\',
+  'ü€',
+);
+const name = fc.oneof(telling, fc.string({ maxLength: 12 }));
+const { json } = fc.letrec((tie) => ({
+  json: fc.oneof(
+    { maxDepth: 4 },
+    name,
+    fc.integer(),
+    fc.constantFrom(null, true),
+    fc.array(tie('json'), { maxLength: 4 }),
+    fc.dictionary(name, tie('json'), { maxKeys: 4 }),
+    fc.record({ managedFields: fc.array(tie('json'), { maxLength: 4 }), name: tie('json') }),
+  ),
+}));
+
+function emptied(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value), (key, inner) =>
+    key === 'managedFields' && Array.isArray(inner) ? [] : inner,
+  );
+}
+
+const without = (text: string) => withoutManagedFields(Buffer.from(text));
+
+describe('managedFields', () => {
+  it('are empty lists, and all else of any JSON stays as it was', () => {
+    fc.assert(
+      fc.property(json, (value) => {
+        assert.deepEqual(JSON.parse(without(JSON.stringify(value))), emptied(value));
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('of pod and old pod are not read', () => {
+    const fields = { 'k:{"name":"a]"}': { '.': {}, 'v:[1]': {} } };
+    const pod = (of: string) => ({ metadata: { managedFields: [{ fieldsV1: fields }, {}] }, of });
+    const text = without(JSON.stringify({ object: pod('new'), oldObject: pod('old') }));
+    assert.equal(
+      text,
+      '{"object":{"metadata":{"managedFields":[]},"of":"new"},"oldObject":{"metadata":{"managedFields":[]},"of":"old"}}',
+    );
+  });
+
+  it('may stay, where something is spaced otherwise', () => {
+    const text = JSON.stringify({ managedFields: [1] }, undefined, 2);
+    assert.equal(without(text), text);
+  });
+
+  it('do not make JSON of what is none around them', () => {
+    for (const text of [
+      '{"managedFields":[1]',
+      '["a"managedFields":[1]]',
+      '["managedFields":[1]]',
+      '"managedFields":[1]',
+    ]) {
+      assert.ok(!isJson(text) && !isJson(without(text)), text);
+    }
+  });
+
+  it('that never end are no JSON, and found to be so at once', () => {
+    const endless = '{"managedFields":[';
+    for (const text of [endless, `${endless}"]`, `${endless}{"a":"\\"]}`, endless.repeat(400_000)]) {
+      assert.ok(!isJson(without(text)));
+    }
+  });
+});
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
