@@ -69,23 +69,15 @@ describe('managedFields', () => {
       '["managedFields":[1]]',
       '"managedFields":[1]',
     ]) {
-      assert.ok(!isJson(text) && !isJson(without(text)), text);
+      assert.throws(() => JSON.parse(text), SyntaxError);
+      assert.throws(() => JSON.parse(without(text)), SyntaxError, text);
     }
   });
 
   it('that never end are no JSON, and found to be so at once', () => {
     const endless = '{"managedFields":[';
     for (const text of [endless, `${endless}"]`, `${endless}{"a":"\\"]}`, endless.repeat(400_000)]) {
-      assert.ok(!isJson(without(text)));
+      assert.throws(() => JSON.parse(without(text)), SyntaxError);
     }
   });
 });
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
