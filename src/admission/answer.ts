@@ -17,7 +17,7 @@ export interface Verdict {
 export function answerTo(uid: string, { allowed, patch, warnings = [], message }: Verdict): string {
   let response = `"uid":${JSON.stringify(uid)},"allowed":${allowed}`;
   if (patch !== undefined) {
-    response += `,"patchType":"JSONPatch","patch":"${patch.base64}"`;
+    response += `,"patchType":"JSONPatch","patch":"${patch}"`;
   }
   if (warnings.length > 0) {
     response += `,"warnings":${JSON.stringify(warnings)}`;

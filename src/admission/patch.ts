@@ -1,18 +1,7 @@
 import { field, isObject, items } from '../images/unvalidated.ts';
 
-/** An operation of a JSON patch (RFC 6902); we only ever add. */
-interface PatchOperation {
-  readonly op: 'add';
-  readonly path: string;
-  readonly value: unknown;
-}
-
-/** A JSON patch, encoded once for all pods that get it. */
-export interface Patch {
-  readonly operations: readonly PatchOperation[];
-  /** The operations as an answer carries them. */
-  readonly base64: string;
-}
+/** A JSON patch (RFC 6902) as an answer carries it, in base64: encoded once for all pods that get it. */
+export type Patch = string;
 
 /** A reference to a Secret, and the two patches that give it to a pod. */
 export interface PullSecretReference {
@@ -30,14 +19,14 @@ export function pullSecretReference(secretName: string): PullSecretReference {
   const value = { name: secretName };
   return {
     secretName,
-    appended: patchOf({ op: 'add', path: `${listPath}/-`, value }),
-    alone: patchOf({ op: 'add', path: listPath, value: [value] }),
+    appended: patchOf({ path: `${listPath}/-`, value }),
+    alone: patchOf({ path: listPath, value: [value] }),
   };
 }
 
-function patchOf(operation: PatchOperation): Patch {
-  const operations = [operation];
-  return { operations, base64: btoa(JSON.stringify(operations)) };
+/** We only ever add. */
+function patchOf(addition: { path: string; value: unknown }): Patch {
+  return btoa(JSON.stringify([{ op: 'add', ...addition }]));
 }
 
 /** The patch that makes a pod refer to the Secret; none where it does already, or has no spec. */

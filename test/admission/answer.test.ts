@@ -5,6 +5,7 @@ import { answerTo } from '../../src/admission/answer.ts';
 import { answerWithinMs } from '../../src/admission/deadline.ts';
 import { pullSecretPatch, pullSecretReference } from '../../src/admission/patch.ts';
 import { missingTokenWarning } from '../../src/admission/warning.ts';
+import { operationsOf } from './patches.ts';
 
 describe('answers', () => {
   it('echo uid, apiVersion and kind, with patch and patchType together or not at all', () => {
@@ -12,8 +13,13 @@ describe('answers', () => {
     const { response, ...envelope } = JSON.parse(answerTo('u-1', { allowed: true, patch }));
     assert.deepEqual(envelope, { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' });
     assert.deepEqual(
-      { ...response, patch: JSON.parse(atob(response.patch)) },
-      { uid: 'u-1', allowed: true, patchType: 'JSONPatch', patch: patch?.operations },
+      { ...response, patch: operationsOf(response.patch) },
+      {
+        uid: 'u-1',
+        allowed: true,
+        patchType: 'JSONPatch',
+        patch: [{ op: 'add', path: '/spec/imagePullSecrets', value: [{ name: 'x' }] }],
+      },
     );
     assert.deepEqual(JSON.parse(answerTo('u-2', { allowed: true, patch: undefined })).response, {
       uid: 'u-2',

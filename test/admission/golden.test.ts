@@ -5,6 +5,7 @@ import jsonPatch from 'fast-json-patch';
 import { decide } from '../../src/admission/decision.ts';
 import { pullSecretReference } from '../../src/admission/patch.ts';
 import { isBadReview, readReview } from '../../src/admission/review.ts';
+import { operationsOf } from './patches.ts';
 import { reviewOf } from './reviews.ts';
 
 const fixtures = new URL('../fixtures/', import.meta.url);
@@ -21,7 +22,7 @@ function patchFor(pod: unknown) {
   const review = readReview(reviewOf(pod));
   assert.ok(!isBadReview(review));
   const decision = decide(review, rules);
-  return decision.action === 'ensure' ? (decision.patch?.operations ?? []) : [];
+  return decision.action === 'ensure' ? operationsOf(decision.patch) : [];
 }
 
 describe('the patch of a created pod', () => {
@@ -30,7 +31,7 @@ describe('the patch of a created pod', () => {
       const pod = readJson(`${name}/pod.json`);
       const patch = patchFor(pod);
       assert.deepEqual(patch, readJson(`${name}/patch.json`));
-      const { newDocument } = jsonPatch.applyPatch(pod, structuredClone([...patch]), true, false);
+      const { newDocument } = jsonPatch.applyPatch(pod, structuredClone(patch), true, false);
       assert.deepEqual(patchFor(newDocument), [], 'a second pass changes nothing');
     });
   }

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
 import { pullSecretPatch, pullSecretReference } from '../../src/admission/patch.ts';
+import { operationsOf } from './patches.ts';
 
 const name = 'ecr-pull-secrets';
 const ours = pullSecretReference(name);
@@ -17,14 +18,13 @@ const spec = fc.record(
 );
 const pod = fc.record({ spec }, plain);
 
-/** The operations as an answer carries them. */
-function operationsFor(document: unknown) {
-  const patch = pullSecretPatch(document, ours);
-  return patch ? JSON.parse(atob(patch.base64)) : [];
-}
-
 function applied<T>(document: T): T {
-  return jsonPatch.applyPatch(structuredClone(document), operationsFor(document), true, false).newDocument;
+  return jsonPatch.applyPatch(
+    structuredClone(document),
+    operationsOf(pullSecretPatch(document, ours)),
+    true,
+    false,
+  ).newDocument;
 }
 
 describe('the patch', () => {
