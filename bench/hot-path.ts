@@ -44,23 +44,20 @@ interface Server {
   cpuUs(): Promise<number>;
 }
 
-interface Round {
+interface Figures {
   readonly requests: number;
   readonly rps: number;
   readonly p50Us: number;
   readonly p99Us: number;
 }
 
-/** What one server did in a launch. */
-interface Figures {
-  readonly rounds: readonly Round[];
-  /** CPU time for each request, in µs. */
-  readonly cpuUs: number;
-}
+type Who = 'ours' | 'bare';
+type Both<T> = Readonly<Record<Who, T>>;
 
 interface Launch {
-  readonly ours: Figures;
-  readonly bare: Figures;
+  readonly rounds: readonly Both<Figures>[];
+  /** CPU time for each request, in µs. */
+  readonly cpuUs: Both<number>;
 }
 
 const directory = await mkdtemp(join(tmpdir(), 'bench-'));
@@ -85,21 +82,20 @@ try {
 }
 
 async function inTurn(ours: Server, bare: Server): Promise<Launch> {
-  const rounds: { ours: Round[]; bare: Round[] } = { ours: [], bare: [] };
+  const rounds: Both<Figures>[] = [];
   // Only once each: the scrape that tells it runs much code that is not of the hot path, and the next calls pay for it.
   const before = { ours: await ours.cpuUs(), bare: await bare.cpuUs() };
   for (let round = 0; round < roundsOfLaunch; round += 1) {
     // the one that goes first changes from round to round
-    for (const name of round % 2 === 0 ? (['ours', 'bare'] as const) : (['bare', 'ours'] as const)) {
-      rounds[name].push(await measure({ ours, bare }[name], durationMs));
-    }
+    rounds.push(
+      round % 2 === 0
+        ? { ours: await measure(ours, durationMs), bare: await measure(bare, durationMs) }
+        : { bare: await measure(bare, durationMs), ours: await measure(ours, durationMs) },
+    );
   }
   const used = { ours: (await ours.cpuUs()) - before.ours, bare: (await bare.cpuUs()) - before.bare };
-  const figures = (name: keyof Launch) => ({
-    rounds: rounds[name],
-    cpuUs: used[name] / rounds[name].reduce((sum, { requests }) => sum + requests, 0),
-  });
-  return { ours: figures('ours'), bare: figures('bare') };
+  const perRequest = (who: Who) => used[who] / rounds.reduce((sum, round) => sum + round[who].requests, 0);
+  return { rounds, cpuUs: { ours: perRequest('ours'), bare: perRequest('bare') } };
 }
 
 /** The real program, between the stand-ins, with one Secret that is fresh. */
@@ -148,27 +144,26 @@ async function callersOf(url: string): Promise<Callers> {
   return calls;
 }
 
-async function measure({ calls }: Server, milliseconds: number): Promise<Round> {
+async function measure({ calls }: Server, milliseconds: number): Promise<Figures> {
   const { requests, seconds, latenciesUs } = await calls.call(milliseconds);
   const quantile = (q: number) => latenciesUs[Math.floor(latenciesUs.length * q)] ?? Number.NaN;
   return { requests, rps: requests / seconds, p50Us: quantile(0.5), p99Us: quantile(0.99) };
 }
 
 function report(all: readonly Launch[]): void {
-  const ratios = all.map(({ ours, bare }) => {
-    const ofRounds = (of: keyof Round) =>
-      median(ours.rounds.map((round, index) => round[of] / (bare.rounds[index]?.[of] ?? Number.NaN)));
+  const ratios = all.map(({ rounds, cpuUs }) => {
+    const ofRounds = (of: keyof Figures) => median(rounds.map(({ ours, bare }) => ours[of] / bare[of]));
     return {
       rps_ratio: rounded(ofRounds('rps'), 3),
       p99_ratio: rounded(ofRounds('p99Us'), 3),
-      cpu_ratio: rounded(ours.cpuUs / bare.cpuUs, 3),
+      cpu_ratio: rounded(cpuUs.ours / cpuUs.bare, 3),
     };
   });
   type Ratio = keyof (typeof ratios)[number];
   const ratio = (of: Ratio) => median(ratios.map((launch) => launch[of]));
-  const middle = (who: keyof Launch, of: keyof Round) =>
-    Math.round(median(all.flatMap((launch) => launch[who].rounds.map((round) => round[of]))));
-  const cpu = (who: keyof Launch) => Math.round(median(all.map((launch) => launch[who].cpuUs)));
+  const middle = (who: Who, of: keyof Figures) =>
+    Math.round(median(all.flatMap(({ rounds }) => rounds.map((round) => round[who][of]))));
+  const cpu = (who: Who) => Math.round(median(all.map(({ cpuUs }) => cpuUs[who])));
   const figures = {
     rps_ratio: ratio('rps_ratio'),
     p99_ratio: ratio('p99_ratio'),

@@ -87,7 +87,6 @@ function converse(socket: TLSSocket, request: Buffer, until: number, latencies: 
       socket.write(request);
     }
   };
-  const onError = (error: Error) => reject(error);
   const onClose = () => reject(new Error('the connection was closed'));
   const onData = (chunk: Buffer) => {
     received += chunk.toString('latin1');
@@ -104,7 +103,7 @@ function converse(socket: TLSSocket, request: Buffer, until: number, latencies: 
     received = '';
     next();
   };
-  socket.on('error', onError).on('close', onClose).on('data', onData);
+  socket.on('error', reject).on('close', onClose).on('data', onData);
   next();
-  return promise.finally(() => socket.off('error', onError).off('close', onClose).off('data', onData));
+  return promise.finally(() => socket.off('error', reject).off('close', onClose).off('data', onData));
 }
