@@ -6,6 +6,7 @@ import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
 import { secretApi } from './kube/secrets.ts';
 import type { PlanRules, Trouble } from './renewal/plan.ts';
 import { mostWaitMs } from './renewal/schedule.ts';
+import { claimedEndpoints, endpointOf } from './secrets/claimed-endpoints.ts';
 import { type PullSecrets, pullSecrets } from './secrets/ensure.ts';
 import { pullSecretRules } from './secrets/rules.ts';
 import { secretStore } from './secrets/store.ts';
@@ -13,6 +14,7 @@ import { SecretView } from './secrets/view.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { awsTokens } from './tokens/aws-tokens.ts';
+import type { Standing } from './tokens/call-queue.ts';
 import { identityOfHost } from './tokens/identity.ts';
 import type { TokenSource } from './tokens/source.ts';
 
@@ -32,8 +34,12 @@ export interface CoreParts {
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
   readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite'>;
+  /** Registries that the operator named: their endpoints are taken for real ones. */
+  readonly configured: readonly Registry[];
   /** Whether the view may be believed without asking the API server. */
   inSync(): boolean;
+  /** How long to wait for ECR before a Secret is written without the token, in ms; {@link patienceMs} if not given. */
+  readonly patienceMs?: number;
   /** The wall clock in ms. */
   now(): number;
   /** A clock in ms that is never set; the process's own if not given. */
@@ -47,7 +53,8 @@ export interface CoreParts {
 const patienceMs = 2_000;
 
 /** Makes the parts between AWS and the API server, and puts them together. */
-export function compose({ config, environment, log, metrics, inSync, now, steady }: CoreParts): Core {
+export function compose(parts: CoreParts): Core {
+  const { config, log, metrics, inSync, now, steady } = parts;
   const cluster = loadKubeConfig({
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,
@@ -57,20 +64,21 @@ export function compose({ config, environment, log, metrics, inSync, now, steady
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identityOf = identityOfHost(config.registries);
-  const tokens = tokensOf({ config, environment, log, metrics, now });
+  const tokens = tokensOf(parts, standings(parts.configured, view, now));
   const secrets = pullSecrets({
     store: secretStore(secretApi(cluster), config.secretName, replica),
     view,
     inSync,
-    token: (registry) => tokens.get(registry),
-    newToken: (registry, endsAt) =>
+    token: (namespace, registry) => tokens.get(registry, { namespace }),
+    newToken: (namespace, registry, endsAt) =>
       tokens.get(registry, {
+        namespace,
         minRemainingMs: Number.POSITIVE_INFINITY,
         mostWaitMs: mostWaitMs(endsAt, now()),
       }),
     failure: (registry) => tokens.failure(registry)?.error,
     rules: pullSecretRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
-    patienceMs,
+    patienceMs: parts.patienceMs ?? patienceMs,
     log,
     counted: metrics.secretWrite,
   });
@@ -93,7 +101,21 @@ export function compose({ config, environment, log, metrics, inSync, now, steady
   };
 }
 
-function tokensOf({ config, environment, log, metrics, now }: Omit<CoreParts, 'inSync'>) {
+function standings(configured: readonly Registry[], view: SecretView, now: () => number) {
+  const proven = new Set(configured.map(endpointOf));
+  const isClaimed = claimedEndpoints({ secrets: () => view.entries(), changes: () => view.changes, now });
+  return (registry: Registry): Standing => {
+    if (proven.has(endpointOf(registry))) {
+      return 'proven';
+    }
+    return isClaimed(registry) ? 'claimed' : 'unproven';
+  };
+}
+
+function tokensOf(
+  { config, environment, log, metrics, now, steady }: CoreParts,
+  standingOf: (registry: Registry) => Standing,
+) {
   const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
   return awsTokens({
     rules: config.registries,
@@ -103,6 +125,8 @@ function tokensOf({ config, environment, log, metrics, now }: Omit<CoreParts, 'i
     environment,
     now,
     random: Math.random,
+    standingOf,
+    ...(steady && { monotonicNow: steady }),
     onCall: ({ identity, region, outcome, failure, servedOld }) => {
       metrics.ecrCall(region, outcome);
       if (failure === undefined) {

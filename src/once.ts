@@ -1,6 +1,7 @@
 import type { SyncCommand, UninstallCommand } from './cli.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config/schema.ts';
+import type { Registry } from './images/registry.ts';
 import { syncSettingsOf } from './provisioning/settings.ts';
 import { sync } from './provisioning/sync.ts';
 import { type Output, progressOn, tellSync, tellUninstall } from './provisioning/telling.ts';
@@ -20,13 +21,16 @@ export interface Once<T> {
   readonly stderr: Output;
 }
 
+/** A sync waits for ECR as long as a call may take, in ms: it stores nothing later. */
+const syncPatienceMs = 120_000;
+
 /**
  * @returns the exit code
  * @throws ConfigError, KubeConfigError, or KubeError where it cannot begin
  */
 export async function syncOnce({ command, source, ...once }: Once<SyncCommand>): Promise<number> {
   const settings = syncSettingsOf(once.config, command, source);
-  const core = coreOf(once);
+  const core = coreOf(once, settings.registries);
   try {
     const progress = progressOn(once.stderr);
     const result = await sync({
@@ -45,7 +49,7 @@ export async function syncOnce({ command, source, ...once }: Once<SyncCommand>):
 
 /** As syncOnce. */
 export async function uninstallOnce({ command, ...once }: Once<UninstallCommand>): Promise<number> {
-  const core = coreOf(once);
+  const core = coreOf(once, []);
   try {
     const { secretName } = once.config;
     const { dryRun, output } = command;
@@ -58,10 +62,22 @@ export async function uninstallOnce({ command, ...once }: Once<UninstallCommand>
 }
 
 /** Nothing feeds the view but what is read and written, so it is never behind. A person wants the result, not the log. */
-function coreOf({ config, environment, stderr }: Omit<Once<unknown>, 'command' | 'source'>) {
+function coreOf(
+  { config, environment, stderr }: Omit<Once<unknown>, 'command' | 'source'>,
+  configured: readonly Registry[],
+) {
   const log = jsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
     write: (line) => void stderr.write(line),
   });
   const uncounted = { ecrCall: () => undefined, secretWrite: () => undefined };
-  return compose({ config, environment, log, metrics: uncounted, inSync: () => true, now: Date.now });
+  return compose({
+    config,
+    environment,
+    configured,
+    log,
+    metrics: uncounted,
+    inSync: () => true,
+    patienceMs: syncPatienceMs,
+    now: Date.now,
+  });
 }

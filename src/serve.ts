@@ -29,7 +29,15 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   const metrics = prometheusMetrics();
   let draining = false;
 
-  const core = compose({ config, environment, log, metrics, inSync: () => watch.inSync(), now: Date.now });
+  const core = compose({
+    config,
+    environment,
+    configured: settingsOf(config).registries,
+    log,
+    metrics,
+    inSync: () => watch.inSync(),
+    now: Date.now,
+  });
   const { cluster, view, secrets } = core;
   const watch = watchSecretMetadata({
     config: cluster,

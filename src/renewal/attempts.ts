@@ -1,6 +1,6 @@
 import { retryMs } from '../backoff.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
-import type { Due, Trouble } from './plan.ts';
+import type { Due, DueKind, Trouble } from './plan.ts';
 
 interface Attempt extends Trouble {
   readonly inARow: number;
@@ -10,14 +10,15 @@ interface Attempt extends Trouble {
 const quarrelMs = 3_600_000;
 
 /**
- * What came of the last try in each namespace, where that says when to try again. Failures of a region's token call
+ * What came of the last try in each namespace, for each kind of hosts, where that says when to try again: hosts that never
+ * had a token do not make those with one wait. Failures of a region's token call
  * are not kept here: the tokens room remembers those for all namespaces at once.
  */
 export class Attempts {
   readonly #last = new Map<string, Attempt>();
 
-  get(namespace: string): Trouble | undefined {
-    return this.#last.get(namespace);
+  get(namespace: string, kind: DueKind): Trouble | undefined {
+    return this.#last.get(keyOf(namespace, kind));
   }
 
   /**
@@ -25,17 +26,18 @@ export class Attempts {
    * @param now the wall clock in ms
    * @param random a number in [0, 1)
    */
-  note({ namespace, reason }: Due, own: readonly Shortfall[], now: number, random: number): void {
-    const before = this.#last.get(namespace);
+  note({ namespace, kind, reason }: Due, own: readonly Shortfall[], now: number, random: number): void {
+    const key = keyOf(namespace, kind);
+    const before = this.#last.get(key);
     const [why] = own;
     const mended = why === undefined && (reason === 'edited' || reason === 'deleted');
     if (why === undefined && !mended) {
-      this.#last.delete(namespace);
+      this.#last.delete(key);
       return;
     }
     const lasts = before !== undefined && (!mended || now - before.at < quarrelMs);
     const inARow = (lasts ? before.inARow : 0) + 1;
-    this.#last.set(namespace, {
+    this.#last.set(key, {
       code: why?.code ?? 'mended',
       permanent: why !== undefined && permanent.has(why.code),
       message: why === undefined ? 'somebody else keeps changing the Secret' : (why.message ?? why.text),
@@ -47,8 +49,13 @@ export class Attempts {
   }
 
   forget(namespace: string): void {
-    this.#last.delete(namespace);
+    this.#last.delete(keyOf(namespace, 'valid'));
+    this.#last.delete(keyOf(namespace, 'missing'));
   }
+}
+
+function keyOf(namespace: string, kind: DueKind): string {
+  return `${kind}/${namespace}`;
 }
 
 /** What a person has to change before another try can succeed. */

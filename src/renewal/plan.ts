@@ -1,6 +1,7 @@
 import type { HostLives } from '../secrets/annotation.ts';
 import type { KnownSecret, LostSecret } from '../secrets/view.ts';
 import { hash32 } from '../tokens/hash.ts';
+import { isAlive, type Life } from '../tokens/token.ts';
 import {
   type DueTime,
   dueTime,
@@ -11,12 +12,23 @@ import {
   soonAfter,
 } from './schedule.ts';
 
-/** A namespace whose Secret is to be renewed now. */
+/**
+ * What the due hosts of a namespace have in common. Hosts with a valid token are renewed in a queue of their own: they never
+ * wait for the others, which anyone who can create a pod can make up.
+ */
+export type DueKind =
+  /** The stored tokens are still valid. */
+  | 'valid'
+  /** There is no token, or it has expired, or the Secret was deleted. */
+  | 'missing';
+
+/** Hosts of one kind in a namespace's Secret that are to be renewed now. */
 export interface Due {
   readonly namespace: string;
+  readonly kind: DueKind;
   readonly reason: Reason | 'edited' | 'deleted';
   readonly hosts: readonly string[];
-  /** When the first of these hosts' tokens ends, in ms since the epoch; 0 where one has none. */
+  /** When the first of these hosts' tokens expires, in ms since the epoch; infinite where none ever had one. */
   readonly endsAt: number;
 }
 
@@ -43,7 +55,7 @@ export interface Overdue {
 }
 
 export interface Plan {
-  /** The most urgent first. */
+  /** Of each kind the most urgent first. */
   readonly due: readonly Due[];
   readonly overdue: readonly Overdue[];
   /** When the next thing is due, in ms since the epoch; infinite where nothing is. */
@@ -53,8 +65,8 @@ export interface Plan {
 export interface PlanRules extends ScheduleRules {
   /** Why the last call for a host's region failed; undefined: it did not. */
   regionTrouble(host: string): Trouble | undefined;
-  /** Why the last try in a namespace failed, or until when it is to be left alone; undefined: it need not be. */
-  namespaceTrouble(namespace: string): Trouble | undefined;
+  /** Why the last try for hosts of this kind failed in a namespace, and when the next one is; undefined: it did not. */
+  namespaceTrouble(namespace: string, kind: DueKind): Trouble | undefined;
 }
 
 export interface Known {
@@ -77,9 +89,7 @@ export function* planInSteps(known: Known, now: Moment, rules: PlanRules): Gener
   let nextAt = Number.POSITIVE_INFINITY;
   let looks = 0;
   for (const one of eachPlan(known, now, looked)) {
-    if (one.due !== undefined) {
-      due.push(one.due);
-    }
+    due.push(...one.due);
     overdue.push(...one.overdue);
     nextAt = Math.min(nextAt, one.nextAt);
     looks += 1;
@@ -90,7 +100,7 @@ export function* planInSteps(known: Known, now: Moment, rules: PlanRules): Gener
   return { due: inOrder(due, rules.replica), overdue, nextAt };
 }
 
-function* eachPlan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Generator<OnePlan, void> {
+function* eachPlan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Generator<Plan, void> {
   for (const [namespace, secret] of secrets) {
     yield planOf(namespace, secret, now, rules);
   }
@@ -110,15 +120,11 @@ function inOrder(due: readonly Due[], replica: string): Due[] {
     .map(({ one }) => one);
 }
 
-interface OnePlan extends Omit<Plan, 'due'> {
-  readonly due: Due | undefined;
-}
-
-/** Plans one namespace. A Secret that is not ours is left alone. */
-export function planOf(namespace: string, secret: KnownSecret, now: Moment, rules: PlanRules): OnePlan {
+/** Plans one namespace: at most one due of each kind. An unmanaged Secret is skipped. */
+export function planOf(namespace: string, secret: KnownSecret, now: Moment, rules: PlanRules): Plan {
   const { ours, intact, hosts, learnedAt } = secret;
   if (!ours) {
-    return { due: undefined, overdue: [], nextAt: Number.POSITIVE_INFINITY };
+    return { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
   }
   const mendAt = intact ? undefined : soonAfter(learnedAt, namespace, now, rules.replica);
   const timeOf = (host: string): Time => {
@@ -128,7 +134,7 @@ export function planOf(namespace: string, secret: KnownSecret, now: Moment, rule
   return planHosts(namespace, hosts, timeOf, now, rules);
 }
 
-function planLost(namespace: string, { hosts, learnedAt }: LostSecret, now: Moment, rules: PlanRules) {
+function planLost(namespace: string, { hosts, learnedAt }: LostSecret, now: Moment, rules: PlanRules): Plan {
   const at = soonAfter(learnedAt, namespace, now, rules.replica);
   return planHosts(namespace, hosts, () => ({ at, reason: 'deleted' }), now, rules);
 }
@@ -144,12 +150,9 @@ function planHosts(
   timeOf: (host: string) => Time,
   now: Moment,
   rules: PlanRules,
-): OnePlan {
-  const ownTrouble = rules.namespaceTrouble(namespace);
-  const dueHosts: string[] = [];
+): Plan {
+  const due: Partial<Record<DueKind, MutableDue>> = {};
   const overdue: Overdue[] = [];
-  let first: Time | undefined;
-  let endsAt = Number.POSITIVE_INFINITY;
   let nextAt = Number.POSITIVE_INFINITY;
   for (const [host, life] of hosts) {
     const time = timeOf(host);
@@ -157,6 +160,8 @@ function planHosts(
       nextAt = Math.min(nextAt, time.at);
       continue;
     }
+    const kind = kindOf(time, life, now);
+    const ownTrouble = rules.namespaceTrouble(namespace, kind);
     const trouble = laterOf(ownTrouble, rules.regionTrouble(host), life?.expiresAt, now.wall);
     if (trouble !== undefined) {
       overdue.push({ namespace, host, endsAt: life?.expiresAt, trouble });
@@ -166,12 +171,20 @@ function planHosts(
       nextAt = Math.min(nextAt, retryAt);
       continue;
     }
-    dueHosts.push(host);
-    first ??= time;
-    endsAt = Math.min(endsAt, life?.expiresAt ?? 0);
+    due[kind] ??= { namespace, kind, reason: time.reason, hosts: [], endsAt: Number.POSITIVE_INFINITY };
+    due[kind].hosts.push(host);
+    due[kind].endsAt = Math.min(due[kind].endsAt, life?.expiresAt ?? Number.POSITIVE_INFINITY);
   }
-  const due = first === undefined ? undefined : { namespace, reason: first.reason, hosts: dueHosts, endsAt };
-  return { due, overdue, nextAt };
+  return { due: Object.values(due), overdue, nextAt };
+}
+
+/** A {@link Due} to which hosts are still added. */
+type MutableDue = Omit<Due, 'hosts' | 'endsAt'> & { readonly hosts: string[]; endsAt: number };
+
+function kindOf({ reason }: Time, life: Life | undefined, now: Moment): DueKind {
+  return reason !== 'deleted' && life !== undefined && isAlive(life.expiresAt, now.wall)
+    ? 'valid'
+    : 'missing';
 }
 
 /** Of two troubles the one that lasts longer. */

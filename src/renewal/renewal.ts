@@ -5,8 +5,16 @@ import { notFresh, type Shortfall } from '../secrets/shortfall.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Attempts } from './attempts.ts';
-import { paced } from './pace.ts';
-import { type Due, type Overdue, type Plan, type PlanRules, planInSteps, planOf } from './plan.ts';
+import {
+  type Due,
+  type DueKind,
+  type Overdue,
+  type Plan,
+  type PlanRules,
+  planInSteps,
+  planOf,
+} from './plan.ts';
+import { RenewalQueue } from './renewal-queue.ts';
 import type { Moment } from './schedule.ts';
 import { type Tellings, Troubles } from './troubles.ts';
 
@@ -17,7 +25,7 @@ export interface RenewalParts {
   now(): Moment;
   /** Gives a number in [0, 1). */
   random(): number;
-  /** Renewals that are under way at a time, and that are begun in a second. */
+  /** Renewals of each kind that are in flight at a time, and that start in a second. */
   readonly concurrency: number;
   readonly writesPerSecond: number;
   /** How often to look at the clock, in ms. */
@@ -55,24 +63,21 @@ const jumpMs = 5_000;
 export class Renewal {
   readonly #parts: RenewalParts;
   readonly #rules: PlanRules;
-  readonly #turn: () => Promise<void>;
   readonly #attempts = new Attempts();
   readonly #troubles = new Troubles();
-  readonly #underWay = new Map<string, Promise<void>>();
-  /** The least urgent first. */
-  #pending: Due[] = [];
+  readonly #queues: Readonly<Record<DueKind, RenewalQueue>>;
   #plan: Plan = { due: [], overdue: [], nextAt: Number.NEGATIVE_INFINITY };
   #planned = { changes: -1, wall: 0, steady: Number.NEGATIVE_INFINITY };
   #last: Moment | undefined;
   #timer: NodeJS.Timeout | undefined;
   #planning: Promise<void> | undefined;
-  #beginning: Promise<void> | undefined;
-  #stopped = false;
 
   constructor(parts: RenewalParts) {
     this.#parts = parts;
-    this.#rules = { ...parts.rules, namespaceTrouble: (namespace) => this.#attempts.get(namespace) };
-    this.#turn = paced(parts.writesPerSecond, () => performance.now());
+    const namespaceTrouble: PlanRules['namespaceTrouble'] = (namespace, kind) =>
+      this.#attempts.get(namespace, kind);
+    this.#rules = { ...parts.rules, namespaceTrouble };
+    this.#queues = { valid: this.#newQueue(), missing: this.#newQueue() };
   }
 
   /** Begins to look at the clock. */
@@ -80,21 +85,21 @@ export class Renewal {
     this.#timer = setInterval(() => this.tick(), this.#parts.tickMs).unref();
   }
 
-  /** Begins nothing any more, and resolves when nothing is under way. */
+  /** Starts nothing any more, and resolves when nothing is in flight. */
   async stop(): Promise<void> {
-    this.#stopped = true;
     clearInterval(this.#timer);
-    await Promise.all([this.#planning, ...this.#underWay.values()]);
+    await Promise.all([this.#planning, ...this.#bothQueues().map((queue) => queue.stop())]);
   }
 
   state(): RenewalState {
-    return { due: this.#pending.length + this.#underWay.size, overdue: this.#plan.overdue };
+    const due = this.#bothQueues().reduce((sum, queue) => sum + queue.size, 0);
+    return { due, overdue: this.#plan.overdue };
   }
 
   /** Resolves when all that was due at the last look is done or has failed. */
   async settled(): Promise<void> {
-    while (this.#planning !== undefined || this.#beginning !== undefined || this.#underWay.size > 0) {
-      await Promise.all([this.#planning, this.#beginning, ...this.#underWay.values()]);
+    while (this.#planning !== undefined || this.#bothQueues().some((queue) => queue.busy)) {
+      await Promise.all([this.#planning, ...this.#bothQueues().map((queue) => queue.settled())]);
     }
   }
 
@@ -122,16 +127,18 @@ export class Renewal {
       step = steps.next();
     }
     this.#plan = step.value;
-    this.#pending = step.value.due.filter(({ namespace }) => !this.#underWay.has(namespace)).reverse();
     this.#parts.told(this.#troubles.tell(step.value.overdue, now.wall));
-    this.#begin();
+    for (const kind of ['valid', 'missing'] as const) {
+      this.#queues[kind].replace(step.value.due.filter((due) => due.kind === kind));
+    }
   }
 
   #mayRest({ wall, steady }: Moment): boolean {
     const { changes, wall: plannedWall, steady: plannedSteady } = this.#planned;
     const rested = steady - plannedSteady;
     const nothingNew = this.#parts.view.changes === changes && wall < this.#plan.nextAt;
-    const busy = rested < this.#pending.length * restPerPendingMs;
+    const waiting = this.#bothQueues().reduce((sum, queue) => sum + queue.waiting, 0);
+    const busy = rested < waiting * restPerPendingMs;
     return plannedWall <= wall && rested < longestRestMs && (nothingNew || busy);
   }
 
@@ -147,42 +154,17 @@ export class Renewal {
     }
   }
 
-  #begin(): void {
-    this.#beginning ??= this.#beginInTurn().finally(() => {
-      this.#beginning = undefined;
+  #newQueue(): RenewalQueue {
+    return new RenewalQueue({
+      concurrency: this.#parts.concurrency,
+      perSecond: this.#parts.writesPerSecond,
+      stillDue: (planned) => this.#stillDue(planned),
+      run: (due) => this.#renew(due).catch((error: unknown) => this.#onBug(due, error)),
     });
   }
 
-  /**
-   * Begins one at each turn. Which one is looked up when the turn has come: else every replica would spend its turns on
-   * what another has just done, and all of them together would be no faster than one.
-   */
-  async #beginInTurn(): Promise<void> {
-    while (!this.#stopped && this.#pending.length > 0 && this.#underWay.size < this.#parts.concurrency) {
-      await this.#turn();
-      const due = this.#stopped ? undefined : this.#nextStillDue();
-      if (due !== undefined) {
-        const { namespace } = due;
-        const done = this.#renew(due)
-          .catch((error: unknown) => this.#onBug(due, error))
-          .finally(() => {
-            this.#underWay.delete(namespace);
-            this.#begin();
-          });
-        this.#underWay.set(namespace, done);
-      }
-    }
-  }
-
-  /** Another replica may have been faster since this was planned; and a Secret made anew may have been planned twice. */
-  #nextStillDue(): Due | undefined {
-    for (let planned = this.#pending.pop(); planned !== undefined; planned = this.#pending.pop()) {
-      const due = this.#underWay.has(planned.namespace) ? undefined : this.#stillDue(planned);
-      if (due !== undefined) {
-        return due;
-      }
-    }
-    return undefined;
+  #bothQueues(): RenewalQueue[] {
+    return Object.values(this.#queues);
   }
 
   async #renew(due: Due): Promise<void> {
@@ -225,7 +207,10 @@ export class Renewal {
       return this.#parts.view.lost().has(due.namespace) ? due : undefined;
     }
     const secret = this.#parts.view.get(due.namespace);
-    return secret && planOf(due.namespace, secret, this.#parts.now(), this.#rules).due;
+    return (
+      secret &&
+      planOf(due.namespace, secret, this.#parts.now(), this.#rules).due.find(({ kind }) => kind === due.kind)
+    );
   }
 
   #tell({ namespace, reason }: Due, registries: readonly Registry[], missing: readonly Shortfall[]): void {

@@ -11,15 +11,15 @@ export interface EnsureParts extends WriteParts {
   readonly rules: NeedRules;
   /** Whether the view may be believed without asking the API server. */
   inSync(): boolean;
-  token(registry: Registry): Promise<Token>;
+  token(namespace: string, registry: Registry): Promise<Token>;
   /**
    * A token with nearly its whole life left; where none can be had, the best there is, or a rejection.
    * @param endsAt when the stored token ends, in ms: the closer, the sooner a failed call may be made again
    */
-  newToken(registry: Registry, endsAt: number): Promise<Token>;
+  newToken(namespace: string, registry: Registry, endsAt: number): Promise<Token>;
   /** Why the last call for a registry failed; undefined: it did not. */
   failure(registry: Registry): Error | undefined;
-  /** How long to wait for ECR before the Secret is written without the token, in ms. */
+  /** How long to wait for ECR before the Secret is written with the tokens that are there by then, in ms. */
   readonly patienceMs: number;
 }
 
@@ -36,8 +36,9 @@ export interface PullSecrets {
   ensure(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
   /**
    * Renews the namespace's Secret: asks for new tokens and stores each that takes the place of another. Writes a Secret
-   * anew that is gone, or that somebody else has changed. Waits as long as it takes.
-   * @returns the hosts whose tokens are not fresh now, and why; none: all is well
+   * anew that is gone, or that somebody else has changed. Comes back when that is done or has failed, or when ECR takes too
+   * long, so that one endpoint that hangs delays no other; a token that arrives later is stored then.
+   * @returns the hosts whose tokens are not fresh now, and why (`pending`: ECR has not answered yet); none: all is well
    */
   renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
   /** Reads the namespace's Secret into the view. Rejects with KubeError. */
@@ -65,17 +66,23 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     }
   }
 
-  async function fill(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]> {
+  /** Fetches tokens, and stores those that arrive in time together and each later one by itself. */
+  async function fetchAndStore(
+    namespace: string,
+    registries: readonly Registry[],
+    fetchToken: (registry: Registry) => Promise<Token>,
+  ): Promise<Shortfall[]> {
     const fetches = registries.map((registry) => ({
       host: registry.host,
-      result: fetched(registry, parts.token),
+      result: fetched(registry, fetchToken),
     }));
     const inTime = await settledWithin(parts.patienceMs, fetches);
-    const late = fetches.filter((_, index) => inTime[index]?.shortfall?.code === 'pending');
-    for (const { host, result } of late) {
-      void result.then(({ token }) =>
-        token === undefined ? [] : store(namespace, new Map([[host, token]])),
-      );
+    for (const [index, { host, result }] of fetches.entries()) {
+      if (inTime[index]?.shortfall?.code === 'pending') {
+        void result.then(({ token }) =>
+          token === undefined ? [] : store(namespace, new Map([[host, token]])),
+        );
+      }
     }
     const missing = inTime.flatMap(({ shortfall }) => shortfall ?? []);
     const notStored = await store(namespace, new Map(inTime.map(({ host, token }) => [host, token])));
@@ -84,21 +91,17 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
 
   async function renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]> {
     const stored = parts.view.get(namespace)?.hosts;
-    const results = await Promise.all(
-      registries.map((registry) => {
-        const life = stored?.get(registry.host);
-        // where there is none to replace, the remembered one will do: a deleted namespace costs no call
-        return fetched(
-          registry,
-          life === undefined ? parts.token : (one) => parts.newToken(one, life.expiresAt),
-        );
-      }),
-    );
-    const notStored = await store(namespace, new Map(results.map(({ host, token }) => [host, token])));
-    return registries.flatMap((registry, index) => {
+    const missing = await fetchAndStore(namespace, registries, (registry) => {
+      const life = stored?.get(registry.host);
+      // where there is none to replace, the remembered one will do: a deleted namespace costs no call
+      return life === undefined
+        ? parts.token(namespace, registry)
+        : parts.newToken(namespace, registry, life.expiresAt);
+    });
+    return registries.flatMap((registry) => {
       const { host } = registry;
       const life = parts.view.get(namespace)?.hosts.get(host);
-      const why = notStored.find((other) => other.host === host) ?? results[index]?.shortfall;
+      const why = missing.find((other) => other.host === host);
       if (why !== undefined || (life !== undefined && rules.isFresh(life))) {
         return why ?? [];
       }
@@ -134,7 +137,10 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
           log.error({ namespace, err: error }, 'renewal failed'),
         );
       }
-      const filled = token.length > 0 ? await fill(namespace, token) : [];
+      const filled =
+        token.length > 0
+          ? await fetchAndStore(namespace, token, (registry) => parts.token(namespace, registry))
+          : [];
       return [...room.map(({ host }) => secretFull(host)), ...filled];
     },
   };

@@ -1,3 +1,5 @@
+import type { Registry } from '../images/registry.ts';
+import type { Standing } from './call-queue.ts';
 import { ecr } from './ecr.ts';
 import type { Environment, Timeouts } from './http.ts';
 import { type IdentityRule, identities } from './identity.ts';
@@ -14,8 +16,12 @@ export interface AwsTokensOptions {
   readonly environment: Environment;
   /** The wall clock in ms. */
   now(): number;
+  /** A monotonic clock, in ms; the process's own if not given. */
+  readonly monotonicNow?: () => number;
   /** Gives a number in [0, 1). */
   random(): number;
+  /** What is known of a registry's endpoint from which this process has no token yet. */
+  standingOf?(registry: Registry): Standing;
   onCall?(call: TokenCall): void;
 }
 
@@ -34,7 +40,9 @@ export function awsTokens(options: AwsTokensOptions): TokenSource & { close(): v
     freshness,
     maxKeys,
     now: () => now(),
+    monotonicNow: options.monotonicNow ?? (() => performance.now()),
     random: () => options.random(),
+    standingOf: (registry) => options.standingOf?.(registry) ?? 'unproven',
     onCall: (call) => options.onCall?.(call),
   });
   return { ...source, close: aws.close };

@@ -160,7 +160,15 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       advice: 'Check what answers at the ECR endpoint, and the clock of this machine',
     },
   ],
-  ['too-many-regions', { permanent: false, short: 'too many regions at once', advice: 'It is tried again' }],
+  [
+    'too-many-regions',
+    {
+      permanent: false,
+      short: 'too many new regions',
+      advice:
+        'The namespace names many regions that have not given a token yet; they are fetched a few at a time',
+    },
+  ],
   ['unknown', { permanent: false, short: 'unknown error', advice: 'It is tried again' }],
 ]);
 

@@ -1,9 +1,10 @@
 import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { LRUCache } from 'lru-cache';
 import type { Registry } from '../images/registry.ts';
+import type { Standing } from './call-queue.ts';
 import { credentialSource } from './credentials.ts';
 import { within } from './deadline.ts';
-import { classify, suspectsCredentials } from './failure.ts';
+import { classify, suspectsCredentials, type TokenError } from './failure.ts';
 import { type Environment, sharedHttpHandler, type Timeouts } from './http.ts';
 import { endpointKey, type Identity } from './identity.ts';
 import { readAuthorization, type Token } from './token.ts';
@@ -11,7 +12,10 @@ import { readAuthorization, type Token } from './token.ts';
 export interface EcrOptions {
   /** The process's environment, for its proxies and `AWS_ROLE_ARN`. The SDK reads what is its own by itself. */
   readonly environment: Environment;
-  /** `totalMs`: the whole call with the SDK's retries, of which finding credentials may take one half. */
+  /**
+   * `totalMs`: the whole call with the SDK's retries. Half of it is for an endpoint that a Secret claims, and a quarter for
+   * one that is not proven. Finding credentials may take another half of it before that.
+   */
   readonly timeouts: Timeouts & { readonly totalMs: number };
   readonly maxClients: number;
   /** The wall clock in ms. */
@@ -20,10 +24,19 @@ export interface EcrOptions {
 
 export interface Ecr {
   /** Calls GetAuthorizationToken. Rejects with TokenError only. */
-  fetch(identity: Identity, registry: Registry): Promise<Token>;
+  fetch(identity: Identity, registry: Registry, standing: Standing): Promise<Token>;
   /** Ends all connections. */
   close(): void;
 }
+
+/** Which part of the whole time a call may take. */
+const shareOfTime: Readonly<Record<Standing, number>> = { proven: 1, claimed: 0.5, unproven: 0.25 };
+
+/**
+ * Endpoints that are not proven may have the credentials read again once in this time, in ms: a disabled region answers
+ * UnrecognizedClientException to good credentials, and everyone who can write an image name can name one.
+ */
+const rereadGapMs = 60_000;
 
 /** The edge to AWS: a bounded number of clients, one for each identity, region and kind of endpoint. */
 export function ecr(options: EcrOptions): Ecr {
@@ -34,6 +47,16 @@ export function ecr(options: EcrOptions): Ecr {
     max: options.maxClients,
     dispose: (client) => client.destroy(),
   });
+  let rereadAt = Number.NEGATIVE_INFINITY;
+
+  /** Whether a failure is a reason to read the credentials again. */
+  function mayReread(failure: TokenError, standing: Standing): boolean {
+    if (!suspectsCredentials(failure)) {
+      return false;
+    }
+    const own = failure.code === 'no-credentials' || failure.code === 'credentials-timeout';
+    return own || standing === 'proven' || Math.abs(now() - rereadAt) >= rereadGapMs;
+  }
 
   function clientOf(identity: Identity, registry: Registry): ECRClient {
     const key = endpointKey(identity, registry);
@@ -53,16 +76,20 @@ export function ecr(options: EcrOptions): Ecr {
   }
 
   return {
-    async fetch(identity, registry) {
+    async fetch(identity, registry, standing) {
       try {
+        // first and with a limit of their own, so that slow credentials are not taken for a slow endpoint
+        await credentials.of(identity)();
         const client = clientOf(identity, registry);
-        const answer = await within(timeouts.totalMs, 'TimeoutError', (abortSignal) =>
+        const ms = timeouts.totalMs * shareOfTime[standing];
+        const answer = await within(ms, 'TimeoutError', (abortSignal) =>
           client.send(new GetAuthorizationTokenCommand({}), { abortSignal }),
         );
         return readAuthorization(answer, registry.region, now());
       } catch (error) {
         const failure = classify(error, registry.region);
-        if (suspectsCredentials(failure)) {
+        if (mayReread(failure, standing)) {
+          rereadAt = now();
           credentials.forget();
           clients.clear();
         }

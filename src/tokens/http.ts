@@ -16,8 +16,11 @@ export interface Timeouts {
 /** Idle connections are closed before AWS, or a proxy or load balancer on the way, would do it. */
 const idleMs = 20_000;
 
-/** Tokens are asked for a few times a day: more connections to one host are never of use. */
-const maxSockets = 8;
+/**
+ * Connections to one host: one for each call that may run at a time (see call-queue.ts), and some for STS. With an endpoint of
+ * the operator's own all regions share one host, and a call that hangs must not keep the others from a connection.
+ */
+const maxSockets = 96;
 
 /**
  * The one HTTP handler of all AWS clients, those of STS too. A client that is dropped must not end the calls of the

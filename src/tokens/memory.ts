@@ -1,5 +1,6 @@
 import { LRUCache } from 'lru-cache';
 import { backoffMs } from './backoff.ts';
+import type { Standing } from './call-queue.ts';
 import type { TokenError } from './failure.ts';
 import { isAlive, type Token } from './token.ts';
 
@@ -50,13 +51,17 @@ export interface MemoryOptions {
   random(): number;
 }
 
+/** How many failures of endpoints that are not proven are kept: about 1 KB each. */
+const maxUntrustedFailures = 1024;
+
 /**
- * Tokens and failures, each in a bounded cache of their own: a failure is there for anybody to cause who writes an
- * image name, and must not push out a token.
+ * Tokens and failures, in bounded caches of their own: everyone who can write an image name can cause a failure, and
+ * must not push out a token, nor the failure of an endpoint that others use.
  */
 export class Memory {
   readonly #tokens: LRUCache<string, Kept<Token>>;
   readonly #failures: LRUCache<string, Kept<Failed>>;
+  readonly #untrustedFailures = new LRUCache<string, Kept<Failed>>({ max: maxUntrustedFailures });
   readonly #options: MemoryOptions;
 
   constructor(options: MemoryOptions) {
@@ -77,7 +82,11 @@ export class Memory {
 
   /** The last failure, unless a call has succeeded since. */
   failure(key: string): LastingFailure | undefined {
-    return this.#failures.get(key)?.value;
+    return this.#failed(key);
+  }
+
+  #failed(key: string): Failed | undefined {
+    return (this.#failures.get(key) ?? this.#untrustedFailures.get(key))?.value;
   }
 
   /**
@@ -96,17 +105,19 @@ export class Memory {
   succeeded(asker: Asker, token: Token): void {
     this.#tokens.set(asker.key, { asker, value: token });
     this.#failures.delete(asker.key);
+    this.#untrustedFailures.delete(asker.key);
   }
 
   /** Gives the failure back with the time from which the endpoint may be asked again. */
-  failed(asker: Asker, failure: TokenError): TokenError {
-    const before = this.#failures.peek(asker.key)?.value;
+  failed(asker: Asker, failure: TokenError, standing: Standing): TokenError {
+    const before = this.#failed(asker.key);
     const inARow = (before?.inARow ?? 0) + 1;
     const at = this.#options.now();
     const since = Math.min(before?.since ?? at, at);
     const retryAt = at + backoffMs(inARow, failure.permanent, this.#options.random);
     const error = failure.retryingAt(retryAt);
-    this.#failures.set(asker.key, { asker, value: { error, since, at, retryAt, inARow } });
+    const failures = standing === 'proven' ? this.#failures : this.#untrustedFailures;
+    failures.set(asker.key, { asker, value: { error, since, at, retryAt, inARow } });
     return error;
   }
 
@@ -115,7 +126,7 @@ export class Memory {
     for (const { asker, value } of this.#tokens.values()) {
       states.set(asker.key, { ...shown(asker), expiresAt: value.expiresAt });
     }
-    for (const { asker, value } of this.#failures.values()) {
+    for (const { asker, value } of [...this.#untrustedFailures.values(), ...this.#failures.values()]) {
       states.set(asker.key, { ...(states.get(asker.key) ?? shown(asker)), failure: value.error });
     }
     return [...states.values()];

@@ -1,9 +1,9 @@
 import type { Registry } from '../images/registry.ts';
+import { CallQueue, type QueuedCall, type Standing } from './call-queue.ts';
 import { classify, TokenError } from './failure.ts';
 import { endpointKey, type Identity } from './identity.ts';
 import { type Asker, type LastingFailure, Memory, type MemoryOptions, type TokenState } from './memory.ts';
 import { type Freshness, isFresh, type Life, type Token } from './token.ts';
-import { turns } from './turns.ts';
 
 /** One call of GetAuthorizationToken that has ended. */
 export interface TokenCall {
@@ -19,14 +19,20 @@ export interface TokenCall {
 
 export interface TokenSourceOptions extends MemoryOptions {
   identityOf(registry: Registry): Identity;
-  /** Calls AWS. Has to end by itself. */
-  fetch(identity: Identity, registry: Registry): Promise<Token>;
+  /** Calls AWS. Has to end by itself, sooner for an endpoint of a lower standing. */
+  fetch(identity: Identity, registry: Registry, standing: Standing): Promise<Token>;
+  /** What is known of a registry's endpoint from which this process has no token yet; `unproven` if not given. */
+  standingOf?(registry: Registry): Standing;
   readonly freshness: Freshness;
+  /** A monotonic clock, in ms. */
+  monotonicNow(): number;
   onCall?(call: TokenCall): void;
 }
 
 /** What is wanted of a token beside that it is fresh. */
 interface TokenWish {
+  /** The namespace that needs the token. What it may ask of endpoints that are not proven is bounded. */
+  readonly namespace?: string;
   /** What must be left of its life beside what makes it fresh, in ms; never more than a new token has. */
   readonly minRemainingMs?: number;
   /** After a failure, ask again this many ms after it, though the region is to be left alone for longer. */
@@ -52,18 +58,18 @@ export interface TokenSource {
  * Remembers tokens by identity, region and kind of endpoint, since one token serves every account of a region, and
  * asks AWS once for any number of callers.
  *
- * Calls under way stand in a map and not in the cache (lru-cache's `fetchMethod`): there a made-up region would push
+ * Calls in flight stand in a map and not in the cache (lru-cache's `fetchMethod`): there a made-up region would push
  * out a token for as long as its call hangs, and a full cache would cancel calls that others wait for.
  */
 export function tokenSource(options: TokenSourceOptions): TokenSource {
-  const { freshness, maxKeys, now } = options;
+  const { freshness, now, standingOf = () => 'unproven' } = options;
   const memory = new Memory(options);
-  const underWay = new Map<string, Promise<Token>>();
-  const inTurn = turns();
+  const inFlight = new Map<string, QueuedCall<Token>>();
+  const queue = new CallQueue(() => options.monotonicNow());
 
   const keyOf = (registry: Registry) => endpointKey(options.identityOf(registry), registry);
 
-  async function call(asker: Asker, ask: () => Promise<Token>): Promise<Token> {
+  async function call(asker: Asker, standing: Standing, ask: () => Promise<Token>): Promise<Token> {
     const started = performance.now();
     const result = await outcomeOf(ask, asker.region);
     const durationMs = performance.now() - started;
@@ -73,44 +79,50 @@ export function tokenSource(options: TokenSourceOptions): TokenSource {
       options.onCall?.({ identity, region, outcome: 'success', durationMs, servedOld: false });
       return result;
     }
-    const failure = memory.failed(asker, result);
+    const failure = memory.failed(asker, result, standing);
     const old = memory.livingToken(asker.key);
     const servedOld = old !== undefined;
     options.onCall?.({ identity, region, outcome: failure.code, durationMs, failure, servedOld });
     return old ?? Promise.reject(failure);
   }
 
-  function start(asker: Asker, ask: () => Promise<Token>): Promise<Token> {
-    const { key, identity, region } = asker;
-    const proven = memory.token(key) !== undefined;
-    if (!proven && underWay.size >= maxKeys) {
+  function start(namespace: string, registry: Registry): Promise<Token> {
+    const identity = options.identityOf(registry);
+    const key = endpointKey(identity, registry);
+    const { region } = registry;
+    const standing = memory.token(key) === undefined ? standingOf(registry) : 'proven';
+    const asker = { key, identity: identity.key, region };
+    const fetchToken = () => call(asker, standing, () => options.fetch(identity, registry, standing));
+    const serializeBy = JSON.stringify([identity.key, region]);
+    const queued =
+      standing === 'proven'
+        ? queue.addProven(serializeBy, fetchToken)
+        : queue.addUntrusted(namespace, standing, serializeBy, fetchToken);
+    if (queued === undefined) {
       return Promise.reject(new TokenError({ code: 'too-many-regions', region }));
     }
-    const lane = JSON.stringify([identity, region]);
-    const result = inTurn({ lane, proven }, () => call(asker, ask)).finally(() => underWay.delete(key));
-    underWay.set(key, result);
-    return result;
+    inFlight.set(key, queued);
+    return queued.result.finally(() => inFlight.delete(key));
   }
 
   return {
-    async get(registry, { minRemainingMs = 0, mostWaitMs = Number.POSITIVE_INFINITY } = {}) {
-      const identity = options.identityOf(registry);
-      const key = endpointKey(identity, registry);
+    async get(registry, { namespace = '', minRemainingMs = 0, mostWaitMs = Number.POSITIVE_INFINITY } = {}) {
+      const key = keyOf(registry);
       const token = memory.token(key);
       const wish = { ...freshness, floorMs: Math.max(freshness.floorMs, minRemainingMs) };
       if (token !== undefined && isFresh(token, now(), wish)) {
         return token;
       }
-      const joined = underWay.get(key);
+      const joined = inFlight.get(key);
       if (joined !== undefined) {
-        return await joined;
+        joined.join(namespace);
+        return await joined.result;
       }
       const failure = memory.waitingFor(key, mostWaitMs);
       if (failure !== undefined) {
         return memory.livingToken(key) ?? Promise.reject(failure);
       }
-      const asker = { key, identity: identity.key, region: registry.region };
-      return await start(asker, () => options.fetch(identity, registry));
+      return await start(namespace, registry);
     },
     remembered: (registry) => memory.token(keyOf(registry)),
     failure: (registry) => memory.failure(keyOf(registry)),

@@ -122,6 +122,12 @@ export function isFresh(life: Life, now: number, freshness: Freshness): boolean 
   return isAlive(life.expiresAt, now) && now <= freshUntil(life, freshness) && known;
 }
 
+/** Whether a life that somebody may have made up can be that of a valid token: no longer than AWS gives, and not over. */
+export function isBelievable({ issuedAt, expiresAt }: Life, now: number): boolean {
+  const remaining = expiresAt - now;
+  return expiresAt - issuedAt <= longestLifeMs && remaining > 0 && remaining <= (1 + newborn) * longestLifeMs;
+}
+
 /** Whether a token has not ended yet; all times in ms since the epoch. */
 export function isAlive(expiresAt: number, now: number): boolean {
   return now < expiresAt;

@@ -141,7 +141,8 @@ export async function runProvisioning(options: RunOptions): Promise<Running> {
   const log = jsonLog('debug', { write: (line) => void lines.push(JSON.parse(line)) });
   const metrics = { ecrCall: () => undefined, secretWrite: () => undefined };
   const inSync = () => watch.inSync();
-  const core = compose({ config, environment: ecr.env(), log, metrics, inSync, now: Date.now });
+  const { registries: configured } = settingsOf(config);
+  const core = compose({ config, environment: ecr.env(), configured, log, metrics, inSync, now: Date.now });
   const mode = new Provisioning({
     config: core.cluster,
     settings: settingsOf(config),

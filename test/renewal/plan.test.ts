@@ -183,18 +183,51 @@ describe('a plan', () => {
     assert.equal(planned(one, at - hour, { regionTrouble }).due.length, 1);
   });
 
-  it('puts the most urgent first: hosts without a token, then by the end of their tokens', () => {
+  it('keeps hosts with a valid token apart from those without, and puts the first to expire first', () => {
     const ends = (minutes: number) => ({ issuedAt: issued, expiresAt: issued + minutes * minute });
     const secrets = [
       ['later', secret(new Map([[east, ends(20)]]))],
       ['sooner', secret(new Map([[east, ends(15)]]))],
       ['none', secret(new Map([[east, undefined]]))],
-      ['ended', secret(new Map([[east, ends(5)]]))],
+      ['expired', secret(new Map([[east, ends(5)]]))],
+      [
+        'both',
+        secret(
+          new Map([
+            [west, undefined],
+            [east, ends(16)],
+          ]),
+        ),
+      ],
     ] as const;
     const { due } = plan({ secrets, lost: [] }, { wall: issued + 14 * minute, steady: 14 * minute }, rules());
+    const ofKind = (wanted: string) =>
+      due.filter(({ kind }) => kind === wanted).map(({ namespace, hosts }) => [namespace, ...hosts]);
+    assert.deepEqual(ofKind('valid'), [
+      ['sooner', east],
+      ['both', east],
+      ['later', east],
+    ]);
+    assert.deepEqual(ofKind('missing').slice(0, 1), [['expired', east]]);
+    assert.deepEqual(ofKind('missing').slice(1).toSorted(), [
+      ['both', west],
+      ['none', east],
+    ]);
+  });
+
+  it('does not make a valid token wait for a failure of hosts without one', () => {
+    const one = secret(
+      new Map([
+        [east, life],
+        [west, undefined],
+      ]),
+    );
+    const namespaceTrouble: PlanRules['namespaceTrouble'] = (_namespace, kind) =>
+      kind === 'missing' ? trouble : undefined;
+    const { due } = planned(one, 7 * hour, { namespaceTrouble });
     assert.deepEqual(
-      due.map(({ namespace }) => namespace),
-      ['none', 'ended', 'sooner', 'later'],
+      due.map(({ kind, hosts }) => [kind, ...hosts]),
+      [['valid', east]],
     );
   });
 

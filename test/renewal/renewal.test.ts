@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import { eventually } from '../support/eventually.ts';
 import { host, hour, setUp } from './renewing.ts';
 
 const quota = (): Shortfall[] => [{ host, code: 'forbidden', text: 'API server: forbidden' }];
@@ -115,6 +116,28 @@ describe('the renewal of all namespaces', () => {
     ground.clock.wall += 12 * hour;
     ground.renewal.tick();
     assert.deepEqual(ground.renewal.state().overdue, []);
+    await ground.renewal.settled();
+  });
+
+  it('renews valid tokens at once, however many namespaces have hosts that never get one', async () => {
+    const attackers = Array.from({ length: 16 }, (_, index) => `attacker-${index}`);
+    const gate = Promise.withResolvers<void>();
+    const done: string[] = [];
+    const ground = setUp(names, async (namespace) => {
+      if (attackers.includes(namespace)) {
+        await gate.promise;
+        return [{ host, code: 'timeout', text: 'timed out' }];
+      }
+      done.push(namespace);
+      ground.written(namespace);
+      return [];
+    });
+    for (const namespace of attackers) {
+      ground.waits(namespace);
+    }
+    ground.move(7 * hour);
+    await eventually('all namespaces with valid tokens are renewed', () => done.length === names.length);
+    gate.resolve();
     await ground.renewal.settled();
   });
 

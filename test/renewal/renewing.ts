@@ -5,6 +5,7 @@ import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import type { Life } from '../../src/tokens/token.ts';
 
 export const hour = 3_600_000;
 const start = Date.UTC(2026, 10, 23, 12);
@@ -17,9 +18,8 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
   const clock = { wall: start, steady: 0 };
   const view = new SecretView(() => clock.steady);
   let version = 1;
-  const written = (namespace: string) => {
+  const put = (namespace: string, life: Life | undefined) => {
     version += 1;
-    const life = { issuedAt: clock.wall, expiresAt: clock.wall + 12 * hour };
     view.set({
       namespace,
       uid: `uid-${namespace}`,
@@ -29,6 +29,8 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
       owners: [],
     });
   };
+  const written = (namespace: string) =>
+    put(namespace, { issuedAt: clock.wall, expiresAt: clock.wall + 12 * hour });
   for (const namespace of namespaces) {
     written(namespace);
   }
@@ -58,10 +60,13 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
     },
     ...changes,
   });
-  const pass = async (ms: number) => {
+  const move = (ms: number) => {
     clock.wall += ms;
     clock.steady += ms;
     renewal.tick();
+  };
+  const pass = async (ms: number) => {
+    move(ms);
     await renewal.settled();
   };
   const logged = async () => {
@@ -69,7 +74,9 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
     return (await text(stream)).split('\n').filter((line) => line !== '');
   };
   return {
-    ...{ renewal, view, clock, written, counts, pass, logged },
+    ...{ renewal, view, clock, written, counts, move, pass, logged },
+    /** The namespace's Secret names the host, and has no token for it. */
+    waits: (namespace: string) => put(namespace, undefined),
     /** How often it has planned. */
     get plans() {
       return plans;

@@ -54,7 +54,7 @@ describe('what people are told', () => {
 });
 
 describe('tries in a namespace', () => {
-  const due: Due = { namespace: 'a', reason: 'half-life', hosts: [host], endsAt: 0 };
+  const due: Due = { namespace: 'a', kind: 'valid', reason: 'half-life', hosts: [host], endsAt: 0 };
   const quota = { host, code: 'forbidden', text: 'API server: forbidden' };
 
   it('wait longer with every failure, up to 5 minutes, never less than half of that', () => {
@@ -69,17 +69,27 @@ describe('tries in a namespace', () => {
     const attempts = new Attempts();
     attempts.note(due, [quota], now, 0);
     attempts.note(due, [quota], now + hour, 0);
-    const trouble = attempts.get('a');
+    const trouble = attempts.get('a', 'valid');
     assert.deepEqual([trouble?.code, trouble?.permanent, trouble?.since], ['forbidden', true, now]);
     attempts.note(due, [], now, 0);
-    assert.equal(attempts.get('a'), undefined);
+    assert.equal(attempts.get('a', 'valid'), undefined);
+  });
+
+  it('for hosts without a token say nothing of those that have one, and a namespace that is gone is forgotten', () => {
+    const attempts = new Attempts();
+    attempts.note({ ...due, kind: 'missing' }, [quota], now, 0);
+    assert.equal(attempts.get('a', 'valid'), undefined);
+    assert.equal(attempts.get('a', 'missing')?.code, 'forbidden');
+    attempts.note(due, [quota], now, 0);
+    attempts.forget('a');
+    assert.deepEqual([attempts.get('a', 'valid'), attempts.get('a', 'missing')], [undefined, undefined]);
   });
 
   it('are fewer and fewer where somebody else changes the Secret again and again', () => {
     const attempts = new Attempts();
     const mend = (at: number) => {
       attempts.note({ ...due, reason: 'edited' }, [], at, 0);
-      return (attempts.get('a')?.retryAt ?? 0) - at;
+      return (attempts.get('a', 'valid')?.retryAt ?? 0) - at;
     };
     assert.deepEqual([mend(now), mend(now + 1000), mend(now + 2000)], [500, 1000, 2000]);
     assert.equal(mend(now + 3 * hour), 500);

@@ -10,7 +10,9 @@ import { pullSecretRules } from '../../src/secrets/rules.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { TokenError } from '../../src/tokens/failure.ts';
+import type { Token } from '../../src/tokens/token.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
+import { eventually } from '../support/eventually.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import { registryIn, replicaOn, start } from './replica.ts';
 import { fakeToken, hour } from './tokens.ts';
@@ -158,6 +160,25 @@ describe('renewing a pull Secret', () => {
       (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
       ['not-fresh'],
     );
+  });
+
+  it('does not wait for an endpoint that hangs: what is there is stored, and the rest when it arrives', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    const [quick, slow] = [registryIn('us-east-1'), registryIn('us-west-2')];
+    const arrives = Promise.withResolvers<Token>();
+    one.token = async ({ region }) =>
+      region === 'us-west-2' ? await arrives.promise : fakeToken('quick', one.now);
+    const shortfalls = await one.secrets.renew(namespace, [slow, quick]);
+    assert.deepEqual(
+      shortfalls.map(({ host, code }) => [host, code]),
+      [[slow.host, 'pending']],
+    );
+    const before = await stored(namespace);
+    assert.ok(before?.auths[quick.host]);
+    assert.equal(before?.hosts[slow.host], null);
+    arrives.resolve(fakeToken('slow', one.now));
+    await eventually('the late token is stored', async () => (await stored(namespace))?.auths[slow.host]);
   });
 
   it('makes what somebody else changed ours again, though nothing is to be mended', async () => {

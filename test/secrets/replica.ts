@@ -61,8 +61,8 @@ export function replicaOn(
       store: around(secretStore(secretApi(config), 'ecr-pull-secrets', name)),
       view,
       inSync: () => made.inSync,
-      token: (registry) => made.token(registry),
-      newToken: (registry) => made.token(registry),
+      token: (_namespace, registry) => made.token(registry),
+      newToken: (_namespace, registry) => made.token(registry),
       failure: () => made.failure,
       rules: pullSecretRules({
         freshness,

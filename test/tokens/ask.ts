@@ -21,7 +21,7 @@ export async function ask(hosts: readonly string[], rules: readonly IdentityRule
   });
   const results: Result[] = [];
   for (const host of hosts) {
-    results.push(await tokens.get(registryOfHost(host)).then(() => 'token', codeOf));
+    results.push(await tokens.get(registryOfHost(host), { namespace: host }).then(() => 'token', codeOf));
   }
   tokens.close();
   return results;

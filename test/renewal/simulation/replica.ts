@@ -71,6 +71,7 @@ export class Replica {
     this.#core = compose({
       config,
       environment,
+      configured: [],
       log,
       metrics: {
         ecrCall: (region, outcome) => this.calls.push({ region, outcome, at: time.elapsed }),

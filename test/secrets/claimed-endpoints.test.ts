@@ -1,0 +1,81 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
+import type { StoredLife } from '../../src/secrets/annotation.ts';
+import { claimedEndpoints } from '../../src/secrets/claimed-endpoints.ts';
+import type { KnownSecret } from '../../src/secrets/view.ts';
+
+const hour = 3_600_000;
+const start = Date.UTC(2026, 10, 26, 12);
+const valid: StoredLife = { issuedAt: start - hour, expiresAt: start + 11 * hour };
+const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+
+function registryOf(host: string): Registry {
+  const registry = parseEcrHost(host);
+  assert.ok(registry);
+  return registry;
+}
+
+/** Whether Secrets with this one host claim the endpoint of a registry. */
+function claims(
+  life: StoredLife | undefined,
+  changes: Partial<KnownSecret> = {},
+  registry = registryOf(east),
+): boolean {
+  const secret: KnownSecret = {
+    uid: 'u',
+    resourceVersion: '1',
+    ours: true,
+    intact: true,
+    hosts: new Map([[east, life]]),
+    learnedAt: 0,
+    ...changes,
+  };
+  return claimedEndpoints({ secrets: () => [['team', secret]], changes: () => 1, now: () => start })(
+    registry,
+  );
+}
+
+describe('an endpoint is claimed', () => {
+  it('by a valid token of any account in a managed Secret that nobody else changed', () => {
+    assert.equal(claims(valid), true);
+    assert.equal(claims(valid, {}, registryOf('210987654321.dkr.ecr.us-east-1.amazonaws.com')), true);
+    assert.equal(claims(valid, { ours: false }), false);
+    assert.equal(claims(valid, { intact: false }), false);
+    assert.equal(claims(undefined), false);
+  });
+
+  it('in its own region and of its own kind only', () => {
+    assert.equal(claims(valid, {}, registryOf('123456789012.dkr.ecr.us-west-2.amazonaws.com')), false);
+    assert.equal(claims(valid, {}, registryOf('123456789012.dkr.ecr-fips.us-east-1.amazonaws.com')), false);
+  });
+
+  it('not by a token that has expired, or that nobody can have', () => {
+    assert.equal(claims({ issuedAt: start - 13 * hour, expiresAt: start - hour }), false);
+    assert.equal(claims({ issuedAt: start, expiresAt: start + 1_000 * hour }), false);
+    assert.equal(claims({ issuedAt: start + 90 * hour, expiresAt: start + 100 * hour }), false);
+  });
+
+  it('as soon as the Secrets change, but they are read once in five seconds at most', () => {
+    let [now, changes, reads] = [start, 1, 0];
+    const isClaimed = claimedEndpoints({
+      secrets: () => {
+        reads += 1;
+        return [];
+      },
+      changes: () => changes,
+      now: () => now,
+    });
+    isClaimed(registryOf(east));
+    now += 60_000;
+    isClaimed(registryOf(east));
+    assert.equal(reads, 1, 'nothing has changed');
+    changes += 1;
+    isClaimed(registryOf(east));
+    changes += 1;
+    isClaimed(registryOf(east));
+    now += 5_000;
+    isClaimed(registryOf(east));
+    assert.equal(reads, 3);
+  });
+});
