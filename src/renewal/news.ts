@@ -20,6 +20,8 @@ export interface NewsParts {
 const eventsPerSecond = 5;
 /** More news than this is in the log and the metrics only, until there is room again. */
 const mostWaiting = 500;
+/** Of the hosts of one namespace that fail, so many get an Event: a namespace with 200 must not leave no room for others. */
+const maxHostsPerNamespace = 5;
 
 const hourMs = 3_600_000;
 
@@ -58,12 +60,14 @@ export function news(parts: NewsParts): (tellings: Tellings) => void {
   }
 
   return ({ failing, recovered, endangered }) => {
-    for (const { namespace, host, trouble } of failing) {
+    for (const { first, more } of firstOfEachNamespace(failing)) {
+      const { namespace, host, trouble } = first;
       const reason = trouble.permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed';
-      const message = `${host}: ${trouble.message}`;
+      const message = `${host}${more > 0 ? ` (and ${more} more hosts)` : ''}: ${trouble.message}`;
       send({ ...about(namespace, host, 'failing'), type: 'Warning', reason, message });
     }
-    for (const { namespace, host } of recovered) {
+    for (const { first } of firstOfEachNamespace(recovered)) {
+      const { namespace, host } = first;
       if (view.get(namespace)?.hosts.get(host) !== undefined) {
         const message = `${host}: the pull token is renewed again`;
         send({ ...about(namespace, host, 'renewed'), type: 'Normal', reason: 'PullTokenRenewed', message });
@@ -77,4 +81,19 @@ export function news(parts: NewsParts): (tellings: Tellings) => void {
       );
     }
   };
+}
+
+/** The first hosts of each namespace, by name; of the last of them also how many more there are. */
+function firstOfEachNamespace<T extends { readonly namespace: string; readonly host: string }>(
+  hosts: readonly T[],
+): { readonly first: T; readonly more: number }[] {
+  return [...Map.groupBy(hosts, ({ namespace }) => namespace).values()].flatMap((all) =>
+    all
+      .toSorted((a, b) => (a.host < b.host ? -1 : 1))
+      .slice(0, maxHostsPerNamespace)
+      .map((first, index) => ({
+        first,
+        more: index === maxHostsPerNamespace - 1 ? all.length - maxHostsPerNamespace : 0,
+      })),
+  );
 }

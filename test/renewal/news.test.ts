@@ -76,6 +76,22 @@ describe('news', () => {
     );
   });
 
+  it('of a namespace with many hosts that fail leaves room for the others', async () => {
+    const events: EventAbout[] = [];
+    const { tell } = setUp(async (event) => events.push(event) > 0);
+    const many = Array.from({ length: 600 }, (_, index) => ({
+      ...failing('a', false),
+      host: `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`,
+    }));
+    tell({ ...nothing, failing: [...many, failing('b', false)] });
+    await eventually('the Event of the other namespace is out', () =>
+      events.some(({ object }) => object.namespace === 'b'),
+    );
+    const messages = events.filter(({ object }) => object.namespace === 'a').map(({ message }) => message);
+    assert.equal(messages.length, 5);
+    assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(and 595 more hosts\): /);
+  });
+
   it('has the same name from every replica within an hour, and another one in the next', async () => {
     const names: string[] = [];
     const create = async ({ name }: EventAbout) => names.push(name) > 0;
