@@ -6,7 +6,8 @@ import { ConfigError, readConfig } from './config/read.ts';
 import type { Config } from './config/schema.ts';
 import { syncOnce, uninstallOnce } from './once.ts';
 import { serve } from './serve.ts';
-import { serializeError } from './telemetry/log.ts';
+import { serializeError } from './telemetry/fields.ts';
+import { printable } from './telemetry/scrub.ts';
 
 async function main(args: readonly string[]): Promise<void> {
   const command = readCommand(args);
@@ -18,7 +19,7 @@ async function main(args: readonly string[]): Promise<void> {
       process.stdout.write(`${packageJson.version}\n`);
       return;
     case 'usage-error':
-      process.stderr.write(`ecr-pull-secrets: ${command.problem}\n\n${usage}`);
+      process.stderr.write(`ecr-pull-secrets: ${printable(command.problem)}\n\n${usage}`);
       process.exitCode = 2;
       return;
     case 'serve':
@@ -48,8 +49,15 @@ async function configFrom(file: string | undefined): Promise<Config> {
   return readConfig(yaml, file);
 }
 
+// a full disk or a closed pipe at standard error changes neither what a command does nor its exit code
+process.stderr.on('error', () => undefined);
+
 main(process.argv.slice(2)).catch((error: unknown) => {
   const { message, code, stack } = serializeError(error);
-  process.stderr.write(`ecr-pull-secrets: ${message}\n${code === undefined ? `${stack}\n` : ''}`);
+  process.stderr.write(
+    printable(
+      `ecr-pull-secrets: ${message}\n${code === undefined && stack !== undefined ? `${stack}\n` : ''}`,
+    ),
+  );
   process.exit(error instanceof ConfigError ? 2 : 1);
 });

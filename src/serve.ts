@@ -17,7 +17,7 @@ import { settingsOf } from './provisioning/settings.ts';
 import { told } from './provisioning/told.ts';
 import { news } from './renewal/news.ts';
 import { Renewal } from './renewal/renewal.ts';
-import { jsonLog, type Log } from './telemetry/log.ts';
+import { type Log, standardLog } from './telemetry/log.ts';
 import { type Metrics, prometheusMetrics } from './telemetry/metrics.ts';
 
 /** How often renewal looks at the clock, ms: a machine that was suspended or a clock that was set is noticed then. */
@@ -25,7 +25,7 @@ const tickMs = 1_000;
 
 /** Where all parts meet: makes them, starts them, and ends them on a signal. */
 export async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<void> {
-  const log = jsonLog(config.log.level);
+  const { log, output } = standardLog(config.log.level);
   const metrics = prometheusMetrics();
   let draining = false;
 
@@ -55,6 +55,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     earliestEnds: () => view.earliestEnds(),
     due: () => renewing.state().due,
     failingHosts: () => renewing.state().overdue.map(({ trouble }) => trouble),
+    droppedLogLines: () => output.dropped(),
   });
 
   let certificates: CertificateSource | undefined;

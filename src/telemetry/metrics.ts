@@ -15,6 +15,8 @@ interface ObservedState {
   due(): number;
   /** Hosts, over all namespaces, that should have been renewed by now and could not be. */
   failingHosts(): Iterable<{ readonly permanent: boolean }>;
+  /** Log lines dropped since the process started. */
+  droppedLogLines(): number;
 }
 
 /** The program's metrics, each reached by the one verb that counts it. */
@@ -63,6 +65,7 @@ export function prometheusMetrics(): Metrics {
   });
   const state: { current: ObservedState | undefined } = { current: undefined };
   registerGauges(registers, state);
+  registerDroppedLogLines(registers, state);
   const boundedRegion = boundedLabel(mostRegionLabels);
   return {
     ...admissions,
@@ -172,6 +175,19 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
       for (const [region, end] of state.current?.earliestEnds() ?? []) {
         this.set({ region }, end / 1000);
       }
+    },
+  });
+}
+
+/** A counter whose count is kept by the log. */
+function registerDroppedLogLines(registers: Registry[], state: { current: ObservedState | undefined }): void {
+  new Counter({
+    name: 'ecr_pull_secrets_log_lines_dropped_total',
+    help: 'Log lines dropped because standard output could not be written.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(state.current?.droppedLogLines() ?? 0);
     },
   });
 }

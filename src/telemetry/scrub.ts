@@ -1,36 +1,148 @@
-/** An ECR password is more than 2,000 characters of base64; no host, ARN, digest or path that we log has 100 of them. */
-const shortestSecret = 100;
+// Finds credentials in text, and makes characters visible that could deceive a reader.
 
-/** A token, a signed web identity or an AWS key id inside a text. */
-const secretLike = /(?<![A-Za-z0-9+/_=-])[A-Za-z0-9+/_=-]{100,}|\b(?:AKIA|ASIA)[A-Z0-9]{12,}/g;
-
-/** By character code: whether it may be part of a secret. */
-const isSecretChar = Array.from({ length: 128 }, (_, code) =>
-  /[A-Za-z0-9+/_=-]/.test(String.fromCharCode(code)),
-);
+const redacted = '[redacted]';
 
 /**
- * Replaces all that looks like a credential. The last line of defence behind types that do not print themselves: it
- * runs over whole log lines and over every text that came from outside. Linear in the length of the text, and next to
- * free where there is nothing to replace.
+ * The shortest run of base64 characters that counts as a credential. An ECR password has more than 2,000; no host,
+ * ARN or digest that we log has a run of 100 with an uppercase letter in it.
  */
-export function scrub(text: string): string {
-  const suspect = hasLongRun(text) || text.includes('AKIA') || text.includes('ASIA');
-  return suspect ? text.replace(secretLike, '[redacted]') : text;
+const shortestToken = 100;
+
+/**
+ * The longest legal name of a Kubernetes object, a DNS subdomain: lowercase letters, digits, `-` and `.`
+ * (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/).
+ */
+const longestName = 253;
+
+/**
+ * Runs of base64 and base64url characters, percent-encoded ones too, also where line breaks divide them, as PEM, MIME
+ * and `base64` do after 64 or 76 characters. A line break may be written as `\n`.
+ */
+const runs =
+  /(?<![A-Za-z0-9+/_=%-])[A-Za-z0-9+/_=%-]{16,}(?:(?:[\r\n\v\f\x85\u2028\u2029]+[ \t]{0,16}|(?:\\r|\\n)+)[A-Za-z0-9+/_=%-]{16,})*(?:(?:[\r\n]+|(?:\\r|\\n)+)[A-Za-z0-9+/_=%-]+)?/g;
+
+const lineBreaks = /[\s\x85]+|\\r|\\n/;
+
+/**
+ * What a credential looks like, and what takes its place. Each pattern is linear in the length of the text: no part of
+ * it can be matched in two ways.
+ */
+const rules: readonly (readonly [RegExp, string | ((match: string) => string)])[] = [
+  // a private key, also one whose end was cut off
+  [
+    /-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----|$)/g,
+    redacted,
+  ],
+  [runs, (run) => (isToken(run) ? redacted : run)],
+  // a JSON web token, an ECR password (base64 of `{"`) or an ECR authorization token (base64 of `AWS:`)
+  [/(?:eyJ|QVdTO)[A-Za-z0-9+/_=%-]{16,}(?:\.[A-Za-z0-9_-]+)*/g, redacted],
+  // an ECR authorization token, decoded; not the type of a resource (`AWS::ECR::Repository`)
+  [/AWS:(?!:)[^\s"'\\,;@]{8,}/g, `AWS:${redacted}`],
+  // an AWS access key id; it is no word of its own in `x_AKIA…` or `\nAKIA…`
+  [/A[KS]IA[A-Z0-9]{12,}/g, redacted],
+  // user and password of a URL; not the repository of an image before its digest
+  [/(:(?:\/\/|\\\/\\\/|%2F%2F))[^\s/?#"'<>\\]+@(?!sha\d)/gi, `$1${redacted}@`],
+  // HTTP credentials
+  [
+    /((?:[Bb]asic|BASIC|[Bb]earer|BEARER)[ \t]{1,4})(?=\S{0,64}[A-Z])(?=\S{0,64}[a-z])(?=\S{0,64}[\d=+/])[A-Za-z0-9+/._~=-]{12,}/g,
+    `$1${redacted}`,
+  ],
+  [
+    /(authorization\\?["']?[ \t]{0,4}[:=][ \t]{0,4}\\?["']?)(?:(?:basic|bearer|negotiate) [A-Za-z0-9+/._~=-]{4,}|[A-Za-z0-9+/._~=-]{16,})/gi,
+    `$1${redacted}`,
+  ],
+  // a presigned URL or a signed request, of Signature Version 4 and 2
+  [
+    /((?:X-Amz-(?:Signature|Security-Token|Credential)|\bSignature)\\?["']?(?:[ \t]{0,4}[:=][ \t]{0,4}|%3D)\\?["']?)[^\s&"'<>,;\\[]{8,}/gi,
+    `$1${redacted}`,
+  ],
+  // a secret that is named
+  [
+    /((?:secret[-_]?access[-_]?key|session[-_]?token|security[-_]?token|authorization[-_]?token|password|passwd)\\{0,3}["']?(?:[ \t]{0,4}[:=][ \t]{0,4}|%3D)\\{0,3}["']?)[^\s"'&,;\\{}[\]]{4,}/gi,
+    `$1${redacted}`,
+  ],
+];
+
+/** Whether a run of base64 characters is a credential and not the name of something. */
+function isToken(run: string): boolean {
+  if (run.length < shortestToken) {
+    return false;
+  }
+  const pieces = run.split(lineBreaks);
+  const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+  // 100 random base64 characters without an uppercase letter: once in 10^22 tokens
+  return (
+    (length >= shortestToken && /[A-Z]/.test(run)) ||
+    pieces.some((piece) => piece.split('/').some((name) => name.length > longestName))
+  );
 }
 
-/** Looks at every hundredth character, and back from there to the first that ends a run. */
-function hasLongRun(text: string): boolean {
-  let end = shortestSecret - 1;
-  while (end < text.length) {
-    let at = end;
-    while (at > end - shortestSecret && isSecretChar[text.charCodeAt(at)] === true) {
-      at -= 1;
-    }
-    if (at === end - shortestSecret) {
-      return true;
-    }
-    end = at + shortestSecret;
+/** What {@link isPlain} looks for, by the lower byte of a character's code: an uppercase letter, or anything else. */
+const uppercase = 1;
+const special = 2;
+const kinds = Uint8Array.from({ length: 256 }, (_, code) => {
+  const character = String.fromCharCode(code);
+  return /[a-z0-9 ._/,()-]/.test(character) ? 0 : /[A-Z]/.test(character) ? uppercase : special;
+});
+
+/** The shortest text of letters and digits that any rule applies to: an access key id. */
+const shortestMixed = 16;
+
+/**
+ * Whether a text can be shown as it is, because no rule applies to a legal name or to a few words. Costs less than a
+ * nanosecond a character, and most of what is logged is of this kind.
+ */
+export function isPlain(text: string): boolean {
+  const { length } = text;
+  if (length > longestName) {
+    return false;
   }
-  return false;
+  let found = 0;
+  for (let at = 0; at < length; at += 1) {
+    const code = text.charCodeAt(at);
+    found |= (kinds[code & 0xff] ?? special) | (code >> 8 === 0 ? 0 : special);
+  }
+  return found === 0 || (found === uppercase && length < shortestMixed);
+}
+
+/**
+ * Replaces all that looks like a credential: the last line of defense behind types that do not print themselves. Takes
+ * values, not lines of JSON, in which an escape could be torn apart or hide the beginning of a word.
+ */
+export function scrub(text: string): string {
+  return isPlain(text)
+    ? text
+    : rules.reduce(
+        (scrubbed, [pattern, by]) =>
+          typeof by === 'string' ? scrubbed.replace(pattern, by) : scrubbed.replace(pattern, by),
+        text,
+      );
+}
+
+/**
+ * Characters that no escape of JSON makes visible and that could rearrange, hide or break what a terminal shows: DEL
+ * and C1 controls, separators of lines, bidirectional and zero-width ones, tags, and halves of surrogate pairs.
+ */
+const deceptive =
+  /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Surrogate}]/gu;
+
+/** Writes deceptive characters as `<U+202E>`. Those below U+0020 stay, JSON escapes them. */
+export function visible(text: string): string {
+  return text.replace(deceptive, codePoint);
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+const controls = /[\x00-\x08\x0b-\x1f]/g;
+
+/**
+ * A text for a terminal, where nothing escapes it: without credentials, and with all control characters but tabs and
+ * line breaks made visible, so that no value can move the cursor or set the title.
+ */
+export function printable(text: string): string {
+  return visible(scrub(text)).replace(controls, codePoint);
+}
+
+function codePoint(character: string): string {
+  const hex = (character.codePointAt(0) ?? 0).toString(16).toUpperCase();
+  return `<U+${hex.padStart(4, '0')}>`;
 }

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
 import { type Webhook, webhook } from '../../src/admission/webhook.ts';
 import { field } from '../../src/images/unvalidated.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { standardLog } from '../../src/telemetry/log.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { rateOf, startLoad } from '../support/load.ts';
@@ -29,7 +29,7 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
       answer: (body) => ({ status: 200, body: JSON.stringify(allowing(body)) }),
       // so that each call is a new handshake
       draining: () => true,
-      log: jsonLog('error'),
+      log: standardLog('error').log,
     });
     app.server.on('secureConnection', () => {
       handshakes += 1;

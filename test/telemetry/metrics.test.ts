@@ -39,12 +39,14 @@ describe('metrics', () => {
     const metrics = prometheusMetrics();
     let ends = new Map([['us-east-1', 1_800_000_000_000]]);
     let inSync = false;
+    let dropped = 0;
     const failing = [{ permanent: true }, { permanent: false }, { permanent: true }];
     metrics.observe({
       inSync: () => inSync,
       earliestEnds: () => ends,
       due: () => 7,
       failingHosts: () => failing,
+      droppedLogLines: () => dropped,
     });
     const first = (await metrics.exposition()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
@@ -52,10 +54,14 @@ describe('metrics', () => {
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
+    assert.match(first, /^ecr_pull_secrets_log_lines_dropped_total 0$/m);
     inSync = true;
+    dropped = 12;
     ends = new Map();
     const second = (await metrics.exposition()).text;
     assert.match(second, /^ecr_pull_secrets_in_sync 1$/m);
+    assert.match(second, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
+    assert.match((await metrics.exposition()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.doesNotMatch(second, /us-east-1/);
   });
 });
