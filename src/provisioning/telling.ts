@@ -1,3 +1,4 @@
+import { printable, scrub, visible } from '../telemetry/scrub.ts';
 import { progressText, syncText, uninstallText } from './report.ts';
 import type { SyncResult, UninstallResult } from './result.ts';
 
@@ -23,12 +24,17 @@ export function progressOn(output: Output): (done: number, total: number, failed
 
 /** Tells the result. @returns the exit code: 1 if anything failed */
 export function tellSync(result: SyncResult, format: Format, output: Output): number {
-  output.write(format === 'json' ? `${JSON.stringify(result)}\n` : syncText(result));
+  output.write(format === 'json' ? jsonText(result) : printable(syncText(result)));
   return result.failed > 0 ? 1 : 0;
 }
 
 /** Tells the result. @returns the exit code: 1 if anything failed */
 export function tellUninstall(result: UninstallResult, format: Format, output: Output): number {
-  output.write(format === 'json' ? `${JSON.stringify(result)}\n` : uninstallText(result));
+  output.write(format === 'json' ? jsonText(result) : printable(uninstallText(result)));
   return result.failed > 0 ? 1 : 0;
+}
+
+/** On one line, each string without credentials. */
+function jsonText(result: SyncResult | UninstallResult): string {
+  return `${JSON.stringify(result, (_key, value) => (typeof value === 'string' ? visible(scrub(value)) : value))}\n`;
 }
