@@ -62,8 +62,11 @@ export function crowdOf(kubeconfigPath: string): Crowd {
   };
 }
 
-/** @param serial gives other tokens than another one */
-function secretWith(hosts: HostLives, serial: number) {
+/**
+ * The pull Secret that the program would have written for these hosts, to be applied.
+ * @param serial gives other tokens than another one
+ */
+export function secretWith(hosts: HostLives, serial: number) {
   const auths = new Map(
     [...hosts.keys()].map((host) => [host, { auth: btoa(`AWS:${passwordOf('', host, 'crowd', serial)}`) }]),
   );

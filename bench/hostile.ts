@@ -1,0 +1,137 @@
+// Attacks a live process that has the image's command line and the chart's memory limit, and tells what others notice.
+import { mkdtemp, rm } from 'node:fs/promises';
+import { loadavg, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { startApiStandIn } from '../test/doubles/api-server/api-server.ts';
+import { startEcrDouble } from '../test/doubles/ecr/double.ts';
+import { bundleInto } from '../test/support/bundle.ts';
+import { installAccount } from '../test/support/installation.ts';
+import { certificatesIn } from '../test/support/process.ts';
+import { type Attack, attacks, type Scene } from './hostile-attacks.ts';
+import { type Launched, launch } from './hostile-launch.ts';
+import { chartMemoryLimit, imageLaunch } from './hostile-limits.ts';
+import { goalsText, missed, type Row, table } from './hostile-report.ts';
+import { Tenants } from './hostile-tenants.ts';
+
+/**
+ * Each attack has a launch of its own, between the stand-ins of the API server and of Amazon ECR. The other tenants
+ * are measured before the attack and during it, so that a machine which is slow is slow for both. Linux only.
+ */
+const { values } = parseArgs({
+  options: {
+    json: { type: 'boolean', default: false },
+    /** Part of the names of the attacks to run; all if not given. */
+    only: { type: 'string', multiple: true, default: [''] },
+  },
+});
+
+/** Other tenants are in one region before the attack and in the other one during it: their tokens are not yet in memory. */
+const regions = { before: 'eu-central-1', during: 'eu-west-1' };
+const watchBeforeMs = 5_000;
+
+type Stop = () => unknown;
+
+const directory = await mkdtemp(join(tmpdir(), 'bench-'));
+const rows: Row[] = [];
+const kinds = new Set<string>();
+const load = loadavg()[0] ?? Number.NaN;
+try {
+  const program = join(directory, 'main.mjs');
+  await bundleInto(program);
+  const certificates = await certificatesIn(directory);
+  for (const attack of attacks.filter(({ name }) => values.only.some((part) => name.includes(part)))) {
+    process.stderr.write(`${attack.name}\n`);
+    rows.push(await measure(attack, program, certificates));
+  }
+} finally {
+  await rm(directory, { recursive: true, force: true });
+}
+report();
+
+async function measure(
+  attack: Attack,
+  program: string,
+  certificates: { directory: string; caPem: string },
+): Promise<Row> {
+  const stops: Stop[] = [];
+  try {
+    const cluster = await startApiStandIn();
+    stops.push(() => cluster.stop());
+    const ecr = await startEcrDouble();
+    stops.push(() => ecr.stop());
+    const kubeconfigPath = await installAccount(cluster);
+    const stalledReader = attack.stalledReader ?? false;
+    const start = () =>
+      launch({ program, certificates, kubeconfigPath, environment: ecr.env(), stalledReader });
+    const tenants = new Tenants(cluster);
+    stops.push(() => tenants.close());
+    await tenants.settleIn(regions.before);
+    await tenants.settleIn(regions.during);
+    const scene: Scene = {
+      cluster,
+      ecr,
+      program: await start(),
+      restart: async () => {
+        await scene.program.stop();
+        scene.program = await start();
+      },
+    };
+    stops.push(() => scene.program.stop());
+    return await attacked(attack, scene, tenants, stops);
+  } finally {
+    for (const stop of stops.reverse()) {
+      await stop();
+    }
+  }
+}
+
+async function attacked(attack: Attack, scene: Scene, tenants: Tenants, stops: Stop[]): Promise<Row> {
+  kinds.add(scene.program.limitKind);
+  await tenants.warmUp(scene.program, regions.before);
+  const before = await tenants.measure(scene.program, regions.before, watchBeforeMs, 30_000);
+  const first: Launched = scene.program;
+  let stalls = await first.stalls();
+  const end = await attack.start(scene);
+  let ending: ReturnType<typeof end> | undefined;
+  const endOnce = () => {
+    ending ??= end();
+    return ending;
+  };
+  stops.push(() => endOnce().catch(() => undefined)); // where it failed, that is thrown below
+  if (scene.program !== first) {
+    await stalls(); // of the process before the restart
+    stalls = await scene.program.stalls();
+    await tenants.warmUp(scene.program, regions.during);
+  }
+  const during = await tenants.measure(scene.program, regions.during, attack.watchMs, attack.renewWithinMs);
+  // a process that died shows no metrics
+  const findings = await endOnce().catch((error: unknown) => {
+    if (scene.program.death() === undefined) throw error;
+    return [];
+  });
+  return {
+    name: attack.name,
+    death: scene.program.death(),
+    stallMs: await stalls(),
+    peakBytes: scene.program.peakBytes(),
+    before,
+    during,
+    findings,
+  };
+}
+
+function report(): void {
+  const limitBytes = chartMemoryLimit();
+  const complete = rows.every((row) => missed(row, limitBytes).length === 0);
+  if (values.json) {
+    process.stdout.write(`${JSON.stringify(rows)}\n`);
+  } else {
+    const flags = imageLaunch().nodeOptions.join(' ') || 'no options';
+    process.stdout.write(
+      `Memory limit: ${limitBytes / 1024 / 1024} MiB, enforced by ${[...kinds].join(' and ')}. Node: ${flags}. ` +
+        `Load of the machine before: ${load.toFixed(1)}.\n\n${table(rows, limitBytes)}\n\n${goalsText(limitBytes)}\n`,
+    );
+  }
+  process.exitCode = complete ? 0 : 1;
+}
