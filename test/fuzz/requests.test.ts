@@ -1,0 +1,235 @@
+// Random bytes on the webhook's port: methods, paths, headers, lengths, chunks, cut-off and pipelined requests, bad TLS.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect as connectTcp, type Socket } from 'node:net';
+import { after, before, describe } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import fc from 'fast-check';
+import { reviewOf } from '../admission/reviews.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { installAccount } from '../support/installation.ts';
+import { startProgram } from '../support/process.ts';
+import { fuzz } from './fuzzing.ts';
+import { placeholder } from './hostile-json.ts';
+import { host, Target } from './target.ts';
+
+/** What one connection sends, and how it ends. */
+interface Conversation {
+  /** `none`: the bytes go to the TCP port as they are. */
+  readonly tls: 'good' | 'none' | 'old-version';
+  /** Sent one after the other, each character as one byte. */
+  readonly writes: readonly string[];
+  /** `leave`: nothing more is sent, and the connection stays open until the others have had their turn. */
+  readonly end: 'fin' | 'reset' | 'leave';
+}
+
+const pod = { metadata: { name: 'raw' }, spec: { containers: [{ image: `${host}/app:1` }] } };
+const review = JSON.stringify(reviewOf(pod, { namespace: 'team-good' }));
+
+const lineEnd = fc.constantFrom('\r\n', '\r\n', '\r\n', '\n', '\r', '\r\n ');
+const token = fc.oneof(
+  fc.string({ maxLength: 12, unit: 'binary-ascii' }),
+  fc.constantFrom('', ' ', '\u0000', placeholder, 'a'.repeat(20_000)),
+);
+
+const requestLine = fc
+  .tuple(
+    fc.oneof(
+      { weight: 4, arbitrary: fc.constant('POST') },
+      fc.constantFrom('GET', 'PUT', 'CONNECT', 'PRI', 'post'),
+      token,
+    ),
+    fc.oneof(
+      { weight: 4, arbitrary: fc.constantFrom('/mutate?timeout=5s', '/mutate') },
+      fc.constantFrom(
+        '/mutate?timeout=1e9s',
+        '/mutate?timeout=%',
+        '//mutate',
+        '/mutate/..',
+        '*',
+        '/%',
+        'http://x/',
+      ),
+      fc.constantFrom('/mutate#', '/healthz', '/metrics', `/${'p'.repeat(20_000)}`, `/mutate?${placeholder}`),
+      token,
+    ),
+    fc.constantFrom('HTTP/1.1', 'HTTP/1.1', 'HTTP/1.1', 'HTTP/1.0', 'HTTP/2.0', 'HTTP/9', ''),
+  )
+  .map((parts) => parts.join(' '));
+
+const headers = fc.oneof(
+  { weight: 4, arbitrary: fc.constantFrom('content-type: application/json', 'host: x') },
+  { weight: 3, arbitrary: fc.constant(`content-length: ${review.length}`) },
+  fc.constantFrom(
+    'content-length: -1',
+    'content-length: 1e3',
+    'content-length: 99999999999',
+    'content-length: 0',
+  ),
+  fc.constantFrom(
+    'transfer-encoding: chunked',
+    'transfer-encoding: chunked, chunked',
+    'transfer-encoding: gzip',
+  ),
+  fc.constantFrom(
+    'expect: 100-continue',
+    'expect: x',
+    'upgrade: websocket',
+    'connection: upgrade',
+    'trailer: a',
+  ),
+  fc.constantFrom(
+    'content-type: text/plain',
+    'content-type: application/json; charset=utf-16',
+    'content-encoding: br',
+  ),
+  fc.constantFrom(
+    `authorization: Bearer ${placeholder}`,
+    `cookie: ${placeholder}`,
+    `x: ${'h'.repeat(20_000)}`,
+  ),
+  fc.tuple(token, token).map((pair) => pair.join(': ')),
+);
+
+const body = fc.oneof(
+  { weight: 4, arbitrary: fc.constant(review) },
+  { weight: 2, arbitrary: fc.constant(`${review.length.toString(16)}\r\n${review}\r\n0\r\n\r\n`) },
+  fc.constantFrom(
+    '',
+    '0\r\n\r\n',
+    'ffffffffffffffff\r\n',
+    'g\r\n',
+    '-1\r\n\r\n',
+    '5;x=y\r\nhello\r\n0\r\na: b\r\n\r\n',
+  ),
+  fc.constantFrom('null', '{', '"', '[1', `{"a":"${placeholder}"}`, '\ufeff{}', '\u0000'),
+  fc.nat(review.length).map((length) => review.slice(0, length)),
+  fc.string({ maxLength: 50, unit: 'binary-ascii' }),
+);
+
+const request = fc
+  .tuple(requestLine, fc.array(headers, { maxLength: 6 }), lineEnd, body)
+  .map(([line, fields, end, content]) => `${[line, ...fields].join(end)}${end}${end}${content}`);
+
+/** A good request, so that what stands before or after it is the only thing wrong. */
+const goodRequest =
+  'POST /mutate?timeout=5s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
+  `content-length: ${review.length}\r\n\r\n${review}`;
+
+const conversations: fc.Arbitrary<Conversation> = fc.record({
+  tls: fc.constantFrom('good', 'good', 'good', 'good', 'none', 'old-version'),
+  writes: fc.array(
+    fc.oneof(
+      { weight: 3, arbitrary: request },
+      fc.constant(goodRequest),
+      fc.string({ unit: 'binary-ascii' }),
+    ),
+    { minLength: 1, maxLength: 4 },
+  ),
+  end: fc.constantFrom('fin', 'fin', 'reset', 'leave'),
+});
+
+describe('fuzzed requests', () => {
+  let cluster: ApiStandIn;
+  let ecr: EcrDouble;
+  let target: Target;
+  const left = new Set<Socket>();
+  before(async () => {
+    cluster = await startApiStandIn();
+    ecr = await startEcrDouble();
+    cluster.seed('/api/v1/namespaces/team-good', { metadata: { name: 'team-good' } });
+    const kubeconfigPath = await installAccount(cluster);
+    const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
+    target = new Target(program, () => ecr.secrets());
+    await target.assertServes();
+  });
+  after(async () => {
+    for (const socket of left) socket.destroy();
+    target.close();
+    await target.program.stop();
+    await ecr.stop();
+    await cluster.stop();
+  });
+
+  fuzz({
+    part: 'requests',
+    values: conversations,
+    check: async (conversation) => {
+      const received = await converse(target, conversation, left);
+      const statuses = [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
+      assert.ok(!statuses.includes(500), received.slice(0, 500));
+      target.assertShowsNothing('the answer', received);
+      await target.assertServes('team-good', 2_000);
+    },
+    afterwards: async () => {
+      for (const socket of left) socket.destroy();
+      await target.assertCleanAfterwards();
+    },
+  });
+});
+
+/** How many connections are left open at a time. */
+const mostLeft = 50;
+/** A server that says nothing for so long is waiting for more, in ms. */
+const silenceMs = 50;
+
+/** Sends what a conversation holds, and gives what came back until the end, or until nothing more came. */
+async function converse(
+  target: Target,
+  { tls, writes, end }: Conversation,
+  left: Set<Socket>,
+): Promise<string> {
+  const socket = open(new URL(target.program.webhookUrl), tls, target.program.caPem);
+  let received = '';
+  socket.on('data', (chunk: Buffer) => {
+    received += chunk.toString('latin1');
+  });
+  socket.on('error', () => undefined); // being cut off is an answer as well
+  const closed = once(socket, 'close').catch(() => undefined);
+  for (const bytes of writes) {
+    if (socket.destroyed) break;
+    socket.write(Buffer.from(target.plant(bytes), 'latin1'));
+    await Promise.race([closed, silence(socket)]);
+  }
+  if (end === 'leave' && !socket.destroyed) {
+    leave(socket, left);
+    return received;
+  }
+  if (end === 'fin') {
+    socket.end();
+    await Promise.race([closed, silence(socket)]);
+  }
+  socket.destroy();
+  await closed;
+  return received;
+}
+
+function open({ hostname, port }: URL, tls: Conversation['tls'], ca: string): Socket {
+  const options = { host: hostname, port: Number(port) };
+  if (tls === 'none') return connectTcp(options);
+  const versions = tls === 'good' ? {} : { minVersion: 'TLSv1', maxVersion: 'TLSv1.1' };
+  return connectTls({ ...options, ca, servername: 'localhost', ...(versions as object) });
+}
+
+function leave(socket: Socket, left: Set<Socket>): void {
+  const [oldest] = left;
+  if (left.size >= mostLeft && oldest !== undefined) {
+    oldest.destroy();
+    left.delete(oldest);
+  }
+  left.add(socket);
+}
+
+/** Resolves when nothing has come for a while. */
+async function silence(socket: Socket): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let timer = setTimeout(resolve, silenceMs);
+  const again = () => {
+    clearTimeout(timer);
+    timer = setTimeout(resolve, silenceMs);
+  };
+  socket.on('data', again);
+  await promise;
+  socket.off('data', again);
+}

@@ -1,0 +1,135 @@
+// Random AdmissionReviews, most of them nearly valid, through the real HTTPS port.
+import assert from 'node:assert/strict';
+import { after, before, describe } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import fc from 'fast-check';
+import jsonPatch from 'fast-json-patch';
+import { reviewOf } from '../admission/reviews.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { installAccount } from '../support/installation.ts';
+import { startProgram } from '../support/process.ts';
+import { fuzz } from './fuzzing.ts';
+import { mutated, placeholder } from './hostile-json.ts';
+import { host, Target } from './target.ts';
+
+const reference = { name: 'ecr-pull-secrets' };
+
+const images = fc.constantFrom(
+  `${host}/app:1`,
+  `${host}/app@sha256:${'0'.repeat(64)}`,
+  '123456789012.dkr.ecr.us-east-1.amazonaws.com/app',
+  '123456789012.dkr.ecr.us-east-1.amazonaws.com.evil.example/app',
+  'docker.io/library/nginx:1',
+  `user:${placeholder}@${host}/app:1`,
+  `${host}/${placeholder}`,
+);
+
+const containers = fc.array(fc.record({ name: fc.constantFrom('a', placeholder), image: images }), {
+  maxLength: 3,
+});
+
+const references = fc.option(
+  fc.array(fc.constantFrom({ name: 'other' }, reference, {}, { name: placeholder }), { maxLength: 3 }),
+  { nil: undefined },
+);
+
+const pods = fc.record({
+  apiVersion: fc.constant('v1'),
+  kind: fc.constant('Pod'),
+  metadata: fc.record({
+    name: fc.constantFrom('app', placeholder, `x\n${placeholder}`),
+    annotations: fc.constantFrom({}, { 'ecr-pull-secrets.io/inject': 'false' }, { a: placeholder }),
+    managedFields: fc.constantFrom([], [{ manager: 'kubectl', fieldsV1: { 'f:spec': { k: ']' } } }]),
+  }),
+  spec: fc.record({
+    containers,
+    initContainers: containers,
+    ephemeralContainers: containers,
+    volumes: fc.array(fc.record({ image: fc.record({ reference: images }) }), { maxLength: 2 }),
+    imagePullSecrets: references,
+    env: fc.constant([{ name: 'PASSWORD', value: placeholder }]),
+  }),
+});
+
+const reviews = mutated(
+  fc
+    .record({
+      object: pods,
+      namespace: fc.constantFrom('team-a', 'team-b', 'no-such-namespace', '../x', placeholder),
+      operation: fc.constantFrom('CREATE', 'CREATE', 'CREATE', 'UPDATE', 'DELETE'),
+      subResource: fc.constantFrom(undefined, undefined, 'ephemeralcontainers', 'status'),
+      dryRun: fc.boolean(),
+    })
+    .map(({ object, ...changes }) => withoutUndefined(reviewOf(object, changes))),
+);
+
+function withoutUndefined(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
+}
+
+describe('fuzzed reviews', () => {
+  let cluster: ApiStandIn;
+  let ecr: EcrDouble;
+  let target: Target;
+  before(async () => {
+    cluster = await startApiStandIn();
+    ecr = await startEcrDouble();
+    for (const name of ['team-a', 'team-b', 'team-good']) {
+      cluster.seed(`/api/v1/namespaces/${name}`, { metadata: { name } });
+    }
+    const kubeconfigPath = await installAccount(cluster);
+    const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
+    target = new Target(program, () => ecr.secrets());
+  });
+  after(async () => {
+    target.close();
+    await target.program.stop();
+    await ecr.stop();
+    await cluster.stop();
+  });
+
+  fuzz({
+    part: 'reviews',
+    values: reviews,
+    check: async (value) => await checkReview(target, target.plant(value)),
+    afterwards: async () => await target.assertCleanAfterwards(),
+  });
+});
+
+async function checkReview(target: Target, review: string): Promise<void> {
+  const { status, body } = await target.post(review);
+  assert.ok(status === 200 || (status >= 400 && status < 500), `status ${status}: ${body}`);
+  const answer = JSON.parse(body);
+  if (status !== 200) {
+    assert.equal(typeof answer.error.code, 'string');
+    return;
+  }
+  const { request } = JSON.parse(review);
+  const { uid, allowed, patch, ...others } = answer.response;
+  assert.deepEqual({ uid, allowed }, { uid: request.uid, allowed: true });
+  // the uid is the caller's own, and has to come back
+  target.assertShowsNothing('the answer', JSON.stringify(others) + (patch === undefined ? '' : atob(patch)));
+  if (patch !== undefined) {
+    const patched = assertMinimal(request.object, JSON.parse(atob(patch)));
+    const second = JSON.stringify({ ...JSON.parse(review), request: { ...request, object: patched } });
+    const { response } = JSON.parse((await target.post(second)).body);
+    assert.equal(response.patch, undefined, 'a second pass changes nothing');
+  }
+}
+
+/** Fails unless the patch adds one reference and changes nothing else. Gives the patched pod. */
+function assertMinimal(pod: unknown, patch: jsonPatch.Operation[]): unknown {
+  assert.equal(patch.length, 1);
+  assert.equal(jsonPatch.validate(patch, pod), undefined);
+  const patched = jsonPatch.applyPatch(structuredClone(pod), patch).newDocument as {
+    spec: Record<string, unknown>;
+  };
+  const { imagePullSecrets: before, ...othersBefore } = (pod as typeof patched).spec;
+  const { imagePullSecrets: now, ...others } = patched.spec;
+  const earlier = Array.isArray(before) ? before : [];
+  assert.deepEqual(now, [...earlier, reference]);
+  assert.ok(isDeepStrictEqual(others, othersBefore), 'the rest of the spec is as it was');
+  assert.ok(isDeepStrictEqual({ ...patched, spec: 0 }, { ...(pod as object), spec: 0 }));
+  return patched;
+}
