@@ -34,8 +34,15 @@ export interface Attack {
   readonly watchMs: number;
   readonly renewWithinMs: number;
   readonly stalledReader?: boolean;
-  /** Comes back when the attack is under way. Its result is called when it has been watched, and ends it. */
-  start(scene: Scene): Promise<() => Promise<readonly Finding[]>>;
+  /** Resolves when the attack is under way. */
+  start(scene: Scene): Promise<Started>;
+}
+
+export interface Started {
+  /** Resolves when all of it is under way: the other tenants are watched until then. Not given: it is already. */
+  readonly complete?: Promise<unknown>;
+  /** Ends the attack after it has been watched. */
+  end(): Promise<readonly Finding[]>;
 }
 
 const mebibyte = 1024 * 1024;
@@ -63,7 +70,7 @@ export const attacks: readonly Attack[] = [
           attackerPod(scene, `attacker-${index}`, regions.slice(4 * index, 4 * index + 4)),
         ),
       );
-      return async () => [];
+      return { end: async () => [] };
     },
   },
   {
@@ -83,10 +90,11 @@ export const attacks: readonly Attack[] = [
       );
       const known = firstToken(scene, 'first-known', 'eu-central-1');
       const unknown = firstToken(scene, 'first-unknown', 'eu-south-1');
-      return async () => [
+      const end = async () => [
         { ...(await known), note: `first token after the restart: ${(await known).note}` },
         { ...(await unknown), note: `of a region without any token: ${(await unknown).note}` },
       ];
+      return { end };
     },
   },
   ported('3a: POST of 7.9 MiB of empty objects', {
@@ -142,7 +150,7 @@ export const attacks: readonly Attack[] = [
         const hosts = regions.slice(1_900 * index, 1_900 * (index + 1)).map(hostIn);
         await tenantSecret(scene, `attacker-${index}`, Object.fromEntries(hosts.map((host) => [host, past])));
       }
-      return async () => {
+      const end = async () => {
         const madeUp = new Set(regions);
         const calls = scene.ecr.calls.slice(callsBefore).filter(({ region }) => madeUp.has(region)).length;
         const after = await scene.program.metrics();
@@ -155,6 +163,7 @@ export const attacks: readonly Attack[] = [
           { note: `${failing} failing hosts`, met: failing <= 1_000 },
         ];
       };
+      return { end };
     },
   },
   {
@@ -165,22 +174,23 @@ export const attacks: readonly Attack[] = [
       const region = 'eu-central-1';
       const namespace = 'attacker';
       await tenantSecret(scene, namespace, { [hostIn(region)]: past });
-      const end = new AbortController();
-      const rewriting = everyHalfSecond(end.signal, () =>
+      const stop = new AbortController();
+      const rewriting = everyHalfSecond(stop.signal, () =>
         rewriteAnnotation(scene, namespace, { [hostIn(region)]: past }),
       );
       let scrapes = 0;
       let hidden = 0;
-      const scraping = everyHalfSecond(end.signal, async () => {
+      const scraping = everyHalfSecond(stop.signal, async () => {
         scrapes += 1;
         if (expiryShown(await scene.program.metrics(), region) < Date.now()) hidden += 1;
       });
-      return async () => {
-        end.abort();
+      const end = async () => {
+        stop.abort();
         await Promise.all([rewriting, scraping]);
         const note = `${hidden} of ${scrapes} scrapes show the made-up expiry in place of the real one`;
         return [{ note, met: hidden === 0 }];
       };
+      return { end };
     },
   },
 ];
@@ -283,13 +293,16 @@ function ported(name: string, order: Order): Attack {
       });
       const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
       failed.catch(() => undefined); // passed on below
-      return async () => {
-        if (order.kind === 'bodies' && order.count !== undefined) {
-          const sent = eventually('all is sent', () => tally['all sent'] !== undefined, 60_000);
-          await Promise.race([sent, failed]);
-        }
-        await Promise.race([worker.terminate(), failed]);
-        return [{ note: told(tally) }];
+      const endless = order.kind === 'bodies' && order.count === undefined;
+      // a machine that is too slow for all of it does what it can, which the tally shows
+      const sent = () =>
+        eventually('all is sent', () => tally['all sent'] !== undefined, 45_000).catch(() => undefined);
+      return {
+        complete: endless ? Promise.resolve() : Promise.race([sent(), failed]),
+        end: async () => {
+          await Promise.race([worker.terminate(), failed]);
+          return [{ note: told(tally) }];
+        },
       };
     },
   };

@@ -114,16 +114,19 @@ export class Tenants {
   }
 
   /**
-   * Sends pods for at least `minimumMs`, makes Secrets due, and waits until all of them are renewed.
-   * @param atMostMs ends the wait
+   * Sends pods, makes Secrets due, and goes on until all of them are renewed and `watched` resolves.
+   * @param atMostMs ends the wait for the renewals
    */
-  async measure(program: Launched, region: string, minimumMs: number, atMostMs: number): Promise<Noticed> {
+  async measure(
+    program: Launched,
+    region: string,
+    watched: Promise<unknown>,
+    atMostMs: number,
+  ): Promise<Noticed> {
     const end = new AbortController();
     const reviews = this.#sendPods(program, region, end.signal);
-    const started = performance.now();
     const renewals = await this.#renewals(program, region, atMostMs);
-    await sleep(Math.max(0, Math.min(minimumMs, atMostMs) - (performance.now() - started)));
-    end.abort();
+    await watched.finally(() => end.abort());
     const latencies = (await reviews).toSorted((a, b) => a - b);
     return {
       p99Ms: latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN,

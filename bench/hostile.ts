@@ -2,6 +2,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startApiStandIn } from '../test/doubles/api-server/api-server.ts';
 import { startEcrDouble } from '../test/doubles/ecr/double.ts';
@@ -89,10 +90,10 @@ async function measure(
 async function attacked(attack: Attack, scene: Scene, tenants: Tenants, stops: Stop[]): Promise<Row> {
   kinds.add(scene.program.limitKind);
   await tenants.warmUp(scene.program, regions.before);
-  const before = await tenants.measure(scene.program, regions.before, watchBeforeMs, 30_000);
+  const before = await tenants.measure(scene.program, regions.before, sleep(watchBeforeMs), 30_000);
   const first: Launched = scene.program;
   let stalls = await first.stalls();
-  const end = await attack.start(scene);
+  const { complete, end } = await attack.start(scene);
   let ending: ReturnType<typeof end> | undefined;
   const endOnce = () => {
     ending ??= end();
@@ -104,7 +105,8 @@ async function attacked(attack: Attack, scene: Scene, tenants: Tenants, stops: S
     stalls = await scene.program.stalls();
     await tenants.warmUp(scene.program, regions.during);
   }
-  const during = await tenants.measure(scene.program, regions.during, attack.watchMs, attack.renewWithinMs);
+  const watched = Promise.all([sleep(attack.watchMs), complete]);
+  const during = await tenants.measure(scene.program, regions.during, watched, attack.renewWithinMs);
   // a process that died shows no metrics
   const findings = await endOnce().catch((error: unknown) => {
     if (scene.program.death() === undefined) throw error;
