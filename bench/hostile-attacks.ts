@@ -7,6 +7,7 @@ import { managedBy, managedByLabel, secretType } from '../src/secrets/ours.ts';
 import type { ApiStandIn } from '../test/doubles/api-server/api-server.ts';
 import type { EcrDouble } from '../test/doubles/ecr/double.ts';
 import { eventually } from '../test/support/eventually.ts';
+import { madeUpRegions } from '../test/support/made-up-regions.ts';
 import { sumOf } from './exposition.ts';
 import type { AttackerData, Order, Tally } from './hostile-attacker.ts';
 import type { Launched } from './hostile-launch.ts';
@@ -47,15 +48,6 @@ export interface Started {
 
 const mebibyte = 1024 * 1024;
 const largestReview = Math.floor(2.9 * mebibyte);
-
-/** Regions that do not exist, but whose names could be those of regions. */
-export function madeUpRegions(count: number, from = 0): string[] {
-  return Array.from({ length: count }, (_, index) => {
-    const number = from + index;
-    const letter = (place: number) => String.fromCharCode(97 + (Math.floor(number / place) % 26));
-    return `eu-nowhere${letter(90 * 26)}${letter(90)}-${(number % 90) + 1}`;
-  });
-}
 
 export const attacks: readonly Attack[] = [
   {

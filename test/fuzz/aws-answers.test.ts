@@ -4,10 +4,10 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { after, before, describe } from 'node:test';
 import fc from 'fast-check';
-import { madeUpRegions } from '../../bench/hostile-attacks.ts';
 import { reviewOf } from '../admission/reviews.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import { installAccount } from '../support/installation.ts';
+import { madeUpRegions } from '../support/made-up-regions.ts';
 import { startProgram } from '../support/process.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { fuzz } from './fuzzing.ts';
