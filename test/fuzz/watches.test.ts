@@ -28,9 +28,9 @@ type Kind = (typeof kinds)[number];
 /** Something that the API server says, and where it says it. */
 interface Said {
   readonly kind: Kind;
-  /** An item of each list, a line of the open watch, or the answer to a read of the one object. */
+  /** Items of each list, lines of the open watch, or the answer to a read of the one object. */
   readonly where: 'list' | 'watch' | 'answer';
-  readonly text: string;
+  readonly texts: readonly string[];
 }
 
 /** Of another region than that of the objects that are looked for. */
@@ -64,23 +64,28 @@ const objects = fc.record({
   webhooks: fc.constant([{ name: 'a', clientConfig: { caBundle: 'e30=' } }]),
 });
 
+/** It takes as long to see what one does as what several do. */
+const several = (texts: fc.Arbitrary<string>) => fc.array(texts, { minLength: 1, maxLength: 8 });
+
 const kind = fc.constantFrom(...kinds);
 const said: fc.Arbitrary<Said> = fc.oneof(
-  fc.record({ kind, where: fc.constant('list' as const), text: mutated(objects) }),
+  fc.record({ kind, where: fc.constant('list' as const), texts: several(mutated(objects)) }),
   fc.record({
     kind,
     where: fc.constant('watch' as const),
-    text: mutated(
-      fc.record({
-        type: fc.constantFrom('ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'),
-        object: objects,
-      }),
+    texts: several(
+      mutated(
+        fc.record({
+          type: fc.constantFrom('ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'),
+          object: objects,
+        }),
+      ),
     ),
   }),
   fc.record({
     kind: fc.constantFrom('tls-secret' as const, 'webhook-configuration' as const),
     where: fc.constant('answer' as const),
-    text: mutated(objects),
+    texts: fc.tuple(mutated(objects)),
   }),
 );
 
@@ -152,18 +157,18 @@ class World {
   }
 
   /** Has it said, and then expects the program to take what is true. */
-  async check({ kind: what, where, text }: Said): Promise<void> {
+  async check({ kind: what, where, texts }: Said): Promise<void> {
     const { collection, object } = this.#pathsOf(what);
-    const sent = this.#target.plant(text);
+    const sent = texts.map((text) => this.#target.plant(text));
     await eventually('the watch is open', () => this.#proxy.openWatches(collection) > 0, 20_000);
     try {
       if (where === 'watch') {
-        this.#proxy.inject(collection, sent);
+        for (const line of sent) this.#proxy.inject(collection, line);
       } else if (where === 'list') {
-        this.#proxy.items.set(collection, [sent]);
+        this.#proxy.items.set(collection, sent);
         this.#cluster.faults.expireWatches();
       } else {
-        await this.#readOnce(collection, object, sent);
+        await this.#readOnce(collection, object, sent[0] ?? '');
       }
       await this.#assertTakes(what);
     } finally {
