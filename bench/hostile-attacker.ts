@@ -62,7 +62,8 @@ function emptyObjects(bytes: number): string {
 function bodyOf({ body, bytes }: Extract<Order, { kind: 'bodies' }>): Buffer {
   if (body === 'empty-objects') return Buffer.from(`{"a":${emptyObjects(bytes - 8)}}`);
   const spec = { containers: [{ image: `${host}/app:1` }] };
-  const longName = body === 'long-name' ? 'n'.repeat(bytes) : 'app';
+  // with dots, or the log would take it for a token and leave it out
+  const longName = body === 'long-name' ? 'long.'.repeat(bytes / 5) : 'app';
   const text = JSON.stringify(reviewOf({ metadata: { name: longName }, spec }, { namespace: 'attacker' }));
   // tolerations may be empty objects in a pod that an API server passes on
   const filled = body === 'review' ? `"tolerations":${emptyObjects(bytes)},"containers"` : '"containers"';
