@@ -23,7 +23,7 @@ const kinds = [
   'tls-secret',
   'webhook-configuration',
 ] as const;
-type Kind = (typeof kinds)[number];
+type Kind = (typeof kinds)[number] | 'pull-secret-data';
 
 /** Something that the API server says, and where it says it. */
 interface Said {
@@ -89,6 +89,39 @@ const said: fc.Arbitrary<Said> = fc.oneof(
   }),
 );
 
+const entries = fc.oneof(
+  fc.constantFrom({ auth: 'QVdTOnRva2Vu' }, { username: 'u', password: placeholder }, { auth: placeholder }),
+  fc.constantFrom({ Auth: '!!!' }, { auth: 'dTpw ' }, { username: 'u', password: 'p', email: null }),
+);
+
+/** What a namespace's Secret holds when it is read to be renewed. */
+const pullSecretData: fc.Arbitrary<Said> = fc
+  .tuple(
+    mutated(fc.record({ auths: fc.record({ [hostileHost]: entries, 'registry.example.com': entries }) })),
+    annotations,
+  )
+  .map(([config, hosts]) => ({
+    kind: 'pull-secret-data' as const,
+    where: 'answer' as const,
+    texts: [JSON.stringify(secretHolding(config, hosts))],
+  }));
+
+function secretHolding(dockerConfig: string, hosts: Record<string, string>) {
+  return {
+    apiVersion: 'v1',
+    kind: 'Secret',
+    metadata: {
+      name: 'ecr-pull-secrets',
+      uid: 'hostile-uid',
+      resourceVersion: '1',
+      labels: { 'app.kubernetes.io/managed-by': 'ecr-pull-secrets' },
+      annotations: hosts,
+    },
+    type: 'kubernetes.io/dockerconfigjson',
+    data: { '.dockerconfigjson': Buffer.from(dockerConfig).toString('base64') },
+  };
+}
+
 describe('fuzzed answers of the API server', () => {
   let world: World;
   before(async () => {
@@ -98,7 +131,7 @@ describe('fuzzed answers of the API server', () => {
 
   fuzz({
     part: 'watches',
-    values: said,
+    values: fc.oneof({ weight: 5, arbitrary: said }, pullSecretData),
     check: async (value) => await world.check(value),
     afterwards: async () => await world.assertClean(),
   });
@@ -158,8 +191,13 @@ class World {
 
   /** Has it said, and then expects the program to take what is true. */
   async check({ kind: what, where, texts }: Said): Promise<void> {
-    const { collection, object } = this.#pathsOf(what);
     const sent = texts.map((text) => this.#target.plant(text));
+    if (what === 'pull-secret-data') {
+      await this.#renewFrom(sent[0] ?? '');
+      await this.#assertTakes('pull-secrets');
+      return;
+    }
+    const { collection, object } = this.#pathsOf(what);
     await eventually('the watch is open', () => this.#proxy.openWatches(collection) > 0, 20_000);
     try {
       if (where === 'watch') {
@@ -175,6 +213,17 @@ class World {
       this.#proxy.items.clear();
       this.#proxy.answers.clear();
     }
+  }
+
+  /** Has the program read a Secret that is due, whose data are not what they were, once. */
+  async #renewFrom(sent: string): Promise<void> {
+    this.#count += 1;
+    const namespace = `read-${this.#count}`;
+    const before = this.#proxy.answered;
+    this.#proxy.answers.set(secretPath(namespace), sent);
+    await this.#store(namespace, hostileHost, Date.now() + 4 * 3_600_000);
+    await this.#eventually('the Secret is read', () => this.#proxy.answered > before);
+    this.#proxy.answers.clear();
   }
 
   /** Has the program read the object, which is not what it was, once; after that it is again. */
@@ -202,7 +251,7 @@ class World {
     this.#target.assertShowsNothing('the metrics', await this.#program.metrics());
   }
 
-  #pathsOf(what: Kind): { collection: string; object: string } {
+  #pathsOf(what: (typeof kinds)[number]): { collection: string; object: string } {
     const { namespace, secretName, webhookConfiguration } = this.#setting.place;
     const collection = {
       'pull-secrets': '/api/v1/secrets',
@@ -228,16 +277,20 @@ class World {
   async #assertTakesPullSecret(): Promise<void> {
     const region = 'ap-south-1';
     const end = Math.floor(this.#startedAt / 1000) + 11 * 3_600 - this.#count;
-    const life = { issuedAt: end * 1000 - 12 * 3_600_000, expiresAt: end * 1000 };
-    const content = secretWith(new Map([[host.replace('eu-central-1', region), life]]), 1);
-    const namespace = `held-${this.#count}`;
-    this.#cluster.seed(`/api/v1/namespaces/${namespace}`, { metadata: { name: namespace } });
-    const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true`;
-    await this.#cluster.request('PATCH', path, content, { contentType: 'application/apply-patch+yaml' });
+    await this.#store(`held-${this.#count}`, host.replace('eu-central-1', region), end * 1000);
     await this.#eventually('a good pull Secret is taken', async () => {
       const metrics = await this.#program.metrics();
       return sumOf(metrics, 'ecr_pull_secrets_token_end_timestamp_seconds', `region="${region}"`) === end;
     });
+  }
+
+  /** Stores a Secret with a token of 12 hours as the program would have left it. */
+  async #store(namespace: string, ofHost: string, expiresAt: number): Promise<void> {
+    const life = { issuedAt: expiresAt - 12 * 3_600_000, expiresAt };
+    const content = secretWith(new Map([[ofHost, life]]), 1);
+    this.#cluster.seed(`/api/v1/namespaces/${namespace}`, { metadata: { name: namespace } });
+    const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true`;
+    await this.#cluster.request('PATCH', path, content, { contentType: 'application/apply-patch+yaml' });
   }
 
   /** A namespace with a ServiceAccount gets its Secret and the reference. */
