@@ -142,7 +142,7 @@ describe('fuzzed requests', () => {
     const kubeconfigPath = await installAccount(cluster);
     const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
     target = new Target(program, () => ecr.secrets());
-    await target.assertServes();
+    await target.assertServesSoon();
   });
   after(async () => {
     for (const socket of left) socket.destroy();
@@ -160,7 +160,7 @@ describe('fuzzed requests', () => {
       const statuses = [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
       assert.ok(!statuses.includes(500), received.slice(0, 500));
       target.assertShowsNothing('the answer', received);
-      await target.assertServes('team-good', 2_000);
+      await target.assertServes();
     },
     afterwards: async () => {
       for (const socket of left) socket.destroy();
