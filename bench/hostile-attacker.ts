@@ -76,8 +76,10 @@ async function sendBodies(bodies: Extract<Order, { kind: 'bodies' }>): Promise<v
   const sender = async () => {
     while (left > 0) {
       left -= 1;
-      count(await post(body));
-      await wait(bodies.pauseMs);
+      const outcome = await post(body);
+      count(outcome);
+      // a port that refuses is not tried as fast as this thread can: that would cost the others their CPU
+      await wait(/^\d/.test(outcome) ? bodies.pauseMs : Math.max(bodies.pauseMs, 200));
     }
   };
   await Promise.all(Array.from({ length: bodies.atOnce }, sender));
