@@ -52,9 +52,13 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   const provisioned = provisioningOf(config, core, () => watch.start(), log, metrics);
   metrics.observe({
     inSync: () => watch.inSync(),
-    earliestEnds: () => view.earliestEnds(),
+    tokenExpiries: (labelOf) => view.tokenExpiries(Date.now(), labelOf),
     due: () => renewing.state().due,
-    failingHosts: () => renewing.state().overdue.map(({ trouble }) => trouble),
+    failingHosts: () =>
+      renewing
+        .state()
+        .overdue.filter(({ namespace }) => view.isReliable(namespace))
+        .map(({ trouble }) => trouble),
     droppedLogLines: () => output.dropped(),
   });
 

@@ -26,12 +26,25 @@ export function formatHosts(hosts: HostLives): string {
 }
 
 /**
- * Reads the annotation back. What a person made of it may be anything: an entry that is no ECR host is left out, and a
- * host whose times cannot be read waits for a token. Nothing at all gives no hosts. Never throws.
+ * Hosts that are read of one Secret: the largest `secrets.maxHosts` that can be configured. The Secrets of this program
+ * never name more, also where the setting was larger when they were written.
+ */
+export const maxReadHosts = 250;
+
+/** The API server's limit for all annotations of an object together (`TotalAnnotationSizeLimitB` in apimachinery). */
+const maxAnnotationLength = 256 * 1024;
+
+/**
+ * Reads the annotation back. It is untrusted input, because anyone who may write the Secret can write anything into it:
+ * an entry that is not an ECR host is skipped, and a host whose times cannot be read waits for a token. Reads the first
+ * {@link maxReadHosts} hosts. Returns no hosts where the text is not a JSON object. Never throws.
  */
 export function parseHosts(text: string | undefined): Map<string, StoredLife | undefined> {
   const hosts = new Map<string, StoredLife | undefined>();
   for (const [host, life] of Object.entries(parseObject(text))) {
+    if (hosts.size === maxReadHosts) {
+      break;
+    }
     if (parseEcrHost(host) !== undefined) {
       hosts.set(host, parseLife(life));
     }
@@ -52,8 +65,8 @@ function formatTime(ms: number): string {
 }
 
 function parseLife(value: unknown): StoredLife | undefined {
-  const issuedAt = Date.parse(String(field(value, 'issuedAt')));
-  const expiresAt = Date.parse(String(field(value, 'expiresAt')));
+  const issuedAt = parseTime(field(value, 'issuedAt'));
+  const expiresAt = parseTime(field(value, 'expiresAt'));
   const identity = field(value, 'identity');
   if (!(issuedAt < expiresAt)) {
     return undefined;
@@ -61,9 +74,20 @@ function parseLife(value: unknown): StoredLife | undefined {
   return { issuedAt, expiresAt, ...(typeof identity === 'string' && identity !== '' && { identity }) };
 }
 
+/** RFC 3339 in UTC, as {@link formatTime} writes it; with a year of four digits every such time can be written again. */
+const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/;
+
+/** @returns ms since the epoch; NaN for anything that is not a time */
+function parseTime(value: unknown): number {
+  return typeof value === 'string' && timePattern.test(value) ? Date.parse(value) : Number.NaN;
+}
+
 function parseObject(text: string | undefined): object {
+  if (text === undefined || text.length > maxAnnotationLength) {
+    return {};
+  }
   try {
-    const value: unknown = JSON.parse(text ?? '');
+    const value: unknown = JSON.parse(text);
     return isObject(value) ? value : {};
   } catch {
     return {};

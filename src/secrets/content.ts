@@ -1,7 +1,7 @@
 import { parseEcrHost } from '../images/registry.ts';
 import { isObject } from '../images/unvalidated.ts';
 import type { Token } from '../tokens/token.ts';
-import { type HostLives, parseHosts, type StoredLife } from './annotation.ts';
+import { type HostLives, maxReadHosts, parseHosts, type StoredLife } from './annotation.ts';
 
 /** An entry of `auths`: ours holds `auth` alone; one that a person added is kept as it is. */
 export type AuthEntry = Readonly<Record<string, unknown>>;
@@ -41,11 +41,17 @@ export interface Malformed {
   readonly text: string;
 }
 
+/** Malformed entries that are reported of one Secret, and how much of an entry's name: both can fill a megabyte. */
+const maxReported = { entries: 10, nameLength: 128 };
+
+/** Levels of objects and lists in an entry. `JSON.stringify` fails on values that `JSON.parse` nests without limit. */
+const maxDepth = 100;
+
 /**
  * Reads a Secret's dockerconfigjson and annotation. Hosts come from both, so that neither a lost annotation nor a
  * lost entry loses a host; a life counts only while its entry is there. Entries that a kubelet could not read are
  * left out, because one of them fails every pull of the pod (kubernetes `pkg/credentialprovider/config.go`).
- * Never throws.
+ * At most {@link maxReadHosts} hosts are read; entries beyond them stay, but are not renewed. Never throws.
  */
 export function readContent(
   dockerConfigJson: string | undefined,
@@ -60,9 +66,9 @@ export function readContent(
   for (const [host, entry] of Object.entries(parsed ?? {})) {
     if (isReadable(entry)) {
       auths.set(host, entry);
-    } else {
+    } else if (malformed.length < maxReported.entries) {
       malformed.push({
-        place: `auths[${JSON.stringify(host)}]`,
+        place: `auths[${JSON.stringify(host.slice(0, maxReported.nameLength))}]`,
         text: 'is not an entry that a kubelet can read',
       });
     }
@@ -72,7 +78,7 @@ export function readContent(
     hosts.set(host, auths.has(host) ? life : undefined);
   }
   for (const host of auths.keys()) {
-    if (!hosts.has(host) && parseEcrHost(host) !== undefined) {
+    if (hosts.size < maxReadHosts && !hosts.has(host) && parseEcrHost(host) !== undefined) {
       hosts.set(host, undefined);
     }
   }
@@ -140,13 +146,25 @@ function parseAuths(dockerConfigJson: string | undefined): Record<string, unknow
   }
 }
 
-/** An object whose `auth`, if any, decodes to `user:password`, and whose other fields are text. */
+/** An object whose `auth`, if any, decodes to `user:password`, and whose other known fields are text. */
 function isReadable(entry: unknown): entry is AuthEntry {
-  if (!isObject(entry) || !['username', 'password', 'email'].every((name) => isTextOrAbsent(entry[name]))) {
+  if (
+    !isObject(entry) ||
+    !isShallow(entry, maxDepth) ||
+    !['username', 'password', 'email'].every((name) => isTextOrAbsent(entry[name]))
+  ) {
     return false;
   }
   const auth = entry['auth'];
   return auth === undefined || (typeof auth === 'string' && (auth === '' || decodesToPair(auth)));
+}
+
+function isShallow(value: unknown, levels: number): boolean {
+  return (
+    typeof value !== 'object' ||
+    value === null ||
+    (levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1)))
+  );
 }
 
 function decodesToPair(auth: string): boolean {

@@ -1,7 +1,7 @@
-import { parseEcrHost } from '../images/registry.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { SecretMetadata } from '../kube/watch.ts';
-import { type HostLives, hostsAnnotation, parseHosts } from './annotation.ts';
+import { type HostLives, hostsAnnotation, maxReadHosts, parseHosts } from './annotation.ts';
+import { tokenExpiries } from './expiries.ts';
 import { hasOurLabel, isIntact } from './ours.ts';
 
 /** What is known of a namespace's Secret of our name. */
@@ -15,10 +15,15 @@ export interface KnownSecret {
   readonly hosts: HostLives;
   /** When this version was seen, in ms of a clock that is never set. */
   readonly learnedAt: number;
+  /** It has our label and another type, which metadata does not show. A type cannot change while the UID is the same. */
+  readonly hasOtherType?: boolean;
 }
 
 /** A Secret of ours that somebody deleted. */
-export type LostSecret = Pick<KnownSecret, 'hosts' | 'learnedAt'>;
+export type LostSecret = Pick<KnownSecret, 'hosts' | 'learnedAt'> & Partial<Pick<KnownSecret, 'intact'>>;
+
+/** An object of the watch that could not be read, as far as it says which one it is. */
+type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVersion'>;
 
 /**
  * Namespace → hosts → life of the stored token, in memory, for every namespace of the cluster. Fed by the watch with
@@ -78,14 +83,18 @@ export class SecretView {
     if (known !== undefined && !isLater(resourceVersion, known.resourceVersion)) {
       return;
     }
+    const hasOtherType = known?.hasOtherType === true && known.uid === uid;
+    if (hasOtherType || !hasOurLabel(labels)) {
+      this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType });
+      return;
+    }
     const hosts = parseHosts(annotations?.[hostsAnnotation]);
-    this.#put(namespace, {
-      uid,
-      resourceVersion,
-      ours: hasOurLabel(labels),
-      intact: isIntact(owners),
-      hosts,
-    });
+    this.#put(namespace, { uid, resourceVersion, ours: true, intact: isIntact(owners), hosts });
+  }
+
+  /** Takes a Secret that could not be read for an unmanaged one, so that it is left as it is. */
+  reject({ namespace, uid, resourceVersion }: UnreadableSecret): void {
+    this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType: false });
   }
 
   /** Notes a deleted Secret as lost, unless a later one has taken its place. */
@@ -98,33 +107,39 @@ export class SecretView {
 
   /** Takes a Secret as it was read or stored. `ours` also looks at the type, which metadata does not show. */
   learn({ metadata, owners = [] }: SecretObject, ours: boolean): void {
-    const { namespace, uid = '', resourceVersion = '0', annotations } = metadata;
+    const { namespace, uid = '', resourceVersion = '0', labels, annotations } = metadata;
     const known = this.#secrets.get(namespace);
-    if (known === undefined || !isLater(known.resourceVersion, resourceVersion)) {
-      const hosts = parseHosts(annotations?.[hostsAnnotation]);
-      this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), hosts });
+    if (known !== undefined && isLater(known.resourceVersion, resourceVersion)) {
+      return;
     }
+    if (!ours) {
+      this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType: hasOurLabel(labels) });
+      return;
+    }
+    const hosts = parseHosts(annotations?.[hostsAnnotation]);
+    this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), hosts });
   }
 
-  /** The earliest end of a stored token in ms, by region, over all namespaces. */
-  earliestEnds(): Map<string, number> {
-    const ends = new Map<string, number>();
-    const regions = new Map<string, string | undefined>();
-    const regionOf = (host: string) => {
-      if (!regions.has(host)) {
-        regions.set(host, parseEcrHost(host)?.region);
-      }
-      return regions.get(host);
-    };
-    for (const { ours, hosts } of this.#secrets.values()) {
-      for (const [host, life] of ours ? hosts : []) {
-        const region = regionOf(host);
-        if (region !== undefined && life !== undefined) {
-          ends.set(region, Math.min(life.expiresAt, ends.get(region) ?? Number.POSITIVE_INFINITY));
-        }
-      }
-    }
-    return ends;
+  /**
+   * Whether metrics and alerts may go by what the namespace's Secret says, or said before it was deleted: it is managed,
+   * and nobody else has changed it.
+   */
+  isReliable(namespace: string): boolean {
+    const secret = this.#secrets.get(namespace);
+    return secret === undefined ? this.#lost.get(namespace)?.intact === true : secret.ours && secret.intact;
+  }
+
+  /** When stored tokens expire, by label of their region: see {@link tokenExpiries}. */
+  tokenExpiries(now: number, labelOf: (region: string) => string): Map<string, number> {
+    return tokenExpiries(this.#secrets.values(), now, labelOf);
+  }
+
+  /** The annotation of a Secret that is not ours is not parsed: whatever it says, nothing follows from it. */
+  #putUnmanaged(
+    namespace: string,
+    secret: { readonly uid: string; readonly resourceVersion: string; readonly hasOtherType: boolean },
+  ): void {
+    this.#put(namespace, { ...secret, ours: false, intact: false, hosts: new Map() });
   }
 
   #put(namespace: string, secret: Omit<KnownSecret, 'learnedAt'>): void {
@@ -143,15 +158,19 @@ export class SecretView {
     this.#changes += 1;
     this.#secrets.delete(namespace);
     if (known?.ours === true && known.hosts.size > 0) {
-      this.#lost.set(namespace, { hosts: known.hosts, learnedAt: this.#steady() });
+      const { hosts, intact } = known;
+      this.#lost.set(namespace, { hosts, intact, learnedAt: this.#steady() });
     }
   }
 }
 
-/** A host that somebody took out of a Secret is still one of the namespace's, and waits for its token. */
+/**
+ * A host that somebody took out of a Secret is still one of the namespace's, and waits for its token. Those that were
+ * there before come first, so that edits cannot push them out, and all of them together are no more than are ever read.
+ */
 function withLost(hosts: HostLives, before: HostLives): HostLives {
-  const lost = [...before.keys()].filter((host) => !hosts.has(host));
-  return lost.length === 0 ? hosts : new Map([...hosts, ...lost.map((host) => [host, undefined] as const)]);
+  const names = new Set([...before.keys(), ...hosts.keys()]);
+  return new Map([...names].slice(0, maxReadHosts).map((host) => [host, hosts.get(host)]));
 }
 
 /** Resource versions are decimal numbers that grow (KEP-5504); of any other kind, the one seen last counts. */

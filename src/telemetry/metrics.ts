@@ -9,11 +9,11 @@ const mostDurations = 1024;
 /** What the metrics show of the state of the program, asked for at each scrape. */
 interface ObservedState {
   inSync(): boolean;
-  /** Earliest end of a stored token in ms, by region. */
-  earliestEnds(): ReadonlyMap<string, number>;
+  /** When the stored tokens of each region expire, in ms since the epoch, by the label of the region. */
+  tokenExpiries(labelOf: (region: string) => string): ReadonlyMap<string, number>;
   /** Namespaces whose Secret is due for renewal. */
   due(): number;
-  /** Hosts, over all namespaces, that should have been renewed by now and could not be. */
+  /** Hosts of managed Secrets that nobody else has changed that should have been renewed by now and could not be. */
   failingHosts(): Iterable<{ readonly permanent: boolean }>;
   /** Log lines dropped since the process started. */
   droppedLogLines(): number;
@@ -165,14 +165,15 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
       this.set({ permanent: 'false' }, counts.false);
     },
   });
+  const expiryLabel = boundedLabel(mostRegionLabels);
   new Gauge({
     name: 'ecr_pull_secrets_token_end_timestamp_seconds',
-    help: 'When the first of the stored tokens of a region ends, in Unix time.',
+    help: 'When the next of the unexpired tokens of a region expires, or, where all have expired, when the last one did, in Unix time. Counts managed Secrets that nobody else has changed.',
     labelNames: ['region'],
     registers,
     collect() {
       this.reset();
-      for (const [region, end] of state.current?.earliestEnds() ?? []) {
+      for (const [region, end] of state.current?.tokenExpiries(expiryLabel) ?? []) {
         this.set({ region }, end / 1000);
       }
     },

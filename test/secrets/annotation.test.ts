@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatHosts, parseHosts } from '../../src/secrets/annotation.ts';
+import * as v from 'valibot';
+import { schema } from '../../src/config/schema.ts';
+import { formatHosts, maxReadHosts, parseHosts } from '../../src/secrets/annotation.ts';
 import { hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -38,6 +40,29 @@ describe('the annotation', () => {
     }
     for (const text of [undefined, '', '[]', '"x"', '{', 'null']) {
       assert.equal(parseHosts(text).size, 0);
+    }
+  });
+
+  it('is read no further than a Secret of ours can go, and not at all beyond what the API server stores', () => {
+    const hosts = Array.from({ length: 1_900 }, (_, index) => {
+      const letters = [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
+      return hostOf(`us-${letters}-1`);
+    });
+    const many = JSON.stringify(Object.fromEntries(hosts.map((host) => [host, null])));
+    assert.deepEqual([...parseHosts(many).keys()], hosts.slice(0, maxReadHosts));
+    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(256 * 1024)}}`).size, 0);
+  });
+
+  it('is read as far as any configuration lets a Secret grow', () => {
+    const withMaxHosts = (maxHosts: number) => v.safeParse(schema, { secrets: { maxHosts } }).success;
+    assert.deepEqual([maxReadHosts, maxReadHosts + 1].map(withMaxHosts), [true, false]);
+  });
+
+  it('gives no time that cannot be written again', () => {
+    const host = hostOf('us-east-1');
+    for (const expiresAt of ['+275760-09-13T00:00:00Z', 'Tue, 24 Nov 2026 00:00:00 GMT', 8.64e15, [now]]) {
+      const text = JSON.stringify({ [host]: { issuedAt: '2026-11-23T12:00:00Z', expiresAt } });
+      assert.equal(parseHosts(text).get(host), undefined);
     }
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { formatHosts } from '../../src/secrets/annotation.ts';
+import { formatHosts, maxReadHosts } from '../../src/secrets/annotation.ts';
 import {
   type Content,
   formatDockerConfig,
@@ -219,6 +219,24 @@ describe('content that somebody else changed', () => {
       assert.equal(malformed.length, 1);
     });
   }
+
+  it('is reported in bounds, whatever fills the megabyte of a Secret', () => {
+    const name = (index: number) => `${index}.${'x'.repeat(1_000)}`;
+    const auths = Object.fromEntries(Array.from({ length: 800 }, (_, index) => [name(index), 1]));
+    const { malformed } = readContent(JSON.stringify({ auths }), undefined);
+    assert.equal(malformed.length, 10);
+    assert.ok(malformed.every(({ place }) => place.length < 150));
+  });
+
+  it('names no more hosts than are read of an annotation, and keeps every entry', () => {
+    const letters = (index: number) =>
+      [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
+    const hosts = Array.from({ length: 1_000 }, (_, index) => hostOf(`us-${letters(index)}-1`));
+    const auths = Object.fromEntries(hosts.map((one) => [one, entry]));
+    const { content } = readContent(JSON.stringify({ auths }), annotation);
+    assert.deepEqual([content.hosts.size, content.auths.size], [maxReadHosts, 1_000]);
+    assert.ok(content.hosts.has(host), 'what the annotation names comes first');
+  });
 
   it('never makes it throw', () => {
     fc.assert(

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { formatHosts, hostsAnnotation, maxReadHosts } from '../../src/secrets/annotation.ts';
+import { tokenExpiries } from '../../src/secrets/expiries.ts';
 import { needOf, reflects } from '../../src/secrets/need.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import { pullSecretRules } from '../../src/secrets/rules.ts';
@@ -121,7 +122,71 @@ describe('the view', () => {
     assert.equal(new Set(seen).size, 3);
   });
 
-  it('gives the earliest end of each region, of our Secrets only', () => {
+  it('does not parse the annotation of a Secret that is not ours, by label or by type', () => {
+    const view = new SecretView();
+    view.set(metadata('label', '5', undefined, { [managedByLabel]: 'Helm' }));
+    const other = metadata('type', '5');
+    view.learn({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
+    assert.equal(view.get('label')?.hosts.size, 0);
+    assert.equal(view.get('type')?.hosts.size, 0);
+  });
+
+  it('knows that the type of a Secret does not change, until another one takes its place', () => {
+    const view = new SecretView();
+    const other = metadata('a', '5');
+    view.learn({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
+    view.set(metadata('a', '6'));
+    assert.deepEqual([view.get('a')?.ours, view.get('a')?.hosts.size], [false, 0]);
+    view.set({ ...metadata('a', '7'), uid: 'another' });
+    assert.deepEqual([view.get('a')?.ours, view.get('a')?.hosts.size], [true, 1]);
+  });
+
+  it('takes a Secret that cannot be read for an unmanaged one, until a later version can be', () => {
+    const view = new SecretView();
+    view.set(metadata('a', '5'));
+    view.reject({ namespace: 'a', uid: 'uid-a', resourceVersion: '6' });
+    assert.deepEqual([view.get('a')?.ours, view.get('a')?.hosts.size], [false, 0]);
+    view.set(metadata('a', '7'));
+    assert.equal(view.get('a')?.ours, true);
+  });
+
+  it('does not grow with the number of edits, and keeps the hosts that were there first', () => {
+    const view = new SecretView();
+    const letters = (index: number) =>
+      [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
+    view.set(metadata('a', '5'));
+    for (let edit = 1; edit <= 10; edit += 1) {
+      const madeUp = Array.from(
+        { length: 200 },
+        (_, index) => [east.replace('us-east', `us-${letters(1_000 * edit + index)}`), life(hour)] as const,
+      );
+      view.set(metadata('a', String(5 + edit), new Map(madeUp), {}, 'kubectl-edit'));
+    }
+    assert.equal(view.get('a')?.hosts.size, maxReadHosts);
+    assert.equal(view.get('a')?.hosts.has(east), true);
+  });
+
+  it('is reliable where a Secret is managed and intact, or was when it was deleted', () => {
+    const view = new SecretView();
+    view.set(metadata('intact', '5'));
+    view.set(metadata('edited', '5', undefined, {}, 'kubectl-edit'));
+    view.set(metadata('foreign', '5', undefined, { [managedByLabel]: 'Helm' }));
+    view.set(metadata('deleted', '5'));
+    view.remove('deleted', '6');
+    view.set(metadata('edited-deleted', '5', undefined, {}, 'kubectl-edit'));
+    view.remove('edited-deleted', '6');
+    const names = ['intact', 'edited', 'foreign', 'deleted', 'edited-deleted', 'none'];
+    assert.deepEqual(
+      names.filter((name) => view.isReliable(name)),
+      ['intact', 'deleted'],
+    );
+  });
+});
+
+describe('when tokens expire, for metrics and alerts', () => {
+  const asItIs = (region: string) => region;
+
+  it('is the next expiry of each region, of managed Secrets that nobody else has changed', () => {
     const view = new SecretView();
     view.replace([
       metadata(
@@ -134,14 +199,51 @@ describe('the view', () => {
       ),
       metadata('b', '6', new Map([[east, life(hour)]])),
       metadata('c', '7', new Map([[west, life(1)]]), { [managedByLabel]: 'Helm' }),
+      metadata('d', '8', new Map([[west, life(1)]]), {}, 'kubectl-edit'),
     ]);
     assert.deepEqual(
-      view.earliestEnds(),
+      view.tokenExpiries(now, asItIs),
       new Map([
         ['us-east-1', now + hour],
         ['us-west-2', now + 2 * hour],
       ]),
     );
+  });
+
+  it('is not hidden by a token that has expired, and is the last expiry where all have', () => {
+    const secrets = [-hour, hour, 2 * hour].map((endsIn) => ({
+      ours: true,
+      intact: true,
+      hosts: new Map([[east, life(endsIn)]]),
+    }));
+    assert.deepEqual(tokenExpiries(secrets, now, asItIs), new Map([['us-east-1', now + hour]]));
+    const later = now + 5 * hour;
+    assert.deepEqual(tokenExpiries(secrets, later, asItIs), new Map([['us-east-1', now + 2 * hour]]));
+  });
+
+  it('labels regions that more Secrets use first, and a shared label has the next expiry of any', () => {
+    const madeUp = ['us-aaa-1', 'us-bbb-1'].map((region) => east.replace('us-east-1', region));
+    const accounts = ['1', '2', '3'].map((digit) =>
+      east.replace('1234', `${digit}234`).replace('us-east-1', 'us-bbb-1'),
+    );
+    const tenant = new Map([...madeUp, ...accounts].map((host) => [host, life(hour)]));
+    const secrets = [tenant, new Map([[west, life(3 * hour)]]), new Map([[west, life(2 * hour)]])].map(
+      (hosts) => ({
+        ours: true,
+        intact: true,
+        hosts,
+      }),
+    );
+    const order: string[] = [];
+    const labelOf = (region: string) => (order.push(region) > 1 ? 'other' : region);
+    assert.deepEqual(
+      tokenExpiries(secrets, now, labelOf),
+      new Map([
+        ['us-west-2', now + 2 * hour],
+        ['other', now + hour],
+      ]),
+    );
+    assert.deepEqual(order, ['us-west-2', 'us-aaa-1', 'us-bbb-1']);
   });
 });
 

@@ -43,7 +43,7 @@ describe('metrics', () => {
     const failing = [{ permanent: true }, { permanent: false }, { permanent: true }];
     metrics.observe({
       inSync: () => inSync,
-      earliestEnds: () => ends,
+      tokenExpiries: (labelOf) => new Map([...ends].map(([region, end]) => [labelOf(region), end])),
       due: () => 7,
       failingHosts: () => failing,
       droppedLogLines: () => dropped,
@@ -63,5 +63,30 @@ describe('metrics', () => {
     assert.match(second, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.match((await metrics.exposition()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.doesNotMatch(second, /us-east-1/);
+  });
+
+  it('have at most 64 series by region, and one for the rest, over all scrapes', async () => {
+    const metrics = prometheusMetrics();
+    let scrape = 0;
+    metrics.observe({
+      inSync: () => true,
+      tokenExpiries: (labelOf) =>
+        new Map(
+          Array.from({ length: 1_900 }, (_, index) => [
+            labelOf(`made-up-${scrape}-${index}`),
+            1_800_000_000_000,
+          ]),
+        ),
+      due: () => 0,
+      failingHosts: () => [],
+    });
+    const seen = new Set<string>();
+    for (scrape = 0; scrape < 3; scrape += 1) {
+      const { text } = await metrics.exposition();
+      for (const [line] of text.matchAll(/^ecr_pull_secrets_token_end_timestamp_seconds\{.*\}/gm)) {
+        seen.add(line);
+      }
+    }
+    assert.equal(seen.size, 65);
   });
 });
