@@ -58,11 +58,13 @@ export function isBadReview(review: ReviewRequest | BadReview): review is BadRev
 /** `pods` or `pods/SUBRESOURCE` for the core group's v1; `group/version/resource` for anything else. */
 function resourceOf(request: Record<string, unknown>): string | undefined {
   const { resource: gvr, subResource } = request;
-  if (!isObject(gvr) || typeof gvr['resource'] !== 'string') {
+  if (!isObject(gvr)) {
     return undefined;
   }
   const { group = '', version, resource } = gvr;
-  const core = group === '' && version === 'v1';
-  const name = core ? gvr['resource'] : `${String(group)}/${String(version)}/${String(resource)}`;
+  if (typeof group !== 'string' || typeof version !== 'string' || typeof resource !== 'string') {
+    return undefined;
+  }
+  const name = group === '' && version === 'v1' ? resource : `${group}/${version}/${resource}`;
   return typeof subResource === 'string' && subResource !== '' ? `${name}/${subResource}` : name;
 }

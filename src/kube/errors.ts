@@ -108,13 +108,16 @@ const CLIENT_TIMEOUTS = new Set([
 // The only files that a call reads: token, CA, client certificate.
 const CREDENTIAL_FILES = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
+/** Errors are wrapped two or three times; more than this is a chain that leads back to itself. */
+const MAX_CAUSES = 8;
+
 /** The error code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED: a name, never data. */
-function systemCode(failure: unknown): string | undefined {
-  if (!(failure instanceof Error)) return undefined;
+function systemCode(failure: unknown, causesLeft = MAX_CAUSES): string | undefined {
+  if (!(failure instanceof Error) || causesLeft === 0) return undefined;
   if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
     return failure.code;
   }
-  return systemCode(failure.cause);
+  return systemCode(failure.cause, causesLeft - 1);
 }
 
 function codeOfSystem(code: string | undefined): KubeErrorCode {

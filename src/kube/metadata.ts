@@ -30,9 +30,12 @@ export function texts(value: unknown): Record<string, string> {
   );
 }
 
+/** A decimal number of at most the 20 digits of a uint64: to convert a longer one costs the square of its length. */
+const comparableVersion = /^\d{1,20}$/;
+
 /** Whether a resourceVersion is earlier than another: they are decimal numbers that grow (KEP-5504). */
 export function isEarlier(version: string, than: string | undefined): boolean {
-  const comparable = /^\d+$/.test(version) && than !== undefined && /^\d+$/.test(than);
+  const comparable = comparableVersion.test(version) && than !== undefined && comparableVersion.test(than);
   return comparable && BigInt(version) < BigInt(than);
 }
 

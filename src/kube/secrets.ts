@@ -1,8 +1,10 @@
-import { PatchStrategy, setHeaderOptions, type V1Secret } from '@kubernetes/client-node';
+import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import type { ClusterConfig } from './config.ts';
 import { attempt, coreApi, unlessMissing } from './core-api.ts';
 import { KubeError } from './errors.ts';
 import { type FieldOwner, fieldOwners } from './field-owners.ts';
+import { metadataOf, texts } from './metadata.ts';
+import { isRecord } from './records.ts';
 
 /** A Secret, as much of it as we use. */
 export interface SecretObject {
@@ -46,24 +48,33 @@ export interface SecretApi {
   apply(secret: SecretObject, options: ApplyOptions): Promise<SecretObject>;
 }
 
-function ours(secret: V1Secret, operation: string): SecretObject {
-  const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = secret.metadata ?? {};
-  if (namespace === undefined || name === undefined) {
-    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no Secret' });
-  }
+/**
+ * Keeps of an object what {@link SecretObject} has; undefined where it is not a Secret. Values that are not texts are
+ * left out. Never throws.
+ */
+export function secretObject(object: unknown): SecretObject | undefined {
+  const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = metadataOf(object);
+  if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
+  const { type, data } = isRecord(object) ? object : {};
   return {
     metadata: {
       namespace,
       name,
-      ...(uid !== undefined && { uid }),
-      ...(resourceVersion !== undefined && { resourceVersion }),
-      ...(labels !== undefined && { labels }),
-      ...(annotations !== undefined && { annotations }),
+      ...(typeof uid === 'string' && { uid }),
+      ...(typeof resourceVersion === 'string' && { resourceVersion }),
+      ...(isRecord(labels) && { labels: texts(labels) }),
+      ...(isRecord(annotations) && { annotations: texts(annotations) }),
     },
     owners: fieldOwners(managedFields),
-    ...(secret.type !== undefined && { type: secret.type }),
-    ...(secret.data !== undefined && { data: secret.data }),
+    ...(typeof type === 'string' && { type }),
+    ...(isRecord(data) && { data: texts(data) }),
   };
+}
+
+function checked(object: unknown, operation: string): SecretObject {
+  const secret = secretObject(object);
+  if (secret !== undefined) return secret;
+  throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no Secret' });
 }
 
 /** Makes the calls for Secrets on the API server that the config names. */
@@ -73,7 +84,7 @@ export function secretApi(config: ClusterConfig): SecretApi {
     read: async (namespace, name) => {
       const operation = `read Secret ${namespace}/${name}`;
       return await unlessMissing(operation, async () =>
-        ours(await api.readNamespacedSecret({ namespace, name }), operation),
+        checked(await api.readNamespacedSecret({ namespace, name }), operation),
       );
     },
     apply: async (secret, { fieldManager, force }) => {
@@ -83,7 +94,7 @@ export function secretApi(config: ClusterConfig): SecretApi {
       // Without this header client-node sends a JSON patch.
       const asApply = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
       return await attempt(operation, async () =>
-        ours(
+        checked(
           await api.patchNamespacedSecret({ namespace, name, body, fieldManager, force }, asApply),
           operation,
         ),

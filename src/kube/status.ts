@@ -29,9 +29,13 @@ export function statusOf(body: unknown): Status {
   return {
     causes: causes
       .filter(isRecord)
-      .map(({ reason, field }) => ({ reason: String(reason), field: String(field) })),
-    message: typeof status['message'] === 'string' ? status['message'] : '',
+      .map(({ reason, field }) => ({ reason: textOf(reason), field: textOf(field) })),
+    message: textOf(status['message']),
   };
+}
+
+function textOf(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 // Texts that the API server itself puts together from names and numbers. A text of any other form may be

@@ -1,6 +1,8 @@
 import { AdmissionregistrationV1Api, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import type { ClusterConfig } from './config.ts';
 import { apiConfiguration, attempt, unlessMissing } from './core-api.ts';
+import { metadataOf } from './metadata.ts';
+import { isRecord } from './records.ts';
 
 /** A MutatingWebhookConfiguration, as much of it as we look at. */
 export interface WebhookConfiguration {
@@ -21,6 +23,19 @@ export interface WebhookConfigurationApi {
   publish(read: WebhookConfiguration, caBundle: string): Promise<void>;
 }
 
+/** Keeps of an object what {@link WebhookConfiguration} has. A caBundle that is not a text counts as none. Never throws. */
+export function webhookConfiguration(name: string, object: unknown): WebhookConfiguration {
+  const { resourceVersion } = metadataOf(object);
+  const listed: unknown = isRecord(object) ? object['webhooks'] : undefined;
+  const webhooks: unknown[] = Array.isArray(listed) ? listed : [];
+  const caBundles = webhooks.map((webhook) => {
+    const client = isRecord(webhook) ? webhook['clientConfig'] : undefined;
+    const encoded = isRecord(client) ? client['caBundle'] : undefined;
+    return typeof encoded === 'string' ? Buffer.from(encoded, 'base64').toString() : '';
+  });
+  return { name, resourceVersion: typeof resourceVersion === 'string' ? resourceVersion : '', caBundles };
+}
+
 /**
  * Makes the calls on the API server that the config names.
  * @param fieldManager who owns the caBundles, for the API server
@@ -32,13 +47,9 @@ export function webhookConfigurationApi(
   const api = new AdmissionregistrationV1Api(apiConfiguration(config));
   return {
     read: async (name) =>
-      await unlessMissing(`read MutatingWebhookConfiguration ${name}`, async () => {
-        const { metadata, webhooks = [] } = await api.readMutatingWebhookConfiguration({ name });
-        const caBundles = webhooks.map(({ clientConfig }) =>
-          Buffer.from(clientConfig.caBundle ?? '', 'base64').toString(),
-        );
-        return { name, resourceVersion: metadata?.resourceVersion ?? '', caBundles };
-      }),
+      await unlessMissing(`read MutatingWebhookConfiguration ${name}`, async () =>
+        webhookConfiguration(name, await api.readMutatingWebhookConfiguration({ name })),
+      ),
     publish: async ({ name, resourceVersion, caBundles }, caBundle) => {
       const value = Buffer.from(caBundle).toString('base64');
       // Not an apply: that one would make a configuration where there is none, with webhooks that are not whole.

@@ -129,6 +129,9 @@ function word(value: unknown): string {
 
 /** IAM says who was denied; the rest of AWS's text may repeat the request, signature and session token included. */
 function principal(error: unknown): string | undefined {
-  const text = error instanceof Error ? error.message : '';
+  const text: unknown = error instanceof Error ? error.message : '';
+  if (typeof text !== 'string') {
+    return undefined; // the SDK takes a `message` over from the answer as it is
+  }
   return /\barn:aws[a-z-]{0,16}:(?:iam|sts)::\d{12}:[\w+=,.@/-]{1,200}/.exec(text)?.[0];
 }

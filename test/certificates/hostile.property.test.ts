@@ -1,0 +1,80 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { CertificateError } from '../../src/certificates/error.ts';
+import { readPair } from '../../src/certificates/pair.ts';
+import { Publications } from '../../src/certificates/publications.ts';
+import { isForeign } from '../../src/certificates/store.ts';
+import { dataOf, readStored } from '../../src/certificates/stored.ts';
+import { secretObject } from '../../src/kube/secrets.ts';
+import { damaged } from '../support/hostile-json.ts';
+import { testAuthority, testServing } from './issued.ts';
+
+const now = Date.now();
+const authority = await testAuthority(now);
+const leaf = await testServing(authority, now);
+const data = dataOf({ authorities: [authority], authorityKeyPem: authority.keyPem, leaf });
+const names = ['web.apps.svc', '127.0.0.1'];
+
+/** OIDs of RSA and EC keys, of signature algorithms and of the subject's names, as DER has them. */
+const oids = ['2a864886f70d010101', '2a864886f70d01010b', '550403'].map((hex) => Buffer.from(hex, 'hex'));
+
+/** A certificate or key of which bytes were changed: at random places, or the last byte of an OID. */
+function damagedPem(pem: string): fc.Arbitrary<string> {
+  const [begin = '', end = ''] = pem.trim().split(/\n[^-]*\n/);
+  const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
+  const places = oids.flatMap((oid) => (der.includes(oid) ? [der.indexOf(oid) + oid.length - 1] : []));
+  const place = fc.oneof(fc.nat(der.length - 1), fc.constantFrom(...places, 0));
+  const changes = fc.array(fc.tuple(place, fc.nat(255)), { maxLength: 3 });
+  return changes.map((changed) => {
+    const bytes = Buffer.from(der);
+    for (const [at, byte] of changed) {
+      bytes[at] = byte;
+    }
+    return `${begin}\n${bytes.toString('base64')}\n${end}\n`;
+  });
+}
+
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+describe('the TLS Secret and the caBundle, whatever is in them', () => {
+  it('are read without a throw where certificates and keys are damaged', () => {
+    const check = (ca: string, caKey: string, cert: string, key: string) => {
+      const stored = readStored(
+        { 'ca.crt': base64(ca), 'ca.key': base64(caKey), 'tls.crt': base64(cert), 'tls.key': base64(key) },
+        names,
+      );
+      assert.ok(stored.leaf !== undefined || stored.leafProblem !== undefined);
+      new Publications().note([ca, cert], 0);
+      try {
+        readPair(cert, key);
+      } catch (error) {
+        assert.ok(error instanceof CertificateError, `${error}`);
+      }
+    };
+    const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
+    const parts = fc.tuple(
+      mostly(authority.certPem),
+      mostly(authority.keyPem),
+      mostly(leaf.certPem),
+      mostly(leaf.keyPem),
+    );
+    fc.assert(
+      fc.property(parts, (drawn) => check(...drawn)),
+      { numRuns: 300 },
+    );
+  });
+
+  it('are read without a throw where the Secret is damaged', () => {
+    const check = (object: unknown) => {
+      const secret = secretObject(object);
+      if (secret !== undefined) {
+        isForeign(secret);
+        readStored(secret.data ?? {}, names);
+      }
+    };
+    const metadata = { namespace: 'a', name: 'tls', labels: {} };
+    check({ metadata, data: { ...data, 'ca.crt': 7, 'tls.key': { toString: 1 } } });
+    fc.assert(fc.property(damaged({ metadata, data }), check), { numRuns: 200 });
+  });
+});
