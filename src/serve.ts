@@ -11,6 +11,7 @@ import { type CertificateSource, openCertificates } from './certificates/source.
 import { type Core, compose } from './compose.ts';
 import type { Config } from './config/schema.ts';
 import { eventApi } from './kube/events.ts';
+import type { ObjectError } from './kube/object-error.ts';
 import { watchSecretMetadata } from './kube/watch.ts';
 import { Provisioning } from './provisioning/provisioning.ts';
 import { settingsOf } from './provisioning/settings.ts';
@@ -47,6 +48,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
       metrics.watchFailure(error.code);
       log.warn({ err: error }, 'the watch of the pull Secrets broke; it is taken up again');
     },
+    onObjectError: (error) => onObjectError(error, log, metrics),
   });
   const renewing = renewalOf(config, core, log, metrics);
   const provisioned = provisioningOf(config, core, () => watch.start(), log, metrics);
@@ -174,10 +176,17 @@ function provisioningOf(
       metrics.watchFailure(error.code);
       log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts broke; it is taken up again');
     },
+    onObjectError: (error) => onObjectError(error, log, metrics),
     now: () => performance.now(),
     random: Math.random,
     log,
   });
+}
+
+function onObjectError(error: ObjectError, log: Log, metrics: Metrics): void {
+  const { resource, namespace, objectName: name } = error;
+  metrics.unreadableObject(resource);
+  log.warn({ resource, namespace, name, err: error }, 'skipped an object that cannot be read');
 }
 
 /** Ends the process on a signal, or on an error that nobody caught; at once on a second signal. */

@@ -1,6 +1,7 @@
 import type { ClusterConfig } from '../kube/config.ts';
 import { KubeError } from '../kube/errors.ts';
 import { secretNamed, watchNamed, webhookConfigurationNamed } from '../kube/named.ts';
+import type { ObjectError } from '../kube/object-error.ts';
 import { type SecretObject, secretApi } from '../kube/secrets.ts';
 import { type WebhookConfiguration, webhookConfigurationApi } from '../kube/webhook-configuration.ts';
 import { type Content, dataOf, holdsAuthorityKey } from './stored.ts';
@@ -84,10 +85,16 @@ export class CertificateStore {
    * Tells whenever one of the two may have changed.
    * @returns ends it
    */
-  watch(onChange: () => void, onError: (error: KubeError) => void): () => Promise<void> {
+  watch(
+    onChange: () => void,
+    onError: (error: KubeError) => void,
+    onObjectError: (error: ObjectError) => void,
+  ): () => Promise<void> {
     const { namespace, secretName, webhookConfiguration } = this.#place;
     const objects = [secretNamed(namespace, secretName), webhookConfigurationNamed(webhookConfiguration)];
-    const watches = objects.map((object) => watchNamed({ config: this.#cluster, object, onChange, onError }));
+    const watches = objects.map((object) =>
+      watchNamed({ config: this.#cluster, object, onChange, onError, onObjectError }),
+    );
     for (const watch of watches) void watch.start();
     return async () => {
       await Promise.all(watches.map((watch) => watch.stop()));

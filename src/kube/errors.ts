@@ -1,4 +1,5 @@
 import { ApiException } from '@kubernetes/client-node';
+import { AnswerTooLargeError } from './bounded-http.ts';
 import { permittedText, type Status, statusOf } from './status.ts';
 
 /** What kind of failure a call to the API server ended in. Decide on this, never on a message. */
@@ -14,6 +15,7 @@ export type KubeErrorCode =
   | 'server-error'
   | 'timeout'
   | 'network'
+  | 'too-large'
   | 'unknown';
 
 const ADVICE: Record<KubeErrorCode, string> = {
@@ -28,6 +30,7 @@ const ADVICE: Record<KubeErrorCode, string> = {
   'server-error': 'the API server failed; check its health',
   timeout: 'no answer in time; check the API server and the network to it',
   network: 'no connection; check the address of the API server and the network to it',
+  'too-large': 'no API server answers at such length; check what answers at its address',
   unknown: 'unexpected failure',
 };
 
@@ -133,6 +136,9 @@ function codeOfSystem(code: string | undefined): KubeErrorCode {
 export function errorOf(failure: unknown, operation: string): KubeError {
   if (failure instanceof KubeError) return failure;
   if (failure instanceof ApiException) return errorOfStatus(failure.code, failure.body, operation);
+  if (failure instanceof AnswerTooLargeError) {
+    return new KubeError({ code: 'too-large', operation, detail: failure.message });
+  }
   const detail = systemCode(failure);
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });

@@ -4,13 +4,16 @@ import type { ClusterConfig } from './config.ts';
 import { errorOf, KubeError, type KubeErrorCode } from './errors.ts';
 import { listAll } from './list.ts';
 import { isEarlier } from './metadata.ts';
-import type { Resource, Sink } from './resource.ts';
+import { identityOf, type ObjectError, reportedOnce } from './object-error.ts';
+import type { ObjectIdentity, Resource, Sink } from './resource.ts';
 import { type WatchEvent, watchStream } from './stream.ts';
 
 /** What may be set of a watch. */
 export interface WatchSettings {
   /** Called for each failure that is then retried; a throw from it is swallowed. */
   onError?: (error: KubeError) => void;
+  /** Called for each object that cannot be read, once for each namespace and name; a throw from it is swallowed. */
+  onObjectError?: (error: ObjectError) => void;
   /** Milliseconds that the stream may be broken and still count as in sync. */
   graceMs?: number;
   /** Seconds that one stream lasts; see {@link watchStream}. */
@@ -71,6 +74,7 @@ class ListAndWatch<T> implements Watch {
   readonly #options: Required<FollowOptions<T>>;
   readonly #firstList = Promise.withResolvers<void>();
   readonly #stop = new AbortController();
+  readonly #report: (identity: ObjectIdentity, cause: unknown) => void;
   #running: Promise<void> | undefined;
   /** The version to watch from; undefined: a list is needed. */
   #version: string | undefined;
@@ -85,6 +89,7 @@ class ListAndWatch<T> implements Watch {
   constructor(options: FollowOptions<T>) {
     this.#options = {
       onError: () => undefined,
+      onObjectError: () => undefined,
       graceMs: GRACE_MS,
       streamSeconds: STREAM_SECONDS,
       slackMs: SLACK_MS,
@@ -93,6 +98,7 @@ class ListAndWatch<T> implements Watch {
       backoff: (failures) => backoffMs(failures, Math.random()),
       ...options,
     };
+    this.#report = reportedOnce(options.resource, this.#options.onObjectError);
   }
 
   start(): Promise<void> {
@@ -128,12 +134,19 @@ class ListAndWatch<T> implements Watch {
 
   async #list(): Promise<string> {
     const { config, resource, sink, now } = this.#options;
-    const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, (page) =>
-      this.#tell(() => sink.listing?.(page)),
-    );
+    const rejected: ObjectIdentity[] = [];
+    const reject = (identity: ObjectIdentity, cause: unknown): void => {
+      rejected.push(identity);
+      this.#reject(identity, cause);
+    };
+    const take = (item: T, identity: ObjectIdentity): boolean =>
+      this.#isolated(identity, () => sink.set(item), reject);
+    const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, { take, reject });
     // What the sink knows is of a past that did not happen.
     if (isEarlier(resourceVersion, this.#reached)) this.#tell(() => sink.replace([]));
     this.#tell(() => sink.replace(items));
+    // They are not among the items, but they are there.
+    for (const identity of rejected) this.#isolated(identity, () => sink.reject?.(identity), this.#report);
     this.#reached = resourceVersion;
     this.#everListed = true;
     this.#listedAt = now();
@@ -146,6 +159,7 @@ class ListAndWatch<T> implements Watch {
     const { config, resource, streamSeconds: seconds, slackMs, relistMs, now } = this.#options;
     let openedAt: number | undefined;
     let events = 0;
+    let missed = false;
     const onOpen = (): void => {
       openedAt = now();
       this.#connected = true;
@@ -163,7 +177,12 @@ class ListAndWatch<T> implements Watch {
         signal,
         onOpen,
       })) {
-        this.#tell(() => this.#pass(event));
+        if (event.type === 'UNREADABLE') {
+          if (!missed) this.#notify(event.error);
+          missed = true;
+          continue;
+        }
+        this.#pass(event);
         this.#version = event.resourceVersion;
         this.#reached = event.resourceVersion;
         events += 1;
@@ -171,6 +190,9 @@ class ListAndWatch<T> implements Watch {
       if (!lived()) this.#failures += 1;
       if (now() - this.#listedAt >= relistMs) this.#version = undefined;
     } finally {
+      // Which object the line was about is not known. The list at the end of the stream, and not at once, finds it: the
+      // other changes do not wait, and an endpoint that garbles every stream causes one list for each of them.
+      if (missed) this.#version = undefined;
       this.#connected = false;
       if (lived()) this.#recovered();
     }
@@ -183,21 +205,47 @@ class ListAndWatch<T> implements Watch {
   }
 
   #pass({ type, object, resourceVersion }: WatchEvent): void {
+    if (type === 'BOOKMARK') return;
     const { sink, resource } = this.#options;
-    const item = type === 'BOOKMARK' ? undefined : resource.item(object);
-    if (item === undefined) return;
-    if (type === 'DELETED') sink.remove(item, resourceVersion);
-    else sink.set(item);
+    const identity = identityOf(object);
+    const take = (): void => {
+      const item = type === 'DELETED' ? undefined : resource.item(object);
+      if (type === 'DELETED') sink.remove(identity, resourceVersion);
+      else if (item !== undefined) sink.set(item);
+    };
+    this.#isolated(identity, take, (id, cause) => this.#reject(id, cause));
   }
 
-  /** A sink that threw has missed something, so this is a failure that asks for a list. */
+  /** Does something with one object. A throw concerns this object only. @returns whether it was done */
+  #isolated(
+    identity: ObjectIdentity,
+    call: () => void,
+    reject: (identity: ObjectIdentity, cause: unknown) => void,
+  ): boolean {
+    if (this.#stop.signal.aborted) return false;
+    try {
+      call();
+      return true;
+    } catch (cause) {
+      reject(identity, cause);
+      return false;
+    }
+  }
+
+  #reject(identity: ObjectIdentity, cause: unknown): void {
+    const { sink } = this.#options;
+    this.#report(identity, cause);
+    if (identity.name !== '') this.#isolated(identity, () => sink.reject?.(identity), this.#report);
+  }
+
+  /** A sink that threw for a whole list has missed something, so this is a failure that asks for another list. */
   #tell(call: () => void): void {
     if (this.#stop.signal.aborted) return;
     try {
       call();
     } catch (error) {
       // Our own code saw metadata only: its message holds no Secret data.
-      const detail = String(error).slice(0, 200);
+      const detail = error instanceof Error ? `${error.name}: ${error.message}`.slice(0, 200) : typeof error;
       throw new KubeError({ code: 'unknown', operation: 'take in what the watch reported', detail });
     }
   }
@@ -205,6 +253,10 @@ class ListAndWatch<T> implements Watch {
   #failed(error: KubeError): void {
     this.#failures += 1;
     if (LIST_AGAIN.has(error.code)) this.#version = undefined;
+    this.#notify(error);
+  }
+
+  #notify(error: KubeError): void {
     try {
       this.#options.onError(error);
     } catch {

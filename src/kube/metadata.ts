@@ -1,5 +1,6 @@
 import { type FieldOwner, fieldOwners } from './field-owners.ts';
 import { isRecord } from './records.ts';
+import type { ObjectIdentity } from './resource.ts';
 
 /** What the watch tells about one Secret: no data. */
 export interface SecretMetadata {
@@ -20,6 +21,8 @@ export interface SecretMetadataSink {
   set(item: SecretMetadata): void;
   /** The namespace's Secret is gone as of this resourceVersion. */
   remove(namespace: string, resourceVersion: string): void;
+  /** The namespace's Secret could not be read: it counts as unmanaged. */
+  reject?(object: ObjectIdentity): void;
 }
 
 /** The texts of an object whose values should be texts. */

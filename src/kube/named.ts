@@ -41,6 +41,6 @@ export function watchNamed({
       accept: ACCEPT_METADATA,
       item: (object) => metadataOf(object)['name'],
     },
-    sink: { replace: onChange, set: onChange, remove: onChange },
+    sink: { replace: onChange, set: onChange, remove: onChange, reject: onChange },
   });
 }

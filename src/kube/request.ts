@@ -1,9 +1,5 @@
-import {
-  HttpMethod,
-  IsomorphicFetchHttpLibrary,
-  RequestContext,
-  type ResponseContext,
-} from '@kubernetes/client-node';
+import { HttpMethod, RequestContext, type ResponseContext } from '@kubernetes/client-node';
+import { boundedHttp, textOf } from './bounded-http.ts';
 import type { ClusterConfig } from './config.ts';
 import { errorOf, errorOfStatus, KubeError } from './errors.ts';
 
@@ -18,7 +14,7 @@ export interface GetRequest {
   operation: string;
 }
 
-const http = new IsomorphicFetchHttpLibrary();
+const http = boundedHttp();
 
 /**
  * Sends a GET and gives the answer if its status is 200, its body unread.
@@ -41,11 +37,19 @@ export async function get(config: ClusterConfig, request: GetRequest): Promise<R
   }
 }
 
-/** As {@link get}, with the answer's body. */
-export async function getText(config: ClusterConfig, request: GetRequest): Promise<string> {
+/**
+ * As {@link get}, with the answer's body.
+ *
+ * @throws {KubeError} `too-large` where it is longer than the limit
+ */
+export async function getText(
+  config: ClusterConfig,
+  request: GetRequest,
+  limitBytes: number,
+): Promise<string> {
   const response = await get(config, request);
   try {
-    return await response.body.text();
+    return await textOf(response, limitBytes);
   } catch (error) {
     throw errorOf(error, request.operation);
   }

@@ -1,3 +1,11 @@
+/** Which object something is about, as far as its metadata says; empty where it does not. */
+export interface ObjectIdentity {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
 /** A collection of the API, and what is kept of its objects. */
 export interface Resource<T> {
   /** What it is called in errors: `Secrets named x`. */
@@ -8,20 +16,23 @@ export interface Resource<T> {
   readonly query: Readonly<Record<string, string>>;
   /** `Accept` of a list, and of a watch. */
   readonly accept: { readonly list: string; readonly watch: string };
-  /** Keeps of an object what is needed; undefined where it is none of these. Never throws. */
+  /** Keeps of an object what is needed; undefined where it is none of these. Should not throw: see {@link Sink.reject}. */
   item(object: unknown): T | undefined;
 }
 
-/** Where a watch puts what it sees. Its methods are called in the order of the API server's changes. */
+/**
+ * Where a watch puts what it sees. Its methods are called in the order of the API server's changes. A throw from `set`
+ * or `remove` concerns the one object: it is reported and rejected, and the watch goes on.
+ */
 export interface Sink<T> {
-  /** These are all there are: after a list. */
+  /** These are all there are: after a list, of which each has been passed to `set` before. */
   replace(items: readonly T[]): void;
-  /** Some of a list that is still being read: what is known of it by then makes `replace` short. */
-  listing?(items: readonly T[]): void;
-  /** This one is new or changed. */
+  /** This one is new or changed, or is part of a list that is still being read. */
   set(item: T): void;
-  /** This one, as it was last, is gone as of this resourceVersion, or no longer selected. */
-  remove(item: T, resourceVersion: string): void;
+  /** This one is gone as of this resourceVersion, or no longer selected. */
+  remove(object: ObjectIdentity, resourceVersion: string): void;
+  /** This one could not be read, or `set` threw for it: it counts as unmanaged. */
+  reject?(object: ObjectIdentity): void;
 }
 
 const JSON_ONLY = 'application/json';

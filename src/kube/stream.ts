@@ -1,8 +1,9 @@
+import { MAX_OBJECT_BYTES } from './bounded-http.ts';
 import type { ClusterConfig } from './config.ts';
 import { errorOf, errorOfStatus, KubeError } from './errors.ts';
 import { metadataOf } from './metadata.ts';
 import { isRecord } from './records.ts';
-import { get, parseJson } from './request.ts';
+import { get } from './request.ts';
 import type { Resource } from './resource.ts';
 
 /** A change that a watch reports. */
@@ -11,6 +12,12 @@ export interface WatchEvent {
   object: unknown;
   /** Where the next watch takes over after this event. */
   resourceVersion: string;
+}
+
+/** A line of a watch that is not an event: of which object it was is not known. */
+export interface UnreadableLine {
+  type: 'UNREADABLE';
+  error: KubeError;
 }
 
 /** One watch request. */
@@ -28,8 +35,8 @@ export interface StreamOptions {
   onOpen: () => void;
 }
 
-// The longest line: a Secret's annotations are at most 256 KiB, its managed fields not much more.
-const MAX_LINE = 4 * 1024 * 1024;
+// Of a line, in characters: one event with one object.
+const MAX_LINE = MAX_OBJECT_BYTES;
 
 const TYPES = new Set(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK']);
 
@@ -37,8 +44,9 @@ function isType(type: unknown): type is WatchEvent['type'] {
   return typeof type === 'string' && TYPES.has(type);
 }
 
-function eventOf(line: string, operation: string): WatchEvent {
-  const event = parseJson(line, operation);
+/** @throws {KubeError} for an ERROR event */
+function eventOf(line: string | undefined, operation: string): WatchEvent | UnreadableLine {
+  const event = line === undefined ? undefined : parsed(line);
   const { type, object } = isRecord(event) ? event : {};
   if (type === 'ERROR') {
     const status = isRecord(object) && typeof object['code'] === 'number' ? object['code'] : 500;
@@ -46,21 +54,36 @@ function eventOf(line: string, operation: string): WatchEvent {
   }
   const { resourceVersion } = metadataOf(object);
   if (!isType(type) || typeof resourceVersion !== 'string') {
-    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no watch event' });
+    const detail = line === undefined ? 'a line is too long' : 'a line is not a watch event';
+    return { type: 'UNREADABLE', error: new KubeError({ code: 'unknown', operation, detail }) };
   }
   return { type, object, resourceVersion };
 }
 
-async function* lines(stream: ReadableStream<Uint8Array>, operation: string): AsyncGenerator<string> {
+function parsed(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
+}
+
+/** The lines of a stream; undefined for one that is too long. */
+async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string | undefined> {
   const decoder = new TextDecoder();
-  let rest = '';
+  let parts: string[] = [];
+  let length = 0;
   for await (const chunk of stream) {
-    rest += decoder.decode(chunk, { stream: true });
-    const parts = rest.split('\n');
-    rest = parts.pop() ?? '';
-    if (rest.length > MAX_LINE)
-      throw new KubeError({ code: 'unknown', operation, detail: 'a line without end' });
-    yield* parts.filter((part) => part !== '');
+    const [first = '', ...others] = decoder.decode(chunk, { stream: true }).split('\n');
+    length += first.length;
+    // Of a line that is too long nothing is kept, only its end is looked for.
+    if (length > MAX_LINE) parts = [];
+    else parts.push(first);
+    for (const other of others) {
+      if (length > 0) yield length > MAX_LINE ? undefined : parts.join('');
+      parts = [other];
+      length = other.length;
+    }
   }
   // A line that was cut off at the end is left: the next watch brings its event again.
 }
@@ -78,7 +101,7 @@ function deadline(controller: AbortController, ms: number): NodeJS.Timeout {
  *
  * @throws {KubeError} `timeout` for silence, `gone` where the resourceVersion is too old (by status or by event)
  */
-export async function* watchStream(options: StreamOptions): AsyncGenerator<WatchEvent> {
+export async function* watchStream(options: StreamOptions): AsyncGenerator<WatchEvent | UnreadableLine> {
   const { config, resource, resourceVersion, seconds, slackMs, onOpen } = options;
   const { path, accept } = resource;
   const operation = `watch ${resource.noun}`;
@@ -99,7 +122,7 @@ export async function* watchStream(options: StreamOptions): AsyncGenerator<Watch
     timer = deadline(controller, seconds * 1000 + slackMs);
     onOpen();
     if (stream === null) return;
-    for await (const line of lines(stream, operation)) yield eventOf(line, operation);
+    for await (const line of lines(stream)) yield eventOf(line, operation);
   } catch (error) {
     throw errorOf(error, operation);
   } finally {

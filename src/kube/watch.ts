@@ -35,12 +35,9 @@ export function watchSecretMetadata({ name, sink, ...options }: SecretWatchOptio
     resource: secretsNamed(name),
     sink: {
       replace: (items) => sink.replace(items),
-      // to read the annotations of 10,000 at once would stall the event loop
-      listing: (items) => {
-        for (const item of items) sink.set(item);
-      },
       set: (item) => sink.set(item),
       remove: ({ namespace }, resourceVersion) => sink.remove(namespace, resourceVersion),
+      reject: (object) => sink.reject?.(object),
     },
   });
 }

@@ -1,5 +1,6 @@
 import type { ClusterConfig } from '../kube/config.ts';
 import type { KubeError } from '../kube/errors.ts';
+import type { ObjectError } from '../kube/object-error.ts';
 import { serviceAccountApi } from '../kube/service-accounts.ts';
 import { type Actor, type ActParts, actor } from './act.ts';
 import { type Action, planOf } from './plan.ts';
@@ -13,6 +14,8 @@ export interface ProvisioningParts extends Pick<ActParts, 'settings' | 'view' | 
   ready(): Promise<void>;
   /** Called for each failure of a watch, which is then taken up again. */
   onWatchError(error: KubeError): void;
+  /** Called for each object of a watch that cannot be read. */
+  onObjectError(error: ObjectError): void;
   /** A clock in ms that is never set. */
   now(): number;
   /** Gives a number in [0, 1). */

@@ -4,6 +4,7 @@ import type { ClusterConfig } from '../kube/config.ts';
 import { errorOf, type KubeError } from '../kube/errors.ts';
 import type { Watch } from '../kube/follow.ts';
 import { watchNamespaces } from '../kube/namespaces.ts';
+import type { ObjectError } from '../kube/object-error.ts';
 import { listServiceAccounts, watchServiceAccounts } from '../kube/service-accounts.ts';
 import type { Log } from '../telemetry/log.ts';
 import { isPattern, type Settings } from './settings.ts';
@@ -16,6 +17,7 @@ export interface SourceParts {
   readonly log: Log;
   ready(): Promise<void>;
   onWatchError(error: KubeError): void;
+  onObjectError(error: ObjectError): void;
   random(): number;
 }
 
@@ -60,11 +62,18 @@ function namespaceWatch({
   settings: { selector },
   world,
   onWatchError: onError,
+  onObjectError,
 }: SourceParts): Watch {
-  return watchNamespaces({ config, selector, sink: world.namespaces(), onError });
+  return watchNamespaces({ config, selector, sink: world.namespaces(), onError, onObjectError });
 }
 
-function accountWatches({ config, settings, world, onWatchError: onError }: SourceParts): Watch[] {
+function accountWatches({
+  config,
+  settings,
+  world,
+  onWatchError: onError,
+  onObjectError,
+}: SourceParts): Watch[] {
   const names = new Set(settings.serviceAccounts);
   const which = [...names].some(isPattern) ? [undefined] : [...names];
   return which.map((name) =>
@@ -73,6 +82,7 @@ function accountWatches({ config, settings, world, onWatchError: onError }: Sour
       which: name === undefined ? {} : { name },
       sink: world.accounts(name),
       onError,
+      onObjectError,
     }),
   );
 }

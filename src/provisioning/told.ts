@@ -17,5 +17,9 @@ export function told(sink: SecretMetadataSink, changed: (namespace?: string) => 
       sink.remove(namespace, resourceVersion);
       changed(namespace);
     },
+    reject: (object) => {
+      sink.reject?.(object);
+      changed(object.namespace);
+    },
   };
 }

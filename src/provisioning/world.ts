@@ -37,10 +37,8 @@ export class World {
         this.#namespaces.set(item.name, item);
         this.#changed(item.name);
       },
-      remove: ({ name }) => {
-        this.#namespaces.delete(name);
-        this.#changed(name);
-      },
+      remove: ({ name }) => this.#forgetNamespace(name),
+      reject: ({ name }) => this.#forgetNamespace(name),
     };
   }
 
@@ -58,7 +56,8 @@ export class World {
         for (const item of items) this.learn(item);
       },
       set: (item) => this.learn(item),
-      remove: (item) => this.forget(item.namespace, item.name),
+      remove: (object) => this.forget(object.namespace, object.name),
+      reject: (object) => this.forget(object.namespace, object.name),
     };
   }
 
@@ -85,6 +84,11 @@ export class World {
   /** The namespace takes nothing new any more, though the watch has not said so yet. */
   endNamespace(name: string): void {
     this.#namespaces.set(name, { name, terminating: true });
+  }
+
+  #forgetNamespace(name: string): void {
+    this.#namespaces.delete(name);
+    this.#changed(name);
   }
 
   #all(): ServiceAccount[] {

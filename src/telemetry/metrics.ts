@@ -26,6 +26,7 @@ export interface Metrics {
   ecrCall(region: string, outcome: string): void;
   secretWrite(outcome: string): void;
   watchFailure(code: string): void;
+  unreadableObject(resource: string): void;
   renewal(reason: string, outcome: string): void;
   /** Gives the gauges their source. */
   observe(state: ObservedState): void;
@@ -57,6 +58,12 @@ export function prometheusMetrics(): Metrics {
     labelNames: ['code'],
     registers,
   });
+  const unreadableObjects = new Counter({
+    name: 'ecr_pull_secrets_unreadable_objects_total',
+    help: 'Objects of the cluster that could not be read and count as unmanaged, each once, by resource.',
+    labelNames: ['resource'],
+    registers,
+  });
   const renewals = new Counter({
     name: 'ecr_pull_secrets_renewals_total',
     help: 'Renewals of pull Secrets, by the reason and by outcome: renewed, or the code of what is missing.',
@@ -72,6 +79,7 @@ export function prometheusMetrics(): Metrics {
     ecrCall: (region, outcome) => ecrCalls.inc({ region: boundedRegion(region), outcome }),
     secretWrite: (outcome) => secretWrites.inc({ outcome }),
     watchFailure: (code) => watchFailures.inc({ code }),
+    unreadableObject: (resource) => unreadableObjects.inc({ resource }),
     renewal: (reason, outcome) => renewals.inc({ reason, outcome }),
     observe: (observed) => {
       state.current = observed;

@@ -150,6 +150,7 @@ export async function runProvisioning(options: RunOptions): Promise<Running> {
     secrets: core.secrets,
     ready: () => watch.start(),
     onWatchError: (error) => log.warn({ err: error }, 'a watch broke'),
+    onObjectError: (error) => log.warn({ err: error }, 'skipped an object'),
     now: () => performance.now(),
     random: () => 0,
     log,

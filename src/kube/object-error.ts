@@ -1,0 +1,71 @@
+// Objects of the cluster that cannot be read, and how they are reported.
+import { LRUCache } from 'lru-cache';
+import { metadataOf } from './metadata.ts';
+import type { ObjectIdentity, Resource } from './resource.ts';
+
+/** Objects that are remembered as reported; past them the least recently seen one is reported anew. */
+const MAX_REPORTED = 1_000;
+
+/** Characters of an object's name, and of what was thrown, in a message. */
+const MAX_NAME = 253;
+const MAX_DETAIL = 200;
+
+/** An object of the cluster could not be read. It counts as unmanaged; the others are not affected. */
+export class ObjectError extends Error {
+  override readonly name = 'ObjectError';
+  readonly code = 'unreadable-object';
+  /** The collection: `secrets`. */
+  readonly resource: string;
+  readonly namespace: string;
+  readonly objectName: string;
+
+  /** @param cause what was thrown: by our own code, which has seen the metadata of pull Secrets only */
+  constructor(resource: string, { namespace, name }: ObjectIdentity, cause: unknown) {
+    const id = [namespace, name].map((part) => part.slice(0, MAX_NAME)).join('/');
+    super(`cannot read ${resource} ${id}: ${described(cause)}; it counts as unmanaged`);
+    this.resource = resource;
+    this.namespace = namespace.slice(0, MAX_NAME);
+    this.objectName = name.slice(0, MAX_NAME);
+  }
+}
+
+/** What an object's metadata says of which one it is. Never throws. */
+export function identityOf(object: unknown): ObjectIdentity {
+  const { namespace, name, uid, resourceVersion } = metadataOf(object);
+  const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+  return {
+    namespace: text(namespace),
+    name: text(name),
+    uid: text(uid),
+    resourceVersion: text(resourceVersion),
+  };
+}
+
+/**
+ * Makes the function that reports unreadable objects of a resource: each once, by namespace and name, however often it
+ * is seen. Never throws.
+ */
+export function reportedOnce(
+  { path }: Pick<Resource<unknown>, 'path'>,
+  onObjectError: (error: ObjectError) => void,
+): (identity: ObjectIdentity, cause: unknown) => void {
+  const resource = path.slice(path.lastIndexOf('/') + 1);
+  const reported = new LRUCache<string, true>({ max: MAX_REPORTED });
+  return (identity, cause) => {
+    const key = `${identity.namespace}/${identity.name}`;
+    const known = reported.get(key) === true;
+    reported.set(key, true);
+    if (known) return;
+    try {
+      onObjectError(new ObjectError(resource, identity, cause));
+    } catch {
+      // Whoever counts or logs failures must not become one.
+    }
+  };
+}
+
+function described(cause: unknown): string {
+  return cause instanceof Error
+    ? `${cause.name}: ${cause.message}`.slice(0, MAX_DETAIL)
+    : `something was thrown of type ${typeof cause}`;
+}

@@ -1,0 +1,59 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Writable } from 'node:stream';
+import type { ClusterConfig } from '../../src/kube/config.ts';
+import { Listener } from '../doubles/api-server/listener.ts';
+import { configOf } from './server.ts';
+
+/** A server that answers whatever a test likes, where an API server should be. */
+export interface RawServer {
+  readonly config: ClusterConfig;
+  stop(): Promise<void>;
+}
+
+export async function startRawServer(
+  answer: (request: IncomingMessage, response: ServerResponse, url: URL) => void,
+): Promise<RawServer> {
+  const listener = await Listener.start();
+  listener.answerWith((request, response) =>
+    answer(request, response, new URL(request.url ?? '', listener.url)),
+  );
+  const folder = mkdtempSync(join(tmpdir(), 'raw-server-'));
+  const path = join(folder, 'kubeconfig');
+  const cluster = { server: listener.url, 'insecure-skip-tls-verify': true };
+  const kubeconfig = {
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'raw', cluster }],
+    users: [{ name: 'raw', user: {} }],
+    contexts: [{ name: 'raw', context: { cluster: 'raw', user: 'raw' } }],
+    'current-context': 'raw',
+  };
+  writeFileSync(path, JSON.stringify(kubeconfig));
+  const config = configOf(path, 20_000);
+  return {
+    config,
+    stop: async () => {
+      await config.close();
+      await listener.close();
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Writes blocks of a text until it is enough or the other side has gone. @returns how many bytes were written */
+export async function writeBlocks(response: Writable, block: string, enoughBytes: number): Promise<number> {
+  let written = 0;
+  let room = Promise.withResolvers<void>();
+  const onRoom = () => room.resolve();
+  response.on('drain', onRoom).on('close', onRoom);
+  while (written < enoughBytes && !response.destroyed) {
+    room = Promise.withResolvers<void>();
+    written += block.length;
+    if (!response.write(block)) await room.promise;
+  }
+  response.off('drain', onRoom).off('close', onRoom);
+  return written;
+}
