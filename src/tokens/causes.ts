@@ -236,6 +236,6 @@ export const aliases: ReadonlyMap<string, string> = new Map(
     ],
     'credentials-timeout': ['CredentialsTimeoutError'],
     'bad-endpoint': ['EndpointError'],
-    'bad-answer': ['HPE_INVALID_CONSTANT', 'SyntaxError'],
+    'bad-answer': ['ANSWER_TOO_LARGE', 'HPE_INVALID_CONSTANT', 'SyntaxError'],
   }).flatMap(([own, others]) => others.map((other): [string, string] => [other, own])),
 );

@@ -1,5 +1,6 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
+import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
 
 /** Variables of the environment by name, as `process.env` has them. */
@@ -22,16 +23,47 @@ const idleMs = 20_000;
  */
 const maxSockets = 96;
 
+/** Bytes of an answer: some hundred times what ECR and STS send, and next to nothing in memory. */
+const maxAnswerBytes = 1024 * 1024;
+
 /**
  * The one HTTP handler of all AWS clients, those of STS too. A client that is dropped must not end the calls of the
- * others, so `destroy`, which each client calls, does nothing; `close` ends the connections.
+ * others, so `destroy`, which each client calls, does nothing; `close` ends the connections. An answer that is too long
+ * fails with the code `ANSWER_TOO_LARGE`, and the rest of it is not read: an endpoint is what its operator, DNS or a
+ * proxy on the way say it is.
  */
 export class SharedHttpHandler extends NodeHttpHandler {
+  override async handle(...call: Parameters<NodeHttpHandler['handle']>) {
+    const result = await super.handle(...call);
+    const { body } = result.response;
+    if (body instanceof Readable) {
+      result.response.body = bounded(body);
+    }
+    return result;
+  }
+
   override destroy(): void {}
 
   close(): void {
     super.destroy();
   }
+}
+
+function tooLarge(): Error {
+  return Object.assign(new Error(`more than ${maxAnswerBytes} bytes`), { code: 'ANSWER_TOO_LARGE' });
+}
+
+/** The same stream, which fails where it is too long. To fail destroys the answer, and with it the connection. */
+function bounded(body: Readable): Readable {
+  let length = 0;
+  const counter = new Transform({
+    transform(chunk: Buffer, _, done) {
+      length += chunk.length;
+      done(length > maxAnswerBytes ? tooLarge() : null, chunk);
+    },
+  });
+  pipeline(body, counter, () => undefined); // who reads the counter gets its error
+  return counter;
 }
 
 /**
