@@ -1,6 +1,7 @@
 import { X509Certificate } from 'node:crypto';
 import type { AuthorityFacts } from './facts.ts';
 import { BACKDATE_MS } from './issue.ts';
+import { hasReadableDates } from './pair.ts';
 
 /** A CA's certificate; its key is kept elsewhere. */
 export interface Authority extends AuthorityFacts {
@@ -33,7 +34,9 @@ export function bundleOf(authorities: readonly Pick<Authority, 'certPem'>[]): st
 function readAuthority(certPem: string): Authority | undefined {
   try {
     const certificate = new X509Certificate(certPem);
-    return certificate.ca ? { id: certificate.fingerprint256, certPem, ...lifeOf(certificate) } : undefined;
+    return certificate.ca && hasReadableDates(certificate)
+      ? { id: certificate.fingerprint256, certPem, ...lifeOf(certificate) }
+      : undefined;
   } catch {
     return undefined;
   }

@@ -35,6 +35,9 @@ export function readPair(certPem: string, keyPem: string): CertificatePair {
     throw new CertificateError('key-mismatch', 'the private key does not belong to the certificate');
   }
   checkServable(certPem, keyPem);
+  if (!hasReadableDates(leaf)) {
+    throw new CertificateError('bad-certificate', 'the validity of the certificate cannot be read');
+  }
   const names = leaf.subjectAltName ?? '';
   return {
     certPem,
@@ -45,6 +48,17 @@ export function readPair(certPem: string, keyPem: string): CertificatePair {
     dnsNames: alternativeNames(names, 'DNS'),
     ipAddresses: alternativeNames(names, 'IP Address'),
   };
+}
+
+/**
+ * Whether both dates of a certificate could be read. Of a date that OpenSSL cannot read, node gives the text
+ * `Bad time value` and an arbitrary Date (seen with 24.21): one that is valid for ever, or that cannot be formatted.
+ */
+export function hasReadableDates({
+  validFrom,
+  validTo,
+}: Pick<X509Certificate, 'validFrom' | 'validTo'>): boolean {
+  return [validFrom, validTo].every((date) => Number.isFinite(Date.parse(date)));
 }
 
 /** Where `now` (ms since the epoch) stands in a validity; both of its ends are inside (RFC 5280, 4.1.2.5). */

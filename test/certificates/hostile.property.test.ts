@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { readBundle } from '../../src/certificates/bundle.ts';
 import { CertificateError } from '../../src/certificates/error.ts';
 import { readPair } from '../../src/certificates/pair.ts';
 import { Publications } from '../../src/certificates/publications.ts';
@@ -35,6 +36,14 @@ function damagedPem(pem: string): fc.Arbitrary<string> {
   });
 }
 
+/** The certificate with a validity that begins in the year `A6`: OpenSSL parses it, and node gives any date. */
+function withoutDate(pem: string): string {
+  const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
+  // UTCTime, the first of the two: tag, length 13, YYMMDDHHMMSSZ
+  der[der.indexOf(Buffer.from([0x17, 13])) + 2] = 0x41;
+  return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
+
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
 describe('the TLS Secret and the caBundle, whatever is in them', () => {
@@ -45,6 +54,9 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
         names,
       );
       assert.ok(stored.leaf !== undefined || stored.leafProblem !== undefined);
+      for (const { beginsAt, endsAt } of [...stored.authorities, ...(stored.leaf ? [stored.leaf] : [])]) {
+        assert.ok(Number.isFinite(beginsAt) && Number.isFinite(endsAt), 'dates can be compared and written');
+      }
       new Publications().note([ca, cert], 0);
       try {
         readPair(cert, key);
@@ -52,6 +64,14 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
         assert.ok(error instanceof CertificateError, `${error}`);
       }
     };
+    for (const [ca, cert] of [
+      [withoutDate(authority.certPem), leaf.certPem],
+      [authority.certPem, withoutDate(leaf.certPem)],
+    ] as const) {
+      check(ca, authority.keyPem, cert, leaf.keyPem);
+    }
+    assert.deepEqual(readBundle(withoutDate(authority.certPem)).authorities, []);
+    assert.throws(() => readPair(withoutDate(leaf.certPem), leaf.keyPem), { code: 'bad-certificate' });
     const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
     const parts = fc.tuple(
       mostly(authority.certPem),
