@@ -47,6 +47,7 @@ function recording(): Told & { sink: Sink<ObjectIdentity> } {
       replace: (items) => {
         told.lists.push(items.length);
         told.known.clear();
+        told.rejected.length = 0; // a list is all there is, so that what is rejected has to be told after it
         for (const item of items) told.known.set(item.namespace, item.resourceVersion);
       },
       set: (item) => void told.known.set(item.namespace, item.resourceVersion),

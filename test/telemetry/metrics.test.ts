@@ -89,4 +89,12 @@ describe('metrics', () => {
     }
     assert.equal(seen.size, 65);
   });
+
+  it('count objects that could not be read by their resource', async () => {
+    const metrics = prometheusMetrics();
+    metrics.unreadableObject('secrets');
+    metrics.unreadableObject('secrets');
+    const { text } = await metrics.exposition();
+    assert.match(text, /^ecr_pull_secrets_unreadable_objects_total\{resource="secrets"\} 2$/m);
+  });
 });
