@@ -96,7 +96,11 @@ function readLeaf(
 
 function leafOf(pair: CertificatePair, authorities: readonly Authority[], names: readonly string[]): Leaf {
   const certificate = new X509Certificate(pair.certPem);
-  const signer = authorities.find(({ certPem }) => isSignedBy(certificate, new X509Certificate(certPem)));
+  const signer = authorities.find(({ certPem }) => {
+    const authority = new X509Certificate(certPem);
+    // checkIssued is false, too, for a public key that cannot be decoded, and that `publicKey` throws at
+    return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+  });
   // An address has many forms; a DNS name is issued as it is wanted.
   const covers = (name: string) =>
     isIP(name) === 0 ? pair.dnsNames.includes(name) : certificate.checkIP(name) !== undefined;
@@ -107,14 +111,6 @@ function leafOf(pair: CertificatePair, authorities: readonly Authority[], names:
     pair,
     ...lifeOf(certificate),
   };
-}
-
-function isSignedBy(certificate: X509Certificate, authority: X509Certificate): boolean {
-  try {
-    return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
-  } catch {
-    return false; // OpenSSL parses the public key only here, and throws where it cannot
-  }
 }
 
 function base64(text: string): string {

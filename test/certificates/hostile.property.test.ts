@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { readBundle } from '../../src/certificates/bundle.ts';
@@ -44,6 +45,14 @@ function withoutDate(pem: string): string {
   return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
 }
 
+/** The certificate with a public key of an algorithm that there is not: OpenSSL parses it all the same. */
+function withoutKey(pem: string): string {
+  const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
+  const rsaEncryption = Buffer.from('2a864886f70d010101', 'hex');
+  der[der.indexOf(rsaEncryption) + rsaEncryption.length - 1] = 0x55;
+  return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
+
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
 describe('the TLS Secret and the caBundle, whatever is in them', () => {
@@ -71,6 +80,9 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
       check(ca, authority.keyPem, cert, leaf.keyPem);
     }
     assert.deepEqual(readBundle(withoutDate(authority.certPem)).authorities, []);
+    const keyless = withoutKey(authority.certPem);
+    assert.throws(() => new X509Certificate(keyless).publicKey);
+    check(keyless, authority.keyPem, leaf.certPem, leaf.keyPem);
     assert.throws(() => readPair(withoutDate(leaf.certPem), leaf.keyPem), { code: 'bad-certificate' });
     const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
     const parts = fc.tuple(

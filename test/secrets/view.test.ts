@@ -198,8 +198,8 @@ describe('when tokens expire, for metrics and alerts', () => {
         ]),
       ),
       metadata('b', '6', new Map([[east, life(hour)]])),
-      metadata('c', '7', new Map([[west, life(1)]]), { [managedByLabel]: 'Helm' }),
-      metadata('d', '8', new Map([[west, life(1)]]), {}, 'kubectl-edit'),
+      metadata('c', '7', new Map([[west, life(60_000)]]), { [managedByLabel]: 'Helm' }),
+      metadata('d', '8', new Map([[west, life(60_000)]]), {}, 'kubectl-edit'),
     ]);
     assert.deepEqual(
       view.tokenExpiries(now, asItIs),
