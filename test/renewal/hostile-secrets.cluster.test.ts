@@ -28,6 +28,10 @@ const tenants = badAnnotations.flatMap((annotation, index) => [
   { namespace: `opaque-${index}`, annotation, labels: ours, type: 'Opaque', data: {} },
 ]);
 
+/** Of a name that nothing validates; JSON of the API server has six bytes for each `<`, so one event has 7 MB. */
+const longOwner = { apiVersion: 'v1', kind: 'Pod', name: '<'.repeat(1_200_000), uid: 'u' };
+const large = ['large-0', 'large-1'];
+
 describeOnCluster('tenants that write what cannot be read into a Secret of our name', (cluster) => {
   let crowd: Crowd;
   let ecr: EcrDouble;
@@ -36,7 +40,7 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
     crowd = crowdOf(cluster().kubeconfigPath);
     ecr = await startEcrDouble({ tokenLifeMs });
     account = await installAccount(cluster());
-    await crowd.createNamespaces([...others, ...tenants.map(({ namespace }) => namespace)]);
+    await crowd.createNamespaces([...large, ...others, ...tenants.map(({ namespace }) => namespace)]);
     const issuedAt = Date.now() - tokenLifeMs / 2;
     await crowd.storeSecrets(others, new Map([[host, { issuedAt, expiresAt: issuedAt + tokenLifeMs }]]));
   });
@@ -81,6 +85,13 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
         metadata: { name: 'ecr-pull-secrets', labels, annotations: { [hostsAnnotation]: annotation } },
         type,
         data,
+      });
+    }
+    for (const namespace of large) {
+      await crowd.request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+        apiVersion: 'v1',
+        kind: 'Secret',
+        metadata: { name: 'ecr-pull-secrets', ownerReferences: [longOwner] },
       });
     }
     await renewsOthers(first);
