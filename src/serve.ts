@@ -56,11 +56,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     inSync: () => watch.inSync(),
     tokenExpiries: (labelOf) => view.tokenExpiries(Date.now(), labelOf),
     due: () => renewing.state().due,
-    failingHosts: () =>
-      renewing
-        .state()
-        .overdue.filter(({ namespace }) => view.isReliable(namespace))
-        .map(({ trouble }) => trouble),
+    failingHosts: () => renewing.state().overdue.map(({ trouble }) => trouble),
     droppedLogLines: () => output.dropped(),
   });
 

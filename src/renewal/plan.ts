@@ -131,12 +131,13 @@ export function planOf(namespace: string, secret: KnownSecret, now: Moment, rule
     const time = dueTime(namespace, host, hosts.get(host), learnedAt, now, rules);
     return mendAt !== undefined && mendAt < time.at ? { at: mendAt, reason: 'edited' } : time;
   };
-  return planHosts(namespace, hosts, timeOf, now, rules);
+  return planHosts({ namespace, hosts, timeOf, isReliable: intact }, now, rules);
 }
 
-function planLost(namespace: string, { hosts, learnedAt }: LostSecret, now: Moment, rules: PlanRules): Plan {
+function planLost(namespace: string, lost: LostSecret, now: Moment, rules: PlanRules): Plan {
+  const { hosts, intact: isReliable, learnedAt } = lost;
   const at = soonAfter(learnedAt, namespace, now, rules.replica);
-  return planHosts(namespace, hosts, () => ({ at, reason: 'deleted' }), now, rules);
+  return planHosts({ namespace, hosts, timeOf: () => ({ at, reason: 'deleted' }), isReliable }, now, rules);
 }
 
 interface Time {
@@ -144,10 +145,16 @@ interface Time {
   readonly reason: DueTime['reason'] | 'edited' | 'deleted';
 }
 
+interface HostsOfSecret {
+  readonly namespace: string;
+  readonly hosts: HostLives;
+  timeOf(host: string): Time;
+  /** Whether the hosts are those that we wrote. What somebody else wrote must not fill metrics, Events and alerts. */
+  readonly isReliable: boolean;
+}
+
 function planHosts(
-  namespace: string,
-  hosts: HostLives,
-  timeOf: (host: string) => Time,
+  { namespace, hosts, timeOf, isReliable }: HostsOfSecret,
   now: Moment,
   rules: PlanRules,
 ): Plan {
@@ -163,8 +170,10 @@ function planHosts(
     const kind = kindOf(time, life, now);
     const ownTrouble = rules.namespaceTrouble(namespace, kind);
     const trouble = laterOf(ownTrouble, rules.regionTrouble(host), life?.expiresAt, now.wall);
-    if (trouble !== undefined) {
+    if (trouble !== undefined && isReliable) {
       overdue.push({ namespace, host, endsAt: life?.expiresAt, trouble });
+    } else if (ownTrouble !== undefined && overdue.length === 0) {
+      overdue.push({ namespace, host, endsAt: undefined, trouble: ownTrouble }); // it cannot be repaired
     }
     const retryAt = trouble === undefined ? now.wall : retryTime(trouble, life?.expiresAt, now.wall);
     if (retryAt > now.wall) {

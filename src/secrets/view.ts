@@ -20,7 +20,7 @@ export interface KnownSecret {
 }
 
 /** A Secret of ours that somebody deleted. */
-export type LostSecret = Pick<KnownSecret, 'hosts' | 'learnedAt'> & Partial<Pick<KnownSecret, 'intact'>>;
+export type LostSecret = Pick<KnownSecret, 'hosts' | 'intact' | 'learnedAt'>;
 
 /** An object of the watch that could not be read, as far as it says which one it is. */
 type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVersion'>;
@@ -118,15 +118,6 @@ export class SecretView {
     }
     const hosts = parseHosts(annotations?.[hostsAnnotation]);
     this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), hosts });
-  }
-
-  /**
-   * Whether metrics and alerts may go by what the namespace's Secret says, or said before it was deleted: it is managed,
-   * and nobody else has changed it.
-   */
-  isReliable(namespace: string): boolean {
-    const secret = this.#secrets.get(namespace);
-    return secret === undefined ? this.#lost.get(namespace)?.intact === true : secret.ours && secret.intact;
   }
 
   /** When stored tokens expire, by label of their region: see {@link tokenExpiries}. */

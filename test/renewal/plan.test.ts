@@ -114,7 +114,7 @@ describe('a plan', () => {
     const edited = planned(secret(hosts, { intact: false }), 3_000);
     assert.deepEqual([edited.due[0]?.reason, edited.due[0]?.hosts], ['edited', [east, west]]);
     const lost = plan(
-      { secrets: [], lost: [['team-a', { hosts, learnedAt: 0 }]] },
+      { secrets: [], lost: [['team-a', { hosts, intact: true, learnedAt: 0 }]] },
       { wall: issued, steady: 3_000 },
       rules(),
     );
@@ -213,6 +213,21 @@ describe('a plan', () => {
       ['both', west],
       ['none', east],
     ]);
+  });
+
+  it('reports of a Secret that somebody else changed no host, but once that it cannot be repaired', () => {
+    const hosts = new Map([
+      [east, life],
+      [west, undefined],
+    ]);
+    const edited = secret(hosts, { intact: false });
+    assert.equal(planned(secret(hosts), 7 * hour, { regionTrouble: () => trouble }).overdue.length, 2);
+    assert.deepEqual(planned(edited, 7 * hour, { regionTrouble: () => trouble }).overdue, []);
+    const refused = planned(edited, 7 * hour, { namespaceTrouble: () => trouble });
+    assert.deepEqual(
+      refused.overdue.map(({ host, endsAt }) => [host, endsAt]),
+      [[east, undefined]],
+    );
   });
 
   it('does not make a valid token wait for a failure of hosts without one', () => {

@@ -166,19 +166,18 @@ describe('the view', () => {
     assert.equal(view.get('a')?.hosts.has(east), true);
   });
 
-  it('is reliable where a Secret is managed and intact, or was when it was deleted', () => {
+  it('knows of a deleted Secret whether somebody else had changed it', () => {
     const view = new SecretView();
-    view.set(metadata('intact', '5'));
-    view.set(metadata('edited', '5', undefined, {}, 'kubectl-edit'));
-    view.set(metadata('foreign', '5', undefined, { [managedByLabel]: 'Helm' }));
     view.set(metadata('deleted', '5'));
     view.remove('deleted', '6');
-    view.set(metadata('edited-deleted', '5', undefined, {}, 'kubectl-edit'));
-    view.remove('edited-deleted', '6');
-    const names = ['intact', 'edited', 'foreign', 'deleted', 'edited-deleted', 'none'];
+    view.set(metadata('edited', '5', undefined, {}, 'kubectl-edit'));
+    view.remove('edited', '6');
     assert.deepEqual(
-      names.filter((name) => view.isReliable(name)),
-      ['intact', 'deleted'],
+      [...view.lost()].map(([namespace, { intact }]) => [namespace, intact]),
+      [
+        ['deleted', true],
+        ['edited', false],
+      ],
     );
   });
 });

@@ -79,6 +79,7 @@ describe('metrics', () => {
         ),
       due: () => 0,
       failingHosts: () => [],
+      droppedLogLines: () => 0,
     });
     const seen = new Set<string>();
     for (scrape = 0; scrape < 3; scrape += 1) {
