@@ -5,7 +5,9 @@ import { rememberedHosts } from './admission/hosts.ts';
 import { reviewAnswerer } from './admission/mutate.ts';
 import { pullSecretReference } from './admission/patch.ts';
 import { statusPages } from './admission/status.ts';
-import { tlsMinimum, type Webhook, webhook } from './admission/webhook.ts';
+import type { TlsIdentity } from './admission/tls.ts';
+import { renewIdentity, type Webhook, webhook } from './admission/webhook.ts';
+import { type ClientCa, type ClientCaOptions, openClientCa } from './certificates/client-ca.ts';
 import { pairState } from './certificates/pair.ts';
 import { type CertificateSource, openCertificates } from './certificates/source.ts';
 import { type Core, compose } from './compose.ts';
@@ -61,7 +63,15 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   });
 
   let certificates: CertificateSource | undefined;
+  let clientCa: ClientCa | undefined;
+  let identity: TlsIdentity | undefined;
   let app: Webhook | undefined;
+  const renew = (change: Partial<TlsIdentity>) => {
+    if (app !== undefined && identity !== undefined) {
+      identity = { ...identity, ...change };
+      renewIdentity(app, identity);
+    }
+  };
   const status = statusPages({
     notReady: () => [
       ...(watch.inSync() ? [] : ['not in sync with the API server']),
@@ -77,6 +87,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
       await app.close();
     }
     await certificates?.close();
+    clientCa?.close();
     await provisioned.stop();
     await renewing.stop();
     await watch.stop();
@@ -97,13 +108,19 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     config,
     cluster,
     onChange: ({ certPem, keyPem, fingerprint, notAfter }) => {
-      app?.server.setSecureContext({ cert: certPem, key: keyPem, minVersion: tlsMinimum });
+      renew({ certPem, keyPem });
       log.info({ fingerprint, notAfter: new Date(notAfter).toISOString() }, 'serving with a new certificate');
     },
     log,
   });
+  const { clientAuth } = config.webhook;
+  clientCa = clientAuth && (await openClientCa(clientCaOptions(clientAuth.caFile, renew, log)));
+  identity = { ...certificates.current, clientCaPem: clientCa?.current };
   app = webhook({
-    pair: certificates.current,
+    identity,
+    allowedNames: clientAuth?.allowedNames ?? [],
+    maxConnections: config.webhook.maxConnections,
+    refused: (reason) => metrics.review('refused', reason),
     answer: reviewAnswerer({
       rules: {
         reference: pullSecretReference(config.secretName),
@@ -121,6 +138,22 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   });
   const webhookAddress = await app.listen({ host: config.webhook.address ?? '', port: config.webhook.port });
   log.info({ version: packageJson.version, webhook: webhookAddress, status: statusAddress }, 'listening');
+}
+
+function clientCaOptions(
+  caFile: string,
+  renew: (change: Partial<TlsIdentity>) => void,
+  log: Log,
+): ClientCaOptions {
+  return {
+    caFile,
+    onChange: (clientCaPem) => {
+      renew({ clientCaPem });
+      log.info({ caFile }, 'accepting client certificates of a new CA');
+    },
+    onProblem: (error) =>
+      log.error({ err: error }, 'failed to read the CA of client certificates; keeping the previous one'),
+  };
 }
 
 function certificateProblems(certificates: CertificateSource | undefined): string[] {

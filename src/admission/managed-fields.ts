@@ -1,3 +1,5 @@
+import { endOfString } from './json-size.ts';
+
 const begin = Buffer.from('"managedFields":[');
 const quote = 0x22;
 const backslash = 0x5c;
@@ -34,7 +36,7 @@ function endOfList(json: Buffer, from: number): number {
   for (let at = from; at < json.length; at += 1) {
     const byte = json[at];
     if (byte === quote) {
-      at = endOfText(json, at + 1);
+      at = endOfString(json, at + 1);
     } else if (byte === opening) {
       depth += 1;
     } else if (byte === closing) {
@@ -45,13 +47,4 @@ function endOfList(json: Buffer, from: number): number {
     }
   }
   return json.length;
-}
-
-/** Where the quote is that closes a text whose content begins at `from`. */
-function endOfText(json: Buffer, from: number): number {
-  let at = from;
-  while (at < json.length && json[at] !== quote) {
-    at += json[at] === backslash ? 2 : 1;
-  }
-  return at;
 }

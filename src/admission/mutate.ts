@@ -1,12 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Registry } from '../images/registry.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
-import type { Shortfall } from '../secrets/shortfall.ts';
+import { type Shortfall, secretFull } from '../secrets/shortfall.ts';
 import type { Log } from '../telemetry/log.ts';
 import { answerTo, errorBody } from './answer.ts';
 import { answerWithinMs, timeoutOf } from './deadline.ts';
-import { type DecisionRules, decide, type Ensure } from './decision.ts';
-import { isBadReview, type ReviewRequest, readReview } from './review.ts';
-import { describeReview } from './telling.ts';
+import { type Decision, type DecisionRules, decide, type Ensure } from './decision.ts';
+import { maxHostsPerPod, maxNameLength, maxWaitingHosts, maxWaitingHostsPerNamespace } from './limits.ts';
+import { type BadReview, isBadReview, type ReviewRequest, readReview } from './review.ts';
+import { describeReview, type ReviewSubject, subjectOf } from './telling.ts';
+import { WaitingHosts } from './waiting.ts';
 import { missingTokenWarning } from './warning.ts';
 
 export interface MutateParts {
@@ -43,111 +46,167 @@ export interface Answer {
 
 /**
  * Makes the function that answers one call of the webhook. It never throws or rejects: what is no review gets a 400,
- * and a bug of ours gets the pod admitted (or denied, where the operator chose that). Where the Secret is known to be
- * fresh the answer comes at once, without any I/O.
+ * and a bug of ours gets the pod admitted with the patch that was decided (or denied, where the operator chose that).
+ * Where the Secret is known to be fresh the answer comes at once, without any I/O. Where it is not, nothing of the body is
+ * kept while the answer waits: a pod may have megabytes.
  * @returns takes the parsed body, and the address of the call with its query
  */
 export function reviewAnswerer(parts: MutateParts): (body: unknown, url: string) => Answer | Promise<Answer> {
+  const waiting = new WaitingHosts(maxWaitingHosts, maxWaitingHostsPerNamespace);
   return (body, url) => {
-    const request = readReview(body);
+    const request = readBoundedReview(body);
     if (isBadReview(request)) {
       parts.metrics.review('error', 'bad-review');
       return { status: 400, body: errorBody('bad-review', `${request.place}: expected ${request.expected}`) };
     }
-    const started = performance.now();
-    const timed = (answer: Answer) => {
-      parts.metrics.admissionSeconds((performance.now() - started) / 1000);
-      return answer;
-    };
-    try {
-      const answer = answerReview(request, url, parts);
-      return answer instanceof Promise
-        ? answer.catch((error: unknown) => onBug(request, error, parts)).then(timed)
-        : timed(answer);
-    } catch (error) {
-      return timed(onBug(request, error, parts));
-    }
+    const timed = timedFrom(performance.now(), parts);
+    const answer = answerReview(request, url, parts, waiting);
+    return answer instanceof Promise ? answer.then(timed) : timed(answer);
   };
 }
 
-function answerReview(request: ReviewRequest, url: string, parts: MutateParts): Answer | Promise<Answer> {
-  const { uid, namespace } = request;
-  const decision = decide(request, parts.rules);
+/** Observes the duration of a review. Not inline, because a closure would keep the body with it. */
+function timedFrom(started: number, { metrics }: MutateParts): (answer: Answer) => Answer {
+  return (answer) => {
+    metrics.admissionSeconds((performance.now() - started) / 1000);
+    return answer;
+  };
+}
+
+/** Reads a review. What of it outlives the body is no longer than names in Kubernetes are. */
+function readBoundedReview(body: unknown): ReviewRequest | BadReview {
+  const request = readReview(body);
+  if (isBadReview(request)) {
+    return request;
+  }
+  const long = (['uid', 'namespace'] as const).find((key) => request[key].length > maxNameLength);
+  return long === undefined
+    ? request
+    : { place: `request.${long}`, expected: `at most ${maxNameLength} characters` };
+}
+
+function answerReview(
+  request: ReviewRequest,
+  url: string,
+  parts: MutateParts,
+  waiting: WaitingHosts,
+): Answer | Promise<Answer> {
+  const subject = subjectOf(request);
+  let decision: Decision | undefined;
+  try {
+    decision = decide(request, parts.rules);
+    return act(decision, subject, request.dryRun, url, parts, waiting);
+  } catch (error) {
+    return onBug(subject, decision, error, parts);
+  }
+}
+
+function act(
+  decision: Decision,
+  subject: ReviewSubject,
+  dryRun: boolean,
+  url: string,
+  parts: MutateParts,
+  waiting: WaitingHosts,
+): Answer | Promise<Answer> {
+  const { uid, namespace } = subject;
   if (decision.action === 'leave') {
-    return tell('left', request, decision.reason, parts, answerTo(uid, { allowed: true }));
+    return tell('left', subject, decision.reason, parts, answerTo(uid, { allowed: true }));
   }
   const { patch, reason, registries } = decision;
-  if (request.dryRun) {
-    return tell('dry-run', request, reason, parts, answerTo(uid, { allowed: true, patch }));
+  if (dryRun) {
+    return tell('dry-run', subject, reason, parts, answerTo(uid, { allowed: true, patch }));
   }
   if (parts.pullSecrets.covers(namespace, registries)) {
-    return complete(request, decision, parts);
+    return complete(subject, decision, parts);
   }
-  return ensureThenAnswer(request, decision, answerWithinMs(timeoutOf(url), parts.deadlineMarginMs), parts);
+  const withinMs = answerWithinMs(timeoutOf(url), parts.deadlineMarginMs);
+  const wait = waitOf(decision);
+  return ensureThenAnswer(subject, wait, withinMs, parts, waiting).catch((error: unknown) =>
+    onBug(subject, wait, error, parts),
+  );
+}
+
+/** What is kept while an answer waits. */
+interface Wait extends Ensure {
+  /** The first of the hosts that are too many for one pod. */
+  readonly surplus: string | undefined;
+}
+
+function waitOf({ registries, ...decision }: Ensure): Wait {
+  return {
+    ...decision,
+    registries: registries.slice(0, maxHostsPerPod),
+    surplus: registries[maxHostsPerPod]?.host,
+  };
 }
 
 async function ensureThenAnswer(
-  request: ReviewRequest,
-  decision: Ensure,
+  subject: ReviewSubject,
+  wait: Wait,
   withinMs: number,
   parts: MutateParts,
+  waiting: WaitingHosts,
 ): Promise<Answer> {
-  const missing = await ensuredWithin(withinMs, request.namespace, decision, parts);
-  if (missing.length === 0) {
-    return complete(request, decision, parts);
+  const missing = await ensuredWithin(withinMs, subject.namespace, wait.registries, parts, waiting);
+  if (wait.surplus !== undefined) {
+    missing.push(secretFull(wait.surplus));
   }
-  const { uid } = request;
+  if (missing.length === 0) {
+    return complete(subject, wait, parts);
+  }
+  const { uid } = subject;
   const warning = missingTokenWarning(missing);
   const denied = parts.onFailure === 'deny';
   const verdict = denied
     ? { allowed: false, message: warning }
-    : { allowed: true, patch: decision.patch, warnings: [warning] };
-  return tell(
-    denied ? 'denied' : 'incomplete',
-    request,
-    decision.reason,
-    parts,
-    answerTo(uid, verdict),
-    missing,
-  );
+    : { allowed: true, patch: wait.patch, warnings: [warning] };
+  const outcome = denied ? 'denied' : 'incomplete';
+  return tell(outcome, subject, wait.reason, parts, answerTo(uid, verdict), missing);
 }
 
+/** Rejects if `ensure` does so in time. If it does later, the answer has gone out and the error is logged here. */
 async function ensuredWithin(
   ms: number,
   namespace: string,
-  { registries }: Ensure,
+  registries: readonly Registry[],
   { pullSecrets, log }: MutateParts,
+  waiting: WaitingHosts,
 ): Promise<Shortfall[]> {
-  const answered = new AbortController();
-  const ensured = pullSecrets.ensure(namespace, registries);
-  const deadline = sleep(ms, undefined, { signal: answered.signal }).then(
-    () =>
-      registries
-        .filter((registry) => !pullSecrets.covers(namespace, [registry]))
-        .map(({ host }) => tooLate(host)),
-    () => [],
-  );
-  try {
-    return await Promise.race([ensured, deadline]);
-  } finally {
-    answered.abort();
-    ensured.catch((error: unknown) => log.error({ namespace, err: error }, 'ensuring a pull Secret failed'));
+  if (!waiting.begin(namespace, registries.length)) {
+    return registries.map(({ host }) => overloaded(host));
   }
+  const answered = new AbortController();
+  const ensure = async () => await pullSecrets.ensure(namespace, registries);
+  const ensured = ensure().finally(() => waiting.end(namespace, registries.length));
+  const deadline = sleep(ms, 'deadline' as const, { signal: answered.signal }).catch(() => [] as Shortfall[]);
+  const result = await Promise.race([ensured, deadline]).finally(() => answered.abort());
+  if (result !== 'deadline') {
+    return [...result];
+  }
+  ensured.catch((error: unknown) => log.error({ namespace, err: error }, 'failed to ensure a pull Secret'));
+  return registries
+    .filter((registry) => !pullSecrets.covers(namespace, [registry]))
+    .map(({ host }) => tooLate(host));
+}
+
+function overloaded(host: string): Shortfall {
+  return { host, code: 'overloaded', text: 'too many pods wait for tokens, create it again' };
 }
 
 function tooLate(host: string): Shortfall {
   return { host, code: 'deadline', text: 'not ready in time, still trying' };
 }
 
-function complete(request: ReviewRequest, { patch, reason }: Ensure, parts: MutateParts): Answer {
+function complete(subject: ReviewSubject, { patch, reason }: Ensure, parts: MutateParts): Answer {
   const outcome = patch ? 'injected' : 'covered';
-  return tell(outcome, request, reason, parts, answerTo(request.uid, { allowed: true, patch }));
+  return tell(outcome, subject, reason, parts, answerTo(subject.uid, { allowed: true, patch }));
 }
 
 /** Logs and counts an answer, and makes it one. */
 function tell(
   outcome: Outcome,
-  request: ReviewRequest,
+  subject: ReviewSubject,
   reason: string,
   { log, metrics }: MutateParts,
   body: string,
@@ -156,15 +215,26 @@ function tell(
   metrics.review(outcome, reason);
   const level = missing.length > 0 ? 'warn' : outcome === 'left' ? 'debug' : 'info';
   if (log.isLevelEnabled(level)) {
-    log[level](describeReview(request, outcome, reason, missing), 'pod review');
+    log[level](describeReview(subject, outcome, reason, missing), 'pod review');
   }
   return { status: 200, body };
 }
 
-function onBug(request: ReviewRequest, error: unknown, { onFailure, log, metrics }: MutateParts): Answer {
+/**
+ * The answer after an error that should not be. What was decided before still holds: a pod that is admitted without the
+ * reference can never get it.
+ */
+function onBug(
+  { uid, namespace }: ReviewSubject,
+  decision: Decision | undefined,
+  error: unknown,
+  { onFailure, log, metrics }: MutateParts,
+): Answer {
   metrics.review('error', 'internal-error');
-  log.error({ uid: request.uid, namespace: request.namespace, err: error }, 'a review could not be answered');
+  log.error({ uid, namespace, err: error }, 'failed to answer a review');
   const message = 'ecr-pull-secrets: internal error, see its log';
-  const verdict = onFailure === 'deny' ? { allowed: false, message } : { allowed: true, warnings: [message] };
-  return { status: 200, body: answerTo(request.uid, verdict) };
+  const patch = decision?.action === 'ensure' ? decision.patch : undefined;
+  const verdict =
+    onFailure === 'deny' ? { allowed: false, message } : { allowed: true, patch, warnings: [message] };
+  return { status: 200, body: answerTo(uid, verdict) };
 }

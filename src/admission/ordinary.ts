@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Gathered } from './gathered.ts';
 import type { Answer } from './mutate.ts';
 
 export interface OrdinaryParts {
   /** The path of the webhook. */
   readonly path: string;
-  /** Of a body, in bytes. */
+  /** Of a body, in bytes; at most what each connection may hold. */
   readonly limit: number;
   /** Answers a call from its body and its address; never throws or rejects. */
   answer(bytes: Buffer, url: string): Answer | Promise<Answer>;
@@ -43,10 +44,8 @@ export function ordinaryCalls({
     if (!ordinary) {
       return false;
     }
-    const chunks: Buffer[] = [];
-    request.on('data', (chunk) => chunks.push(chunk));
-    request.on('end', () => {
-      const answered = answer(whole(chunks), url);
+    readBody(request, length, (bytes) => {
+      const answered = answer(bytes, url);
       if (answered instanceof Promise) {
         answered.then((later) => send(response, later));
       } else {
@@ -57,7 +56,22 @@ export function ordinaryCalls({
   };
 }
 
-/** A call for a pod of usual size comes in one piece. */
-function whole(chunks: readonly Buffer[]): Buffer {
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks);
+/** Reads a body of a known length. A call for a pod of usual size comes in one piece. Nothing is kept once `done` is called. */
+function readBody(request: IncomingMessage, length: number, done: (bytes: Buffer) => void): void {
+  let whole: Buffer | undefined;
+  let parts: Gathered | undefined;
+  request.on('data', (chunk: Buffer) => {
+    if (chunk.length === length) {
+      whole = chunk;
+    } else {
+      parts ??= new Gathered(length);
+      parts.add(chunk);
+    }
+  });
+  request.on('end', () => {
+    const bytes = whole ?? parts?.take() ?? Buffer.alloc(0);
+    whole = undefined;
+    parts = undefined;
+    done(bytes);
+  });
 }

@@ -1,18 +1,40 @@
 import { field } from '../images/unvalidated.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
+import { maxNameLength } from './limits.ts';
 import type { ReviewRequest } from './review.ts';
+
+/** What is known of a review after its body is gone. */
+export interface ReviewSubject {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly operation: string;
+  readonly resource: string;
+  /** The pod's name, or the beginning of one. */
+  readonly pod: string;
+}
+
+/** Keeps no part of the body but short copies. */
+export function subjectOf({ uid, namespace, operation, resource, object }: ReviewRequest): ReviewSubject {
+  return {
+    uid,
+    namespace,
+    operation: shortCopy(operation),
+    resource: shortCopy(resource),
+    pod: shortCopy(podName(object)),
+  };
+}
 
 /**
  * What the log says of a review: whose pod it was and how it ended; of the pod itself nothing but its name. The
  * operation is told where it is not the usual one, the creation of a pod.
  */
 export function describeReview(
-  { namespace, operation, resource, object }: ReviewRequest,
+  { namespace, pod, operation, resource }: ReviewSubject,
   outcome: string,
   reason: string,
   missing: readonly Shortfall[],
 ): Record<string, unknown> {
-  const told: Record<string, unknown> = { namespace, pod: podName(object), outcome, reason };
+  const told: Record<string, unknown> = { namespace, pod, outcome, reason };
   if (operation !== 'CREATE' || resource !== 'pods') {
     told['operation'] = operation;
     told['resource'] = resource;
@@ -28,4 +50,9 @@ function podName(pod: unknown): string {
   const metadata = field(pod, 'metadata');
   const name = field(metadata, 'name') ?? field(metadata, 'generateName');
   return typeof name === 'string' ? name : '';
+}
+
+/** A part of a string keeps the whole of it in memory, so a string that is too long is copied. */
+function shortCopy(text: string): string {
+  return text.length <= maxNameLength ? text : Buffer.from(text.slice(0, maxNameLength)).toString();
 }

@@ -2,95 +2,153 @@ import { createServer, type Server, type ServerOptions } from 'node:https';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
-import type { PemPair } from '../certificates/pair.ts';
 import { errorBody } from './answer.ts';
 import { type BodyParts, bodyAnswerer } from './body.ts';
+import { clientGuard } from './client-guard.ts';
+import { limitConnections } from './connections.ts';
+import { freeMemory } from './gathered.ts';
+import { BodyIntake, RefusedBodyError } from './intake.ts';
+import * as limits from './limits.ts';
 import type { Answer } from './mutate.ts';
+import { occasionally } from './occasionally.ts';
 import { ordinaryCalls } from './ordinary.ts';
+import { type TlsIdentity, tlsOptions } from './tls.ts';
 
 export interface WebhookParts extends BodyParts {
-  /** The pair to begin with; later ones go to the server's `setSecureContext`. */
-  readonly pair: PemPair;
+  /** What to begin with; later ones go to `Webhook.renew`. */
+  readonly identity: TlsIdentity;
+  /** Names of clients that may call, where `identity` has a CA for clients; none: any that has a certificate of it. */
+  readonly allowedNames?: readonly string[];
+  readonly maxConnections: number;
   /** Whether the process is about to end, so that callers should go elsewhere. */
   draining(): boolean;
 }
 
 export type Webhook = FastifyInstance<Server>;
 
-/**
- * The API server sends a pod of at most 3 MiB (etcd's request limit, twice), once as `object` and once as `oldObject`,
- * plus the envelope: as controller-runtime's `maxRequestSize`, rounded up.
- */
-const bodyLimitBytes = 8 * 1024 * 1024;
-
 /** Longer than the 90 s for which Go keeps an idle connection, so that the API server is the one that closes it. */
 const keepAliveMs = 120_000;
-
-/** For a whole request to come in. */
-const requestTimeoutMs = 30_000;
 
 /** For the first call of a connection to come in while we close. */
 const firstCallMs = 1_000;
 
+/** At most one line of its kind in the log, in ms. */
+const logIntervalMs = 60_000;
+
 const path = '/mutate';
 
-export const tlsMinimum = 'TLSv1.2';
+const now = () => performance.now();
 
 /**
  * The HTTPS application: `POST /mutate`. It is not listening yet. Whatever comes, an answer goes out; while draining
- * each one closes its connection, because the API server would otherwise stay on it.
+ * each one closes its connection, because the API server would otherwise stay on it. What one client, and all together, can
+ * make it hold is bounded (limits.ts).
  */
-export function webhook({ pair, answer, draining, log }: WebhookParts): Webhook {
-  const answerBody = bodyAnswerer({ answer, log });
-  const tookOrdinary = ordinaryCalls({ path, limit: bodyLimitBytes, answer: answerBody, draining });
-  const server: ServerOptions = {
-    cert: pair.certPem,
-    key: pair.keyPem,
-    minVersion: tlsMinimum,
+export function webhook(parts: WebhookParts): Webhook {
+  const { identity, allowedNames = [], maxConnections, answer, draining, log, refused } = parts;
+  const answerBody = bodyAnswerer({ answer, log, refused });
+  const tookOrdinary = ordinaryCalls({ path, limit: limits.smallBodyBytes, answer: answerBody, draining });
+  const options: ServerOptions = {
+    ...tlsOptions(identity),
+    requestCert: identity.clientCaPem !== undefined,
+    rejectUnauthorized: false, // by judgeClient, which says why
+    handshakeTimeout: limits.handshakeTimeoutMs,
     keepAliveTimeout: keepAliveMs,
-    requestTimeout: requestTimeoutMs,
+    headersTimeout: limits.headersTimeoutMs,
+    requestTimeout: limits.requestTimeoutMs,
+    connectionsCheckingInterval: limits.timeoutCheckMs,
+    maxHeaderSize: limits.maxHeaderBytes,
   };
+  const server = createServer(options);
+  const mayPass = limitConnections(server, {
+    maxConnections,
+    maxHandshakes: limits.maxHandshakes,
+    now,
+    onEvicted: evictionReport(parts),
+  });
+  const isKnown = identity.clientCaPem === undefined ? undefined : clientGuard({ allowedNames, log, refused, now });
   const app = fastify({
-    https: server,
+    https: options,
     serverFactory: (others) =>
-      createServer(server, (request, response) => {
+      server.on('request', (request, response) => {
+        if (!mayPass(request, response) || isKnown?.(request, response) === false) {
+          return;
+        }
         if (!tookOrdinary(request, response)) {
           others(request, response);
         }
       }),
     logger: false,
-    bodyLimit: bodyLimitBytes,
     // a call that comes on a kept connection while we close is answered like any other
     return503OnClosing: false,
   });
-  app.server.headersTimeout = keepAliveMs + 5_000;
   closeConnections(app);
-  app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) =>
-    done(null, body),
-  );
+  addUnusualCalls(app, answerBody, parts);
+  return app;
+}
 
+/** Serves new connections with another certificate, and judges clients by another CA. */
+export function renewIdentity(app: Webhook, identity: TlsIdentity): void {
+  app.server.setSecureContext(tlsOptions(identity));
+}
+
+function evictionReport({ log, refused, maxConnections }: WebhookParts): () => void {
+  const report = occasionally(logIntervalMs, now, (connections) =>
+    log.warn({ connections, maxConnections }, 'closed connections to make room for new ones'),
+  );
+  return () => {
+    refused('connections');
+    report();
+  };
+}
+
+/** All calls but the ordinary ones. */
+function addUnusualCalls(
+  app: Webhook,
+  answerBody: ReturnType<typeof bodyAnswerer>,
+  { draining, log, refused }: WebhookParts,
+): void {
+  const intake = new BodyIntake(limits, now);
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', (_request, payload, done) =>
+    intake.receive(payload, (error, body) => done(error ?? null, body)),
+  );
   const send = (reply: FastifyReply, { status, body }: Answer) => {
     if (draining()) {
       reply.header('connection', 'close');
     }
     return reply.code(status).header('content-type', 'application/json').send(body);
   };
-  app.post<{ Body: Buffer | undefined }>(path, async (request, reply) =>
-    send(reply, await answerBody(request.body, request.url)),
-  );
+  app.post<{ Body: Buffer | undefined }>(path, (request, reply) => {
+    const answered = answerBody(request.body, request.url);
+    if (request.body !== undefined) {
+      freeMemory(request.body); // the answer may take seconds
+    }
+    if (answered instanceof Promise) {
+      answered.then((later) => send(reply, later));
+    } else {
+      send(reply, answered);
+    }
+  });
   app.setNotFoundHandler((_request, reply) =>
     send(reply, { status: 404, body: errorBody('not-found', 'the webhook is POST /mutate') }),
   );
   app.setErrorHandler<Error & { statusCode?: number; code?: string }>((error, _request, reply) => {
     const status = error.statusCode ?? 500;
-    if (status >= 500) {
+    const isKnown = error instanceof RefusedBodyError;
+    if (isKnown) {
+      refused(error.code);
+      // The rest of the body is not read. The API server's client tries again within its own time (client-go, checkWait).
+      reply.header('connection', 'close');
+      if (status === 503) {
+        reply.header('retry-after', '1');
+      }
+    } else if (status >= 500) {
       log.error({ err: error }, 'a request could not be answered');
     }
-    const message = status >= 500 ? 'internal error' : error.message;
+    const message = status >= 500 && !isKnown ? 'internal error' : error.message;
     return send(reply, { status, body: errorBody(error.code ?? 'internal-error', message) });
   });
-  return app;
 }
 
 /**

@@ -94,7 +94,7 @@ function checkServable(certPem: string, keyPem: string): void {
 }
 
 // Node gives `DNS:a, IP Address:::1, DNS:"quoted"`; it quotes what could be taken for a separator (CVE-2021-44532).
-function alternativeNames(text: string, kind: 'DNS' | 'IP Address'): string[] {
+export function alternativeNames(text: string, kind: 'DNS' | 'IP Address'): string[] {
   const found = text.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
   return [...found].filter((match) => match[1] === kind).map((match) => match[2] ?? '');
 }

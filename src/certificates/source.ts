@@ -1,7 +1,7 @@
 import type { Config } from '../config/schema.ts';
 import type { ClusterConfig } from '../kube/config.ts';
 import type { Log } from '../telemetry/log.ts';
-import { CertificateFiles } from './files.ts';
+import { openCertificateFiles } from './files.ts';
 import type { CertificatePair } from './pair.ts';
 
 /** Where the webhook's certificate comes from. */
@@ -22,13 +22,13 @@ export interface CertificateSourceParts {
 
 /**
  * Opens the source that the configuration names. Managed certificates are waited for, however long it takes.
- * @throws {CertificateError} what CertificateFiles.open and managedSettings say
+ * @throws {CertificateError} what openCertificateFiles and managedSettings say
  */
 export async function openCertificates(parts: CertificateSourceParts): Promise<CertificateSource> {
   const { config, cluster, onChange, log } = parts;
   if (config.certificates.source === 'files') {
     const { certFile, keyFile } = config.webhook;
-    return await CertificateFiles.open({
+    return await openCertificateFiles({
       certFile,
       keyFile,
       onChange,

@@ -160,6 +160,20 @@ export const schema = v.object({
         port: v.optional(port, 8443),
         certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
         keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
+        /** Connections that are open at once; the idlest makes room for a new one. Each takes about 50 KiB. */
+        maxConnections: v.optional(wholeNumber(16, 10_000), 500),
+        /** Requires callers to present a client certificate; none: every caller is served. */
+        clientAuth: v.optional(
+          v.object(
+            {
+              /** The CA that the certificate must chain to, as PEM. Picked up when it changes. */
+              caFile: text,
+              /** Of the certificate, the subject's CN or a DNS name of the SAN; none: any. */
+              allowedNames: v.optional(v.array(pattern, 'a list of names'), () => []),
+            },
+            group,
+          ),
+        ),
         /** Answers go out this long before the API server stops waiting. */
         deadlineMargin: v.optional(duration, '500ms'),
         /** After SIGTERM, how long to go on taking calls while the Service's endpoints change. */

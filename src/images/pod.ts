@@ -32,15 +32,15 @@ export function imagesOfPod(pod: unknown): string[] {
  * @param read what reads a host, if not parseEcrHost itself
  */
 export function registriesOfPod(pod: unknown, read: typeof parseEcrHost = parseEcrHost): Registry[] {
-  const registries: Registry[] = [];
+  const registries = new Map<string, Registry>();
   for (const image of imagesOfPod(pod)) {
     const host = hostOfImage(image);
-    if (host !== undefined && !registries.some((known) => known.host === host)) {
+    if (host !== undefined && !registries.has(host)) {
       const registry = read(host);
       if (registry !== undefined) {
-        registries.push(registry);
+        registries.set(registry.host, registry);
       }
     }
   }
-  return registries;
+  return [...registries.values()];
 }

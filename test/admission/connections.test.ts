@@ -5,7 +5,8 @@ import { Agent } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
-import type { Webhook } from '../../src/admission/webhook.ts';
+import { maxBodyBytes, maxBytesInFlight } from '../../src/admission/limits.ts';
+import { renewIdentity, type Webhook } from '../../src/admission/webhook.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
 import { eventually } from '../support/eventually.ts';
 import { reviewOf } from './reviews.ts';
@@ -21,7 +22,7 @@ describe('connections', () => {
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
     const first = await send(reviewOf(pod), { agent });
     const next = await servingPair();
-    app.server.setSecureContext({ cert: next.certPem, key: next.keyPem });
+    renewIdentity(app, { ...next, clientCaPem: undefined });
     const kept = await send(reviewOf(pod), { agent });
     const fresh = await send(reviewOf(pod));
     assert.equal(kept.kept, true);
@@ -31,11 +32,124 @@ describe('connections', () => {
     agent.destroy();
   });
 
-  it('outlive the 90 s for which the API server keeps them', async () => {
-    const { app } = await started();
+  it('outlive the 90 s for which the API server keeps them, and the times for a request', async () => {
+    const { app, send } = await started();
     assert.ok(app.server.keepAliveTimeout > 90_000);
-    assert.ok(app.server.headersTimeout > app.server.keepAliveTimeout);
-    assert.ok(app.server.requestTimeout > 0);
+    app.server.headersTimeout = 100; // once the times for requests are over for a connection that was opened later …
+    app.server.requestTimeout = 100;
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
+    await send(reviewOf(pod), { agent });
+    await once(connecting(app).resume(), 'close');
+    const { status, kept } = await send(reviewOf(pod), { agent }); // … this one is still there
+    assert.deepEqual([status, kept], [200, true]);
+    agent.destroy();
+  });
+
+  it('that bring no request, or bring one slowly, are closed after seconds', async () => {
+    const { app } = await started();
+    assert.ok(app.server.headersTimeout <= 10_000);
+    assert.ok(app.server.requestTimeout <= 10_000);
+    app.server.headersTimeout = 100;
+    app.server.requestTimeout = 200;
+    for (const text of ['', 'POST /mut', call.slice(0, 200), call.slice(0, -10)]) {
+      const socket = connecting(app);
+      await once(socket, 'secureConnect');
+      socket.write(text);
+      await once(socket.resume(), 'close');
+    }
+  });
+
+  it('are kept to their number: one more makes room by itself', async () => {
+    const { app, send, counted } = await started({ maxConnections: 20 });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
+    await send(reviewOf(pod), { agent });
+    for (let count = 0; count < 60; count += 1) {
+      const socket = connecting(app).resume();
+      socket.on('error', () => undefined);
+      await once(socket, 'secureConnect');
+    }
+    const open = await new Promise<number>((resolve) =>
+      app.server.getConnections((_error, count) => resolve(count)),
+    );
+    assert.ok(open <= 20, `${open} connections`);
+    assert.equal((await send(reviewOf(pod), { agent })).kept, true);
+    assert.ok(counted.filter((what) => what === 'refused connections').length >= 40);
+    agent.destroy();
+  });
+
+  it('have one request in flight: more at once close them', async () => {
+    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    let asked = 0;
+    const { app } = await started({}, () => {
+      asked += 1;
+      return promise;
+    });
+    const socket = connecting(app);
+    await once(socket, 'secureConnect');
+    socket.write(call + call + call);
+    await once(socket.resume(), 'close');
+    assert.equal(asked, 1);
+    resolve([]);
+  });
+
+  it('may bring thousands of requests, one after another', async () => {
+    const { app } = await started({ pullSecrets: { covers: () => true, ensure: async () => [] } });
+    const caller = await calling(app);
+    for (let count = 0; count < 2_000; count += 1) {
+      assert.match(await caller.call(), /^HTTP\/1.1 200 /);
+    }
+  });
+
+  it('get an answer for what is unusual in HTTP', async () => {
+    const { app } = await started();
+    const cases: [string, RegExp][] = [
+      [call.replace('host: x', 'host: x\r\nexpect: 100-continue'), /^HTTP\/1.1 100 /],
+      [call.replace('host: x', 'host: x\r\nupgrade: h2c\r\nconnection: upgrade'), /^HTTP\/1.1 200 /],
+      [call.replace('host: x', `host: x\r\nx-large: ${'x'.repeat(20_000)}`), /^HTTP\/1.1 431 /],
+      [call.replace('host: x', `host: x${'\r\nx-many: x'.repeat(3_000)}`), /^HTTP\/1.1 431 /],
+      [call.replace('content-length: ', 'content-length: -'), /^HTTP\/1.1 400 /],
+      ['CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n', /^$/],
+      ['\u0000\u0001', /^HTTP\/1.1 400 /],
+    ];
+    for (const [text, expected] of cases) {
+      const socket = connecting(app);
+      await once(socket, 'secureConnect');
+      const answer = Promise.race([
+        once(socket, 'data').then(([data]) => String(data)),
+        once(socket, 'close').then(() => ''),
+      ]);
+      socket.write(text);
+      assert.match(await answer, expected, text.slice(0, 100));
+      socket.destroy();
+    }
+  });
+
+  it('that are slow with large bodies make room for others, and small reviews need none', async () => {
+    const { app, send } = await started();
+    const declared = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${maxBodyBytes}\r\n\r\n`;
+    const large = { metadata: { annotations: { large: 'x'.repeat(3_000_000) } }, spec: pod.spec };
+    const slow: { socket: TLSSocket; answer: string }[] = [];
+    const sent = maxBodyBytes - 1_000;
+    for (let bytes = 0; bytes <= maxBytesInFlight; bytes += sent) {
+      const one = { socket: connecting(app), answer: '' };
+      one.socket.on('error', () => undefined).on('data', (data) => {
+        one.answer += data;
+      });
+      await once(one.socket, 'secureConnect');
+      one.socket.write(declared + ' '.repeat(sent));
+      slow.push(one);
+    }
+    const refused = await eventually('one is refused', () => slow.find(({ answer }) => answer !== ''));
+    assert.match(refused.answer, /^HTTP\/1.1 503 [^]*retry-after: 1\r\n/);
+    assert.equal((await send(reviewOf(pod))).status, 200);
+    await eventually('a large review is served while the slow ones are there', async () => {
+      return (await send(reviewOf(large))).status === 200;
+    });
+    for (const { socket } of slow) {
+      socket.destroy();
+    }
+    const answers = await Promise.all([1, 2, 3].map(() => send(reviewOf(large))));
+    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200], 'their bytes do not count any more');
   });
 
   it('are closed by the answer while draining, and no call in flight is lost', async () => {
@@ -133,7 +247,7 @@ function connecting(app: Webhook): TLSSocket {
 
 /** A connection of a caller that writes its calls at once, with nothing between. */
 async function calling(app: Webhook) {
-  const socket = connecting(app);
+  const socket = connecting(app).setMaxListeners(0);
   await once(socket, 'secureConnect');
   return {
     /** Gives the first bytes of the answer; rejects if the connection ends before. */

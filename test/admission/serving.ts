@@ -9,12 +9,26 @@ import { pullSecretReference } from '../../src/admission/patch.ts';
 import { type Webhook, type WebhookParts, webhook } from '../../src/admission/webhook.ts';
 import type { PemPair } from '../../src/certificates/pair.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { jsonLog, type Log } from '../../src/telemetry/log.ts';
 import { testAuthority, testServing } from '../certificates/issued.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 export const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app:1` }] } };
 const quiet = jsonLog('silent', new PassThrough());
+
+export const rules = {
+  reference: pullSecretReference('ecr-pull-secrets'),
+  exclude: { namespaces: [], accounts: [] },
+};
+
+/** A log whose lines can be read. */
+export function keptLog(): { log: Log; lines(): Record<string, unknown>[] } {
+  const written: string[] = [];
+  return {
+    log: jsonLog('debug', { write: (line) => written.push(line) }),
+    lines: () => written.map((line) => JSON.parse(line)),
+  };
+}
 
 let authority: PemPair;
 let pair: PemPair;
@@ -71,22 +85,22 @@ interface Received {
 
 /** The webhook on a free port, with pull Secrets that do as told. */
 export async function started(
-  parts: Partial<MutateParts> & Partial<Pick<WebhookParts, 'answer'>> = {},
+  parts: Partial<MutateParts> & Partial<Omit<WebhookParts, 'identity'>> & { clientCaPem?: string } = {},
   ensure: () => Promise<Shortfall[]> = async () => [],
 ): Promise<Started> {
   const counted: string[] = [];
   let draining = false;
   const app = webhook({
-    pair,
-    log: quiet,
+    identity: { ...pair, clientCaPem: parts.clientCaPem },
+    allowedNames: parts.allowedNames ?? [],
+    maxConnections: parts.maxConnections ?? 500,
+    refused: (reason) => counted.push(`refused ${reason}`),
+    log: parts.log ?? quiet,
     draining: () => draining,
     answer:
       parts.answer ??
       reviewAnswerer({
-        rules: {
-          reference: pullSecretReference('ecr-pull-secrets'),
-          exclude: { namespaces: [], accounts: [] },
-        },
+        rules,
         onFailure: 'admit',
         deadlineMarginMs: 500,
         pullSecrets: { covers: () => false, ensure },

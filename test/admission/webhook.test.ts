@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { maxHostsPerPod, maxWaitingHostsPerNamespace } from '../../src/admission/limits.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import { eventually } from '../support/eventually.ts';
 import { reviewOf } from './reviews.ts';
-import { host, pod, type SendOptions, started } from './serving.ts';
+import { host, keptLog, pod, rules, type SendOptions, started } from './serving.ts';
 
 /** Calls as the API server sends them, and others that are as good. */
 const manners: readonly (readonly [string, SendOptions])[] = [
@@ -24,7 +26,8 @@ describe('what is no review', () => {
       415,
       'FST_ERR_CTP_INVALID_MEDIA_TYPE',
     ],
-    ['9 MiB', JSON.stringify('x'.repeat(9 * 1024 * 1024)), {}, 413, 'FST_ERR_CTP_BODY_TOO_LARGE'],
+    ['9 MiB', JSON.stringify('x'.repeat(9 * 1024 * 1024)), {}, 413, 'body-too-large'],
+    ['too many values', `[${'0,'.repeat(100_000)}0]`, {}, 413, 'too-many-values'],
     ['another path', reviewOf(pod), { path: '/validate' }, 404, 'not-found'],
     ['a longer path', reviewOf(pod), { path: '/mutates' }, 404, 'not-found'],
     ['another method', '{}', { method: 'PUT' }, 404, 'not-found'],
@@ -75,9 +78,9 @@ describe('a review', () => {
     }
   }
 
-  it('of 7 MiB, with __proto__ among its fields, is answered like any other', async () => {
+  it('of 6.9 MiB, with __proto__ among its fields, is answered like any other', async () => {
     const { send } = await started();
-    const large = { ...pod, metadata: { annotations: { large: 'x'.repeat(7 * 1024 * 1024) } } };
+    const large = { ...pod, metadata: { annotations: { large: 'x'.repeat(6.9 * 1024 * 1024) } } };
     const text = JSON.stringify(reviewOf(large)).replace('"spec":', '"__proto__":{"polluted":true},"spec":');
     const { status, body } = await send(text);
     assert.equal(status, 200);
@@ -122,25 +125,104 @@ describe('a review', () => {
     assert.deepEqual(asked, []);
   });
 
+  const bug = () => {
+    throw new TypeError('bug');
+  };
   for (const [what, pullSecrets] of [
-    [
-      'throws',
-      {
-        covers: () => {
-          throw new TypeError('bug');
-        },
-        ensure: async () => [],
-      },
-    ],
-    ['rejects', { covers: () => false, ensure: () => Promise.reject(new TypeError('bug')) }],
+    ['covers throws', { covers: bug, ensure: async () => [] }],
+    ['ensure throws', { covers: () => false, ensure: bug }],
+    ['ensure rejects', { covers: () => false, ensure: () => Promise.reject(new TypeError('bug')) }],
   ] as const) {
-    it(`is admitted if our code ${what}`, async () => {
-      const { send, counted } = await started({ pullSecrets });
+    it(`is admitted with the patch if ${what}, which is logged and counted once`, async () => {
+      const { log, lines } = keptLog();
+      const { send, counted } = await started({ pullSecrets, log });
       const { status, body } = await send(reviewOf(pod));
       assert.equal(status, 200);
       assert.equal(body.response.allowed, true);
+      assert.ok(body.response.patch);
       assert.deepEqual(body.response.warnings, ['ecr-pull-secrets: internal error, see its log']);
       assert.deepEqual(counted, ['error internal-error']);
+      assert.deepEqual(
+        lines().map(({ level, msg }) => [level, msg]),
+        [['error', 'failed to answer a review']],
+      );
+    });
+  }
+
+  it('is admitted without a patch if even the decision throws', async () => {
+    const { send, counted } = await started({
+      rules: { ...rules, registryOf: bug },
+    });
+    const { status, body } = await send(reviewOf(pod));
+    assert.deepEqual([status, body.response.allowed, body.response.patch], [200, true, undefined]);
+    assert.deepEqual(counted, ['error internal-error']);
+  });
+
+  it('has an error of the work that goes on after its answer logged once', async () => {
+    const { log, lines } = keptLog();
+    const { promise, reject } = Promise.withResolvers<Shortfall[]>();
+    const { send } = await started({ log }, () => promise);
+    await send(reviewOf(pod), { path: '/mutate?timeout=100ms' });
+    reject(new TypeError('bug'));
+    const errors = await eventually('the error is logged', () => {
+      const found = lines().filter(({ level }) => level === 'error');
+      return found.length > 0 && found;
+    });
+    assert.deepEqual(
+      errors.map(({ msg }) => msg),
+      ['failed to ensure a pull Secret'],
+    );
+  });
+
+  it('of a namespace for which too many hosts are waited for gets the patch and a warning at once', async () => {
+    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    let asked = 0;
+    const { send } = await started({}, () => {
+      asked += 1;
+      return promise;
+    });
+    const containers = Array.from({ length: maxHostsPerPod }, (_, index) => ({
+      image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app`,
+    }));
+    const review = reviewOf({ metadata: { name: 'app' }, spec: { containers } });
+    const allowed = maxWaitingHostsPerNamespace / maxHostsPerPod;
+    const waiting = Array.from({ length: allowed }, () => send(review));
+    await eventually('these wait', () => asked === allowed);
+    const { body } = await send(review);
+    assert.ok(body.response.patch);
+    assert.match(body.response.warnings?.join() ?? '', /too many pods wait for tokens/);
+    const other = send(reviewOf(pod, { namespace: 'team-b' }));
+    await eventually('another namespace is not concerned', () => asked === allowed + 1);
+    resolve([]);
+    await Promise.all([...waiting, other]);
+    assert.equal((await send(review)).body.response.warnings, undefined, 'there is room again');
+  });
+
+  it('of a pod with more hosts than a Secret can hold says so, and waits for no more than that', async () => {
+    let asked = 0;
+    const { send } = await started({
+      pullSecrets: {
+        covers: () => false,
+        ensure: async (_namespace, registries) => {
+          asked = registries.length;
+          return [];
+        },
+      },
+    });
+    const containers = Array.from({ length: maxHostsPerPod + 5 }, (_, index) => ({
+      image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app`,
+    }));
+    const { body } = await send(reviewOf({ spec: { containers } }));
+    assert.ok(body.response.patch);
+    assert.match(body.response.warnings?.join() ?? '', /the pull Secret is full/);
+    assert.equal(asked, maxHostsPerPod);
+  });
+
+  for (const key of ['uid', 'namespace']) {
+    it(`with a ${key} of a megabyte is none`, async () => {
+      const { send } = await started();
+      const { status, body } = await send(reviewOf(pod, { [key]: 'x'.repeat(1_000_000) }));
+      assert.deepEqual([status, body.error.code], [400, 'bad-review']);
     });
   }
 });

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import type { CertificateError } from '../../src/certificates/error.ts';
-import { CertificateFiles } from '../../src/certificates/files.ts';
+import { openCertificateFiles } from '../../src/certificates/files.ts';
 import type { CertificatePair, PemPair } from '../../src/certificates/pair.ts';
 import { testAuthority, testServing } from './issued.ts';
 import { MountedSecret } from './mounted.ts';
@@ -178,7 +178,7 @@ async function open(paths: Paths, pollIntervalMs: number, { refuses = 0 } = {}) 
   };
   const onProblem = (error: CertificateError) => seen.tell('problem', error);
   const { certFile, keyFile } = paths;
-  const files = await CertificateFiles.open({ certFile, keyFile, pollIntervalMs, onChange, onProblem });
+  const files = await openCertificateFiles({ certFile, keyFile, pollIntervalMs, onChange, onProblem });
   endings.unshift(() => files.close());
   return { files, seen };
 }

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
-import { type Webhook, webhook } from '../../src/admission/webhook.ts';
+import { renewIdentity, type Webhook, webhook } from '../../src/admission/webhook.ts';
 import { field } from '../../src/images/unvalidated.ts';
 import { standardLog } from '../../src/telemetry/log.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
@@ -25,7 +25,12 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
   let handshakes = 0;
   before(async () => {
     app = webhook({
-      pair: await testServing(await testAuthority(Date.now()), Date.now()),
+      identity: {
+        ...(await testServing(await testAuthority(Date.now()), Date.now())),
+        clientCaPem: undefined,
+      },
+      maxConnections: 500,
+      refused: () => undefined,
       answer: (body) => ({ status: 200, body: JSON.stringify(allowing(body)) }),
       // so that each call is a new handshake
       draining: () => true,
@@ -40,7 +45,7 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
     setting = await makeSetting(cluster(), { url, namespaceSelector, webhooks: 1 });
     namespace = await labelledNamespace(label);
     const serve = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
-      app.server.setSecureContext({ cert: certPem, key: keyPem });
+      renewIdentity(app, { certPem, keyPem, clientCaPem: undefined });
     const served = { ...lives, timing, onChange: serve };
     sources = await Promise.all([startSource(setting, served), startSource(setting, { ...lives, timing })]);
     sources.push(await startSource(setting, { ...lives, timing }));

@@ -1,0 +1,49 @@
+// Which connection makes room for a new one. Pure.
+
+/** What is known of an open connection. */
+export interface Connection {
+  /** The client's IP address. */
+  readonly address: string;
+  /** When it was opened or its last answer went out, by a monotonic clock, in ms. */
+  readonly idleSince: number;
+  /** `handshake`: TLS is being negotiated. `receiving`: a request is incomplete. `waiting`: a request is being answered. */
+  readonly phase: 'handshake' | 'idle' | 'receiving' | 'waiting';
+  /** Whether a request that came on it was answered with success. */
+  readonly useful: boolean;
+}
+
+/** Connections with a lower rank are evicted first. */
+function rank({ phase, useful }: Connection): number {
+  if (phase === 'waiting') {
+    return 2;
+  }
+  return useful ? 1 : 0;
+}
+
+/**
+ * The connection to evict, in this order: those that never served a request, idle ones, those whose request is being
+ * answered. Among equals, one of the client address that has the most connections, and of these the one that has been idle
+ * longest. So clients that only open connections lose their own before they displace an API server's.
+ * @param held number of connections by address
+ */
+export function connectionToEvict<T extends Connection>(
+  connections: Iterable<T>,
+  held: ReadonlyMap<string, number>,
+): T | undefined {
+  let victim: T | undefined;
+  for (const connection of connections) {
+    if (victim === undefined || goesBefore(connection, victim, held)) {
+      victim = connection;
+    }
+  }
+  return victim;
+}
+
+function goesBefore(one: Connection, other: Connection, held: ReadonlyMap<string, number>): boolean {
+  const byRank = rank(one) - rank(other);
+  if (byRank !== 0) {
+    return byRank < 0;
+  }
+  const byCrowd = (held.get(one.address) ?? 0) - (held.get(other.address) ?? 0);
+  return byCrowd !== 0 ? byCrowd > 0 : one.idleSince < other.idleSince;
+}
