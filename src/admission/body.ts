@@ -29,7 +29,10 @@ export function bodyAnswerer({
   return (bytes, url) => {
     if (bytes !== undefined && bytes.length > smallBodyBytes && mayHoldMoreValues(bytes, maxValues)) {
       refused('too-many-values');
-      return { status: 413, body: errorBody('too-many-values', `the body has more than ${maxValues} values`) };
+      return {
+        status: 413,
+        body: errorBody('too-many-values', `the body has more than ${maxValues} values`),
+      };
     }
     let body: unknown;
     try {

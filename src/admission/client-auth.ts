@@ -16,10 +16,7 @@ export interface Unauthenticated {
  * @param allowedNames for the subject's CN or a DNS name of the SAN; `*` stands for any run of characters; none: any name
  * @returns undefined if the client may send reviews
  */
-export function judgeClient(
-  socket: TLSSocket,
-  allowedNames: readonly string[],
-): Unauthenticated | undefined {
+export function judgeClient(socket: TLSSocket, allowedNames: readonly string[]): Unauthenticated | undefined {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) {
     return {

@@ -56,7 +56,10 @@ function reporter({ log, now }: ClientGuardParts) {
     let report = byCode.get(code);
     if (report === undefined) {
       report = occasionally(logIntervalMs, now, (requests, cause: string, last: string | undefined) =>
-        log.warn({ code, cause, address: last, requests }, 'refused requests without a valid client certificate'),
+        log.warn(
+          { code, cause, address: last, requests },
+          'refused requests without a valid client certificate',
+        ),
       );
       byCode.set(code, report);
     }

@@ -1,5 +1,5 @@
 // Bounds the connections of a server, plain or TLS.
-import type { IncomingMessage, Server as HttpServer, ServerResponse } from 'node:http';
+import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { type Connection, connectionToEvict } from './eviction.ts';

@@ -61,7 +61,10 @@ export class BodyIntake {
    * not called. Bodies that come together are passed on one in each turn of the event loop, so that ordinary requests are
    * answered between them.
    */
-  receive(request: IncomingMessage, done: (error: RefusedBodyError | undefined, body?: Buffer) => void): void {
+  receive(
+    request: IncomingMessage,
+    done: (error: RefusedBodyError | undefined, body?: Buffer) => void,
+  ): void {
     const { maxBodyBytes, smallBodyBytes } = this.#limits;
     if (Number(request.headers['content-length'] ?? 0) > maxBodyBytes) {
       done(tooLarge(maxBodyBytes));

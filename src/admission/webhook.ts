@@ -66,7 +66,8 @@ export function webhook(parts: WebhookParts): Webhook {
     now,
     onEvicted: evictionReport(parts),
   });
-  const isKnown = identity.clientCaPem === undefined ? undefined : clientGuard({ allowedNames, log, refused, now });
+  const isKnown =
+    identity.clientCaPem === undefined ? undefined : clientGuard({ allowedNames, log, refused, now });
   const app = fastify({
     https: options,
     serverFactory: (others) =>
@@ -108,7 +109,8 @@ function addUnusualCalls(
   answerBody: ReturnType<typeof bodyAnswerer>,
   { draining, log, refused }: WebhookParts,
 ): void {
-  const intake = new BodyIntake(limits, now);
+  const { maxBodyBytes, smallBodyBytes, maxBytesInFlight, slowBodyMs } = limits;
+  const intake = new BodyIntake({ maxBodyBytes, smallBodyBytes, maxBytesInFlight, slowBodyMs }, now);
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (_request, payload, done) =>
     intake.receive(payload, (error, body) => done(error ?? null, body)),

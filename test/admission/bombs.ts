@@ -25,7 +25,7 @@ export const worstParsed: Readonly<Record<string, () => string>> = {
   'short escapes': () => filled('"', '"', '\\n'),
   'characters of two bytes, once': () => filled('"€', '"'),
   'one long number': () => filled('', '1', '1'),
-  'spaces': () => filled('', '0', ' '),
+  spaces: () => filled('', '0', ' '),
   'lists of managed fields': () => filled(`{${'"managedFields":[],'.repeat(maxValues / 2 - 10)}"a":"`, '"}'),
 };
 

@@ -56,17 +56,21 @@ function countValues(value: unknown): number {
 describe('gathered chunks', () => {
   it('come out as they went in, and take no more memory than their content and a block', () => {
     fc.assert(
-      fc.property(fc.array(fc.uint8Array({ maxLength: 40 })), fc.integer({ min: 1, max: 64 }), (chunks, block) => {
-        const gathered = new Gathered(block);
-        for (const chunk of chunks) {
-          gathered.add(Buffer.from(chunk));
-        }
-        const whole = Buffer.concat(chunks);
-        assert.equal(gathered.length, whole.length);
-        assert.ok(gathered.allocated < whole.length + block);
-        assert.deepEqual(gathered.take(), whole);
-        assert.equal(gathered.allocated, 0);
-      }),
+      fc.property(
+        fc.array(fc.uint8Array({ maxLength: 40 })),
+        fc.integer({ min: 1, max: 64 }),
+        (chunks, block) => {
+          const gathered = new Gathered(block);
+          for (const chunk of chunks) {
+            gathered.add(Buffer.from(chunk));
+          }
+          const whole = Buffer.concat(chunks);
+          assert.equal(gathered.length, whole.length);
+          assert.ok(gathered.allocated < whole.length + block);
+          assert.deepEqual(gathered.take(), whole);
+          assert.equal(gathered.allocated, 0);
+        },
+      ),
     );
   });
 });
@@ -130,6 +134,9 @@ describe('a report that is made occasionally', () => {
     report('c');
     now += 1;
     report('d');
-    assert.deepEqual(reports, [[1, 'a'], [3, 'd']]);
+    assert.deepEqual(reports, [
+      [1, 'a'],
+      [3, 'd'],
+    ]);
   });
 });

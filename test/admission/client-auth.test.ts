@@ -82,7 +82,8 @@ describe('client certificates', () => {
       const first = connect({ ...options, cert: certPem, key: keyPem });
       first.on('session', (session) => sessions.push(session));
       await once(first, 'secureConnect');
-      const head = 'POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n';
+      const head =
+        'POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 0\r\n\r\n';
       first.write(head);
       await once(first, 'data');
       const session = sessions[0] ?? first.getSession();
@@ -106,7 +107,13 @@ describe('names of a certificate', () => {
 });
 
 describe('TLS', () => {
-  for (const suite of ['AES128-SHA', 'AES256-GCM-SHA384', 'AES128-GCM-SHA256', 'ECDHE-RSA-AES128-SHA256', 'ECDHE-RSA-AES128-SHA']) {
+  for (const suite of [
+    'AES128-SHA',
+    'AES256-GCM-SHA384',
+    'AES128-GCM-SHA256',
+    'ECDHE-RSA-AES128-SHA256',
+    'ECDHE-RSA-AES128-SHA',
+  ]) {
     it(`refuses ${suite}, also with a renewed certificate`, async () => {
       const { app } = await started();
       for (const renewed of [false, true]) {

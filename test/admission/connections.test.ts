@@ -132,15 +132,17 @@ describe('connections', () => {
     const sent = maxBodyBytes - 1_000;
     for (let bytes = 0; bytes <= maxBytesInFlight; bytes += sent) {
       const one = { socket: connecting(app), answer: '' };
-      one.socket.on('error', () => undefined).on('data', (data) => {
-        one.answer += data;
-      });
+      one.socket
+        .on('error', () => undefined)
+        .on('data', (data) => {
+          one.answer += data;
+        });
       await once(one.socket, 'secureConnect');
       one.socket.write(declared + ' '.repeat(sent));
       slow.push(one);
     }
     const refused = await eventually('one is refused', () => slow.find(({ answer }) => answer !== ''));
-    assert.match(refused.answer, /^HTTP\/1.1 503 [^]*retry-after: 1\r\n/);
+    assert.match(refused.answer, /^HTTP\/1.1 503 .*retry-after: 1\r\n/s);
     assert.equal((await send(reviewOf(pod))).status, 200);
     await eventually('a large review is served while the slow ones are there', async () => {
       return (await send(reviewOf(large))).status === 200;
@@ -149,7 +151,11 @@ describe('connections', () => {
       socket.destroy();
     }
     const answers = await Promise.all([1, 2, 3].map(() => send(reviewOf(large))));
-    assert.deepEqual(answers.map(({ status }) => status), [200, 200, 200], 'their bytes do not count any more');
+    assert.deepEqual(
+      answers.map(({ status }) => status),
+      [200, 200, 200],
+      'their bytes do not count any more',
+    );
   });
 
   it('are closed by the answer while draining, and no call in flight is lost', async () => {

@@ -52,7 +52,10 @@ describe('a process with the heap of a cluster survives', () => {
     assert.ok(heapUsed - before.heapUsed < 15 * MiB, `${heapUsed - before.heapUsed} bytes are kept`);
     assert.ok(maxStallMs < stallLimitMs, `stalled for ${maxStallMs} ms`);
     const statuses = (await Promise.all(waiting)).map((answer) => answer?.status);
-    assert.ok(statuses.every((status) => status === 200 || status === 503), `${statuses}`);
+    assert.ok(
+      statuses.every((status) => status === 200 || status === 503),
+      `${statuses}`,
+    );
     assert.ok(statuses.includes(200));
     assert.ok(maxRss < limitBytes, `${maxRss} bytes`);
   });

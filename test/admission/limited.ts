@@ -23,12 +23,12 @@ export interface Limited {
   connections(): Promise<number>;
 }
 
-export interface PostOptions {
+interface PostOptions {
   readonly agent?: Agent;
   readonly chunked?: boolean;
 }
 
-export interface Posted {
+interface Posted {
   readonly status: number;
   readonly headers: Record<string, string | string[] | undefined>;
   readonly text: string;

@@ -3,7 +3,11 @@ import forge from 'node-forge';
 import type { PemPair } from '../../src/certificates/pair.ts';
 
 /** A client certificate of an authority, one day long, as an API server has it. */
-export function testClient(authority: PemPair, commonName: string, dnsNames: readonly string[] = []): PemPair {
+export function testClient(
+  authority: PemPair,
+  commonName: string,
+  dnsNames: readonly string[] = [],
+): PemPair {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },

@@ -8,6 +8,7 @@ import type { Binaries } from './binaries.ts';
 import { type Kubeconfig, kubeconfigFor, writeKubeconfig } from './kubeconfig.ts';
 import { send } from './request.ts';
 import { freePort, type ServerProcess, ServerStartError, startServer } from './server-process.ts';
+import { type WebhookUser, writeAdmissionConfiguration } from './webhook-user.ts';
 
 export type ApiServerOptions = {
   /**
@@ -15,6 +16,8 @@ export type ApiServerOptions = {
    * them where there is none. Default off, since no controller makes the `default` one of a namespace.
    */
   readonly serviceAccountAdmission?: boolean;
+  /** The client certificate for admission webhooks; default none. */
+  readonly webhookUser?: WebhookUser;
   /** More flags for kube-apiserver. */
   readonly args?: readonly string[];
 };
@@ -117,10 +120,15 @@ type KubeApiServer = {
   options: ApiServerOptions;
 };
 
-function startKubeApiServer({ kubeApiServer }: Binaries, how: KubeApiServer): Promise<ServerProcess> {
-  return startServer({
+async function startKubeApiServer({ kubeApiServer }: Binaries, how: KubeApiServer): Promise<ServerProcess> {
+  const { webhookUser } = how.options;
+  const admission =
+    webhookUser === undefined
+      ? []
+      : [`--admission-control-config-file=${await writeAdmissionConfiguration(how.folder, webhookUser)}`];
+  return await startServer({
     program: kubeApiServer,
-    args: [...flags(how), ...(how.options.args ?? [])],
+    args: [...flags(how), ...admission, ...(how.options.args ?? [])],
     logFile: join(how.folder, 'kube-apiserver.log'),
     ready: async () => {
       const options = { ca: how.caPem, agent: false, signal: AbortSignal.timeout(2_000) };

@@ -36,6 +36,23 @@ describe('configuration', () => {
     );
   });
 
+  it('requires client certificates only where a CA is given, and refuses names without one', () => {
+    assert.equal(readConfig('', 'nothing').webhook.clientAuth, undefined);
+    const { clientAuth, maxConnections } = readConfig(
+      'webhook: { maxConnections: 2000, clientAuth: { caFile: /ca.crt } }',
+      'test',
+    ).webhook;
+    assert.deepEqual([clientAuth, maxConnections], [{ caFile: '/ca.crt', allowedNames: [] }, 2_000]);
+    assert.deepEqual(
+      problemsOf('webhook: { maxConnections: 1, clientAuth: { allowedNames: ["kube-*"], ca: x } }'),
+      [
+        'webhook.clientAuth.ca is not known; known here: caFile, allowedNames',
+        'webhook.maxConnections must be a whole number from 16 to 10000, not 1',
+        'webhook.clientAuth.caFile is required',
+      ],
+    );
+  });
+
   it('tells every problem at once, with its path and what was expected', () => {
     const yaml = [
       'secretName: Not_A_Name',

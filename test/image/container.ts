@@ -10,14 +10,17 @@ export interface Container {
   pid(): number;
   /** All that it wrote so far, both streams. */
   output(): string;
-  /** Runs the image's node in the container, as another user if one is given, and gives what it says. */
-  node(script: string, user?: string): string;
+  /** Runs the image's node in the container, as another user and with flags if given, and gives what it says. */
+  node(script: string, user?: string, flags?: readonly string[]): string;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
   /** Kills it if it is still there. */
   end(): void;
 }
+
+/** The chart's memory limit, in bytes. */
+export const memoryLimitBytes = 256 * 1024 * 1024;
 
 /** A folder of this machine that the container sees, and may not change. */
 interface Mount {
@@ -65,8 +68,8 @@ export function startContainer(
   return {
     pid: () => Number(readFileSync(pidFile, 'utf8')),
     output: () => readFileSync(outputFile, 'utf8'),
-    node: (script, user = config.User) =>
-      runc('exec', '--user', user, 'twin', '/nodejs/bin/node', '-e', script),
+    node: (script, user = config.User, flags = []) =>
+      runc('exec', '--user', user, 'twin', '/nodejs/bin/node', ...flags, '-e', script),
     signal: (signal) => process.kill(Number(readFileSync(pidFile, 'utf8')), signal),
     exited,
     end,
@@ -94,8 +97,12 @@ function runtimeSpec(
     mounts: [
       { destination: '/proc', type: 'proc', source: 'proc' },
       { destination: '/dev', type: 'tmpfs', source: 'tmpfs', options: ['nosuid', 'mode=755', 'size=64k'] },
+      { destination: '/sys/fs/cgroup', type: 'cgroup', source: 'cgroup', options: ['ro'] },
       ...mounts.map((mount) => ({ ...mount, type: 'bind', options: ['rbind', 'ro'] })),
     ],
-    linux: { namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }, { type: 'uts' }] },
+    linux: {
+      resources: { memory: { limit: memoryLimitBytes } },
+      namespaces: [{ type: 'pid' }, { type: 'mount' }, { type: 'ipc' }, { type: 'uts' }],
+    },
   };
 }

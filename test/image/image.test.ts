@@ -13,7 +13,7 @@ import { eventually } from '../support/eventually.ts';
 import { installAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { certificatesIn } from '../support/process.ts';
-import { type Container, startContainer } from './container.ts';
+import { type Container, memoryLimitBytes, startContainer } from './container.ts';
 import { impedimentToImage } from './programs.ts';
 import { buildTwin } from './twin.ts';
 
@@ -51,6 +51,17 @@ it('the image does the main job as user 65532, with nothing that it could write 
   const rss = statusOf(container)['VmRSS'];
   t.diagnostic(
     `image: ${bytes} bytes, ${compressedBytes} to pull; ready after ${Math.round(readyMs)} ms; RSS ${rss}`,
+  );
+
+  // by the image's own flags, in the memory limit of the container
+  const flags = twin.config.Entrypoint.slice(1, -1);
+  assert.ok(flags.includes('--max-old-space-size-percentage=50'));
+  const heapLimit = Number(
+    container.node('process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))', undefined, flags),
+  );
+  assert.ok(
+    heapLimit > memoryLimitBytes / 2 && heapLimit < memoryLimitBytes * 0.6,
+    `${heapLimit} bytes of heap`,
   );
 
   const registered = await registerWebhook(cluster, { webhookUrl: `${webhook}/mutate`, caPem });
