@@ -13,14 +13,14 @@ export interface ReviewSubject {
   readonly pod: string;
 }
 
-/** Keeps no part of the body but short copies. */
+/** Keeps no part of the body but names. */
 export function subjectOf({ uid, namespace, operation, resource, object }: ReviewRequest): ReviewSubject {
   return {
     uid,
     namespace,
-    operation: shortCopy(operation),
-    resource: shortCopy(resource),
-    pod: shortCopy(podName(object)),
+    operation: bounded(operation),
+    resource: bounded(resource),
+    pod: bounded(podName(object)),
   };
 }
 
@@ -52,7 +52,7 @@ function podName(pod: unknown): string {
   return typeof name === 'string' ? name : '';
 }
 
-/** A part of a string keeps the whole of it in memory, so a string that is too long is copied. */
-function shortCopy(text: string): string {
-  return text.length <= maxNameLength ? text : Buffer.from(text.slice(0, maxNameLength)).toString();
+/** Nothing in Kubernetes has a longer name, so the API server is about to refuse such an object. */
+function bounded(text: string): string {
+  return text.length <= maxNameLength ? text : `[${text.length} characters]`;
 }

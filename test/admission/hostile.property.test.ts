@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { decide } from '../../src/admission/decision.ts';
 import { pullSecretReference } from '../../src/admission/patch.ts';
 import { isBadReview, readReview } from '../../src/admission/review.ts';
-import { describeReview } from '../../src/admission/telling.ts';
+import { describeReview, subjectOf } from '../../src/admission/telling.ts';
 import { damaged } from '../support/hostile-json.ts';
 import { podWith } from '../support/pods.ts';
 import { reviewOf } from './reviews.ts';
@@ -22,7 +22,7 @@ function answer(body: unknown): void {
   }
   assert.equal(typeof review.resource, 'string');
   const { reason } = decide(review, rules);
-  JSON.stringify(describeReview(review, 'left', reason, []));
+  JSON.stringify(describeReview(subjectOf(review), 'left', reason, []));
 }
 
 describe('a review, whatever is in it', () => {

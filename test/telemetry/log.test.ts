@@ -31,17 +31,10 @@ function onlyLine(write: (log: Log) => void): string {
   return line;
 }
 
-function loggedPod(name: string): Record<string, unknown> {
-  const request = {
-    uid: 'u',
-    namespace: 'shop',
-    operation: 'CREATE',
-    resource: 'pods',
-    dryRun: false,
-    object: { metadata: { name } },
-  } as Parameters<typeof describeReview>[0];
+function loggedPod(pod: string): Record<string, unknown> {
+  const subject = { uid: 'u', namespace: 'shop', operation: 'CREATE', resource: 'pods', pod };
   return JSON.parse(
-    onlyLine((log) => log.info(describeReview(request, 'injected', 'ecr-image', []), 'pod review')),
+    onlyLine((log) => log.info(describeReview(subject, 'injected', 'ecr-image', []), 'pod review')),
   );
 }
 
