@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { Agent } from 'node:https';
 import type { AddressInfo } from 'node:net';
-import { describe, it } from 'node:test';
+import { after, describe, it } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { maxBodyBytes, maxBytesInFlight } from '../../src/admission/limits.ts';
 import { renewIdentity, type Webhook } from '../../src/admission/webhook.ts';
@@ -77,7 +77,7 @@ describe('connections', () => {
     agent.destroy();
   });
 
-  it('have one request in flight: more at once close them', async () => {
+  it('have one request in flight: more at once close them', async (t) => {
     const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
     let asked = 0;
     const { app } = await started({}, () => {
@@ -85,9 +85,11 @@ describe('connections', () => {
       return promise;
     });
     const socket = connecting(app);
+    t.after(() => resolve([]));
     await once(socket, 'secureConnect');
     socket.write(call + call + call);
-    await once(socket.resume(), 'close');
+    socket.resume();
+    await eventually('it is closed', () => socket.closed);
     assert.equal(asked, 1);
     resolve([]);
   });
@@ -141,6 +143,11 @@ describe('connections', () => {
       one.socket.write(declared + ' '.repeat(sent));
       slow.push(one);
     }
+    after(() => {
+      for (const { socket } of slow) {
+        socket.destroy();
+      }
+    });
     const refused = await eventually('one is refused', () => slow.find(({ answer }) => answer !== ''));
     assert.match(refused.answer, /^HTTP\/1.1 503 .*retry-after: 1\r\n/s);
     assert.equal((await send(reviewOf(pod))).status, 200);
