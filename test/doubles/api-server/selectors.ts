@@ -1,19 +1,30 @@
 import { badRequest } from './failure.ts';
 import { arrayOr, type KubeObject, objectOr, stringsOf } from './objects.ts';
 
+/** The terms of `fieldSelector`: `metadata.name=NAME` and `status.phase!=PHASE`. @throws {Failure} 400 for another one */
+function fieldTerms(query: URLSearchParams): { name: string | undefined; notInPhases: string[] } {
+  const terms = (query.get('fieldSelector') ?? '').split(',').filter(Boolean);
+  const matched = terms.map((term) => {
+    const [, name, phase] = /^(?:metadata\.name==?([^=!]+)|status\.phase!=(\w+))$/.exec(term) ?? [];
+    if (name === undefined && phase === undefined) {
+      throw badRequest(`this stand-in knows no field selector but metadata.name and status.phase!=: ${term}`);
+    }
+    return { name, phase };
+  });
+  return {
+    name: matched.find(({ name }) => name !== undefined)?.name,
+    notInPhases: matched.flatMap(({ phase }) => phase ?? []),
+  };
+}
+
 /** The name that `fieldSelector=metadata.name=NAME` asks for. @throws {Failure} 400 for another selector */
 export function selectedName(query: URLSearchParams): string | undefined {
-  const selector = query.get('fieldSelector') ?? '';
-  if (selector === '') return undefined;
-  const name = /^metadata\.name==?([^,]+)$/.exec(selector)?.[1];
-  if (name === undefined)
-    throw badRequest(`this stand-in knows no field selector but metadata.name: ${selector}`);
-  return name;
+  return fieldTerms(query).name;
 }
 
 /** Whether an object is selected by name and by `labelSelector=key=value,…`. @throws {Failure} 400 for another form */
 export function selects(query: URLSearchParams): (object: KubeObject) => boolean {
-  const name = selectedName(query);
+  const { name, notInPhases } = fieldTerms(query);
   const labels = (query.get('labelSelector') ?? '')
     .split(',')
     .filter(Boolean)
@@ -23,7 +34,8 @@ export function selects(query: URLSearchParams): (object: KubeObject) => boolean
         throw badRequest(`this stand-in knows no label selector but key=value: ${term}`);
       return { key, value };
     });
-  return ({ metadata }) =>
+  return ({ metadata, status }) =>
+    !notInPhases.some((phase) => phase === objectOr(status)['phase']) &&
     (name === undefined || metadata.name === name) &&
     labels.every(({ key, value }) => metadata.labels?.[key] === value);
 }

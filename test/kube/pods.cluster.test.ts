@@ -1,0 +1,4 @@
+import { describeOnCluster } from '../cluster/suite.ts';
+import { podsSuite } from './pods.suite.ts';
+
+describeOnCluster('pods on a real API server', podsSuite);

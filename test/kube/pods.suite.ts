@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { type ClusterConfig, loadKubeConfig } from '../../src/kube/config.ts';
+import { KubeError } from '../../src/kube/errors.ts';
+import { listPods, type PodListLimits } from '../../src/kube/pods.ts';
+import { hostCollector } from '../../src/secrets/pods-in-use.ts';
+import { accountWith, expectCreated, secretRule } from '../provisioning/world.ts';
+import type { Ground } from '../support/ground.ts';
+import { podWith } from '../support/pods.ts';
+
+const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
+const podRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
+
+/** Listing the pods of a namespace, on any API server. */
+export function podsSuite(ground: () => Ground): void {
+  let config: ClusterConfig;
+  const configs: ClusterConfig[] = [];
+  const configOf = (kubeconfigPath: string) => {
+    const made = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
+    configs.push(made);
+    return made;
+  };
+  before(async () => {
+    config = configOf(await accountWith(ground(), [secretRule, podRule]));
+  });
+  after(() => Promise.all(configs.map((one) => one.close())));
+
+  const create = (namespace: string, pod: unknown) =>
+    expectCreated(ground(), `/api/v1/namespaces/${namespace}/pods`, pod);
+  const hostsIn = async (namespace: string, limits?: Partial<PodListLimits>, as = config) => {
+    const { hosts, add } = hostCollector();
+    await listPods(as, namespace, add, limits);
+    return [...hosts.keys()].toSorted();
+  };
+
+  describe('the pods of a namespace', () => {
+    it('name the hosts of every kind of container and of image volumes, page by page', async () => {
+      const [namespace, other] = [await ground().createNamespace(), await ground().createNamespace()];
+      await create(other, podWith([`${hostOf(99)}/app`]));
+      for (const account of [1, 2, 3]) {
+        await create(namespace, podWith([`${hostOf(account)}/app`, 'busybox', 'evil.example/app']));
+      }
+      const initContainers = [{ name: 'init', image: `${hostOf(4)}/init` }];
+      const volumes = [{ name: 'v', image: { reference: `${hostOf(5)}/files` } }];
+      await create(namespace, podWith([`${hostOf(1)}/app`], { initContainers, volumes }));
+      const expected = [1, 2, 3, 4, 5].map(hostOf);
+      assert.deepEqual(await hostsIn(namespace), expected);
+      assert.deepEqual(await hostsIn(namespace, { pageSize: 1 }), expected);
+    });
+
+    it('do not count once they have ended', async () => {
+      const namespace = await ground().createNamespace();
+      for (const [index, phase] of ['Running', 'Succeeded', 'Failed', 'Pending'].entries()) {
+        const pod = podWith([`${hostOf(index)}/app`]);
+        await create(namespace, pod);
+        const path = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}/status`;
+        const { body } = await ground().request('GET', path.replace(/\/status$/, ''));
+        const { status } = await ground().request('PUT', path, { ...Object(body), status: { phase } });
+        assert.equal(status, 200);
+      }
+      assert.deepEqual(await hostsIn(namespace), [hostOf(0), hostOf(3)]);
+    });
+
+    it('are listed in smaller pages where they are large, and not at all beyond the limits', async () => {
+      const namespace = await ground().createNamespace();
+      const annotations = { filler: 'x'.repeat(200_000) };
+      for (const account of [1, 2, 3, 4]) {
+        await create(namespace, podWith([`${hostOf(account)}/app`], {}, annotations));
+      }
+      const small = { pageSize: 4, pageBytes: 300_000 };
+      assert.deepEqual(await hostsIn(namespace, small), [1, 2, 3, 4].map(hostOf));
+      const fails = (limits: Partial<PodListLimits>, detail: RegExp) =>
+        assert.rejects(hostsIn(namespace, limits), (error: unknown) => {
+          assert.ok(error instanceof KubeError);
+          assert.equal(error.code, 'unknown');
+          assert.match(error.message, detail);
+          return true;
+        });
+      await fails({ pageSize: 4, pageBytes: 100_000 }, /a pod is too large/);
+      await fails({ pageSize: 1, pages: 3 }, /more than 3 pages/);
+    });
+
+    it('cannot be listed without the right, and the failure says which right that is', async () => {
+      const namespace = await ground().createNamespace();
+      const without = configOf(await accountWith(ground(), [secretRule]));
+      await assert.rejects(hostsIn(namespace, {}, without), (error: unknown) => {
+        assert.ok(error instanceof KubeError);
+        assert.equal(error.code, 'forbidden');
+        assert.match(error.message, /cannot list resource "pods"/);
+        return true;
+      });
+    });
+  });
+}

@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
+import { hostCollector, PodsInUse } from '../../src/secrets/pods-in-use.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const minute = 60_000;
+
+function setUp() {
+  const clock = { now: 0 };
+  const lists: { namespace: string; end: (code?: KubeErrorCode) => void }[] = [];
+  const messages: string[] = [];
+  const pods = new PodsInUse({
+    list: (namespace, onPod) => {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const end = (code?: KubeErrorCode) => {
+        onPod({ metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app` }] } });
+        return code === undefined ? resolve() : reject(new KubeError({ code, operation: 'list pods' }));
+      };
+      lists.push({ namespace, end });
+      return promise;
+    },
+    steady: () => clock.now,
+    log: jsonLog('info', { write: (line) => void messages.push(JSON.parse(line).msg) }),
+  });
+  /** Asks, and has the list that this starts, if any, end. */
+  const ask = async (namespace: string, code?: KubeErrorCode) => {
+    const before = lists.length;
+    const answer = pods.hostsOf(namespace);
+    await new Promise((resolve) => setImmediate(resolve));
+    for (const { end } of lists.slice(before)) end(code);
+    const hosts = await answer;
+    return { hosts: hosts && [...hosts], listed: lists.length - before };
+  };
+  return { clock, lists, messages, pods, ask };
+}
+
+describe('the hosts that pods use', () => {
+  it('are listed once for all who ask meanwhile, two namespaces at a time', async () => {
+    const { pods, lists } = setUp();
+    const answers = ['a', 'a', 'b', 'c', 'a'].map((namespace) => pods.hostsOf(namespace));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.deepEqual(
+      lists.map(({ namespace }) => namespace),
+      ['a', 'b'],
+    );
+    for (const { end } of lists) end();
+    await new Promise((resolve) => setImmediate(resolve));
+    lists[2]?.end();
+    const named = (await Promise.all(answers)).map((hosts) => hosts?.get(host));
+    assert.deepEqual(named, Array(5).fill('app'));
+    assert.equal(lists.length, 3);
+  });
+
+  it('are listed every 5 s at most in a namespace; a new answer serves others for 2 s', async () => {
+    const { clock, pods, ask } = setUp();
+    const known = [[host, 'app']];
+    assert.deepEqual(await ask('a'), { hosts: known, listed: 1 });
+    clock.now = 2_000;
+    assert.equal(pods.mayAsk('a'), true);
+    assert.deepEqual(await ask('a'), { hosts: known, listed: 0 });
+    clock.now = 4_999;
+    assert.equal(pods.mayAsk('a'), false);
+    assert.deepEqual(await ask('a'), { hosts: undefined, listed: 0 });
+    assert.deepEqual(await ask('b'), { hosts: known, listed: 1 }, 'another namespace has its own pace');
+    clock.now = 5_000;
+    assert.deepEqual(await ask('a'), { hosts: known, listed: 1 });
+  });
+
+  it('are unknown after a failure, never a part of them, and asked for again after 5 s', async () => {
+    const { clock, messages, ask } = setUp();
+    assert.deepEqual(await ask('a', 'server-error'), { hosts: undefined, listed: 1 });
+    assert.deepEqual(await ask('a'), { hosts: undefined, listed: 0 });
+    clock.now = 5_000;
+    assert.equal((await ask('a')).listed, 1);
+    assert.equal(messages.length, 1);
+  });
+
+  it('are not asked for during 5 min without the right, which is logged once', async () => {
+    const { clock, messages, pods, ask } = setUp();
+    await ask('a', 'forbidden');
+    await ask('b', 'forbidden');
+    assert.equal(pods.isForbidden('a'), true);
+    clock.now = 5 * minute - 1;
+    assert.equal(pods.mayAsk('a'), false);
+    assert.equal((await ask('a')).listed, 0);
+    clock.now = 5 * minute;
+    assert.equal((await ask('a')).listed, 1, 'the right may have been granted');
+    assert.equal(pods.isForbidden('a'), false);
+    assert.equal(messages.length, 1);
+    assert.match(messages[0] ?? '', /^no right to list pods/);
+  });
+
+  it('are listed less often where a list takes long, so that no namespace occupies the turns', async () => {
+    const { clock, pods, lists } = setUp();
+    const answer = pods.hostsOf('a');
+    await new Promise((resolve) => setImmediate(resolve));
+    clock.now = 10_000;
+    lists[0]?.end();
+    await answer;
+    clock.now = 60_000 - 1;
+    assert.equal(pods.mayAsk('a'), false);
+    clock.now = 60_000;
+    assert.equal(pods.mayAsk('a'), true);
+  });
+
+  it('are unknown at once where too many namespaces wait', async () => {
+    const { pods, lists } = setUp();
+    const first = Array.from({ length: 52 }, (_, index) => pods.hostsOf(`team-${index}`));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(await pods.hostsOf('one-more'), undefined);
+    for (let ended = 0; ended < first.length; ended += 1) {
+      lists[ended]?.end();
+      await first[ended];
+    }
+    assert.equal(lists.length, 52);
+  });
+
+  it('are unknown where there are more than can be kept', () => {
+    const { add } = hostCollector();
+    const images = (from: number, count: number) =>
+      Array.from({ length: count }, (_, index) => ({
+        image: `${String(from + index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com/x`,
+      }));
+    add({ metadata: { name: 'many' }, spec: { containers: images(0, 10_000) } });
+    add({ metadata: { name: 'same' }, spec: { containers: images(0, 10) } });
+    assert.throws(() => add({ spec: { containers: images(10_000, 1) } }), /more than 10000 hosts/);
+  });
+});
