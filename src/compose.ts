@@ -3,14 +3,20 @@ import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config/schema.ts';
 import { parseEcrHost, type Registry } from './images/registry.ts';
 import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
+import { listPods } from './kube/pods.ts';
 import { secretApi } from './kube/secrets.ts';
 import type { PlanRules, Trouble } from './renewal/plan.ts';
 import { mostWaitMs } from './renewal/schedule.ts';
 import { claimedEndpoints, endpointOf } from './secrets/claimed-endpoints.ts';
 import { type PullSecrets, pullSecrets } from './secrets/ensure.ts';
+import { forgetHosts } from './secrets/forget.ts';
+import { MissingHosts } from './secrets/missing-hosts.ts';
+import { PodsInUse } from './secrets/pods-in-use.ts';
+import { Room } from './secrets/room.ts';
 import { pullSecretRules } from './secrets/rules.ts';
 import { secretStore } from './secrets/store.ts';
 import { SecretView } from './secrets/view.ts';
+import type { DropReason } from './secrets/write.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { awsTokens } from './tokens/aws-tokens.ts';
@@ -25,6 +31,13 @@ export interface Core {
   readonly secrets: PullSecrets;
   /** What renewal goes by, for one replica that began to run at a time in ms. */
   planRules(startedAt: number): Omit<PlanRules, 'namespaceTrouble'>;
+  /** What housekeeping goes by. */
+  readonly housekeeping: {
+    readonly missing: MissingHosts;
+    readonly pods: PodsInUse;
+    readonly replica: string;
+    forget(namespace: string): Promise<void>;
+  };
   /** Ends all connections. */
   close(): Promise<void>;
 }
@@ -33,7 +46,7 @@ export interface CoreParts {
   readonly config: Config;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite'>;
+  readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite' | 'hostsDropped'>;
   /** Registries that the operator named: their endpoints are taken for real ones. */
   readonly configured: readonly Registry[];
   /** Whether the view may be believed without asking the API server. */
@@ -65,9 +78,21 @@ export function compose(parts: CoreParts): Core {
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identityOf = identityOfHost(config.registries);
   const tokens = tokensOf(parts, standings(parts.configured, view, now));
-  const secrets = pullSecrets({
+  const { missing, pods, room } = roomOf(cluster, parts);
+  const writing = {
     store: secretStore(secretApi(cluster), config.secretName, replica),
     view,
+    room,
+    rules: pullSecretRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
+    log,
+    counted: metrics.secretWrite,
+    dropped: (namespace: string, hosts: readonly string[], reason: DropReason) => {
+      metrics.hostsDropped(reason, hosts.length);
+      room.dropped(namespace, hosts);
+    },
+  };
+  const secrets = pullSecrets({
+    ...writing,
     inSync,
     token: (namespace, registry) => tokens.get(registry, { namespace }),
     newToken: (namespace, registry, endsAt) =>
@@ -77,10 +102,7 @@ export function compose(parts: CoreParts): Core {
         mostWaitMs: mostWaitMs(endsAt, now()),
       }),
     failure: (registry) => tokens.failure(registry)?.error,
-    rules: pullSecretRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
     patienceMs: parts.patienceMs ?? patienceMs,
-    log,
-    counted: metrics.secretWrite,
   });
   return {
     cluster,
@@ -94,6 +116,18 @@ export function compose(parts: CoreParts): Core {
       remembered: (host) => withRegistry(host, (registry) => tokens.remembered(registry)),
       regionTrouble: (host) => withRegistry(host, (registry) => troubleOf(tokens, registry)),
     }),
+    housekeeping: {
+      missing,
+      pods,
+      replica,
+      forget: (namespace) =>
+        forgetHosts(namespace, {
+          ...writing,
+          pods,
+          keeps: (of, inUse) => room.keeps(of, inUse),
+          forgetAfterMs: config.secrets.forgetAfter,
+        }),
+    },
     close: async () => {
       tokens.close();
       await cluster.close();
@@ -110,6 +144,17 @@ function standings(configured: readonly Registry[], view: SecretView, now: () =>
     }
     return isClaimed(registry) ? 'claimed' : 'unproven';
   };
+}
+
+/** What decides which hosts stay in Secrets: pods, and what the operator named. */
+function roomOf(cluster: ClusterConfig, { config, configured, log, now, steady }: CoreParts) {
+  const monotonic = steady ?? (() => performance.now());
+  const missing = new MissingHosts(config.secrets.forgetAfter);
+  const list = (namespace: string, onPod: (pod: unknown) => void) => listPods(cluster, namespace, onPod);
+  const pods = new PodsInUse({ list, steady: monotonic, log });
+  const named = new Set(configured.map(({ host }) => host));
+  const room = new Room({ pods, missing, isConfigured: (host) => named.has(host), now, steady: monotonic });
+  return { missing, pods, room };
 }
 
 function tokensOf(

@@ -69,7 +69,7 @@ function coreOf(
   const log = jsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
     write: (line) => void stderr.write(line),
   });
-  const uncounted = { ecrCall: () => undefined, secretWrite: () => undefined };
+  const uncounted = { ecrCall: () => undefined, secretWrite: () => undefined, hostsDropped: () => undefined };
   return compose({
     config,
     environment,

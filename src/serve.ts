@@ -18,6 +18,8 @@ import { watchSecretMetadata } from './kube/watch.ts';
 import { Provisioning } from './provisioning/provisioning.ts';
 import { settingsOf } from './provisioning/settings.ts';
 import { told } from './provisioning/told.ts';
+import { fullSecretReport } from './renewal/full-secrets.ts';
+import { Housekeeping } from './renewal/housekeeping.ts';
 import { news } from './renewal/news.ts';
 import { Renewal } from './renewal/renewal.ts';
 import { type Log, standardLog } from './telemetry/log.ts';
@@ -25,6 +27,9 @@ import { type Metrics, prometheusMetrics } from './telemetry/metrics.ts';
 
 /** How often renewal looks at the clock, ms: a machine that was suspended or a clock that was set is noticed then. */
 const tickMs = 1_000;
+
+/** How often housekeeping looks for hosts to add or to remove, ms. */
+const housekeepingTickMs = 5_000;
 
 /** Where all parts meet: makes them, starts them, and ends them on a signal. */
 export async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<void> {
@@ -53,6 +58,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     onObjectError: (error) => onObjectError(error, log, metrics),
   });
   const renewing = renewalOf(config, core, log, metrics);
+  const housekeeping = housekeepingOf(config, core, log);
   const provisioned = provisioningOf(config, core, () => watch.start(), log, metrics);
   metrics.observe({
     inSync: () => watch.inSync(),
@@ -60,6 +66,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     due: () => renewing.state().due,
     failingHosts: () => renewing.state().overdue.map(({ trouble }) => trouble),
     droppedLogLines: () => output.dropped(),
+    fullSecrets: () => core.housekeeping.missing.full,
   });
 
   let certificates: CertificateSource | undefined;
@@ -89,6 +96,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     await certificates?.close();
     clientCa?.close();
     await provisioned.stop();
+    await housekeeping.stop();
     await renewing.stop();
     await watch.stop();
     await core.close();
@@ -101,6 +109,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     if (watch.inSync()) {
       log.info('in sync with the API server');
       renewing.start();
+      housekeeping.start();
     }
   });
   void provisioned.start();
@@ -182,6 +191,27 @@ function renewalOf(config: Config, core: Core, log: Log, metrics: Metrics): Rene
       secretName: config.secretName,
       view: core.view,
       createEvent: events ? (event) => eventsOf.create(event) : undefined,
+      now: Date.now,
+      log,
+    }),
+  });
+}
+
+function housekeepingOf(config: Config, core: Core, log: Log): Housekeeping {
+  const eventsOf = eventApi(core.cluster, 'ecr-pull-secrets');
+  return new Housekeeping({
+    ...core.housekeeping,
+    view: core.view,
+    secrets: core.secrets,
+    forgetAfterMs: config.secrets.forgetAfter,
+    now: () => ({ wall: Date.now(), steady: performance.now() }),
+    random: Math.random,
+    tickMs: housekeepingTickMs,
+    log,
+    onFull: fullSecretReport({
+      secretName: config.secretName,
+      view: core.view,
+      createEvent: config.renewal.events ? (event) => eventsOf.create(event) : undefined,
       now: Date.now,
       log,
     }),

@@ -1,9 +1,7 @@
-import pLimit from 'p-limit';
 import type { EventAbout } from '../kube/events.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
-import { hash32 } from '../tokens/hash.ts';
-import { paced } from './pace.ts';
+import { eventName, eventQueue } from './event-queue.ts';
 import type { Tellings } from './troubles.ts';
 
 export interface NewsParts {
@@ -16,47 +14,19 @@ export interface NewsParts {
   readonly log: Log;
 }
 
-/** Events go out at this pace; an outage of a region is news for thousands of namespaces. */
-const eventsPerSecond = 5;
-/** More news than this is in the log and the metrics only, until there is room again. */
-const mostWaiting = 500;
 /** Of the hosts of one namespace that fail, so many get an Event: a namespace with 200 must not leave no room for others. */
 const maxHostsPerNamespace = 5;
-
-const hourMs = 3_600_000;
 
 /** Makes the function that tells people: Events in the namespaces concerned, and a warning in the log. */
 export function news(parts: NewsParts): (tellings: Tellings) => void {
   const { log, secretName, view, createEvent } = parts;
-  const oneByOne = pLimit(1);
-  const turn = paced(eventsPerSecond, () => performance.now());
-  let refused = false;
-
-  function send(event: EventAbout): void {
-    if (createEvent === undefined || oneByOne.pendingCount >= mostWaiting) {
-      return;
-    }
-    void oneByOne(async () => {
-      await turn();
-      try {
-        await createEvent(event);
-        refused = false;
-      } catch (error) {
-        if (!refused) {
-          log.warn({ namespace: event.object.namespace, err: error }, 'an Event could not be made');
-        }
-        refused = true;
-      }
-    });
-  }
+  const send = eventQueue({ createEvent, log });
 
   function about(namespace: string, host: string, state: 'failing' | 'renewed') {
     const at = parts.now();
-    // the same for all replicas within an hour: the first one's Event stands for all
-    const id = hash32(`${host} ${state} ${Math.floor(at / hourMs)}`).toString(16);
     const uid = view.get(namespace)?.uid;
     const object = { kind: 'Secret', namespace, name: secretName, ...(uid && { uid }) };
-    return { name: `${secretName}.${state}.${id}`, object, at };
+    return { name: eventName(secretName, state, host, at), object, at };
   }
 
   return ({ failing, recovered, endangered }) => {

@@ -11,17 +11,23 @@ export interface StoredLife extends Life {
 /** Every host that a namespace uses, with the life of its stored token, or undefined while it waits for one. */
 export type HostLives = ReadonlyMap<string, StoredLife | undefined>;
 
+/** Since when hosts without a token have been requested, in ms since the epoch, by host. */
+export type RequestTimes = ReadonlyMap<string, number>;
+
 /** Where a pull Secret says what it holds, for all who see its metadata only. */
 export const hostsAnnotation = 'ecr-pull-secrets.io/hosts';
 
 /**
  * The annotation's text: JSON, hosts in order, so that equal content gives equal text. Times are whole seconds of
  * RFC 3339; an end is rounded down, so that it is never promised too late.
+ * @param requestedAt for hosts without a token; a host that is in neither map is written as `null`
  */
-export function formatHosts(hosts: HostLives): string {
+export function formatHosts(hosts: HostLives, requestedAt: RequestTimes = new Map()): string {
   const sorted = [...hosts].sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify(
-    Object.fromEntries(sorted.map(([host, life]) => [host, life ? formatLife(life) : null])),
+    Object.fromEntries(
+      sorted.map(([host, life]) => [host, life ? formatLife(life) : formatRequest(requestedAt.get(host))]),
+    ),
   );
 }
 
@@ -50,6 +56,31 @@ export function parseHosts(text: string | undefined): Map<string, StoredLife | u
     }
   }
   return hosts;
+}
+
+/**
+ * Reads back since when the hosts that have no token have been requested. A host for which the annotation states no
+ * readable time is left out, as are all hosts of annotations that older versions wrote. Never throws.
+ * @param hosts what {@link parseHosts} read from the same text
+ */
+export function parseRequestTimes(text: string | undefined, hosts: HostLives): RequestTimes {
+  if (text?.includes('requestedAt') !== true) {
+    return noTimes; // most Secrets have a token for every host: one parse and no further map
+  }
+  const times = new Map<string, number>();
+  for (const [host, entry] of Object.entries(parseObject(text))) {
+    const ms = parseTime(field(entry, 'requestedAt'));
+    if (hosts.has(host) && hosts.get(host) === undefined && !Number.isNaN(ms)) {
+      times.set(host, ms);
+    }
+  }
+  return times;
+}
+
+const noTimes: RequestTimes = new Map();
+
+function formatRequest(requestedAt: number | undefined): { requestedAt: string } | null {
+  return requestedAt === undefined ? null : { requestedAt: formatTime(requestedAt) };
 }
 
 function formatLife({ issuedAt, expiresAt, identity }: StoredLife): Record<string, string> {

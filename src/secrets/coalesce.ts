@@ -3,6 +3,7 @@ import type { Wanted } from './content.ts';
 
 interface Turn {
   readonly wanted: Map<string, Token | undefined>;
+  readonly mayAdd: Set<string>;
   started: boolean;
   done: Promise<readonly string[]>;
 }
@@ -10,24 +11,33 @@ interface Turn {
 /**
  * One write at a time in a namespace: whatever comes while one is under way waits together for the next, so that any
  * number of pods at the same moment cost two writes at most. Namespaces do not wait for each other.
+ * @param write gets the hosts that one of the callers lets it add; see writeUnion
  */
 export function coalesced(
-  write: (namespace: string, wanted: Wanted) => Promise<readonly string[]>,
-): (namespace: string, wanted: Wanted) => Promise<readonly string[]> {
+  write: (namespace: string, wanted: Wanted, mayAdd: ReadonlySet<string>) => Promise<readonly string[]>,
+): (namespace: string, wanted: Wanted, mayAdd?: ReadonlySet<string>) => Promise<readonly string[]> {
   const last = new Map<string, Turn>();
-  return (namespace, wanted) => {
+  return (namespace, wanted, mayAdd = new Set(wanted.keys())) => {
     const waiting = last.get(namespace);
     if (waiting !== undefined && !waiting.started) {
       add(waiting.wanted, wanted);
+      for (const host of ofThese(wanted, mayAdd)) {
+        waiting.mayAdd.add(host);
+      }
       return waiting.done;
     }
-    const turn: Turn = { wanted: new Map(wanted), started: false, done: Promise.resolve([]) };
+    const turn: Turn = {
+      wanted: new Map(wanted),
+      mayAdd: new Set(ofThese(wanted, mayAdd)),
+      started: false,
+      done: Promise.resolve([]),
+    };
     const before = waiting?.done ?? Promise.resolve();
     turn.done = before
       .catch(() => undefined) // whoever asked for that one was told
       .then(() => {
         turn.started = true;
-        return write(namespace, turn.wanted);
+        return write(namespace, turn.wanted, turn.mayAdd);
       })
       .finally(() => {
         if (last.get(namespace) === turn) {
@@ -37,6 +47,11 @@ export function coalesced(
     last.set(namespace, turn);
     return turn.done;
   };
+}
+
+/** A caller speaks for its own hosts only. */
+function ofThese(wanted: Wanted, mayAdd: ReadonlySet<string>): string[] {
+  return [...wanted.keys()].filter((host) => mayAdd.has(host));
 }
 
 function add(to: Map<string, Token | undefined>, wanted: Wanted): void {

@@ -1,7 +1,14 @@
 import { parseEcrHost } from '../images/registry.ts';
 import { isObject } from '../images/unvalidated.ts';
 import type { Token } from '../tokens/token.ts';
-import { type HostLives, maxReadHosts, parseHosts, type StoredLife } from './annotation.ts';
+import {
+  type HostLives,
+  maxReadHosts,
+  parseHosts,
+  parseRequestTimes,
+  type RequestTimes,
+  type StoredLife,
+} from './annotation.ts';
 
 /** An entry of `auths`: ours holds `auth` alone; one that a person added is kept as it is. */
 export type AuthEntry = Readonly<Record<string, unknown>>;
@@ -9,6 +16,8 @@ export type AuthEntry = Readonly<Record<string, unknown>>;
 /** What a pull Secret holds. */
 export interface Content {
   readonly hosts: HostLives;
+  /** Of hosts that have neither a token nor an entry; empty for hosts that are not written yet. */
+  readonly requestedAt: RequestTimes;
   readonly auths: ReadonlyMap<string, AuthEntry>;
 }
 
@@ -22,6 +31,8 @@ export interface MergeRules {
   replaces(token: Token, stored: StoredLife, host: string): boolean;
   /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
   identityOf(host: string): string | undefined;
+  /** The wall clock in ms. */
+  now(): number;
 }
 
 /** Bytes of a dockerconfigjson, below the 1 MiB of a Secret (kubernetes `pkg/apis/core/types.go`, MaxSecretSize). */
@@ -29,11 +40,20 @@ const maxBytes = 1_000_000;
 
 export interface Merged {
   readonly content: Content;
-  /** Hosts that found no room. Hosts that were there before are never among them. */
+  /** Hosts that found no room, or whose token did. */
   readonly refused: readonly string[];
+  /** Hosts that left so that others have room. */
+  readonly dropped: readonly string[];
 }
 
-export const noContent: Content = { hosts: new Map(), auths: new Map() };
+/** A host that may leave a Secret when others need its room. */
+export interface Droppable {
+  readonly host: string;
+  /** Whether its token is valid: it then leaves only for a host that has a token, too. */
+  readonly valid: boolean;
+}
+
+export const noContent: Content = { hosts: new Map(), requestedAt: new Map(), auths: new Map() };
 
 /** What had to be left out of a Secret's content that somebody else wrote, and why. Holds no values. */
 export interface Malformed {
@@ -82,36 +102,120 @@ export function readContent(
       hosts.set(host, undefined);
     }
   }
-  return { content: { hosts, auths }, malformed };
+  const requestedAt = withoutEntries(parseRequestTimes(annotation, hosts), auths);
+  return { content: { hosts, requestedAt, auths }, malformed };
+}
+
+/** A host with an entry that somebody else wrote can be pulled from: it is not one that never received a token. */
+function withoutEntries(times: RequestTimes, auths: Content['auths']): RequestTimes {
+  return new Map([...times].filter(([host]) => !auths.has(host)));
 }
 
 /**
- * Adds what is wanted to what is there. Nothing that is there is ever taken away: a stored token gives way only where
- * the rules say so. New hosts come in the order of `wanted` while there is room.
+ * Adds what is wanted to what is there. A stored token is replaced only where the rules say so. New hosts come in the
+ * order of `wanted` while there is room. Nothing that is there leaves, except hosts in `droppable`, and of these only as
+ * many as the room for others takes.
+ * @param droppable in the order in which they may leave; none of them is wanted
  */
-export function mergeContent(existing: Content, wanted: Wanted, rules: MergeRules): Merged {
+export function mergeContent(
+  existing: Content,
+  wanted: Wanted,
+  rules: MergeRules,
+  droppable: readonly Droppable[] = [],
+): Merged {
   const hosts = new Map(existing.hosts);
   const auths = new Map(existing.auths);
   const refused: string[] = [];
+  const dropped: string[] = [];
   let bytes = contentBytes(auths);
+  let spare = sparesOf(droppable, existing);
   for (const [host, token] of wanted) {
     const stored = hosts.get(host);
-    const better = token !== undefined && (stored === undefined || rules.replaces(token, stored, host));
-    const entry = better ? { auth: token.auth() } : undefined;
+    const entry = replacingEntry(token, stored, host, rules);
     const added = entry === undefined ? 0 : entryBytes(host, entry) - entryBytes(host, auths.get(host));
-    if ((!hosts.has(host) && hosts.size >= rules.maxHosts) || bytes + added > maxBytes) {
+    const lack = {
+      hosts: hosts.has(host) ? 0 : hosts.size + 1 - rules.maxHosts,
+      bytes: added > 0 ? bytes + added - maxBytes : 0,
+    };
+    const leaving = hostsToDrop(lack, spare, entry !== undefined);
+    if (leaving === undefined) {
       refused.push(host);
       continue;
     }
+    for (const other of leaving) {
+      bytes -= other.bytes;
+      hosts.delete(other.host);
+      auths.delete(other.host);
+      dropped.push(other.host);
+    }
+    spare = spare.filter((other) => !leaving.includes(other));
     bytes += added;
-    if (better && entry !== undefined) {
+    if (token !== undefined && entry !== undefined) {
       hosts.set(host, lifeOf(token, rules.identityOf(host)));
       auths.set(host, entry);
     } else {
       hosts.set(host, stored);
     }
   }
-  return { content: { hosts, auths }, refused };
+  const requestedAt = requestTimes(hosts, auths, existing.requestedAt, rules.now());
+  return { content: { hosts, requestedAt, auths }, refused, dropped };
+}
+
+/** The entry of a token that is to be stored; undefined: what is stored stays. */
+function replacingEntry(
+  token: Token | undefined,
+  stored: StoredLife | undefined,
+  host: string,
+  rules: MergeRules,
+): AuthEntry | undefined {
+  const better = token !== undefined && (stored === undefined || rules.replaces(token, stored, host));
+  return better ? { auth: token.auth() } : undefined;
+}
+
+type Spare = Droppable & { readonly bytes: number };
+
+function sparesOf(droppable: readonly Droppable[], { hosts, auths }: Content): Spare[] {
+  return droppable
+    .filter(({ host }) => hosts.has(host))
+    .map((one) => ({ ...one, bytes: entryBytes(one.host, auths.get(one.host)) }));
+}
+
+/** The first hosts that may leave and free what is lacking; undefined: all of them do not. */
+function hostsToDrop(
+  lack: { readonly hosts: number; readonly bytes: number },
+  spare: readonly Spare[],
+  forToken: boolean,
+): Spare[] | undefined {
+  const leaving: Spare[] = [];
+  let { hosts, bytes } = lack;
+  for (const one of spare) {
+    if (hosts <= 0 && bytes <= 0) {
+      break;
+    }
+    if ((forToken || !one.valid) && (hosts > 0 || one.bytes > 0)) {
+      leaving.push(one);
+      hosts -= 1;
+      bytes -= one.bytes;
+    }
+  }
+  return hosts <= 0 && bytes <= 0 ? leaving : undefined;
+}
+
+/** Takes hosts out, with their entries. */
+export function withoutHosts({ hosts, requestedAt, auths }: Content, dropped: ReadonlySet<string>): Content {
+  const kept = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([host]) => !dropped.has(host)));
+  return { hosts: kept(hosts), requestedAt: kept(requestedAt), auths: kept(auths) };
+}
+
+/** A host keeps the time at which it was first requested; one in the future is of a clock that was ahead. */
+function requestTimes(
+  hosts: HostLives,
+  auths: Content['auths'],
+  before: RequestTimes,
+  now: number,
+): Map<string, number> {
+  const waiting = [...hosts].filter(([host, life]) => life === undefined && !auths.has(host));
+  return new Map(waiting.map(([host]) => [host, Math.min(before.get(host) ?? now, now)]));
 }
 
 function lifeOf({ issuedAt, expiresAt }: Token, identity: string | undefined): StoredLife {

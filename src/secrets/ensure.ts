@@ -3,12 +3,15 @@ import type { Token } from '../tokens/token.ts';
 import { coalesced } from './coalesce.ts';
 import { fetched, settledWithin } from './fetch.ts';
 import { type Need, type NeedRules, needOf, reflects } from './need.ts';
+import type { Room } from './room.ts';
 import { failed, foreignSecret, notFresh, type Shortfall, secretFull } from './shortfall.ts';
 import type { KnownSecret } from './view.ts';
 import { isOurs, type WriteParts, writeUnion } from './write.ts';
 
 export interface EnsureParts extends WriteParts {
   readonly rules: NeedRules;
+  /** Makes room in full Secrets; without it, they stay full. */
+  readonly room?: Pick<Room, 'requested' | 'mayTry' | 'droppable' | 'refused'>;
   /** Whether the view may be believed without asking the API server. */
   inSync(): boolean;
   token(namespace: string, registry: Registry): Promise<Token>;
@@ -49,28 +52,34 @@ export interface PullSecrets {
 export function pullSecrets(parts: EnsureParts): PullSecrets {
   const { rules, log } = parts;
   const known = (namespace: string) => (parts.inSync() ? parts.view.get(namespace) : undefined);
-  const write = coalesced(async (namespace, wanted) =>
-    reflects(known(namespace), wanted, rules) ? [] : await writeUnion(namespace, wanted, parts),
+  const write = coalesced(async (namespace, wanted, mayAdd) =>
+    reflects(known(namespace), wanted, rules) ? [] : await writeUnion(namespace, wanted, parts, mayAdd),
   );
 
   async function store(
     namespace: string,
     tokens: ReadonlyMap<string, Token | undefined>,
+    mayAdd: ReadonlySet<string> = new Set(tokens.keys()),
   ): Promise<Shortfall[]> {
     try {
-      const refused = await write(namespace, tokens);
-      return refused.filter((host) => tokens.has(host)).map(secretFull);
+      const refused = (await write(namespace, tokens, mayAdd)).filter((host) => tokens.has(host));
+      parts.room?.refused(namespace, refused);
+      return refused.map(secretFull);
     } catch (error) {
       log.warn({ namespace, hosts: [...tokens.keys()], err: error }, 'pull Secret not written');
       return [...tokens.keys()].map((host) => failed(host, error));
     }
   }
 
-  /** Fetches tokens, and stores those that arrive in time together and each later one by itself. */
+  /**
+   * Fetches tokens, and stores those that arrive in time together and each later one by itself.
+   * @param mayAdd hosts that are added to an intact Secret that does not name them; all, if not given
+   */
   async function fetchAndStore(
     namespace: string,
     registries: readonly Registry[],
     fetchToken: (registry: Registry) => Promise<Token>,
+    mayAdd: ReadonlySet<string> = new Set(registries.map(({ host }) => host)),
   ): Promise<Shortfall[]> {
     const fetches = registries.map((registry) => ({
       host: registry.host,
@@ -80,24 +89,28 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     for (const [index, { host, result }] of fetches.entries()) {
       if (inTime[index]?.shortfall?.code === 'pending') {
         void result.then(({ token }) =>
-          token === undefined ? [] : store(namespace, new Map([[host, token]])),
+          token === undefined ? [] : store(namespace, new Map([[host, token]]), mayAdd),
         );
       }
     }
     const missing = inTime.flatMap(({ shortfall }) => shortfall ?? []);
-    const notStored = await store(namespace, new Map(inTime.map(({ host, token }) => [host, token])));
+    const tokens = new Map(inTime.map(({ host, token }) => [host, token]));
+    const notStored = await store(namespace, tokens, mayAdd);
     return [...notStored, ...missing.filter(({ host }) => notStored.every((other) => other.host !== host))];
   }
 
   async function renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]> {
     const stored = parts.view.get(namespace)?.hosts;
-    const missing = await fetchAndStore(namespace, registries, (registry) => {
+    // a host that has left the Secret since then stays out
+    const mayAdd = new Set(registries.map(({ host }) => host).filter((host) => stored?.has(host) !== true));
+    const fetchToken = (registry: Registry) => {
       const life = stored?.get(registry.host);
       // where there is none to replace, the remembered one will do: a deleted namespace costs no call
       return life === undefined
         ? parts.token(namespace, registry)
         : parts.newToken(namespace, registry, life.expiresAt);
-    });
+    };
+    const missing = await fetchAndStore(namespace, registries, fetchToken, mayAdd);
     return registries.flatMap((registry) => {
       const { host } = registry;
       const life = parts.view.get(namespace)?.hosts.get(host);
@@ -126,6 +139,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       );
     },
     ensure: async (namespace, registries) => {
+      parts.room?.requested(namespace, registries);
       const secret = known(namespace);
       if (secret !== undefined && !secret.ours) {
         return registries.map(({ host }) => foreignSecret(host));
@@ -137,11 +151,15 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
           log.error({ namespace, err: error }, 'renewal failed'),
         );
       }
+      const roomMayBeMade = room.length > 0 && parts.room?.mayTry(namespace) === true;
+      const toFill = roomMayBeMade ? [...token, ...room] : token;
+      const closed = roomMayBeMade ? [] : room.map(({ host }) => host);
+      parts.room?.refused(namespace, closed);
       const filled =
-        token.length > 0
-          ? await fetchAndStore(namespace, token, (registry) => parts.token(namespace, registry))
+        toFill.length > 0
+          ? await fetchAndStore(namespace, toFill, (registry) => parts.token(namespace, registry))
           : [];
-      return [...room.map(({ host }) => secretFull(host)), ...filled];
+      return [...closed.map(secretFull), ...filled];
     },
   };
 }

@@ -39,7 +39,7 @@ export function written(content: Content): Written {
   return {
     type: secretType,
     labels: { [managedByLabel]: managedBy },
-    annotations: { [hostsAnnotation]: formatHosts(content.hosts) },
+    annotations: { [hostsAnnotation]: formatHosts(content.hosts, content.requestedAt) },
     data: { [dockerConfigKey]: Buffer.from(formatDockerConfig(content.auths)).toString('base64') },
   };
 }

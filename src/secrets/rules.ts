@@ -27,6 +27,7 @@ export function pullSecretRules({ freshness, maxHosts, identityOf, now }: RulePa
   return {
     maxHosts,
     identityOf,
+    now,
     isFresh: (life) => now() <= freshUntil(life, freshness),
     isUsable: (life) => isUsable(life, now(), freshness),
     replaces: (token, stored, host) => {

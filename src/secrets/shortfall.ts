@@ -30,7 +30,10 @@ export function foreignSecret(host: string): Shortfall {
 }
 
 export function secretFull(host: string): Shortfall {
-  return { host, code: 'secret-full', text: 'the pull Secret is full' };
+  const message =
+    'the pull Secret is full, and no host may leave it: pods name them, or pods may not be listed. Delete pods that ' +
+    'are not needed, remove hosts with `ecr-pull-secrets remove-host`, or raise secrets.maxHosts';
+  return { host, code: 'secret-full', text: 'the pull Secret is full', message };
 }
 
 export function pending(host: string): Shortfall {

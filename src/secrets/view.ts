@@ -1,6 +1,13 @@
 import type { SecretObject } from '../kube/secrets.ts';
 import type { SecretMetadata } from '../kube/watch.ts';
-import { type HostLives, hostsAnnotation, maxReadHosts, parseHosts } from './annotation.ts';
+import {
+  type HostLives,
+  hostsAnnotation,
+  maxReadHosts,
+  parseHosts,
+  parseRequestTimes,
+  type RequestTimes,
+} from './annotation.ts';
 import { tokenExpiries } from './expiries.ts';
 import { hasOurLabel, isIntact } from './ours.ts';
 
@@ -13,6 +20,8 @@ export interface KnownSecret {
   /** False while content or annotation are not as one of us wrote them: somebody else has changed them since. */
   readonly intact: boolean;
   readonly hosts: HostLives;
+  /** Since when hosts without a token have been requested, as far as the annotation says. */
+  readonly requestedAt: RequestTimes;
   /** When this version was seen, in ms of a clock that is never set. */
   readonly learnedAt: number;
   /** It has our label and another type, which metadata does not show. A type cannot change while the UID is the same. */
@@ -88,8 +97,8 @@ export class SecretView {
       this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType });
       return;
     }
-    const hosts = parseHosts(annotations?.[hostsAnnotation]);
-    this.#put(namespace, { uid, resourceVersion, ours: true, intact: isIntact(owners), hosts });
+    const hosts = hostsIn(annotations?.[hostsAnnotation]);
+    this.#put(namespace, { uid, resourceVersion, ours: true, intact: isIntact(owners), ...hosts });
   }
 
   /** Takes a Secret that could not be read for an unmanaged one, so that it is left as it is. */
@@ -116,8 +125,8 @@ export class SecretView {
       this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType: hasOurLabel(labels) });
       return;
     }
-    const hosts = parseHosts(annotations?.[hostsAnnotation]);
-    this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), hosts });
+    const hosts = hostsIn(annotations?.[hostsAnnotation]);
+    this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), ...hosts });
   }
 
   /** When stored tokens expire, by label of their region: see {@link tokenExpiries}. */
@@ -130,7 +139,7 @@ export class SecretView {
     namespace: string,
     secret: { readonly uid: string; readonly resourceVersion: string; readonly hasOtherType: boolean },
   ): void {
-    this.#put(namespace, { ...secret, ours: false, intact: false, hosts: new Map() });
+    this.#put(namespace, { ...secret, ours: false, intact: false, ...hostsIn(undefined) });
   }
 
   #put(namespace: string, secret: Omit<KnownSecret, 'learnedAt'>): void {
@@ -153,6 +162,11 @@ export class SecretView {
       this.#lost.set(namespace, { hosts, intact, learnedAt: this.#steady() });
     }
   }
+}
+
+function hostsIn(annotation: string | undefined): Pick<KnownSecret, 'hosts' | 'requestedAt'> {
+  const hosts = parseHosts(annotation);
+  return { hosts, requestedAt: parseRequestTimes(annotation, hosts) };
 }
 
 /**

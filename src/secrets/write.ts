@@ -4,20 +4,55 @@ import { KubeError } from '../kube/errors.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { Log } from '../telemetry/log.ts';
 import { hostsAnnotation } from './annotation.ts';
-import { type Content, type MergeRules, mergeContent, readContent, type Wanted } from './content.ts';
+import {
+  type Content,
+  type Droppable,
+  type MergeRules,
+  mergeContent,
+  noContent,
+  readContent,
+  type Wanted,
+} from './content.ts';
 import { dockerConfigKey, hasOurLabel, holds, isIntact, secretType, written } from './ours.ts';
 import { ForeignSecretError } from './shortfall.ts';
 import type { SecretStore } from './store.ts';
 import type { SecretView } from './view.ts';
 
-export interface WriteParts {
+/** Why a host left a Secret. */
+export type DropReason =
+  /** It never received a token, and was requested too long ago. */
+  | 'forgotten'
+  /** Another host needed its room. */
+  | 'no-room'
+  /** The operator removed it. */
+  | 'removed';
+
+export interface ChangeParts {
   readonly store: SecretStore;
   readonly view: SecretView;
-  readonly rules: MergeRules;
   readonly log: Log;
   /** Counts a write by its outcome: created, updated, or the code of the failure. */
   counted(outcome: string): void;
+  /** Called for hosts that have left a Secret, after the write. */
+  dropped?(namespace: string, hosts: readonly string[], reason: DropReason): void;
 }
+
+export interface WriteParts extends ChangeParts {
+  readonly rules: MergeRules;
+  /** Finds hosts that may leave a full Secret so that others have room; without it, none do. */
+  readonly room?: { droppable(namespace: string, present: Content): Promise<readonly Droppable[]> };
+}
+
+/** What a Secret is to hold. */
+export interface Change {
+  readonly content: Content;
+  /** Hosts that leave, and why. */
+  readonly dropped?: readonly string[];
+  readonly reason?: DropReason;
+}
+
+/** What is there: no Secret, one as we wrote it, or one that somebody else changed. */
+type State = 'absent' | 'intact' | 'edited';
 
 /** More tries than replicas can lose in a row, and some seconds of an API server that stumbles. */
 const mostTries = 8;
@@ -33,6 +68,8 @@ const worthAnotherTry: ReadonlySet<string> = new Set([
 /**
  * Makes a namespace's Secret hold what is wanted besides what it holds: reads it, merges, and writes only where that
  * changes anything. Where another replica was faster, starts over from what that one left: the union wins.
+ * @param mayAdd hosts that are added where an intact Secret does not name them; any other host has left it meanwhile,
+ *   and stays out
  * @returns the hosts that found no room
  * @throws ForeignSecretError, or KubeError when the API server refuses or keeps failing
  */
@@ -40,10 +77,44 @@ export async function writeUnion(
   namespace: string,
   wanted: Wanted,
   parts: WriteParts,
+  mayAdd: ReadonlySet<string> = new Set(wanted.keys()),
 ): Promise<readonly string[]> {
+  const { rules, room } = parts;
+  const merged = await changeSecret(
+    namespace,
+    async (present, state) => {
+      const welcome =
+        state === 'intact'
+          ? new Map([...wanted].filter(([host]) => present.hosts.has(host) || mayAdd.has(host)))
+          : wanted;
+      const merged = mergeContent(present, welcome, rules);
+      if (merged.refused.length === 0 || room === undefined) {
+        return merged;
+      }
+      const droppable = await room.droppable(namespace, present);
+      const free = droppable.filter(({ host }) => !welcome.has(host));
+      return { ...mergeContent(present, welcome, rules, free), reason: 'no-room' as const };
+    },
+    parts,
+  );
+  return merged?.refused ?? [];
+}
+
+/**
+ * Changes the content of a namespace's Secret: reads it, and writes what `change` makes of it. Where another replica was
+ * faster, starts over from what that one left.
+ * @param change gives undefined where nothing is to be written
+ * @returns what the change that was stored came to; undefined: nothing was to be written
+ * @throws ForeignSecretError, or KubeError when the API server refuses or keeps failing
+ */
+export async function changeSecret<T extends Change>(
+  namespace: string,
+  change: (present: Content, state: State) => Promise<T | undefined>,
+  parts: ChangeParts,
+): Promise<T | undefined> {
   for (let tries = 1; ; tries += 1) {
     try {
-      return await tryUnion(namespace, wanted, parts);
+      return await tryChange(namespace, change, parts);
     } catch (error) {
       parts.counted(
         error instanceof KubeError || error instanceof ForeignSecretError ? error.code : 'internal-error',
@@ -56,26 +127,51 @@ export async function writeUnion(
   }
 }
 
-async function tryUnion(namespace: string, wanted: Wanted, parts: WriteParts): Promise<readonly string[]> {
-  const { store, view, rules } = parts;
+async function tryChange<T extends Change>(
+  namespace: string,
+  change: (present: Content, state: State) => Promise<T | undefined>,
+  parts: ChangeParts,
+): Promise<T | undefined> {
+  const { store, view } = parts;
   const existing = await store.read(namespace);
   if (existing !== undefined && !isOurs(existing)) {
     view.learn(existing, false);
     throw new ForeignSecretError(namespace, existing.metadata.name);
   }
   const present = existing === undefined ? lostContent(view, namespace) : contentOf(existing, parts.log);
-  const { content, refused } = mergeContent(present, wanted, rules);
-  const next = written(content);
+  const state = existing === undefined ? 'absent' : isIntact(existing.owners ?? []) ? 'intact' : 'edited';
+  const changed = await change(present, state);
+  const next = changed && written(changed.content);
   // what somebody else wrote is written once more, though equal, so that it is ours again
-  if (existing !== undefined && isIntact(existing.owners ?? []) && holds(existing, next)) {
+  if (existing !== undefined && (next === undefined || (state === 'intact' && holds(existing, next)))) {
     view.learn(existing, true);
-    return refused;
+    return changed;
+  }
+  if (next === undefined) {
+    return changed;
   }
   const stored =
     existing === undefined ? await store.create(namespace, next) : await store.update(existing, next);
   parts.counted(existing === undefined ? 'created' : 'updated');
   view.learn(stored, true);
-  return refused;
+  reportDropped(namespace, changed, parts);
+  return changed;
+}
+
+/** Hosts in one line of the log, which shows so many in full: a host has at most 128 characters. */
+const hostsPerLine = 50;
+
+/** No host leaves without a trace. */
+function reportDropped(namespace: string, change: Change | undefined, parts: ChangeParts): void {
+  const { dropped = [], reason } = change ?? {};
+  if (dropped.length === 0 || reason === undefined) {
+    return;
+  }
+  for (let from = 0; from < dropped.length; from += hostsPerLine) {
+    const hosts = dropped.slice(from, from + hostsPerLine);
+    parts.log.warn({ namespace, reason, hosts }, 'hosts dropped from the pull Secret');
+  }
+  parts.dropped?.(namespace, dropped, reason);
 }
 
 /** Whether a Secret of our name is one of ours, by type and label. */
@@ -86,7 +182,7 @@ export function isOurs({ type, metadata }: SecretObject): boolean {
 /** The hosts of a Secret that somebody deleted wait for their tokens in the one that takes its place. */
 function lostContent(view: SecretView, namespace: string): Content {
   const lost = view.lost().get(namespace)?.hosts ?? new Map();
-  return { hosts: new Map([...lost.keys()].map((host) => [host, undefined])), auths: new Map() };
+  return { ...noContent, hosts: new Map([...lost.keys()].map((host) => [host, undefined])) };
 }
 
 function contentOf({ metadata, data }: SecretObject, log: Log) {

@@ -17,6 +17,8 @@ interface ObservedState {
   failingHosts(): Iterable<{ readonly permanent: boolean }>;
   /** Log lines dropped since the process started. */
   droppedLogLines(): number;
+  /** Namespaces whose Secret has no room for a host that a pod requested. */
+  fullSecrets(): number;
 }
 
 /** The program's metrics, each reached by the one verb that counts it. */
@@ -25,6 +27,7 @@ export interface Metrics {
   admissionSeconds(seconds: number): void;
   ecrCall(region: string, outcome: string): void;
   secretWrite(outcome: string): void;
+  hostsDropped(reason: string, hosts: number): void;
   watchFailure(code: string): void;
   unreadableObject(resource: string): void;
   renewal(reason: string, outcome: string): void;
@@ -50,6 +53,12 @@ export function prometheusMetrics(): Metrics {
     name: 'ecr_pull_secrets_secret_writes_total',
     help: 'Writes of pull Secrets, by outcome: created, updated, or the code of the failure.',
     labelNames: ['outcome'],
+    registers,
+  });
+  const hostsDropped = new Counter({
+    name: 'ecr_pull_secrets_hosts_dropped_total',
+    help: 'Hosts that left a pull Secret, by reason: forgotten (no token in time) or no-room (another host needed it).',
+    labelNames: ['reason'],
     registers,
   });
   const watchFailures = new Counter({
@@ -78,6 +87,7 @@ export function prometheusMetrics(): Metrics {
     ...admissions,
     ecrCall: (region, outcome) => ecrCalls.inc({ region: boundedRegion(region), outcome }),
     secretWrite: (outcome) => secretWrites.inc({ outcome }),
+    hostsDropped: (reason, hosts) => hostsDropped.inc({ reason }, hosts),
     watchFailure: (code) => watchFailures.inc({ code }),
     unreadableObject: (resource) => unreadableObjects.inc({ resource }),
     renewal: (reason, outcome) => renewals.inc({ reason, outcome }),
@@ -174,6 +184,14 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
     },
   });
   const expiryLabel = boundedLabel(mostRegionLabels);
+  new Gauge({
+    name: 'ecr_pull_secrets_full_secrets',
+    help: 'Namespaces whose pull Secret has no room for a host that a pod requested.',
+    registers,
+    collect() {
+      this.set(state.current?.fullSecrets() ?? 0);
+    },
+  });
   new Gauge({
     name: 'ecr_pull_secrets_token_end_timestamp_seconds',
     help: 'When the next of the unexpired tokens of a region expires, or, where all have expired, when the last one did, in Unix time. Counts managed Secrets that nobody else has changed.',

@@ -158,7 +158,7 @@ describeWithHelm('values that cannot be', (helm) => {
         connectTimeout: '3s',
         maxRegions: 64,
       },
-      secrets: { maxHosts: 200 },
+      secrets: { maxHosts: 200, forgetAfter: '24h' },
       renewal: { writesPerSecond: 10, concurrency: 8, events: true },
       provisioning: {
         registries: [registry],

@@ -30,7 +30,16 @@ function rules(changes: Partial<PlanRules> = {}): PlanRules {
 }
 
 function secret(hosts: HostLives, changes: Partial<KnownSecret> = {}): KnownSecret {
-  return { uid: 'u', resourceVersion: '1', ours: true, intact: true, hosts, learnedAt: 0, ...changes };
+  return {
+    uid: 'u',
+    resourceVersion: '1',
+    ours: true,
+    intact: true,
+    hosts,
+    requestedAt: new Map(),
+    learnedAt: 0,
+    ...changes,
+  };
 }
 
 function plan(known: Known, now: Moment, by: PlanRules) {

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import * as v from 'valibot';
 import { schema } from '../../src/config/schema.ts';
-import { formatHosts, maxReadHosts, parseHosts } from '../../src/secrets/annotation.ts';
+import { formatHosts, maxReadHosts, parseHosts, parseRequestTimes } from '../../src/secrets/annotation.ts';
 import { hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -64,5 +65,74 @@ describe('the annotation', () => {
       const text = JSON.stringify({ [host]: { issuedAt: '2026-11-23T12:00:00Z', expiresAt } });
       assert.equal(parseHosts(text).get(host), undefined);
     }
+  });
+
+  it('says of a host without a token since when it waits, and reads that back', () => {
+    const host = hostOf('us-east-1');
+    const text = formatHosts(new Map([[host, undefined]]), new Map([[host, now + 999]]));
+    assert.equal(text, `{"${host}":{"requestedAt":"2026-11-23T12:00:00Z"}}`);
+    assert.deepEqual([...parseHosts(text)], [[host, undefined]]);
+    assert.deepEqual([...parseRequestTimes(text, parseHosts(text))], [[host, now]]);
+  });
+
+  it('comes back as it was written, whatever is in it', () => {
+    const second = fc.integer({ min: 0, max: 4_000_000_000 }).map((seconds) => seconds * 1000);
+    const life = fc
+      .tuple(
+        second,
+        fc.integer({ min: 1, max: 50_000 }),
+        fc.option(fc.string({ minLength: 1 }), { nil: undefined }),
+      )
+      .map(([issuedAt, seconds, identity]) => ({
+        issuedAt,
+        expiresAt: issuedAt + seconds * 1000,
+        ...(identity !== undefined && { identity }),
+      }));
+    const entry = fc.record({
+      life: fc.option(life, { nil: undefined }),
+      at: fc.option(second, { nil: undefined }),
+    });
+    fc.assert(
+      fc.property(
+        fc.dictionary(fc.constantFrom('us-east-1', 'us-west-2', 'eu-west-1').map(hostOf), entry),
+        (entries) => {
+          const hosts = new Map(Object.entries(entries).map(([host, one]) => [host, one.life]));
+          const times = new Map(
+            Object.entries(entries).flatMap(([host, one]) =>
+              one.at === undefined || one.life !== undefined ? [] : [[host, one.at] as const],
+            ),
+          );
+          const text = formatHosts(hosts, times);
+          assert.deepEqual(parseHosts(text), new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1))));
+          assert.deepEqual(new Map([...parseRequestTimes(text, hosts)].sort()), new Map([...times].sort()));
+          assert.equal(formatHosts(parseHosts(text), parseRequestTimes(text, hosts)), text);
+        },
+      ),
+    );
+  });
+
+  it('states no time that cannot be read, and never throws over one', () => {
+    const host = hostOf('us-east-1');
+    const read = (entry: unknown) =>
+      parseRequestTimes(JSON.stringify({ [host]: entry }), new Map([[host, undefined]]));
+    for (const requestedAt of [
+      '-271821-04-20T00:00:00.001Z',
+      '+275760-09-13T00:00:00Z',
+      'yesterday',
+      '',
+      5,
+      null,
+      {},
+      [],
+      { toString: 1, valueOf: 1 },
+    ]) {
+      assert.equal(read({ requestedAt }).size, 0, JSON.stringify(requestedAt));
+    }
+    assert.equal(parseRequestTimes('{"requestedAt"', new Map()).size, 0);
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        parseRequestTimes(JSON.stringify({ [host]: { requestedAt: value } }), new Map([[host, undefined]]));
+      }),
+    );
   });
 });

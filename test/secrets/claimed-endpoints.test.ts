@@ -28,6 +28,7 @@ function claims(
     ours: true,
     intact: true,
     hosts: new Map([[east, life]]),
+    requestedAt: new Map(),
     learnedAt: 0,
     ...changes,
   };

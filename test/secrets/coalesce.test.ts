@@ -6,10 +6,16 @@ import { fakeToken } from './tokens.ts';
 
 /** Writes that end when told to. */
 function gatedWrites() {
-  const writes: { namespace: string; wanted: Wanted; end: () => void; fail: (error: Error) => void }[] = [];
-  const write = coalesced((namespace, wanted) => {
+  const writes: {
+    namespace: string;
+    wanted: Wanted;
+    mayAdd: string[];
+    end: () => void;
+    fail: (error: Error) => void;
+  }[] = [];
+  const write = coalesced((namespace, wanted, mayAdd) => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    writes.push({ namespace, wanted, end: () => resolve([]), fail: reject });
+    writes.push({ namespace, wanted, mayAdd: [...mayAdd], end: () => resolve([]), fail: reject });
     return promise;
   });
   return { write, writes };
@@ -72,6 +78,20 @@ describe('writes in a namespace', () => {
     const all = [undefined, late, early, undefined].map((token) => write('a', new Map([['h', token]])));
     await turn();
     assert.equal(writes[0]?.wanted.get('h'), late);
+    writes[0]?.end();
+    await Promise.all(all);
+  });
+
+  it('may add what one of the callers lets them add', async () => {
+    const { write, writes } = gatedWrites();
+    const hosts = new Map([
+      ['a', undefined],
+      ['b', undefined],
+    ]);
+    const one = new Map([['b', undefined]]);
+    const all = [write('n', hosts, new Set()), write('n', one, new Set(['a', 'b']))];
+    await turn();
+    assert.deepEqual(writes[0]?.mayAdd, ['b'], 'the second caller does not want a');
     writes[0]?.end();
     await Promise.all(all);
   });

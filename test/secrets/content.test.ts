@@ -4,11 +4,13 @@ import fc from 'fast-check';
 import { formatHosts, maxReadHosts } from '../../src/secrets/annotation.ts';
 import {
   type Content,
+  type Droppable,
   formatDockerConfig,
   mergeContent,
   noContent,
   readContent,
   type Wanted,
+  withoutHosts,
 } from '../../src/secrets/content.ts';
 import { pullSecretRules } from '../../src/secrets/rules.ts';
 import { fakeToken, hour } from './tokens.ts';
@@ -25,8 +27,8 @@ const rulesAt = (at: number, maxHosts = 200, identity?: string) =>
   });
 
 /** Content, as it comes back from a Secret in which it was stored. */
-function stored({ hosts, auths }: Content): Content {
-  const { content, malformed } = readContent(formatDockerConfig(auths), formatHosts(hosts));
+function stored({ hosts, requestedAt, auths }: Content): Content {
+  const { content, malformed } = readContent(formatDockerConfig(auths), formatHosts(hosts, requestedAt));
   assert.deepEqual(malformed, []);
   return content;
 }
@@ -49,7 +51,7 @@ const wanted = fc
   );
 
 describe('merging', () => {
-  it('never loses a host, an entry or a living token, whatever is merged in whatever order', () => {
+  it('never loses a host, an entry or a valid token where none may be dropped, whatever is merged in whatever order', () => {
     fc.assert(
       fc.property(fc.array(wanted, { maxLength: 6 }), fc.integer({ min: 1, max: 6 }), (all, maxHosts) => {
         let content = noContent;
@@ -70,6 +72,143 @@ describe('merging', () => {
         }
       }),
     );
+  });
+
+  it('drops a host only if it may be, only for another one, a valid token only for a token, and no more than that takes', () => {
+    const place = fc.constantFrom(...regions.map(hostOf));
+    const content = fc
+      .array(wanted, { maxLength: 3 })
+      .map((all) =>
+        all.reduce((before, one) => stored(mergeContent(before, one, rulesAt(now)).content), noContent),
+      );
+    fc.assert(
+      fc.property(
+        content,
+        wanted,
+        fc.uniqueArray(place),
+        fc.integer({ min: 1, max: 6 }),
+        (before, more, may, max) => {
+          const isValid = (host: string) => (before.hosts.get(host)?.expiresAt ?? 0) > now;
+          const droppable: Droppable[] = may
+            .filter((host) => !more.has(host))
+            .map((host) => ({ host, valid: isValid(host) }));
+          const merged = mergeContent(before, more, rulesAt(now, max), droppable);
+          const { hosts, auths } = merged.content;
+          const gone = [...before.hosts.keys()].filter((host) => !hosts.has(host));
+          assert.deepEqual(
+            gone.toSorted(),
+            merged.dropped.toSorted(),
+            'every host that has left is reported',
+          );
+          const added = [...hosts.keys()].filter((host) => !before.hosts.has(host));
+          for (const host of gone) {
+            assert.ok(droppable.some((one) => one.host === host));
+            assert.ok(!auths.has(host), 'its entry has left, too');
+            assert.ok(!isValid(host) || added.some((other) => more.get(other) !== undefined));
+          }
+          const atLeast = Math.max(0, before.hosts.size + added.length - max);
+          assert.equal(gone.length, added.length === 0 ? 0 : atLeast);
+          for (const host of more.keys()) {
+            assert.ok(hosts.has(host) !== merged.refused.includes(host));
+          }
+        },
+      ),
+    );
+  });
+
+  it('drops a valid token for a host that has a token, too, and for no other; as few as needed', () => {
+    const [waiting = '', valid = '', other = '', ...more] = regions.map(hostOf);
+    const content = mergeContent(
+      noContent,
+      new Map([
+        [waiting, undefined],
+        [valid, fakeToken('x', now)],
+        [other, fakeToken('x', now)],
+      ]),
+      rulesAt(now, 3),
+    ).content;
+    const droppable = [
+      { host: waiting, valid: false },
+      { host: valid, valid: true },
+      { host: other, valid: true },
+    ];
+    const [first = '', second = ''] = more;
+    const merged = (wanted: Wanted) => {
+      const { dropped, refused } = mergeContent(content, wanted, rulesAt(now, 3), droppable);
+      return { dropped, refused };
+    };
+    const token = fakeToken('y', now);
+    assert.deepEqual(merged(new Map([[first, undefined]])), { dropped: [waiting], refused: [] });
+    assert.deepEqual(merged(new Map([[first, token]])), { dropped: [waiting], refused: [] });
+    const withoutTokens = new Map([
+      [first, undefined],
+      [second, undefined],
+    ]);
+    assert.deepEqual(merged(withoutTokens), { dropped: [waiting], refused: [second] });
+    const withToken = new Map([
+      [first, undefined],
+      [second, token],
+    ]);
+    assert.deepEqual(merged(withToken), { dropped: [waiting, valid], refused: [] });
+  });
+
+  it('takes out exactly the hosts that it is told to, with their entries', () => {
+    fc.assert(
+      fc.property(wanted, fc.uniqueArray(fc.constantFrom(...regions.map(hostOf))), (one, gone) => {
+        const before = mergeContent(noContent, one, rulesAt(now)).content;
+        const after = stored(withoutHosts(before, new Set(gone)));
+        const left = [...before.hosts.keys()].filter((host) => !gone.includes(host)).toSorted();
+        assert.deepEqual([...after.hosts.keys()].toSorted(), left);
+        assert.ok([...after.auths.keys(), ...after.requestedAt.keys()].every((host) => left.includes(host)));
+      }),
+    );
+  });
+
+  it('makes room in bytes, too, and takes no host out that frees none', () => {
+    const large = (index: number) => `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`;
+    const all = Array.from(
+      { length: 130 },
+      (_, index) => [large(index), fakeToken('x'.repeat(6_000), now)] as const,
+    );
+    const { content, refused } = mergeContent(noContent, new Map(all), rulesAt(now, 250));
+    const [newcomer = ''] = refused;
+    const waiting = hostOf('sa-east-1');
+    const before = mergeContent(content, new Map([[waiting, undefined]]), rulesAt(now, 250)).content;
+    const merged = mergeContent(
+      before,
+      new Map([[newcomer, fakeToken('x'.repeat(6_000), now)]]),
+      rulesAt(now, 250),
+      [
+        { host: waiting, valid: false },
+        { host: large(0), valid: true },
+        { host: large(1), valid: true },
+      ],
+    );
+    assert.deepEqual([merged.refused, merged.dropped], [[], [large(0)]]);
+  });
+
+  it('notes since when a host waits, once, and never in the future', () => {
+    const host = hostOf('us-east-1');
+    const waiting = new Map([[host, undefined]]);
+    const first = stored(mergeContent(noContent, waiting, rulesAt(now)).content);
+    assert.equal(first.requestedAt.get(host), now);
+    const later = stored(mergeContent(first, waiting, rulesAt(now + hour)).content);
+    assert.equal(later.requestedAt.get(host), now);
+    const back = stored(mergeContent(first, waiting, rulesAt(now - hour)).content);
+    assert.equal(back.requestedAt.get(host), now - hour);
+    const filled = mergeContent(first, new Map([[host, fakeToken('x', now)]]), rulesAt(now)).content;
+    assert.equal(filled.requestedAt.size, 0);
+  });
+
+  it('notes no such time for a host with an entry that somebody else wrote', () => {
+    const host = hostOf('us-east-1');
+    const own = { auth: btoa('me:mine') };
+    const { content } = readContent(
+      JSON.stringify({ auths: { [host]: own } }),
+      `{"${host}":{"requestedAt":"2020-01-01"}}`,
+    );
+    assert.equal(content.requestedAt.size, 0);
+    assert.equal(mergeContent(content, new Map(), rulesAt(now)).content.requestedAt.size, 0);
   });
 
   it('ends with the union of hosts, in either order', () => {

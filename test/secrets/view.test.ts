@@ -259,6 +259,7 @@ describe('what a host needs', () => {
     ours,
     intact: true,
     hosts,
+    requestedAt: new Map(),
     learnedAt: 0,
   });
 

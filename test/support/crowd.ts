@@ -70,7 +70,7 @@ export function secretWith(hosts: HostLives, serial: number) {
   const auths = new Map(
     [...hosts.keys()].map((host) => [host, { auth: btoa(`AWS:${passwordOf('', host, 'crowd', serial)}`) }]),
   );
-  const { labels, annotations, type, data } = written({ hosts, auths });
+  const { labels, annotations, type, data } = written({ hosts, requestedAt: new Map(), auths });
   const metadata = { name: 'ecr-pull-secrets', labels, annotations };
   return { apiVersion: 'v1', kind: 'Secret', metadata, type, data };
 }

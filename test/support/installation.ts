@@ -3,7 +3,7 @@ import { eventually } from './eventually.ts';
 import type { Ground } from './ground.ts';
 import { createPod, podWith } from './pods.ts';
 
-/** All that the program may do anywhere: five verbs on one name of Secrets, and make Events. */
+/** All that the program may do anywhere: five verbs on one name of Secrets, make Events, and list pods. */
 const clusterRole = {
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: 'ClusterRole',
@@ -15,6 +15,7 @@ const clusterRole = {
       verbs: ['get', 'list', 'watch', 'create', 'patch'],
     },
     { apiGroups: [''], resources: ['events'], verbs: ['create'] },
+    { apiGroups: [''], resources: ['pods'], verbs: ['list'] },
   ],
 };
 

@@ -9,8 +9,10 @@ export interface StoredPullSecret {
   readonly labels: Record<string, string>;
   /** Host → its entry in `auths`. */
   readonly auths: Record<string, { auth?: string }>;
-  /** Host → what the annotation says. */
+  /** Host → what the annotation says of its token; null: it waits for one. */
   readonly hosts: Record<string, { issuedAt: string; expiresAt: string } | null>;
+  /** Host that waits → since when. */
+  readonly requestedAt: Record<string, string>;
 }
 
 interface SecretBody {
@@ -37,12 +39,23 @@ export async function readPullSecret(
   }
   const { metadata, type, data = {} } = body as SecretBody;
   const json = Buffer.from(data['.dockerconfigjson'] ?? '', 'base64').toString();
+  const entries = Object.entries<Record<string, string> | null>(
+    JSON.parse(metadata.annotations?.[hostsAnnotation] ?? '{}'),
+  );
   return {
     uid: metadata.uid,
     resourceVersion: metadata.resourceVersion,
     type,
     labels: metadata.labels ?? {},
     auths: JSON.parse(json || '{}').auths ?? {},
-    hosts: JSON.parse(metadata.annotations?.[hostsAnnotation] ?? '{}'),
+    hosts: Object.fromEntries(
+      entries.map(([host, entry]) => {
+        const { issuedAt, expiresAt, ...rest } = entry ?? {};
+        return [host, issuedAt && expiresAt ? { issuedAt, expiresAt, ...rest } : null];
+      }),
+    ),
+    requestedAt: Object.fromEntries(
+      entries.flatMap(([host, entry]) => (entry?.['requestedAt'] ? [[host, entry['requestedAt']]] : [])),
+    ),
   };
 }

@@ -47,11 +47,15 @@ describe('metrics', () => {
       due: () => 7,
       failingHosts: () => failing,
       droppedLogLines: () => dropped,
+      fullSecrets: () => 3,
     });
+    metrics.hostsDropped('no-room', 2);
     const first = (await metrics.exposition()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
     assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
+    assert.match(first, /^ecr_pull_secrets_full_secrets 3$/m);
+    assert.match(first, /^ecr_pull_secrets_hosts_dropped_total\{reason="no-room"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_log_lines_dropped_total 0$/m);
@@ -80,6 +84,7 @@ describe('metrics', () => {
       due: () => 0,
       failingHosts: () => [],
       droppedLogLines: () => 0,
+      fullSecrets: () => 0,
     });
     const seen = new Set<string>();
     for (scrape = 0; scrape < 3; scrape += 1) {

@@ -76,6 +76,7 @@ export class Replica {
       metrics: {
         ecrCall: (region, outcome) => this.calls.push({ region, outcome, at: time.elapsed }),
         secretWrite: (outcome) => this.writes.push(outcome),
+        hostsDropped: () => undefined,
       },
       inSync: () => this.#watch.inSync(),
       now: this.clock.wall,

@@ -1,0 +1,169 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { EventAbout } from '../../src/kube/events.ts';
+import { isForgettable } from '../../src/renewal/forgettable.ts';
+import { fullSecretReport } from '../../src/renewal/full-secrets.ts';
+import { type FullSecret, Housekeeping } from '../../src/renewal/housekeeping.ts';
+import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { MissingHosts } from '../../src/secrets/missing-hosts.ts';
+import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { secretFull } from '../../src/secrets/shortfall.ts';
+import { SecretView } from '../../src/secrets/view.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { eventually } from '../support/eventually.ts';
+
+const hour = 3_600_000;
+const minute = 60_000;
+const start = Date.UTC(2026, 10, 23, 12);
+const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+
+function setUp(namespaces: readonly string[], forget: (namespace: string) => Promise<void>) {
+  const clock = { wall: start, steady: 0 };
+  const view = new SecretView(() => clock.steady);
+  for (const namespace of namespaces) {
+    view.set({
+      namespace,
+      uid: `uid-${namespace}`,
+      resourceVersion: '1',
+      labels: { [managedByLabel]: managedBy },
+      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, undefined]]), new Map([[host, start]])) },
+      owners: [],
+    });
+  }
+  const missing = new MissingHosts(24 * hour);
+  const lines: Record<string, unknown>[] = [];
+  const log = jsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) });
+  const full: FullSecret[] = [];
+  const housekeeping = new Housekeeping({
+    view,
+    missing,
+    secrets: { ensure: async (_, registries) => registries.map((one) => secretFull(one.host)) },
+    pods: { hostsOf: async () => new Map([[host, 'app']]), isForbidden: () => false },
+    forget,
+    forgetAfterMs: 24 * hour,
+    replica: 'a',
+    now: () => ({ ...clock }),
+    random: () => 0,
+    tickMs: 1_000,
+    log,
+    onFull: (secret) => full.push(secret),
+  });
+  const pass = async (ms: number) => {
+    clock.wall += ms;
+    clock.steady += ms;
+    housekeeping.tick();
+    await housekeeping.settled();
+  };
+  return { view, missing, housekeeping, pass, lines, full };
+}
+
+describe('housekeeping', () => {
+  it('looks at a Secret when a host has waited for long enough, once an hour, and goes on where one fails', async () => {
+    const looked: string[] = [];
+    const { pass, lines } = setUp(['a', 'b'], async (namespace) => {
+      looked.push(namespace);
+      if (namespace === 'a') throw new Error('a bug');
+    });
+    await pass(24 * hour - 1);
+    assert.deepEqual(looked, []);
+    await pass(5 * minute);
+    assert.deepEqual(looked, ['a', 'b']);
+    assert.deepEqual(
+      lines.map(({ namespace, msg }) => `${namespace}: ${msg}`),
+      ['a: failed to bring the hosts of a pull Secret up to date'],
+    );
+    await pass(59 * minute);
+    assert.equal(looked.length, 2);
+    await pass(minute);
+    assert.equal(looked.length, 4);
+  });
+
+  it('reports a full Secret once an hour while a host finds no room', async () => {
+    const { pass, missing, full } = setUp(['a'], async () => undefined);
+    const other = host.replace('us-east-1', 'eu-west-1');
+    missing.note('a', [host, other], 'refused', 0);
+    missing.note('b', [host], 'refused', 0);
+    for (let minutes = 0; minutes < 90; minutes += 1) await pass(minute);
+    assert.deepEqual(
+      full.map(({ namespace, hosts, stored }) => ({ namespace, hosts, stored })),
+      // in `a` the host is stored by now
+      [
+        { namespace: 'a', hosts: [host], stored: 1 },
+        { namespace: 'b', hosts: [host], stored: 0 },
+        { namespace: 'b', hosts: [host], stored: 0 },
+      ],
+    );
+  });
+
+  it('begins nothing after it was stopped', async () => {
+    const { pass, housekeeping } = setUp(['a'], () => assert.fail('nothing is to be forgotten'));
+    await housekeeping.stop();
+    await pass(48 * hour);
+  });
+});
+
+describe('a Secret with hosts to forget', () => {
+  const rules = { forgetAfterMs: 24 * hour, replica: 'a', now: start + 25 * hour };
+  const secret = {
+    ...{ uid: 'u', resourceVersion: '1', ours: true, intact: true, learnedAt: 0 },
+    hosts: new Map([[host, undefined]]),
+    requestedAt: new Map([[host, start]]),
+  };
+
+  it('is ours, intact, and has a host that waits for long, or for an unknown time', () => {
+    assert.equal(isForgettable('a', secret, rules), true);
+    assert.equal(isForgettable('a', { ...secret, ours: false }, rules), false);
+    assert.equal(isForgettable('a', { ...secret, intact: false }, rules), false);
+    assert.equal(isForgettable('a', { ...secret, requestedAt: new Map() }, rules), true);
+    const life = { issuedAt: start - 48 * hour, expiresAt: start - 36 * hour };
+    const expired = { ...secret, hosts: new Map([[host, life]]), requestedAt: new Map<string, number>() };
+    assert.equal(isForgettable('a', expired, rules), false, 'a token that has expired was there once');
+  });
+
+  it('is due on one replica after the other', () => {
+    const dueAt = (replica: string) => {
+      for (let now = start + 24 * hour; ; now += 1_000) {
+        if (isForgettable('a', secret, { ...rules, replica, now })) return now - start - 24 * hour;
+      }
+    };
+    const times = ['a', 'b', 'c', 'd'].map(dueAt);
+    assert.equal(new Set(times).size, 4);
+    assert.ok(times.every((ms) => ms <= 5 * minute));
+  });
+});
+
+describe('the report of a full Secret', () => {
+  it('is a line in the log and one Event an hour, which says what to do', async () => {
+    const { view } = setUp(['a'], async () => undefined);
+    const events: EventAbout[] = [];
+    const lines: Record<string, unknown>[] = [];
+    const report = fullSecretReport({
+      secretName: 'ecr-pull-secrets',
+      view,
+      createEvent: async (event) => events.push(event) > 0,
+      now: () => start,
+      log: jsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) }),
+    });
+    const hosts = Array.from({ length: 200 }, (_, index) => `${index}.${host}`);
+    report({ namespace: 'a', hosts, stored: 200, forbidden: false });
+    report({ namespace: 'b', hosts: [host], stored: 200, forbidden: true });
+    await eventually('both are out', () => events.length === 2);
+    const [event, other] = events;
+    assert.deepEqual(
+      [event?.type, event?.reason, event?.object],
+      [
+        'Warning',
+        'PullSecretFull',
+        { kind: 'Secret', namespace: 'a', name: 'ecr-pull-secrets', uid: 'uid-a' },
+      ],
+    );
+    assert.match(
+      event?.message ?? '',
+      /^no room for 200 more hosts \(0\..+\): the Secret names 200 hosts, and pods/,
+    );
+    assert.match(event?.message ?? '', /Delete pods that are not needed, or remove hosts with remove-host$/);
+    assert.ok((event?.message ?? '').length <= 1024);
+    assert.match(other?.message ?? '', /the program may not list pods/);
+    assert.deepEqual(lines[0]?.['missing'], 200);
+  });
+});

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { MissingHosts, settleMs } from '../../src/secrets/missing-hosts.ts';
+
+const hour = 3_600_000;
+const none = new Set<string>();
+
+describe('hosts that a Secret lacks', () => {
+  const look = (inUse: ReadonlySet<string> | undefined, now: number, stored = none) => ({
+    ...{ inUse, now, stored },
+    random: 0.5,
+  });
+
+  it('are looked for after 5 s, and then less and less often, while a pod names them', () => {
+    const missing = new MissingHosts(24 * hour);
+    missing.note('a', ['x'], 'refused', 0);
+    assert.deepEqual([missing.due(4_999), missing.due(5_000)], [[], ['a']]);
+    let now = 5_000;
+    const gaps: number[] = [];
+    for (let looks = 0; looks < 20; looks += 1) {
+      missing.looked('a', look(new Set(['x']), now));
+      let next = now;
+      while (missing.due(next).length === 0) next += 250;
+      gaps.push(next - now);
+      now = next;
+    }
+    assert.ok(gaps.every((gap, index) => gap >= (gaps[index - 1] ?? 0) && gap <= 300_000));
+    assert.deepEqual(missing.wanted('a', new Set(['x'])), ['x']);
+    assert.equal(missing.full, 1);
+  });
+
+  it('are forgotten when no pod names them, but not before one that was on its way is stored', () => {
+    const missing = new MissingHosts(24 * hour);
+    missing.note('a', ['x'], 'dropped', 0);
+    missing.looked('a', look(none, settleMs - 1));
+    assert.deepEqual(missing.wanted('a', new Set(['x'])), ['x']);
+    missing.note('a', ['x'], 'refused', settleMs - 1);
+    missing.looked('a', look(none, settleMs));
+    assert.deepEqual(missing.wanted('a', new Set(['x'])), ['x'], 'another pod has requested it meanwhile');
+    missing.looked('a', look(none, 2 * settleMs));
+    assert.deepEqual(missing.wanted('a', new Set(['x'])), []);
+  });
+
+  it('are forgotten once the Secret names them', () => {
+    const missing = new MissingHosts(24 * hour);
+    missing.note('a', ['x', 'y'], 'refused', 0);
+    missing.looked('a', look(new Set(['x', 'y']), 5_000, new Set(['x'])));
+    assert.deepEqual(missing.wanted('a', new Set(['x', 'y'])), ['y']);
+  });
+
+  it('are tried without knowledge of pods only if a pod requested them, and not for ever', () => {
+    const missing = new MissingHosts(hour);
+    missing.note('a', ['x'], 'refused', 0);
+    missing.note('a', ['y'], 'dropped', 0);
+    assert.deepEqual(missing.wanted('a', undefined), ['x']);
+    for (let now = 0; now <= hour; now += 60_000) {
+      missing.note('a', ['x'], 'refused', now);
+      missing.looked('a', look(undefined, now));
+    }
+    assert.deepEqual([missing.wanted('a', undefined), missing.full], [[], 0]);
+  });
+
+  it('are bounded: 200 in a namespace, in 1,000 namespaces', () => {
+    const missing = new MissingHosts(hour);
+    const many = Array.from({ length: 300 }, (_, index) => `host-${index}`);
+    for (let namespace = 0; namespace < 1_200; namespace += 1) {
+      missing.note(`team-${namespace}`, many, 'refused', 0);
+    }
+    assert.equal(missing.full, 1_000);
+    assert.equal(missing.wanted('team-0', undefined).length, 200);
+  });
+});
