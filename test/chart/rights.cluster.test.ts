@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/config.ts';
 import { eventApi } from '../../src/kube/events.ts';
+import { listPods } from '../../src/kube/pods.ts';
 import { type Request, requestWith } from '../cluster/request.ts';
 import type { EcrDouble } from '../doubles/ecr/double.ts';
 import { runOnce } from '../provisioning/running.ts';
@@ -108,6 +109,21 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     await config.close();
   });
 
+  it('are all needed: without list on pods nobody can tell which hosts are in use', async () => {
+    const namespace = await cluster().createNamespace();
+    const options = { requestTimeoutMs: 10_000, userAgent: 'test' };
+    const config = loadKubeConfig({ kubeconfigPath: await release.kubeconfig(), ...options });
+    await listPods(config, namespace, () => undefined);
+    await role.without('list', 'pods');
+    await eventually('the right is gone', async () => {
+      return listPods(config, namespace, () => undefined).then(
+        () => false,
+        (error: unknown) => at(error, 'code') === 'forbidden',
+      );
+    });
+    await config.close();
+  });
+
   describe('reach no further', () => {
     let ours: Request;
     let namespace: string;
@@ -125,7 +141,8 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
       ['replace its Secret', 'PUT', (of) => `/api/v1/namespaces/${of}/secrets/ecr-pull-secrets`, pullSecret],
       ['delete its Secret', 'DELETE', (of) => `/api/v1/namespaces/${of}/secrets/ecr-pull-secrets`],
       ['read Events', 'GET', (of) => `/api/v1/namespaces/${of}/events`],
-      ['see pods', 'GET', (of) => `/api/v1/namespaces/${of}/pods`],
+      ['read a pod', 'GET', (of) => `/api/v1/namespaces/${of}/pods/x`],
+      ['watch pods', 'GET', (of) => `/api/v1/namespaces/${of}/pods?watch=true`],
       ['make pods', 'POST', (of) => `/api/v1/namespaces/${of}/pods`, { metadata: { name: 'x' } }],
       ['read ConfigMaps, its own too', 'GET', () => `/api/v1/namespaces/${release.namespace}/configmaps`],
       ['read a namespace', 'GET', (of) => `/api/v1/namespaces/${of}`],

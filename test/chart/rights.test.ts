@@ -13,6 +13,7 @@ const secrets = (verbs: string[]) => ({
 });
 const allOfSecrets = secrets(['get', 'list', 'watch', 'create', 'patch']);
 const events = { apiGroups: [''], resources: ['events'], verbs: ['create'] };
+const pods = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 const caBundle = {
   apiGroups: ['admissionregistration.k8s.io'],
   resources: ['mutatingwebhookconfigurations'],
@@ -40,13 +41,14 @@ describeWithHelm('rights', (helm) => {
   const sync = { cronJob: { enabled: true } };
 
   const cases: [string, Values, unknown[]][] = [
-    ['no values', {}, [allOfSecrets, events, caBundle]],
-    ['a given certificate', given, [allOfSecrets, events]],
-    ['no Events', { ...given, config: { renewal: { events: false } } }, [allOfSecrets]],
+    ['no values', {}, [allOfSecrets, events, pods, caBundle]],
+    ['no list of pods', { rbac: { listPods: false } }, [allOfSecrets, events, caBundle]],
+    ['a given certificate', given, [allOfSecrets, events, pods]],
+    ['no Events', { ...given, config: { renewal: { events: false } } }, [allOfSecrets, pods]],
     [
       'another name',
       { ...given, config: { secretName: 'pulls' } },
-      [{ ...allOfSecrets, resourceNames: ['pulls'] }, events],
+      [{ ...allOfSecrets, resourceNames: ['pulls'] }, events, pods],
     ],
     [
       'the default ServiceAccounts',
@@ -54,6 +56,7 @@ describeWithHelm('rights', (helm) => {
       [
         allOfSecrets,
         events,
+        pods,
         namespaces(['list', 'watch']),
         accounts(['get', 'list', 'watch', 'patch'], ['default']),
       ],
@@ -61,15 +64,21 @@ describeWithHelm('rights', (helm) => {
     [
       'ServiceAccounts by pattern',
       { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'team-*'] } } },
-      [allOfSecrets, events, namespaces(['list', 'watch']), accounts(['get', 'list', 'watch', 'patch'])],
+      [
+        allOfSecrets,
+        events,
+        pods,
+        namespaces(['list', 'watch']),
+        accounts(['get', 'list', 'watch', 'patch']),
+      ],
     ],
     [
       'Secrets ahead of pods, no ServiceAccounts',
       { ...given, config: { provisioning: { registries, serviceAccounts: [] } } },
-      [allOfSecrets, events, namespaces(['list', 'watch'])],
+      [allOfSecrets, events, pods, namespaces(['list', 'watch'])],
     ],
     [
-      'the policy, which needs no ServiceAccount',
+      'the policy, which needs no ServiceAccount and sees no pod',
       { injection: 'policy', config: { provisioning: { registries } } },
       [allOfSecrets, events, namespaces(['list', 'watch']), { ...caBundle, verbs: ['get', 'list', 'watch'] }],
     ],
