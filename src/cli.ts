@@ -6,6 +6,7 @@ export type Command =
   | { readonly name: 'serve'; readonly configFile: string | undefined }
   | SyncCommand
   | UninstallCommand
+  | RemoveHostCommand
   | { readonly name: 'help' }
   | { readonly name: 'version' }
   | UsageError;
@@ -27,6 +28,15 @@ export interface UninstallCommand {
   readonly output: 'text' | 'json';
 }
 
+export interface RemoveHostCommand {
+  readonly name: 'remove-host';
+  readonly configFile: string | undefined;
+  readonly namespace: string;
+  readonly hosts: readonly string[];
+  readonly dryRun: boolean;
+  readonly output: 'text' | 'json';
+}
+
 interface UsageError {
   readonly name: 'usage-error';
   readonly problem: string;
@@ -36,6 +46,7 @@ export const usage = `Usage: ecr-pull-secrets serve [--config FILE]
        ecr-pull-secrets sync [--config FILE] [--namespace NAME]... [--service-account NAME]...
                              [--registry HOST]... [--output json]
        ecr-pull-secrets uninstall --dry-run|--yes [--config FILE] [--output json]
+       ecr-pull-secrets remove-host --namespace NAME [--dry-run] [--config FILE] [--output json] HOST...
 
 Gives every pod with Amazon ECR images a pull secret with a fresh token.
 
@@ -43,6 +54,7 @@ Commands:
   serve            run the admission webhook (HTTPS) and the status port (HTTP)
   sync             bring Secrets and ServiceAccounts up to date once, and end
   uninstall        remove our Secrets and the references that we added to ServiceAccounts
+  remove-host      remove ECR hosts that no pod uses from the pull Secret of a namespace
 
 Options:
   --config FILE    settings in YAML; without it every setting has its default
@@ -76,6 +88,7 @@ const flags: Readonly<Record<string, readonly string[]>> = {
   serve: ['config'],
   sync: ['config', 'namespace', 'service-account', 'registry', 'output'],
   uninstall: ['config', 'dry-run', 'yes', 'output'],
+  'remove-host': ['config', 'namespace', 'dry-run', 'output'],
 };
 
 type Values = ReturnType<typeof parse>['values'];
@@ -102,7 +115,7 @@ export function readCommand(args: readonly string[]): Command {
 
 function commandOf([command, ...rest]: readonly string[], values: Values): Command {
   const taken = command === undefined || !Object.hasOwn(flags, command) ? undefined : flags[command];
-  if (taken === undefined || rest.length > 0) {
+  if (taken === undefined || (rest.length > 0 && command !== 'remove-host')) {
     const unknown = taken === undefined ? command : rest[0];
     return usageError(unknown === undefined ? 'no command' : `unknown command ${unknown}`);
   }
@@ -117,19 +130,49 @@ function commandOf([command, ...rest]: readonly string[], values: Values): Comma
   if (values.output !== undefined && values.output !== 'json') {
     return usageError(`--output takes json, not ${values.output}`);
   }
-  if (command === 'serve') {
-    return { name: 'serve', configFile: values.config };
+  return namedCommand(command, values, rest);
+}
+
+function namedCommand(command: string | undefined, values: Values, operands: readonly string[]): Command {
+  switch (command) {
+    case 'sync':
+      return syncCommand(values);
+    case 'uninstall':
+      return uninstallCommand(values);
+    case 'remove-host':
+      return removeHostCommand(values, operands);
+    default:
+      return { name: 'serve', configFile: values.config };
   }
-  return command === 'sync' ? syncCommand(values) : uninstallCommand(values);
+}
+
+const anEcrHost = 'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+function removeHostCommand(values: Values, hosts: readonly string[]): RemoveHostCommand | UsageError {
+  const [namespace, ...others] = values.namespace ?? [];
+  if (namespace === undefined || others.length > 0 || namespace.includes('*')) {
+    return usageError('remove-host takes exactly one --namespace, without *');
+  }
+  const bad = hosts.find((host) => parseEcrHost(host) === undefined);
+  if (bad !== undefined || hosts.length === 0) {
+    return usageError(`remove-host takes ${anEcrHost}${bad === undefined ? '' : `, not ${bad}`}`);
+  }
+  const [dryRun, output] = [values['dry-run'] === true, values.output === 'json' ? 'json' : 'text'] as const;
+  return {
+    name: 'remove-host',
+    configFile: values.config,
+    namespace,
+    hosts: [...new Set(hosts)],
+    dryRun,
+    output,
+  };
 }
 
 function syncCommand(values: Values): SyncCommand | UsageError {
   const registries = values.registry ?? [];
   const bad = registries.find((host) => parseEcrHost(host) === undefined);
   if (bad !== undefined) {
-    return usageError(
-      `--registry takes an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, not ${bad}`,
-    );
+    return usageError(`--registry takes ${anEcrHost}, not ${bad}`);
   }
   return {
     name: 'sync',

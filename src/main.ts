@@ -4,7 +4,7 @@ import packageJson from '../package.json' with { type: 'json' };
 import { readCommand, usage } from './cli.ts';
 import { ConfigError, readConfig } from './config/read.ts';
 import type { Config } from './config/schema.ts';
-import { syncOnce, uninstallOnce } from './once.ts';
+import { removeHostsOnce, syncOnce, uninstallOnce } from './once.ts';
 import { serve } from './serve.ts';
 import { serializeError } from './telemetry/fields.ts';
 import { printable } from './telemetry/scrub.ts';
@@ -30,6 +30,9 @@ async function main(args: readonly string[]): Promise<void> {
       return;
     case 'uninstall':
       process.exitCode = await uninstallOnce({ command, ...(await surroundings(command.configFile)) });
+      return;
+    case 'remove-host':
+      process.exitCode = await removeHostsOnce({ command, ...(await surroundings(command.configFile)) });
   }
 }
 

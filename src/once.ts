@@ -1,10 +1,12 @@
-import type { SyncCommand, UninstallCommand } from './cli.ts';
+import type { RemoveHostCommand, SyncCommand, UninstallCommand } from './cli.ts';
 import { compose } from './compose.ts';
 import type { Config } from './config/schema.ts';
 import type { Registry } from './images/registry.ts';
+import { listPods } from './kube/pods.ts';
+import { removeHosts } from './provisioning/remove-hosts.ts';
 import { syncSettingsOf } from './provisioning/settings.ts';
 import { sync } from './provisioning/sync.ts';
-import { type Output, progressOn, tellSync, tellUninstall } from './provisioning/telling.ts';
+import { type Output, progressOn, tellRemoveHosts, tellSync, tellUninstall } from './provisioning/telling.ts';
 import { uninstall } from './provisioning/uninstall.ts';
 import { jsonLog } from './telemetry/log.ts';
 
@@ -61,23 +63,45 @@ export async function uninstallOnce({ command, ...once }: Once<UninstallCommand>
   }
 }
 
+/** As syncOnce; also rejects with ForeignSecretError. */
+export async function removeHostsOnce({ command, ...once }: Once<RemoveHostCommand>): Promise<number> {
+  const core = coreOf(once, []);
+  try {
+    const { secretName, provisioning } = once.config;
+    const { namespace, hosts, dryRun, output } = command;
+    const result = await removeHosts({
+      config: core.cluster,
+      ...{ secretName, namespace, hosts, dryRun },
+      configured: provisioning.registries,
+      listPods: (of, onPod) => listPods(core.cluster, of, onPod),
+      log: logOf(once),
+    });
+    return tellRemoveHosts(result, output, once.stdout);
+  } finally {
+    await core.close();
+  }
+}
+
 /** Nothing feeds the view but what is read and written, so it is never behind. A person wants the result, not the log. */
 function coreOf(
   { config, environment, stderr }: Omit<Once<unknown>, 'command' | 'source'>,
   configured: readonly Registry[],
 ) {
-  const log = jsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
-    write: (line) => void stderr.write(line),
-  });
   const uncounted = { ecrCall: () => undefined, secretWrite: () => undefined, hostsDropped: () => undefined };
   return compose({
     config,
     environment,
     configured,
-    log,
+    log: logOf({ config, stderr }),
     metrics: uncounted,
     inSync: () => true,
     patienceMs: syncPatienceMs,
     now: Date.now,
+  });
+}
+
+function logOf({ config, stderr }: Pick<Once<unknown>, 'config' | 'stderr'>) {
+  return jsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
+    write: (line) => void stderr.write(line),
   });
 }

@@ -59,6 +59,10 @@ describe('the command line', () => {
     ['sync', '--namespace'],
     ['sync', '--namespace', ''],
     ['uninstall', '--dry-run', '--registry', 'x'],
+    ['remove-host', '--namespace', 'shop'],
+    ['remove-host', '--namespace', 'shop', 'docker.io'],
+    ['remove-host', '123456789012.dkr.ecr.eu-central-1.amazonaws.com'],
+    ['remove-host', '--yes', '--namespace', 'shop', '123456789012.dkr.ecr.eu-central-1.amazonaws.com'],
   ]) {
     it(`refuses ${JSON.stringify(args)} with exit code 2 and the usage`, async () => {
       const { code, stderr, stdout } = await run(args);
@@ -86,6 +90,31 @@ describe('the command line', () => {
     assert.deepEqual(readCommand(['uninstall', '--yes']), removes);
     const dry = ['uninstall', '--dry-run', '--config', 'c.yaml', '--output', 'json'];
     assert.deepEqual(readCommand(dry), { ...removes, configFile: 'c.yaml', dryRun: true, output: 'json' });
+  });
+
+  it('takes hosts to remove, each once, from exactly one namespace', () => {
+    const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+    const plain = {
+      name: 'remove-host',
+      configFile: undefined,
+      namespace: 'a',
+      hosts: [host],
+      output: 'text',
+    };
+    assert.deepEqual(readCommand(['remove-host', '--namespace', 'a', host, host]), {
+      ...plain,
+      dryRun: false,
+    });
+    assert.deepEqual(readCommand(['remove-host', host, '--dry-run', '--namespace', 'a']), {
+      ...plain,
+      dryRun: true,
+    });
+    for (const namespaces of [[], ['--namespace', 'a*'], ['--namespace', 'a', '--namespace', 'b']]) {
+      assert.deepEqual(readCommand(['remove-host', host, ...namespaces]), {
+        name: 'usage-error',
+        problem: 'remove-host takes exactly one --namespace, without *',
+      });
+    }
   });
 
   it('takes every flag of sync, more than once where there can be several', () => {

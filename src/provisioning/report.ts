@@ -1,4 +1,11 @@
-import type { NamespaceResult, Removal, SyncResult, UninstallResult } from './result.ts';
+import type {
+  HostRemoval,
+  NamespaceResult,
+  Removal,
+  RemoveHostsResult,
+  SyncResult,
+  UninstallResult,
+} from './result.ts';
 
 /** One line that says how far a sync is. */
 export function progressText(done: number, total: number, failed: number): string {
@@ -43,6 +50,27 @@ export function uninstallText({ dryRun, removals, failed }: UninstallResult): st
   ];
   const why = removals.flatMap(({ failure }) => (failure === undefined ? [] : `${failure.text}\n`));
   return `${table([['NAMESPACE', 'WHAT', 'OUTCOME'], ...rows])}\n${facts.join(', ')}\n${why.join('')}`;
+}
+
+/** What became of each host that was to be removed. */
+export function removeHostsText({ namespace, hosts }: RemoveHostsResult): string {
+  const rows = hosts.map((removal) => [namespace, removal.host, removalText(removal)]);
+  return table([['NAMESPACE', 'HOST', 'OUTCOME'], ...rows]);
+}
+
+function removalText({ outcome, pod }: HostRemoval): string {
+  switch (outcome) {
+    case 'removed':
+      return 'removed';
+    case 'would-remove':
+      return 'would be removed';
+    case 'not-found':
+      return 'not in the pull Secret';
+    case 'in-use':
+      return `not removed: pod ${pod} uses it; delete that pod first`;
+    case 'configured':
+      return 'not removed: it is in provisioning.registries; take it out there first';
+  }
 }
 
 const sayings: Readonly<Record<Removal['outcome'], string>> = {

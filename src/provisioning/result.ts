@@ -46,6 +46,23 @@ export interface UninstallResult {
   readonly failed: number;
 }
 
+/** What became of a host that the operator removes from a Secret. */
+export interface HostRemoval {
+  readonly host: string;
+  /** `in-use` and `configured` hosts stay. */
+  readonly outcome: 'removed' | 'would-remove' | 'not-found' | 'in-use' | 'configured';
+  /** A pod that names the host. */
+  readonly pod?: string;
+}
+
+export interface RemoveHostsResult {
+  readonly namespace: string;
+  readonly dryRun: boolean;
+  readonly hosts: readonly HostRemoval[];
+  /** Hosts that stay although they were to be removed. */
+  readonly failed: number;
+}
+
 /** @param shortfall why a host has no fresh token */
 export function hostFailure({ host, code, text, message }: Shortfall): Failure {
   return { what: host, code, text: message ?? text };

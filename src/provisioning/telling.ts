@@ -1,6 +1,6 @@
 import { printable, scrub, visible } from '../telemetry/scrub.ts';
-import { progressText, syncText, uninstallText } from './report.ts';
-import type { SyncResult, UninstallResult } from './result.ts';
+import { progressText, removeHostsText, syncText, uninstallText } from './report.ts';
+import type { RemoveHostsResult, SyncResult, UninstallResult } from './result.ts';
 
 /** Where a command writes; `isTTY` where a person looks at it. */
 export interface Output {
@@ -34,7 +34,13 @@ export function tellUninstall(result: UninstallResult, format: Format, output: O
   return result.failed > 0 ? 1 : 0;
 }
 
+/** Reports the result. @returns the exit code: 1 if a host stays that was to be removed */
+export function tellRemoveHosts(result: RemoveHostsResult, format: Format, output: Output): number {
+  output.write(format === 'json' ? jsonText(result) : printable(removeHostsText(result)));
+  return result.failed > 0 ? 1 : 0;
+}
+
 /** On one line, each string without credentials. */
-function jsonText(result: SyncResult | UninstallResult): string {
+function jsonText(result: SyncResult | UninstallResult | RemoveHostsResult): string {
   return `${JSON.stringify(result, (_key, value) => (typeof value === 'string' ? visible(scrub(value)) : value))}\n`;
 }

@@ -1,7 +1,7 @@
 import { stringify } from 'yaml';
 import { readCommand } from '../../src/cli.ts';
 import { readConfig } from '../../src/config/read.ts';
-import { syncOnce, uninstallOnce } from '../../src/once.ts';
+import { removeHostsOnce, syncOnce, uninstallOnce } from '../../src/once.ts';
 
 /** What a command that ends left behind. */
 export interface Ended {
@@ -10,7 +10,7 @@ export interface Ended {
   readonly stderr: string;
 }
 
-/** Runs `sync` or `uninstall` in this process, as the command line does. */
+/** Runs `sync`, `uninstall` or `remove-host` in this process, as the command line does. */
 export async function runOnce(
   args: readonly string[],
   kubeconfigPath: string,
@@ -31,6 +31,9 @@ export async function runOnce(
   }
   if (command.name === 'uninstall') {
     return { code: await uninstallOnce({ ...once, command }), ...written };
+  }
+  if (command.name === 'remove-host') {
+    return { code: await removeHostsOnce({ ...once, command }), ...written };
   }
   throw new Error(JSON.stringify(command));
 }

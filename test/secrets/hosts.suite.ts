@@ -1,8 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { registriesOfPod } from '../../src/images/pod.ts';
+import { loadKubeConfig } from '../../src/kube/config.ts';
+import { listPods } from '../../src/kube/pods.ts';
+import { removeHosts } from '../../src/provisioning/remove-hosts.ts';
 import { settleMs } from '../../src/secrets/missing-hosts.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/double.ts';
+import { runOnce } from '../provisioning/running.ts';
 import { accountWith, secretRule, startEcr } from '../provisioning/world.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Ground } from '../support/ground.ts';
@@ -219,5 +224,124 @@ export function hostsSuite(ground: () => Ground): void {
     one.pass(3_600_000);
     await one.round();
     assert.deepEqual(await hostsIn(namespace), [host]);
+  });
+
+  describe('remove-host', () => {
+    const run = (namespace: string, hosts: string[], more: string[] = [], settings = {}) =>
+      runOnce(
+        ['remove-host', '--namespace', namespace, ...hosts, ...more],
+        ground().kubeconfigPath,
+        settings,
+      );
+
+    it('removes what no pod uses, for good: neither of two running replicas restores it', async () => {
+      const namespace = await ground().createNamespace();
+      const replicas = [await keeper(), await keeper()];
+      const [one] = replicas;
+      assert.ok(one);
+      const pod = podWith([`${real}/app`]);
+      await admit(one, namespace, pod);
+      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${hostOf(1)}/x`, `${hostOf(2)}/x`])));
+      await eventually('both know all hosts', () =>
+        replicas.every(({ view }) => view.get(namespace)?.hosts.size === 3),
+      );
+      // renewals that are planned before the removal and write after it
+      const gate = ecr.hold();
+      const renewing = replicas.map((replica) => {
+        replica.pass(7 * 3_600_000);
+        return replica.renewNow();
+      });
+      await eventually('both are waiting for ECR', () => replicas.every(({ asking }) => asking() > 0));
+      const dry = await run(namespace, [hostOf(1), real], ['--dry-run', '--output', 'json']);
+      assert.deepEqual(JSON.parse(dry.stdout).hosts, [
+        { host: hostOf(1), outcome: 'would-remove' },
+        { host: real, outcome: 'in-use', pod: pod.metadata.name },
+      ]);
+      assert.equal((await hostsIn(namespace)).length, 3);
+      const { code, stdout } = await run(namespace, [hostOf(1), real, hostOf(9)]);
+      assert.equal(code, 1);
+      assert.match(stdout, new RegExp(`${hostOf(1)} +removed\n`));
+      assert.match(stdout, new RegExp(`${real} +not removed: pod ${pod.metadata.name} uses it`));
+      assert.match(stdout, new RegExp(`${hostOf(9)} +not in the pull Secret\n`));
+      gate.open();
+      await Promise.all(renewing);
+      const left = [hostOf(2), real].toSorted();
+      await eventually('both have seen it, and renewed', () =>
+        replicas.every(({ view }) => view.get(namespace)?.hosts.size === 2),
+      );
+      for (const replica of replicas) {
+        replica.pass(7 * 3_600_000);
+        await replica.renewNow();
+        await replica.round();
+      }
+      assert.deepEqual(await hostsIn(namespace), left);
+      assert.equal(await hasToken(namespace, hostOf(1)), false);
+      assert.ok(replicas.every(({ view }) => view.get(namespace)?.intact === true));
+    });
+
+    it('leaves what the configuration names, and says so', async () => {
+      const namespace = await ground().createNamespace();
+      const one = await keeper();
+      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${real}/app`])));
+      const settings = { provisioning: { registries: [real] } };
+      const { code, stdout } = await run(namespace, [real], [], settings);
+      assert.equal(code, 1);
+      assert.match(stdout, /not removed: it is in provisioning\.registries/);
+      assert.deepEqual(await hostsIn(namespace), [real]);
+    });
+
+    it('lets a host stay whose pod is created while it is removed', async () => {
+      const namespace = await ground().createNamespace();
+      const one = await keeper();
+      const pod = podWith([`${real}/app`]);
+      await one.secrets.ensure(namespace, registriesOfPod(pod));
+      const { kubeconfigPath } = ground();
+      const config = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
+      let lists = 0;
+      const result = await removeHosts({
+        ...{
+          config,
+          secretName: 'ecr-pull-secrets',
+          namespace,
+          hosts: [real],
+          configured: [],
+          dryRun: false,
+        },
+        log: jsonLog('silent', { write: () => undefined }),
+        listPods: async (of, onPod) => {
+          lists += 1;
+          if (lists === 2) await createPod(ground(), of, pod);
+          await listPods(config, of, onPod);
+        },
+      });
+      await config.close();
+      assert.deepEqual(result.hosts, [{ host: real, outcome: 'in-use', pod: pod.metadata.name }]);
+      assert.deepEqual((await readPullSecret(ground(), namespace))?.hosts, { [real]: null });
+    });
+
+    it('leaves a Secret for the program to restore that somebody has just edited', async () => {
+      const namespace = await ground().createNamespace();
+      const one = await keeper();
+      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${real}/app`, `${hostOf(1)}/app`])));
+      const { body } = await ground().request('GET', secretPath(namespace));
+      const edited = structuredClone(body) as { metadata: Record<string, unknown> };
+      edited.metadata = { ...edited.metadata, annotations: {} };
+      assert.equal((await ground().request('PUT', secretPath(namespace), edited)).status, 200);
+      await assert.rejects(run(namespace, [hostOf(1)]), /it was edited, and is not restored yet/);
+      assert.ok(await hasToken(namespace, hostOf(1)));
+    });
+
+    it('changes nothing where it may not list pods, or where there is no Secret', async () => {
+      const namespace = await ground().createNamespace();
+      assert.match((await run(namespace, [real])).stdout, /not in the pull Secret/);
+      const one = await keeper();
+      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${real}/app`])));
+      const kubeconfig = await accountWith(ground(), [secretRule]);
+      await assert.rejects(
+        runOnce(['remove-host', '--namespace', namespace, real], kubeconfig),
+        /cannot list pods of namespace .+ \(forbidden/,
+      );
+      assert.deepEqual(await hostsIn(namespace), [real]);
+    });
   });
 }

@@ -12,6 +12,7 @@ import { jsonLog } from '../../src/telemetry/log.ts';
 import { TokenError } from '../../src/tokens/failure.ts';
 import type { Token } from '../../src/tokens/token.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
+import { runOnce } from '../provisioning/running.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import { registryIn, replicaOn, start } from './replica.ts';
@@ -208,5 +209,30 @@ describe('renewing a pull Secret', () => {
       host,
       registryIn('us-west-2').host,
     ]);
+  });
+
+  it('does not add a host again by a late token that was removed while ECR took its time', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    const other = registryIn('us-west-2');
+    await one.secrets.ensure(namespace, [registry, other]);
+    one.now = start + 7 * hour;
+    const gate = Promise.withResolvers<void>();
+    one.token = async () => {
+      await gate.promise;
+      return fakeToken('late', one.now);
+    };
+    const shortfalls = await one.secrets.renew(namespace, [registry, other]);
+    assert.deepEqual(
+      shortfalls.map(({ code }) => code),
+      ['pending', 'pending'],
+    );
+    const { code } = await runOnce(['remove-host', '--namespace', namespace, host], cluster.kubeconfigPath);
+    assert.equal(code, 0);
+    gate.resolve();
+    await eventually('the other one is renewed', async () => {
+      return (await stored(namespace))?.auths[other.host]?.auth === btoa('AWS:late');
+    });
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [other.host]);
   });
 });

@@ -1,0 +1,131 @@
+// Removes hosts from the pull Secret of one namespace, on behalf of the operator.
+import type { ClusterConfig } from '../kube/config.ts';
+import { KubeError } from '../kube/errors.ts';
+import { secretApi } from '../kube/secrets.ts';
+import { type Content, withoutHosts } from '../secrets/content.ts';
+import { type HostsInUse, hostCollector } from '../secrets/pods-in-use.ts';
+import { secretStore } from '../secrets/store.ts';
+import { SecretView } from '../secrets/view.ts';
+import { type ChangeParts, changeSecret } from '../secrets/write.ts';
+import type { Log } from '../telemetry/log.ts';
+import type { HostRemoval, RemoveHostsResult } from './result.ts';
+
+export interface RemoveHostsParts {
+  readonly config: ClusterConfig;
+  readonly secretName: string;
+  readonly namespace: string;
+  readonly hosts: readonly string[];
+  /** Hosts of `provisioning.registries`: the running program would add them again. */
+  readonly configured: readonly string[];
+  /** Only report what would be removed. */
+  readonly dryRun: boolean;
+  /** Passes each pod of a namespace that has not ended to `onPod`. Rejects with KubeError. */
+  listPods(namespace: string, onPod: (pod: unknown) => void): Promise<void>;
+  readonly log: Log;
+}
+
+/**
+ * Takes hosts and their entries out of a namespace's pull Secret, unless a pod of the namespace names them. The write is
+ * one of our own, so running replicas do not take it for damage and do not restore the hosts.
+ * @throws KubeError without the right to list pods or to write the Secret, and `conflict` where the Secret was edited
+ *   by hand and is not restored yet; ForeignSecretError
+ */
+export async function removeHosts(parts: RemoveHostsParts): Promise<RemoveHostsResult> {
+  const { namespace, hosts, dryRun } = parts;
+  const writing = writingParts(parts);
+  let removals: HostRemoval[] = hosts.map((host) => ({ host, outcome: 'not-found' }));
+  await changeSecret(
+    namespace,
+    async (present, state) => {
+      if (state === 'edited') {
+        throw notRestored(parts);
+      }
+      const inUse = await hostsInUse(parts);
+      removals = hosts.map((host) => removalOf(host, present, inUse, parts));
+      const dropped = removals.filter(({ outcome }) => outcome === 'removed').map(({ host }) => host);
+      return dropped.length === 0
+        ? undefined
+        : { content: withoutHosts(present, new Set(dropped)), dropped, reason: 'removed' as const };
+    },
+    writing,
+  );
+  if (!dryRun) {
+    removals = await restoreInUse(removals, writing, parts);
+  }
+  const failed = removals.filter(({ outcome }) => outcome === 'in-use' || outcome === 'configured').length;
+  return { namespace, dryRun, hosts: removals, failed };
+}
+
+function removalOf(
+  host: string,
+  present: Content,
+  inUse: HostsInUse,
+  { configured, dryRun }: RemoveHostsParts,
+): HostRemoval {
+  const pod = inUse.get(host);
+  if (!present.hosts.has(host)) {
+    return { host, outcome: 'not-found' };
+  }
+  if (pod !== undefined) {
+    return { host, outcome: 'in-use', pod };
+  }
+  if (configured.includes(host)) {
+    return { host, outcome: 'configured' };
+  }
+  return { host, outcome: dryRun ? 'would-remove' : 'removed' };
+}
+
+/** A pod may have been created while its host was removed: then the host waits for its token again. */
+async function restoreInUse(
+  removals: readonly HostRemoval[],
+  writing: ChangeParts,
+  parts: RemoveHostsParts,
+): Promise<HostRemoval[]> {
+  if (!removals.some(({ outcome }) => outcome === 'removed')) {
+    return [...removals];
+  }
+  const inUse = await hostsInUse(parts);
+  const checked = removals.map((removal): HostRemoval => {
+    const pod = removal.outcome === 'removed' ? inUse.get(removal.host) : undefined;
+    return pod === undefined ? removal : { host: removal.host, outcome: 'in-use', pod };
+  });
+  const restored = checked.filter((one, index) => one !== removals[index]).map(({ host }) => host);
+  if (restored.length > 0) {
+    await changeSecret(
+      parts.namespace,
+      async (present) => ({ content: withWaiting(present, restored) }),
+      writing,
+    );
+  }
+  return checked;
+}
+
+function withWaiting(present: Content, added: readonly string[]): Content {
+  const missing = added.filter((host) => !present.hosts.has(host));
+  const requested = missing.map((host) => [host, Date.now()] as const);
+  return {
+    ...present,
+    hosts: new Map([...present.hosts, ...missing.map((host) => [host, undefined] as const)]),
+    requestedAt: new Map([...present.requestedAt, ...requested]),
+  };
+}
+
+async function hostsInUse({ listPods, namespace }: RemoveHostsParts): Promise<HostsInUse> {
+  const { hosts, add } = hostCollector();
+  await listPods(namespace, add);
+  return hosts;
+}
+
+function notRestored({ namespace, secretName }: RemoveHostsParts): KubeError {
+  const operation = `remove hosts from Secret ${namespace}/${secretName}`;
+  return new KubeError({ code: 'conflict', operation, detail: 'it was edited, and is not restored yet' });
+}
+
+function writingParts({ config, secretName, log }: RemoveHostsParts): ChangeParts {
+  return {
+    store: secretStore(secretApi(config), secretName, 'remove-host'),
+    view: new SecretView(),
+    log,
+    counted: () => undefined,
+  };
+}
