@@ -1,9 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
+import { reviewOf } from '../admission/reviews.ts';
 import type { Answer, Request } from '../cluster/request.ts';
-import { requestWith } from '../cluster/request.ts';
+import { requestWith, send } from '../cluster/request.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { eventually } from '../support/eventually.ts';
-import { besideValues } from './beside.ts';
+import { podWith } from '../support/pods.ts';
+import type { RunningProgram } from '../support/process.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import { besideValues, installBeside } from './beside.ts';
 import { registry } from './modes.ts';
 import { at } from './objects.ts';
 import { newRelease, type Release } from './release.ts';
@@ -14,6 +19,9 @@ const type = 'kubernetes.io/dockerconfigjson';
 const label = { 'app.kubernetes.io/managed-by': 'ecr-pull-secrets' };
 const data = { '.dockerconfigjson': btoa('{"auths":{}}') };
 const annotation = 'ecr-pull-secrets.io/pull-secret';
+
+const applied = 'application/apply-patch+yaml';
+const merged = 'application/merge-patch+json';
 
 /** The program's account, as if somebody had granted it far too much. */
 describeChartOnCluster("the fence around the program's own account", (cluster, helm) => {
@@ -41,12 +49,23 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
   const accountPath = () => `/api/v1/namespaces/${namespace}/serviceaccounts/default`;
   function applySecret(
     name: string,
-    { labels = label as object, kind = type, of = namespace } = {},
+    { labels = label as object, kind = type, of = namespace, metadata = {}, more = {} } = {},
   ): Promise<Answer> {
-    const object = { apiVersion: 'v1', kind: 'Secret', metadata: { name, labels }, type: kind, data };
-    const how = { contentType: 'application/apply-patch+yaml' };
+    const object = {
+      ...{ apiVersion: 'v1', kind: 'Secret', type: kind, data, ...more },
+      metadata: { name, labels, ...metadata },
+    };
+    const how = { contentType: applied };
     return ours('PATCH', `${secretPath(name, of)}?fieldManager=ecr-pull-secrets&force=true`, object, how);
   }
+  const changeSecret = (of: string, change: unknown) =>
+    ours('PATCH', secretPath('ecr-pull-secrets', of), change, { contentType: merged });
+  /** As the namespace's owner. */
+  const ownerChanges = async (of: string, change: unknown) => {
+    const path = secretPath('ecr-pull-secrets', of);
+    const { status, body } = await cluster().request('PATCH', path, change, { contentType: merged });
+    assert.equal(status, 200, JSON.stringify(body));
+  };
   const patchAccount = (patch: unknown) =>
     ours('PATCH', accountPath(), patch, { contentType: 'application/json-patch+json' });
   const refused = ({ status, body }: Answer, why: RegExp) => {
@@ -75,6 +94,52 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     const foreign = { metadata: { name: 'ecr-pull-secrets' }, type, data };
     await cluster().request('POST', `/api/v1/namespaces/${of}/secrets`, foreign);
     refused(await applySecret('ecr-pull-secrets', { of }), /changes no Secret that somebody else made/);
+  });
+
+  const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: 'x' };
+  const foreign: [string, object, RegExp][] = [
+    ['a finalizer', { metadata: { finalizers: ['example.com/stay'] } }, /no finalizers/],
+    ['an owner', { metadata: { ownerReferences: [owner] } }, /no finalizers, ownerReferences/],
+    ['immutable', { more: { immutable: true } }, /generateName or immutable/],
+    ['another label', { labels: { ...label, team: 'x' } }, /only its own label on a Secret/],
+    ['another annotation', { metadata: { annotations: { team: 'x' } } }, /only its own annotations/],
+    ['another key', { more: { data: { ...data, other: 'eA==' } } }, /only \.dockerconfigjson/],
+    ['another key as text', { more: { stringData: { other: 'x' } } }, /only \.dockerconfigjson/],
+  ];
+  for (const [what, how, why] of foreign) {
+    it(`refuses ${what} on a Secret, a new one and one that is there`, async () => {
+      const of = await cluster().createNamespace();
+      refused(await applySecret('ecr-pull-secrets', { of, ...how }), why);
+      assert.equal((await applySecret('ecr-pull-secrets', { of })).status, 201);
+      refused(await applySecret('ecr-pull-secrets', { of, ...how }), why);
+    });
+  }
+
+  it('refuses a generated name, also beside our own', async () => {
+    const of = await cluster().createNamespace();
+    const metadata = { name: 'ecr-pull-secrets', generateName: 'ecr-pull-', labels: label };
+    refused(await ours('POST', `/api/v1/namespaces/${of}/secrets`, { metadata, type, data }), /generateName/);
+  });
+
+  it('lets others label, annotate and own our Secret, and our renewals go on', async () => {
+    const of = await cluster().createNamespace();
+    assert.equal((await applySecret('ecr-pull-secrets', { of })).status, 201);
+    const theirs = { labels: { team: 'x' }, annotations: { note: 'y' }, finalizers: ['example.com/stay'] };
+    await ownerChanges(of, { metadata: theirs, data: { other: 'eA==' } });
+    const annotations = { 'ecr-pull-secrets.io/hosts': '{}' };
+    const renewed = await applySecret('ecr-pull-secrets', { of, metadata: { annotations } });
+    assert.equal(renewed.status, 200, JSON.stringify(renewed.body));
+    const { labels, finalizers } = at(renewed.body, 'metadata');
+    assert.deepEqual([labels, finalizers], [{ ...label, team: 'x' }, theirs.finalizers]);
+    refused(await changeSecret(of, { metadata: { labels: { team: 'z' } } }), /only its own label/);
+    refused(await changeSecret(of, { metadata: { labels: { team: null } } }), /only its own label/);
+    refused(
+      await changeSecret(of, { metadata: { annotations: { note: null } } }),
+      /only its own annotations/,
+    );
+    refused(await changeSecret(of, { metadata: { finalizers: [] } }), /no finalizers/);
+    refused(await changeSecret(of, { data: { other: null } }), /only \.dockerconfigjson/);
+    await ownerChanges(of, { metadata: { finalizers: [] } });
   });
 
   it('refuses to delete', async () => {
@@ -140,10 +205,128 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     );
   });
 
+  it('takes no reference into an excluded namespace, and lets ours go from there', async () => {
+    const path = '/api/v1/namespaces/kube-system/serviceaccounts/left-alone';
+    await cluster().request('POST', path.replace(/\/[^/]+$/, ''), { metadata: { name: 'left-alone' } });
+    const reference = {
+      imagePullSecrets: [{ name: 'ecr-pull-secrets' }],
+      metadata: { annotations: { [annotation]: 'ecr-pull-secrets' } },
+    };
+    const change = (patch: unknown) => ours('PATCH', path, patch, { contentType: merged });
+    refused(await change(reference), /adds no reference in namespace kube-system, which is excluded/);
+    refused(await change({ imagePullSecrets: reference.imagePullSecrets }), /adds no reference/);
+    refused(await change({ metadata: reference.metadata }), /adds no reference/);
+    const given = await cluster().request('PATCH', path, reference, { contentType: merged });
+    assert.equal(given.status, 200, JSON.stringify(given.body));
+    const taken = await change({ imagePullSecrets: null, metadata: { annotations: { [annotation]: null } } });
+    assert.equal(taken.status, 200, JSON.stringify(taken.body));
+  });
+
+  it('lets keys come that the operator allows', async () => {
+    const config = { provisioning: { registries: [registry] } };
+    const values = besideValues({ config, fence: { allowedKeys: ['example.com/cost-centre'] } });
+    await release.upgrade(values);
+    const of = await cluster().createNamespace();
+    const labels = { ...label, 'example.com/cost-centre': '7' };
+    await eventually('the new fence is up', async () => {
+      return (await applySecret('ecr-pull-secrets', { of, labels })).status === 201;
+    });
+    refused(await applySecret('ecr-pull-secrets', { of, labels: { ...labels, team: 'x' } }), /own label/);
+  });
+
   it('holds nobody else', async () => {
     const secret = { metadata: { name: 'mine' }, type: 'Opaque' };
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     assert.equal((await cluster().request('POST', path, secret)).status, 201);
     assert.equal((await cluster().request('DELETE', `${path}/mine`)).status, 200);
+  });
+});
+
+const image = `${registry}/app:1`;
+
+describeChartOnCluster('a forged review, sent past the API server', (cluster, helm) => {
+  let ecr: EcrDouble;
+  let release: Release;
+  let program: RunningProgram;
+  before(async () => {
+    ecr = await startEcrDouble();
+    release = await newRelease(cluster(), helm());
+    program = await installBeside(cluster(), release, ecr, {
+      namespaces: {
+        exclude: ['left-out'],
+        selector: { matchExpressions: [{ key: 'team', operator: 'NotIn', values: ['payments'] }] },
+      },
+      config: { exclude: { namespaces: ['lab-*'] } },
+    });
+  });
+  after(async () => {
+    await program?.stop();
+    await release?.uninstall();
+    await ecr.stop();
+  });
+  const namespaceWith = async (name: string, labels: Record<string, string>) => {
+    const { status } = await cluster().request('POST', '/api/v1/namespaces', { metadata: { name, labels } });
+    assert.equal(status, 201);
+  };
+  const forge = (namespace: string) =>
+    send(
+      program.webhookUrl,
+      { method: 'POST', ca: program.caPem, servername: 'localhost' },
+      reviewOf(podWith([image]), { namespace }),
+    );
+
+  it('gets a token into a selected namespace only', async () => {
+    await namespaceWith('opted-out', { team: 'shop', 'ecr-pull-secrets.io/inject': 'false' });
+    await namespaceWith('never-selected', { team: 'payments' });
+    await namespaceWith('left-out', { team: 'shop' });
+    await namespaceWith('lab-7', { team: 'shop' });
+    await namespaceWith('selected', { team: 'shop' });
+    const refused = ['opted-out', 'never-selected', 'left-out', 'lab-7', 'kube-system', release.namespace];
+    for (const namespace of [...refused, 'selected']) {
+      const { status, body } = await forge(namespace);
+      assert.deepEqual([status, at(body, 'response.allowed')], [200, true], namespace);
+    }
+    await eventually('the selected one has its Secret', async () => {
+      return (await readPullSecret(cluster(), 'selected'))?.auths[registry] !== undefined;
+    });
+    for (const namespace of refused) {
+      assert.equal(await readPullSecret(cluster(), namespace), undefined, namespace);
+    }
+    const told = program.log().filter(({ namespace }) => namespace === 'opted-out');
+    assert.match(JSON.stringify(told), /ValidatingAdmissionPolicy 'ecr-pull-secrets-fence'/);
+  });
+
+  it('renews no Secret of a namespace that opts out later, and takes up again where it opts in', async () => {
+    const namespace = 'selected';
+    const before = await readPullSecret(cluster(), namespace);
+    const opt = async (inject: string | null) => {
+      const labels = { 'ecr-pull-secrets.io/inject': inject };
+      const path = `/api/v1/namespaces/${namespace}`;
+      const { status } = await cluster().request(
+        'PATCH',
+        path,
+        { metadata: { labels } },
+        { contentType: merged },
+      );
+      assert.equal(status, 200);
+    };
+    const spoil = async () => {
+      const change = { metadata: { annotations: { 'ecr-pull-secrets.io/hosts': null } } };
+      const path = `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`;
+      await cluster().request('PATCH', path, change, { contentType: merged });
+    };
+    await opt('false');
+    await spoil();
+    await eventually('the refusal is logged', () =>
+      program.log().some((line) => line['namespace'] === namespace && /fence/.test(JSON.stringify(line))),
+    );
+    assert.deepEqual((await readPullSecret(cluster(), namespace))?.hosts, {});
+    await opt(null);
+    await eventually(
+      'it is renewed',
+      async () => (await readPullSecret(cluster(), namespace))?.hosts[registry] !== undefined,
+      30_000,
+    );
+    assert.equal((await readPullSecret(cluster(), namespace))?.uid, before?.uid);
   });
 });

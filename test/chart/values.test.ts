@@ -129,9 +129,58 @@ describeWithHelm('values that cannot be', (helm) => {
       { serviceAccount: { create: false } },
       /serviceAccount\.create: false needs serviceAccount\.name/,
     ],
+    // what goes into the fence's expressions
+    ...[`x' || true || '`, 'x"] || true || "" in ["', 'a b', 'team\nx', '${x}', '{{ .Values }}'].flatMap(
+      (hostile): [string, Values, RegExp][] => [
+        [`the label ${hostile}`, { namespaces: { label: hostile } }, /at '\/namespaces\/label'/],
+        [`the name ${hostile}`, { namespaces: { exclude: [hostile] } }, /at '\/namespaces\/exclude\/0'/],
+        [
+          `the pattern ${hostile}`,
+          { config: { exclude: { namespaces: [hostile] } } },
+          /at '\/config\/exclude\/namespaces\/0'/,
+        ],
+        [
+          `a label's key ${hostile}`,
+          { namespaces: { selector: { matchLabels: { [hostile]: 'x' } } } },
+          /at '\/namespaces\/selector\/matchLabels'/,
+        ],
+        [
+          `a label's value ${hostile}`,
+          {
+            namespaces: { selector: { matchExpressions: [{ key: 'a', operator: 'In', values: [hostile] }] } },
+          },
+          /at '\/namespaces\/selector\/matchExpressions\/0\/values\/0'/,
+        ],
+        [
+          `the selector ${hostile}`,
+          { config: { provisioning: { registries: [registry], namespaces: { selector: hostile } } } },
+          /config[/.]provisioning[/.]namespaces[/.]selector/,
+        ],
+        [`the account ${hostile}`, { serviceAccount: { name: hostile } }, /at '\/serviceAccount\/name'/],
+        [`the key ${hostile}`, { fence: { allowedKeys: [hostile] } }, /at '\/fence\/allowedKeys\/0'/],
+        [`the Secret ${hostile}`, { certificates: { secretName: hostile } }, /'\/certificates\/secretName'/],
+      ],
+    ),
+    ...['a=b=c', ',a', 'a,', 'a in b', 'a in ()', 'a in (b', '!a=b', 'a!', 'a==!b'].map(
+      (selector): [string, Values, RegExp] => [
+        `the selector ${selector}`,
+        { config: { provisioning: { registries: [registry], namespaces: { selector } } } },
+        /config\.provisioning\.namespaces\.selector: ".*" is no requirement of a label selector/,
+      ],
+    ),
+    [
+      'an operator without values',
+      { namespaces: { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] } } },
+      /missing property 'values'/,
+    ],
+    [
+      'an unknown operator',
+      { namespaces: { selector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } } },
+      /operator': value must be one of 'In', 'NotIn', 'Exists', 'DoesNotExist'/,
+    ],
   ];
   for (const [name, values, expected] of cases) {
-    it(`${name}: refused with a message that names the value`, async () => {
+    it(`${JSON.stringify(name)}: refused with a message that names the value`, async () => {
       assert.match(await refusal(values), expected);
     });
   }

@@ -20,35 +20,31 @@ has(v.image) && has(v.image.reference) && v.image.reference{{ $isEcr }}))
 {{- end -}}
 
 {{/*
-Which namespaces. By their name and not by labels of pods: whoever makes pods could label past those. The own namespace
-is always out, so that the program's pods never wait for the program.
+Which namespaces, as requirements (key, operator, values) in JSON. By their name and labels and not by labels of pods:
+whoever makes pods could label past those. The own namespace is always out, so that the program's pods never wait for the
+program.
 */}}
-{{- define "ecr-pull-secrets.namespaceSelector" -}}
+{{- define "ecr-pull-secrets.namespaceRequirements" -}}
 {{- $names := list -}}
 {{- range include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray -}}
 {{- if not (contains "*" .) -}}{{- $names = append $names . -}}{{- end -}}
 {{- end -}}
-{{- $selector := .Values.namespaces.selector -}}
-{{- with $selector.matchLabels }}
-matchLabels:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+{{- $requirements := list (dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $names) -}}
+{{- if eq .Values.namespaces.select "optIn" -}}
+{{- $requirements = append $requirements (dict "key" .Values.namespaces.label "operator" "In" "values" (list "true")) -}}
+{{- else -}}
+{{- $requirements = append $requirements (dict "key" .Values.namespaces.label "operator" "NotIn" "values" (list "false")) -}}
+{{- end -}}
+{{- range $key, $value := .Values.namespaces.selector.matchLabels -}}
+{{- $requirements = append $requirements (dict "key" $key "operator" "In" "values" (list $value)) -}}
+{{- end -}}
+{{- concat $requirements (.Values.namespaces.selector.matchExpressions | default list) | toJson -}}
+{{- end -}}
+
+{{/* The same as a label selector. */}}
+{{- define "ecr-pull-secrets.namespaceSelector" -}}
 matchExpressions:
-  - key: kubernetes.io/metadata.name
-    operator: NotIn
-    values: {{ $names | toJson }}
-{{- if eq .Values.namespaces.select "optIn" }}
-  - key: {{ .Values.namespaces.label }}
-    operator: In
-    values: ["true"]
-{{- else }}
-  - key: {{ .Values.namespaces.label }}
-    operator: NotIn
-    values: ["false"]
-{{- end }}
-{{- with $selector.matchExpressions }}
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- include "ecr-pull-secrets.namespaceRequirements" . | fromJsonArray | toYaml | nindent 2 }}
 {{- end -}}
 
 {{/* PEM in base64, whichever of the two was given. */}}

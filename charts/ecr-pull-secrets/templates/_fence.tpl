@@ -1,0 +1,112 @@
+{{/*
+CEL for the fence. Every text comes in as a JSON string, whose escapes CEL understands too, so no value can end a literal.
+*/}}
+
+{{/* Whether `variables.labels` fulfil one requirement (key, operator, values), as labels.Requirement of Kubernetes says. */}}
+{{- define "ecr-pull-secrets.celRequirement" -}}
+{{- $key := .key | toJson -}}
+{{- $has := printf "%s in variables.labels" $key -}}
+{{- $holds := printf "%s && variables.labels[%s] in %s" $has $key (.values | default list | toJson) -}}
+{{- if eq .operator "In" -}}({{ $holds }})
+{{- else if eq .operator "NotIn" -}}!({{ $holds }})
+{{- else if eq .operator "Exists" -}}({{ $has }})
+{{- else if eq .operator "DoesNotExist" -}}!({{ $has }})
+{{- else -}}{{- fail (printf "namespaces.selector.matchExpressions: unknown operator %s" (toJson .operator)) -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether the namespace's name is one of these names and patterns; a list as JSON goes in as `names`. */}}
+{{- define "ecr-pull-secrets.celNames" -}}
+{{- $exact := list -}}
+{{- $terms := list -}}
+{{- range .names -}}
+{{- if contains "*" . -}}
+{{- $pieces := list -}}
+{{- range splitList "*" . -}}{{- $pieces = append $pieces (regexQuoteMeta .) -}}{{- end -}}
+{{- $terms = append $terms (printf "request.namespace.matches(%s)" (printf "^%s$" (join ".*" $pieces) | toJson)) -}}
+{{- else -}}
+{{- $exact = append $exact . -}}
+{{- end -}}
+{{- end -}}
+{{- if $exact -}}{{- $terms = prepend $terms (printf "request.namespace in %s" (toJson $exact)) -}}{{- end -}}
+{{- if $terms -}}({{ join " || " $terms }}){{- else -}}false{{- end -}}
+{{- end -}}
+
+{{/* Whether the chart's own selector chooses the namespace: the same as "ecr-pull-secrets.namespaceSelector". */}}
+{{- define "ecr-pull-secrets.celInjected" -}}
+{{- if or (include "ecr-pull-secrets.injectsByWebhook" .) (include "ecr-pull-secrets.injectsByPolicy" .) -}}
+{{- $terms := list -}}
+{{- range include "ecr-pull-secrets.namespaceRequirements" . | fromJsonArray -}}
+{{- $terms = append $terms (include "ecr-pull-secrets.celRequirement" .) -}}
+{{- end -}}
+{{ join " && " $terms }}
+{{- else -}}
+false
+{{- end -}}
+{{- end -}}
+
+{{/* Whether config.provisioning chooses the namespace: names and selector, both where both are given. */}}
+{{- define "ecr-pull-secrets.celProvisioned" -}}
+{{- if include "ecr-pull-secrets.provisions" . -}}
+{{- $namespaces := .Values.config.provisioning.namespaces | default dict -}}
+{{- $terms := list -}}
+{{- with $namespaces.names -}}{{- $terms = append $terms (include "ecr-pull-secrets.celNames" (dict "names" .)) -}}{{- end -}}
+{{- range include "ecr-pull-secrets.provisioningRequirements" . | fromJsonArray -}}
+{{- $terms = append $terms (include "ecr-pull-secrets.celRequirement" .) -}}
+{{- end -}}
+{{- if $terms -}}{{ join " && " $terms }}{{- else -}}true{{- end -}}
+{{- else -}}
+false
+{{- end -}}
+{{- end -}}
+
+{{/*
+config.provisioning.namespaces.selector as requirements (key, operator, values) in JSON. The grammar is that of
+k8s.io/apimachinery/pkg/labels, without `<` and `>`, which the program does not take either.
+*/}}
+{{- define "ecr-pull-secrets.provisioningRequirements" -}}
+{{- $selector := ((.Values.config.provisioning | default dict).namespaces | default dict).selector | default "" -}}
+{{- $name := "[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?" -}}
+{{- $key := printf "(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?%s" $name -}}
+{{- $compared := printf "(%s)\\s*(==|=|!=)\\s*((?:%s)?)" $key $name -}}
+{{- $listed := printf "(%s)\\s+(in|notin)\\s*\\((\\s*%s\\s*(?:,\\s*(?:%s)?\\s*)*)\\)" $key $name $name -}}
+{{- $present := printf "(!?)\\s*(%s)" $key -}}
+{{- $whole := printf "^\\s*(?:%s|%s|%s)\\s*$" $listed $compared $present -}}
+{{- $requirements := list -}}
+{{- if trim $selector -}}
+{{- /* a comma within parentheses separates values */ -}}
+{{- $shielded := $selector -}}
+{{- range regexFindAll "\\([^()]*\\)" $selector -1 -}}
+{{- $shielded = replace . (replace "," "|" .) $shielded -}}
+{{- end -}}
+{{- range splitList "," $shielded -}}
+{{- $text := replace "|" "," . -}}
+{{- if not (regexMatch $whole $text) -}}
+{{- fail (printf "config.provisioning.namespaces.selector: %s is no requirement of a label selector, such as team=shop, env!=test, tier in (a,b), tier notin (c), x or !x" (toJson (trim $text))) -}}
+{{- end -}}
+{{- $text = trim $text -}}
+{{- if regexMatch (printf "^%s$" $listed) $text -}}
+{{- $values := list -}}
+{{- range splitList "," (regexReplaceAll (printf "^%s$" $listed) $text "${3}") -}}{{- $values = append $values (trim .) -}}{{- end -}}
+{{- $operator := ternary "In" "NotIn" (eq (regexReplaceAll (printf "^%s$" $listed) $text "${2}") "in") -}}
+{{- $requirements = append $requirements (dict "key" (regexReplaceAll (printf "^%s$" $listed) $text "${1}") "operator" $operator "values" $values) -}}
+{{- else if regexMatch (printf "^%s$" $compared) $text -}}
+{{- $operator := ternary "NotIn" "In" (eq (regexReplaceAll (printf "^%s$" $compared) $text "${2}") "!=") -}}
+{{- $value := regexReplaceAll (printf "^%s$" $compared) $text "${3}" -}}
+{{- $requirements = append $requirements (dict "key" (regexReplaceAll (printf "^%s$" $compared) $text "${1}") "operator" $operator "values" (list $value)) -}}
+{{- else -}}
+{{- $operator := ternary "DoesNotExist" "Exists" (hasPrefix "!" $text) -}}
+{{- $requirements = append $requirements (dict "key" (regexReplaceAll (printf "^%s$" $present) $text "${2}") "operator" $operator) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $requirements | toJson -}}
+{{- end -}}
+
+{{/*
+Whether a write adds, changes and removes only entries of ours in a map of an object. `field` is a path such as
+`?metadata.?labels`, `ours` an expression on the key `k`.
+*/}}
+{{- define "ecr-pull-secrets.celOnlyOurs" -}}
+object.{{ .field }}.orValue({}).all(k, {{ .ours }} || variables.old.{{ .field }}[?k] == object.{{ .field }}[?k]) && variables.old.{{ .field }}.orValue({}).all(k, {{ .ours }} || k in object.{{ .field }}.orValue({}))
+{{- end -}}

@@ -1,0 +1,255 @@
+// The fence's CEL against the API server's own selection by labels, for every form of selector.
+import assert from 'node:assert/strict';
+import { before, it } from 'node:test';
+import fc from 'fast-check';
+import { matchesAny } from '../../src/images/glob.ts';
+import { requestWith } from '../cluster/request.ts';
+import { eventually } from '../support/eventually.ts';
+import type { Values } from './helm.ts';
+import { registry } from './modes.ts';
+import { at, type KubeObject, only } from './objects.ts';
+import { type Requirement, requirements, selectorText, spellings } from './selectors.ts';
+import { describeChartOnCluster } from './suite.ts';
+
+const inject = 'ecr-pull-secrets.io/inject';
+const tier = 'example.com/tier';
+const own = 'fence-selectors';
+const admissionregistration = '/apis/admissionregistration.k8s.io/v1';
+
+/** Labels of the namespaces `shop-0`, `lab-1`, `shop-2` and so on. */
+const labelSets: readonly Record<string, string>[] = [
+  {},
+  { [inject]: 'false' },
+  { [inject]: 'true' },
+  { [inject]: '' },
+  { team: 'shop' },
+  { team: 'shop', [inject]: 'false' },
+  { team: 'shop', [inject]: 'true' },
+  { team: '' },
+  { team: 'true' },
+  { team: 'false', [tier]: 'b' },
+  { [tier]: 'a' },
+  { [tier]: 'b', [inject]: 'true' },
+  { [tier]: 'a', team: 'shop' },
+  { [tier]: 'in', team: 'notin' },
+];
+const namespaces = labelSets.map((labels, index) => ({
+  name: `${index % 2 === 0 ? 'shop' : 'lab'}-${index}`,
+  labels,
+}));
+
+/** What an operator sets about namespaces. */
+interface Selection {
+  readonly injection?: 'webhook' | 'none';
+  readonly namespaces?: Values;
+  readonly exclude?: readonly string[];
+  /** `config.provisioning.namespaces`; undefined: no provisioning. */
+  readonly provisioning?: { readonly names?: readonly string[]; readonly selector?: string } | undefined;
+}
+
+const expression = (key: string, operator: Requirement['operator'], values?: readonly string[]): Values => ({
+  selector: { matchExpressions: [{ key, operator, ...(values && { values }) }] },
+});
+const provided = (provisioning: Selection['provisioning']): Selection => ({
+  injection: 'none',
+  provisioning,
+});
+const fixed: readonly [string, Selection][] = [
+  ['no values', {}],
+  ['optIn', { namespaces: { select: 'optIn' } }],
+  ['optOut by another label', { namespaces: { label: 'team' } }],
+  ['optIn by another label', { namespaces: { select: 'optIn', label: 'team' } }],
+  ['excluded names', { namespaces: { exclude: ['shop-0', 'lab-3'] }, exclude: ['shop-2'] }],
+  ['excluded patterns', { exclude: ['lab-*', '*-4', 's*-6', '*op-1*'] }],
+  ['a pattern for everything', { exclude: ['*'] }],
+  ['matchLabels', { namespaces: { selector: { matchLabels: { team: 'shop', [tier]: 'a' } } } }],
+  ['matchLabels with an empty value', { namespaces: { selector: { matchLabels: { team: '' } } } }],
+  ['In', { namespaces: expression('team', 'In', ['shop', '']) }],
+  ['NotIn', { namespaces: expression('team', 'NotIn', ['shop', 'true']) }],
+  ['Exists', { namespaces: expression(tier, 'Exists') }],
+  ['DoesNotExist', { namespaces: expression(tier, 'DoesNotExist') }],
+  ['by name', { namespaces: expression('kubernetes.io/metadata.name', 'In', ['shop-0', 'lab-1']) }],
+  ['nothing injects, nothing is provided', { injection: 'none' }],
+  ['provisioning everywhere', provided({})],
+  ['provisioning by name', provided({ names: ['shop-0', 'lab-1'] })],
+  ['provisioning by pattern', { ...provided({ names: ['lab-*', '*-2'] }), exclude: ['lab-3'] }],
+  ['provisioning by labels', provided({ selector: 'team=shop,ecr-pull-secrets.io/inject!=false' })],
+  ['provisioning by lists', provided({ selector: 'team in (shop, true,), example.com/tier notin (b)' })],
+  ['provisioning by presence', provided({ selector: '!example.com/tier , team' })],
+  ['odd spellings', provided({ selector: ' team == shop ,example.com/tier notin(in)' })],
+  ['values that are operators', provided({ selector: 'team=notin,example.com/tier in (in)' })],
+  ['an empty value', provided({ selector: 'team=' })],
+  ['names and labels', provided({ names: ['lab-*'], selector: 'team' })],
+  ['both', { namespaces: { select: 'optIn' }, provisioning: { names: ['lab-*'] } }],
+];
+
+const someRequirements = requirements({
+  keys: [inject, 'team', tier],
+  values: ['true', 'false', 'shop', 'a', 'b', ''],
+});
+const somePatterns = fc.uniqueArray(
+  fc.constantFrom('shop-0', 'lab-1', 'lab-*', '*-2', 'shop-1*', '*0*', 's*p-*', '*'),
+  { maxLength: 3 },
+);
+const anySelection: fc.Arbitrary<Selection> = fc.record({
+  injection: fc.constantFrom('webhook', 'none'),
+  namespaces: fc.record({
+    select: fc.constantFrom('optOut', 'optIn'),
+    label: fc.constantFrom(inject, 'team'),
+    exclude: fc.uniqueArray(fc.constantFrom('shop-0', 'lab-1', 'shop-4'), { maxLength: 2 }),
+    selector: fc.record({
+      matchLabels: fc.dictionary(fc.constantFrom('team', tier), fc.constantFrom('shop', 'a', ''), {
+        maxKeys: 1,
+      }),
+      matchExpressions: someRequirements,
+    }),
+  }),
+  exclude: somePatterns.filter((patterns) => !patterns.includes('*')),
+  provisioning: fc.option(fc.record({ names: somePatterns, selector: someRequirements.chain(spellings) }), {
+    nil: undefined,
+  }),
+});
+
+describeChartOnCluster('the fence chooses the namespaces that selectors choose', (cluster, helm) => {
+  const seed = Date.now() % 1_000_000;
+  const generated = fc.sample(anySelection, { numRuns: 20, seed });
+  const cases: readonly { account: string; selection: Selection }[] = [
+    ...fixed.map(([, selection]) => selection),
+    ...generated,
+  ].map((selection, index) => ({ account: `case-${index}`, selection }));
+  const rendered = new Map<string, KubeObject[]>();
+
+  const valuesOf = ({ account, selection }: (typeof cases)[number]): Values => ({
+    injection: selection.injection ?? 'webhook',
+    fullnameOverride: account,
+    serviceAccount: { name: account },
+    namespaces: selection.namespaces ?? {},
+    config: {
+      exclude: { namespaces: selection.exclude ?? [] },
+      ...(selection.provisioning !== undefined && {
+        provisioning: { registries: [registry], namespaces: selection.provisioning },
+      }),
+    },
+    certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' },
+  });
+  const post = async (path: string, object: unknown) => {
+    const { status, body } = await cluster().request('POST', path, object);
+    assert.equal(status, 201, JSON.stringify(body));
+  };
+
+  before(async () => {
+    for (const { name, labels } of [...namespaces, { name: own, labels: {} }]) {
+      await post('/api/v1/namespaces', { metadata: { name, labels } });
+      await post(`/api/v1/namespaces/${name}/serviceaccounts`, { metadata: { name: 'default' } });
+    }
+    await post('/apis/rbac.authorization.k8s.io/v1/clusterrolebindings', {
+      metadata: { name: 'far-too-much' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
+      subjects: [
+        { apiGroup: 'rbac.authorization.k8s.io', kind: 'Group', name: `system:serviceaccounts:${own}` },
+      ],
+    });
+    for (const one of cases) {
+      const objects = await helm().template(valuesOf(one), { namespace: own });
+      rendered.set(one.account, objects);
+      await post(
+        `${admissionregistration}/validatingadmissionpolicies`,
+        only(objects, 'ValidatingAdmissionPolicy'),
+      );
+      await post(
+        `${admissionregistration}/validatingadmissionpolicybindings`,
+        only(objects, 'ValidatingAdmissionPolicyBinding'),
+      );
+    }
+  });
+
+  const askerOf = async (account: string) => {
+    const request = requestWith(await cluster().serviceAccountKubeconfig(own, account));
+    const secret = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: 'ecr-pull-secrets', labels: { 'app.kubernetes.io/managed-by': 'ecr-pull-secrets' } },
+      type: 'kubernetes.io/dockerconfigjson',
+      data: { '.dockerconfigjson': btoa('{"auths":{}}') },
+    };
+    const allowed = ({ status, body }: { status: number; body: unknown }) => {
+      if (status === 403)
+        assert.match(at(body, 'message'), /denied request: the account of ecr-pull-secrets/);
+      else assert.ok(status === 200 || status === 201, JSON.stringify(body));
+      return status !== 403;
+    };
+    return {
+      mayWrite: async (namespace: string) =>
+        allowed(
+          await request(
+            'PATCH',
+            `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets?dryRun=All&fieldManager=test`,
+            secret,
+            { contentType: 'application/apply-patch+yaml' },
+          ),
+        ),
+      mayRefer: async (namespace: string) =>
+        allowed(
+          await request(
+            'PATCH',
+            `/api/v1/namespaces/${namespace}/serviceaccounts/default?dryRun=All`,
+            { imagePullSecrets: [{ name: 'ecr-pull-secrets' }] },
+            { contentType: 'application/merge-patch+json' },
+          ),
+        ),
+    };
+  };
+
+  /** What the API server lists by a selector. */
+  const listed = async (selector: string): Promise<Set<string>> => {
+    const { status, body } = await cluster().request(
+      'GET',
+      `/api/v1/namespaces?labelSelector=${encodeURIComponent(selector)}`,
+    );
+    assert.equal(status, 200, `${selector}: ${JSON.stringify(body)}`);
+    return new Set(at(body, 'items').map((item: unknown) => at(item, 'metadata.name')));
+  };
+
+  const assertAgree = async (one: (typeof cases)[number]) => {
+    const { exclude = [], provisioning, injection } = one.selection;
+    const asker = await askerOf(one.account);
+    await eventually('the policy is in force', async () => !(await asker.mayWrite('kube-system')));
+    const webhook = (rendered.get(one.account) ?? []).find(
+      ({ kind }) => kind === 'MutatingWebhookConfiguration',
+    );
+    assert.equal(webhook === undefined, injection === 'none');
+    const selector: unknown = at(webhook, 'webhooks.0.namespaceSelector');
+    const injected =
+      webhook === undefined
+        ? new Set<string>()
+        : await listed(selectorText(at(selector, 'matchExpressions'), at(selector, 'matchLabels')));
+    const provisioned =
+      provisioning === undefined ? new Set<string>() : await listed(provisioning.selector ?? '');
+    const names = provisioning?.names ?? [];
+    const excluded = [...exclude, ...(at(one.selection, 'namespaces.exclude') ?? []), 'kube-system', own];
+    for (const { name, labels } of [...namespaces, { name: own, labels: {} }]) {
+      const out = matchesAny(excluded, name);
+      const ahead = !out && provisioned.has(name) && (names.length === 0 || matchesAny(names, name));
+      const expected = { write: ahead || (!out && injected.has(name)), refer: ahead };
+      const found = { write: await asker.mayWrite(name), refer: await asker.mayRefer(name) };
+      assert.deepEqual(
+        found,
+        expected,
+        `${name} ${JSON.stringify(labels)} under ${JSON.stringify(one.selection)}`,
+      );
+    }
+  };
+
+  for (const [index, [name]] of fixed.entries()) {
+    it(name, async () => {
+      const one = cases[index];
+      assert.ok(one);
+      await assertAgree(one);
+    });
+  }
+
+  it('whatever the selectors are', async (t) => {
+    t.diagnostic(`seed ${seed}`);
+    for (const one of cases.slice(fixed.length)) await assertAgree(one);
+  });
+});
