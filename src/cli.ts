@@ -3,7 +3,7 @@ import { parseEcrHost } from './images/registry.ts';
 
 /** What the command line asks for. */
 export type Command =
-  | { readonly name: 'serve'; readonly configFile: string | undefined }
+  | { readonly name: 'serve' | 'certificates'; readonly configFile: string | undefined }
   | SyncCommand
   | UninstallCommand
   | RemoveHostCommand
@@ -43,6 +43,7 @@ interface UsageError {
 }
 
 export const usage = `Usage: ecr-pull-secrets serve [--config FILE]
+       ecr-pull-secrets certificates [--config FILE]
        ecr-pull-secrets sync [--config FILE] [--namespace NAME]... [--service-account NAME]...
                              [--registry HOST]... [--output json]
        ecr-pull-secrets uninstall --dry-run|--yes [--config FILE] [--output json]
@@ -52,6 +53,7 @@ Gives every pod with Amazon ECR images a pull secret with a fresh token.
 
 Commands:
   serve            run the admission webhook (HTTPS) and the status port (HTTP)
+  certificates     make and renew the webhook's certificate and publish its CA, nothing else
   sync             bring Secrets and ServiceAccounts up to date once, and end
   uninstall        remove our Secrets and the references that we added to ServiceAccounts
   remove-host      remove ECR hosts that no pod uses from the pull Secret of a namespace
@@ -86,6 +88,7 @@ const options = {
 /** What each command takes. */
 const flags: Readonly<Record<string, readonly string[]>> = {
   serve: ['config'],
+  certificates: ['config'],
   sync: ['config', 'namespace', 'service-account', 'registry', 'output'],
   uninstall: ['config', 'dry-run', 'yes', 'output'],
   'remove-host': ['config', 'namespace', 'dry-run', 'output'],
@@ -141,6 +144,8 @@ function namedCommand(command: string | undefined, values: Values, operands: rea
       return uninstallCommand(values);
     case 'remove-host':
       return removeHostCommand(values, operands);
+    case 'certificates':
+      return { name: 'certificates', configFile: values.config };
     default:
       return { name: 'serve', configFile: values.config };
   }

@@ -25,6 +25,12 @@ async function main(args: readonly string[]): Promise<void> {
     case 'serve':
       await serve(await configFrom(command.configFile), process.env);
       return;
+    case 'certificates':
+      // The other commands need not wait until node-forge is loaded.
+      await (await import('./manage-certificates.ts')).manageCertificates(
+        await configFrom(command.configFile),
+      );
+      return;
     case 'sync':
       process.exitCode = await syncOnce({ command, ...(await surroundings(command.configFile)) });
       return;

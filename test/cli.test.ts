@@ -53,6 +53,8 @@ describe('the command line', () => {
     ['serve', '--frobnicate'],
     ['serve', '--config'],
     ['serve', '--namespace', 'shop'],
+    ['certificates', 'more'],
+    ['certificates', '--registry', 'x'],
     ['sync', 'more'],
     ['sync', '--dry-run'],
     ['sync', '--output', 'yaml'],
@@ -115,6 +117,11 @@ describe('the command line', () => {
         problem: 'remove-host takes exactly one --namespace, without *',
       });
     }
+  });
+
+  it('takes the file of certificates', () => {
+    const command = { name: 'certificates', configFile: 'c.yaml' };
+    assert.deepEqual(readCommand(['certificates', '--config', 'c.yaml']), command);
   });
 
   it('takes every flag of sync, more than once where there can be several', () => {

@@ -6,7 +6,8 @@ import { headersTimeoutMs, maxStatusConnections, requestTimeoutMs, timeoutCheckM
 export interface StatusParts {
   /** Why the process should get no reviews now; none: it is ready. */
   notReady(): readonly string[];
-  metrics(): Promise<{ contentType: string; text: string }>;
+  /** None: there is no `/metrics`. */
+  metrics?(): Promise<{ contentType: string; text: string }>;
 }
 
 /** Probes come every few seconds; a scraper that keeps its connection opens another one after this, in ms. */
@@ -16,8 +17,8 @@ const keepAliveMs = 30_000;
 const inactivityMs = 30_000;
 
 /**
- * The plain HTTP application for probes and Prometheus: `/healthz`, `/readyz`, `/metrics`. It is not listening yet. Anybody
- * in the cluster may reach it, so it reads no bodies and keeps few connections: the newest is always served.
+ * The plain HTTP application for probes and Prometheus: `/healthz`, `/readyz` and perhaps `/metrics`. It is not listening
+ * yet. Anybody in the cluster may reach it, so it reads no bodies and keeps few connections: the newest is always served.
  */
 export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance {
   const app = fastify({
@@ -42,11 +43,6 @@ export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance
     }
   });
   app.removeAllContentTypeParsers();
-  const exposition = coalesced(async () => {
-    const { contentType, text } = await metrics();
-    // Bytes, because a string is copied for each client that reads slowly.
-    return { contentType, bytes: Buffer.from(text) };
-  });
   app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
     const reasons = notReady();
@@ -56,11 +52,20 @@ export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance
       .type('text/plain')
       .send(text);
   });
+  if (metrics !== undefined) addMetrics(app, metrics);
+  return app;
+}
+
+function addMetrics(app: FastifyInstance, metrics: Required<StatusParts>['metrics']): void {
+  const exposition = coalesced(async () => {
+    const { contentType, text } = await metrics();
+    // Bytes, because a string is copied for each client that reads slowly.
+    return { contentType, bytes: Buffer.from(text) };
+  });
   app.get('/metrics', async (_request, reply) => {
     const { contentType, bytes } = await exposition();
     return reply.header('content-type', contentType).send(bytes);
   });
-  return app;
 }
 
 /** Calls that come while one is in flight get its result. */

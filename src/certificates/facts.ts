@@ -63,6 +63,8 @@ export interface Seen {
   readonly published: Published;
   /** CAs that stand in a bundle or behind what this replica serves. */
   readonly elsewhere: readonly AuthorityFacts[];
+  /** The certificate in this process's memory, the last that it took from the Secret. */
+  readonly served?: LeafFacts | undefined;
   /** ms since the epoch. */
   readonly now: number;
 }

@@ -108,6 +108,7 @@ export class Keeper {
       stored: stored ?? (foreign ? 'foreign' : 'none'),
       published,
       elsewhere,
+      served: this.#current?.leaf,
       now: now(),
     } as const;
     return { found, stored, seen, known };
@@ -142,7 +143,10 @@ export class Keeper {
   async #act(step: Exclude<Step, { action: 'nothing' }>, { found, stored, known }: Sight): Promise<void> {
     const { store, rules, now } = this.#parts;
     if (step.action !== 'publish') {
-      await store.write(found, await contentAfter(step, stored, known, rules, now()));
+      await store.write(
+        found,
+        await contentAfter(step, { stored, served: this.current, known }, rules, now()),
+      );
     } else if (found.configuration !== undefined && !(found.configuration instanceof Error)) {
       const living = (stored?.authorities ?? []).filter(({ endsAt }) => now() <= endsAt);
       await store.publish(found.configuration, bundleOf(living));
@@ -159,12 +163,14 @@ export class Keeper {
 }
 
 function makesAuthority({ action }: Step): boolean {
-  return action === 'create' || action === 'new-authority';
+  return action === 'create' || action === 'new-authority' || action === 'recover';
 }
 
 const done = {
   create: 'a new CA and a new certificate were made',
   'new-authority': 'a new CA was made',
+  recover: 'a new CA was made, and the certificate in use was stored again',
+  'restore-leaf': 'the certificate in use was stored again',
   'reissue-leaf': 'a new certificate was made',
   'drop-old-authority': 'old CAs were dropped',
   publish: 'the CAs were put into the webhook configuration',

@@ -16,14 +16,19 @@ export interface MakingRules {
 
 type MakingStep = Exclude<Step, { readonly action: 'publish' | 'nothing' }>;
 
-/**
- * Makes what the Secret is to hold after a step.
- * @param known every CA that a step may want to keep, by id
- */
+/** What a step is made from. */
+export interface MakingFrom {
+  readonly stored: Stored | undefined;
+  /** The certificate in this process's memory. */
+  readonly served: PemPair | undefined;
+  /** Every CA that a step may want to keep, by id. */
+  readonly known: ReadonlyMap<string, Authority>;
+}
+
+/** Makes what the Secret is to hold after a step. */
 export async function contentAfter(
   step: MakingStep,
-  stored: Stored | undefined,
-  known: ReadonlyMap<string, Authority>,
+  { stored, served, known }: MakingFrom,
   rules: MakingRules,
   now: number,
 ): Promise<Content> {
@@ -35,10 +40,14 @@ export async function contentAfter(
       const leaf = await newLeaf(made, rules.names, rules, now);
       return { authorities: [made, ...old], authorityKeyPem: made.keyPem, leaf };
     }
-    case 'new-authority': {
+    case 'new-authority':
+    case 'recover': {
       const made = await newAuthority(rules, now);
-      return { authorities: [made, ...old], authorityKeyPem: made.keyPem, leaf: leafOf(stored) };
+      const leaf = step.action === 'recover' && served !== undefined ? served : leafOf(stored);
+      return { authorities: [made, ...old], authorityKeyPem: made.keyPem, leaf };
     }
+    case 'restore-leaf':
+      return { ...kept(stored), leaf: served ?? leafOf(stored) };
     case 'drop-old-authority':
       return { ...kept(stored), authorities: newest === undefined ? old : [newest, ...old] };
     case 'reissue-leaf': {

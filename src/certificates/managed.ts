@@ -24,13 +24,15 @@ export interface ManagedCertificatesOptions {
 export interface Timing {
   /** How long a new CA stands in the bundle before it is used: API servers see it within one. Default 30 s. */
   readonly settleMs: number;
+  /** How long it takes until every replica serves what the Secret holds. Default 1 min: they follow the Secret. */
+  readonly spreadMs: number;
   /** How often to look at the clock. Default 1 s. */
   readonly tickMs: number;
   /** How often to look at everything though nothing was told. Default 1 min. */
   readonly pollMs: number;
 }
 
-const usualTiming: Timing = { settleMs: 30_000, tickMs: 1_000, pollMs: 60_000 };
+const usualTiming: Timing = { settleMs: 30_000, spreadMs: 60_000, tickMs: 1_000, pollMs: 60_000 };
 
 /**
  * A certificate of our own making, kept in a Secret that all replicas share, whose CA is kept in the webhook
@@ -69,7 +71,7 @@ export class ManagedCertificates {
     const store = new CertificateStore(cluster, place, randomBytes(4).toString('hex'));
     this.#keeper = new Keeper({
       store,
-      rules: { ...making, settleMs: this.#timing.settleMs },
+      rules: { ...making, settleMs: this.#timing.settleMs, spreadMs: this.#timing.spreadMs },
       serve: (pair) => this.#serve(pair),
       onProblem: (error) => this.#tell(error),
       now,
@@ -95,6 +97,11 @@ export class ManagedCertificates {
     const { current } = this.#keeper;
     if (current === undefined) throw new Error('there is a pair once open() has resolved');
     return current;
+  }
+
+  /** What was wrong at the last look, in words; nothing: Secret and caBundle are as they should be. */
+  problems(): readonly string[] {
+    return [...this.#told];
   }
 
   /** Ends everything, and resolves when nothing is under way any more. */

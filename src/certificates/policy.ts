@@ -14,12 +14,17 @@ import type { Reason } from './reasons.ts';
 
 /**
  * What to do next. A new CA comes in front of the bundle; `keep` are the other CAs, by id, that stay behind it.
- * `create` makes CA and certificate, `new-authority` only the CA: the certificate stays until the CA is known.
+ * `create` makes CA and certificate, `new-authority` only the CA: the certificate stays until the CA is known. `recover`
+ * and `restore-leaf` store the certificate in this process's memory again: API servers trust its CA already.
  */
 export type Step =
-  | { readonly action: 'create' | 'new-authority'; readonly reason: Reason; readonly keep: readonly string[] }
+  | {
+      readonly action: 'create' | 'new-authority' | 'recover';
+      readonly reason: Reason;
+      readonly keep: readonly string[];
+    }
   | { readonly action: 'drop-old-authority'; readonly reason: Reason; readonly keep: readonly string[] }
-  | { readonly action: 'reissue-leaf'; readonly reason: Reason }
+  | { readonly action: 'reissue-leaf' | 'restore-leaf'; readonly reason: Reason }
   | { readonly action: 'publish'; readonly reason: Reason }
   | { readonly action: 'nothing'; readonly reason: 'all-well' | 'foreign-secret' };
 
@@ -34,6 +39,8 @@ export interface PolicyRules {
   readonly settleMs: number;
   /** How long a serving certificate lives, ms. */
   readonly leafLifeMs: number;
+  /** How long it takes until every replica serves the certificate that the Secret holds, ms. */
+  readonly spreadMs: number;
 }
 
 /** More CAs than this in a bundle are no rotation, but somebody's mistake. */
@@ -49,16 +56,17 @@ const mostKept = 4;
 export function decide(seen: Seen, rules: PolicyRules): Decision {
   const { stored } = seen;
   if (stored === 'foreign') return whenever({ action: 'nothing', reason: 'foreign-secret' });
-  if (stored === 'none') return whenever({ action: 'create', reason: 'no-secret', keep: kept(seen) });
+  if (stored === 'none') return startOver(seen, 'no-secret');
   const [newest] = stored.authorities;
   const trouble = stored.authorityProblem ?? troubleInTime('authority', newest, seen.now);
   const leafTrouble = troubleOfLeaf(stored, seen.now);
   if (newest === undefined || trouble !== undefined) {
-    const action = leafTrouble === undefined ? 'new-authority' : 'create';
-    return whenever({ action, reason: trouble ?? 'authority-missing', keep: kept(seen) });
+    const reason = trouble ?? 'authority-missing';
+    if (leafTrouble !== undefined) return startOver(seen, reason);
+    return whenever({ action: 'new-authority', reason, keep: kept(seen) });
   }
   if (stored.leaf === undefined || leafTrouble !== undefined) {
-    return whenever({ action: 'reissue-leaf', reason: leafTrouble ?? 'leaf-missing' });
+    return replaceLeaf(seen, stored, leafTrouble ?? 'leaf-missing');
   }
   return whileServing(seen, rules, { newest, leaf: stored.leaf, authorities: stored.authorities });
 }
@@ -138,10 +146,11 @@ function reissuingReason(leaf: LeafFacts, ofNewest: boolean, now: number): Reaso
 
 /**
  * From when on nobody can be met with a certificate of an older CA: the last of those was made before the newest CA
- * was, since the older one's key was thrown away then. And every replica has had the time to change over.
+ * was, since the older one's key was thrown away then. And every replica has had the time to change over: certificates
+ * of the older CA may live longer than `leafLifeMs`, where that was set to less since.
  */
-function lastOfOldEndsAt(newest: AuthorityFacts, leaf: LeafFacts, { leafLifeMs, settleMs }: PolicyRules) {
-  return Math.max(newest.issuedAt + leafLifeMs, leaf.issuedAt + 2 * settleMs);
+function lastOfOldEndsAt(newest: AuthorityFacts, leaf: LeafFacts, { leafLifeMs, spreadMs }: PolicyRules) {
+  return Math.max(newest.issuedAt + leafLifeMs, leaf.issuedAt + spreadMs);
 }
 
 function settlesAt(published: Published, id: string, now: number, settleMs: number): number {
@@ -151,6 +160,29 @@ function settlesAt(published: Published, id: string, now: number, settleMs: numb
 
 function isIn(published: Published, id: string | undefined): boolean {
   return typeof published === 'object' && id !== undefined && published.forMs.has(id);
+}
+
+/** Neither CA nor certificate is good. */
+function startOver(seen: Seen, reason: Reason): Decision {
+  const keep = kept(seen);
+  return whenever({ action: holdsLeafOf(keep, seen) ? 'recover' : 'create', reason, keep });
+}
+
+/** The CA is good, the certificate is not. */
+function replaceLeaf(seen: Seen, { authorities }: StoredFacts, reason: Reason): Decision {
+  const valid = authorities.filter((authority) => begunAndNotEnded(authority, seen.now)).map(({ id }) => id);
+  return whenever({ action: holdsLeafOf(valid, seen) ? 'restore-leaf' : 'reissue-leaf', reason });
+}
+
+/** Whether this process holds a valid certificate of one of these CAs. */
+function holdsLeafOf(authorities: readonly string[], { served, now }: Seen): boolean {
+  const { authority } = served ?? {};
+  return (
+    served !== undefined &&
+    authority !== undefined &&
+    authorities.includes(authority) &&
+    begunAndNotEnded(served, now)
+  );
 }
 
 /** CAs that somebody may still be served by, though a new one has to be made. */

@@ -6,6 +6,12 @@ import { serviceNames } from './issue.ts';
 import type { ManagedCertificatesOptions } from './managed.ts';
 
 /**
+ * How long it takes until every replica serves a mounted certificate, ms: a kubelet updates a mounted Secret within one
+ * to two minutes (its sync period and the delay of its cache), and the program reads the files every ten seconds.
+ */
+export const mountedSpreadMs = 300_000;
+
+/**
  * What an operator has set of managed certificates, as {@link ManagedCertificates} takes it.
  * @throws {CertificateError} no-namespace
  */

@@ -139,7 +139,7 @@ export function openSource({ place, kubeconfigPath }: Setting, options: SourceOp
     },
     log: jsonLog('debug', { write: (line) => lines.push(line) }),
     now,
-    timing: { settleMs: 500, tickMs: 100, ...options.timing },
+    timing: { settleMs: 500, spreadMs: 1_000, tickMs: 100, ...options.timing },
   });
   const log = () => lines.map((line) => JSON.parse(line));
   return {

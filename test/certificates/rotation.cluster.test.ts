@@ -14,7 +14,7 @@ import { makeSetting, type Setting, type Source, startSource } from './managing.
 // Ten changes of the certificate and two of the CA in a little more than a minute. X.509 counts in seconds.
 const lives = { leafLifeMs: 9_000, authorityLifeMs: 36_000 };
 const podsPerSecond = 50;
-const timing = { settleMs: 1_500, tickMs: 100, pollMs: 1_000 };
+const timing = { settleMs: 1_500, spreadMs: 3_000, tickMs: 100, pollMs: 1_000 };
 
 /** Pods go through a real API server to a real server that has its certificate from three replicas' common work. */
 describeOnCluster('certificates that change while pods are created', (cluster) => {

@@ -9,7 +9,7 @@ import { decide, mayServe, type PolicyRules, type Step } from '../../src/certifi
 
 /** Seconds, in ms. */
 export const s = 1_000;
-export const rules: PolicyRules = { settleMs: 30 * s, leafLifeMs: 600 * s };
+export const rules: PolicyRules = { settleMs: 30 * s, leafLifeMs: 600 * s, spreadMs: 60 * s };
 export const authorityLifeMs = 3_000 * s;
 const backdateMs = 300 * s;
 
@@ -60,6 +60,11 @@ export class World {
   /** Every CA that ever was. */
   readonly authorities = new Map<string, AuthorityFacts>();
   readonly steps: Step[] = [];
+  readonly #rules: PolicyRules;
+
+  constructor(theirs: PolicyRules = rules) {
+    this.#rules = theirs;
+  }
 
   get bundle(): readonly string[] {
     return this.bundles.at(-1)?.ids ?? [];
@@ -84,7 +89,7 @@ export class World {
     const published = this.#publishedFor(replica);
     const next = stored === 'none' ? undefined : stored.leaf;
     if (next !== undefined && next.id !== replica.current?.id) {
-      if (mayServe(replica.current, next, { published, now }, rules)) {
+      if (mayServe(replica.current, next, { published, now }, this.#rules)) {
         replica.current = next;
         replica.authority = this.authorities.get(next.authority ?? '');
       }
@@ -93,13 +98,13 @@ export class World {
       ...(replica.authority === undefined ? [] : [replica.authority]),
       ...this.#known(this.bundle),
     ];
-    const { step } = decide({ stored, published, elsewhere, now }, rules);
+    const { step } = decide({ stored, published, elsewhere, served: replica.current, now }, this.#rules);
     this.steps.push(step);
-    this.#do(step, stored);
+    this.#do(step, stored, replica.current);
     return step;
   }
 
-  #do(step: Step, before: StoredFacts | 'none'): void {
+  #do(step: Step, before: StoredFacts | 'none', served: LeafFacts | undefined): void {
     const authorities = before === 'none' ? [] : before.authorities;
     const leaf = before === 'none' ? undefined : before.leaf;
     const made = newAuthority(this.now);
@@ -110,6 +115,12 @@ export class World {
         break;
       case 'new-authority':
         this.stored = holding([made, ...this.#known(step.keep)], leaf);
+        break;
+      case 'recover':
+        this.stored = holding([made, ...this.#known(step.keep)], served);
+        break;
+      case 'restore-leaf':
+        this.stored = holding(authorities, served);
         break;
       case 'reissue-leaf':
         this.stored = holding(authorities, newLeaf(authorities[0], this.now));

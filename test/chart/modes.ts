@@ -16,6 +16,10 @@ const ownCertificate = { mode: 'existingSecret', secretName: 'own-tls', caBundle
 /** Every mode, each as an operator would set it. */
 export const modes: readonly Mode[] = [
   { name: 'no values', values: {} },
+  {
+    name: 'one account for reviews and certificates',
+    values: { certificates: { managed: { controller: { enabled: false } } } },
+  },
   { name: 'certificates of cert-manager', values: { certificates: { mode: 'certManager' } } },
   {
     name: 'certificates of a given issuer',
@@ -87,6 +91,7 @@ export const modes: readonly Mode[] = [
         enabled: true,
         apiServerCidrs: ['10.0.0.0/28'],
         metricsFrom: [{ namespaceSelector: { matchLabels: { name: 'monitoring' } } }],
+        webhookFrom: [{ podSelector: { matchLabels: { 'k8s-app': 'konnectivity-agent' } } }],
         extraEgress: [{ ports: [{ port: 3128 }] }],
       },
       metrics: {
@@ -119,6 +124,7 @@ export const modes: readonly Mode[] = [
     name: 'all that can be left out',
     values: {
       fence: { enabled: false },
+      certificates: { managed: { controller: { serviceAccount: { create: false, name: 'given-too' } } } },
       flowSchema: { enabled: false },
       podDisruptionBudget: { enabled: false },
       rbac: { create: false },

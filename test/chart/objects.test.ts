@@ -13,7 +13,7 @@ const provisioning = { registries: [registry] };
 describeWithHelm('what the chart makes', (helm) => {
   const render = (values: Values = {}) => helm().template(values, newest);
   const container = async (values: Values = {}) =>
-    at(only(await render(values), 'Deployment'), 'spec.template.spec.containers.0');
+    at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec.containers.0');
 
   const base = [
     'ClusterRole/ecr-pull-secrets',
@@ -32,10 +32,15 @@ describeWithHelm('what the chart makes', (helm) => {
     'Service/ecr-pull-secrets-status',
   ];
   const managed = [
+    'ClusterRole/ecr-pull-secrets-certificates',
+    'ClusterRoleBinding/ecr-pull-secrets-certificates',
+    'Deployment/ecr-pull-secrets-certificates',
+    'ServiceAccount/ecr-pull-secrets-certificates',
     'Role/ecr-pull-secrets-tls',
     'RoleBinding/ecr-pull-secrets-tls',
     'Secret/ecr-pull-secrets-tls',
   ];
+  const managedByServing = managed.slice(4);
   const hook = 'MutatingWebhookConfiguration/zz-ecr-pull-secrets';
   const policy = [
     'MutatingAdmissionPolicy/zz-ecr-pull-secrets',
@@ -49,6 +54,11 @@ describeWithHelm('what the chart makes', (helm) => {
   ];
   const cases: [string, Values, string[]][] = [
     ['no values', {}, [...serving, ...managed, hook]],
+    [
+      'one account for reviews and certificates',
+      { certificates: { managed: { controller: { enabled: false } } } },
+      [...serving, ...managedByServing, hook],
+    ],
     [
       'cert-manager',
       { certificates: { mode: 'certManager' } },
@@ -105,7 +115,7 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('runs two replicas with requests, a limit of memory, and none of CPU', async () => {
     const objects = await render();
-    assert.equal(at(only(objects, 'Deployment'), 'spec.replicas'), 2);
+    assert.equal(at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), 2);
     assert.deepEqual((await container()).resources, {
       requests: { cpu: '100m', memory: '128Mi' },
       limits: { memory: '256Mi' },
@@ -114,10 +124,10 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('leaves the number of replicas to the autoscaler', async () => {
     const objects = await render({ autoscaling: { enabled: true } });
-    assert.equal(at(only(objects, 'Deployment'), 'spec.replicas'), undefined);
+    assert.equal(at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), undefined);
     assert.equal(
       at(only(objects, 'HorizontalPodAutoscaler'), 'spec.scaleTargetRef.name'),
-      only(objects, 'Deployment').metadata.name,
+      only(objects, 'Deployment', 'ecr-pull-secrets').metadata.name,
     );
   });
 
@@ -143,7 +153,7 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('lets the pod live on for as long as the program drains', async () => {
     const grace = async (webhook: Values) =>
-      at(only(await render({ config: { webhook } }), 'Deployment'), 'spec.template.spec')
+      at(only(await render({ config: { webhook } }), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec')
         .terminationGracePeriodSeconds;
     assert.equal(await grace({}), 30);
     assert.equal(await grace({ shutdownDelay: '1500ms', drainTimeout: '2m' }), 127);
@@ -151,7 +161,7 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('restarts the pods when a setting changes, and not otherwise', async () => {
     const annotations = async (values: Values) =>
-      at(only(await render(values), 'Deployment'), 'spec.template.metadata.annotations');
+      at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.metadata.annotations');
     assert.deepEqual(await annotations({ replicas: 3 }), await annotations({}));
     assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
   });
@@ -179,7 +189,7 @@ describeWithHelm('what the chart makes', (helm) => {
       certificates: { managed: { leafLife: '24h' } },
     });
     assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['certificates'], {
-      source: 'managed',
+      source: 'files',
       secretName: 'pulls-tls',
       service: 'pulls',
       webhookConfiguration: only(objects, 'MutatingWebhookConfiguration').metadata.name,
@@ -189,6 +199,107 @@ describeWithHelm('what the chart makes', (helm) => {
       leafLife: '24h',
     });
     assert.deepEqual(at(only(objects, 'Role'), 'rules.0.resourceNames'), ['pulls-tls']);
+  });
+
+  it('has the account that serves reviews manage certificates where that is asked for', async () => {
+    const objects = await render({ certificates: { managed: { controller: { enabled: false } } } });
+    assert.equal(settingsIn(only(objects, 'ConfigMap')).certificates.source, 'managed');
+    assert.equal(at(only(objects, 'RoleBinding'), 'subjects.0.name'), 'ecr-pull-secrets');
+    const { volumes } = at(only(objects, 'Deployment'), 'spec.template.spec');
+    assert.ok(volumes.every((volume: unknown) => at(volume, 'name') !== 'tls'));
+  });
+
+  it('manages certificates by an account of its own, without AWS credentials and open ports', async () => {
+    const objects = await render({
+      env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }],
+      aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
+    });
+    const controller = only(objects, 'Deployment', 'ecr-pull-secrets-certificates');
+    const { serviceAccountName, containers, volumes } = at(controller, 'spec.template.spec');
+    const [{ args, env, envFrom, ports }] = containers;
+    assert.equal(serviceAccountName, 'ecr-pull-secrets-certificates');
+    assert.deepEqual(args, ['certificates', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
+    assert.deepEqual([env, envFrom], [undefined, undefined]);
+    assert.deepEqual(ports, [{ name: 'status', containerPort: 8080 }]);
+    assert.deepEqual(
+      volumes.map((volume: unknown) => at(volume, 'name')),
+      ['config'],
+    );
+    for (const kind of ['RoleBinding', 'ClusterRoleBinding']) {
+      const [subject] = at(
+        only(objects, kind, `ecr-pull-secrets-${kind === 'RoleBinding' ? 'tls' : 'certificates'}`),
+        'subjects',
+      );
+      assert.equal(subject.name, 'ecr-pull-secrets-certificates');
+    }
+  });
+
+  it('mounts the certificate where the program reads it, and never the key of a CA', async () => {
+    const own = { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' };
+    for (const certificates of [{}, { mode: 'certManager' }, own]) {
+      const objects = await render({ certificates });
+      const { containers, volumes } = at(
+        only(objects, 'Deployment', 'ecr-pull-secrets'),
+        'spec.template.spec',
+      );
+      const { secret } = volumes.find((volume: unknown) => at(volume, 'name') === 'tls');
+      assert.deepEqual(
+        secret.items.map((item: unknown) => at(item, 'key')),
+        ['tls.crt', 'tls.key'],
+      );
+      const { mountPath } = containers[0].volumeMounts.find((mount: unknown) => at(mount, 'name') === 'tls');
+      const { certFile, keyFile } = settingsIn(only(objects, 'ConfigMap')).webhook;
+      assert.deepEqual([certFile, keyFile], [`${mountPath}/tls.crt`, `${mountPath}/tls.key`]);
+    }
+  });
+
+  for (const [kind, source] of [
+    ['configMap', { configMapName: 'client-ca' }],
+    ['secret', { secretName: 'client-ca' }],
+  ] as const) {
+    it(`mounts the CA of client certificates from a ${kind}, where the settings say`, async () => {
+      const allowedNames = ['kube-apiserver'];
+      const clientAuth = { enabled: true, key: 'root.pem', allowedNames, ...source };
+      const objects = await render({ webhook: { clientAuth }, config: { webhook: { port: 9443 } } });
+      const { containers, volumes } = at(
+        only(objects, 'Deployment', 'ecr-pull-secrets'),
+        'spec.template.spec',
+      );
+      const { mountPath } = containers[0].volumeMounts.find(
+        (mount: unknown) => at(mount, 'name') === 'client-ca',
+      );
+      const volume = volumes.find((one: unknown) => at(one, 'name') === 'client-ca')[kind];
+      assert.equal(volume.name ?? volume.secretName, 'client-ca');
+      assert.deepEqual(volume.items, [{ key: 'root.pem', path: 'root.pem' }]);
+      assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['webhook'], {
+        port: 9443,
+        clientAuth: { caFile: `${mountPath}/root.pem`, allowedNames },
+      });
+    });
+  }
+
+  it('lets in to the webhook whom the values name, and nobody else', async () => {
+    const agent = { podSelector: { matchLabels: { 'k8s-app': 'konnectivity-agent' } } };
+    const networkPolicy = { enabled: true, apiServerCidrs: ['10.0.0.0/28'], webhookFrom: [agent] };
+    const objects = await render({
+      networkPolicy,
+      cronJob: { enabled: true, besideDeployment: true },
+      config: { provisioning },
+    });
+    const { ingress, podSelector } = at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets'), 'spec');
+    assert.deepEqual(ingress[0], {
+      ports: [{ port: 8443 }],
+      from: [{ ipBlock: { cidr: '10.0.0.0/28' } }, agent],
+    });
+    assert.equal(podSelector.matchLabels['app.kubernetes.io/component'], 'webhook');
+    const controller = at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets-certificates'), 'spec');
+    assert.deepEqual(controller.ingress, [{ ports: [{ port: 8080 }] }]);
+    const reached = controller.egress.flatMap(({ ports }: { ports: { port: number }[] }) => ports);
+    assert.deepEqual(
+      reached.map(({ port }: { port: number }) => port),
+      [53, 53, 443, 6443],
+    );
+    assert.deepEqual(at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets-sync'), 'spec.ingress'), []);
   });
 
   it('schedules sync', async () => {

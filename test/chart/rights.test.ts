@@ -29,20 +29,22 @@ const accounts = (verbs: string[], resourceNames?: string[]) => ({
 });
 
 describeWithHelm('rights', (helm) => {
-  const rules = async (values: Values = {}) => {
+  const rules = async (values: Values = {}, name = 'ecr-pull-secrets') => {
     const objects = await helm().template(values, {
       kubeVersion: '1.37.0',
       apiVersions: ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy'],
     });
-    return at(only(objects, 'ClusterRole'), 'rules');
+    return at(only(objects, 'ClusterRole', name), 'rules');
   };
   const registries = [registry];
   const given = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } };
+  const shared = { managed: { controller: { enabled: false } } };
   const sync = { cronJob: { enabled: true } };
 
   const cases: [string, Values, unknown[]][] = [
-    ['no values', {}, [allOfSecrets, events, pods, caBundle]],
-    ['no list of pods', { rbac: { listPods: false } }, [allOfSecrets, events, caBundle]],
+    ['no values', {}, [allOfSecrets, events, pods]],
+    ['no list of pods', { rbac: { listPods: false } }, [allOfSecrets, events]],
+    ['one account for all', { certificates: shared }, [allOfSecrets, events, pods, caBundle]],
     ['a given certificate', given, [allOfSecrets, events, pods]],
     ['no Events', { ...given, config: { renewal: { events: false } } }, [allOfSecrets, pods]],
     [
@@ -80,7 +82,7 @@ describeWithHelm('rights', (helm) => {
     [
       'the policy, which needs no ServiceAccount and sees no pod',
       { injection: 'policy', config: { provisioning: { registries } } },
-      [allOfSecrets, events, namespaces(['list', 'watch']), { ...caBundle, verbs: ['get', 'list', 'watch'] }],
+      [allOfSecrets, events, namespaces(['list', 'watch'])],
     ],
     [
       'a CronJob',
@@ -103,6 +105,14 @@ describeWithHelm('rights', (helm) => {
       assert.deepEqual(await rules(values), expected);
     });
   }
+
+  it('grants the webhook configuration to the account that manages certificates, and nothing else', async () => {
+    assert.deepEqual(await rules({}, 'ecr-pull-secrets-certificates'), [caBundle]);
+    const policy = { injection: 'policy', config: { provisioning: { registries } } };
+    assert.deepEqual(await rules(policy, 'ecr-pull-secrets-certificates'), [
+      { ...caBundle, verbs: ['get', 'list', 'watch'] },
+    ]);
+  });
 
   it('grants the certificate in the own namespace only, and only where the program makes it', async () => {
     const role = only(await helm().template(), 'Role');

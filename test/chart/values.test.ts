@@ -19,6 +19,8 @@ const decided = [
   'webhook.address',
   'webhook.certFile',
   'webhook.keyFile',
+  'webhook.clientAuth.caFile',
+  'webhook.clientAuth.allowedNames',
   'status.address',
   'kubernetes.kubeconfig',
 ];
@@ -130,7 +132,7 @@ describeWithHelm('values that cannot be', (helm) => {
       /serviceAccount\.create: false needs serviceAccount\.name/,
     ],
     // what goes into the fence's expressions
-    ...[`x' || true || '`, 'x"] || true || "" in ["', 'a b', 'team\nx', '${x}', '{{ .Values }}'].flatMap(
+    ...[`x' || true || '`, 'x"] || true || "" in ["', 'a b', 'team\nx', '$(x)', '{{ .Values }}'].flatMap(
       (hostile): [string, Values, RegExp][] => [
         [`the label ${hostile}`, { namespaces: { label: hostile } }, /at '\/namespaces\/label'/],
         [`the name ${hostile}`, { namespaces: { exclude: [hostile] } }, /at '\/namespaces\/exclude\/0'/],
@@ -168,6 +170,31 @@ describeWithHelm('values that cannot be', (helm) => {
         /config\.provisioning\.namespaces\.selector: ".*" is no requirement of a label selector/,
       ],
     ),
+    [
+      'one Secret for certificate and tokens',
+      { certificates: { secretName: 'ecr-pull-secrets' } },
+      /certificates\.secretName must not be config\.secretName/,
+    ],
+    [
+      'one name for both accounts',
+      { certificates: { managed: { controller: { serviceAccount: { name: 'x-ecr-pull-secrets' } } } } },
+      /controller\.serviceAccount\.name must not be the account that serves reviews/,
+    ],
+    [
+      'no account for certificates',
+      { certificates: { managed: { controller: { serviceAccount: { create: false } } } } },
+      /serviceAccount\.create: false needs certificates\.managed\.controller\.serviceAccount\.name/,
+    ],
+    [
+      'client certificates of anybody',
+      { webhook: { clientAuth: { enabled: true, configMapName: 'ca' } } },
+      /webhook\.clientAuth\.enabled needs webhook\.clientAuth\.allowedNames/,
+    ],
+    [
+      'client certificates of no CA',
+      { webhook: { clientAuth: { enabled: true, allowedNames: ['kube-apiserver'] } } },
+      /needs either webhook\.clientAuth\.secretName or webhook\.clientAuth\.configMapName/,
+    ],
     [
       'an operator without values',
       { namespaces: { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] } } },

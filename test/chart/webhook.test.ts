@@ -32,7 +32,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     const service = only(objects, 'Service', 'ecr-pull-secrets');
     const { clientConfig } = at(only(objects, 'MutatingWebhookConfiguration'), 'webhooks.0');
     assert.equal(clientConfig.service.port, at(service, 'spec.ports.0.port'));
-    const labels = at(only(objects, 'Deployment'), 'spec.template.metadata.labels');
+    const labels = at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.metadata.labels');
     for (const { kind, ...object } of objects.filter((one) => one.kind === 'Service')) {
       for (const [label, value] of Object.entries(at(object, 'spec.selector'))) {
         assert.equal(labels[label], value, `${kind} ${label}`);
@@ -99,7 +99,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     it(`takes the CA of an existing certificate as ${form}`, async () => {
       const values = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle } };
       assert.equal((await webhook(values)).clientConfig.caBundle, btoa(pem));
-      const spec = at(only(await render(values), 'Deployment'), 'spec.template.spec');
+      const spec = at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
       assert.ok(spec.volumes.some((volume: unknown) => at(volume, 'secret.secretName') === 'own'));
     });
   }
@@ -113,7 +113,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
       'ecr-pull-secrets/ecr-pull-secrets',
     );
     assert.deepEqual(at(certificate, 'spec.dnsNames'), ['ecr-pull-secrets.ecr-pull-secrets.svc']);
-    const spec = at(only(objects, 'Deployment'), 'spec.template.spec');
+    const spec = at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
     assert.ok(
       spec.volumes.some(
         (volume: unknown) => at(volume, 'secret.secretName') === at(certificate, 'spec.secretName'),

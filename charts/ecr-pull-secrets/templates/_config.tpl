@@ -14,7 +14,7 @@
 {{- end -}}
 {{- if include "ecr-pull-secrets.managesCertificates" . -}}
 {{- $certificates := dict
-      "source" "managed"
+      "source" (ternary "managed" "files" (not (empty (include "ecr-pull-secrets.servesManaging" .))))
       "secretName" (include "ecr-pull-secrets.tlsSecretName" .)
       "service" (include "ecr-pull-secrets.fullname" .)
       "webhookConfiguration" (include "ecr-pull-secrets.webhookName" .)
@@ -24,7 +24,18 @@
       "leafLife" .Values.certificates.managed.leafLife -}}
 {{- $_ := set $config "certificates" $certificates -}}
 {{- end -}}
+{{- with .Values.webhook.clientAuth -}}
+{{- if .enabled -}}
+{{- $clientAuth := dict "caFile" (printf "%s/%s" (include "ecr-pull-secrets.clientCaFolder" $) .key) "allowedNames" .allowedNames -}}
+{{- $_ := set $config "webhook" (set ($config.webhook | default dict) "clientAuth" $clientAuth) -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml $config -}}
+{{- end -}}
+
+{{/* Where the CA of client certificates is mounted. */}}
+{{- define "ecr-pull-secrets.clientCaFolder" -}}
+/etc/ecr-pull-secrets/client-ca
 {{- end -}}
 
 {{- define "ecr-pull-secrets.webhookPort" -}}

@@ -21,6 +21,16 @@
 {{- if and (include "ecr-pull-secrets.serves" .) (eq .Values.certificates.mode "managed") }}yes{{ end -}}
 {{- end -}}
 
+{{/* Whether a Deployment and an account of their own do that. */}}
+{{- define "ecr-pull-secrets.separatesCertificates" -}}
+{{- if and (include "ecr-pull-secrets.managesCertificates" .) .Values.certificates.managed.controller.enabled }}yes{{ end -}}
+{{- end -}}
+
+{{/* Whether the pods that serve reviews do that. */}}
+{{- define "ecr-pull-secrets.servesManaging" -}}
+{{- if and (include "ecr-pull-secrets.managesCertificates" .) (not .Values.certificates.managed.controller.enabled) }}yes{{ end -}}
+{{- end -}}
+
 {{- define "ecr-pull-secrets.usesCertManager" -}}
 {{- if and (include "ecr-pull-secrets.serves" .) (eq .Values.certificates.mode "certManager") }}yes{{ end -}}
 {{- end -}}

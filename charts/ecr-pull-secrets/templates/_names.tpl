@@ -28,6 +28,24 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- .Values.serviceAccount.name | default (include "ecr-pull-secrets.fullname" .) -}}
 {{- end -}}
 
+{{/* Of what manages certificates, where that is not the program that serves reviews. */}}
+{{- define "ecr-pull-secrets.certificatesName" -}}
+{{ include "ecr-pull-secrets.fullname" . }}-certificates
+{{- end -}}
+
+{{- define "ecr-pull-secrets.certificatesAccountName" -}}
+{{- .Values.certificates.managed.controller.serviceAccount.name | default (include "ecr-pull-secrets.certificatesName" .) -}}
+{{- end -}}
+
+{{/* The account that manages certificates. */}}
+{{- define "ecr-pull-secrets.managingAccountName" -}}
+{{- if include "ecr-pull-secrets.separatesCertificates" . -}}
+{{ include "ecr-pull-secrets.certificatesAccountName" . }}
+{{- else -}}
+{{ include "ecr-pull-secrets.serviceAccountName" . }}
+{{- end -}}
+{{- end -}}
+
 {{- define "ecr-pull-secrets.tlsSecretName" -}}
 {{- .Values.certificates.secretName | default (printf "%s-tls" (include "ecr-pull-secrets.fullname" .)) -}}
 {{- end -}}

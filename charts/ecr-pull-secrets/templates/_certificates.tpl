@@ -1,0 +1,7 @@
+{{/* The right to publish the CA, or to see that there is no configuration to publish it in. */}}
+{{- define "ecr-pull-secrets.webhookConfigurationRule" -}}
+- apiGroups: [admissionregistration.k8s.io]
+  resources: [mutatingwebhookconfigurations]
+  resourceNames: [{{ include "ecr-pull-secrets.webhookName" . | quote }}]
+  verbs: [get, list, watch{{ if include "ecr-pull-secrets.injectsByWebhook" . }}, patch{{ end }}]
+{{- end -}}

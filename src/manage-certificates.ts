@@ -1,0 +1,49 @@
+// The command `certificates`: keeps the webhook's certificate and caBundle, and serves no reviews.
+import closeWithGrace from 'close-with-grace';
+import packageJson from '../package.json' with { type: 'json' };
+import { statusPages } from './admission/status.ts';
+import { ManagedCertificates } from './certificates/managed.ts';
+import { managedSettings, mountedSpreadMs } from './certificates/settings.ts';
+import type { Config } from './config/schema.ts';
+import { loadKubeConfig } from './kube/config.ts';
+import { standardLog } from './telemetry/log.ts';
+
+/** How long the last writes may take after a signal, ms. */
+const endWithinMs = 10_000;
+
+/**
+ * Manages the certificates that the replicas mount as files, until a signal comes. `certificates.source` does not
+ * matter here: it says what `serve` does.
+ * @throws {CertificateError} no-namespace
+ */
+export async function manageCertificates(config: Config): Promise<void> {
+  const { log } = standardLog(config.log.level);
+  const cluster = loadKubeConfig({
+    kubeconfigPath: config.kubernetes.kubeconfig,
+    requestTimeoutMs: config.kubernetes.requestTimeout,
+    userAgent: `ecr-pull-secrets/${packageJson.version}`,
+  });
+  const settings = managedSettings(config, cluster);
+  let managed: ManagedCertificates | undefined;
+  const status = statusPages({
+    notReady: () => (managed === undefined ? ['no certificate yet'] : managed.problems()),
+  });
+  closeWithGrace({ delay: endWithinMs, logger: false }, async ({ err, signal }) => {
+    if (err === undefined) log.info({ signal }, 'shutting down');
+    else log.fatal({ err }, 'shutting down after an unexpected error');
+    await managed?.close();
+    await cluster.close();
+    await status.close();
+  });
+  const address = await status.listen({ host: config.status.address ?? '', port: config.status.port });
+  log.info({ version: packageJson.version, status: address }, 'managing certificates');
+  managed = await ManagedCertificates.open({
+    ...settings,
+    cluster,
+    onChange: ({ fingerprint, notAfter }) =>
+      log.info({ fingerprint, notAfter: new Date(notAfter).toISOString() }, 'stored a new certificate'),
+    log,
+    now: Date.now,
+    timing: { spreadMs: mountedSpreadMs },
+  });
+}
