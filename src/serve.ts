@@ -36,6 +36,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   const { log, output } = standardLog(config.log.level);
   const metrics = prometheusMetrics();
   let draining = false;
+  let certificates: CertificateSource | undefined;
 
   const core = compose({
     config,
@@ -64,12 +65,12 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     inSync: () => watch.inSync(),
     tokenExpiries: (labelOf) => view.tokenExpiries(Date.now(), labelOf),
     due: () => renewing.state().due,
+    certificateExpiresAt: () => certificates?.current.notAfter,
     failingHosts: () => renewing.state().overdue.map(({ trouble }) => trouble),
     droppedLogLines: () => output.dropped(),
     fullSecrets: () => core.housekeeping.missing.full,
   });
 
-  let certificates: CertificateSource | undefined;
   let clientCa: ClientCa | undefined;
   let identity: TlsIdentity | undefined;
   let app: Webhook | undefined;

@@ -13,6 +13,8 @@ interface ObservedState {
   tokenExpiries(labelOf: (region: string) => string): ReadonlyMap<string, number>;
   /** Namespaces whose Secret is due for renewal. */
   due(): number;
+  /** Last moment of the served certificate's validity, ms since the epoch; undefined: none is served yet. */
+  certificateExpiresAt(): number | undefined;
   /** Hosts of managed Secrets that nobody else has changed that should have been renewed by now and could not be. */
   failingHosts(): Iterable<{ readonly permanent: boolean }>;
   /** Log lines dropped since the process started. */
@@ -190,6 +192,18 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
     registers,
     collect() {
       this.set(state.current?.fullSecrets() ?? 0);
+    },
+  });
+  new Gauge({
+    name: 'ecr_pull_secrets_certificate_expiry_timestamp_seconds',
+    help: 'When the served certificate expires, in Unix time; no value before one is served.',
+    registers,
+    // without a label, a gauge has a value of 0 from the start
+    labelNames: ['certificate'],
+    collect() {
+      this.reset();
+      const expiresAt = state.current?.certificateExpiresAt();
+      if (expiresAt !== undefined) this.set({ certificate: 'webhook' }, expiresAt / 1000);
     },
   });
   new Gauge({

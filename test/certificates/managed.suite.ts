@@ -121,6 +121,15 @@ export function managedSuite(ground: () => Ground): void {
       });
     }
 
+    it('a certificate that is lost is stored again, so that nobody has to change over', async () => {
+      const source = await start();
+      const before = await agreed();
+      await setting.editSecret((data) => Object.assign(data, { 'tls.crt': '', 'tls.key': '' }));
+      await eventually('it is stored again', () => source.did('leaf-missing').length > 0);
+      assert.equal((await agreed()).leaf, before.leaf);
+      assert.deepEqual(source.changes, []);
+    });
+
     it('a clock past the end of the CA brings a new one', async () => {
       let ahead = 0;
       const source = await start({ now: () => Date.now() + ahead });
@@ -182,7 +191,7 @@ export function managedSuite(ground: () => Ground): void {
       };
       const source = await start({ onChange, timing: { pollMs: 100 } });
       await agreed();
-      await setting.editSecret((data) => Object.assign(data, { 'tls.crt': '' }));
+      await setting.deleteSecret();
       await eventually('it is taken', () => source.changes.length === 1);
       assert.equal(source.certificates.current.fingerprint, (await agreed()).leaf);
       assert.ok(source.log().some(({ err }) => JSON.stringify(err ?? '').includes('not-taken')));

@@ -17,17 +17,40 @@ function published(...authorities: readonly AuthorityFacts[]): Published {
 
 function stepFor(
   stored: StoredFacts | 'none' | 'foreign',
-  how: { published?: Published; at?: number; elsewhere?: readonly AuthorityFacts[] } = {},
+  how: {
+    published?: Published;
+    at?: number;
+    elsewhere?: readonly AuthorityFacts[];
+    served?: LeafFacts;
+  } = {},
 ) {
   const all = typeof stored === 'object' ? stored.authorities : [];
-  const { published: bundles = published(...all), at = now, elsewhere = [] } = how;
-  return decide({ stored, published: bundles, elsewhere, now: at }, rules);
+  const { published: bundles = published(...all), at = now, elsewhere = [], served } = how;
+  return decide({ stored, published: bundles, elsewhere, served, now: at }, rules);
 }
 
 function reasonFor(...args: Parameters<typeof stepFor>): string {
   const { step } = stepFor(...args);
   return `${step.action}: ${step.reason}`;
 }
+
+describe('a valid certificate in memory', () => {
+  const trusted = { published: published(authority), elsewhere: [authority], served: leaf };
+  it('is stored again beside a new CA where the Secret or its CA is lost', () => {
+    assert.equal(reasonFor('none', trusted), 'recover: no-secret');
+    assert.equal(reasonFor(holding([], undefined), trusted), 'recover: authority-missing');
+  });
+  it('is stored again where only the certificate is lost', () => {
+    assert.equal(reasonFor(holding([authority], undefined), trusted), 'restore-leaf: leaf-missing');
+  });
+  it('is not used where its CA is kept nowhere, or it has expired', () => {
+    const unknown = { ...trusted, elsewhere: [], published: published() };
+    assert.equal(reasonFor('none', unknown), 'create: no-secret');
+    const late = { ...trusted, at: leaf.endsAt + s };
+    assert.equal(reasonFor('none', late), 'create: no-secret');
+    assert.equal(reasonFor(holding([authority], undefined), late), 'reissue-leaf: leaf-missing');
+  });
+});
 
 describe('what is done for a Secret', () => {
   const expired = newAuthority(now - 2 * authorityLifeMs);

@@ -5,6 +5,7 @@ import { at, type KubeObject } from './objects.ts';
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 
 export const clusterRole = `${rbac}/clusterroles/ecr-pull-secrets`;
+export const certificatesClusterRole = `${clusterRole}-certificates`;
 
 /** The path of a Role. */
 export function role(namespace: string, name: string): string {

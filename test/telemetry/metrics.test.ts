@@ -45,6 +45,7 @@ describe('metrics', () => {
       inSync: () => inSync,
       tokenExpiries: (labelOf) => new Map([...ends].map(([region, end]) => [labelOf(region), end])),
       due: () => 7,
+      certificateExpiresAt: () => (inSync ? 1_900_000_000_000 : undefined),
       failingHosts: () => failing,
       droppedLogLines: () => dropped,
       fullSecrets: () => 3,
@@ -59,6 +60,7 @@ describe('metrics', () => {
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_log_lines_dropped_total 0$/m);
+    assert.doesNotMatch(first, /^ecr_pull_secrets_certificate_expiry/m);
     inSync = true;
     dropped = 12;
     ends = new Map();
@@ -67,6 +69,7 @@ describe('metrics', () => {
     assert.match(second, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.match((await metrics.exposition()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.doesNotMatch(second, /us-east-1/);
+    assert.match(second, /^ecr_pull_secrets_certificate_expiry_timestamp_seconds\{.*\} 1900000000$/m);
   });
 
   it('have at most 64 series by region, and one for the rest, over all scrapes', async () => {
@@ -82,6 +85,8 @@ describe('metrics', () => {
           ]),
         ),
       due: () => 0,
+      certificateExpiresAt: () => undefined,
+      droppedLogLines: () => 0,
       failingHosts: () => [],
       droppedLogLines: () => 0,
       fullSecrets: () => 0,
