@@ -86,7 +86,6 @@ describe('metrics', () => {
         ),
       due: () => 0,
       certificateExpiresAt: () => undefined,
-      droppedLogLines: () => 0,
       failingHosts: () => [],
       droppedLogLines: () => 0,
       fullSecrets: () => 0,
