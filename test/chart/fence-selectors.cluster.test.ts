@@ -6,7 +6,7 @@ import { matchesAny } from '../../src/images/glob.ts';
 import { requestWith } from '../cluster/request.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Values } from './helm.ts';
-import { registry } from './modes.ts';
+import { apiVersionsOf, registry } from './modes.ts';
 import { at, type KubeObject, only } from './objects.ts';
 import { type Requirement, requirements, selectorText, spellings } from './selectors.ts';
 import { describeChartOnCluster } from './suite.ts';
@@ -14,6 +14,8 @@ import { describeChartOnCluster } from './suite.ts';
 const inject = 'ecr-pull-secrets.io/inject';
 const tier = 'example.com/tier';
 const own = 'fence-selectors';
+/** The fence itself is the same on every version. */
+const newest = { kubeVersion: '1.37.0', apiVersions: apiVersionsOf('1.37.0') };
 const admissionregistration = '/apis/admissionregistration.k8s.io/v1';
 
 /** Labels of the namespaces `shop-0`, `lab-1`, `shop-2` and so on. */
@@ -40,7 +42,7 @@ const namespaces = labelSets.map((labels, index) => ({
 
 /** What an operator sets about namespaces. */
 interface Selection {
-  readonly injection?: 'webhook' | 'none';
+  readonly injection?: 'webhook' | 'policy' | 'none';
   readonly namespaces?: Values;
   readonly exclude?: readonly string[];
   /** `config.provisioning.namespaces`; undefined: no provisioning. */
@@ -80,6 +82,10 @@ const fixed: readonly [string, Selection][] = [
   ['values that are operators', provided({ selector: 'team=notin,example.com/tier in (in)' })],
   ['an empty value', provided({ selector: 'team=' })],
   ['names and labels', provided({ names: ['lab-*'], selector: 'team' })],
+  [
+    'the policy',
+    { injection: 'policy', namespaces: { select: 'optIn' }, provisioning: { selector: 'team=shop' } },
+  ],
   ['both', { namespaces: { select: 'optIn' }, provisioning: { names: ['lab-*'] } }],
 ];
 
@@ -150,7 +156,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
       ],
     });
     for (const one of cases) {
-      const objects = await helm().template(valuesOf(one), { namespace: own });
+      const objects = await helm().template(valuesOf(one), { namespace: own, ...newest });
       rendered.set(one.account, objects);
       await post(
         `${admissionregistration}/validatingadmissionpolicies`,
@@ -214,13 +220,14 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     const { exclude = [], provisioning, injection } = one.selection;
     const asker = await askerOf(one.account);
     await eventually('the policy is in force', async () => !(await asker.mayWrite('kube-system')));
-    const webhook = (rendered.get(one.account) ?? []).find(
-      ({ kind }) => kind === 'MutatingWebhookConfiguration',
-    );
-    assert.equal(webhook === undefined, injection === 'none');
-    const selector: unknown = at(webhook, 'webhooks.0.namespaceSelector');
+    const objects = rendered.get(one.account) ?? [];
+    const webhook = objects.find(({ kind }) => kind === 'MutatingWebhookConfiguration');
+    const policy = objects.find(({ kind }) => kind === 'MutatingAdmissionPolicy');
+    const selector: unknown =
+      at(webhook, 'webhooks.0.namespaceSelector') ?? at(policy, 'spec.matchConstraints.namespaceSelector');
+    assert.equal(selector === undefined, injection === 'none');
     const injected =
-      webhook === undefined
+      selector === undefined
         ? new Set<string>()
         : await listed(selectorText(at(selector, 'matchExpressions'), at(selector, 'matchLabels')));
     const provisioned =

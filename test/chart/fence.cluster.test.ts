@@ -292,8 +292,15 @@ describeChartOnCluster('a forged review, sent past the API server', (cluster, he
     for (const namespace of refused) {
       assert.equal(await readPullSecret(cluster(), namespace), undefined, namespace);
     }
-    const told = program.log().filter(({ namespace }) => namespace === 'opted-out');
-    assert.match(JSON.stringify(told), /ValidatingAdmissionPolicy 'ecr-pull-secrets-fence'/);
+    await eventually('the log names the fence', () =>
+      program
+        .log()
+        .some(
+          (line) =>
+            line['namespace'] === 'opted-out' &&
+            JSON.stringify(line).includes("ValidatingAdmissionPolicy 'ecr-pull-secrets-fence'"),
+        ),
+    );
   });
 
   it('renews no Secret of a namespace that opts out later, and takes up again where it opts in', async () => {

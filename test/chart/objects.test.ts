@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { Values } from './helm.ts';
 import { apiVersionsOf, registry } from './modes.ts';
-import { at, namesOf, only } from './objects.ts';
+import { at, type KubeObject, namesOf, only } from './objects.ts';
 import { configFileIn, settingsIn } from './settings.ts';
 import { describeWithHelm } from './suite.ts';
 
@@ -15,6 +15,11 @@ describeWithHelm('what the chart makes', (helm) => {
   const container = async (values: Values = {}) =>
     at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec.containers.0');
 
+  /** What has to hold for the fence to look at a write. */
+  const fenced = (objects: readonly KubeObject[]) =>
+    at(only(objects, 'ValidatingAdmissionPolicy'), 'spec.matchConditions').map((one: unknown) =>
+      at(one, 'name'),
+    );
   const base = [
     'ClusterRole/ecr-pull-secrets',
     'ClusterRoleBinding/ecr-pull-secrets',
@@ -207,6 +212,8 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.equal(at(only(objects, 'RoleBinding'), 'subjects.0.name'), 'ecr-pull-secrets');
     const { volumes } = at(only(objects, 'Deployment'), 'spec.template.spec');
     assert.ok(volumes.every((volume: unknown) => at(volume, 'name') !== 'tls'));
+    assert.deepEqual(fenced(objects), ['our-own-account', 'not-its-certificate']);
+    assert.deepEqual(fenced(await render()), ['our-own-account']);
   });
 
   it('manages certificates by an account of its own, without AWS credentials and open ports', async () => {
