@@ -142,6 +142,19 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     await ownerChanges(of, { metadata: { finalizers: [] } });
   });
 
+  it('does not cost more than the API server allows, however much others add', async () => {
+    const of = await cluster().createNamespace();
+    assert.equal((await applySecret('ecr-pull-secrets', { of })).status, 201);
+    const keys = Array.from({ length: 2_000 }, (_, index) => `example.com/key-${index}`);
+    const many = Object.fromEntries(keys.map((key) => [key, 'x'.repeat(60)]));
+    const large = Object.fromEntries(['a', 'b'].map((key) => [key, btoa('x'.repeat(300_000))]));
+    await ownerChanges(of, { metadata: { labels: many, annotations: many }, data: large });
+    const own = { '.dockerconfigjson': btoa(`{"auths":{}}${' '.repeat(300_000)}`) };
+    const renewed = await applySecret('ecr-pull-secrets', { of, more: { data: own } });
+    assert.equal(renewed.status, 200, JSON.stringify(renewed.body));
+    refused(await changeSecret(of, { data: { a: null } }), /only \.dockerconfigjson/);
+  });
+
   it('refuses to delete', async () => {
     const why = /deletes nothing/;
     refused(await ours('DELETE', secretPath('ecr-pull-secrets')), why);
