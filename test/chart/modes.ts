@@ -87,6 +87,9 @@ export const modes: readonly Mode[] = [
     name: 'all that is optional',
     values: {
       autoscaling: { enabled: true },
+      webhook: {
+        clientAuth: { enabled: true, configMapName: 'client-ca', allowedNames: ['kube-apiserver'] },
+      },
       networkPolicy: {
         enabled: true,
         apiServerCidrs: ['10.0.0.0/28'],
