@@ -22,8 +22,8 @@ class Tracked implements Connection {
   readonly #sockets: Socket[];
   idleSince: number;
   useful = false;
-  /** The request in flight. */
-  request: IncomingMessage | undefined;
+  /** The request in flight, and its response. */
+  exchange: { readonly request: IncomingMessage; readonly response: ServerResponse } | undefined;
 
   #shaking: boolean;
 
@@ -39,10 +39,10 @@ class Tracked implements Connection {
     if (this.#shaking) {
       return 'handshake';
     }
-    if (this.request === undefined) {
+    if (this.exchange === undefined) {
       return 'idle';
     }
-    return this.request.complete ? 'waiting' : 'receiving';
+    return this.exchange.request.complete ? 'waiting' : 'receiving';
   }
 
   /** The TLS socket over the one that was accepted. */
@@ -124,15 +124,19 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
 
   return (request, response) => {
     const connection = bySocket.get(request.socket);
-    if (connection === undefined || connection.request !== undefined) {
+    // A client may send its next request before this process hears that the last response went out.
+    if (connection === undefined || connection.exchange?.response.writableEnded === false) {
       request.socket.destroy();
       return false;
     }
-    connection.request = request;
+    const exchange = { request, response };
+    connection.exchange = exchange;
     response.once('close', () => {
-      connection.request = undefined;
-      connection.idleSince = now();
       connection.useful ||= response.statusCode === 200;
+      if (connection.exchange === exchange) {
+        connection.exchange = undefined;
+        connection.idleSince = now();
+      }
     });
     return true;
   };

@@ -1,9 +1,9 @@
 // Lists the pods of one namespace, in answers of bounded size.
 import type { ClusterConfig } from './config.ts';
-import { errorOf, KubeError } from './errors.ts';
+import { KubeError } from './errors.ts';
 import { metadataOf } from './metadata.ts';
 import { isRecord } from './records.ts';
-import { get, parseJson } from './request.ts';
+import { getText, parseJson } from './request.ts';
 
 /** Bounds of one list. What exceeds them fails as a whole: half a list says nothing about pods that do not exist. */
 export interface PodListLimits {
@@ -23,9 +23,6 @@ const defaultLimits: PodListLimits = {
   pages: 200,
   timeoutMs: 20_000,
 };
-
-/** The answer has more bytes than it may. */
-class TooLarge extends Error {}
 
 interface Page {
   readonly items: readonly unknown[];
@@ -86,33 +83,17 @@ async function readPage(config: ClusterConfig, request: PageRequest): Promise<Pa
     limit: String(limit),
     ...(next !== undefined && { continue: next }),
   };
-  const ended = new AbortController();
-  const signal = AbortSignal.any([stop, AbortSignal.timeout(config.requestTimeoutMs), ended.signal]);
+  const signal = AbortSignal.any([stop, AbortSignal.timeout(config.requestTimeoutMs)]);
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
+  const asked = { path, query, accept: 'application/json', signal, operation };
   try {
-    const response = await get(config, { path, query, accept: 'application/json', signal, operation });
-    return pageOf(await boundedText(response.body.stream(), pageBytes), operation);
+    return pageOf(await getText(config, asked, pageBytes), operation);
   } catch (error) {
-    if (error instanceof TooLarge) {
+    if (error instanceof KubeError && error.code === 'too-large') {
       return undefined;
     }
-    throw errorOf(error, operation);
-  } finally {
-    ended.abort(); // frees the connection of an answer that was not read to its end
+    throw error;
   }
-}
-
-async function boundedText(stream: ReadableStream<Uint8Array> | null, maxBytes: number): Promise<string> {
-  const chunks: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const chunk of stream ?? []) {
-    bytes += chunk.length;
-    if (bytes > maxBytes) {
-      throw new TooLarge();
-    }
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString();
 }
 
 function pageOf(text: string, operation: string): Page {

@@ -17,7 +17,8 @@ const maxHosts = 10_000;
 export function hostCollector(): { readonly hosts: HostsInUse; add(pod: unknown): void } {
   const hosts = new Map<string, string>();
   const add = (pod: unknown) => {
-    const name = String(field(field(pod, 'metadata'), 'name'));
+    const named = field(field(pod, 'metadata'), 'name');
+    const name = typeof named === 'string' ? named : '';
     for (const image of imagesOfPod(pod)) {
       const host = hostOfImage(image);
       if (host === undefined || hosts.has(host) || parseEcrHost(host) === undefined) {

@@ -3,6 +3,12 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@pro
 /** Regions come from image names, which anybody may write: past this many, a label says `other`. */
 const mostRegionLabels = 64;
 
+/** Of these, how many regions have a label that have not given a token: nobody's made-up regions take those of others. */
+const maxUnprovenRegionLabels = 16;
+
+/** Codes of failures come from whatever answers as AWS; past this many, a label says `other`. */
+const maxOutcomeLabels = 64;
+
 /** Durations that are noted between two scrapes before they are told. */
 const mostDurations = 1024;
 
@@ -84,10 +90,12 @@ export function prometheusMetrics(): Metrics {
   const state: { current: ObservedState | undefined } = { current: undefined };
   registerGauges(registers, state);
   registerDroppedLogLines(registers, state);
-  const boundedRegion = boundedLabel(mostRegionLabels);
+  const regionLabel = regionLabels();
+  const outcomeLabel = boundedLabel(maxOutcomeLabels);
   return {
     ...admissions,
-    ecrCall: (region, outcome) => ecrCalls.inc({ region: boundedRegion(region), outcome }),
+    ecrCall: (region, outcome) =>
+      ecrCalls.inc({ region: regionLabel(region, outcome), outcome: outcomeLabel(outcome) }),
     secretWrite: (outcome) => secretWrites.inc({ outcome }),
     hostsDropped: (reason, hosts) => hostsDropped.inc({ reason }, hosts),
     watchFailure: (code) => watchFailures.inc({ code }),
@@ -231,6 +239,19 @@ function registerDroppedLogLines(registers: Registry[], state: { current: Observ
       this.inc(state.current?.droppedLogLines() ?? 0);
     },
   });
+}
+
+/** Gives the labels of regions by which calls are counted. */
+function regionLabels(): (region: string, outcome: string) => string {
+  const provenLabel = boundedLabel(mostRegionLabels - maxUnprovenRegionLabels);
+  const unprovenLabel = boundedLabel(maxUnprovenRegionLabels);
+  const proven = new Set<string>();
+  return (region, outcome) => {
+    if (outcome === 'success' && provenLabel(region) === region) {
+      proven.add(region);
+    }
+    return proven.has(region) ? region : unprovenLabel(region);
+  };
 }
 
 /** Passes the first `most` distinct labels through, and gives `other` for all that come later. */

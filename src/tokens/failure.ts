@@ -101,15 +101,14 @@ function refused(error: unknown, code: string, region: string): TokenError {
 function byStatus(error: unknown, region: string): TokenError {
   const status = field(field(error, '$metadata'), 'httpStatusCode');
   if (typeof status !== 'number' || status < 400) {
-    const detail = word(field(error, 'code')) || word(field(error, 'name')) || undefined;
+    const detail = [field(error, 'code'), field(error, 'name')].find(isShowable);
     return new TokenError({ code: 'unknown', region, detail });
   }
   if (status === 429 || status >= 500) {
     return new TokenError({ code: status === 429 ? 'throttled' : 'server-error', region });
   }
-  const name = word(field(error, 'name'));
-  const isAwsCode = /^[A-Z][A-Za-z0-9]{2,63}$/.test(name) && !genericNames.includes(name);
-  const code = isAwsCode ? name : `http-${status}`;
+  const name = field(error, 'name');
+  const code = isShowable(name) && !genericNames.includes(name) ? name : `http-${status}`;
   return new TokenError({ code, region, cause: refusedCause });
 }
 
@@ -122,9 +121,22 @@ const genericNames: readonly string[] = [
   'ECRServiceException',
 ];
 
-/** Only a short word may pass: what a stranger's answer gives as its code ends up in logs and metrics. */
+/** A code that may be one that we know; empty for anything else. */
 function word(value: unknown): string {
   return typeof value === 'string' && /^\w{1,64}$/.test(value) ? value : '';
+}
+
+/**
+ * Whether a code that we do not know may be shown. It may come from anything that answers as AWS, and ends up in logs,
+ * metrics and warnings, so it has to have the form of AWS's or Node's codes, which no credential has.
+ */
+function isShowable(value: unknown): value is string {
+  return (
+    typeof value === 'string' &&
+    /^(?:[A-Z][A-Za-z]{2,50}(?:Exception|Error|Fault|Failure)|E[A-Z]{3,20}|[A-Z]{2,20}(?:_[A-Z]{1,20}){1,6})$/.test(
+      value,
+    )
+  );
 }
 
 /** IAM says who was denied; the rest of AWS's text may repeat the request, signature and session token included. */

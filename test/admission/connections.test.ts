@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
+import { createServer, IncomingMessage, ServerResponse } from 'node:http';
 import { Agent } from 'node:https';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
+import { limitConnections } from '../../src/admission/connections.ts';
 import { maxBodyBytes, maxBytesInFlight } from '../../src/admission/limits.ts';
 import { renewIdentity, type Webhook } from '../../src/admission/webhook.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
@@ -75,6 +77,24 @@ describe('connections', () => {
     assert.equal((await send(reviewOf(pod), { agent })).kept, true);
     assert.ok(counted.filter((what) => what === 'refused connections').length >= 40);
     agent.destroy();
+  });
+
+  it('take the next request as soon as the last was answered, though its end is not known yet', () => {
+    const server = createServer();
+    const gate = limitConnections(server, { maxConnections: 1, now: () => 0, onEvicted: () => undefined });
+    const socket = new Socket();
+    server.emit('connection', socket);
+    const exchange = () => {
+      const request = new IncomingMessage(socket);
+      return { request, response: new ServerResponse(request) };
+    };
+    const [first, second, third] = [exchange(), exchange(), exchange()];
+    assert.equal(gate(first.request, first.response), true);
+    first.response.end();
+    assert.equal(gate(second.request, second.response), true);
+    first.response.emit('close');
+    assert.equal(gate(third.request, third.response), false, 'the second is not answered yet');
+    assert.equal(socket.destroyed, true);
   });
 
   it('have one request in flight: more at once close them', async (t) => {

@@ -11,7 +11,19 @@ describe('metrics', () => {
     const { text } = await metrics.exposition();
     const series = text.match(/^ecr_pull_secrets_ecr_calls_total\{.*$/gm) ?? [];
     assert.ok(series.length <= 65, `${series.length} series`);
-    assert.match(text, /ecr_calls_total\{region="other",outcome="network"\} 936/);
+    assert.match(text, /ecr_calls_total\{region="other",outcome="network"\} 984/);
+    metrics.ecrCall('eu-west-1', 'success');
+    metrics.ecrCall('eu-west-1', 'throttled');
+    assert.match((await metrics.exposition()).text, /\{region="eu-west-1",outcome="throttled"\} 1/);
+  });
+
+  it('do not grow with the codes that answers make up', async () => {
+    const metrics = prometheusMetrics();
+    for (let index = 0; index < 1000; index += 1) {
+      metrics.ecrCall('eu-west-1', `Made${index}Exception`);
+    }
+    const { text } = await metrics.exposition();
+    assert.match(text, /ecr_calls_total\{region="eu-west-1",outcome="other"\} 936/);
   });
 
   it('count every review, however many come between two scrapes', async () => {
