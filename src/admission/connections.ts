@@ -3,11 +3,12 @@ import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import { type Connection, connectionToEvict } from './eviction.ts';
+import { type HandshakeLimits, HandshakeQueue } from './handshakes.ts';
 
 export interface ConnectionLimits {
   readonly maxConnections: number;
-  /** TLS handshakes in progress; none: the server speaks no TLS. */
-  readonly maxHandshakes?: number;
+  /** Of TLS handshakes; not given: the server speaks no TLS. */
+  readonly handshakes?: HandshakeLimits;
   /** A monotonic clock, in ms. */
   now(): number;
   /** A connection was closed to make room. */
@@ -19,7 +20,9 @@ class Tracked implements Connection {
   readonly address: string;
   /** Address and port of the client. */
   readonly peer: string;
-  readonly #sockets: Socket[];
+  /** The socket that was accepted, and the TLS socket over it. */
+  readonly accepted: Socket;
+  #secured: Socket | undefined;
   idleSince: number;
   useful = false;
   /** The request in flight, and its response. */
@@ -30,7 +33,7 @@ class Tracked implements Connection {
   constructor(socket: Socket, usesTls: boolean, now: number) {
     this.address = socket.remoteAddress ?? '';
     this.peer = peerOf(socket);
-    this.#sockets = [socket];
+    this.accepted = socket;
     this.#shaking = usesTls;
     this.idleSince = now;
   }
@@ -45,16 +48,14 @@ class Tracked implements Connection {
     return this.exchange.request.complete ? 'waiting' : 'receiving';
   }
 
-  /** The TLS socket over the one that was accepted. */
   secured(socket: Socket): void {
     this.#shaking = false;
-    this.#sockets.unshift(socket);
+    this.#secured = socket;
   }
 
   destroy(): void {
-    for (const socket of this.#sockets) {
-      socket.destroy();
-    }
+    this.#secured?.destroy();
+    this.accepted.destroy();
   }
 }
 
@@ -67,7 +68,9 @@ export type Gate = (request: IncomingMessage, response: ServerResponse) => boole
  * @returns what each request has to pass; false: its connection was closed
  */
 export function limitConnections(server: HttpServer | HttpsServer, limits: ConnectionLimits): Gate {
-  const { maxConnections, maxHandshakes, now, onEvicted } = limits;
+  const { maxConnections, now, onEvicted } = limits;
+  const handshakes = limits.handshakes && new HandshakeQueue(limits.handshakes);
+  const usesTls = handshakes !== undefined;
   const open = new Set<Tracked>();
   /** Those whose handshake is in progress, by `peer`. */
   const shaking = new Map<string, Tracked>();
@@ -95,28 +98,36 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
       onEvicted();
     }
   };
-  server.prependListener('connection', (socket: Socket) => {
-    const connection = new Tracked(socket, maxHandshakes !== undefined, now());
+  const takeIn = (socket: Socket) => {
+    const connection = new Tracked(socket, usesTls, now());
+    socket.on('error', () => undefined); // a reset before the handshake concerns nobody
     socket.once('close', () => forget(connection));
-    if (maxHandshakes !== undefined && shaking.size >= maxHandshakes) {
-      evictOneOf(shaking.values());
-    }
     if (open.size >= maxConnections) {
       evictOneOf(open);
     }
     open.add(connection);
     held.set(connection.address, (held.get(connection.address) ?? 0) + 1);
-    if (maxHandshakes === undefined) {
-      bySocket.set(socket, connection);
-    } else {
+    if (usesTls) {
       shaking.set(connection.peer, connection);
+    } else {
+      bySocket.set(socket, connection);
     }
-  });
+  };
+  if (handshakes === undefined) {
+    server.prependListener('connection', takeIn);
+  } else {
+    const startTls = heldBack(server);
+    server.on('connection', (socket: Socket) => {
+      takeIn(socket);
+      handshakes.add(socket, () => startTls(socket));
+    });
+  }
   server.prependListener('secureConnection', (socket: Socket) => {
     const peer = peerOf(socket);
     const connection = shaking.get(peer);
     if (connection !== undefined) {
       shaking.delete(peer);
+      handshakes?.done(connection.accepted);
       connection.secured(socket);
       bySocket.set(socket, connection);
     }
@@ -139,6 +150,26 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
       }
     });
     return true;
+  };
+}
+
+/**
+ * Keeps a TLS server from starting handshakes by itself. Accepted sockets are not read until then: TLS over a socket that has
+ * been read goes through JavaScript, is slower, and loses what was written last when it is destroyed.
+ * @returns starts the handshake on an accepted socket
+ */
+function heldBack(server: HttpServer | HttpsServer): (socket: Socket) => void {
+  // net.Server looks at it for each socket that it accepts, and tls.Server for each handshake, which is to be read
+  const pausing = server as HttpServer & { pauseOnConnect?: boolean };
+  const starters = server.listeners('connection');
+  server.removeAllListeners('connection');
+  pausing.pauseOnConnect = true;
+  return (socket) => {
+    pausing.pauseOnConnect = false;
+    for (const start of starters) {
+      start.call(server, socket);
+    }
+    pausing.pauseOnConnect = true;
   };
 }
 

@@ -38,8 +38,11 @@ export const maxWaitingHostsPerNamespace = 1_000;
 /** The longest name that Kubernetes gives to anything (RFC 1123 subdomain); a review's uid is shorter. */
 export const maxNameLength = 253;
 
-/** TLS handshakes in progress. Each takes 1 to 2 ms of CPU, so this many at once delay a review by 100 ms. */
-export const maxHandshakes = 64;
+/**
+ * Handshakes take 1 to 2 ms of CPU, most of it for the signature when the client's first message is read. All that are in
+ * progress can reach that point at once, which then takes a fifth of a second.
+ */
+export const handshakes = { startsPerTurn: 16, maxInProgress: 128, patienceMs: 1_000 };
 
 /** For a TLS handshake to complete, for the headers of a request, and for a whole request to come in, in ms. */
 export const handshakeTimeoutMs = 5_000;

@@ -62,7 +62,7 @@ export function webhook(parts: WebhookParts): Webhook {
   const server = createServer(options);
   const mayPass = limitConnections(server, {
     maxConnections,
-    maxHandshakes: limits.maxHandshakes,
+    handshakes: limits.handshakes,
     now,
     onEvicted: evictionReport(parts),
   });

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, IncomingMessage, ServerResponse } from 'node:http';
 import { Agent } from 'node:https';
-import { type AddressInfo, Socket } from 'node:net';
+import { type AddressInfo, connect as connectPlain, Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
 import { limitConnections } from '../../src/admission/connections.ts';
@@ -95,6 +95,45 @@ describe('connections', () => {
     first.response.emit('close');
     assert.equal(gate(third.request, third.response), false, 'the second is not answered yet');
     assert.equal(socket.destroyed, true);
+  });
+
+  it('that come together are all served, as for the pods of a large Deployment', async () => {
+    const { send } = await started();
+    const statuses = await Promise.all(
+      Array.from({ length: 300 }, async () => {
+        const agent = new Agent({ ca: authorityPem() });
+        const { status } = await send(reviewOf(pod), { agent });
+        return status;
+      }),
+    );
+    assert.deepEqual(new Set(statuses), new Set([200]));
+  });
+
+  it('that never begin a handshake, or end before it, keep nobody from being served', async (t) => {
+    const { app, send } = await started();
+    const { port } = app.server.address() as AddressInfo;
+    const silent = Array.from({ length: 100 }, () => connectPlain(port, '127.0.0.1'));
+    t.after(() => {
+      for (const socket of silent) {
+        socket.destroy();
+      }
+    });
+    await Promise.all(silent.map((socket) => once(socket, 'connect')));
+    for (const [index, socket] of silent.entries()) {
+      if (index % 3 === 0) {
+        socket.end();
+      } else if (index % 3 === 1) {
+        socket.resetAndDestroy();
+      }
+    }
+    const agent = new Agent({ ca: authorityPem() });
+    assert.equal((await send(reviewOf(pod), { agent })).status, 200);
+    await eventually('those that ended are gone', async () => {
+      const open = await new Promise<number>((resolve) =>
+        app.server.getConnections((_error, count) => resolve(count)),
+      );
+      return open <= 34;
+    });
   });
 
   it('have one request in flight: more at once close them', async (t) => {

@@ -243,7 +243,7 @@ describeWithHelm('values that cannot be', (helm) => {
       },
       webhook: {
         port: 8443,
-        maxConnections: 500,
+        maxConnections: 1000,
         deadlineMargin: '500ms',
         shutdownDelay: '5s',
         drainTimeout: '20s',

@@ -1,0 +1,67 @@
+import assert from 'node:assert/strict';
+import { Socket } from 'node:net';
+import { describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { HandshakeQueue } from '../../src/admission/handshakes.ts';
+import { eventually } from '../support/eventually.ts';
+
+function socketFrom(address: string): Socket {
+  return Object.defineProperty(new Socket(), 'remoteAddress', { value: address });
+}
+
+describe('TLS handshakes', () => {
+  it('start a few in each turn of the event loop, one client address after the other', async () => {
+    const queue = new HandshakeQueue({ startsPerTurn: 4, maxInProgress: 100, patienceMs: 60_000 });
+    const started: string[] = [];
+    const add = (address: string) => queue.add(socketFrom(address), () => started.push(address));
+    for (let count = 0; count < 10; count += 1) {
+      add('stranger');
+    }
+    add('api-server');
+    assert.deepEqual(started, []);
+    await nextTurn();
+    assert.deepEqual(started, ['stranger', 'api-server', 'stranger', 'stranger']);
+    await eventually('all have started', () => started.length === 11);
+  });
+
+  it('wait while too many are in progress, and go on when one is done or closed', async () => {
+    const queue = new HandshakeQueue({ startsPerTurn: 16, maxInProgress: 2, patienceMs: 60_000 });
+    const sockets = Array.from({ length: 4 }, () => socketFrom('a'));
+    let started = 0;
+    for (const socket of sockets) {
+      queue.add(socket, () => {
+        started += 1;
+      });
+    }
+    await nextTurn();
+    await nextTurn();
+    assert.equal(started, 2);
+    queue.done(sockets[0] ?? new Socket());
+    await eventually('the third has started', () => started === 3);
+    sockets[1]?.destroy();
+    await eventually('the fourth has started', () => started === 4);
+    assert.equal(sockets[0]?.destroyed, false);
+  });
+
+  it('that take long make room for others, the oldest first', async () => {
+    const queue = new HandshakeQueue({ startsPerTurn: 16, maxInProgress: 1, patienceMs: 20 });
+    const [stalled, other] = [socketFrom('a'), socketFrom('b')];
+    const started: Socket[] = [];
+    for (const socket of [stalled, other]) {
+      queue.add(socket, () => started.push(socket));
+    }
+    await eventually('the other has started', () => started.includes(other));
+    assert.deepEqual([stalled.destroyed, other.destroyed], [true, false]);
+  });
+
+  it('do not start on a connection that has closed', async () => {
+    const queue = new HandshakeQueue({ startsPerTurn: 16, maxInProgress: 16, patienceMs: 60_000 });
+    const [gone, other] = [socketFrom('a'), socketFrom('a')];
+    const started: Socket[] = [];
+    queue.add(gone, () => started.push(gone));
+    queue.add(other, () => started.push(other));
+    gone.destroy();
+    await eventually('the other has started', () => started.includes(other));
+    assert.deepEqual(started, [other]);
+  });
+});
