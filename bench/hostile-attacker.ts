@@ -10,7 +10,7 @@ export type Order =
   /** POST bodies, so many at once, again and again. */
   | {
       readonly kind: 'bodies';
-      readonly body: 'empty-objects' | 'review' | 'long-name';
+      readonly body: 'empty-objects' | 'many-values' | 'large-value' | 'long-name';
       readonly bytes: number;
       readonly atOnce: number;
       /** Time between two bodies of one sender, in ms. */
@@ -66,8 +66,12 @@ function bodyOf({ body, bytes }: Extract<Order, { kind: 'bodies' }>): Buffer {
   const longName = body === 'long-name' ? 'long.'.repeat(bytes / 5) : 'app';
   const text = JSON.stringify(reviewOf({ metadata: { name: longName }, spec }, { namespace: 'attacker' }));
   // tolerations may be empty objects in a pod that an API server passes on
-  const filled = body === 'review' ? `"tolerations":${emptyObjects(bytes)},"containers"` : '"containers"';
-  return Buffer.from(text.replace('"containers"', filled));
+  const filling = {
+    'many-values': `"tolerations":${emptyObjects(bytes)},`,
+    'large-value': `"hostname":"${'long.'.repeat(bytes / 5)}",`,
+    'long-name': '',
+  }[body];
+  return Buffer.from(text.replace('"containers"', `${filling}"containers"`));
 }
 
 async function sendBodies(bodies: Extract<Order, { kind: 'bodies' }>): Promise<void> {

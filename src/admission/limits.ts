@@ -33,16 +33,16 @@ export const maxHostsPerPod = 250;
  * Hosts for which reviews wait, or whose work goes on after the answer: of all namespaces, and of one. Each holds about 1 KiB.
  */
 export const maxWaitingHosts = 20_000;
-export const maxWaitingHostsPerNamespace = 1_000;
+export const maxWaitingHostsPerNamespace = 2_000;
 
 /** The longest name that Kubernetes gives to anything (RFC 1123 subdomain); a review's uid is shorter. */
 export const maxNameLength = 253;
 
 /**
  * Handshakes take 1 to 2 ms of CPU, most of it for the signature when the client's first message is read. All that are in
- * progress can reach that point at once, which then takes a fifth of a second.
+ * progress can reach that point at once, which then takes a tenth of a second.
  */
-export const handshakes = { startsPerTurn: 16, maxInProgress: 128, patienceMs: 1_000 };
+export const handshakes = { startsPerTurn: 16, maxInProgress: 48, patienceMs: 500 };
 
 /** For a TLS handshake to complete, for the headers of a request, and for a whole request to come in, in ms. */
 export const handshakeTimeoutMs = 5_000;
