@@ -53,16 +53,17 @@ Gives every pod with Amazon ECR images a pull secret with a fresh token.
 
 Commands:
   serve            run the admission webhook (HTTPS) and the status port (HTTP)
-  certificates     make and renew the webhook's certificate and publish its CA, nothing else
+  certificates     only manage the webhook's certificate: issue, renew, publish its CA
   sync             bring Secrets and ServiceAccounts up to date once, and end
   uninstall        remove our Secrets and the references that we added to ServiceAccounts
-  remove-host      remove ECR hosts that no pod uses from the pull Secret of a namespace
+  remove-host      remove unused ECR hosts from the pull Secret of one namespace
 
 Options:
   --config FILE    settings in YAML; without it every setting has its default
   --namespace NAME, --service-account NAME, --registry HOST
                    in place of what provisioning says in the settings; may be repeated,
-                   * stands for any run of characters in names
+                   * stands for any run of characters in names; remove-host needs exactly
+                   one --namespace, without *
   --dry-run        only list what would be removed
   --yes            remove it
   --output json    one JSON object on standard output
@@ -151,16 +152,20 @@ function namedCommand(command: string | undefined, values: Values, operands: rea
   }
 }
 
-const anEcrHost = 'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const anEcrHost = `an ECR host such as ${exampleHost}`;
 
 function removeHostCommand(values: Values, hosts: readonly string[]): RemoveHostCommand | UsageError {
   const [namespace, ...others] = values.namespace ?? [];
   if (namespace === undefined || others.length > 0 || namespace.includes('*')) {
-    return usageError('remove-host takes exactly one --namespace, without *');
+    return usageError('remove-host needs exactly one --namespace, without *');
+  }
+  if (hosts.length === 0) {
+    return usageError(`remove-host needs at least one HOST, such as ${exampleHost}`);
   }
   const bad = hosts.find((host) => parseEcrHost(host) === undefined);
-  if (bad !== undefined || hosts.length === 0) {
-    return usageError(`remove-host takes ${anEcrHost}${bad === undefined ? '' : `, not ${bad}`}`);
+  if (bad !== undefined) {
+    return usageError(`remove-host takes ${anEcrHost}, not ${bad}`);
   }
   const [dryRun, output] = [values['dry-run'] === true, values.output === 'json' ? 'json' : 'text'] as const;
   return {

@@ -159,10 +159,10 @@ function clientCaOptions(
     caFile,
     onChange: (clientCaPem) => {
       renew({ clientCaPem });
-      log.info({ caFile }, 'accepting client certificates of a new CA');
+      log.info({ caFile }, 'reloaded the client CA');
     },
     onProblem: (error) =>
-      log.error({ err: error }, 'failed to read the CA of client certificates; keeping the previous one'),
+      log.error({ err: error }, 'failed to reload the client CA; keeping the previous one'),
   };
 }
 
@@ -246,7 +246,7 @@ function provisioningOf(
 function onObjectError(error: ObjectError, log: Log, metrics: Metrics): void {
   const { resource, namespace, objectName: name } = error;
   metrics.unreadableObject(resource);
-  log.warn({ resource, namespace, name, err: error }, 'skipped an object that cannot be read');
+  log.warn({ resource, namespace, name, err: error }, 'skipped an object that cannot be parsed');
 }
 
 /** Ends the process on a signal, or on an error that nobody caught; at once on a second signal. */

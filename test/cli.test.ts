@@ -114,9 +114,13 @@ describe('the command line', () => {
     for (const namespaces of [[], ['--namespace', 'a*'], ['--namespace', 'a', '--namespace', 'b']]) {
       assert.deepEqual(readCommand(['remove-host', host, ...namespaces]), {
         name: 'usage-error',
-        problem: 'remove-host takes exactly one --namespace, without *',
+        problem: 'remove-host needs exactly one --namespace, without *',
       });
     }
+    assert.deepEqual(readCommand(['remove-host', '--namespace', 'a']), {
+      name: 'usage-error',
+      problem: `remove-host needs at least one HOST, such as ${host}`,
+    });
   });
 
   it('takes the file of certificates', () => {

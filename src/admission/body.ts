@@ -31,7 +31,7 @@ export function bodyAnswerer({
       refused('too-many-values');
       return {
         status: 413,
-        body: errorBody('too-many-values', `the body has more than ${maxValues} values`),
+        body: errorBody('too-many-values', `the body has more than ${maxValues} JSON values`),
       };
     }
     let body: unknown;

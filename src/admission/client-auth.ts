@@ -37,7 +37,7 @@ export function judgeClient(socket: TLSSocket, allowedNames: readonly string[]):
     return {
       status: 403,
       code: 'client-name-not-allowed',
-      message: 'no name of the client certificate is among webhook.clientAuth.allowedNames',
+      message: 'the client certificate has no name that webhook.clientAuth.allowedNames allows',
     };
   }
   return undefined;

@@ -191,7 +191,7 @@ async function ensuredWithin(
 }
 
 function overloaded(host: string): Shortfall {
-  return { host, code: 'overloaded', text: 'too many pods wait for tokens, create it again' };
+  return { host, code: 'overloaded', text: 'too many pods are waiting; recreate the pod' };
 }
 
 function tooLate(host: string): Shortfall {

@@ -37,7 +37,7 @@ async function readCa(path: string): Promise<string> {
     }
     createSecureContext({ ca: pem });
   } catch (cause) {
-    throw new CertificateError('bad-certificate', `${path}: not the certificate of a CA in PEM`, path, cause);
+    throw new CertificateError('bad-certificate', `${path}: not a PEM-encoded CA certificate`, path, cause);
   }
   return pem;
 }

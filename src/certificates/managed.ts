@@ -86,7 +86,7 @@ export class ManagedCertificates {
         broken.add(error.message);
         log[level]({ err: error }, 'a watch for the certificates broke; it is taken up again');
       },
-      (error) => log.warn({ err: error }, 'skipped an object that cannot be read'),
+      (error) => log.warn({ err: error }, 'skipped an object that cannot be parsed'),
     );
     this.#tick = setInterval(() => this.#lookAtClock(), this.#timing.tickMs);
     this.#ask();

@@ -111,7 +111,7 @@ export const schema = v.object({
         /** ECR hosts in one namespace's Secret; a Secret's 1 MiB ends near 280. */
         maxHosts: v.optional(wholeNumber(1, 250), 200),
         /** How long a host may wait for its first token before it leaves the Secret, unless a pod names it. */
-        forgetAfter: v.optional(v.pipe(duration, v.minValue(60_000, 'a duration from 1m')), '24h'),
+        forgetAfter: v.optional(v.pipe(duration, v.minValue(60_000, 'a duration of at least 1m')), '24h'),
       },
       group,
     ),

@@ -30,7 +30,7 @@ const ADVICE: Record<KubeErrorCode, string> = {
   'server-error': 'the API server failed; check its health',
   timeout: 'no answer in time; check the API server and the network to it',
   network: 'no connection; check the address of the API server and the network to it',
-  'too-large': 'no API server answers at such length; check what answers at its address',
+  'too-large': 'the response is too large for an API server; check what listens at its address',
   unknown: 'unexpected failure',
 };
 

@@ -35,7 +35,7 @@ function page(text: string, operation: string): Page {
   // the API server writes an empty list of metadata as null (a nil slice in Go)
   const objects: unknown = isRecord(body) ? (body['items'] ?? []) : undefined;
   if (!Array.isArray(objects) || typeof resourceVersion !== 'string') {
-    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no list' });
+    throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a list' });
   }
   return { objects, resourceVersion, next: typeof next === 'string' && next !== '' ? next : undefined };
 }

@@ -1,4 +1,4 @@
-// Objects of the cluster that cannot be read, and how they are reported.
+// Objects of the cluster that cannot be parsed, and how they are reported.
 import { LRUCache } from 'lru-cache';
 import { metadataOf } from './metadata.ts';
 import type { ObjectIdentity, Resource } from './resource.ts';
@@ -10,7 +10,7 @@ const MAX_REPORTED = 1_000;
 const MAX_NAME = 253;
 const MAX_DETAIL = 200;
 
-/** An object of the cluster could not be read. It counts as unmanaged; the others are not affected. */
+/** An object of the cluster could not be parsed. It is treated as unmanaged; the others are not affected. */
 export class ObjectError extends Error {
   override readonly name = 'ObjectError';
   readonly code = 'unreadable-object';
@@ -22,7 +22,7 @@ export class ObjectError extends Error {
   /** @param cause what was thrown: by our own code, which has seen the metadata of pull Secrets only */
   constructor(resource: string, { namespace, name }: ObjectIdentity, cause: unknown) {
     const id = [namespace, name].map((part) => part.slice(0, MAX_NAME)).join('/');
-    super(`cannot read ${resource} ${id}: ${described(cause)}; it counts as unmanaged`);
+    super(`cannot parse ${resource} ${id}: ${described(cause)}; it is treated as unmanaged`);
     this.resource = resource;
     this.namespace = namespace.slice(0, MAX_NAME);
     this.objectName = name.slice(0, MAX_NAME);

@@ -100,7 +100,7 @@ function pageOf(text: string, operation: string): Page {
   const body = parseJson(text, operation);
   const items: unknown = isRecord(body) ? (body['items'] ?? []) : undefined;
   if (!Array.isArray(items)) {
-    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no list' });
+    throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a list' });
   }
   const { continue: next } = metadataOf(body);
   return { items, next: typeof next === 'string' && next !== '' ? next : undefined };

@@ -60,6 +60,6 @@ export function parseJson(text: string, operation: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no JSON' });
+    throw new KubeError({ code: 'unknown', operation, detail: 'the response is not JSON' });
   }
 }

@@ -74,7 +74,7 @@ export function secretObject(object: unknown): SecretObject | undefined {
 function checked(object: unknown, operation: string): SecretObject {
   const secret = secretObject(object);
   if (secret !== undefined) return secret;
-  throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no Secret' });
+  throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a Secret' });
 }
 
 /** Makes the calls for Secrets on the API server that the config names. */

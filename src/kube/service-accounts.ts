@@ -60,7 +60,7 @@ export function serviceAccountApi(config: ClusterConfig): ServiceAccountApi {
   const checked = (object: unknown, operation: string): ServiceAccount => {
     const account = serviceAccount(object);
     if (account !== undefined) return account;
-    throw new KubeError({ code: 'unknown', operation, detail: 'the answer is no ServiceAccount' });
+    throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a ServiceAccount' });
   };
   return {
     read: async (namespace, name) => {

@@ -118,7 +118,8 @@ async function hostsInUse({ listPods, namespace }: RemoveHostsParts): Promise<Ho
 
 function notRestored({ namespace, secretName }: RemoveHostsParts): KubeError {
   const operation = `remove hosts from Secret ${namespace}/${secretName}`;
-  return new KubeError({ code: 'conflict', operation, detail: 'it was edited, and is not restored yet' });
+  const detail = 'the Secret was edited and is not repaired yet; run the command again in a minute';
+  return new KubeError({ code: 'conflict', operation, detail });
 }
 
 function writingParts({ config, secretName, log }: RemoveHostsParts): ChangeParts {

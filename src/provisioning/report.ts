@@ -69,7 +69,7 @@ function removalText({ outcome, pod }: HostRemoval): string {
     case 'in-use':
       return `not removed: pod ${pod} uses it; delete that pod first`;
     case 'configured':
-      return 'not removed: it is in provisioning.registries; take it out there first';
+      return 'not removed: remove it from provisioning.registries first';
   }
 }
 

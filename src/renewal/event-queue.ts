@@ -18,7 +18,7 @@ const mostWaiting = 500;
 
 const hourMs = 3_600_000;
 
-/** Makes the function that emits Events, behind its caller's back. One that cannot be made is logged, once in a row. */
+/** Makes the function that emits Events, behind its caller's back. A failure is logged, the first of consecutive ones only. */
 export function eventQueue({ createEvent, log }: EventQueueParts): (event: EventAbout) => void {
   const oneByOne = pLimit(1);
   const turn = paced(eventsPerSecond, () => performance.now());
@@ -34,7 +34,7 @@ export function eventQueue({ createEvent, log }: EventQueueParts): (event: Event
         refused = false;
       } catch (error) {
         if (!refused) {
-          log.warn({ namespace: event.object.namespace, err: error }, 'an Event could not be made');
+          log.warn({ namespace: event.object.namespace, err: error }, 'failed to create an Event');
         }
         refused = true;
       }

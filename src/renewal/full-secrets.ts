@@ -20,9 +20,9 @@ export function fullSecretReport(parts: FullSecretReportParts): (secret: FullSec
   return ({ namespace, hosts, stored, forbidden }) => {
     const at = parts.now();
     const named = hosts.slice(0, maxNamed);
-    const why = forbidden
-      ? 'the program may not list pods, so no host makes room'
-      : 'pods name its hosts, or were created a moment ago';
+    const rest = forbidden
+      ? 'and without the right to list pods no host can be dropped. Grant it (rbac.listPods), or run ecr-pull-secrets remove-host'
+      : 'all in use or requested moments ago. Delete unneeded pods, run ecr-pull-secrets remove-host, or raise secrets.maxHosts';
     log.warn({ namespace, hosts: named, missing: hosts.length, stored, forbidden }, 'pull Secret is full');
     const uid = view.get(namespace)?.uid;
     send({
@@ -31,8 +31,8 @@ export function fullSecretReport(parts: FullSecretReportParts): (secret: FullSec
       type: 'Warning',
       reason: 'PullSecretFull',
       message:
-        `no room for ${hosts.length} more ${hosts.length === 1 ? 'host' : 'hosts'} (${named.join(', ')}): the Secret ` +
-        `names ${stored} hosts, and ${why}. Delete pods that are not needed, or remove hosts with remove-host`,
+        `no room for ${hosts.length} more ${hosts.length === 1 ? 'host' : 'hosts'} (${named.join(', ')}): ` +
+        `the Secret holds ${stored} hosts, ${rest}`,
       at,
     });
   };

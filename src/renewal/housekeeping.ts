@@ -118,10 +118,7 @@ export class Housekeeping {
     try {
       await act();
     } catch (error) {
-      this.#parts.log.warn(
-        { namespace, err: error },
-        'failed to bring the hosts of a pull Secret up to date',
-      );
+      this.#parts.log.warn({ namespace, err: error }, 'failed to update the hosts of a pull Secret');
     }
     await othersHadTheirTurn();
   }

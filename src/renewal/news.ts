@@ -33,7 +33,7 @@ export function news(parts: NewsParts): (tellings: Tellings) => void {
     for (const { first, more } of firstOfEachNamespace(failing)) {
       const { namespace, host, trouble } = first;
       const reason = trouble.permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed';
-      const message = `${host}${more > 0 ? ` (and ${more} more hosts)` : ''}: ${trouble.message}`;
+      const message = `${host}${others(more)}: ${trouble.message}`;
       send({ ...about(namespace, host, 'failing'), type: 'Warning', reason, message });
     }
     for (const { first } of firstOfEachNamespace(recovered)) {
@@ -51,6 +51,15 @@ export function news(parts: NewsParts): (tellings: Tellings) => void {
       );
     }
   };
+}
+
+function others(more: number): string {
+  if (more === 0) {
+    return '';
+  }
+  return more === 1
+    ? ' (1 more host fails in this namespace)'
+    : ` (${more} more hosts fail in this namespace)`;
 }
 
 /** The first hosts of each namespace, by name; of the last of them also how many more there are. */

@@ -142,12 +142,15 @@ export class PodsInUse {
 
   #logFailure(namespace: string, error: unknown, forbidden: boolean): void {
     if (!forbidden) {
-      this.#parts.log.warn({ namespace, err: error }, 'failed to list pods; no host leaves the pull Secret');
+      this.#parts.log.warn(
+        { namespace, err: error },
+        'failed to list pods; no hosts are dropped from the pull Secret',
+      );
     } else if (!this.#forbiddenLogged) {
       this.#forbiddenLogged = true;
       this.#parts.log.warn(
         { namespace, err: error },
-        'no right to list pods; full pull Secrets stay full until hosts are removed explicitly',
+        'no right to list pods; full pull Secrets stay full until an operator runs remove-host',
       );
     }
   }

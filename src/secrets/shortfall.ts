@@ -31,8 +31,8 @@ export function foreignSecret(host: string): Shortfall {
 
 export function secretFull(host: string): Shortfall {
   const message =
-    'the pull Secret is full, and no host may leave it: pods name them, or pods may not be listed. Delete pods that ' +
-    'are not needed, remove hosts with `ecr-pull-secrets remove-host`, or raise secrets.maxHosts';
+    'the pull Secret is full: all hosts are in use, or the program may not list pods. Delete unneeded pods, run ' +
+    'ecr-pull-secrets remove-host, or raise secrets.maxHosts';
   return { host, code: 'secret-full', text: 'the pull Secret is full', message };
 }
 

@@ -42,7 +42,7 @@ export function jsonLog(level: string, stream: DestinationStream): Log {
 /** A log on standard output, which also reports how many lines were dropped once lines can be written again. */
 export function standardLog(level: string): { readonly log: Log; readonly output: LineOutput } {
   const output = standardOutput((lines) =>
-    log.error({ lines }, 'log lines were dropped because standard output could not be written'),
+    log.error({ lines }, 'log lines dropped: standard output could not be written to'),
   );
   const log = jsonLog(level, output);
   return { log, output };

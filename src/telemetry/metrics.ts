@@ -65,7 +65,7 @@ export function prometheusMetrics(): Metrics {
   });
   const hostsDropped = new Counter({
     name: 'ecr_pull_secrets_hosts_dropped_total',
-    help: 'Hosts that left a pull Secret, by reason: forgotten (no token in time) or no-room (another host needed it).',
+    help: 'Hosts dropped from a pull Secret, by reason: forgotten (it never received a token) or no-room (another host needed the room).',
     labelNames: ['reason'],
     registers,
   });
@@ -77,7 +77,7 @@ export function prometheusMetrics(): Metrics {
   });
   const unreadableObjects = new Counter({
     name: 'ecr_pull_secrets_unreadable_objects_total',
-    help: 'Objects of the cluster that could not be read and count as unmanaged, each once, by resource.',
+    help: 'Objects that could not be parsed and are treated as unmanaged, by resource; each object counts once.',
     labelNames: ['resource'],
     registers,
   });
@@ -117,7 +117,7 @@ function admissionMetrics(registers: Registry[]): Pick<Metrics, 'review' | 'admi
   const noted = new Map<string, Map<string, number>>();
   new Counter({
     name: 'ecr_pull_secrets_reviews_total',
-    help: 'Admission reviews answered, by outcome and by the reason of the decision.',
+    help: 'Admission reviews answered, by outcome and reason. Outcome refused: requests and connections refused before they were known to be reviews.',
     labelNames: ['outcome', 'reason'],
     registers,
     collect() {
@@ -181,7 +181,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
   });
   new Gauge({
     name: 'ecr_pull_secrets_failing_hosts',
-    help: 'Hosts in namespaces that should have been renewed and could not be; permanent: a person has to change something.',
+    help: 'Hosts in namespaces that should have been renewed and could not be; permanent: retrying does not help, the operator has to change something.',
     labelNames: ['permanent'],
     registers,
     collect() {
@@ -204,7 +204,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
   });
   new Gauge({
     name: 'ecr_pull_secrets_certificate_expiry_timestamp_seconds',
-    help: 'When the served certificate expires, in Unix time; no value before one is served.',
+    help: 'Unix time at which the served certificate expires; no value before one is served.',
     registers,
     // without a label, a gauge has a value of 0 from the start
     labelNames: ['certificate'],
@@ -216,7 +216,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
   });
   new Gauge({
     name: 'ecr_pull_secrets_token_end_timestamp_seconds',
-    help: 'When the next of the unexpired tokens of a region expires, or, where all have expired, when the last one did, in Unix time. Counts managed Secrets that nobody else has changed.',
+    help: 'Unix time of the earliest expiry among the unexpired tokens of a region, or of the latest expiry if all have expired. Only managed Secrets that nothing else has changed.',
     labelNames: ['region'],
     registers,
     collect() {
@@ -232,7 +232,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
 function registerDroppedLogLines(registers: Registry[], state: { current: ObservedState | undefined }): void {
   new Counter({
     name: 'ecr_pull_secrets_log_lines_dropped_total',
-    help: 'Log lines dropped because standard output could not be written.',
+    help: 'Log lines dropped because standard output could not be written to.',
     registers,
     collect() {
       this.reset();

@@ -166,7 +166,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       permanent: false,
       short: 'too many new regions',
       advice:
-        'The namespace names many regions that have not given a token yet; they are fetched a few at a time',
+        'The namespace names many regions without a token yet; tokens are fetched a few regions at a time',
     },
   ],
   ['unknown', { permanent: false, short: 'unknown error', advice: 'It is tried again' }],

@@ -190,7 +190,7 @@ describe('a review', () => {
     await eventually('these wait', () => asked === allowed);
     const { body } = await send(review);
     assert.ok(body.response.patch);
-    assert.match(body.response.warnings?.join() ?? '', /too many pods wait for tokens/);
+    assert.match(body.response.warnings?.join() ?? '', /too many pods are waiting/);
     const other = send(reviewOf(pod, { namespace: 'team-b' }));
     await eventually('another namespace is not concerned', () => asked === allowed + 1);
     resolve([]);

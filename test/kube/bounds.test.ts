@@ -41,7 +41,7 @@ describe('an answer of the API server', () => {
   const isTooLarge = (error: unknown): boolean => {
     assert.ok(error instanceof KubeError, `${error}`);
     assert.equal(error.code, 'too-large');
-    assert.match(error.message, /^cannot .+ \(too-large, more than \d+ bytes\): no API server answers at/);
+    assert.match(error.message, /^cannot .+ \(too-large, more than \d+ bytes\): the response is too large/);
     return true;
   };
 

@@ -133,7 +133,7 @@ describe('one object that cannot be read', () => {
       assert.deepEqual([collection, namespace, objectName], ['secrets', 'bad', NAME]);
       assert.match(
         message,
-        /^cannot read secrets bad\/pull-secret: TypeError: a bug; it counts as unmanaged$/,
+        /^cannot parse secrets bad\/pull-secret: TypeError: a bug; it is treated as unmanaged$/,
       );
       await server.request('DELETE', `/api/v1/namespaces/bad/secrets/${NAME}`);
       await eventually('its end is seen', () => told.removed.includes('bad'));

@@ -70,7 +70,7 @@ describe('housekeeping', () => {
     assert.deepEqual(looked, ['a', 'b']);
     assert.deepEqual(
       lines.map(({ namespace, msg }) => `${namespace}: ${msg}`),
-      ['a: failed to bring the hosts of a pull Secret up to date'],
+      ['a: failed to update the hosts of a pull Secret'],
     );
     await pass(59 * minute);
     assert.equal(looked.length, 2);
@@ -159,11 +159,11 @@ describe('the report of a full Secret', () => {
     );
     assert.match(
       event?.message ?? '',
-      /^no room for 200 more hosts \(0\..+\): the Secret names 200 hosts, and pods/,
+      /^no room for 200 more hosts \(0\..+\): the Secret holds 200 hosts, all in use/,
     );
-    assert.match(event?.message ?? '', /Delete pods that are not needed, or remove hosts with remove-host$/);
+    assert.match(event?.message ?? '', /run ecr-pull-secrets remove-host, or raise secrets\.maxHosts$/);
     assert.ok((event?.message ?? '').length <= 1024);
-    assert.match(other?.message ?? '', /the program may not list pods/);
+    assert.match(other?.message ?? '', /without the right to list pods no host can be dropped/);
     assert.deepEqual(lines[0]?.['missing'], 200);
   });
 });

@@ -89,7 +89,7 @@ describe('news', () => {
     );
     const messages = events.filter(({ object }) => object.namespace === 'a').map(({ message }) => message);
     assert.equal(messages.length, 5);
-    assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(and 595 more hosts\): /);
+    assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(595 more hosts fail in this namespace\): /);
   });
 
   it('has the same name from every replica within an hour, and another one in the next', async () => {
@@ -132,7 +132,7 @@ describe('news', () => {
     await eventually('all were tried', () => asked === 3);
     const lines = await logged();
     assert.equal(lines.length, 1);
-    assert.match(lines[0] ?? '', /an Event could not be made/);
+    assert.match(lines[0] ?? '', /failed to create an Event/);
   });
 
   it('of tokens that end soon is a warning in the log, with or without Events', async () => {

@@ -286,7 +286,7 @@ export function hostsSuite(ground: () => Ground): void {
       const settings = { provisioning: { registries: [real] } };
       const { code, stdout } = await run(namespace, [real], [], settings);
       assert.equal(code, 1);
-      assert.match(stdout, /not removed: it is in provisioning\.registries/);
+      assert.match(stdout, /not removed: remove it from provisioning\.registries first/);
       assert.deepEqual(await hostsIn(namespace), [real]);
     });
 
@@ -327,7 +327,7 @@ export function hostsSuite(ground: () => Ground): void {
       const edited = structuredClone(body) as { metadata: Record<string, unknown> };
       edited.metadata = { ...edited.metadata, annotations: {} };
       assert.equal((await ground().request('PUT', secretPath(namespace), edited)).status, 200);
-      await assert.rejects(run(namespace, [hostOf(1)]), /it was edited, and is not restored yet/);
+      await assert.rejects(run(namespace, [hostOf(1)]), /the Secret was edited and is not repaired yet/);
       assert.ok(await hasToken(namespace, hostOf(1)));
     });
 
