@@ -180,7 +180,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     };
     const allowed = ({ status, body }: { status: number; body: unknown }) => {
       if (status === 403)
-        assert.match(at(body, 'message'), /denied request: the account of ecr-pull-secrets/);
+        assert.match(at(body, 'message'), /denied request: the ecr-pull-secrets ServiceAccount may not/);
       else assert.ok(status === 200 || status === 201, JSON.stringify(body));
       return status !== 403;
     };

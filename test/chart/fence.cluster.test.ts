@@ -81,7 +81,7 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
 
   it('refuses another name, another type, no label, and POST under another name', async () => {
     const of = await cluster().createNamespace();
-    const why = /writes only Secrets of its name, type and label/;
+    const why = /may only write Secrets of its name, type and label/;
     refused(await applySecret('another'), why);
     refused(await applySecret('ecr-pull-secrets', { of, kind: 'Opaque' }), why);
     refused(await applySecret('ecr-pull-secrets', { of, labels: {} }), why);
@@ -93,18 +93,18 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     const of = await cluster().createNamespace();
     const foreign = { metadata: { name: 'ecr-pull-secrets' }, type, data };
     await cluster().request('POST', `/api/v1/namespaces/${of}/secrets`, foreign);
-    refused(await applySecret('ecr-pull-secrets', { of }), /changes no Secret that somebody else made/);
+    refused(await applySecret('ecr-pull-secrets', { of }), /may not change unmanaged Secrets/);
   });
 
   const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: 'x' };
   const foreign: [string, object, RegExp][] = [
-    ['a finalizer', { metadata: { finalizers: ['example.com/stay'] } }, /no finalizers/],
-    ['an owner', { metadata: { ownerReferences: [owner] } }, /no finalizers, ownerReferences/],
+    ['a finalizer', { metadata: { finalizers: ['example.com/stay'] } }, /may not set finalizers/],
+    ['an owner', { metadata: { ownerReferences: [owner] } }, /may not set finalizers, ownerReferences/],
     ['immutable', { more: { immutable: true } }, /generateName or immutable/],
-    ['another label', { labels: { ...label, team: 'x' } }, /only its own label on a Secret/],
-    ['another annotation', { metadata: { annotations: { team: 'x' } } }, /only its own annotations/],
-    ['another key', { more: { data: { ...data, other: 'eA==' } } }, /only \.dockerconfigjson/],
-    ['another key as text', { more: { stringData: { other: 'x' } } }, /only \.dockerconfigjson/],
+    ['another label', { labels: { ...label, team: 'x' } }, /may only set its own label on a Secret/],
+    ['another annotation', { metadata: { annotations: { team: 'x' } } }, /may only set its own annotations/],
+    ['another key', { more: { data: { ...data, other: 'eA==' } } }, /may only write \.dockerconfigjson/],
+    ['another key as text', { more: { stringData: { other: 'x' } } }, /may only write \.dockerconfigjson/],
   ];
   for (const [what, how, why] of foreign) {
     it(`refuses ${what} on a Secret, a new one and one that is there`, async () => {
@@ -131,14 +131,14 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     assert.equal(renewed.status, 200, JSON.stringify(renewed.body));
     const { labels, finalizers } = at(renewed.body, 'metadata');
     assert.deepEqual([labels, finalizers], [{ ...label, team: 'x' }, theirs.finalizers]);
-    refused(await changeSecret(of, { metadata: { labels: { team: 'z' } } }), /only its own label/);
-    refused(await changeSecret(of, { metadata: { labels: { team: null } } }), /only its own label/);
+    refused(await changeSecret(of, { metadata: { labels: { team: 'z' } } }), /may only set its own label/);
+    refused(await changeSecret(of, { metadata: { labels: { team: null } } }), /may only set its own label/);
     refused(
       await changeSecret(of, { metadata: { annotations: { note: null } } }),
-      /only its own annotations/,
+      /may only set its own annotations/,
     );
-    refused(await changeSecret(of, { metadata: { finalizers: [] } }), /no finalizers/);
-    refused(await changeSecret(of, { data: { other: null } }), /only \.dockerconfigjson/);
+    refused(await changeSecret(of, { metadata: { finalizers: [] } }), /may not set finalizers/);
+    refused(await changeSecret(of, { data: { other: null } }), /may only write \.dockerconfigjson/);
     await ownerChanges(of, { metadata: { finalizers: [] } });
   });
 
@@ -152,11 +152,11 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     const own = { '.dockerconfigjson': btoa(`{"auths":{}}${' '.repeat(300_000)}`) };
     const renewed = await applySecret('ecr-pull-secrets', { of, more: { data: own } });
     assert.equal(renewed.status, 200, JSON.stringify(renewed.body));
-    refused(await changeSecret(of, { data: { a: null } }), /only \.dockerconfigjson/);
+    refused(await changeSecret(of, { data: { a: null } }), /may only write \.dockerconfigjson/);
   });
 
   it('refuses to delete', async () => {
-    const why = /deletes nothing/;
+    const why = /may not delete objects/;
     refused(await ours('DELETE', secretPath('ecr-pull-secrets')), why);
     refused(await ours('DELETE', accountPath()), why);
   });
@@ -198,15 +198,18 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
 
   it('refuses everything else of a ServiceAccount', async () => {
     const cases: [unknown, RegExp][] = [
-      [{ op: 'add', path: '/imagePullSecrets', value: [{ name: 'mine' }] }, /only its own reference/],
-      [{ op: 'remove', path: '/imagePullSecrets/0' }, /only its own reference/],
+      [
+        { op: 'add', path: '/imagePullSecrets', value: [{ name: 'mine' }] },
+        /may only add and remove its own reference/,
+      ],
+      [{ op: 'remove', path: '/imagePullSecrets/0' }, /may only add and remove its own reference/],
       [
         { op: 'add', path: '/metadata/annotations/eks.amazonaws.com~1role-arn', value: 'x' },
         /own annotation/,
       ],
-      [{ op: 'add', path: '/metadata/labels', value: { a: 'b' } }, /changes nothing else/],
-      [{ op: 'add', path: '/automountServiceAccountToken', value: true }, /changes nothing else/],
-      [{ op: 'add', path: '/secrets', value: [{ name: 'x' }] }, /changes nothing else/],
+      [{ op: 'add', path: '/metadata/labels', value: { a: 'b' } }, /may not change other fields/],
+      [{ op: 'add', path: '/automountServiceAccountToken', value: true }, /may not change other fields/],
+      [{ op: 'add', path: '/secrets', value: [{ name: 'x' }] }, /may not change other fields/],
     ];
     for (const [operation, why] of cases) {
       refused(await patchAccount([operation]), why);
@@ -214,7 +217,7 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     const made = { metadata: { name: 'mine' } };
     refused(
       await ours('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, made),
-      /makes no ServiceAccounts/,
+      /may not create ServiceAccounts/,
     );
   });
 
@@ -226,9 +229,9 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
       metadata: { annotations: { [annotation]: 'ecr-pull-secrets' } },
     };
     const change = (patch: unknown) => ours('PATCH', path, patch, { contentType: merged });
-    refused(await change(reference), /adds no reference in namespace kube-system, which is excluded/);
-    refused(await change({ imagePullSecrets: reference.imagePullSecrets }), /adds no reference/);
-    refused(await change({ metadata: reference.metadata }), /adds no reference/);
+    refused(await change(reference), /may not add a reference in namespace kube-system, which is excluded/);
+    refused(await change({ imagePullSecrets: reference.imagePullSecrets }), /may not add a reference/);
+    refused(await change({ metadata: reference.metadata }), /may not add a reference/);
     const given = await cluster().request('PATCH', path, reference, { contentType: merged });
     assert.equal(given.status, 200, JSON.stringify(given.body));
     const taken = await change({ imagePullSecrets: null, metadata: { annotations: { [annotation]: null } } });

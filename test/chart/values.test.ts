@@ -80,6 +80,11 @@ describeWithHelm('values that cannot be', (helm) => {
       /minimumLife': '60' does not match/,
     ],
     [
+      'too short a time to forget hosts',
+      { config: { secrets: { forgetAfter: '59s' } } },
+      /forgetAfter': '59s' does not match/,
+    ],
+    [
       'an account without quotes',
       { config: { exclude: { accounts: [123456789012] } } },
       /at '\/config\/exclude\/accounts\/0': got number, want string/,
@@ -178,7 +183,7 @@ describeWithHelm('values that cannot be', (helm) => {
     [
       'one name for both accounts',
       { certificates: { managed: { controller: { serviceAccount: { name: 'x-ecr-pull-secrets' } } } } },
-      /controller\.serviceAccount\.name must not be the account that serves reviews/,
+      /controller\.serviceAccount\.name must not be the webhook's ServiceAccount/,
     ],
     [
       'no account for certificates',
