@@ -59,15 +59,18 @@ class Tracked implements Connection {
   }
 }
 
-/** Passes a request on, if its connection may have one in flight. */
-export type Gate = (request: IncomingMessage, response: ServerResponse) => boolean;
+export interface Connections {
+  /** What each request has to pass; false: its connection was closed, because it has one in flight already. */
+  mayPass(request: IncomingMessage, response: ServerResponse): boolean;
+  /** Closes all connections but those whose request is being answered. */
+  closeUnanswered(): void;
+}
 
 /**
  * Keeps a server at `maxConnections`: one more evicts another, and never is refused itself. Also lets a connection have
  * one request in flight only, since Go's client never pipelines, and a pipeline would be a queue without a bound.
- * @returns what each request has to pass; false: its connection was closed
  */
-export function limitConnections(server: HttpServer | HttpsServer, limits: ConnectionLimits): Gate {
+export function limitConnections(server: HttpServer | HttpsServer, limits: ConnectionLimits): Connections {
   const { maxConnections, now, onEvicted } = limits;
   const handshakes = limits.handshakes && new HandshakeQueue(limits.handshakes);
   const usesTls = handshakes !== undefined;
@@ -133,7 +136,7 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
     }
   });
 
-  return (request, response) => {
+  const mayPass: Connections['mayPass'] = (request, response) => {
     const connection = bySocket.get(request.socket);
     // A client may send its next request before this process hears that the last response went out.
     if (connection === undefined || connection.exchange?.response.writableEnded === false) {
@@ -151,6 +154,27 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
     });
     return true;
   };
+  const closeUnanswered = () => {
+    for (const connection of [...open].filter(({ phase }) => phase !== 'waiting')) {
+      connection.destroy();
+    }
+  };
+  return { mayPass, closeUnanswered };
+}
+
+/** How long what has not been answered may still come in once a server closes, in ms, and how often that is looked at. */
+const closing = { graceMs: 2_000, lookMs: 250 };
+
+/**
+ * Lets a server that is closing end although clients hold requests back: Node no longer looks at its timeouts then.
+ */
+export function closeInTime(server: HttpServer | HttpsServer, { closeUnanswered }: Connections): void {
+  const end = setTimeout(() => {
+    closeUnanswered();
+    const look = setInterval(closeUnanswered, closing.lookMs);
+    server.once('close', () => clearInterval(look));
+  }, closing.graceMs);
+  server.once('close', () => clearTimeout(end));
 }
 
 /**

@@ -21,9 +21,9 @@ function rank({ phase, useful }: Connection): number {
 }
 
 /**
- * The connection to evict, in this order: those that never served a request, idle ones, those whose request is being
- * answered. Among equals, one of the client address that has the most connections, and of these the one that has been idle
- * longest. So clients that only open connections lose their own before they displace an API server's.
+ * The connection to evict: one of the client address that has the most connections, so that clients who open many lose their own
+ * and never those of an API server that has few. Of these, first one that never served a request, then an idle one, then
+ * one whose request is being answered; among equals the one that has been idle longest.
  * @param held number of connections by address
  */
 export function connectionToEvict<T extends Connection>(
@@ -40,10 +40,10 @@ export function connectionToEvict<T extends Connection>(
 }
 
 function goesBefore(one: Connection, other: Connection, held: ReadonlyMap<string, number>): boolean {
-  const byRank = rank(one) - rank(other);
-  if (byRank !== 0) {
-    return byRank < 0;
-  }
   const byCrowd = (held.get(one.address) ?? 0) - (held.get(other.address) ?? 0);
-  return byCrowd !== 0 ? byCrowd > 0 : one.idleSince < other.idleSince;
+  if (byCrowd !== 0) {
+    return byCrowd > 0;
+  }
+  const byRank = rank(one) - rank(other);
+  return byRank !== 0 ? byRank < 0 : one.idleSince < other.idleSince;
 }

@@ -10,8 +10,11 @@ const MiB = 1024 * KiB;
  */
 export const maxBodyBytes = 7 * MiB;
 
-/** What each connection may hold of a body without asking. Reviews of real pods have 5 to 30 KiB. */
-export const smallBodyBytes = 64 * KiB;
+/**
+ * What each connection may hold of a body without asking: one TLS record. Reviews of most pods have less. Larger ones are counted,
+ * and parsed one in each turn of the event loop.
+ */
+export const smallBodyBytes = 16 * KiB;
 
 /** What all bodies above `smallBodyBytes` that are being received may hold together. */
 export const maxBytesInFlight = 16 * MiB;

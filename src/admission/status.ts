@@ -1,5 +1,5 @@
 import { type FastifyInstance, fastify } from 'fastify';
-import { limitConnections } from './connections.ts';
+import { closeInTime, limitConnections } from './connections.ts';
 import { headersTimeoutMs, maxStatusConnections, requestTimeoutMs, timeoutCheckMs } from './limits.ts';
 
 /** What the status port shows. */
@@ -30,18 +30,19 @@ export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance
     http: { headersTimeout: headersTimeoutMs, connectionsCheckingInterval: timeoutCheckMs },
     exposeHeadRoutes: false,
   });
-  const mayPass = limitConnections(app.server, {
+  const connections = limitConnections(app.server, {
     maxConnections: maxStatusConnections,
     now: () => performance.now(),
     onEvicted: () => undefined,
   });
   app.addHook('onRequest', (request, reply, done) => {
-    if (mayPass(request.raw, reply.raw)) {
+    if (connections.mayPass(request.raw, reply.raw)) {
       done();
     } else {
       reply.hijack(); // its connection is closed
     }
   });
+  app.addHook('preClose', async () => closeInTime(app.server, connections));
   app.removeAllContentTypeParsers();
   app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {

@@ -33,6 +33,6 @@ export function tlsOptions({ certPem, keyPem, clientCaPem }: TlsIdentity): Secur
     minVersion: 'TLSv1.2',
     ciphers,
     honorCipherOrder: true,
-    secureOptions: constants.SSL_OP_NO_TICKET,
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
   };
 }

@@ -5,7 +5,7 @@ import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { errorBody } from './answer.ts';
 import { type BodyParts, bodyAnswerer } from './body.ts';
 import { clientGuard } from './client-guard.ts';
-import { limitConnections } from './connections.ts';
+import { type Connections, closeInTime, limitConnections } from './connections.ts';
 import { freeMemory } from './gathered.ts';
 import { BodyIntake, RefusedBodyError } from './intake.ts';
 import * as limits from './limits.ts';
@@ -60,7 +60,7 @@ export function webhook(parts: WebhookParts): Webhook {
     maxHeaderSize: limits.maxHeaderBytes,
   };
   const server = createServer(options);
-  const mayPass = limitConnections(server, {
+  const connections = limitConnections(server, {
     maxConnections,
     handshakes: limits.handshakes,
     now,
@@ -72,7 +72,7 @@ export function webhook(parts: WebhookParts): Webhook {
     https: options,
     serverFactory: (others) =>
       server.on('request', (request, response) => {
-        if (!mayPass(request, response) || isKnown?.(request, response) === false) {
+        if (!connections.mayPass(request, response) || isKnown?.(request, response) === false) {
           return;
         }
         if (!tookOrdinary(request, response)) {
@@ -83,7 +83,7 @@ export function webhook(parts: WebhookParts): Webhook {
     // a call that comes on a kept connection while we close is answered like any other
     return503OnClosing: false,
   });
-  closeConnections(app);
+  closeConnections(app, connections);
   addUnusualCalls(app, answerBody, parts);
   return app;
 }
@@ -159,7 +159,7 @@ function addUnusualCalls(
  * (`persistConn.shouldRetryRequest` in net/http). And it takes one that was opened and never used for busy, and Go's
  * clients leave such ones behind.
  */
-function closeConnections(app: Webhook): void {
+function closeConnections(app: Webhook, connections: Connections): void {
   const open = new Set<TLSSocket>();
   let closing = false;
   const closeIfUnused = async (socket: TLSSocket) => {
@@ -179,6 +179,7 @@ function closeConnections(app: Webhook): void {
   app.addHook('preClose', async () => {
     await hasRead();
     closing = true;
+    closeInTime(app.server, connections);
     for (const socket of open) {
       void closeIfUnused(socket);
     }

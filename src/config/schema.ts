@@ -163,7 +163,7 @@ export const schema = v.object({
         certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
         keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
         /** Connections that are open at once; the idlest makes room for a new one. Each takes about 50 KiB. */
-        maxConnections: v.optional(wholeNumber(16, 10_000), 1_000),
+        maxConnections: v.optional(wholeNumber(16, 10_000), 600),
         /** Requires callers to present a client certificate; none: every caller is served. */
         clientAuth: v.optional(
           v.object(

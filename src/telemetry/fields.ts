@@ -49,20 +49,29 @@ export function cleanArguments(
 
 /**
  * What may be said of an error: its kind, code and message, and its stack unless it is one of our own kinds. Never its
- * other properties, which for errors of the AWS SDK and of Kubernetes' client hold whole answers. Scrubbed, not bounded.
+ * other properties, which for errors of the AWS SDK and of Kubernetes' client hold whole answers. Scrubbed, and cut
+ * to a few times of what a line shows.
  */
 export function serializeError(error: unknown): Record<string, string> {
   if (!isError(error)) {
-    return { message: scrub(textOf(error)) };
+    return { message: scrubHead(textOf(error), maxText) };
   }
   const code = read(error, 'code');
-  const known = typeof code === 'string' || typeof code === 'number' ? { code: scrub(`${code}`) } : undefined;
+  const known =
+    typeof code === 'string' || typeof code === 'number'
+      ? { code: scrubHead(`${code}`, maxText) }
+      : undefined;
   return {
-    type: scrub(textOf(read(error, 'name'))),
+    type: scrubHead(textOf(read(error, 'name')), maxText),
     ...known,
-    message: scrub(textOf(read(error, 'message'))),
-    ...(known === undefined && { stack: scrub(textOf(read(error, 'stack') ?? '')) }),
+    message: scrubHead(textOf(read(error, 'message')), maxText),
+    ...(known === undefined && { stack: scrubHead(textOf(read(error, 'stack') ?? ''), maxStack) }),
   };
+}
+
+/** Scrubs no more of a text than can be shown. */
+function scrubHead(text: string, max: number): string {
+  return scrub(text.slice(0, lookedAt(text, max)));
 }
 
 function cleanFields(fields: object): Record<string, unknown> {

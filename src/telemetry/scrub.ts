@@ -41,7 +41,7 @@ const rules: readonly (readonly [RegExp, string | ((match: string) => string)])[
   // an AWS access key id; it is no word of its own in `x_AKIA…` or `\nAKIA…`
   [/A[KS]IA[A-Z0-9]{12,}/g, redacted],
   // user and password of a URL; not the repository of an image before its digest
-  [/(:(?:\/\/|\\\/\\\/|%2F%2F))[^\s/?#"'<>\\]+@(?!sha\d)/gi, `$1${redacted}@`],
+  [/(:(?:\/\/|\\\/\\\/|%2F%2F))[^\s/?#"'<>\\]{1,512}@(?!sha\d)/gi, `$1${redacted}@`],
   // HTTP credentials
   [
     /((?:[Bb]asic|BASIC|[Bb]earer|BEARER)[ \t]{1,4})(?=\S{0,64}[A-Z])(?=\S{0,64}[a-z])(?=\S{0,64}[\d=+/])[A-Za-z0-9+/._~=-]{12,}/g,

@@ -97,6 +97,14 @@ describe('the connection that makes room', () => {
     assert.equal(chosen(), undefined);
   });
 
+  it('is of the client with the most, though its own are useful and that of another is new', () => {
+    const useful = { ...base, useful: true };
+    const waiting = { ...base, phase: 'waiting' } as const;
+    const newcomer = { ...base, address: '10.0.0.2', phase: 'handshake' } as const;
+    assert.equal(chosen(newcomer, useful, waiting), useful);
+    assert.equal(chosen(newcomer, waiting, waiting), waiting);
+  });
+
   it('is of the client with the most, and of these the one that has been idle longest', () => {
     const alone = { ...base, address: '10.0.0.2', idleSince: 0 };
     const old = { ...base, idleSince: 1 };

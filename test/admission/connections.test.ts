@@ -81,7 +81,11 @@ describe('connections', () => {
 
   it('take the next request as soon as the last was answered, though its end is not known yet', () => {
     const server = createServer();
-    const gate = limitConnections(server, { maxConnections: 1, now: () => 0, onEvicted: () => undefined });
+    const { mayPass: gate } = limitConnections(server, {
+      maxConnections: 1,
+      now: () => 0,
+      onEvicted: () => undefined,
+    });
     const socket = new Socket();
     server.emit('connection', socket);
     const exchange = () => {
@@ -159,6 +163,20 @@ describe('connections', () => {
     for (let count = 0; count < 2_000; count += 1) {
       assert.match(await caller.call(), /^HTTP\/1.1 200 /);
     }
+  });
+
+  it('that hold a request back do not keep the server from closing', async () => {
+    const { app } = await started();
+    const held = ['P', call.slice(0, 40), call.slice(0, -1), `${call}P`].map((text) => {
+      const socket = connecting(app);
+      socket.on('error', () => undefined).resume();
+      socket.once('secureConnect', () => socket.write(text));
+      return socket;
+    });
+    await eventually('all are connected', () => held.every(({ authorized }) => authorized));
+    const begun = performance.now();
+    await app.close();
+    assert.ok(performance.now() - begun < 10_000);
   });
 
   it('get an answer for what is unusual in HTTP', async () => {

@@ -36,7 +36,7 @@ interface Posted {
 }
 
 /** Starts the webhook in a process with the heap that it has in a cluster. Ends it after the test. */
-export async function startLimited(maxConnections = 1_000): Promise<Limited> {
+export async function startLimited(maxConnections = 600): Promise<Limited> {
   const authority = await testAuthority(Date.now());
   const pair = await testServing(authority, Date.now());
   const flags = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=4', '--expose-gc'];

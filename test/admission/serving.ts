@@ -93,7 +93,7 @@ export async function started(
   const app = webhook({
     identity: { ...pair, clientCaPem: parts.clientCaPem },
     allowedNames: parts.allowedNames ?? [],
-    maxConnections: parts.maxConnections ?? 1_000,
+    maxConnections: parts.maxConnections ?? 600,
     refused: (reason) => counted.push(`refused ${reason}`),
     log: parts.log ?? quiet,
     draining: () => draining,

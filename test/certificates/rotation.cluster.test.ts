@@ -29,7 +29,7 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
         ...(await testServing(await testAuthority(Date.now()), Date.now())),
         clientCaPem: undefined,
       },
-      maxConnections: 1_000,
+      maxConnections: 600,
       refused: () => undefined,
       answer: (body) => ({ status: 200, body: JSON.stringify(allowing(body)) }),
       // so that each call is a new handshake

@@ -248,7 +248,7 @@ describeWithHelm('values that cannot be', (helm) => {
       },
       webhook: {
         port: 8443,
-        maxConnections: 1000,
+        maxConnections: 600,
         deadlineMargin: '500ms',
         shutdownDelay: '5s',
         drainTimeout: '20s',
