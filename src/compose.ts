@@ -30,7 +30,7 @@ export interface Core {
   readonly view: SecretView;
   readonly secrets: PullSecrets;
   /** What renewal goes by, for one replica that began to run at a time in ms. */
-  planRules(startedAt: number): Omit<PlanRules, 'namespaceTrouble'>;
+  planRules(startedAt: number): Omit<PlanRules, 'namespaceTrouble' | 'lastStart'>;
   /** What housekeeping goes by. */
   readonly housekeeping: {
     readonly missing: MissingHosts;

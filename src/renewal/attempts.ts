@@ -1,13 +1,21 @@
 import { retryMs } from '../backoff.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
-import type { Due, DueKind, Trouble } from './plan.ts';
+import { type Due, type DueKind, repeatedCode, type Trouble } from './plan.ts';
 
 interface Attempt extends Trouble {
   readonly inARow: number;
+  /** It went well, and not so soon after the last one that it would be remarkable. */
+  readonly isOrdinary: boolean;
 }
 
-/** A Secret that is mended again and again within this time is mended less and less often, ms. */
-const quarrelMs = 3_600_000;
+/** A Secret that is repaired again and again within this time is repaired less and less often, ms. */
+const repairWindowMs = 3_600_000;
+
+/**
+ * Renewals that go well, but come again within this share of a token's lifetime, are made less and less often: what the
+ * annotation says of its tokens is untrusted input, and must not keep the queue busy.
+ */
+const renewalWindow = 0.05;
 
 /**
  * What came of the last try in each namespace, for each kind of hosts, where that says when to try again: hosts that never
@@ -18,33 +26,42 @@ export class Attempts {
   readonly #last = new Map<string, Attempt>();
 
   get(namespace: string, kind: DueKind): Trouble | undefined {
-    return this.#last.get(keyOf(namespace, kind));
+    const last = this.#last.get(keyOf(namespace, kind));
+    return last?.isOrdinary === true ? undefined : last;
   }
 
   /**
    * @param own what kept hosts from being renewed in this namespace alone; none: all went well
    * @param now the wall clock in ms
    * @param random a number in [0, 1)
+   * @param lifetimeMs of the tokens that are stored now
    */
-  note({ namespace, kind, reason }: Due, own: readonly Shortfall[], now: number, random: number): void {
+  note(
+    { namespace, kind, reason }: Due,
+    own: readonly Shortfall[],
+    now: number,
+    random: number,
+    lifetimeMs: number,
+  ): void {
     const key = keyOf(namespace, kind);
     const before = this.#last.get(key);
     const [why] = own;
-    const mended = why === undefined && (reason === 'edited' || reason === 'deleted');
-    if (why === undefined && !mended) {
-      this.#last.delete(key);
-      return;
-    }
-    const lasts = before !== undefined && (!mended || now - before.at < quarrelMs);
+    const repaired = why === undefined && (reason === 'edited' || reason === 'deleted');
+    const windowMs = repaired ? repairWindowMs : renewalWindow * lifetimeMs;
+    const succeededBefore = before?.code === repeatedCode;
+    const lasts =
+      before !== undefined &&
+      (why === undefined ? succeededBefore && now - before.at < windowMs : !before.isOrdinary);
     const inARow = (lasts ? before.inARow : 0) + 1;
     this.#last.set(key, {
-      code: why?.code ?? 'mended',
+      code: why?.code ?? repeatedCode,
       permanent: why !== undefined && permanent.has(why.code),
-      message: why === undefined ? 'somebody else keeps changing the Secret' : (why.message ?? why.text),
+      message: why === undefined ? 'something else keeps changing the Secret' : (why.message ?? why.text),
       since: lasts ? Math.min(before.since, now) : now,
       at: now,
       retryAt: now + retryMs(inARow, random),
       inARow,
+      isOrdinary: why === undefined && !repaired && inARow === 1,
     });
   }
 

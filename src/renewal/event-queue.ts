@@ -16,15 +16,19 @@ const eventsPerSecond = 5;
 /** More news than this is in the log and the metrics only, until there is room again. */
 const mostWaiting = 500;
 
+/** Events of one namespace in an hour: a tenant whose hosts fail and recover in turn must not leave no room for others. */
+const maxPerNamespace = 20;
+
 const hourMs = 3_600_000;
 
 /** Makes the function that emits Events, behind its caller's back. A failure is logged, the first of consecutive ones only. */
 export function eventQueue({ createEvent, log }: EventQueueParts): (event: EventAbout) => void {
   const oneByOne = pLimit(1);
   const turn = paced(eventsPerSecond, () => performance.now());
+  const isWithinLimit = hourlyLimit();
   let refused = false;
   return (event) => {
-    if (createEvent === undefined || oneByOne.pendingCount >= mostWaiting) {
+    if (createEvent === undefined || oneByOne.pendingCount >= mostWaiting || !isWithinLimit(event)) {
       return;
     }
     void oneByOne(async () => {
@@ -39,6 +43,21 @@ export function eventQueue({ createEvent, log }: EventQueueParts): (event: Event
         refused = true;
       }
     });
+  };
+}
+
+/** Counts Events by namespace. What is counted of an hour is forgotten with the first Event of the next. */
+function hourlyLimit(): (event: EventAbout) => boolean {
+  let hour = Number.NaN;
+  const sent = new Map<string, number>();
+  return ({ object: { namespace }, at }) => {
+    if (Math.floor(at / hourMs) !== hour) {
+      hour = Math.floor(at / hourMs);
+      sent.clear();
+    }
+    const count = (sent.get(namespace) ?? 0) + 1;
+    sent.set(namespace, count);
+    return count <= maxPerNamespace;
   };
 }
 

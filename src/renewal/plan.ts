@@ -32,6 +32,9 @@ export interface Due {
   readonly endsAt: number;
 }
 
+/** The code of a {@link Trouble} that is none: a renewal went well, and came too soon after the last one. */
+export const repeatedCode = 'mended';
+
 /** What keeps a host from being renewed. Times are in ms since the epoch. */
 export interface Trouble {
   readonly code: string;
@@ -67,6 +70,8 @@ export interface PlanRules extends ScheduleRules {
   regionTrouble(host: string): Trouble | undefined;
   /** Why the last try for hosts of this kind failed in a namespace, and when the next one is; undefined: it did not. */
   namespaceTrouble(namespace: string, kind: DueKind): Trouble | undefined;
+  /** When this replica lately started a renewal in a namespace, by the monotonic clock in ms; undefined: it did not. */
+  lastStart(namespace: string): number | undefined;
 }
 
 export interface Known {
@@ -97,7 +102,7 @@ export function* planInSteps(known: Known, now: Moment, rules: PlanRules): Gener
       yield;
     }
   }
-  return { due: inOrder(due, rules.replica), overdue, nextAt };
+  return { due: inOrder(due, rules), overdue, nextAt };
 }
 
 function* eachPlan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Generator<Plan, void> {
@@ -110,13 +115,18 @@ function* eachPlan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Gen
 }
 
 /**
- * The most urgent first. One token serves many namespaces, so many end together: of these each replica begins with
- * others, or all would race for the same ones.
+ * First namespaces in which this replica has not started a renewal lately, since a tenant can make its own look urgent at
+ * any time; of these the most urgent first. One token serves many namespaces, so many expire together: of these each replica
+ * begins with others, or all would race for the same ones.
  */
-function inOrder(due: readonly Due[], replica: string): Due[] {
+function inOrder(due: readonly Due[], { replica, lastStart }: PlanRules): Due[] {
   return due
-    .map((one) => ({ one, place: hash32(`${replica}/${one.namespace}`) }))
-    .sort((a, b) => a.one.endsAt - b.one.endsAt || a.place - b.place)
+    .map((one) => ({
+      one,
+      last: lastStart(one.namespace) ?? Number.NEGATIVE_INFINITY,
+      place: hash32(`${replica}/${one.namespace}`),
+    }))
+    .sort((a, b) => a.last - b.last || a.one.endsAt - b.one.endsAt || a.place - b.place)
     .map(({ one }) => one);
 }
 
@@ -210,8 +220,12 @@ function laterOf(
 }
 
 /** When the next try is; a clock that was set back to before the last one ends the wait. */
-function retryTime({ at, retryAt }: Trouble, endsAt: number | undefined, now: number): number {
-  return at > now ? now : Math.min(retryAt, at + mostWaitMs(endsAt, now));
+function retryTime({ at, retryAt, code }: Trouble, endsAt: number | undefined, now: number): number {
+  if (at > now) {
+    return now;
+  }
+  // there is a new token: when the one before it was to expire is what something else wrote
+  return code === repeatedCode ? retryAt : Math.min(retryAt, at + mostWaitMs(endsAt, now));
 }
 
 /** What a host's rules say is asked for once in a plan: 10,000 namespaces share a few hosts. */

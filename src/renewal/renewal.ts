@@ -21,7 +21,7 @@ import { type Tellings, Troubles } from './troubles.ts';
 export interface RenewalParts {
   readonly view: SecretView;
   readonly secrets: Pick<PullSecrets, 'renew'>;
-  readonly rules: Omit<PlanRules, 'namespaceTrouble'>;
+  readonly rules: Omit<PlanRules, 'namespaceTrouble' | 'lastStart'>;
   now(): Moment;
   /** Gives a number in [0, 1). */
   random(): number;
@@ -53,6 +53,9 @@ const longestRestMs = 10_000;
  */
 const restPerPendingMs = 0.5;
 
+/** Namespaces in which a renewal started within this time come after others, ms. */
+const latelyMs = 600_000;
+
 /** The wall clock and the steady one may differ by this much between two looks before that counts as a jump, ms. */
 const jumpMs = 5_000;
 
@@ -65,6 +68,8 @@ export class Renewal {
   readonly #rules: PlanRules;
   readonly #attempts = new Attempts();
   readonly #troubles = new Troubles();
+  /** Namespace → when a renewal started in it, by the monotonic clock in ms; only those of the last minutes. */
+  readonly #lastStarts = new Map<string, number>();
   readonly #queues: Readonly<Record<DueKind, RenewalQueue>>;
   #plan: Plan = { due: [], overdue: [], nextAt: Number.NEGATIVE_INFINITY };
   #planned = { changes: -1, wall: 0, steady: Number.NEGATIVE_INFINITY };
@@ -76,7 +81,11 @@ export class Renewal {
     this.#parts = parts;
     const namespaceTrouble: PlanRules['namespaceTrouble'] = (namespace, kind) =>
       this.#attempts.get(namespace, kind);
-    this.#rules = { ...parts.rules, namespaceTrouble };
+    this.#rules = {
+      ...parts.rules,
+      namespaceTrouble,
+      lastStart: (namespace) => this.#lastStarts.get(namespace),
+    };
     this.#queues = { valid: this.#newQueue(), missing: this.#newQueue() };
   }
 
@@ -120,6 +129,11 @@ export class Renewal {
   /** What is under way or waits for its turn goes on meanwhile. */
   async #planAnew(now: Moment): Promise<void> {
     const { view } = this.#parts;
+    for (const [namespace, at] of this.#lastStarts) {
+      if (now.steady - at > latelyMs) {
+        this.#lastStarts.delete(namespace);
+      }
+    }
     const steps = planInSteps({ secrets: view.entries(), lost: view.lost() }, now, this.#rules);
     let step = steps.next();
     while (step.done !== true) {
@@ -169,6 +183,7 @@ export class Renewal {
 
   async #renew(due: Due): Promise<void> {
     const { namespace } = due;
+    this.#lastStarts.set(namespace, this.#parts.now().steady);
     const registries = registriesOf(due.hosts);
     const missing = [...(await this.#parts.secrets.renew(namespace, registries))];
     if (missing.length === 0 && this.#stillDue(due) !== undefined) {
@@ -177,11 +192,21 @@ export class Renewal {
     }
     const { wall } = this.#parts.now();
     const own = missing.filter(({ host }) => this.#rules.regionTrouble(host) === undefined);
-    this.#attempts.note(due, own, wall, this.#parts.random());
+    this.#attempts.note(due, own, wall, this.#parts.random(), this.#lifetimeOf(due));
     if (missing.some(({ code }) => code === 'namespace-terminating' || code === 'not-found')) {
       this.#giveUp(namespace);
     }
     this.#tell(due, registries, missing);
+  }
+
+  /** The shortest lifetime of the tokens that are stored for the hosts, in ms; 0 where there is none. */
+  #lifetimeOf({ namespace, hosts }: Due): number {
+    const stored = this.#parts.view.get(namespace)?.hosts;
+    const lifetimes = hosts.flatMap((host) => {
+      const life = stored?.get(host);
+      return life === undefined ? [] : [life.expiresAt - life.issuedAt];
+    });
+    return lifetimes.length === 0 ? 0 : Math.min(...lifetimes);
   }
 
   /** The namespace is gone. What is held against it goes with its Secret, of which the watch may not have told yet. */
@@ -197,7 +222,7 @@ export class Renewal {
   #onBug(due: Due, error: unknown): void {
     const { namespace } = due;
     const bug: Shortfall = { host: due.hosts[0] ?? '', code: 'internal-error', text: 'internal error' };
-    this.#attempts.note(due, [bug], this.#parts.now().wall, this.#parts.random());
+    this.#attempts.note(due, [bug], this.#parts.now().wall, this.#parts.random(), this.#lifetimeOf(due));
     this.#parts.counted(due.reason, bug.code);
     this.#parts.log.error({ namespace, err: error }, 'renewal failed because of a bug');
   }

@@ -37,13 +37,18 @@ export function formatHosts(hosts: HostLives, requestedAt: RequestTimes = new Ma
  */
 export const maxReadHosts = 250;
 
-/** The API server's limit for all annotations of an object together (`TotalAnnotationSizeLimitB` in apimachinery). */
-const maxAnnotationLength = 256 * 1024;
+/**
+ * What an annotation of {@link maxReadHosts} hosts can have at most: a host has up to 128 characters and three fields, and an
+ * entry some 250 characters. The API server allows 256 KiB, whose parsing takes 40 ms and comes with every change of the
+ * Secret's metadata, so a tenant could keep every replica busy with it.
+ */
+const maxAnnotation = { length: 64 * 1024, commas: 4 * maxReadHosts };
 
 /**
  * Reads the annotation back. It is untrusted input, because anyone who may write the Secret can write anything into it:
  * an entry that is not an ECR host is skipped, and a host whose times cannot be read waits for a token. Reads the first
- * {@link maxReadHosts} hosts. Returns no hosts where the text is not a JSON object. Never throws.
+ * {@link maxReadHosts} hosts. Returns no hosts where the text is not a JSON object, or larger than this program ever writes.
+ * Never throws.
  */
 export function parseHosts(text: string | undefined): Map<string, StoredLife | undefined> {
   const hosts = new Map<string, StoredLife | undefined>();
@@ -114,7 +119,7 @@ function parseTime(value: unknown): number {
 }
 
 function parseObject(text: string | undefined): object {
-  if (text === undefined || text.length > maxAnnotationLength) {
+  if (text === undefined || text.length > maxAnnotation.length || hasMoreCommas(text, maxAnnotation.commas)) {
     return {};
   }
   try {
@@ -123,4 +128,15 @@ function parseObject(text: string | undefined): object {
   } catch {
     return {};
   }
+}
+
+function hasMoreCommas(text: string, max: number): boolean {
+  let commas = 0;
+  for (let at = text.indexOf(','); at >= 0; at = text.indexOf(',', at + 1)) {
+    commas += 1;
+    if (commas > max) {
+      return true;
+    }
+  }
+  return false;
 }

@@ -92,6 +92,26 @@ describe('news', () => {
     assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(595 more hosts fail in this namespace\): /);
   });
 
+  it('of a namespace whose hosts fail again and again leaves room for the others, and starts anew in the next hour', async () => {
+    const events: EventAbout[] = [];
+    const { tell, clock } = setUp(async (event) => events.push(event) > 0);
+    for (let plan = 0; plan < 100; plan += 1) {
+      const host = `${String(plan).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`;
+      tell({ ...nothing, failing: [{ ...failing('a', false), host }] });
+    }
+    tell({ ...nothing, failing: [failing('b', false)] });
+    clock.now += 3_600_000;
+    tell({ ...nothing, failing: [failing('a', false)] });
+    await eventually('those of both hours are out', () => events.at(-1)?.at === clock.now);
+    assert.deepEqual(
+      Map.groupBy(events, ({ object }) => object.namespace)
+        .values()
+        .map((all) => all.length)
+        .toArray(),
+      [21, 1],
+    );
+  });
+
   it('has the same name from every replica within an hour, and another one in the next', async () => {
     const names: string[] = [];
     const create = async ({ name }: EventAbout) => names.push(name) > 0;

@@ -25,6 +25,7 @@ function rules(changes: Partial<PlanRules> = {}): PlanRules {
     remembered: () => undefined,
     regionTrouble: () => undefined,
     namespaceTrouble: () => undefined,
+    lastStart: () => undefined,
     ...changes,
   };
 }

@@ -141,6 +141,58 @@ describe('the renewal of all namespaces', () => {
     await ground.renewal.settled();
   });
 
+  it('is not occupied by namespaces that make their tokens look as if they ended soon, again and again', async () => {
+    const attackers = Array.from({ length: 30 }, (_, index) => `attacker-${index}`);
+    const renewed: string[] = [];
+    const ground = setUp(
+      names,
+      async (namespace) => {
+        renewed.push(namespace);
+        ground.written(namespace);
+        return [];
+      },
+      { concurrency: 1 },
+    );
+    await ground.pass(7 * hour);
+    ground.clock.wall += 7 * hour;
+    ground.clock.steady += 7 * hour;
+    renewed.length = 0;
+    // each attacker writes again as soon as it was renewed
+    for (let second = 0; second < 600; second += 1) {
+      for (const namespace of attackers) {
+        ground.endsIn(namespace, 60_000);
+      }
+      await ground.pass(1000);
+    }
+    assert.deepEqual(new Set(renewed.filter((one) => names.includes(one))).size, names.length);
+    const ofAttackers = renewed.filter((one) => attackers.includes(one)).length;
+    assert.ok(
+      ofAttackers <= attackers.length * 15,
+      `${ofAttackers} renewals for the attackers in ten minutes`,
+    );
+  });
+
+  it('begins with namespaces that it has not renewed lately', async () => {
+    const order: string[] = [];
+    const ground = setUp(
+      ['greedy', 'patient'],
+      async (namespace) => {
+        order.push(namespace);
+        ground.written(namespace);
+        return [];
+      },
+      { concurrency: 1 },
+    );
+    ground.endsIn('greedy', 60_000);
+    await ground.pass(1000);
+    assert.deepEqual(order, ['greedy']);
+    await ground.pass(2000);
+    ground.endsIn('greedy', 60_000);
+    ground.endsIn('patient', 3_600_000);
+    await ground.pass(2000);
+    assert.deepEqual(order.slice(1), ['patient', 'greedy']);
+  });
+
   it('begins nothing after it was stopped, and waits for what is under way', async () => {
     const gate = Promise.withResolvers<void>();
     let begun = 0;

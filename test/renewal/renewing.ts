@@ -75,6 +75,9 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
   };
   return {
     ...{ renewal, view, clock, written, counts, move, pass, logged },
+    /** The namespace's Secret says that its token is of 12 hours and expires after so many ms. */
+    endsIn: (namespace: string, ms: number) =>
+      put(namespace, { issuedAt: clock.wall + ms - 12 * hour, expiresAt: clock.wall + ms }),
     /** The namespace's Secret names the host, and has no token for it. */
     waits: (namespace: string) => put(namespace, undefined),
     /** How often it has planned. */

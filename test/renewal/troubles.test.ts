@@ -67,20 +67,20 @@ describe('tries in a namespace', () => {
 
   it('start over after a success', () => {
     const attempts = new Attempts();
-    attempts.note(due, [quota], now, 0);
-    attempts.note(due, [quota], now + hour, 0);
+    attempts.note(due, [quota], now, 0, 12 * hour);
+    attempts.note(due, [quota], now + hour, 0, 12 * hour);
     const trouble = attempts.get('a', 'valid');
     assert.deepEqual([trouble?.code, trouble?.permanent, trouble?.since], ['forbidden', true, now]);
-    attempts.note(due, [], now, 0);
+    attempts.note(due, [], now, 0, 12 * hour);
     assert.equal(attempts.get('a', 'valid'), undefined);
   });
 
   it('for hosts without a token say nothing of those that have one, and a namespace that is gone is forgotten', () => {
     const attempts = new Attempts();
-    attempts.note({ ...due, kind: 'missing' }, [quota], now, 0);
+    attempts.note({ ...due, kind: 'missing' }, [quota], now, 0, 12 * hour);
     assert.equal(attempts.get('a', 'valid'), undefined);
     assert.equal(attempts.get('a', 'missing')?.code, 'forbidden');
-    attempts.note(due, [quota], now, 0);
+    attempts.note(due, [quota], now, 0, 12 * hour);
     attempts.forget('a');
     assert.deepEqual([attempts.get('a', 'valid'), attempts.get('a', 'missing')], [undefined, undefined]);
   });
@@ -88,7 +88,7 @@ describe('tries in a namespace', () => {
   it('are fewer and fewer where somebody else changes the Secret again and again', () => {
     const attempts = new Attempts();
     const mend = (at: number) => {
-      attempts.note({ ...due, reason: 'edited' }, [], at, 0);
+      attempts.note({ ...due, reason: 'edited' }, [], at, 0, 12 * hour);
       return (attempts.get('a', 'valid')?.retryAt ?? 0) - at;
     };
     assert.deepEqual([mend(now), mend(now + 1000), mend(now + 2000)], [500, 1000, 2000]);

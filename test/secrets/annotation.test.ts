@@ -44,14 +44,27 @@ describe('the annotation', () => {
     }
   });
 
-  it('is read no further than a Secret of ours can go, and not at all beyond what the API server stores', () => {
+  it('is read no further than a Secret of ours can go, and not at all where it is larger than any of ours', () => {
     const hosts = Array.from({ length: 1_900 }, (_, index) => {
       const letters = [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
       return hostOf(`us-${letters}-1`);
     });
-    const many = JSON.stringify(Object.fromEntries(hosts.map((host) => [host, null])));
-    assert.deepEqual([...parseHosts(many).keys()], hosts.slice(0, maxReadHosts));
-    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(256 * 1024)}}`).size, 0);
+    const naming = (count: number) =>
+      JSON.stringify(Object.fromEntries(hosts.slice(0, count).map((host) => [host, null])));
+    assert.deepEqual([...parseHosts(naming(400)).keys()], hosts.slice(0, maxReadHosts));
+    assert.equal(parseHosts(naming(1_900)).size, 0);
+    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(64 * 1024)}}`).size, 0);
+    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${',"a":1'.repeat(1_001)}}`).size, 0);
+  });
+
+  it('of the longest hosts that a Secret can hold is read whole', () => {
+    const life = { issuedAt: now, expiresAt: now + 12 * hour, identity: 'abcdef12' };
+    const host = (index: number) => {
+      const account = String(index).padStart(12, '0');
+      return `${account}.dkr-ecr-fips.abcdefgh-abcdefghijklmnop-abcdefghijklmnop-99.on.aws:65535`;
+    };
+    const all = new Map(Array.from({ length: maxReadHosts }, (_, index) => [host(index), life]));
+    assert.deepEqual(parseHosts(formatHosts(all)), all);
   });
 
   it('is read as far as any configuration lets a Secret grow', () => {
