@@ -89,6 +89,29 @@ export const attacks: readonly Attack[] = [
       return { end };
     },
   },
+  {
+    name: '2c: 14 namespaces that make their tokens look as if they expired soon, again and again',
+    watchMs: 10_000,
+    renewWithinMs: 120_000,
+    start: async (scene) => {
+      const namespaces = Array.from({ length: 14 }, (_, index) => `attacker-${index}`);
+      const host = hostIn('eu-central-1');
+      for (const namespace of namespaces) await tenantSecret(scene, namespace, { [host]: past });
+      const stop = new AbortController();
+      const rewriting = everyHalfSecond(stop.signal, async () => {
+        const life = lifeThatEndsIn(5 * 60_000);
+        await Promise.all(
+          namespaces.map((one) => rewriteAnnotation(scene, one, 'ecr-pull-secrets', { [host]: life })),
+        );
+      });
+      const end = async () => {
+        stop.abort();
+        await rewriting;
+        return [];
+      };
+      return { end };
+    },
+  },
   ported('3a: POST of 7.9 MiB of empty objects', {
     kind: 'bodies',
     body: 'empty-objects',
@@ -117,6 +140,11 @@ export const attacks: readonly Attack[] = [
     atOnce: 40,
     pauseMs: 0,
   }),
+  ported(
+    '3f: 560 requests without their last byte, and bodies of small values',
+    { kind: 'slow', connections: 560, declaredBytes: 16_384, sentBytes: 16_383 },
+    { kind: 'bodies', body: 'many-values', bytes: 170_000, atOnce: 6, pauseMs: 0 },
+  ),
   {
     ...ported('6a: 300 pods with a name of 2.9 MB, stdout is not read', {
       kind: 'bodies',
@@ -170,6 +198,12 @@ export const attacks: readonly Attack[] = [
 ];
 
 const past = { issuedAt: '2019-12-31T12:00:00Z', expiresAt: '2020-01-01T00:00:00Z' };
+
+function lifeThatEndsIn(ms: number) {
+  const expiresAt = Date.now() + ms;
+  const text = (at: number) => new Date(at).toISOString();
+  return { issuedAt: text(expiresAt - 12 * 3_600_000), expiresAt: text(expiresAt) };
+}
 
 /** A pod that a tenant creates, and whose regions nobody answers for. */
 async function attackerPod(scene: Scene, namespace: string, regions: readonly string[]): Promise<void> {
@@ -282,37 +316,44 @@ function seriesIn(exposition: string): number {
 }
 
 /** An attack of the webhook's port, which goes on while the others are watched. */
-function ported(name: string, order: Order): Attack {
+function ported(name: string, ...orders: readonly Order[]): Attack {
   return {
     name,
     watchMs: 10_000,
     renewWithinMs: 30_000,
-    start: async ({ cluster, ecr, program }) => {
+    start: async (scene) => {
       const [region = ''] = madeUpRegions(1);
-      ecr.fail('hang', { region });
-      createNamespace(cluster, 'attacker');
-      const { webhookUrl, caPem } = program;
-      // a pod whose log line matters is admitted at once, so that many of them come
-      const host = hostIn(order.kind === 'bodies' && order.body === 'long-name' ? 'eu-central-1' : region);
-      const data: AttackerData = { webhookUrl, caPem, host, order };
-      const worker = new Worker(new URL('hostile-attacker.ts', import.meta.url), { workerData: data });
-      let tally: Tally = {};
-      worker.on('message', (latest: Tally) => {
-        tally = latest;
-      });
-      const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
-      failed.catch(() => undefined); // passed on below
-      const endless = order.kind === 'bodies' && order.count === undefined;
-      // a machine that is too slow for all of it does what it can, which the tally shows
-      const sent = () =>
-        eventually('all is sent', () => tally['all sent'] !== undefined, 45_000).catch(() => undefined);
+      scene.ecr.fail('hang', { region });
+      createNamespace(scene.cluster, 'attacker');
+      const started = orders.map((order) => carryOut(order, region, scene.program));
       return {
-        complete: endless ? Promise.resolve() : Promise.race([sent(), failed]),
-        end: async () => {
-          await Promise.race([worker.terminate(), failed]);
-          return [{ note: told(tally) }];
-        },
+        complete: Promise.all(started.map(({ complete }) => complete)),
+        end: async () => (await Promise.all(started.map(({ end }) => end()))).flat(),
       };
+    },
+  };
+}
+
+function carryOut(order: Order, region: string, { webhookUrl, caPem }: Launched): Started {
+  // a pod whose log line matters is admitted at once, so that many of them come
+  const host = hostIn(order.kind === 'bodies' && order.body === 'long-name' ? 'eu-central-1' : region);
+  const data: AttackerData = { webhookUrl, caPem, host, order };
+  const worker = new Worker(new URL('hostile-attacker.ts', import.meta.url), { workerData: data });
+  let tally: Tally = {};
+  worker.on('message', (latest: Tally) => {
+    tally = latest;
+  });
+  const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
+  failed.catch(() => undefined); // passed on below
+  const endless = order.kind === 'bodies' && order.count === undefined;
+  // a machine that is too slow for all of it does what it can, which the tally shows
+  const sent = () =>
+    eventually('all is sent', () => tally['all sent'] !== undefined, 45_000).catch(() => undefined);
+  return {
+    complete: endless ? Promise.resolve() : Promise.race([sent(), failed]),
+    end: async () => {
+      await Promise.race([worker.terminate(), failed]);
+      return [{ note: told(tally) }];
     },
   };
 }
