@@ -63,6 +63,11 @@ export class MissingHosts {
     }
     const of = known ?? { hosts: new Map(), tries: 0, nextAt: now + looks.firstMs };
     for (const host of hosts) {
+      // a host that was dropped may be one that a pod needs; one that was refused has told its pod
+      const refused = [...of.hosts].find(([, other]) => other.why === 'refused')?.[0];
+      if (why === 'dropped' && of.hosts.size >= maxHostsPerNamespace && refused !== undefined) {
+        of.hosts.delete(refused);
+      }
       if (of.hosts.size < maxHostsPerNamespace || of.hosts.has(host)) {
         of.hosts.set(host, { why, first: of.hosts.get(host)?.first ?? now, last: now });
       }

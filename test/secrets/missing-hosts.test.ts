@@ -60,6 +60,15 @@ describe('hosts that a Secret lacks', () => {
     assert.deepEqual([missing.wanted('a', undefined), missing.full], [[], 0]);
   });
 
+  it('are remembered after they were dropped, however many others were refused before', () => {
+    const missing = new MissingHosts(24 * hour);
+    const refused = Array.from({ length: 200 }, (_, index) => `refused-${index}`);
+    missing.note('a', refused, 'refused', 0);
+    missing.note('a', ['dropped'], 'dropped', 0);
+    const wanted = missing.wanted('a', new Map([['dropped', 'pod']]));
+    assert.deepEqual(wanted, ['dropped']);
+  });
+
   it('are bounded: 200 in a namespace, in 1,000 namespaces', () => {
     const missing = new MissingHosts(hour);
     const many = Array.from({ length: 300 }, (_, index) => `host-${index}`);
