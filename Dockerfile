@@ -13,7 +13,8 @@ WORKDIR /app
 COPY --from=build /app/dist/main.mjs /app/dist/main.mjs.LEGAL.txt ./
 COPY LICENSE ./
 # One arena: else glibc gives threads memory of their own, here 8 to 16 MB.
-ENV NODE_ENV=production MALLOC_ARENA_MAX=1
+# 16 threads: libuv lets only half of them look up host names, and a lookup whose DNS server does not respond keeps its thread.
+ENV NODE_ENV=production MALLOC_ARENA_MAX=1 UV_THREADPOOL_SIZE=16
 USER 65532:65532
 EXPOSE 8443 8080
 # The base image's entry point is node itself. Nothing is written: the root file system may be read-only.

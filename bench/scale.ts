@@ -70,6 +70,7 @@ try {
       ...ecr.env(),
       NODE_ENV: 'production',
       MALLOC_ARENA_MAX: '1',
+      UV_THREADPOOL_SIZE: '16',
       NODE_OPTIONS: values['node-options'],
     },
     config: { renewal: { writesPerSecond }, log: { level: 'info' } },

@@ -2,6 +2,7 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { createLookup } from './lookup.ts';
 
 /** Variables of the environment by name, as `process.env` has them. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -83,7 +84,14 @@ export function sharedHttpHandler(timeouts: Timeouts, environment: Environment):
 
 function agents(environment: Environment): { httpAgent: HttpAgent; httpsAgent: HttpsAgent } {
   const proxyEnv = { ...environment };
-  const options = { keepAlive: true, maxSockets, maxFreeSockets: 2, timeout: idleMs, proxyEnv };
+  const options = {
+    keepAlive: true,
+    maxSockets,
+    maxFreeSockets: 2,
+    timeout: idleMs,
+    proxyEnv,
+    lookup: createLookup(),
+  };
   try {
     return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
   } catch {

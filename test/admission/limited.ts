@@ -42,7 +42,7 @@ export async function startLimited(maxConnections = 600): Promise<Limited> {
   const flags = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=4', '--expose-gc'];
   const child = spawn(process.execPath, [...flags, mainFile], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    env: { ...process.env, MALLOC_ARENA_MAX: '1' },
+    env: { ...process.env, MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '16' },
   });
   after(() => child.kill('SIGKILL'));
   const next = async () => {
