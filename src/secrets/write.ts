@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type BackoffPolicy, waitMs } from '../backoff.ts';
+import { backoffMs } from '../kube/backoff.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -54,12 +54,8 @@ export interface Change {
 /** What is there: no Secret, one as we wrote it, or one that somebody else changed. */
 type State = 'absent' | 'intact' | 'edited';
 
-/**
- * More tries than replicas can lose in a row, and some seconds of an API server that stumbles: less than 5 s of waiting in all,
- * because a renewal keeps its place in the queue meanwhile, and whoever edits a Secret all the time can make each try fail.
- */
+/** More tries than replicas can lose in a row, and some seconds of an API server that stumbles. */
 const mostTries = 8;
-const betweenTries: BackoffPolicy = { firstMs: 100, mostMs: 1_000 };
 
 const worthAnotherTry: ReadonlySet<string> = new Set([
   'conflict',
@@ -126,7 +122,7 @@ export async function changeSecret<T extends Change>(
       if (!(error instanceof KubeError) || !worthAnotherTry.has(error.code) || tries === mostTries) {
         throw error;
       }
-      await sleep(waitMs(betweenTries, tries, Math.random()));
+      await sleep(backoffMs(tries, Math.random()));
     }
   }
 }
