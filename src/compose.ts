@@ -94,10 +94,10 @@ export function compose(parts: CoreParts): Core {
   const secrets = pullSecrets({
     ...writing,
     inSync,
-    token: (namespace, registry) => tokens.get(registry, { namespace: tenantOf(namespace, view) }),
+    token: (namespace, registry) => tokens.get(registry, { namespace }),
     newToken: (namespace, registry, endsAt) =>
       tokens.get(registry, {
-        namespace: tenantOf(namespace, view),
+        namespace,
         minRemainingMs: Number.POSITIVE_INFINITY,
         mostWaitMs: mostWaitMs(endsAt, now()),
       }),
@@ -133,14 +133,6 @@ export function compose(parts: CoreParts): Core {
       await cluster.close();
     },
   };
-}
-
-/**
- * On whose behalf a token is fetched, for the queues of calls. Namespaces without a Secret share one place, because whoever
- * reaches the webhook's port can send reviews for any number of namespaces that do not exist. Not a legal name.
- */
-function tenantOf(namespace: string, view: SecretView): string {
-  return view.get(namespace) === undefined ? 'namespaces without a Secret' : namespace;
 }
 
 function standings(configured: readonly Registry[], view: SecretView, now: () => number) {
