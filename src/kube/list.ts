@@ -23,13 +23,16 @@ const PAGE = 500;
 const MAX_PAGE_BYTES = 8 * 1024 * 1024;
 const SHORTER_BY = 5;
 
-interface Page {
+/** One answer of a list. */
+export interface Page {
   objects: readonly unknown[];
   resourceVersion: string;
+  /** Where the next page starts; undefined: this is the last one. */
   next: string | undefined;
 }
 
-function page(text: string, operation: string): Page {
+/** Reads one answer of a list. @throws {KubeError} `unknown` where it is none */
+export function readPage(text: string, operation: string): Page {
   const body = parseJson(text, operation);
   const { resourceVersion, continue: next } = metadataOf(body);
   // the API server writes an empty list of metadata as null (a nil slice in Go)
@@ -112,7 +115,7 @@ async function getPage(
   const signal = AbortSignal.any([stop, AbortSignal.timeout(config.requestTimeoutMs)]);
   const request = { path, query: paged, accept: accept.list, signal, operation };
   try {
-    return page(await getText(config, request, limit > 1 ? MAX_PAGE_BYTES : MAX_OBJECT_BYTES), operation);
+    return readPage(await getText(config, request, limit > 1 ? MAX_PAGE_BYTES : MAX_OBJECT_BYTES), operation);
   } catch (error) {
     if (limit > 1 && error instanceof KubeError && error.code === 'too-large') return 'too-large';
     throw error;

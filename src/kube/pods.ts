@@ -1,9 +1,8 @@
 // Lists the pods of one namespace, in answers of bounded size.
 import type { ClusterConfig } from './config.ts';
 import { KubeError } from './errors.ts';
-import { metadataOf } from './metadata.ts';
-import { isRecord } from './records.ts';
-import { getText, parseJson } from './request.ts';
+import { type Page, readPage } from './list.ts';
+import { getText } from './request.ts';
 
 /** Bounds of one list. What exceeds them fails as a whole: half a list says nothing about pods that do not exist. */
 export interface PodListLimits {
@@ -24,11 +23,6 @@ const defaultLimits: PodListLimits = {
   timeoutMs: 20_000,
 };
 
-interface Page {
-  readonly items: readonly unknown[];
-  readonly next: string | undefined;
-}
-
 /**
  * Lists the pods of a namespace that have not ended. Whole objects, because only the spec names images; each is passed
  * on and not kept. The list is consistent: it holds every pod that was stored before the call.
@@ -48,7 +42,7 @@ export async function listPods(
   let limit = pageSize;
   let next: string | undefined;
   for (let answers = 1; answers <= pages; answers += 1) {
-    const page = await readPage(config, { namespace, limit, next, operation, stop, pageBytes });
+    const page = await getPage(config, { namespace, limit, next, operation, stop, pageBytes });
     if (page === undefined && limit === 1) {
       throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
     }
@@ -56,7 +50,7 @@ export async function listPods(
       limit = Math.max(1, Math.floor(limit / 8));
       continue;
     }
-    page.items.forEach(onPod);
+    page.objects.forEach(onPod);
     if (page.next === undefined) {
       return;
     }
@@ -75,7 +69,7 @@ interface PageRequest {
 }
 
 /** @returns undefined where the answer has more bytes than it may */
-async function readPage(config: ClusterConfig, request: PageRequest): Promise<Page | undefined> {
+async function getPage(config: ClusterConfig, request: PageRequest): Promise<Page | undefined> {
   const { namespace, limit, next, operation, stop, pageBytes } = request;
   const query = {
     // pods that have ended pull nothing any more, and there may be thousands of them
@@ -87,21 +81,11 @@ async function readPage(config: ClusterConfig, request: PageRequest): Promise<Pa
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
   const asked = { path, query, accept: 'application/json', signal, operation };
   try {
-    return pageOf(await getText(config, asked, pageBytes), operation);
+    return readPage(await getText(config, asked, pageBytes), operation);
   } catch (error) {
     if (error instanceof KubeError && error.code === 'too-large') {
       return undefined;
     }
     throw error;
   }
-}
-
-function pageOf(text: string, operation: string): Page {
-  const body = parseJson(text, operation);
-  const items: unknown = isRecord(body) ? (body['items'] ?? []) : undefined;
-  if (!Array.isArray(items)) {
-    throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a list' });
-  }
-  const { continue: next } = metadataOf(body);
-  return { items, next: typeof next === 'string' && next !== '' ? next : undefined };
 }
