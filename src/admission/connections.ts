@@ -93,8 +93,8 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
       held.set(connection.address, left);
     }
   };
-  const evictOneOf = (connections: Iterable<Tracked>) => {
-    const victim = connectionToEvict(connections, held);
+  const evictOne = () => {
+    const victim = connectionToEvict(open, held);
     if (victim !== undefined) {
       forget(victim);
       victim.destroy();
@@ -106,7 +106,7 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
     socket.on('error', () => undefined); // a reset before the handshake concerns nobody
     socket.once('close', () => forget(connection));
     if (open.size >= maxConnections) {
-      evictOneOf(open);
+      evictOne();
     }
     open.add(connection);
     held.set(connection.address, (held.get(connection.address) ?? 0) + 1);
@@ -165,9 +165,7 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
 /** How long what has not been answered may still come in once a server closes, in ms, and how often that is looked at. */
 const closing = { graceMs: 2_000, lookMs: 250 };
 
-/**
- * Lets a server that is closing end although clients hold requests back: Node no longer looks at its timeouts then.
- */
+/** Lets a server that is closing end although clients hold requests back: Node no longer looks at its timeouts then. */
 export function closeInTime(server: HttpServer | HttpsServer, { closeUnanswered }: Connections): void {
   const end = setTimeout(() => {
     closeUnanswered();

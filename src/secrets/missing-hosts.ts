@@ -63,10 +63,8 @@ export class MissingHosts {
     }
     const of = known ?? { hosts: new Map(), tries: 0, nextAt: now + looks.firstMs };
     for (const host of hosts) {
-      // a host that was dropped may be one that a pod needs; one that was refused has told its pod
-      const refused = [...of.hosts].find(([, other]) => other.why === 'refused')?.[0];
-      if (why === 'dropped' && of.hosts.size >= maxHostsPerNamespace && refused !== undefined) {
-        of.hosts.delete(refused);
+      if (why === 'dropped' && of.hosts.size >= maxHostsPerNamespace) {
+        forgetOneRefused(of.hosts);
       }
       if (of.hosts.size < maxHostsPerNamespace || of.hosts.has(host)) {
         of.hosts.set(host, { why, first: of.hosts.get(host)?.first ?? now, last: now });
@@ -116,5 +114,15 @@ export class MissingHosts {
     return [...this.#namespaces.values()].filter(({ hosts }) =>
       [...hosts.values()].some(({ why }) => why === 'refused'),
     ).length;
+  }
+}
+
+/** A pod may need a host that was dropped; the pod of one that was refused has received a warning. */
+function forgetOneRefused(hosts: Map<string, MissingHost>): void {
+  for (const [host, { why }] of hosts) {
+    if (why === 'refused') {
+      hosts.delete(host);
+      return;
+    }
   }
 }
