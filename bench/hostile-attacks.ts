@@ -1,4 +1,4 @@
-// The attacks: what a tenant, or whoever reaches the webhook's port, can do.
+// The attacks: what a tenant, or any client of the webhook's port, can do.
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
@@ -190,7 +190,7 @@ export const attacks: readonly Attack[] = [
     fieldManager: 'kubectl-edit',
     goal: true,
   }),
-  // Whoever may write a Secret may call itself what it likes, so that it is not clear whether this can be told apart.
+  // A user who can write a Secret chooses the field manager, so this cannot be told from a write of the program.
   expiredToken('8c: the same under the field manager of the program', {
     fieldManager: 'ecr-pull-secrets',
     goal: false,
@@ -205,7 +205,7 @@ function lifeThatEndsIn(ms: number) {
   return { issuedAt: text(expiresAt - 12 * 3_600_000), expiresAt: text(expiresAt) };
 }
 
-/** A pod that a tenant creates, and whose regions nobody answers for. */
+/** A pod that a tenant creates, with regions whose endpoints do not respond. */
 async function attackerPod(scene: Scene, namespace: string, regions: readonly string[]): Promise<void> {
   createNamespace(scene.cluster, namespace);
   await reviewPod(scene.program, namespace, regions.map(hostIn)).catch(() => undefined); // its own delay is its own
@@ -353,12 +353,12 @@ function carryOut(order: Order, region: string, { webhookUrl, caPem }: Launched)
     complete: endless ? Promise.resolve() : Promise.race([sent(), failed]),
     end: async () => {
       await Promise.race([worker.terminate(), failed]);
-      return [{ note: told(tally) }];
+      return [{ note: formatTally(tally) }];
     },
   };
 }
 
-function told(tally: Tally): string {
+function formatTally(tally: Tally): string {
   const counts = Object.entries(tally).filter(([what]) => what !== 'all sent');
   return counts.map(([what, times]) => `${what}: ${times}`).join(', ') || 'nothing was answered';
 }

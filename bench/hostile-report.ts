@@ -18,7 +18,7 @@ export interface Row {
 const goals = {
   stallMs: 250,
   ratio: 1.5,
-  /** Nobody notices less, whatever the ratio, in ms. An API server's own goal is 1 s for a call. */
+  /** Lower latency never misses the goal, whatever the ratio, in ms. An API server's own goal is 1 s for a call. */
   unnoticedMs: 100,
   /** Renewal looks at the clock once a second, so that two runs may differ by so much, in seconds. */
   unnoticedSeconds: 2,
