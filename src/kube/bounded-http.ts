@@ -1,5 +1,6 @@
 // client-node's HTTP, with answers that are read no further than an API server's can reach.
 import {
+  ApiException,
   type HttpLibrary,
   IsomorphicFetchHttpLibrary,
   type ResponseContext,
@@ -40,6 +41,10 @@ export function boundedHttp(): HttpLibrary {
         binary: () => bytesOf(stream(), MAX_OBJECT_BYTES),
         text: async () => (await bytesOf(stream(), MAX_OBJECT_BYTES)).toString(),
       };
+      // The generated code drops the body of a 401, which an admission webhook may answer, too: its name is in there.
+      if (response.httpStatusCode === 401) {
+        throw new ApiException(401, 'Unauthorized', await response.body.text(), response.headers);
+      }
       return response;
     },
   });

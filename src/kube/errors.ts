@@ -1,6 +1,7 @@
 import { ApiException } from '@kubernetes/client-node';
 import { AnswerTooLargeError } from './bounded-http.ts';
-import { permittedText, type Status, statusOf } from './status.ts';
+import { type Refusal, refusalOf } from './refusal.ts';
+import { type Status, statusOf } from './status.ts';
 
 /** What kind of failure a call to the API server ended in. Decide on this, never on a message. */
 export type KubeErrorCode =
@@ -42,6 +43,8 @@ interface KubeErrorDetails {
   status?: number | undefined;
   /** Text that is known to hold nothing secret, added to the message. */
   detail?: string | undefined;
+  /** Who refused it, where the answer says so. */
+  refusal?: Refusal | undefined;
 }
 
 /**
@@ -53,12 +56,15 @@ export class KubeError extends Error {
   readonly code: KubeErrorCode;
   readonly operation: string;
   readonly status?: number | undefined;
+  /** For a kubectl warning: who refused, or the code; at most 60 characters. */
+  readonly shortCause: string;
 
-  constructor({ code, operation, status, detail }: KubeErrorDetails) {
-    const facts = [code, status === undefined ? '' : `HTTP ${status}`, detail ?? '']
+  constructor({ code, operation, status, detail, refusal }: KubeErrorDetails) {
+    const facts = [code, status === undefined ? '' : `HTTP ${status}`, refusal?.text ?? detail ?? '']
       .filter(Boolean)
       .join(', ');
-    super(`cannot ${operation} (${facts}): ${ADVICE[code]}`);
+    super(`cannot ${operation} (${facts}): ${refusal?.advice ?? ADVICE[code]}`);
+    this.shortCause = refusal?.short ?? `API server: ${code}`;
     this.code = code;
     this.operation = operation;
     this.status = status;
@@ -80,6 +86,18 @@ const CODES: ReadonlyMap<number, KubeErrorCode> = new Map([
   [504, 'timeout'],
 ]);
 
+/**
+ * What the API server's own answers of these statuses give as their reason. An admission webhook may deny with any status,
+ * and mostly gives no reason: its 404 does not mean that the namespace is gone, nor its 409 or 429 that retrying at once
+ * helps.
+ */
+const REASONS: ReadonlyMap<number, readonly string[]> = new Map([
+  [401, ['Unauthorized']],
+  [404, ['NotFound']],
+  [409, ['Conflict', 'AlreadyExists']],
+  [429, ['TooManyRequests']],
+]);
+
 function codeOf(httpStatus: number, status: Status): KubeErrorCode {
   // The cause's reason is the documented way to tell it apart from other refusals:
   // https://github.com/kubernetes/api/blob/master/core/v1/types.go (NamespaceTerminatingCause).
@@ -87,6 +105,10 @@ function codeOf(httpStatus: number, status: Status): KubeErrorCode {
   // Applying with the uid of an object that has been replaced: 409 where there is none any more, 422 where there is
   // another one. For us it is one thing.
   if (httpStatus === 422 && status.causes.some(({ field }) => field === 'metadata.uid')) return 'conflict';
+  // A body that is not a Status comes from no webhook.
+  if (status.reason !== undefined && REASONS.get(httpStatus)?.includes(status.reason) === false) {
+    return 'forbidden';
+  }
   return CODES.get(httpStatus) ?? (httpStatus >= 500 ? 'server-error' : 'unknown');
 }
 
@@ -98,8 +120,8 @@ function codeOf(httpStatus: number, status: Status): KubeErrorCode {
  */
 export function errorOfStatus(httpStatus: number, body: unknown, operation: string): KubeError {
   const status = statusOf(body);
-  const detail = httpStatus === 403 ? permittedText(status.message) : undefined;
-  return new KubeError({ code: codeOf(httpStatus, status), operation, status: httpStatus, detail });
+  const code = codeOf(httpStatus, status);
+  return new KubeError({ code, operation, status: httpStatus, refusal: refusalOf(status) });
 }
 
 const CLIENT_TIMEOUTS = new Set([

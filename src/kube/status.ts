@@ -2,10 +2,18 @@ import { isRecord } from './records.ts';
 
 /** The parts of a Kubernetes `Status` that decisions are made on. */
 export interface Status {
+  /** Machine-readable, such as `NotFound`; empty where the sender gives none. Undefined: the body is not a Status. */
+  reason: string | undefined;
   /** `details.causes`: why, in which field. */
-  causes: readonly { reason: string; field: string }[];
-  /** As the server wrote it: may quote the object that was sent. See {@link permittedText}. */
+  causes: readonly Cause[];
+  /** May quote the object that was sent: see refusalOf in `refusal.ts`. */
   message: string;
+}
+
+/** One of a Status' `details.causes`. Its message is left out, because it may quote the object that was sent. */
+export interface Cause {
+  reason: string;
+  field: string;
 }
 
 function parsed(body: unknown): unknown {
@@ -23,10 +31,13 @@ function parsed(body: unknown): unknown {
  */
 export function statusOf(body: unknown): Status {
   const status = parsed(body);
-  if (!isRecord(status) || status['kind'] !== 'Status') return { causes: [], message: '' };
+  if (!isRecord(status) || status['kind'] !== 'Status') {
+    return { reason: undefined, causes: [], message: '' };
+  }
   const details = isRecord(status['details']) ? status['details'] : {};
   const causes: unknown[] = Array.isArray(details['causes']) ? details['causes'] : [];
   return {
+    reason: textOf(status['reason']),
     causes: causes
       .filter(isRecord)
       .map(({ reason, field }) => ({ reason: textOf(reason), field: textOf(field) })),
@@ -36,25 +47,4 @@ export function statusOf(body: unknown): Status {
 
 function textOf(value: unknown): string {
   return typeof value === 'string' ? value : '';
-}
-
-// Texts that the API server itself puts together from names and numbers. A text of any other form may be
-// somebody else's (an admission webhook's reason, say) and quote the Secret, so it is not kept.
-const PERMITTED = [
-  /^[a-z0-9.-]+(?: "[a-z0-9.-]{1,253}")? is forbidden: (User "[^"]{1,300}" cannot [a-z]+ resource "[a-z/]+".{0,200})/,
-  /^[a-z]+ "[a-z0-9.-]{1,253}" is forbidden: (exceeded quota: [a-z0-9.-]+, requested: .{0,200})/,
-  /^[a-z0-9.-]+ "[a-z0-9.-]{1,253}" is forbidden: (ValidatingAdmissionPolicy '[a-z0-9.-]{1,253}' with binding '[a-z0-9.-]{1,253}' denied request)/,
-  /^(admission webhook "[a-z0-9.-]{1,253}" denied the request)/,
-];
-
-/**
- * The part of a refusal's message that helps an operator and is known to hold names and numbers only
- * (a missing right, a quota, the webhook that refused), at most 300 characters; undefined for anything else.
- */
-export function permittedText(message: string): string | undefined {
-  for (const form of PERMITTED) {
-    const text = form.exec(message)?.[1];
-    if (text !== undefined) return text.slice(0, 300);
-  }
-  return undefined;
 }

@@ -54,7 +54,7 @@ export function failed(host: string, error: unknown): Shortfall {
     return foreignSecret(host);
   }
   if (error instanceof KubeError) {
-    return { host, code: error.code, text: `API server: ${error.code}`, message: error.message };
+    return { host, code: error.code, text: error.shortCause, message: error.message };
   }
   return { host, code: 'internal-error', text: 'internal error' };
 }

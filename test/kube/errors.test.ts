@@ -3,14 +3,21 @@ import { describe, it } from 'node:test';
 import { ApiException } from '@kubernetes/client-node';
 import { backoffMs } from '../../src/kube/backoff.ts';
 import { errorOf, errorOfStatus, KubeError } from '../../src/kube/errors.ts';
-import { permittedText } from '../../src/kube/status.ts';
 
 const CANARY = 'c2VjcmV0LWNhbmFyeQ==';
 const operation = 'apply Secret team-a/pull-secret';
 
-function statusBody(message: string, causes: object[] = []): string {
-  return JSON.stringify({ kind: 'Status', message, details: { causes } });
+function statusBody(message: string, causes: object[] = [], reason?: string): string {
+  return JSON.stringify({ kind: 'Status', message, details: { causes }, reason });
 }
+
+/** The API server's own, where the code depends on it. */
+const reasons: Record<string, string> = {
+  401: 'Unauthorized',
+  404: 'NotFound',
+  409: 'Conflict',
+  429: 'TooManyRequests',
+};
 
 describe('the error of a status', () => {
   const codes = {
@@ -31,7 +38,7 @@ describe('the error of a status', () => {
   const last = { 503: 'server-error', 504: 'timeout', 418: 'unknown' };
   for (const [status, code] of Object.entries({ ...codes, ...more, ...last })) {
     it(`${status} is ${code}`, () => {
-      const error = errorOfStatus(Number(status), statusBody(CANARY), operation);
+      const error = errorOfStatus(Number(status), statusBody(CANARY, [], reasons[status]), operation);
       assert.deepEqual([error.code, error.status, error.operation], [code, Number(status), operation]);
       assert.ok(error.message.includes(operation) && !error.message.includes(CANARY));
     });
@@ -42,6 +49,22 @@ describe('the error of a status', () => {
     assert.equal(errorOfStatus(403, terminating, operation).code, 'namespace-terminating');
     const uid = statusBody('x', [{ reason: 'FieldValueInvalid', field: 'metadata.uid' }]);
     assert.equal(errorOfStatus(422, uid, operation).code, 'conflict');
+  });
+
+  it('is forbidden where an admission webhook answered a status that means something else from the API server', () => {
+    for (const [status, reason] of Object.entries(reasons)) {
+      for (const other of [undefined, '', 'Denied']) {
+        const error = errorOfStatus(Number(status), statusBody('x', [], other), operation);
+        assert.equal(error.code, 'forbidden', `${status} ${other}`);
+      }
+      assert.notEqual(
+        errorOfStatus(Number(status), statusBody('x', [], reason), operation).code,
+        'forbidden',
+      );
+      // as a proxy answers, or API Priority and Fairness
+      assert.notEqual(errorOfStatus(Number(status), 'Too many requests', operation).code, 'forbidden');
+    }
+    assert.equal(errorOfStatus(409, statusBody('x', [], 'AlreadyExists'), operation).code, 'conflict');
   });
 
   for (const body of [
@@ -59,44 +82,11 @@ describe('the error of a status', () => {
   }
 });
 
-describe('the text of a refusal', () => {
-  const quota =
-    'exceeded quota: few, requested: count/secrets=1, used: count/secrets=3, limited: count/secrets=3';
-
-  it('is kept for a quota, a missing right and the name of a webhook', () => {
-    assert.equal(permittedText(`secrets "pull-secret" is forbidden: ${quota}`), quota);
-    const right =
-      'User "system:serviceaccount:a:b" cannot patch resource "secrets" in API group "" in the namespace "x"';
-    assert.equal(permittedText(`secrets "pull-secret" is forbidden: ${right}`), right);
-    const grouped =
-      'User "system:serviceaccount:a:b" cannot patch resource "mutatingwebhookconfigurations" in API group "x.y" at the cluster scope';
-    assert.equal(permittedText(`mutatingwebhookconfigurations.x.y "zz" is forbidden: ${grouped}`), grouped);
-    const fence = `ValidatingAdmissionPolicy 'p.example' with binding 'b' denied request`;
-    assert.equal(permittedText(`secrets "s" is forbidden: ${fence}: ${CANARY}`), fence);
-    const denied = `admission webhook "policy.example.com" denied the request: data ${CANARY}`;
-    assert.equal(permittedText(denied), 'admission webhook "policy.example.com" denied the request');
-  });
-
-  for (const message of [
-    CANARY,
-    `admission webhook "x" said: ${quota}`,
-    `secrets "x" is forbidden: ValidatingAdmissionPolicy 'p' denied request: ${CANARY}`,
-    `secrets "x" is forbidden: ${CANARY} exceeded quota: few, requested: y`,
-    `Secret "x" is invalid: data: Invalid value: "${CANARY}"`,
-  ]) {
-    it(`is not kept for anything else: ${message.slice(0, 40)}`, () =>
-      assert.equal(permittedText(message), undefined));
-  }
-
-  it('has an end', () => {
-    const long = `secrets "x" is forbidden: exceeded quota: q, requested: ${'y'.repeat(10_000)}`;
-    assert.ok((permittedText(long)?.length ?? 0) <= 300);
-  });
-});
-
 describe('the error of a failed call', () => {
   it('holds nothing of an ApiException but its status', () => {
-    const failure = new ApiException(409, CANARY, statusBody(CANARY), { authorization: CANARY });
+    const failure = new ApiException(409, CANARY, statusBody(CANARY, [], 'Conflict'), {
+      authorization: CANARY,
+    });
     const error = errorOf(failure, operation);
     assert.equal(error.code, 'conflict');
     assert.ok(![error.message, error.stack, JSON.stringify(error)].some((text) => text?.includes(CANARY)));

@@ -112,7 +112,7 @@ export async function registerWebhook(
   };
 }
 
-async function expectCreated(ground: Ground, path: string, object: unknown): Promise<void> {
+export async function expectCreated(ground: Ground, path: string, object: unknown): Promise<void> {
   const { status, body } = await ground.request('POST', path, object);
   if (status !== 201) {
     throw new Error(`POST ${path}: ${status} ${JSON.stringify(body)}`);
