@@ -41,6 +41,8 @@ export function describeReview(
   }
   if (missing.length > 0) {
     told['missing'] = missing.map(({ host, code }) => ({ host, code }));
+    // One write serves all hosts of a pod, so that they mostly have one cause.
+    told['cause'] = missing[0]?.message ?? missing[0]?.text;
   }
   return told;
 }
