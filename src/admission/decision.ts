@@ -1,6 +1,6 @@
 import { matchesAny } from '../images/glob.ts';
-import { registriesOfPod } from '../images/pod.ts';
-import type { parseEcrHost, Registry } from '../images/registry.ts';
+import { imagesOfPod, registriesOfPod } from '../images/pod.ts';
+import { hostOfImage, type parseEcrHost, type Registry } from '../images/registry.ts';
 import { field } from '../images/unvalidated.ts';
 import { type Patch, type PullSecretReference, pullSecretPatch, refersTo } from './patch.ts';
 import type { ReviewRequest } from './review.ts';
@@ -15,6 +15,7 @@ type Reason =
   | 'mirror-pod'
   | 'opted-out'
   | 'not-referring'
+  | 'reference-missing'
   | 'ecr-image'
   | 'already-referring'
   | 'new-image';
@@ -28,8 +29,16 @@ export interface Ensure {
   readonly patch: Patch | undefined;
 }
 
+/** The pod gets an image that it may be unable to pull, because a reference can no longer be added. */
+export interface Warn {
+  readonly action: 'warn';
+  readonly reason: Reason;
+  /** Of the new images. */
+  readonly registries: readonly Registry[];
+}
+
 /** What to do about a review. */
-export type Decision = Ensure | { readonly action: 'leave'; readonly reason: Reason };
+export type Decision = Ensure | Warn | { readonly action: 'leave'; readonly reason: Reason };
 
 export interface DecisionRules {
   /** What pods get. */
@@ -47,7 +56,7 @@ const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 /** Decides what a review asks of us. */
 export function decide(request: ReviewRequest, rules: DecisionRules): Decision {
-  const { resource, operation, namespace, object } = request;
+  const { resource, operation, namespace, object, oldObject } = request;
   if (resource !== 'pods' && resource !== 'pods/ephemeralcontainers') {
     return leave('not-a-pod');
   }
@@ -66,17 +75,15 @@ export function decide(request: ReviewRequest, rules: DecisionRules): Decision {
   if (registries.length === 0) {
     return leave('account-excluded');
   }
-  return creating ? decideOnNew(object, registries, rules) : decideOnExisting(object, registries, rules);
+  return creating
+    ? decideOnNew(object, registries, rules)
+    : decideOnExisting(object, oldObject, registries, rules);
 }
 
 function decideOnNew(pod: unknown, registries: readonly Registry[], { reference }: DecisionRules): Decision {
-  const annotations = field(field(pod, 'metadata'), 'annotations');
-  // A mirror pod may not refer to Secrets: the API server would refuse it (plugin/pkg/admission/noderestriction).
-  if (field(annotations, mirrorAnnotation) !== undefined) {
-    return leave('mirror-pod');
-  }
-  if (field(annotations, injectAnnotation) === 'false') {
-    return leave('opted-out');
+  const exemption = exemptionOf(pod);
+  if (exemption !== undefined) {
+    return leave(exemption);
   }
   const patch = pullSecretPatch(pod, reference);
   return {
@@ -87,15 +94,40 @@ function decideOnNew(pod: unknown, registries: readonly Registry[], { reference 
   };
 }
 
-/** `imagePullSecrets` of a pod cannot change any more, its images can. */
+/**
+ * `imagePullSecrets` of a pod cannot change any more, its images can: `kubectl debug` adds one, `kubectl set image` changes
+ * one. Other updates, such as those of labels by controllers, warrant no warning.
+ */
 function decideOnExisting(
   pod: unknown,
+  oldPod: unknown,
   registries: readonly Registry[],
   { reference }: DecisionRules,
 ): Decision {
-  return refersTo(pod, reference)
-    ? { action: 'ensure', reason: 'new-image', registries, patch: undefined }
-    : leave('not-referring');
+  if (refersTo(pod, reference)) {
+    return { action: 'ensure', reason: 'new-image', registries, patch: undefined };
+  }
+  const exemption = exemptionOf(pod);
+  if (exemption !== undefined) {
+    return leave(exemption);
+  }
+  const before = new Set(imagesOfPod(oldPod));
+  const newImages = imagesOfPod(pod).filter((image) => !before.has(image));
+  const hosts = new Set(newImages.map(hostOfImage));
+  const added = registries.filter(({ host }) => hosts.has(host));
+  return added.length === 0
+    ? leave('not-referring')
+    : { action: 'warn', reason: 'reference-missing', registries: added };
+}
+
+/** Why a pod is skipped whatever its images are; undefined: it is not. */
+function exemptionOf(pod: unknown): Reason | undefined {
+  const annotations = field(field(pod, 'metadata'), 'annotations');
+  // A mirror pod may not refer to Secrets: the API server would refuse it (plugin/pkg/admission/noderestriction).
+  if (field(annotations, mirrorAnnotation) !== undefined) {
+    return 'mirror-pod';
+  }
+  return field(annotations, injectAnnotation) === 'false' ? 'opted-out' : undefined;
 }
 
 function leave(reason: Reason): Decision {

@@ -5,12 +5,12 @@ import { type Shortfall, secretFull } from '../secrets/shortfall.ts';
 import type { Log } from '../telemetry/log.ts';
 import { answerTo, errorBody } from './answer.ts';
 import { answerWithinMs, timeoutOf } from './deadline.ts';
-import { type Decision, type DecisionRules, decide, type Ensure } from './decision.ts';
+import { type Decision, type DecisionRules, decide, type Ensure, type Warn } from './decision.ts';
 import { maxHostsPerPod, maxNameLength, maxWaitingHosts, maxWaitingHostsPerNamespace } from './limits.ts';
 import { type BadReview, isBadReview, type ReviewRequest, readReview } from './review.ts';
 import { describeReview, type ReviewSubject, subjectOf } from './telling.ts';
 import { WaitingHosts } from './waiting.ts';
-import { missingTokenWarning } from './warning.ts';
+import { missingReferenceWarning, missingTokenWarning } from './warning.ts';
 
 export interface MutateParts {
   readonly rules: DecisionRules;
@@ -33,6 +33,8 @@ type Outcome =
   | 'covered'
   /** Admitted with the reference, while a token is missing. */
   | 'incomplete'
+  /** Admitted with a warning: the pod has a new image and no reference to the Secret, and can get none. */
+  | 'warned'
   | 'dry-run'
   | 'left'
   | 'denied'
@@ -112,6 +114,9 @@ function act(
   const { uid, namespace } = subject;
   if (decision.action === 'leave') {
     return tell('left', subject, decision.reason, parts, answerTo(uid, { allowed: true }));
+  }
+  if (decision.action === 'warn') {
+    return warn(subject, decision, parts);
   }
   const { patch, reason, registries } = decision;
   if (dryRun) {
@@ -196,6 +201,14 @@ function overloaded(host: string): Shortfall {
 
 function tooLate(host: string): Shortfall {
   return { host, code: 'deadline', text: 'not ready in time, still trying' };
+}
+
+/** Never denies, whatever `onFailure` is, because the pod may have other credentials for the host. */
+function warn(subject: ReviewSubject, { reason, registries }: Warn, parts: MutateParts): Answer {
+  const text = missingReferenceWarning(subject.resource);
+  const missing = registries.slice(0, maxHostsPerPod).map(({ host }) => ({ host, code: reason, text }));
+  const body = answerTo(subject.uid, { allowed: true, warnings: [text] });
+  return tell('warned', subject, reason, parts, body, missing);
 }
 
 function complete(subject: ReviewSubject, { patch, reason }: Ensure, parts: MutateParts): Answer {

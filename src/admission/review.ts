@@ -10,6 +10,8 @@ export interface ReviewRequest {
   readonly dryRun: boolean;
   /** The pod as it came, unvalidated. */
   readonly object: unknown;
+  /** The pod before an update, unvalidated; of a new pod null. */
+  readonly oldObject: unknown;
 }
 
 /** Why something is not an AdmissionReview that we can answer. */
@@ -48,6 +50,7 @@ export function readReview(body: unknown): ReviewRequest | BadReview {
     namespace,
     dryRun: request['dryRun'] === true,
     object: request['object'],
+    oldObject: request['oldObject'],
   };
 }
 

@@ -17,3 +17,14 @@ export function missingTokenWarning(missing: readonly Missing[]): string {
   const start = `no pull token yet for ${host}${more}: `;
   return `${start}${text}`.replace(/[^\x20-\x7e]/g, '?').slice(0, longestWarning);
 }
+
+/**
+ * The warning about a new image of an existing pod that has no reference to the Secret. The pull may succeed all the same,
+ * with other credentials of the pod or the node.
+ * @param resource `pods/ephemeralcontainers` for what `kubectl debug` adds
+ */
+export function missingReferenceWarning(resource: string): string {
+  const cure =
+    resource === 'pods/ephemeralcontainers' ? 'use kubectl debug --copy-to' : 'delete and recreate the pod';
+  return `the new ECR image may fail to pull: imagePullSecrets of a pod cannot be changed; ${cure}`;
+}

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { answerTo } from '../../src/admission/answer.ts';
 import { answerWithinMs } from '../../src/admission/deadline.ts';
 import { pullSecretPatch, pullSecretReference } from '../../src/admission/patch.ts';
-import { missingTokenWarning } from '../../src/admission/warning.ts';
+import { missingReferenceWarning, missingTokenWarning } from '../../src/admission/warning.ts';
 import { operationsOf } from './patches.ts';
 
 describe('answers', () => {
@@ -71,5 +71,15 @@ describe('the warning', () => {
         assert.match(missingTokenWarning([{ host, text }]), /^[\x20-\x7e]{1,120}$/);
       }),
     );
+  });
+
+  it('about an image of an existing pod fits, and says what to do', () => {
+    const warnings = ['pods', 'pods/ephemeralcontainers'].map(missingReferenceWarning);
+    for (const warning of warnings) {
+      assert.match(warning, /^the new ECR image may fail to pull: [\x20-\x7e]{1,90}$/);
+      assert.ok(warning.length <= 120);
+    }
+    assert.match(warnings[0] ?? '', /recreate the pod$/);
+    assert.match(warnings[1] ?? '', /kubectl debug --copy-to$/);
   });
 });

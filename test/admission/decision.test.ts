@@ -45,7 +45,12 @@ describe('decisions', () => {
       'account-excluded',
     ],
     ['no object', undefined, {}, 'no-ecr-image'],
-    ['an update of a pod that does not refer to the Secret', pod, { operation: 'UPDATE' }, 'not-referring'],
+    [
+      'an update of a pod that does not refer to the Secret, if its images stay',
+      pod,
+      { operation: 'UPDATE', oldObject: pod },
+      'not-referring',
+    ],
   ];
   for (const [what, object, changes, reason] of left) {
     it(`leave ${what} alone (${reason})`, () => {

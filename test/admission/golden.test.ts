@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import jsonPatch from 'fast-json-patch';
 import { decide } from '../../src/admission/decision.ts';
@@ -25,14 +25,35 @@ function patchFor(pod: unknown) {
   return decision.action === 'ensure' ? operationsOf(decision.patch) : [];
 }
 
+/** Cases of an update have the pod as it was. */
+const isUpdate = (name: string) => existsSync(new URL(`${name}/old.json`, fixtures));
+const names = readdirSync(fixtures).sort();
+
 describe('the patch of a created pod', () => {
-  for (const name of readdirSync(fixtures).sort()) {
+  for (const name of names.filter((name) => !isUpdate(name))) {
     it(`is as in test/fixtures/${name}`, () => {
       const pod = readJson(`${name}/pod.json`);
       const patch = patchFor(pod);
       assert.deepEqual(patch, readJson(`${name}/patch.json`));
       const { newDocument } = jsonPatch.applyPatch(pod, structuredClone(patch), true, false);
       assert.deepEqual(patchFor(newDocument), [], 'a second pass changes nothing');
+    });
+  }
+});
+
+describe('the decision on a changed pod', () => {
+  for (const name of names.filter(isUpdate)) {
+    it(`is as in test/fixtures/${name}`, () => {
+      const { subResource, ...expected } = Object(readJson(`${name}/decision.json`));
+      const oldObject = readJson(`${name}/old.json`);
+      const review = readReview(
+        reviewOf(readJson(`${name}/pod.json`), { operation: 'UPDATE', subResource, oldObject }),
+      );
+      assert.ok(!isBadReview(review));
+      const decision = decide(review, rules);
+      const hosts = decision.action === 'leave' ? [] : decision.registries.map(({ host }) => host);
+      assert.deepEqual({ action: decision.action, reason: decision.reason, hosts }, expected);
+      assert.equal('patch' in decision ? decision.patch : undefined, undefined);
     });
   }
 });

@@ -133,6 +133,50 @@ export function injectionSuite(ground: () => Ground): void {
       assert.equal(secret?.uid, uid);
     });
 
+    it('warns of a new ECR image in a pod that has no reference, and of no other update', async () => {
+      const namespace = await setting().createNamespace();
+      const pod = podWith(['busybox']);
+      await setting().createPod(namespace, pod);
+      const { ground } = setting();
+      const debug = { name: 'debug', image: `${hostIn('eu-central-1')}/debug:1` };
+      const debugged = await updatePod(
+        ground,
+        namespace,
+        pod.metadata.name,
+        ({ spec, ...rest }) => ({ ...rest, spec: { ...Object(spec), ephemeralContainers: [debug] } }),
+        '/ephemeralcontainers',
+      );
+      assert.equal(debugged.status, 200);
+      assert.match(
+        debugged.warnings.join(),
+        /^the new ECR image may fail to pull: .* kubectl debug --copy-to$/,
+      );
+
+      const labelled = await updatePod(ground, namespace, pod.metadata.name, ({ metadata, ...rest }) => ({
+        ...rest,
+        metadata: { ...Object(metadata), labels: { a: 'b' } },
+      }));
+      assert.deepEqual([labelled.status, labelled.warnings], [200, []]);
+
+      const changed = await updatePod(ground, namespace, pod.metadata.name, ({ spec, ...rest }) => {
+        const { containers } = Object(spec);
+        const image = `${hostIn('eu-central-1')}/app:1`;
+        return { ...rest, spec: { ...Object(spec), containers: [{ ...containers[0], image }] } };
+      });
+      assert.equal(changed.status, 200);
+      assert.match(changed.warnings.join(), /^the new ECR image may fail to pull: .* recreate the pod$/);
+      assert.equal(
+        await setting().pullSecret(namespace),
+        undefined,
+        'no Secret is made that nothing refers to',
+      );
+
+      // as kubectl debug --copy-to does
+      const copy = podWith(['busybox', debug.image]);
+      const copied = await setting().createPod(namespace, copy);
+      assert.deepEqual([copied.pullSecrets, copied.warnings], [['ecr-pull-secrets'], []]);
+    });
+
     it('tells how it decided: one line for each pod injected, and metrics by outcome and reason', async () => {
       const namespace = await setting().createNamespace();
       const pod = podWith([`${hostIn('eu-west-1')}/app`]);

@@ -112,6 +112,26 @@ describe('a review', () => {
     resolve([]);
   });
 
+  for (const changes of [{}, { dryRun: true }]) {
+    it(`gets a warning for an image that its pod may be unable to pull, is admitted in any case, and starts no work ${JSON.stringify(changes)}`, async () => {
+      const { log, lines } = keptLog();
+      const ensure = () => Promise.reject(new Error('nothing is to be ensured'));
+      const { send, counted } = await started({ onFailure: 'deny', log }, ensure);
+      const oldObject = { ...pod, spec: { containers: [{ image: 'busybox' }] } };
+      const { body } = await send(
+        reviewOf(pod, { operation: 'UPDATE', subResource: 'ephemeralcontainers', oldObject, ...changes }),
+      );
+      assert.deepEqual([body.response.allowed, body.response.patch], [true, undefined]);
+      assert.match(body.response.warnings?.join() ?? '', /^the new ECR image may fail to pull: /);
+      assert.deepEqual(counted, ['warned reference-missing']);
+      const line = lines().find(({ msg }) => msg === 'pod review');
+      assert.deepEqual(
+        [line?.['level'], line?.['outcome'], line?.['reason'], line?.['missing']],
+        ['warn', 'warned', 'reference-missing', [{ host, code: 'reference-missing' }]],
+      );
+    });
+  }
+
   it('on a dry run gets the patch, and asks for nothing', async () => {
     const asked: string[] = [];
     const { send } = await started({
