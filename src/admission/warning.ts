@@ -15,7 +15,8 @@ export function missingTokenWarning(missing: readonly Missing[]): string {
   const { host, text } = missing[0] ?? { host: 'unknown host', text: 'unknown cause' };
   const more = missing.length > 1 ? ` (+${missing.length - 1} more)` : '';
   const start = `no pull token yet for ${host}${more}: `;
-  return `${start}${text}`.replace(/[^\x20-\x7e]/g, '?').slice(0, longestWarning);
+  const warning = `${start}${text}`.replace(/[^\x20-\x7e]/g, '?');
+  return warning.length <= longestWarning ? warning : `${warning.slice(0, longestWarning - 3)}...`;
 }
 
 /**

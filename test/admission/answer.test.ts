@@ -65,6 +65,11 @@ describe('the warning', () => {
     assert.equal(missingTokenWarning(missing), 'no pull token yet for a (+2 more): throttled');
   });
 
+  it('shows where a long name was cut', () => {
+    const text = `denied by webhook "${'a'.repeat(40)}`;
+    assert.match(missingTokenWarning([{ host, text }]), /: denied by webhook "a+\.\.\.$/);
+  });
+
   it('is ASCII of at most 120 characters, whatever the cause says', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
