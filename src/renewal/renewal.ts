@@ -247,7 +247,8 @@ export class Renewal {
       log.info({ namespace, reason, hosts }, 'pull Secret renewed');
     } else {
       const failed = missing.map(({ host, code }) => ({ host, code }));
-      log.warn({ namespace, reason, hosts, missing: failed }, 'pull Secret not renewed');
+      const cause = first.message ?? first.text;
+      log.warn({ namespace, reason, hosts, missing: failed, cause }, 'pull Secret not renewed');
     }
   }
 }

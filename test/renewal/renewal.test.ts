@@ -6,6 +6,19 @@ import { host, hour, setUp } from './renewing.ts';
 
 const quota = (): Shortfall[] => [{ host, code: 'forbidden', text: 'API server: forbidden' }];
 
+describe('the log of a renewal that failed', () => {
+  it('says why, with the name of who refused the write', async () => {
+    const message =
+      'cannot apply Secret a/b (invalid, HTTP 400, admission webhook "w" denied the request): x';
+    const refused = { host, code: 'invalid', text: 'denied by webhook "w"', message };
+    const ground = setUp(['a'], async () => [refused]);
+    await ground.pass(7 * hour);
+    const lines = (await ground.logged()).map((line) => JSON.parse(line));
+    const line = lines.find(({ msg }) => msg === 'pull Secret not renewed');
+    assert.deepEqual([line?.cause, line?.missing], [message, [{ host, code: 'invalid' }]]);
+  });
+});
+
 describe('the renewal of all namespaces', () => {
   const names = Array.from({ length: 20 }, (_, index) => `team-${index}`);
 
