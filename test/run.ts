@@ -5,6 +5,11 @@ import { spec, type TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { obtainBinaries } from './cluster/binaries.ts';
 import { startCluster } from './cluster/cluster.ts';
+import {
+  KUBELET_PARSER_UNAVAILABLE,
+  needsKubeletParser,
+  prepareKubeletParser,
+} from './cluster/kubelet-parser.ts';
 import { isCi, UNAVAILABLE } from './cluster/suite.ts';
 import { ClusterTestCounter, type ClusterTests, needsCluster } from './reporters/cluster-tests.ts';
 import { StallGuard } from './reporters/stall.ts';
@@ -45,6 +50,10 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const whole = positionals.length === 0 && values.filter === undefined;
   const ground = files.some(needsCluster) ? await prepareGround(process.env) : undefined;
+  if (files.some(needsKubeletParser)) {
+    const reason = await prepareKubeletParser(process.env, say);
+    if (reason !== undefined) process.env[KUBELET_PARSER_UNAVAILABLE] = reason;
+  }
   const { success, counts } = await runFiles(files, values.filter);
   if (ground !== undefined) say(closingLine(ground, counts));
   const required = whole && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));

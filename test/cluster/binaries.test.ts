@@ -14,6 +14,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { findBinaries, obtainBinaries } from './binaries.ts';
+import { prepareKubeletParser } from './kubelet-parser.ts';
 import { clusterAvailability } from './suite.ts';
 
 let root = '';
@@ -34,6 +35,11 @@ describe('without KUBEBUILDER_ASSETS, cache and Go', () => {
       );
     }
     assert.equal(clusterAvailability(env).available, false);
+  });
+
+  it("there is no kubelet's parser either, for a reason that names the cache and Go", async () => {
+    const reason = await prepareKubeletParser(env, assert.fail);
+    assert.match(reason ?? '', /^no kubelet parser in .*cache\/.*1\.37\.2-[0-9a-f]{12}, and no Go/);
   });
 
   it('a cluster of TEST_KUBECONFIG will do', () => {
@@ -74,7 +80,10 @@ describe('a build with Go', () => {
     const said: string[] = [];
     const built = await obtainBinaries({ ...env, K8S_VERSION: 'v1.30.14' }, (line) => said.push(line));
     assert.deepEqual([built.binaries?.version, built.binaries?.from], ['1.30.14', 'a build']);
-    assert.match(said.join('\n'), /^building kube-apiserver 1\.30\.14 and etcd with Go.*\n.*3 to 8 minutes/);
+    assert.match(
+      said.join('\n'),
+      /^building kube-apiserver and etcd of Kubernetes 1\.30\.14 with Go.*\n.*3 to 8 minutes/,
+    );
     withGo('exit 1');
     const found = await obtainBinaries({ ...env, K8S_VERSION: '1.30.14' }, assert.fail);
     assert.equal(found.binaries?.from, 'the cache');
@@ -109,6 +118,17 @@ describe('a build with Go', () => {
     assert.equal((await obtainBinaries(env, assert.ok)).binaries?.from, 'a build');
   });
 
+  it("makes the kubelet's parser, too, once", async () => {
+    withGo(builds);
+    assert.equal(await prepareKubeletParser(env, () => undefined), undefined);
+    withGo('exit 1');
+    assert.equal(await prepareKubeletParser(env, assert.fail), undefined);
+    assert.match(
+      (await prepareKubeletParser({ ...env, K8S_VERSION: '1.30.14' }, () => undefined)) ?? '',
+      /failed/,
+    );
+  });
+
   it('that fails is a reason with what Go said, and leaves nothing behind', async () => {
     withGo('echo "no such module" >&2; exit 1');
     const search = await obtainBinaries(env, () => undefined);
@@ -121,7 +141,7 @@ describe('a build with Go', () => {
 /** What a Go would do: `-o FOLDER/` gets a program for each package, named by the last part of its path. */
 const builds = `while [ "$1" != -o ]; do shift; done
 /bin/sleep 0.3
-for name in server kube-apiserver; do echo '#!/bin/sh' > "$2$name"; /bin/chmod +x "$2$name"; done`;
+for name in server kube-apiserver kubelet-parser; do echo '#!/bin/sh' > "$2$name"; /bin/chmod +x "$2$name"; done`;
 
 /** A `go` that answers `go version`, and otherwise runs the script. */
 function withGo(script: string): void {

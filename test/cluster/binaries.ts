@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { BuildError, buildOnce, type Say } from './build.ts';
+import { BuildError, buildOnce, type Product, type Say } from './build.ts';
 import { moduleHash, wantedVersion } from './versions.ts';
 
 /** Programs that make up an API server. */
@@ -18,6 +18,13 @@ export type Binaries = {
 export type Search =
   | { readonly binaries: Binaries }
   | { readonly binaries: undefined; readonly reason: string; readonly buildable: boolean };
+
+const controlPlane: Product = {
+  name: 'kube-apiserver and etcd',
+  effort: '3 to 8 minutes from nothing on 2 cores, by how busy they are',
+  sources: ['go.etcd.io/etcd/server/v3', 'k8s.io/kubernetes/cmd/kube-apiserver'],
+  renamed: { server: 'etcd' }, // The last part of etcd's package path is its name.
+};
 
 /** KUBEBUILDER_ASSETS holds another version than K8S_VERSION asks for: one of the two is a mistake. */
 class VersionMismatchError extends Error {
@@ -52,7 +59,7 @@ export async function obtainBinaries(env: NodeJS.ProcessEnv, say: Say): Promise<
   const version = wantedVersion(env);
   const target = cacheFolder(env, version);
   try {
-    await buildOnce({ version, target, present: () => complete(target), env, say });
+    await buildOnce({ product: controlPlane, version, target, present: () => complete(target), env, say });
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
     return { binaries: undefined, reason: error.message, buildable: false };
@@ -61,8 +68,12 @@ export async function obtainBinaries(env: NodeJS.ProcessEnv, say: Say): Promise<
 }
 
 function cacheFolder(env: NodeJS.ProcessEnv, version: string): string {
-  const cache = env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  return join(cache, 'ecr-pull-secrets', 'kube', `${version}-${moduleHash(version)}`);
+  return join(userCache(env), 'kube', `${version}-${moduleHash(version)}`);
+}
+
+/** Where built programs are kept between runs. */
+export function userCache(env: NodeJS.ProcessEnv): string {
+  return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'ecr-pull-secrets');
 }
 
 function programs(folder: string) {
@@ -90,7 +101,8 @@ function fromAssets(folder: string, asked: string | undefined): Binaries {
   return { kubeApiServer, etcd, version, from: 'KUBEBUILDER_ASSETS' };
 }
 
-function hasGo(env: NodeJS.ProcessEnv): boolean {
+/** Whether PATH has a Go to build with. */
+export function hasGo(env: NodeJS.ProcessEnv): boolean {
   try {
     execFileSync('go', ['version'], { stdio: 'ignore', env });
     return true;

@@ -10,12 +10,25 @@ import { moduleFolder } from './versions.ts';
 /** Takes one line of progress, without a line end. */
 export type Say = (line: string) => void;
 
-/** The Go build of the control plane failed. The message holds the end of what Go said. */
+/** A Go build failed. The message holds the end of what Go said. */
 export class BuildError extends Error {
   readonly code = 'build-failed';
 }
 
+/** What to build with the module of a Kubernetes version. */
+export type Product = {
+  /** For the messages. */
+  readonly name: string;
+  /** How long it takes, for the messages. */
+  readonly effort: string;
+  /** Packages of the module or its dependencies, or one Go file anywhere. */
+  readonly sources: readonly string[];
+  /** Names that Go gives to programs → names to give them instead. */
+  readonly renamed: Readonly<Record<string, string>>;
+};
+
 export type Build = {
+  readonly product: Product;
   /** A version that there is a module for. */
   readonly version: string;
   /** The folder to make: appears whole or not at all. */
@@ -28,11 +41,11 @@ export type Build = {
 };
 
 /**
- * Builds kube-apiserver and etcd with Go. Where another process is at it already, waits for that one.
+ * Builds programs with Go. Where another process is at it already, waits for that one.
  * @throws {BuildError}
  */
 export async function buildOnce(order: Build): Promise<void> {
-  const { version, target, present, say } = order;
+  const { product, version, target, present, say } = order;
   await mkdir(dirname(target), { recursive: true });
   const lock = `${target}.lock`;
   let told = false;
@@ -45,7 +58,7 @@ export async function buildOnce(order: Build): Promise<void> {
       }
       return;
     }
-    if (!told) say(`another process builds Kubernetes ${version}; waiting for it (${lock})`);
+    if (!told) say(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
     told = true;
     await pause(250);
   }
@@ -77,13 +90,14 @@ function alive(pid: number): boolean {
 }
 
 async function build(order: Build): Promise<void> {
-  const { version, target, say } = order;
-  say(`building kube-apiserver ${version} and etcd with Go into ${target}`);
-  say(`(3 to 8 minutes from nothing on 2 cores, by how busy they are; once: afterwards they are there)`);
+  const { product, version, target, say } = order;
+  say(`building ${product.name} of Kubernetes ${version} with Go into ${target}`);
+  say(`(${product.effort}; once: afterwards they are there)`);
   const folder = await mkdtemp(`${target}.partial-`);
   try {
     await compile(order, folder);
-    await rename(join(folder, 'server'), join(folder, 'etcd')); // The last part of etcd's package path is its name.
+    for (const [from, to] of Object.entries(product.renamed))
+      await rename(join(folder, from), join(folder, to));
     await rm(target, { recursive: true, force: true });
     await rename(folder, target);
   } finally {
@@ -91,9 +105,9 @@ async function build(order: Build): Promise<void> {
   }
 }
 
-async function compile({ version, env, say }: Build, folder: string): Promise<void> {
+async function compile({ product, version, env, say }: Build, folder: string): Promise<void> {
   const started = performance.now();
-  const go = spawn('go', goArguments(version, folder), {
+  const go = spawn('go', goArguments(product, version, folder), {
     cwd: moduleFolder(version),
     env: { ...env, GOWORK: 'off', CGO_ENABLED: '0' }, // No C compiler needed, whatever Go finds.
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -113,11 +127,11 @@ async function compile({ version, env, say }: Build, folder: string): Promise<vo
   const code = await new Promise((resolve) => go.once('close', resolve).once('error', resolve));
   clearInterval(ticker);
   if (code !== 0)
-    throw new BuildError(`go build of Kubernetes ${version} failed:\n${tail.join('\n') || code}`);
+    throw new BuildError(`go build of ${product.name} ${version} failed:\n${tail.join('\n') || code}`);
   say(`built in ${elapsed()}: ${count.compiled} packages`);
 }
 
-function goArguments(version: string, folder: string): string[] {
+function goArguments({ sources }: Product, version: string, folder: string): string[] {
   const [major, minor] = version.split('.');
   const stamp = Object.entries({ gitVersion: `v${version}`, gitMajor: major, gitMinor: minor });
   const ldflags = [
@@ -126,6 +140,5 @@ function goArguments(version: string, folder: string): string[] {
     ...stamp.map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`),
   ];
   const how = ['-mod=readonly', '-trimpath', '-buildvcs=false', '-v', `-p=${availableParallelism()}`];
-  const packages = ['go.etcd.io/etcd/server/v3', 'k8s.io/kubernetes/cmd/kube-apiserver'];
-  return ['build', ...how, `-ldflags=${ldflags.join(' ')}`, '-o', `${folder}/`, ...packages];
+  return ['build', ...how, `-ldflags=${ldflags.join(' ')}`, '-o', `${folder}/`, ...sources];
 }

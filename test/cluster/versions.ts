@@ -30,9 +30,13 @@ export function moduleFolder(version: string): string {
   return join(folder, version);
 }
 
-/** Changes with whatever the build takes in: names the folder in the cache. */
-export function moduleHash(version: string): string {
+/**
+ * Changes with whatever the build takes in: names the folder in the cache.
+ * @param sources Go files that are built beside the module's packages
+ */
+export function moduleHash(version: string, ...sources: readonly string[]): string {
   const hash = createHash('sha256');
-  for (const name of ['go.mod', 'go.sum']) hash.update(readFileSync(join(moduleFolder(version), name)));
+  const files = ['go.mod', 'go.sum'].map((name) => join(moduleFolder(version), name));
+  for (const file of [...files, ...sources]) hash.update(readFileSync(file));
   return hash.digest('hex').slice(0, 12);
 }

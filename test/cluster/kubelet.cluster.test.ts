@@ -1,0 +1,26 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { describeWithKubeletParser } from './kubelet-parser.ts';
+
+describeWithKubeletParser("the kubelet's parser of docker configs", (parser) => {
+  it('gives what it reads, or refuses the document; each question its own answer', async () => {
+    const documents = [
+      '{"auths":{"a":{"auth":"dTpw","email":"e"},"b":null}}',
+      '{"auths":{"a":{"auth":"!"}}}',
+      '{}',
+    ];
+    assert.deepEqual(await Promise.all(documents.map((document) => parser().read(document))), [
+      { a: ['u', 'p', 'e'], b: ['', '', ''] },
+      undefined,
+      {},
+    ]);
+  });
+
+  it('takes a document of any bytes', async () => {
+    const document = Buffer.from('{"auths":{"a":{"username":"\xff\n"}}}', 'latin1');
+    assert.equal(await parser().read(document), undefined);
+    assert.deepEqual(await parser().read(document.filter((byte) => byte !== 0x0a)), {
+      a: ['\ufffd', '', ''],
+    });
+  });
+});
