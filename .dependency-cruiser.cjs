@@ -8,7 +8,7 @@ const pure = [
   '^src/images/',
   '^src/backoff[.]ts$',
   '^src/tokens/(token|failure|identity|backoff|hash)[.]ts$',
-  '^src/secrets/(content|annotation|expiries|need|rules|dropping|missing-hosts)[.]ts$',
+  '^src/secrets/(content|docker-config|json-members|annotation|expiries|need|rules|dropping|missing-hosts)[.]ts$',
   '^src/renewal/(schedule|plan|attempts|troubles|forgettable)[.]ts$',
   '^src/provisioning/(plan|settings|retries|report)[.]ts$',
   '^src/certificates/(policy|facts|reasons)[.]ts$',

@@ -1,5 +1,4 @@
 import { parseEcrHost } from '../images/registry.ts';
-import { isObject } from '../images/unvalidated.ts';
 import type { Token } from '../tokens/token.ts';
 import {
   type HostLives,
@@ -9,9 +8,7 @@ import {
   type RequestTimes,
   type StoredLife,
 } from './annotation.ts';
-
-/** An entry of `auths`: ours holds `auth` alone; one that a person added is kept as it is. */
-export type AuthEntry = Readonly<Record<string, unknown>>;
+import { type AuthEntry, type Malformed, parseDockerConfig } from './docker-config.ts';
 
 /** What a pull Secret holds. */
 export interface Content {
@@ -55,47 +52,20 @@ export interface Droppable {
 
 export const noContent: Content = { hosts: new Map(), requestedAt: new Map(), auths: new Map() };
 
-/** What had to be left out of a Secret's content that somebody else wrote, and why. Holds no values. */
-export interface Malformed {
-  readonly place: string;
-  readonly text: string;
-}
-
-/** Malformed entries that are reported of one Secret, and how much of an entry's name: both can fill a megabyte. */
-const maxReported = { entries: 10, nameLength: 128 };
-
-/** Levels of objects and lists in an entry. `JSON.stringify` fails on values that `JSON.parse` nests without limit. */
-const maxDepth = 100;
-
 /**
  * Reads a Secret's dockerconfigjson and annotation. Hosts come from both, so that neither a lost annotation nor a
- * lost entry loses a host; a life counts only while its entry is there. Entries that a kubelet could not read are
- * left out, because one of them fails every pull of the pod (kubernetes `pkg/credentialprovider/config.go`).
+ * lost entry loses a host; a life counts only while its entry is there and holds credentials. Entries that the kubelet
+ * refuses are left out: see {@link parseDockerConfig}.
  * At most {@link maxReadHosts} hosts are read; entries beyond them stay, but are not renewed. Never throws.
  */
 export function readContent(
   dockerConfigJson: string | undefined,
   annotation: string | undefined,
-): { content: Content; malformed: Malformed[] } {
-  const auths = new Map<string, AuthEntry>();
-  const malformed: Malformed[] = [];
-  const parsed = parseAuths(dockerConfigJson);
-  if (parsed === undefined) {
-    malformed.push({ place: '.dockerconfigjson', text: 'is not JSON with an object in "auths"' });
-  }
-  for (const [host, entry] of Object.entries(parsed ?? {})) {
-    if (isReadable(entry)) {
-      auths.set(host, entry);
-    } else if (malformed.length < maxReported.entries) {
-      malformed.push({
-        place: `auths[${JSON.stringify(host.slice(0, maxReported.nameLength))}]`,
-        text: 'is not an entry that a kubelet can read',
-      });
-    }
-  }
+): { content: Content; malformed: readonly Malformed[] } {
+  const { auths, anonymous, malformed } = parseDockerConfig(dockerConfigJson);
   const hosts = new Map<string, StoredLife | undefined>();
   for (const [host, life] of parseHosts(annotation)) {
-    hosts.set(host, auths.has(host) ? life : undefined);
+    hosts.set(host, auths.has(host) && !anonymous.has(host) ? life : undefined);
   }
   for (const host of auths.keys()) {
     if (hosts.size < maxReadHosts && !hosts.has(host) && parseEcrHost(host) !== undefined) {
@@ -238,47 +208,4 @@ function entryBytes(host: string, entry: AuthEntry | undefined): number {
   }
   const text = `${JSON.stringify(host)}:${JSON.stringify(entry)},`;
   return /^[\x20-\x7e]*$/.test(text) ? text.length : text.length * 3;
-}
-
-function parseAuths(dockerConfigJson: string | undefined): Record<string, unknown> | undefined {
-  try {
-    const value: unknown = JSON.parse(dockerConfigJson ?? '');
-    const auths = isObject(value) ? value['auths'] : undefined;
-    return isObject(auths) ? auths : undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** An object whose `auth`, if any, decodes to `user:password`, and whose other known fields are text. */
-function isReadable(entry: unknown): entry is AuthEntry {
-  if (
-    !isObject(entry) ||
-    !isShallow(entry, maxDepth) ||
-    !['username', 'password', 'email'].every((name) => isTextOrAbsent(entry[name]))
-  ) {
-    return false;
-  }
-  const auth = entry['auth'];
-  return auth === undefined || (typeof auth === 'string' && (auth === '' || decodesToPair(auth)));
-}
-
-function isShallow(value: unknown, levels: number): boolean {
-  return (
-    typeof value !== 'object' ||
-    value === null ||
-    (levels > 0 && Object.values(value).every((inner) => isShallow(inner, levels - 1)))
-  );
-}
-
-function decodesToPair(auth: string): boolean {
-  try {
-    return atob(auth).includes(':');
-  } catch {
-    return false;
-  }
-}
-
-function isTextOrAbsent(value: unknown): boolean {
-  return value === undefined || typeof value === 'string';
 }

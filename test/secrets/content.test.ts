@@ -332,10 +332,11 @@ describe('content that somebody else changed', () => {
   for (const broken of [
     { auth: 'no base64!' },
     { auth: btoa('without colon') },
+    { auth: 'dTpw ' },
     { auth: 7 },
     { username: 1 },
+    { Auth: '!!!' },
     'text',
-    null,
     [],
   ]) {
     it(`leaves out an entry that would break every pull: ${JSON.stringify(broken)}`, () => {
@@ -351,7 +352,60 @@ describe('content that somebody else changed', () => {
     });
   }
 
-  for (const text of [undefined, '', 'null', '[]', '{"auths":[]}', '{"auths":3}', 'garbage']) {
+  for (const accepted of [
+    null,
+    {},
+    { username: 'u', password: 'p', email: null, auth: 'dTpw' },
+    { AUTH: 'dTpw' },
+    { auth: 'dT\npw' },
+  ]) {
+    it(`keeps an entry that the kubelet accepts: ${JSON.stringify(accepted)}`, () => {
+      const { content, malformed } = readContent(JSON.stringify({ auths: { a: accepted } }), annotation);
+      assert.deepEqual(content.auths.get('a'), accepted ?? {});
+      assert.deepEqual(malformed, []);
+    });
+  }
+
+  it('keeps fields that the kubelet does not know, to the last digit', () => {
+    const kept = '{"auth":"dTpw","identitytoken":"x","numbers":[12345678901234567890,1e20,-0,1.50,1e999,7]}';
+    const { content } = readContent(`{"auths":{"a":${kept}}}`, undefined);
+    assert.equal(formatDockerConfig(content.auths), `{"auths":{"a":${kept}}}`);
+  });
+
+  it('leaves a field out that is nested too deeply to be written, and keeps the entry', () => {
+    const deep = `${'['.repeat(9_000)}${']'.repeat(9_000)}`;
+    const { content, malformed } = readContent(`{"auths":{"a":{"auth":"dTpw","x":${deep}}}}`, undefined);
+    assert.deepEqual(content.auths.get('a'), { auth: 'dTpw' });
+    assert.deepEqual(
+      malformed.map(({ place }) => place),
+      ['auths["a"]["x"]'],
+    );
+  });
+
+  for (const blank of [null, {}, { auth: '' }, { auth: btoa(':') }, { username: '', email: 'e' }]) {
+    it(`takes a host whose entry holds no credentials for one that waits: ${JSON.stringify(blank)}`, () => {
+      const { content } = readContent(JSON.stringify({ auths: { [host]: blank } }), annotation);
+      assert.deepEqual([...content.hosts], [[host, undefined]]);
+    });
+  }
+
+  it('reports what is beside "auths", because it is not written back', () => {
+    const text = JSON.stringify({ HttpHeaders: { x: 1 }, auths: { a: entry }, [host]: entry });
+    const { content, malformed } = readContent(text, undefined);
+    assert.deepEqual([...content.auths.keys()], ['a']);
+    assert.deepEqual(
+      malformed.map(({ place }) => place),
+      ['"HttpHeaders"', `"${host}"`],
+    );
+  });
+
+  it('has nothing to report of a document without entries', () => {
+    for (const text of ['{}', 'null', '{"auths":null}', '{"auths":{}}']) {
+      assert.deepEqual(readContent(text, undefined).malformed, [], text);
+    }
+  });
+
+  for (const text of [undefined, '', '[]', '{"auths":[]}', '{"auths":3}', 'garbage']) {
     it(`loses no host over ${text === undefined ? 'a missing text' : JSON.stringify(text)}`, () => {
       const { content, malformed } = readContent(text, annotation);
       assert.deepEqual([...content.hosts], [[host, undefined]]);
