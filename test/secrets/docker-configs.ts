@@ -22,7 +22,7 @@ const object = (members: readonly (readonly [string, string])[], space = '') =>
   `{${members.map(([name, value]) => `${name}${space}:${space}${value}`).join(`${space},`)}}`;
 
 /** What a user made of a pull Secret: the kubelet refuses it because of its last two entries, and accepts the others. */
-const editedByUser = `{"auths":{
+export const editedByUser = `{"auths":{
  "${ecrHost}":{"auth":"QVdTOnRva2Vu"},
  "nulls.example.com":{"username":"u","password":"p","email":null,"auth":"dTpw"},
  "space.example.com":{"auth":"dTpw "},

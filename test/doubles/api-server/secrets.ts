@@ -11,10 +11,11 @@ const KEY = /^[-._a-zA-Z0-9]{1,253}$/;
 
 const bytes = (value: string): Buffer => Buffer.from(value, 'base64');
 
-function isJson(text: string): boolean {
+/** As Go decodes into a map: an object or `null`. */
+function isJsonObject(text: string): boolean {
   try {
-    JSON.parse(text);
-    return true;
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && !Array.isArray(value);
   } catch {
     return false;
   }
@@ -24,7 +25,7 @@ function dockerConfigCauses(data: Record<string, string>): Cause[] {
   const config = data[DOCKER_CONFIG_KEY];
   const field = `data[${DOCKER_CONFIG_KEY}]`;
   if (config === undefined) return [{ reason: 'FieldValueRequired', message: 'Required value', field }];
-  if (isJson(bytes(config).toString())) return [];
+  if (isJsonObject(bytes(config).toString())) return [];
   const message = 'Invalid value: "<secret contents redacted>": invalid character';
   return [{ reason: 'FieldValueInvalid', message, field }];
 }
