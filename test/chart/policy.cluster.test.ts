@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
-import { after, before, it } from 'node:test';
+import { after, afterEach, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { startBeside } from './beside.ts';
+import {
+  addSidecar,
+  hasRewrittenSidecar,
+  imagesOf,
+  LateWebhooks,
+  toPullThroughCache,
+} from './late-webhooks.ts';
 import { minorOf, registry } from './modes.ts';
 import { at } from './objects.ts';
 import { mirrorPod, restrictedPod } from './pods.ts';
@@ -25,14 +32,21 @@ describeChartOnCluster('injection by the API server itself, no program running',
     release = await newRelease(cluster(), helm());
     await release.install({
       injection: 'policy',
-      config: { provisioning: { registries: [registry] } },
+      config: {
+        provisioning: { registries: [registry] },
+        exclude: { namespaces: ['lab-*'], accounts: ['222222222222', '3*'] },
+      },
       namespaces: { exclude: ['left-alone'] },
       certificates: { mode: 'existingSecret', secretName: 'own' },
     });
     const namespace = await cluster().createNamespace();
-    await eventually('the API server goes by the policy', async () => {
-      return (await createPod(cluster(), namespace, podWith([image]))).pullSecrets.length > 0;
-    });
+    await eventually(
+      'the API server goes by the policy',
+      async () => {
+        return (await createPod(cluster(), namespace, podWith([image]))).pullSecrets.length > 0;
+      },
+      60_000,
+    );
   });
   after(() => release?.uninstall());
 
@@ -79,9 +93,74 @@ describeChartOnCluster('injection by the API server itself, no program running',
     }
   });
 
-  test('takes a large pod', async () => {
-    const many = Array.from({ length: 100 }, () => `${'registry.example/'.padEnd(200, 'a')}:1`);
+  test('skips namespaces that a pattern excludes, and images of excluded accounts only', async () => {
+    await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'lab-7' } });
+    assert.deepEqual(await create(podWith([image]), 'lab-7'), []);
+    const of = (account: string) => image.replace(/^[0-9]{12}/, account);
+    assert.deepEqual(await create(podWith([of('222222222222'), of('333333333333')])), []);
+    assert.deepEqual(await create(podWith([of('222222222222'), image])), ['ecr-pull-secrets']);
+    assert.deepEqual(await create(podWith([of('222222222223')])), ['ecr-pull-secrets']);
+  });
+
+  describe('with webhooks that change pods after the policy has run', () => {
+    let webhooks: LateWebhooks;
+    before(() => {
+      webhooks = new LateWebhooks(cluster());
+    });
+    afterEach(() => webhooks.removeAll());
+    const rewriter = 'kyverno-resource-mutating-webhook-cfg';
+    const app = () => podWith(['ghcr.io/example/app:1'], { imagePullSecrets: [{ name: 'mine' }] });
+
+    test('finds an image that a webhook has rewritten to ECR', async () => {
+      await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
+      const pullSecrets = await webhooks.create(
+        () => podWith(['docker.io/library/nginx:1']),
+        (pod) => imagesOf(pod).includes(`${registry}/library/nginx:1`),
+      );
+      assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
+    });
+
+    test('finds the image of a sidecar that one webhook injects and a later one rewrites', async () => {
+      await webhooks.register('a-sidecar-injector', 'Never', addSidecar);
+      await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
+      assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine', 'ecr-pull-secrets']);
+    });
+
+    test('misses an image that is rewritten in the second pass of webhooks only, as docs/chart.md says', async () => {
+      await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
+      await webhooks.register('vault-agent-injector-cfg', 'Never', addSidecar);
+      assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine']);
+    });
+
+    test('goes by the opt-out as the webhooks leave it', async () => {
+      const inject = 'ecr-pull-secrets.io/inject';
+      const path = `/metadata/annotations/${inject.replace('/', '~1')}`;
+      await webhooks.register('opts-in', 'Never', () => [{ op: 'add', path, value: 'true' }]);
+      const pullSecrets = await webhooks.create(
+        () => podWith([image], {}, { [inject]: 'false' }),
+        (pod) => at(pod, 'metadata.annotations')[inject] === 'true',
+      );
+      assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
+    });
+
+    test('adds no second reference where a webhook has added one', async () => {
+      const value = [{ name: 'theirs' }, { name: 'ecr-pull-secrets' }];
+      await webhooks.register('adds-ours', 'Never', () => [
+        { op: 'add', path: '/spec/imagePullSecrets', value },
+        { op: 'replace', path: '/spec/containers/0/image', value: image },
+      ]);
+      const pullSecrets = await webhooks.create(
+        () => podWith(['busybox']),
+        (pod) => imagesOf(pod).includes(image),
+      );
+      assert.deepEqual(pullSecrets, ['theirs', 'ecr-pull-secrets']);
+    });
+  });
+
+  test('takes a large pod, with and without an ECR image: the API server limits what an expression costs', async () => {
+    const many = Array.from({ length: 500 }, () => `${'registry.example/'.padEnd(200, 'a')}:1`);
     assert.deepEqual(await create(podWith([...many, image])), ['ecr-pull-secrets']);
+    assert.deepEqual(await create(podWith(many)), []);
   });
 
   test('finds the Secret there, which the program has made ahead, with no right to see ServiceAccounts', async () => {
@@ -89,9 +168,13 @@ describeChartOnCluster('injection by the API server itself, no program running',
     const program = await startBeside(release, ecr);
     try {
       const namespace = await cluster().createNamespace();
-      await eventually('the Secret is there before any pod', async () => {
-        return (await readPullSecret(cluster(), namespace))?.auths[registry] !== undefined;
-      });
+      await eventually(
+        'the Secret is there before any pod',
+        async () => {
+          return (await readPullSecret(cluster(), namespace))?.auths[registry] !== undefined;
+        },
+        60_000,
+      );
       const refused = program
         .log()
         .filter(({ level, err }) => level !== 'debug' && at(err, 'code') === 'forbidden');

@@ -15,6 +15,7 @@ import { createPod, podWith, updatePod } from '../support/pods.ts';
 import type { RunningProgram } from '../support/process.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { besideValues, installBeside } from './beside.ts';
+import { addSidecar, hasRewrittenSidecar, LateWebhooks, toPullThroughCache } from './late-webhooks.ts';
 import { registry } from './modes.ts';
 import { at, only } from './objects.ts';
 import { mirrorPod, restrictedPod } from './pods.ts';
@@ -171,6 +172,28 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     });
     assert.equal(changed.status, 200);
     assert.equal(await reviews(), before + 1);
+  });
+
+  it('is a pod that webhooks change in their second pass only once the match condition is removed, as docs/chart.md says', async () => {
+    const late = new LateWebhooks(cluster());
+    try {
+      await late.register('kyverno-resource-mutating-webhook-cfg', 'IfNeeded', toPullThroughCache);
+      await late.register('vault-agent-injector-cfg', 'Never', addSidecar);
+      const app = () => podWith(['ghcr.io/example/app:1']);
+      assert.deepEqual(await late.create(app, hasRewrittenSidecar), []);
+      const path = `${webhooks}/zz-ecr-pull-secrets`;
+      const { body } = await cluster().request('GET', path);
+      assert.equal(at(body, 'webhooks.0.matchConditions.2.name'), 'ecr-image');
+      const patch = [{ op: 'remove', path: '/webhooks/0/matchConditions/2' }];
+      await cluster().request('PATCH', path, patch, { contentType: 'application/json-patch+json' });
+      await eventually('the webhook is called for every pod', async () => {
+        const pullSecrets = await late.create(app, hasRewrittenSidecar);
+        return pullSecrets.includes('ecr-pull-secrets');
+      });
+    } finally {
+      await late.removeAll();
+      await release.upgrade(besideValues({ namespaces: { exclude: ['left-alone'] } }, program));
+    }
   });
 
   it('makes `helm test` succeed where the program is ready, and fail where it is not', async () => {

@@ -3,18 +3,27 @@
 ^[0-9]{12}[.]dkr[.-]ecr(-fips)?[.][a-z]{2,8}(-[a-z]+)+-[0-9]+[.]
 {{- end -}}
 
-{{/* CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. */}}
+{{/*
+CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. Images of `accounts` do not count; the
+schema allows nothing but digits and `*` in them.
+*/}}
 {{- define "ecr-pull-secrets.hasEcrImage" -}}
-{{- $isEcr := printf ".matches('%s')" (include "ecr-pull-secrets.ecrImage" .) -}}
+{{- $isEcr := printf "%%s.matches('%s')" (include "ecr-pull-secrets.ecrImage" .) -}}
+{{- with .accounts -}}
+{{- $isEcr = printf "%s && !%%[1]s.matches('^(%s)[.]')" (replace "%s" "%[1]s" $isEcr) (join "|" . | replace "*" "[0-9]*") -}}
+{{- end -}}
 (object.spec.containers
 + (has(object.spec.initContainers) ? object.spec.initContainers : [])
 + (has(object.spec.ephemeralContainers) ? object.spec.ephemeralContainers : [])
-).exists(c, has(c.image) && c.image{{ $isEcr }})
+).exists(c, has(c.image) && {{ printf $isEcr "c.image" }})
 || (has(object.spec.volumes) && object.spec.volumes.exists(v,
-has(v.image) && has(v.image.reference) && v.image.reference{{ $isEcr }}))
+has(v.image) && has(v.image.reference) && {{ printf $isEcr "v.image.reference" }}))
 {{- end -}}
 
-{{/* CEL: a mirror pod must not refer to Secrets. */}}
+{{/*
+CEL: a mirror pod must not refer to Secrets. No webhook makes an ordinary pod one or the reverse, so this may be a match
+condition.
+*/}}
 {{- define "ecr-pull-secrets.isNoMirrorPod" -}}
 !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
 {{- end -}}
