@@ -7,6 +7,7 @@
 const pure = [
   '^src/images/',
   '^src/backoff[.]ts$',
+  '^src/config/contradictions[.]ts$',
   '^src/tokens/(token|failure|identity|backoff|hash)[.]ts$',
   '^src/secrets/(content|docker-config|json-members|annotation|expiries|need|rules|dropping|missing-hosts)[.]ts$',
   '^src/renewal/(schedule|plan|attempts|troubles|forgettable)[.]ts$',

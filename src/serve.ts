@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
 import packageJson from '../package.json' with { type: 'json' };
+import { excludedFromAdmission } from './admission/decision.ts';
 import { rememberedHosts } from './admission/hosts.ts';
 import { reviewAnswerer } from './admission/mutate.ts';
 import { pullSecretReference } from './admission/patch.ts';
@@ -16,7 +17,7 @@ import { eventApi } from './kube/events.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import { watchSecretMetadata } from './kube/watch.ts';
 import { Provisioning } from './provisioning/provisioning.ts';
-import { settingsOf } from './provisioning/settings.ts';
+import { settingsOf, unusedSettings } from './provisioning/settings.ts';
 import { told } from './provisioning/told.ts';
 import { fullSecretReport } from './renewal/full-secrets.ts';
 import { Housekeeping } from './renewal/housekeeping.ts';
@@ -135,7 +136,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
       rules: {
         reference: pullSecretReference(config.secretName),
         registryOf: rememberedHosts(),
-        exclude: config.exclude,
+        exclude: excludedFromAdmission(config),
       },
       onFailure: config.onFailure,
       deadlineMarginMs: config.webhook.deadlineMargin,
@@ -226,6 +227,10 @@ function provisioningOf(
   log: Log,
   metrics: Metrics,
 ): Provisioning {
+  const unused = unusedSettings(config);
+  if (unused.length > 0) {
+    log.warn({ settings: unused }, 'provisioning is off because provisioning.registries is empty');
+  }
   return new Provisioning({
     config: cluster,
     settings: settingsOf(config),

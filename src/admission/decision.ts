@@ -1,3 +1,4 @@
+import type { Config } from '../config/schema.ts';
 import { matchesAny } from '../images/glob.ts';
 import { imagesOfPod, registriesOfPod } from '../images/pod.ts';
 import { hostOfImage, type parseEcrHost, type Registry } from '../images/registry.ts';
@@ -53,6 +54,12 @@ const injectAnnotation = 'ecr-pull-secrets.io/inject';
 
 /** Marks the API server's copy of a static pod (kubernetes `pkg/kubelet/types/constants.go`). */
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
+
+/** What an operator excludes from admission: {@link DecisionRules.exclude}. */
+export function excludedFromAdmission({ exclude }: Pick<Config, 'exclude'>): DecisionRules['exclude'] {
+  const { namespaces, admissionNamespaces, accounts } = exclude;
+  return { namespaces: [...namespaces, ...admissionNamespaces], accounts };
+}
 
 /** Decides what a review asks of us. */
 export function decide(request: ReviewRequest, rules: DecisionRules): Decision {

@@ -1,5 +1,6 @@
 import * as v from 'valibot';
 import { type Document, parseDocument } from 'yaml';
+import { contradictions } from './contradictions.ts';
 import { type Problem, problemOf, unknownKeys } from './problems.ts';
 import { type Config, schema } from './schema.ts';
 
@@ -35,6 +36,10 @@ export function readConfig(yaml: string, source: string): Config {
   const problems = [...unknownKeys(schema, value), ...(result.issues ?? []).map(problemOf)];
   if (!result.success || problems.length > 0) {
     throw new ConfigError(source, problems);
+  }
+  const contradicting = contradictions(result.output);
+  if (contradicting.length > 0) {
+    throw new ConfigError(source, contradicting);
   }
   return result.output;
 }

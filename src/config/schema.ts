@@ -63,17 +63,23 @@ const certificateLife = v.pipe(
 
 const group = 'settings by name';
 
+export const defaultCertFile = '/etc/ecr-pull-secrets/tls/tls.crt';
+export const defaultKeyFile = '/etc/ecr-pull-secrets/tls/tls.key';
+
 /** Everything an operator may set. What is AWS's own (keys, region, endpoints) stays in AWS's environment variables. */
 export const schema = v.object({
   /** The name of the Secret in every namespace. RBAC is granted for this one name. */
   secretName: v.optional(objectName, 'ecr-pull-secrets'),
   /** What happens to a pod whose token is not there by the deadline. */
   onFailure: v.optional(v.picklist(['admit', 'deny'], 'admit or deny'), 'admit'),
-  /** What is left alone. */
+  /** What is skipped. */
   exclude: v.optional(
     v.object(
       {
-        namespaces: v.optional(v.array(pattern, 'a list of namespaces'), () => ['kube-system']),
+        /** Namespaces that neither admission nor provisioning handles. */
+        namespaces: v.optional(v.array(pattern, 'a list of namespaces'), () => []),
+        /** Namespaces that admission does not handle, and provisioning only if it names them without `*`. */
+        admissionNamespaces: v.optional(v.array(pattern, 'a list of namespaces'), () => ['kube-system']),
         accounts: v.optional(v.array(accountPattern, 'a list of accounts'), () => []),
       },
       group,
@@ -160,8 +166,8 @@ export const schema = v.object({
         /** Where to listen; none: on all addresses, of IPv6 and IPv4, whichever the machine has. */
         address: v.optional(text),
         port: v.optional(port, 8443),
-        certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
-        keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
+        certFile: v.optional(text, defaultCertFile),
+        keyFile: v.optional(text, defaultKeyFile),
         /** Connections that are open at once; the idlest makes room for a new one. Each takes about 50 KiB. */
         maxConnections: v.optional(wholeNumber(16, 10_000), 600),
         /** Requires callers to present a client certificate; none: every caller is served. */

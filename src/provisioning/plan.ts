@@ -37,7 +37,8 @@ type Unselected = Extract<Action, { kind: 'unrefer' }>['reason'];
 
 /**
  * What a namespace lacks. A namespace that is being deleted or is excluded is left as it is; one that is no longer
- * selected loses the references that we added, and keeps its Secret: pods may be using it.
+ * selected loses the references that we added, and keeps its Secret: pods may be using it. One that only its name can
+ * select (kube-system, say) is not selected without it.
  */
 export function planOf(seen: Seen, settings: Settings): Action[] {
   if (seen.namespace?.terminating === true || matchesAny(settings.excluded, seen.name)) {
@@ -54,6 +55,7 @@ export function isSelected(namespace: Namespace, settings: Settings): boolean {
   return (
     !terminating &&
     !matchesAny(settings.excluded, name) &&
+    (!matchesAny(settings.onlyByName, name) || settings.namespaces.includes(name)) &&
     (settings.namespaces.length === 0 || matchesAny(settings.namespaces, name))
   );
 }

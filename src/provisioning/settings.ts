@@ -13,8 +13,10 @@ export interface Settings {
   readonly namespaces: readonly string[];
   /** Of labels of namespaces, as kubectl takes it; empty: all. The API server judges by it. */
   readonly selector: string;
-  /** Namespaces that are left alone, as patterns. */
+  /** Namespaces that are skipped, as patterns. */
   readonly excluded: readonly string[];
+  /** Namespaces, as patterns, that are selected only if `namespaces` has them without `*`. */
+  readonly onlyByName: readonly string[];
   /** Names and patterns of ServiceAccounts. */
   readonly serviceAccounts: readonly string[];
 }
@@ -31,22 +33,23 @@ const nothing: Given = { registries: [], namespaces: [], serviceAccounts: [] };
 /** The settings of a configuration, in which what was given on the command line wins. */
 export function settingsOf(config: Config, given: Given = nothing): Settings {
   const { provisioning, exclude, secretName } = config;
-  const configured = registriesOf(new Set(provisioning.registries)).filter(
-    ({ account }) => !matchesAny(exclude.accounts, account),
-  );
   const named = given.namespaces.length > 0;
   return {
     secretName,
-    registries: given.registries.length > 0 ? registriesOf(new Set(given.registries)) : configured,
+    registries:
+      given.registries.length > 0
+        ? registriesOf(new Set(given.registries))
+        : registriesOf(new Set(provisioning.registries)),
     namespaces: named ? given.namespaces : provisioning.namespaces.names,
     selector: named ? '' : provisioning.namespaces.selector,
     excluded: exclude.namespaces,
+    onlyByName: exclude.admissionNamespaces,
     serviceAccounts: given.serviceAccounts.length > 0 ? given.serviceAccounts : provisioning.serviceAccounts,
   };
 }
 
 /**
- * The settings of a sync, which has nothing to do without a registry.
+ * The settings of a sync, which has nothing to do without a registry, and which must not contradict the configuration.
  * @param source what the configuration was read from, for the message
  * @throws ConfigError
  */
@@ -56,7 +59,27 @@ export function syncSettingsOf(config: Config, given: Given, source: string): Se
     const text = 'names no registry, and neither does --registry: at least one ECR host is needed';
     throw new ConfigError(source, [{ path: 'provisioning.registries', text }]);
   }
+  const contradicting = [
+    ...given.namespaces
+      .filter((name) => matchesAny(settings.excluded, name))
+      .map((name) => ({ path: 'exclude.namespaces', text: `excludes ${name}, which --namespace names` })),
+    ...registriesOf(new Set(given.registries))
+      .filter(({ account }) => matchesAny(config.exclude.accounts, account))
+      .map(({ host }) => ({ path: 'exclude.accounts', text: `excludes ${host}, which --registry names` })),
+  ];
+  if (contradicting.length > 0) {
+    throw new ConfigError(source, contradicting);
+  }
   return settings;
+}
+
+/** Settings of provisioning that were set, and have no effect in `serve` because no registry is named. */
+export function unusedSettings({ provisioning: { registries, namespaces } }: Config): string[] {
+  const set = {
+    'provisioning.namespaces.names': namespaces.names.length > 0,
+    'provisioning.namespaces.selector': namespaces.selector !== '',
+  };
+  return registries.length > 0 ? [] : Object.entries(set).flatMap(([path, isSet]) => (isSet ? [path] : []));
 }
 
 /** Whether a name is a pattern: it can be found in a list only. */

@@ -49,7 +49,7 @@ export async function sync(parts: SyncParts): Promise<SyncResult> {
   return { namespaces, failed: ended.failed };
 }
 
-/** Namespaces that are named take no right to list them. */
+/** Namespaces that are named take no right to list them. The settings exclude none of these: {@link syncSettingsOf}. */
 async function namespacesOf({ config, settings, signal }: SyncParts): Promise<string[]> {
   const { namespaces, selector } = settings;
   if (selector === '' && namespaces.length > 0 && !namespaces.some(isPattern)) {
@@ -64,11 +64,6 @@ async function syncNamespace(
   accounts: ServiceAccountApi,
   parts: SyncParts,
 ): Promise<NamespaceResult> {
-  if (matchesAny(parts.settings.excluded, namespace)) {
-    const text = 'the namespace is excluded by exclude.namespaces';
-    const failures = [{ what: 'namespace', code: 'excluded', text }];
-    return { namespace, secret: 'failed', serviceAccounts: [], failures };
-  }
   const { secret, failures } = await syncSecret(namespace, parts);
   const references = await syncReferences(namespace, accounts, parts);
   return {

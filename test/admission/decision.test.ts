@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decide } from '../../src/admission/decision.ts';
+import { decide, excludedFromAdmission } from '../../src/admission/decision.ts';
 import { pullSecretReference } from '../../src/admission/patch.ts';
 import { isBadReview, readReview } from '../../src/admission/review.ts';
 import { reviewOf } from './reviews.ts';
@@ -57,6 +57,14 @@ describe('decisions', () => {
       assert.deepEqual(decideOn(object, changes), { action: 'leave', reason });
     });
   }
+
+  it('leave pods alone in namespaces that are excluded from admission only, and in others that are excluded', () => {
+    const exclude = { namespaces: ['quiet'], admissionNamespaces: ['kube-system'], accounts: ['9*'] };
+    assert.deepEqual(excludedFromAdmission({ exclude }), {
+      namespaces: ['quiet', 'kube-system'],
+      accounts: ['9*'],
+    });
+  });
 
   it('inject into a new pod with an ECR image', () => {
     const decision = decideOn(pod);

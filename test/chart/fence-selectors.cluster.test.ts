@@ -45,6 +45,8 @@ interface Selection {
   readonly injection?: 'webhook' | 'policy' | 'none';
   readonly namespaces?: Values;
   readonly exclude?: readonly string[];
+  /** `config.exclude.admissionNamespaces`. */
+  readonly excludeFromAdmission?: readonly string[];
   /** `config.provisioning.namespaces`; undefined: no provisioning. */
   readonly provisioning?: { readonly names?: readonly string[]; readonly selector?: string } | undefined;
 }
@@ -81,6 +83,13 @@ const fixed: readonly [string, Selection][] = [
   ['odd spellings', provided({ selector: ' team == shop ,example.com/tier notin(in)' })],
   ['values that are operators', provided({ selector: 'team=notin,example.com/tier in (in)' })],
   ['an empty value', provided({ selector: 'team=' })],
+  ['provisioning of the own namespace', provided({ names: ['shop-*', own] })],
+  ['provisioning of the own namespace by a pattern', provided({ names: ['shop-*', 'fence-*'] })],
+  ['provisioning of the own namespace beside the webhook', { provisioning: { names: [own] } }],
+  [
+    'provisioning of namespaces that are excluded from admission',
+    { excludeFromAdmission: ['lab-*', 'shop-0'], provisioning: { names: ['lab-1', 'shop-*'] } },
+  ],
   ['names and labels', provided({ names: ['lab-*'], selector: 'team' })],
   [
     'the policy',
@@ -94,27 +103,59 @@ const someRequirements = requirements({
   values: ['true', 'false', 'shop', 'a', 'b', ''],
 });
 const somePatterns = fc.uniqueArray(
-  fc.constantFrom('shop-0', 'lab-1', 'lab-*', '*-2', 'shop-1*', '*0*', 's*p-*', '*'),
+  fc.constantFrom('shop-0', 'lab-1', 'lab-*', '*-2', 'shop-1*', '*0*', 's*p-*', 'fence-*', own, '*'),
   { maxLength: 3 },
 );
-const anySelection: fc.Arbitrary<Selection> = fc.record({
-  injection: fc.constantFrom('webhook', 'none'),
-  namespaces: fc.record({
-    select: fc.constantFrom('optOut', 'optIn'),
-    label: fc.constantFrom(inject, 'team'),
-    exclude: fc.uniqueArray(fc.constantFrom('shop-0', 'lab-1', 'shop-4'), { maxLength: 2 }),
-    selector: fc.record({
-      matchLabels: fc.dictionary(fc.constantFrom('team', tier), fc.constantFrom('shop', 'a', ''), {
-        maxKeys: 1,
+const anySelection: fc.Arbitrary<Selection> = fc
+  .record({
+    injection: fc.constantFrom('webhook', 'none'),
+    namespaces: fc.record({
+      select: fc.constantFrom('optOut', 'optIn'),
+      label: fc.constantFrom(inject, 'team'),
+      exclude: fc.uniqueArray(fc.constantFrom('shop-0', 'lab-1', 'shop-4'), { maxLength: 2 }),
+      selector: fc.record({
+        matchLabels: fc.dictionary(fc.constantFrom('team', tier), fc.constantFrom('shop', 'a', ''), {
+          maxKeys: 1,
+        }),
+        matchExpressions: someRequirements,
       }),
-      matchExpressions: someRequirements,
     }),
-  }),
-  exclude: somePatterns.filter((patterns) => !patterns.includes('*')),
-  provisioning: fc.option(fc.record({ names: somePatterns, selector: someRequirements.chain(spellings) }), {
-    nil: undefined,
-  }),
-});
+    exclude: somePatterns.filter((patterns) => !patterns.includes('*')),
+    excludeFromAdmission: somePatterns.filter((patterns) => !patterns.includes('*')),
+    provisioning: fc.option(fc.record({ names: somePatterns, selector: someRequirements.chain(spellings) }), {
+      nil: undefined,
+    }),
+  })
+  .map(withoutRefusals);
+
+/** Without what the chart refuses: values that contradict each other, or that have no effect. */
+function withoutRefusals(selection: Selection): Selection {
+  const { provisioning, exclude = [], excludeFromAdmission = [], injection, namespaces: chosen } = selection;
+  const excluded = [...exclude, ...(at(chosen, 'exclude') ?? [])];
+  const names = (provisioning?.names ?? []).filter(
+    (name) => !matchesAny(excluded, name) && !(name.includes('*') && matchesAny(excludeFromAdmission, name)),
+  );
+  return {
+    ...selection,
+    ...(injection === 'none' && { namespaces: { exclude: at(chosen, 'exclude') ?? [] } }),
+    ...(provisioning !== undefined && { provisioning: { ...provisioning, names } }),
+  };
+}
+
+/** What the fence must allow in a namespace, by what labels select. */
+function expectedOf(
+  name: string,
+  { exclude = [], excludeFromAdmission = [], namespaces: chosen, provisioning }: Selection,
+  injected: ReadonlySet<string>,
+  provisioned: ReadonlySet<string>,
+): { write: boolean; refer: boolean } {
+  if (matchesAny([...exclude, ...(at(chosen, 'exclude') ?? [])], name)) return { write: false, refer: false };
+  const names = provisioning?.names ?? [];
+  const onlyByName = matchesAny([...excludeFromAdmission, 'kube-system', own], name);
+  const wanted = names.includes(name) || (!onlyByName && (names.length === 0 || matchesAny(names, name)));
+  const refer = wanted && provisioned.has(name);
+  return { write: refer || (!onlyByName && injected.has(name)), refer };
+}
 
 describeChartOnCluster('the fence chooses the namespaces that selectors choose', (cluster, helm) => {
   const seed = Date.now() % 1_000_000;
@@ -131,7 +172,10 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     serviceAccount: { name: account },
     namespaces: selection.namespaces ?? {},
     config: {
-      exclude: { namespaces: selection.exclude ?? [] },
+      exclude: {
+        namespaces: selection.exclude ?? [],
+        admissionNamespaces: selection.excludeFromAdmission ?? [],
+      },
       ...(selection.provisioning !== undefined && {
         provisioning: { registries: [registry], namespaces: selection.provisioning },
       }),
@@ -217,7 +261,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
   };
 
   const assertAgree = async (one: (typeof cases)[number]) => {
-    const { exclude = [], provisioning, injection } = one.selection;
+    const { provisioning, injection } = one.selection;
     const asker = await askerOf(one.account);
     await eventually('the policy is in force', async () => !(await asker.mayWrite('kube-system')));
     const objects = rendered.get(one.account) ?? [];
@@ -232,12 +276,8 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
         : await listed(selectorText(at(selector, 'matchExpressions'), at(selector, 'matchLabels')));
     const provisioned =
       provisioning === undefined ? new Set<string>() : await listed(provisioning.selector ?? '');
-    const names = provisioning?.names ?? [];
-    const excluded = [...exclude, ...(at(one.selection, 'namespaces.exclude') ?? []), 'kube-system', own];
     for (const { name, labels } of [...namespaces, { name: own, labels: {} }]) {
-      const out = matchesAny(excluded, name);
-      const ahead = !out && provisioned.has(name) && (names.length === 0 || matchesAny(names, name));
-      const expected = { write: ahead || (!out && injected.has(name)), refer: ahead };
+      const expected = expectedOf(name, one.selection, injected, provisioned);
       const found = { write: await asker.mayWrite(name), refer: await asker.mayRefer(name) };
       assert.deepEqual(
         found,

@@ -171,11 +171,14 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
   });
 
-  it('passes the settings on, with the namespaces that are always left alone', async () => {
+  it('passes the settings on, with the namespaces that are always excluded from admission', async () => {
     const settings = settingsIn(
       only(
         await render({
-          config: { log: { level: 'warn' }, exclude: { namespaces: ['lab-*'], accounts: ['111111111111'] } },
+          config: {
+            log: { level: 'warn' },
+            exclude: { namespaces: ['lab-*'], admissionNamespaces: ['infra'], accounts: ['111111111111'] },
+          },
           namespaces: { exclude: ['monitoring'] },
         }),
         'ConfigMap',
@@ -183,7 +186,8 @@ describeWithHelm('what the chart makes', (helm) => {
     );
     assert.equal(settings.log.level, 'warn');
     assert.deepEqual(settings.exclude, {
-      namespaces: ['kube-system', 'ecr-pull-secrets', 'monitoring', 'lab-*'],
+      namespaces: ['monitoring', 'lab-*'],
+      admissionNamespaces: ['kube-system', 'ecr-pull-secrets', 'infra'],
       accounts: ['111111111111'],
     });
   });

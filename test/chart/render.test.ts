@@ -52,7 +52,10 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
           assert.equal(metadata.labels?.['app.kubernetes.io/instance'], 'ecr-pull-secrets', place);
         }
         assert.deepEqual(podSpecs(objects).flatMap(unrestricted), []);
-        assert.equal(settingsIn(only(objects, 'ConfigMap')).exclude.namespaces.includes('pulls'), true);
+        assert.equal(
+          settingsIn(only(objects, 'ConfigMap')).exclude.admissionNamespaces.includes('pulls'),
+          true,
+        );
       }
     });
   }

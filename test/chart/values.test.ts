@@ -211,7 +211,37 @@ describeWithHelm('values that cannot be', (helm) => {
       /operator': value must be one of 'In', 'NotIn', 'Exists', 'DoesNotExist'/,
     ],
   ];
-  for (const [name, values, expected] of cases) {
+  const provisioned = (names: string[], exclude: object) => ({
+    config: { provisioning: { registries: [registry], namespaces: { names } }, exclude },
+  });
+  const contradictions: [string, Values, RegExp][] = [
+    [
+      'a namespace that the settings exclude',
+      provisioned(['kube-system'], { namespaces: ['kube-system'] }),
+      /config\.provisioning\.namespaces\.names has kube-system, which config\.exclude\.namespaces excludes/,
+    ],
+    [
+      'a namespace that the chart excludes',
+      { ...provisioned(['shop', 'team-1'], {}), namespaces: { exclude: ['team-1'] } },
+      /names has team-1, which namespaces\.exclude excludes/,
+    ],
+    [
+      'namespaces that a pattern excludes',
+      provisioned(['lab-*'], { namespaces: ['lab*'] }),
+      /names has lab-\*, which config\.exclude\.namespaces excludes/,
+    ],
+    [
+      'a pattern of namespaces that are excluded from admission',
+      provisioned(['kube-*'], { admissionNamespaces: ['kube-*'] }),
+      /names has kube-\*, which config\.exclude\.admissionNamespaces excludes/,
+    ],
+    [
+      'a registry of an excluded account',
+      provisioned([], { accounts: ['1234*'] }),
+      /config\.provisioning\.registries has 123456789012\..*, whose account config\.exclude\.accounts excludes/,
+    ],
+  ];
+  for (const [name, values, expected] of [...cases, ...contradictions]) {
     it(`${JSON.stringify(name)}: refused with a message that names the value`, async () => {
       assert.match(await refusal(values), expected);
     });
@@ -221,7 +251,11 @@ describeWithHelm('values that cannot be', (helm) => {
     const config = {
       secretName: 'ecr-pull-secrets',
       onFailure: 'admit',
-      exclude: { namespaces: ['kube-system'], accounts: ['123456789012', '12*'] },
+      exclude: {
+        namespaces: ['lab-*'],
+        admissionNamespaces: ['kube-public'],
+        accounts: ['210987654321', '21*'],
+      },
       registries: [
         {
           accounts: ['*'],

@@ -22,7 +22,7 @@ describe('configuration', () => {
     assert.equal(config.onFailure, 'admit');
     assert.equal(config.tokens.freshFraction, 0.5);
     assert.equal(config.tokens.minimumLife, 3_600_000);
-    assert.deepEqual(config.exclude, { namespaces: ['kube-system'], accounts: [] });
+    assert.deepEqual(config.exclude, { namespaces: [], admissionNamespaces: ['kube-system'], accounts: [] });
     assert.deepEqual(readConfig('webhook: {}\n', 'empty section'), config);
   });
 

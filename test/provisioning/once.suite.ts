@@ -141,14 +141,45 @@ export function onceSuite(ground: () => Ground): void {
       assert.deepEqual((await readPullSecret(ground(), name))?.auths[host], before?.auths[host]);
     });
 
-    it('does nothing without a registry, or in an excluded namespace, and says what is missing', async () => {
+    it('does nothing without a registry, or where the settings exclude what the flags name, and says why', async () => {
       await assert.rejects(run(['sync', '--namespace', 'x']), (error: unknown) => {
         assert.ok(error instanceof ConfigError);
         assert.match(error.message, /provisioning.registries names no registry, and neither does --registry/);
         return true;
       });
-      const { code, namespaces } = await json(['sync', '--namespace', 'kube-system', '--registry', host]);
-      assert.deepEqual([code, namespaces[0].failures[0].code], [1, 'excluded']);
+      const args = ['sync', '--namespace', 'lab-1', '--registry', host];
+      const exclusions: [object, RegExp][] = [
+        [{ namespaces: ['lab-*'] }, /exclude\.namespaces excludes lab-1, which --namespace names/],
+        [{ accounts: ['123*'] }, new RegExp(`exclude\\.accounts excludes ${host}, which --registry names`)],
+      ];
+      for (const [exclude, expected] of exclusions) {
+        await assert.rejects(run(args, { exclude }), (error: unknown) => {
+          assert.ok(error instanceof ConfigError);
+          assert.match(error.message, expected);
+          return true;
+        });
+      }
+    });
+
+    it('serves kube-system where it is named, and not by a pattern or among all; uninstall removes it', async () => {
+      await ground().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
+      await newAccount(ground(), 'kube-system', 'puller');
+      // a name that no other test uses, since uninstall is for the whole cluster
+      const secretName = `ours-${randomBytes(4).toString('hex')}`;
+      const settings = (names: string[]) => ({
+        secretName,
+        provisioning: { registries: [host], namespaces: { names }, serviceAccounts: ['puller'] },
+      });
+      const path = `/api/v1/namespaces/kube-system/secrets/${secretName}`;
+      for (const names of [['kube-sys*'], ['kube-system']]) {
+        await run(['sync'], settings(names));
+        const { status } = await ground().request('GET', path);
+        assert.equal(status, names.includes('kube-system') ? 200 : 404, `${names}`);
+      }
+      assert.deepEqual((await readAccount(ground(), 'kube-system', 'puller')).pullSecrets, [secretName]);
+      assert.equal((await run(['uninstall', '--yes'], settings([]))).code, 0);
+      assert.equal((await ground().request('GET', path)).status, 404);
+      assert.equal((await readAccount(ground(), 'kube-system', 'puller')).pullSecrets, undefined);
     });
 
     it('fails as a whole where it may not list namespaces', async () => {

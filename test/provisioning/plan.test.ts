@@ -21,7 +21,8 @@ const settings: Settings = {
   registries: [first, second],
   namespaces: [],
   selector: '',
-  excluded: ['kube-*'],
+  excluded: ['lab-*'],
+  onlyByName: ['kube-*'],
   serviceAccounts: ['default'],
 };
 
@@ -115,8 +116,20 @@ describe('the plan for a namespace', () => {
   it('leaves namespaces alone that are excluded or being deleted', () => {
     const lacking = { secret: undefined, accounts: [account(), referring] };
     assert.deepEqual(told({ ...lacking, namespace: { name: 'shop', terminating: true } }), []);
-    assert.deepEqual(told({ ...lacking, name: 'kube-system' }), []);
-    assert.deepEqual(told({ ...lacking, name: 'kube-system' }, { registries: [] }), []);
+    assert.deepEqual(told({ ...lacking, name: 'lab-1' }), []);
+    assert.deepEqual(told({ ...lacking, name: 'lab-1' }, { registries: [] }), []);
+    assert.deepEqual(told({ ...lacking, name: 'lab-1' }, { namespaces: ['lab-1'] }), []);
+  });
+
+  it('selects a namespace that is excluded from admission only by its name', () => {
+    const lacking = { name: 'kube-system', secret: undefined, accounts: [account()] };
+    const all = ['ensure eu-central-1,us-east-1: no-secret', 'refer default: no-reference'];
+    assert.deepEqual(told(lacking, { namespaces: ['shop', 'kube-system'] }), all);
+    for (const namespaces of [[], ['*'], ['kube-*'], ['shop']]) {
+      assert.deepEqual(told(lacking, { namespaces }), [], `${namespaces}`);
+    }
+    const referred = { ...lacking, accounts: [referring] };
+    assert.deepEqual(told(referred, { namespaces: ['shop'] }), ['unrefer default: namespace-not-selected']);
   });
 
   it('refers exactly where a reference is wanted and lacking, and gives up exactly what is ours and not wanted', () => {

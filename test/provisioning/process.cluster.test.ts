@@ -52,6 +52,19 @@ describeOnCluster('the program as a process of its own', (cluster) => {
     for (const secret of ecr.secrets()) assert.ok(!text.includes(secret));
   }
 
+  it('warns of settings that have no effect without a registry', async () => {
+    const kubeconfigPath = await accountWith(cluster(), [secretRule]);
+    const provisioning = { namespaces: { names: ['shop'], selector: 'team=shop' } };
+    const program = await startProgram({ kubeconfigPath, environment: ecr.env(), config: { provisioning } });
+    const line = program.log().find(({ msg }) => /provisioning.registries is empty/.test(String(msg)));
+    assert.deepEqual(line?.['settings'], [
+      'provisioning.namespaces.names',
+      'provisioning.namespaces.selector',
+    ]);
+    assert.equal(line?.['level'], 'warn');
+    await program.stop();
+  });
+
   it('provides beside the webhook, and ends on a signal', async () => {
     const kubeconfigPath = await accountWith(cluster(), [secretRule, ...provisioningRules]);
     const provisioning = { registries: [host], namespaces: { selector: 'team=process' } };

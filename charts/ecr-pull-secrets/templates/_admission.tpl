@@ -35,7 +35,7 @@ program.
 */}}
 {{- define "ecr-pull-secrets.namespaceRequirements" -}}
 {{- $names := list -}}
-{{- range include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray -}}
+{{- range include "ecr-pull-secrets.notAdmittedNamespaces" . | fromJsonArray -}}
 {{- if not (contains "*" .) -}}{{- $names = append $names . -}}{{- end -}}
 {{- end -}}
 {{- $requirements := list (dict "key" "kubernetes.io/metadata.name" "operator" "NotIn" "values" $names) -}}

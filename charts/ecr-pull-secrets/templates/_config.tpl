@@ -1,13 +1,45 @@
-{{/* Namespaces that are left alone, names and patterns, as JSON: of the chart, of its values and of the settings. */}}
+{{/* Namespaces that are excluded from admission and provisioning, names and patterns, as JSON. */}}
 {{- define "ecr-pull-secrets.excludedNamespaces" -}}
 {{- $configured := (.Values.config.exclude | default dict).namespaces | default list -}}
-{{- concat (list "kube-system" .Release.Namespace) .Values.namespaces.exclude $configured | uniq | toJson -}}
+{{- concat .Values.namespaces.exclude $configured | uniq | toJson -}}
+{{- end -}}
+
+{{/*
+Namespaces that are excluded from admission, and that config.provisioning serves only if it names them without `*`: names and
+patterns, as JSON.
+*/}}
+{{- define "ecr-pull-secrets.admissionExcludedNamespaces" -}}
+{{- $configured := (.Values.config.exclude | default dict).admissionNamespaces | default list -}}
+{{- concat (list "kube-system" .Release.Namespace) $configured | uniq | toJson -}}
+{{- end -}}
+
+{{/* Both. */}}
+{{- define "ecr-pull-secrets.notAdmittedNamespaces" -}}
+{{- $onlyAdmission := include "ecr-pull-secrets.admissionExcludedNamespaces" . | fromJsonArray -}}
+{{- concat $onlyAdmission (include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray) | uniq | toJson -}}
+{{- end -}}
+
+{{/* Names in config.provisioning.namespaces.names without `*`, as JSON. */}}
+{{- define "ecr-pull-secrets.namedNamespaces" -}}
+{{- $names := list -}}
+{{- range ((.Values.config.provisioning | default dict).namespaces | default dict).names -}}
+{{- if not (contains "*" .) -}}{{- $names = append $names . -}}{{- end -}}
+{{- end -}}
+{{- $names | toJson -}}
+{{- end -}}
+
+{{/* Whether config.provisioning serves the chart's own namespace. */}}
+{{- define "ecr-pull-secrets.provisionsItself" -}}
+{{- $names := include "ecr-pull-secrets.namedNamespaces" . | fromJsonArray -}}
+{{- if and (include "ecr-pull-secrets.provisions" .) (has .Release.Namespace $names) }}yes{{ end -}}
 {{- end -}}
 
 {{/* The program's settings: those of the values, and what the chart decides. */}}
 {{- define "ecr-pull-secrets.config" -}}
 {{- $config := deepCopy .Values.config -}}
-{{- $exclude := dict "namespaces" (include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray) -}}
+{{- $exclude := dict
+      "namespaces" (include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray)
+      "admissionNamespaces" (include "ecr-pull-secrets.admissionExcludedNamespaces" . | fromJsonArray) -}}
 {{- $_ := set $config "exclude" (mergeOverwrite ($config.exclude | default dict) $exclude) -}}
 {{- if include "ecr-pull-secrets.provisions" . -}}
 {{- $_ := set $config.provisioning "serviceAccounts" (include "ecr-pull-secrets.referringAccounts" . | fromJsonArray) -}}

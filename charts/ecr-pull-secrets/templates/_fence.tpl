@@ -45,16 +45,21 @@ false
 {{- end -}}
 {{- end -}}
 
-{{/* Whether config.provisioning chooses the namespace: names and selector, both where both are given. */}}
+{{/*
+Whether config.provisioning selects the namespace: names and selector, both where both are given. Of the excluded namespaces
+only those that it names without `*`; that none of these is in an exclusion by the operator is checked in checks.yaml.
+*/}}
 {{- define "ecr-pull-secrets.celProvisioned" -}}
 {{- if include "ecr-pull-secrets.provisions" . -}}
 {{- $namespaces := .Values.config.provisioning.namespaces | default dict -}}
 {{- $terms := list -}}
+{{- $named := include "ecr-pull-secrets.namedNamespaces" . | fromJsonArray -}}
+{{- $terms = append $terms (ternary (printf "(!variables.excluded || request.namespace in %s)" (toJson $named)) "!variables.excluded" (not (empty $named))) -}}
 {{- with $namespaces.names -}}{{- $terms = append $terms (include "ecr-pull-secrets.celNames" (dict "names" .)) -}}{{- end -}}
 {{- range include "ecr-pull-secrets.provisioningRequirements" . | fromJsonArray -}}
 {{- $terms = append $terms (include "ecr-pull-secrets.celRequirement" .) -}}
 {{- end -}}
-{{- if $terms -}}{{ join " && " $terms }}{{- else -}}true{{- end -}}
+{{ join " && " $terms }}
 {{- else -}}
 false
 {{- end -}}

@@ -1,0 +1,89 @@
+// Settings that are valid one by one, but of which one makes another ineffective.
+import { matchesAny } from '../images/glob.ts';
+import { registriesOf } from '../images/registry.ts';
+import type { Problem } from './problems.ts';
+import { type Config, defaultCertFile, defaultKeyFile } from './schema.ts';
+
+/** Every setting that cannot have an effect because of another one. Each problem names both. */
+export function contradictions(config: Config): Problem[] {
+  return [
+    ...excludedNames(config),
+    ...excludedRegistries(config),
+    ...unusedRules(config),
+    ...unusedFiles(config),
+  ];
+}
+
+/**
+ * `*` in a name is matched as an ordinary character. Only a `*` of the other pattern can match it, so a match means that
+ * every namespace of the name's pattern is excluded.
+ */
+function excludedNames({ exclude, provisioning }: Config): Problem[] {
+  return provisioning.namespaces.names.flatMap((name, index) => {
+    const path = `provisioning.namespaces.names[${index}]`;
+    if (matchesAny(exclude.namespaces, name)) {
+      return [{ path, text: `is ${name}, which exclude.namespaces excludes: remove it from one of the two` }];
+    }
+    if (name.includes('*') && matchesAny(exclude.admissionNamespaces, name)) {
+      const text = `is ${name}, which exclude.admissionNamespaces excludes: give the namespaces without *`;
+      return [{ path, text }];
+    }
+    return [];
+  });
+}
+
+function excludedRegistries({ exclude, provisioning }: Config): Problem[] {
+  return provisioning.registries.flatMap((host, index) => {
+    const [registry] = registriesOf([host]);
+    return registry !== undefined && matchesAny(exclude.accounts, registry.account)
+      ? [
+          {
+            path: `provisioning.registries[${index}]`,
+            text: `is of account ${registry.account}, which exclude.accounts excludes: remove it from one of the two`,
+          },
+        ]
+      : [];
+  });
+}
+
+/** The first rule that matches a registry counts, so a rule after one that matches at least as much is never used. */
+function unusedRules({ registries }: Config): Problem[] {
+  return registries.flatMap((rule, index) => {
+    const empty = (['accounts', 'regions'] as const).find((key) => rule[key]?.length === 0);
+    if (empty !== undefined) {
+      const text = 'is empty, so that the rule matches no registry: leave it out to match all';
+      return [{ path: `registries[${index}].${empty}`, text }];
+    }
+    const wider = registries
+      .slice(0, index)
+      .findIndex(
+        (earlier) => covers(earlier.accounts, rule.accounts) && covers(earlier.regions, rule.regions),
+      );
+    return wider === -1
+      ? []
+      : [
+          {
+            path: `registries[${index}]`,
+            text: `is never used, because registries[${wider}] matches the same registries and comes first`,
+          },
+        ];
+  });
+}
+
+/** Whether one list of patterns matches all that another matches; undefined matches everything. */
+function covers(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
+  return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
+}
+
+function unusedFiles({ certificates, webhook }: Config): Problem[] {
+  if (certificates.source !== 'managed') {
+    return [];
+  }
+  const set = [
+    { path: 'webhook.certFile', given: webhook.certFile !== defaultCertFile },
+    { path: 'webhook.keyFile', given: webhook.keyFile !== defaultKeyFile },
+  ];
+  return set
+    .filter(({ given }) => given)
+    .map(({ path }) => ({ path, text: 'has no effect with certificates.source: managed; remove one' }));
+}

@@ -1,0 +1,28 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { chartFolder, type Values } from './helm.ts';
+import { registry } from './modes.ts';
+import { describeWithHelm } from './suite.ts';
+
+describeWithHelm('what is printed after the installation', (helm) => {
+  const notes = async (values: Values): Promise<string> => {
+    const install = ['install', 'ecr-pull-secrets', chartFolder, '--namespace', 'pulls', '--dry-run=client'];
+    const { code, stdout, stderr } = await helm().run(install, values);
+    assert.equal(code, 0, stderr);
+    return stdout.slice(stdout.indexOf('NOTES:')).replace(/\s+/g, ' ');
+  };
+  const image = { repository: `${registry}/ecr-pull-secrets` };
+  const hint = /own image is in Amazon ECR\. .* create its pull Secret before the pods can start/;
+  const keep =
+    /add pulls to config\.provisioning\.namespaces\.names and `name: ecr-pull-secrets` to imagePullSecrets/;
+
+  it('says what an image in ECR needs, as far as it is not set', async () => {
+    assert.doesNotMatch(await notes({}), hint);
+    assert.match(await notes({ image }), hint);
+    assert.match(await notes({ image }), keep);
+    const provisioning = { registries: [registry], namespaces: { names: ['pulls'] } };
+    const set = { image, imagePullSecrets: [{ name: 'ecr-pull-secrets' }], config: { provisioning } };
+    assert.match(await notes(set), hint);
+    assert.doesNotMatch(await notes(set), keep);
+  });
+});

@@ -1,0 +1,120 @@
+// Provisioning of namespaces that are excluded from admission: kube-system and the chart's own.
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { reviewOf } from '../admission/reviews.ts';
+import { requestWith, send } from '../cluster/request.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import type { RunningProgram } from '../support/process.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { besideValues, installBeside, startBeside } from './beside.ts';
+import { registry } from './modes.ts';
+import { at } from './objects.ts';
+import { restrictedPod } from './pods.ts';
+import { newRelease, type Release } from './release.ts';
+import { describeChartOnCluster } from './suite.ts';
+
+const other = registry.replace('eu-central-1', 'eu-west-1');
+
+describeChartOnCluster('namespaces that are excluded from admission', (cluster, helm) => {
+  let ecr: EcrDouble;
+  let release: Release;
+  let program: RunningProgram;
+  let served: string[];
+  const values = (names: string[]) => ({
+    config: { provisioning: { registries: [registry], namespaces: { names } } },
+  });
+  before(async () => {
+    ecr = await startEcrDouble();
+    release = await newRelease(cluster(), helm());
+    served = ['kube-system', release.namespace];
+    // creates the ServiceAccount `default` if need be
+    await cluster().serviceAccountKubeconfig('kube-system', 'default');
+    program = await installBeside(cluster(), release, ecr, values(['team-*', ...served]));
+  });
+  after(async () => {
+    await program?.stop();
+    await release?.uninstall();
+    await ecr.stop();
+  });
+  const references = async (namespace: string): Promise<string[]> => {
+    const path = `/api/v1/namespaces/${namespace}/serviceaccounts/default`;
+    const { body } = await cluster().request('GET', path);
+    return (at(body, 'imagePullSecrets') ?? []).map(({ name }: { name: string }) => name);
+  };
+
+  it('have Secret and reference where provisioning names them, also those of the program itself', async () => {
+    for (const namespace of served) {
+      await eventually(
+        `${namespace} is provisioned`,
+        async () =>
+          (await readPullSecret(cluster(), namespace))?.auths[registry] !== undefined &&
+          (await references(namespace)).includes('ecr-pull-secrets'),
+        60_000,
+      );
+    }
+  });
+
+  it('stay excluded from admission: no pod is injected, and a forged review adds no host', async () => {
+    const image = `${other}/app:1`;
+    const forge = (namespace: string) =>
+      send(
+        program.webhookUrl,
+        { method: 'POST', ca: program.caPem, servername: 'localhost' },
+        reviewOf(podWith([image]), { namespace }),
+      );
+    for (const namespace of served) {
+      assert.deepEqual((await createPod(cluster(), namespace, restrictedPod(image))).pullSecrets, []);
+      assert.equal((await forge(namespace)).status, 200);
+    }
+    const selected = await cluster().createNamespace();
+    await forge(selected);
+    await eventually(
+      'a later review is stored where it may be',
+      async () => (await readPullSecret(cluster(), selected))?.auths[other] !== undefined,
+      60_000,
+    );
+    for (const namespace of served) {
+      const { hosts } = (await readPullSecret(cluster(), namespace)) ?? {};
+      assert.deepEqual(Object.keys(hosts ?? {}), [registry], namespace);
+    }
+  });
+
+  it('are out of bounds once provisioning names them no more; references go, others stay out', async () => {
+    const ours = requestWith(await release.kubeconfig());
+    const apply = async (namespace: string) => {
+      const object = {
+        ...{ apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/dockerconfigjson' },
+        metadata: {
+          name: 'ecr-pull-secrets',
+          labels: { 'app.kubernetes.io/managed-by': 'ecr-pull-secrets' },
+        },
+        data: { '.dockerconfigjson': btoa('{"auths":{}}') },
+      };
+      const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true&dryRun=All`;
+      return await ours('PATCH', path, object, { contentType: 'application/apply-patch+yaml' });
+    };
+    for (const namespace of served) assert.equal((await apply(namespace)).status, 200);
+    await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-public' } });
+    await program.stop();
+    await release.upgrade(besideValues(values([]), program));
+    for (const namespace of served) {
+      await eventually(
+        'the fence refuses writes',
+        async () => (await apply(namespace)).status === 403,
+        60_000,
+      );
+      assert.match(at((await apply(namespace)).body, 'message'), /which is excluded/);
+    }
+    assert.equal((await apply('kube-public')).status, 201);
+    program = await startBeside(release, ecr);
+    for (const namespace of served) {
+      await eventually(
+        `the reference is removed in ${namespace}`,
+        async () => (await references(namespace)).length === 0,
+        60_000,
+      );
+    }
+  });
+});

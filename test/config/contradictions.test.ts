@@ -1,0 +1,69 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { stringify } from 'yaml';
+import { ConfigError, readConfig } from '../../src/config/read.ts';
+
+const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
+const roleArn = 'arn:aws:iam::123456789012:role/x';
+
+function problemsOf(settings: object): string[] {
+  try {
+    readConfig(stringify(settings), 'test.yaml');
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems.map(({ path, text }) => `${path} ${text}`);
+  }
+  return [];
+}
+
+describe('settings that contradict each other', () => {
+  it('refuses namespaces to provision that are excluded, and names both settings', () => {
+    const of = (names: string[], exclude: object) =>
+      problemsOf({ exclude, provisioning: { namespaces: { names } } });
+    assert.deepEqual(of(['shop', 'team-1', 'lab-*'], { namespaces: ['team-*', 'lab-*'] }), [
+      'provisioning.namespaces.names[1] is team-1, which exclude.namespaces excludes: remove it from one of the two',
+      'provisioning.namespaces.names[2] is lab-*, which exclude.namespaces excludes: remove it from one of the two',
+    ]);
+    assert.deepEqual(of(['kube-system', 'kube-*'], { admissionNamespaces: ['kube-*'] }), [
+      'provisioning.namespaces.names[1] is kube-*, which exclude.admissionNamespaces excludes: give the namespaces without *',
+    ]);
+    assert.deepEqual(of(['kube-system', 'team-*'], { namespaces: ['team-1', 'kube-public'] }), []);
+  });
+
+  it('refuses registries of excluded accounts', () => {
+    const settings = { exclude: { accounts: ['1234*'] }, provisioning: { registries: [host] } };
+    assert.deepEqual(problemsOf(settings), [
+      'provisioning.registries[0] is of account 123456789012, which exclude.accounts excludes: remove it from one of the two',
+    ]);
+    assert.deepEqual(problemsOf({ ...settings, exclude: { accounts: ['2*'] } }), []);
+  });
+
+  it('refuses rules for registries that are never used', () => {
+    const of = (...rules: object[]) =>
+      problemsOf({ registries: rules.map((rule) => ({ ...rule, roleArn })) });
+    const unused = (index: number, by: number) =>
+      `registries[${index}] is never used, because registries[${by}] matches the same registries and comes first`;
+    assert.deepEqual(of({}, { accounts: ['123456789012'] }), [unused(1, 0)]);
+    assert.deepEqual(
+      of({ accounts: ['1*'] }, { regions: ['eu-*'] }, { accounts: ['12*'], regions: ['us-*'] }),
+      [unused(2, 0)],
+    );
+    assert.deepEqual(of({ accounts: ['123456789012'] }, { regions: ['eu-*'] }, {}), []);
+    assert.deepEqual(
+      of({ accounts: ['123456789012'], regions: ['eu-*'] }, { accounts: ['123456789012'] }),
+      [],
+    );
+    assert.deepEqual(of({ regions: [] }), [
+      'registries[0].regions is empty, so that the rule matches no registry: leave it out to match all',
+    ]);
+  });
+
+  it('refuses files for a certificate that the program makes itself', () => {
+    const webhook = { certFile: '/own/tls.crt' };
+    assert.deepEqual(problemsOf({ webhook, certificates: { source: 'managed' } }), [
+      'webhook.certFile has no effect with certificates.source: managed; remove one',
+    ]);
+    assert.deepEqual(problemsOf({ webhook }), []);
+    assert.deepEqual(problemsOf({ certificates: { source: 'managed' } }), []);
+  });
+});
