@@ -241,6 +241,53 @@ describeWithHelm('values that cannot be', (helm) => {
       /config\.provisioning\.registries has 123456789012\..*, whose account config\.exclude\.accounts excludes/,
     ],
   ];
+  const provisioning = { registries: [registry] };
+  const alone = { cronJob: { enabled: true }, config: { provisioning } };
+  const unused: [Values, string][] = [
+    [{ injection: 'none', webhook: { url: 'https://x' } }, 'webhook.url'],
+    [{ ...alone, webhook: { url: 'https://x' } }, 'webhook.url'],
+    [{ injection: 'none', config: { onFailure: 'deny' } }, 'config.onFailure'],
+    [{ injection: 'none', webhook: { failurePolicy: 'Fail' } }, 'webhook.failurePolicy'],
+    [{ injection: 'none', namespaces: { select: 'optIn' } }, 'namespaces.select'],
+    [{ ...alone, namespaces: { selector: { matchLabels: { a: 'b' } } } }, 'namespaces.selector.matchLabels'],
+    [{ ...alone, autoscaling: { enabled: true } }, 'autoscaling.enabled'],
+    [{ ...alone, metrics: { podMonitor: { enabled: true } } }, 'metrics.podMonitor.enabled'],
+    [
+      { config: { provisioning: { namespaces: { names: ['shop'] } } } },
+      'config.provisioning.namespaces.names',
+    ],
+    [{ config: { provisioning: { serviceAccounts: ['*'] } } }, 'config.provisioning.serviceAccounts'],
+    [{ certificates: { caBundle: 'LS0t' } }, 'certificates.caBundle'],
+    [{ certificates: { certManager: { issuerRef: { name: 'x' } } } }, 'certificates.certManager.issuerRef'],
+    [
+      { certificates: { mode: 'certManager', managed: { dnsNames: ['x'] } } },
+      'certificates.managed.dnsNames',
+    ],
+    [
+      { certificates: { managed: { controller: { enabled: false, serviceAccount: { name: 'x' } } } } },
+      'certificates.managed.controller.serviceAccount.name',
+    ],
+    [{ aws: { credentials: { secret: { name: 'aws' } } } }, 'aws.credentials.secret.name'],
+    [
+      { aws: { credentials: { source: 'secret', secret: { name: 'aws' }, webIdentity: { roleArn } } } },
+      'aws.credentials.webIdentity.roleArn',
+    ],
+    [{ aws: { credentials: { rolesAnywhere: { image: 'x' } } } }, 'aws.credentials.rolesAnywhere.image'],
+    [{ serviceAccount: { create: false, name: 'x', annotations: { a: 'b' } } }, 'serviceAccount.annotations'],
+    [{ webhook: { clientAuth: { allowedNames: ['x'] } } }, 'webhook.clientAuth.allowedNames'],
+    [{ networkPolicy: { apiServerCidrs: ['10.0.0.0/8'] } }, 'networkPolicy.apiServerCidrs'],
+    [{ fence: { enabled: false, allowedKeys: ['x'] } }, 'fence.allowedKeys'],
+    [{ cronJob: { besideDeployment: true } }, 'cronJob.besideDeployment'],
+  ];
+  for (const [values, path] of unused) {
+    it(`${path}: refused where it has no effect (${JSON.stringify(values)})`, async () => {
+      assert.match(
+        await refusal(values),
+        new RegExp(`${path.replaceAll('.', '[.]')}.* has no effect without `),
+      );
+    });
+  }
+
   for (const [name, values, expected] of [...cases, ...contradictions]) {
     it(`${JSON.stringify(name)}: refused with a message that names the value`, async () => {
       assert.match(await refusal(values), expected);
