@@ -33,26 +33,58 @@
   {{- end }}
 {{- end -}}
 
+{{/*
+Ports of the proxy and of the AWS endpoints that `env` names, but 443, as JSON. Their addresses are mostly names, which no
+NetworkPolicy can hold. A value from elsewhere (`valueFrom`) is not known here.
+*/}}
+{{- define "ecr-pull-secrets.envPorts" -}}
+{{- $names := "^((?i)https_proxy|(?i)all_proxy|AWS_ENDPOINT_URL(_[A-Z0-9_]+)?|AWS_CONTAINER_CREDENTIALS_FULL_URI|AWS_EC2_METADATA_SERVICE_ENDPOINT)$" -}}
+{{- /* scheme, user information, host, port */ -}}
+{{- $url := "^(?:([A-Za-z0-9+.-]+)://)?(?:[^/@]*@)?(?:\\[[^\\]]*\\]|[^:/?#]+)(?::([0-9]+))?(?:[/?#].*)?$" -}}
+{{- $usual := dict "https" "443" "socks" "1080" "socks4" "1080" "socks5" "1080" "socks5h" "1080" -}}
+{{- $ports := list -}}
+{{- range .Values.env -}}
+{{- $value := .value | default "" | toString | trim -}}
+{{- if and (regexMatch $names .name) (regexMatch $url $value) -}}
+{{- $scheme := regexReplaceAll $url $value "${1}" | lower -}}
+{{- $port := regexReplaceAll $url $value "${2}" | default (get $usual $scheme) | default "80" -}}
+{{- if ne $port "443" -}}{{- $ports = append $ports (int $port) -}}{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- $ports | uniq | toJson -}}
+{{- end -}}
+
+{{/* Addresses that give credentials over HTTP, as the source of the credentials needs them, as JSON. */}}
+{{- define "ecr-pull-secrets.credentialCidrs" -}}
+{{- $instanceMetadata := list "169.254.169.254/32" "fd00:ec2::254/128" -}}
+{{- $podIdentity := list "169.254.170.23/32" "fd00:ec2::23/128" -}}
+{{- $containerCredentials := list "169.254.170.2/32" -}}
+{{- $sources := dict
+      "default" (concat $podIdentity $containerCredentials $instanceMetadata)
+      "instanceProfile" $instanceMetadata -}}
+{{- get $sources .Values.aws.credentials.source | default list | toJson -}}
+{{- end -}}
+
 {{- define "ecr-pull-secrets.egressToAws" -}}
-{{- $source := .Values.aws.credentials.source -}}
-# AWS, by names that no NetworkPolicy can hold
+# Amazon ECR, AWS STS and IAM Roles Anywhere, by names that no NetworkPolicy can hold
 - ports:
     - port: 443
-{{- if has $source (list "default" "instanceProfile") }}
-# EKS Pod Identity's agent and instance metadata
+{{- with include "ecr-pull-secrets.credentialCidrs" . | fromJsonArray }}
+# agents that give AWS credentials: EKS Pod Identity, container credentials, instance metadata
 - ports:
     - port: 80
   to:
-    {{- if eq $source "default" }}
+    {{- range . }}
     - ipBlock:
-        cidr: 169.254.170.23/32
-    - ipBlock:
-        cidr: fd00:ec2::23/128
+        cidr: {{ . }}
     {{- end }}
-    - ipBlock:
-        cidr: 169.254.169.254/32
-    - ipBlock:
-        cidr: fd00:ec2::254/128
+{{- end }}
+{{- with include "ecr-pull-secrets.envPorts" . | fromJsonArray }}
+# the proxy and the endpoints in `env`
+- ports:
+    {{- range . }}
+    - port: {{ . }}
+    {{- end }}
 {{- end }}
 {{- with .Values.networkPolicy.extraEgress }}
 {{ toYaml . }}
