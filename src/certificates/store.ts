@@ -2,7 +2,8 @@ import type { ClusterConfig } from '../kube/config.ts';
 import { KubeError } from '../kube/errors.ts';
 import { secretNamed, watchNamed, webhookConfigurationNamed } from '../kube/named.ts';
 import type { ObjectError } from '../kube/object-error.ts';
-import { type SecretObject, secretApi } from '../kube/secrets.ts';
+import { ownAccount } from '../kube/own-account.ts';
+import { type OwnerReference, type SecretObject, secretApi } from '../kube/secrets.ts';
 import { type WebhookConfiguration, webhookConfigurationApi } from '../kube/webhook-configuration.ts';
 import { type Content, dataOf, holdsAuthorityKey } from './stored.ts';
 
@@ -58,14 +59,16 @@ export class CertificateStore {
   }
 
   /** Writes the Secret; `conflict` where it is no longer as it was found. */
-  async write({ secret }: Found, content: Content): Promise<void> {
+  async write({ secret, configuration }: Found, content: Content): Promise<void> {
     const { namespace, secretName: name } = this.#place;
     const { uid, resourceVersion } = secret?.metadata ?? {};
     const labels = { [managedBy]: ourName };
+    const ownerReferences = secret === undefined ? await this.#owners(configuration) : [];
     const metadata = {
       ...{ namespace, name, labels },
       ...(uid !== undefined && { uid }),
       ...(resourceVersion !== undefined && { resourceVersion }),
+      ...(ownerReferences.length > 0 && { ownerReferences }),
     };
     // A type cannot be changed: a Secret that somebody made anew keeps the one that it got.
     const object = { metadata, type: secret?.type ?? 'kubernetes.io/tls', data: dataOf(content) };
@@ -101,7 +104,34 @@ export class CertificateStore {
     };
   }
 
+  /**
+   * The owners of a new Secret: this process's ServiceAccount, and the webhook configuration. The Secret goes once neither
+   * exists any more, so it survives a change of the account that manages it, or of how pods are injected. They are set at the
+   * creation only: on a later change, the admission plugin OwnerReferencesPermissionEnforcement (on in OpenShift) would ask
+   * for the right to delete the Secret.
+   */
+  async #owners(configuration: Found['configuration']): Promise<OwnerReference[]> {
+    const account = await ownAccount(this.#cluster);
+    // an owner in another namespace would make the garbage collector delete the Secret at once
+    if (account?.namespace !== this.#place.namespace) {
+      return [];
+    }
+    const { name, uid } = account;
+    const owner = { apiVersion: 'v1', kind: 'ServiceAccount', name, uid };
+    const hasUid = configuration !== undefined && 'uid' in configuration && configuration.uid !== '';
+    return hasUid ? [owner, webhookOwner(configuration)] : [owner];
+  }
+
   #webhooks() {
     return webhookConfigurationApi(this.#cluster, ourName);
   }
+}
+
+function webhookOwner({ name, uid }: WebhookConfiguration): OwnerReference {
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    name,
+    uid,
+  };
 }

@@ -2,16 +2,11 @@
 import { matchesAny } from '../images/glob.ts';
 import { registriesOf } from '../images/registry.ts';
 import type { Problem } from './problems.ts';
-import { type Config, defaultCertFile, defaultKeyFile } from './schema.ts';
+import type { Config } from './schema.ts';
 
 /** Every setting that cannot have an effect because of another one. Each problem names both. */
 export function contradictions(config: Config): Problem[] {
-  return [
-    ...excludedNames(config),
-    ...excludedRegistries(config),
-    ...unusedRules(config),
-    ...unusedFiles(config),
-  ];
+  return [...excludedNames(config), ...excludedRegistries(config), ...unusedRules(config)];
 }
 
 /**
@@ -73,17 +68,4 @@ function unusedRules({ registries }: Config): Problem[] {
 /** Whether one list of patterns matches all that another matches; undefined matches everything. */
 function covers(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
   return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
-}
-
-function unusedFiles({ certificates, webhook }: Config): Problem[] {
-  if (certificates.source !== 'managed') {
-    return [];
-  }
-  const set = [
-    { path: 'webhook.certFile', given: webhook.certFile !== defaultCertFile },
-    { path: 'webhook.keyFile', given: webhook.keyFile !== defaultKeyFile },
-  ];
-  return set
-    .filter(({ given }) => given)
-    .map(({ path }) => ({ path, text: 'has no effect with certificates.source: managed; remove one' }));
 }

@@ -63,9 +63,6 @@ const certificateLife = v.pipe(
 
 const group = 'settings by name';
 
-export const defaultCertFile = '/etc/ecr-pull-secrets/tls/tls.crt';
-export const defaultKeyFile = '/etc/ecr-pull-secrets/tls/tls.key';
-
 /** Everything an operator may set. What is AWS's own (keys, region, endpoints) stays in AWS's environment variables. */
 export const schema = v.object({
   /** The name of the Secret in every namespace. RBAC is granted for this one name. */
@@ -166,8 +163,9 @@ export const schema = v.object({
         /** Where to listen; none: on all addresses, of IPv6 and IPv4, whichever the machine has. */
         address: v.optional(text),
         port: v.optional(port, 8443),
-        certFile: v.optional(text, defaultCertFile),
-        keyFile: v.optional(text, defaultKeyFile),
+        /** For `certificates.source: files` only, as `keyFile` is. */
+        certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
+        keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
         /** Connections that are open at once; the idlest makes room for a new one. Each takes about 50 KiB. */
         maxConnections: v.optional(wholeNumber(16, 10_000), 600),
         /** Requires callers to present a client certificate; none: every caller is served. */

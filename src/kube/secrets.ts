@@ -6,6 +6,14 @@ import { type FieldOwner, fieldOwners } from './field-owners.ts';
 import { metadataOf, texts } from './metadata.ts';
 import { isRecord } from './records.ts';
 
+/** An object with which another is deleted: by the garbage collector, once all of its owners are gone. */
+export interface OwnerReference {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
 /** A Secret, as much of it as we use. */
 export interface SecretObject {
   metadata: {
@@ -17,6 +25,8 @@ export interface SecretObject {
     resourceVersion?: string;
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
+    /** Only when applying. */
+    ownerReferences?: readonly OwnerReference[];
   };
   /** Who was the last to set which key; only on what was read or stored. */
   owners?: readonly FieldOwner[];

@@ -7,6 +7,7 @@ import { isRecord } from './records.ts';
 /** A MutatingWebhookConfiguration, as much of it as we look at. */
 export interface WebhookConfiguration {
   readonly name: string;
+  readonly uid: string;
   readonly resourceVersion: string;
   /** Of each webhook, in order: its caBundle as text; empty where it has none. */
   readonly caBundles: readonly string[];
@@ -25,7 +26,7 @@ export interface WebhookConfigurationApi {
 
 /** Keeps of an object what {@link WebhookConfiguration} has. A caBundle that is not a text counts as none. Never throws. */
 export function webhookConfiguration(name: string, object: unknown): WebhookConfiguration {
-  const { resourceVersion } = metadataOf(object);
+  const { uid, resourceVersion } = metadataOf(object);
   const listed: unknown = isRecord(object) ? object['webhooks'] : undefined;
   const webhooks: unknown[] = Array.isArray(listed) ? listed : [];
   const caBundles = webhooks.map((webhook) => {
@@ -33,7 +34,12 @@ export function webhookConfiguration(name: string, object: unknown): WebhookConf
     const encoded = isRecord(client) ? client['caBundle'] : undefined;
     return typeof encoded === 'string' ? Buffer.from(encoded, 'base64').toString() : '';
   });
-  return { name, resourceVersion: typeof resourceVersion === 'string' ? resourceVersion : '', caBundles };
+  return {
+    name,
+    uid: typeof uid === 'string' ? uid : '',
+    resourceVersion: typeof resourceVersion === 'string' ? resourceVersion : '',
+    caBundles,
+  };
 }
 
 /**

@@ -59,6 +59,8 @@ interface RenderOptions {
   readonly namespace?: string;
   readonly kubeVersion?: string;
   readonly apiVersions?: readonly string[];
+  /** More flags of `helm template`. */
+  readonly flags?: readonly string[];
 }
 
 /** Helm, as an operator has it. */
@@ -83,8 +85,9 @@ export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<
     run,
     template: async (values = {}, options = {}) => {
       const { release = 'ecr-pull-secrets', namespace = 'ecr-pull-secrets' } = options;
-      const { kubeVersion, apiVersions = [] } = options;
+      const { kubeVersion, apiVersions = [], flags: given = [] } = options;
       const flags = [
+        ...given,
         ...(kubeVersion === undefined ? [] : ['--kube-version', kubeVersion]),
         ...apiVersions.flatMap((version) => ['--api-versions', version]),
       ];

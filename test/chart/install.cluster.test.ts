@@ -57,18 +57,6 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
     assert.deepEqual(difference(before, await everything()), []);
   });
 
-  it('takes away the certificate that the program has made', async () => {
-    const release = await newRelease(cluster(), helm());
-    await release.install();
-    const secrets = `/api/v1/namespaces/${release.namespace}/secrets`;
-    const metadata = { name: 'ecr-pull-secrets-tls' };
-    assert.equal((await cluster().request('POST', secrets, { metadata })).status, 201);
-    await release.upgrade({ replicas: 3 });
-    assert.equal((await cluster().request('GET', `${secrets}/${metadata.name}`)).status, 200);
-    await release.uninstall();
-    assert.equal((await cluster().request('GET', `${secrets}/${metadata.name}`)).status, 404);
-  });
-
   it('is known to the API server field by field, in every mode', async () => {
     const { namespace } = await newRelease(cluster(), helm());
     for (const { name, values } of usable()) {

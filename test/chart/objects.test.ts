@@ -43,7 +43,6 @@ describeWithHelm('what the chart makes', (helm) => {
     'ServiceAccount/ecr-pull-secrets-certificates',
     'Role/ecr-pull-secrets-tls',
     'RoleBinding/ecr-pull-secrets-tls',
-    'Secret/ecr-pull-secrets-tls',
   ];
   const managedByServing = managed.slice(4);
   const hook = 'MutatingWebhookConfiguration/zz-ecr-pull-secrets';

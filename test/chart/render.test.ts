@@ -60,6 +60,22 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
     });
   }
 
+  it('has no hook but the test pod, which --skip-tests leaves out: `kubectl apply` would create the object', async () => {
+    const hook = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'];
+    for (const { name, values, since = 30 } of modes) {
+      const kubeVersion = `1.${Math.max(since, 37)}.0`;
+      const options = { kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+      const hooks = (await helm().template(values, options)).filter(hook);
+      assert.deepEqual(
+        hooks.map((object) => [object.kind, hook(object)]),
+        hooks.length === 0 ? [] : [['Pod', 'test']],
+        name,
+      );
+      const rest = await helm().template(values, { ...options, flags: ['--skip-tests'] });
+      assert.deepEqual(rest.filter(hook), [], name);
+    }
+  });
+
   it('says which kinds no schema was there for', (t) => {
     t.diagnostic(`not checked, since they are of others' APIs: ${foreignKinds.join(', ')}`);
   });

@@ -57,13 +57,4 @@ describe('settings that contradict each other', () => {
       'registries[0].regions is empty, so that the rule matches no registry: leave it out to match all',
     ]);
   });
-
-  it('refuses files for a certificate that the program makes itself', () => {
-    const webhook = { certFile: '/own/tls.crt' };
-    assert.deepEqual(problemsOf({ webhook, certificates: { source: 'managed' } }), [
-      'webhook.certFile has no effect with certificates.source: managed; remove one',
-    ]);
-    assert.deepEqual(problemsOf({ webhook }), []);
-    assert.deepEqual(problemsOf({ certificates: { source: 'managed' } }), []);
-  });
 });

@@ -1,0 +1,37 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { accountInToken } from '../../src/kube/own-account.ts';
+
+const tokenWith = (claims: unknown) =>
+  ['{}', JSON.stringify(claims), 'signature']
+    .map((part) => Buffer.from(part).toString('base64url'))
+    .join('.');
+const serviceaccount = { name: 'puller', uid: '8f1f2c1e' };
+
+describe('the ServiceAccount in a token', () => {
+  it('is read from the claims of a bound token', () => {
+    const claims = { 'kubernetes.io': { namespace: 'pulls', serviceaccount, pod: { name: 'p', uid: 'u' } } };
+    assert.deepEqual(accountInToken(tokenWith(claims)), { namespace: 'pulls', ...serviceaccount });
+  });
+
+  it('is not there in other tokens, and none of them throws', () => {
+    const legacy = { 'kubernetes.io/serviceaccount/namespace': 'pulls' };
+    for (const claims of [
+      null,
+      [],
+      {},
+      legacy,
+      { 'kubernetes.io': { serviceaccount } },
+      { 'kubernetes.io': 1 },
+    ]) {
+      assert.equal(accountInToken(tokenWith(claims)), undefined);
+    }
+    for (const token of ['', 'a-static-token', 'a.b', '.%%%.'])
+      assert.equal(accountInToken(token), undefined);
+    fc.assert(fc.property(fc.string(), (token) => accountInToken(token) === undefined));
+    fc.assert(
+      fc.property(fc.json(), (claims) => accountInToken(tokenWith(JSON.parse(claims))) === undefined),
+    );
+  });
+});
