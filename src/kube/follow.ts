@@ -3,9 +3,9 @@ import { backoffMs } from './backoff.ts';
 import type { ClusterConfig } from './config.ts';
 import { errorOf, KubeError, type KubeErrorCode } from './errors.ts';
 import { listAll } from './list.ts';
-import { isEarlier } from './metadata.ts';
 import { identityOf, type ObjectError, reportedOnce } from './object-error.ts';
 import type { ObjectIdentity, Resource, Sink } from './resource.ts';
+import { compareResourceVersions } from './resource-version.ts';
 import { type WatchEvent, watchStream } from './stream.ts';
 
 /** What may be set of a watch. */
@@ -143,7 +143,7 @@ class ListAndWatch<T> implements Watch {
       this.#isolated(identity, () => sink.set(item), reject);
     const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, { take, reject });
     // What the sink knows is of a past that did not happen.
-    if (isEarlier(resourceVersion, this.#reached)) this.#tell(() => sink.replace([]));
+    if (compareResourceVersions(resourceVersion, this.#reached) === -1) this.#tell(() => sink.replace([]));
     this.#tell(() => sink.replace(items));
     // They are not among the items, but they are there.
     for (const identity of rejected) this.#isolated(identity, () => sink.reject?.(identity), this.#report);

@@ -33,15 +33,6 @@ export function texts(value: unknown): Record<string, string> {
   );
 }
 
-/** A decimal number of at most the 20 digits of a uint64: to convert a longer one costs the square of its length. */
-const comparableVersion = /^\d{1,20}$/;
-
-/** Whether a resourceVersion is earlier than another: they are decimal numbers that grow (KEP-5504). */
-export function isEarlier(version: string, than: string | undefined): boolean {
-  const comparable = comparableVersion.test(version) && than !== undefined && comparableVersion.test(than);
-  return comparable && BigInt(version) < BigInt(than);
-}
-
 /** The `metadata` of an object, or an empty one where the value is no object. */
 export function metadataOf(object: unknown): Record<string, unknown> {
   return isRecord(object) && isRecord(object['metadata']) ? object['metadata'] : {};

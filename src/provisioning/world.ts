@@ -1,6 +1,6 @@
-import { isEarlier } from '../kube/metadata.ts';
 import type { Namespace } from '../kube/namespaces.ts';
 import type { Sink } from '../kube/resource.ts';
+import { compareResourceVersions } from '../kube/resource-version.ts';
 import type { ServiceAccount } from '../kube/service-account.ts';
 import type { Seen } from './plan.ts';
 
@@ -65,7 +65,7 @@ export class World {
   learn(account: ServiceAccount): void {
     const { namespace, name, resourceVersion } = account;
     const ofNamespace = this.#accounts.get(namespace) ?? new Map<string, ServiceAccount>();
-    if (isEarlier(resourceVersion, ofNamespace.get(name)?.resourceVersion)) {
+    if (compareResourceVersions(resourceVersion, ofNamespace.get(name)?.resourceVersion) === -1) {
       return;
     }
     this.#accounts.set(namespace, ofNamespace.set(name, account));

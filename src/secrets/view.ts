@@ -1,3 +1,4 @@
+import { compareResourceVersions } from '../kube/resource-version.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { SecretMetadata } from '../kube/watch.ts';
 import {
@@ -89,7 +90,7 @@ export class SecretView {
   /** Takes one Secret's metadata, unless a later version of it is known. */
   set({ namespace, uid, resourceVersion, labels, annotations, owners }: SecretMetadata): void {
     const known = this.#secrets.get(namespace);
-    if (known !== undefined && !isLater(resourceVersion, known.resourceVersion)) {
+    if ((compareResourceVersions(known?.resourceVersion, resourceVersion) ?? -1) >= 0) {
       return;
     }
     const hasOtherType = known?.hasOtherType === true && known.uid === uid;
@@ -109,16 +110,16 @@ export class SecretView {
   /** Notes a deleted Secret as lost, unless a later one has taken its place. */
   remove(namespace: string, resourceVersion: string): void {
     const known = this.#secrets.get(namespace);
-    if (known !== undefined && !isLater(known.resourceVersion, resourceVersion)) {
+    if (known !== undefined && (compareResourceVersions(known.resourceVersion, resourceVersion) ?? -1) <= 0) {
       this.#delete(namespace);
     }
   }
 
   /** Takes a Secret as it was read or stored. `ours` also looks at the type, which metadata does not show. */
   learn({ metadata, owners = [] }: SecretObject, ours: boolean): void {
-    const { namespace, uid = '', resourceVersion = '0', labels, annotations } = metadata;
+    const { namespace, uid = '', resourceVersion = '', labels, annotations } = metadata;
     const known = this.#secrets.get(namespace);
-    if (known !== undefined && isLater(known.resourceVersion, resourceVersion)) {
+    if ((compareResourceVersions(known?.resourceVersion, resourceVersion) ?? -1) > 0) {
       return;
     }
     if (!ours) {
@@ -176,10 +177,4 @@ function hostsIn(annotation: string | undefined): Pick<KnownSecret, 'hosts' | 'r
 function withLost(hosts: HostLives, before: HostLives): HostLives {
   const names = new Set([...before.keys(), ...hosts.keys()]);
   return new Map([...names].slice(0, maxReadHosts).map((host) => [host, hosts.get(host)]));
-}
-
-/** Resource versions are decimal numbers that grow (KEP-5504); of any other kind, the one seen last counts. */
-function isLater(version: string, than: string): boolean {
-  const comparable = /^[1-9]\d*$/.test(version) && /^[1-9]\d*$/.test(than);
-  return !comparable || (version.length === than.length ? version > than : version.length > than.length);
 }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { errorOf, errorOfStatus, KubeError } from '../../src/kube/errors.ts';
 import { fieldOwners } from '../../src/kube/field-owners.ts';
-import { isEarlier, secretMetadata } from '../../src/kube/metadata.ts';
+import { secretMetadata } from '../../src/kube/metadata.ts';
 import { secretObject } from '../../src/kube/secrets.ts';
 import { serviceAccount } from '../../src/kube/service-account.ts';
 import { statusOf } from '../../src/kube/status.ts';
@@ -113,20 +113,6 @@ describe('what the API server sends, whatever it is', () => {
         assert.ok(errorOf(thrown, 'test') instanceof KubeError);
         assert.ok(errorOf(error, 'test') instanceof KubeError);
       }),
-      runs,
-    );
-  });
-
-  it('compares resource versions, and converts none that is longer than any API server sends', () => {
-    assert.deepEqual(
-      [isEarlier('9', '10'), isEarlier('10', '9'), isEarlier('5', undefined), isEarlier('a', '9')],
-      [true, false, false, false],
-    );
-    // A conversion costs the square of the length, and no resource version has more than the 20 digits of a uint64.
-    assert.equal(isEarlier('1', '9'.repeat(21)), false);
-    assert.equal(isEarlier('1', '9'.repeat(20)), true);
-    fc.assert(
-      fc.property(fc.string(), fc.string(), (a, b) => void isEarlier(a, b)),
       runs,
     );
   });

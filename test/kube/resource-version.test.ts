@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { compareResourceVersions } from '../../src/kube/resource-version.ts';
+import { watchSecretMetadata } from '../../src/kube/watch.ts';
+import { World } from '../../src/provisioning/world.ts';
+import { hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { SecretView } from '../../src/secrets/view.ts';
+import { eventually } from '../support/eventually.ts';
+import { startRawServer } from './raw-server.ts';
+import { NAME } from './server.ts';
+
+const version = fc.bigInt({ min: 1n, max: 10n ** 40n });
+const notComparable = fc.oneof(
+  fc.constantFrom(undefined, '', '0', '007', '-1', '+1', '1.5', '1e3', ' 1', '1\n', '0x1F', '١'),
+  fc.string().filter((text) => !/^[1-9][0-9]*$/.test(text)),
+);
+
+describe('resource versions', () => {
+  it('are compared as numbers of any length', () => {
+    assert.deepEqual(
+      [
+        compareResourceVersions('9', '10'),
+        compareResourceVersions('10', '9'),
+        compareResourceVersions('10', '10'),
+      ],
+      [-1, 1, 0],
+    );
+    fc.assert(
+      fc.property(version, version, (a, b) => {
+        const expected = a < b ? -1 : a > b ? 1 : 0;
+        assert.equal(compareResourceVersions(String(a), String(b)), expected);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('have no order where one is no decimal number without leading zeros, or missing', () => {
+    fc.assert(
+      fc.property(notComparable, fc.oneof(version.map(String), notComparable), (a, b) => {
+        assert.equal(compareResourceVersions(a, b), undefined);
+        assert.equal(compareResourceVersions(b, a), undefined);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('of a megabyte cost nothing', () => {
+    const [long, longer] = ['9'.repeat(1_000_000), '9'.repeat(1_000_001)];
+    assert.equal(compareResourceVersions(long, longer), -1);
+  });
+});
+
+describe('a view of Secrets', () => {
+  const metadata = (resourceVersion: string, account: number) => ({
+    ...{ namespace: 'team-a', uid: 'u', resourceVersion },
+    labels: { [managedByLabel]: managedBy },
+    annotations: { [hostsAnnotation]: JSON.stringify({ [hostOf(account)]: null }) },
+    owners: [],
+  });
+  const hostOf = (account: number) => `${100_000_000_000 + account}.dkr.ecr.us-east-1.amazonaws.com`;
+  const read = (resourceVersion: string, account: number) => {
+    const { owners, ...rest } = metadata(resourceVersion, account);
+    return { metadata: { ...rest, name: 'ecr-pull-secrets' }, owners };
+  };
+  const shows = (view: SecretView, account: number) =>
+    view.get('team-a')?.hosts.has(hostOf(account)) === true;
+
+  for (const [what, first, next] of [
+    ['opaque versions', 'zz', 'aa'],
+    ['no versions', '', ''],
+    ['versions with leading zeros', '9', '007'],
+  ] as const) {
+    it(`takes what it saw last where the API server sends ${what}`, () => {
+      for (const show of [
+        (view: SecretView) => view.set(metadata(next, 2)),
+        (view: SecretView) => view.replace([metadata(next, 2)]),
+        (view: SecretView) => view.learn(read(next, 2), true),
+      ]) {
+        const view = new SecretView();
+        view.set(metadata(first, 1));
+        show(view);
+        assert.ok(shows(view, 2));
+      }
+      const view = new SecretView();
+      view.set(metadata(first, 1));
+      view.remove('team-a', next);
+      assert.equal(view.get('team-a'), undefined);
+    });
+  }
+
+  it('skips every earlier version', () => {
+    const view = new SecretView();
+    view.set(metadata('10', 1));
+    view.set(metadata('9', 2));
+    view.replace([metadata('10', 2)]);
+    view.learn(read('9', 2), true);
+    view.remove('team-a', '9');
+    assert.ok(shows(view, 1));
+  });
+});
+
+describe('a view of ServiceAccounts', () => {
+  const account = (resourceVersion: string, pullSecrets: string[]) => ({
+    ...{ namespace: 'team-a', name: 'default', uid: 'u', resourceVersion },
+    ...{ pullSecrets, reference: undefined, annotated: false },
+  });
+  const pullSecrets = (world: World) => world.seen('team-a').accounts.map((one) => one.pullSecrets);
+
+  it('skips an earlier version, and takes what it saw last where versions have no order', () => {
+    const world = new World(() => undefined);
+    world.learn(account('10', ['a']));
+    world.learn(account('9', ['b']));
+    assert.deepEqual(pullSecrets(world), [['a']]);
+    world.learn(account('opaque', ['c']));
+    world.learn(account('', ['d']));
+    assert.deepEqual(pullSecrets(world), [['d']]);
+  });
+});
+
+describe('a watch that lists again', () => {
+  /** The sizes of what the sink was given as all there is. */
+  const listed = async (versions: readonly string[]) => {
+    let lists = 0;
+    const server = await startRawServer((_request, response, url) => {
+      const isWatch = url.searchParams.has('watch');
+      const metadata = { resourceVersion: versions[Math.min(lists, versions.length - 1)] };
+      lists += isWatch ? 0 : 1;
+      const items = [{ metadata: { namespace: 'team-a', name: NAME, uid: 'u', resourceVersion: '1' } }];
+      response.writeHead(isWatch ? 410 : 200, { 'content-type': 'application/json' });
+      response.end(JSON.stringify(isWatch ? { kind: 'Status', code: 410 } : { metadata, items }));
+    });
+    const sizes: number[] = [];
+    const { config } = server;
+    const watch = watchSecretMetadata({
+      ...{ config, name: NAME, backoff: () => 1 },
+      sink: {
+        replace: (items) => void sizes.push(items.length),
+        set: () => undefined,
+        remove: () => undefined,
+      },
+    });
+    await watch.start();
+    await eventually('all lists are made', () => sizes.length > versions.length, 30_000);
+    await watch.stop();
+    await server.stop();
+    return sizes.slice(0, versions.length + 1);
+  };
+
+  it('discards what it knew where the version went back, and only there', async () => {
+    assert.deepEqual(await listed(['100', '99']), [1, 0, 1]);
+    assert.deepEqual(await listed(['99', '100']), [1, 1, 1]);
+    assert.deepEqual(await listed(['zz', 'aa']), [1, 1, 1]);
+    assert.deepEqual(await listed(['100', '007']), [1, 1, 1]);
+  });
+});
