@@ -96,6 +96,37 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     refused(await applySecret('ecr-pull-secrets', { of }), /may not change unmanaged Secrets/);
   });
 
+  it('lets it restore its label on a Secret whose content and annotation are still its own', async () => {
+    const annotations = { 'ecr-pull-secrets.io/hosts': '{}' };
+    for (const value of ['Helm', null]) {
+      const of = await cluster().createNamespace();
+      assert.equal((await applySecret('ecr-pull-secrets', { of, metadata: { annotations } })).status, 201);
+      await ownerChanges(of, { metadata: { labels: { 'app.kubernetes.io/managed-by': value, team: 'x' } } });
+      const restored = await applySecret('ecr-pull-secrets', { of, metadata: { annotations } });
+      assert.equal(restored.status, 200, JSON.stringify(restored.body));
+      assert.deepEqual(at(restored.body, 'metadata.labels'), { ...label, team: 'x' });
+    }
+  });
+
+  const theirs: [string, object][] = [
+    ['the content', { data: { '.dockerconfigjson': btoa('{"auths":{"a.example":{}}}') } }],
+    ['the annotation', { metadata: { annotations: { 'ecr-pull-secrets.io/hosts': '{"a":null}' } } }],
+    ['the annotation, by removing it,', { metadata: { annotations: { 'ecr-pull-secrets.io/hosts': null } } }],
+  ];
+  for (const [what, change] of theirs) {
+    it(`refuses to restore its label on a Secret in which another user has set ${what} since`, async () => {
+      const of = await cluster().createNamespace();
+      const annotations = { 'ecr-pull-secrets.io/hosts': '{}' };
+      assert.equal((await applySecret('ecr-pull-secrets', { of, metadata: { annotations } })).status, 201);
+      await ownerChanges(of, change);
+      await ownerChanges(of, { metadata: { labels: { 'app.kubernetes.io/managed-by': 'Helm' } } });
+      refused(
+        await applySecret('ecr-pull-secrets', { of, metadata: { annotations } }),
+        /may not change unmanaged Secrets/,
+      );
+    });
+  }
+
   const owner = { apiVersion: 'v1', kind: 'ConfigMap', name: 'x', uid: 'x' };
   const foreign: [string, object, RegExp][] = [
     ['a finalizer', { metadata: { finalizers: ['example.com/stay'] } }, /may not set finalizers/],
@@ -144,13 +175,15 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
 
   it('does not cost more than the API server allows, however much others add', async () => {
     const of = await cluster().createNamespace();
-    assert.equal((await applySecret('ecr-pull-secrets', { of })).status, 201);
+    const metadata = { annotations: { 'ecr-pull-secrets.io/hosts': '{}' } };
+    assert.equal((await applySecret('ecr-pull-secrets', { of, metadata })).status, 201);
     const keys = Array.from({ length: 2_000 }, (_, index) => `example.com/key-${index}`);
     const many = Object.fromEntries(keys.map((key) => [key, 'x'.repeat(60)]));
     const large = Object.fromEntries(['a', 'b'].map((key) => [key, btoa('x'.repeat(300_000))]));
-    await ownerChanges(of, { metadata: { labels: many, annotations: many }, data: large });
+    const labels = { ...many, 'app.kubernetes.io/managed-by': 'Helm' };
+    await ownerChanges(of, { metadata: { labels, annotations: many }, data: large });
     const own = { '.dockerconfigjson': btoa(`{"auths":{}}${' '.repeat(300_000)}`) };
-    const renewed = await applySecret('ecr-pull-secrets', { of, more: { data: own } });
+    const renewed = await applySecret('ecr-pull-secrets', { of, metadata, more: { data: own } });
     assert.equal(renewed.status, 200, JSON.stringify(renewed.body));
     refused(await changeSecret(of, { data: { a: null } }), /may only write \.dockerconfigjson/);
   });
