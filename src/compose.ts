@@ -65,6 +65,9 @@ export interface CoreParts {
  */
 const patienceMs = 2_000;
 
+const secretReplaced =
+  'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or exclude the namespace';
+
 /** Makes the parts between AWS and the API server, and puts them together. */
 export function compose(parts: CoreParts): Core {
   const { config, log, metrics, inSync, now, steady } = parts;
@@ -73,7 +76,9 @@ export function compose(parts: CoreParts): Core {
     requestTimeoutMs: config.kubernetes.requestTimeout,
     userAgent: `ecr-pull-secrets/${packageJson.version}`,
   });
-  const view = new SecretView(steady);
+  const view = new SecretView(steady, (namespace) =>
+    log.warn({ namespace, secret: config.secretName }, secretReplaced),
+  );
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identityOf = identityOfHost(config.registries);

@@ -1,4 +1,5 @@
 import type { HostLives } from '../secrets/annotation.ts';
+import { hasOwnHosts } from '../secrets/known-secret.ts';
 import type { KnownSecret, LostSecret } from '../secrets/view.ts';
 import { hash32 } from '../tokens/hash.ts';
 import { isAlive, type Life } from '../tokens/token.ts';
@@ -141,7 +142,7 @@ export function planOf(namespace: string, secret: KnownSecret, now: Moment, rule
     const time = dueTime(namespace, host, hosts.get(host), learnedAt, now, rules);
     return mendAt !== undefined && mendAt < time.at ? { at: mendAt, reason: 'edited' } : time;
   };
-  return planHosts({ namespace, hosts, timeOf, isReliable: intact }, now, rules);
+  return planHosts({ namespace, hosts, timeOf, isReliable: hasOwnHosts(secret) }, now, rules);
 }
 
 function planLost(namespace: string, lost: LostSecret, now: Moment, rules: PlanRules): Plan {

@@ -84,6 +84,15 @@ export function parseRequestTimes(text: string | undefined, hosts: HostLives): R
 
 const noTimes: RequestTimes = new Map();
 
+/**
+ * Adds hosts that a Secret had before: those that it does not name any more wait for their tokens again. They come first, so
+ * that hosts that another writer added cannot push them out, and all of them together are at most {@link maxReadHosts}.
+ */
+export function withWaiting(hosts: HostLives, before: HostLives): HostLives {
+  const names = new Set([...before.keys(), ...hosts.keys()]);
+  return new Map([...names].slice(0, maxReadHosts).map((host) => [host, hosts.get(host)]));
+}
+
 function formatRequest(requestedAt: number | undefined): { requestedAt: string } | null {
   return requestedAt === undefined ? null : { requestedAt: formatTime(requestedAt) };
 }

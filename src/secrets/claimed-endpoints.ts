@@ -1,6 +1,7 @@
 // Which endpoints of ECR the managed Secrets of the cluster hold valid tokens from.
 import { parseEcrHost, type Registry } from '../images/registry.ts';
 import { isBelievable } from '../tokens/token.ts';
+import { hasOwnHosts } from './known-secret.ts';
 import type { KnownSecret } from './view.ts';
 
 export interface ClaimedEndpointsOptions {
@@ -35,8 +36,8 @@ export function claimedEndpoints(options: ClaimedEndpointsOptions): (registry: R
 
 function readEndpoints(secrets: Iterable<readonly [string, KnownSecret]>, now: number): Set<string> {
   const hosts = new Set<string>();
-  for (const [, { ours, intact, hosts: stored }] of secrets) {
-    for (const [host, life] of ours && intact ? stored : []) {
+  for (const [, secret] of secrets) {
+    for (const [host, life] of secret.ours && hasOwnHosts(secret) ? secret.hosts : []) {
       if (life !== undefined && isBelievable(life, now)) {
         hosts.add(host);
       }

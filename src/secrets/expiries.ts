@@ -1,10 +1,12 @@
 import { parseEcrHost } from '../images/registry.ts';
 import type { HostLives } from './annotation.ts';
+import { hasOwnHosts } from './known-secret.ts';
 
 /** What is needed of a Secret here. */
 interface Stored {
   readonly ours: boolean;
   readonly intact: boolean;
+  readonly hasOwnHosts?: boolean;
   readonly hosts: HostLives;
 }
 
@@ -23,8 +25,8 @@ interface Expiries {
  * tokens, or, where all have expired, the last one. An expired token thus never hides the next expiry. A host whose
  * token has expired although others of its region have not is one that renewal reports as failing.
  *
- * Only managed Secrets that nobody else has changed count, because the annotation of any other says whatever its author
- * likes. Regions that more Secrets hold valid tokens for are labelled first, so that regions that one tenant made up
+ * Only managed Secrets whose content and annotation nobody else has changed count, because any other annotation says
+ * whatever its author likes. A Secret that lost its label still counts. Regions that more Secrets hold valid tokens for are labelled first, so that regions that one tenant made up
  * take no label from one that is in use.
  *
  * @param now the wall clock in ms
@@ -55,7 +57,7 @@ function expiriesByRegion(secrets: Iterable<Stored>, now: number): Map<string, E
   const byRegion = new Map<string, Expiries>();
   const regionOf = rememberedRegions();
   for (const secret of secrets) {
-    for (const [host, life] of secret.ours && secret.intact ? secret.hosts : []) {
+    for (const [host, life] of secret.ours && hasOwnHosts(secret) ? secret.hosts : []) {
       const region = regionOf(host);
       if (region !== undefined && life !== undefined) {
         const expiries = byRegion.get(region) ?? none();

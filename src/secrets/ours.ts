@@ -6,26 +6,51 @@ import { type Content, formatDockerConfig } from './content.ts';
 export const secretType = 'kubernetes.io/dockerconfigjson';
 export const dockerConfigKey = '.dockerconfigjson';
 
-/** The label, and its value, without which a Secret of our name is somebody else's. */
+/** The label that marks a managed Secret, and its value. */
 export const managedByLabel = 'app.kubernetes.io/managed-by';
 export const managedBy = 'ecr-pull-secrets';
 
-/** Whether a Secret is ours by its label, which is all that metadata shows. */
-export function hasOurLabel(labels: Readonly<Record<string, string>> | undefined): boolean {
-  return labels?.[managedByLabel] === managedBy;
+/** What decides whether a Secret of the program's name is managed. */
+export interface OwnershipFacts {
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** Who was the last to set which key; empty where the API server does not say so. */
+  readonly owners?: readonly FieldOwner[] | undefined;
+  /** Undefined where only metadata is known, which does not show the type. */
+  readonly type?: string | undefined;
 }
 
 /**
- * Whether content and annotation are as one of us wrote them: whoever changes a field takes it from its owner. True
- * where the API server tells of no owners at all.
+ * Whether a Secret of the program's name is managed: it has the right type, and either the program's label, or content and
+ * annotation that one of the program's field managers still owns. The latter is a Secret whose label another writer changed or
+ * removed. It is repaired, because pods depend on its tokens.
  */
-export function isIntact(owners: readonly FieldOwner[]): boolean {
-  const ours = owners.filter(({ manager }) => manager === managedBy || manager.startsWith(`${managedBy}-`));
+export function ownsSecret({ labels, owners = [], type = secretType }: OwnershipFacts): boolean {
+  return type === secretType && (hasOurLabel(labels) || (owners.length > 0 && hasOwnContent(owners)));
+}
+
+/**
+ * Whether label, content and annotation are as one of the program's field managers wrote them, so that there is nothing to
+ * repair.
+ */
+export function isIntact({ labels, owners = [] }: OwnershipFacts): boolean {
+  return hasOurLabel(labels) && hasOwnContent(owners);
+}
+
+/**
+ * Whether content and annotation are as one of the program's field managers wrote them: a writer that changes a field takes it
+ * from its owner. True where the API server names no owners at all.
+ */
+export function hasOwnContent(owners: readonly FieldOwner[]): boolean {
+  const own = owners.filter(({ manager }) => manager === managedBy || manager.startsWith(`${managedBy}-`));
   return (
     owners.length === 0 ||
-    (ours.some(({ data }) => data.includes(dockerConfigKey)) &&
-      ours.some(({ annotations }) => annotations.includes(hostsAnnotation)))
+    (own.some(({ data }) => data.includes(dockerConfigKey)) &&
+      own.some(({ annotations }) => annotations.includes(hostsAnnotation)))
   );
+}
+
+function hasOurLabel(labels: OwnershipFacts['labels']): boolean {
+  return labels?.[managedByLabel] === managedBy;
 }
 
 /** What of a Secret is ours to write. */
@@ -47,6 +72,7 @@ export function written(content: Content): Written {
 /** Whether a Secret already holds exactly this. */
 export function holds(secret: SecretObject, { annotations, data }: Written): boolean {
   return (
+    hasOurLabel(secret.metadata.labels) &&
     secret.metadata.annotations?.[hostsAnnotation] === annotations[hostsAnnotation] &&
     secret.data?.[dockerConfigKey] === data[dockerConfigKey]
   );

@@ -1,39 +1,22 @@
 import { compareResourceVersions } from '../kube/resource-version.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { SecretMetadata } from '../kube/watch.ts';
-import {
-  type HostLives,
-  hostsAnnotation,
-  maxReadHosts,
-  parseHosts,
-  parseRequestTimes,
-  type RequestTimes,
-} from './annotation.ts';
+import { type HostLives, hostsAnnotation, parseHosts, parseRequestTimes, withWaiting } from './annotation.ts';
 import { tokenExpiries } from './expiries.ts';
-import { hasOurLabel, isIntact } from './ours.ts';
+import { hasOwnHosts, isSameState, type KnownSecret, type LostSecret } from './known-secret.ts';
+import { hasOwnContent, isIntact, ownsSecret, secretType } from './ours.ts';
 
-/** What is known of a namespace's Secret of our name. */
-export interface KnownSecret {
-  readonly uid: string;
-  readonly resourceVersion: string;
-  /** False for a Secret of our name that somebody else made. */
-  readonly ours: boolean;
-  /** False while content or annotation are not as one of us wrote them: somebody else has changed them since. */
-  readonly intact: boolean;
-  readonly hosts: HostLives;
-  /** Since when hosts without a token have been requested, as far as the annotation says. */
-  readonly requestedAt: RequestTimes;
-  /** When this version was seen, in ms of a clock that is never set. */
-  readonly learnedAt: number;
-  /** It has our label and another type, which metadata does not show. A type cannot change while the UID is the same. */
-  readonly hasOtherType?: boolean;
-}
-
-/** A Secret of ours that somebody deleted. */
-export type LostSecret = Pick<KnownSecret, 'hosts' | 'intact' | 'learnedAt'>;
+export type { KnownSecret, LostSecret } from './known-secret.ts';
 
 /** An object of the watch that could not be read, as far as it says which one it is. */
 type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVersion'>;
+
+type ReadableSecret = Pick<SecretMetadata, 'uid' | 'resourceVersion'> &
+  Partial<Pick<SecretMetadata, 'labels' | 'annotations' | 'owners'>>;
+
+type UnmanagedSecret = Pick<SecretMetadata, 'uid' | 'resourceVersion'> & { readonly hasOtherType: boolean };
+
+const noHosts: HostLives = new Map();
 
 /**
  * Namespace → hosts → life of the stored token, in memory, for every namespace of the cluster. Fed by the watch with
@@ -42,12 +25,22 @@ type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVers
 export class SecretView {
   readonly #secrets = new Map<string, KnownSecret>();
   readonly #lost = new Map<string, LostSecret>();
+  /** Namespace → hosts that its managed Secret does not name, although the namespace's Secret did before. */
+  readonly #unnamed = new Map<string, HostLives>();
   readonly #steady: () => number;
+  readonly #onReplaced: (namespace: string) => void;
   #changes = 0;
 
-  /** @param steady a clock in ms that is never set */
-  constructor(steady: () => number = () => performance.now()) {
+  /**
+   * @param steady a monotonic clock in ms
+   * @param onReplaced called when a managed Secret turns unmanaged, or an unmanaged one takes its place
+   */
+  constructor(
+    steady: () => number = () => performance.now(),
+    onReplaced: (namespace: string) => void = () => undefined,
+  ) {
     this.#steady = steady;
+    this.#onReplaced = onReplaced;
   }
 
   get(namespace: string): KnownSecret | undefined {
@@ -69,9 +62,26 @@ export class SecretView {
     return this.#lost;
   }
 
-  /** Gives up on a deleted Secret: its namespace is gone as well. */
+  /** The hosts that a namespace's Secret names, or named before it was deleted, replaced or edited. */
+  hostsOf(namespace: string): HostLives {
+    const known = this.#secrets.get(namespace);
+    if (known === undefined) {
+      return this.#lost.get(namespace)?.hosts ?? noHosts;
+    }
+    return known.ours ? known.hosts : known.formerHosts;
+  }
+
+  /**
+   * Gives up on a deleted Secret, and on the hosts that a namespace had before an unmanaged Secret took its place: the
+   * namespace is gone, or no pod needs them any more.
+   */
   forget(namespace: string): void {
+    const known = this.#secrets.get(namespace);
     this.#lost.delete(namespace);
+    if (known !== undefined && known.formerHosts.size > 0) {
+      this.#changes += 1;
+      this.#secrets.set(namespace, { ...known, formerHosts: noHosts });
+    }
   }
 
   /** Takes a whole list as the truth, but for Secrets of which a later version is known already. */
@@ -87,24 +97,25 @@ export class SecretView {
     }
   }
 
-  /** Takes one Secret's metadata, unless a later version of it is known. */
-  set({ namespace, uid, resourceVersion, labels, annotations, owners }: SecretMetadata): void {
+  /** Takes one Secret's metadata, unless this or a later version of it is known. */
+  set({ namespace, ...secret }: SecretMetadata): void {
     const known = this.#secrets.get(namespace);
-    if ((compareResourceVersions(known?.resourceVersion, resourceVersion) ?? -1) >= 0) {
+    if ((compareResourceVersions(known?.resourceVersion, secret.resourceVersion) ?? -1) >= 0) {
       return;
     }
-    const hasOtherType = known?.hasOtherType === true && known.uid === uid;
-    if (hasOtherType || !hasOurLabel(labels)) {
-      this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType });
-      return;
+    const hasOtherType = known?.hasOtherType === true && known.uid === secret.uid;
+    if (!hasOtherType && ownsSecret(secret)) {
+      this.#putManaged(namespace, secret, this.#before(namespace, secret));
+    } else {
+      this.#replaceByUnmanaged(namespace, { ...secret, hasOtherType });
     }
-    const hosts = hostsIn(annotations?.[hostsAnnotation]);
-    this.#put(namespace, { uid, resourceVersion, ours: true, intact: isIntact(owners), ...hosts });
   }
 
-  /** Takes a Secret that could not be read for an unmanaged one, so that it is left as it is. */
+  /** Takes a Secret that could not be read for an unmanaged one, so that it is not changed. */
   reject({ namespace, uid, resourceVersion }: UnreadableSecret): void {
-    this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType: false });
+    const known = this.#secrets.get(namespace);
+    const hasOtherType = known?.hasOtherType === true && known.uid === uid;
+    this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType });
   }
 
   /** Notes a deleted Secret as lost, unless a later one has taken its place. */
@@ -115,19 +126,36 @@ export class SecretView {
     }
   }
 
-  /** Takes a Secret as it was read or stored. `ours` also looks at the type, which metadata does not show. */
-  learn({ metadata, owners = [] }: SecretObject, ours: boolean): void {
-    const { namespace, uid = '', resourceVersion = '', labels, annotations } = metadata;
+  /**
+   * Takes a Secret as it was read, unless a later version is known.
+   * @param ours whether it is managed, by its type as well, which metadata does not show
+   */
+  learn(secret: SecretObject, ours: boolean): void {
+    const { namespace, ...read } = metadataOf(secret);
     const known = this.#secrets.get(namespace);
-    if ((compareResourceVersions(known?.resourceVersion, resourceVersion) ?? -1) > 0) {
+    const hasOtherType = !ours && secret.type !== secretType;
+    const order = compareResourceVersions(known?.resourceVersion, read.resourceVersion) ?? -1;
+    const isKnown = order === 0 && known?.ours === ours && (known.hasOtherType ?? false) === hasOtherType;
+    if (order > 0 || isKnown) {
       return;
     }
-    if (!ours) {
-      this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType: hasOurLabel(labels) });
-      return;
+    if (ours) {
+      this.#putManaged(namespace, read, this.#before(namespace, read));
+    } else {
+      this.#replaceByUnmanaged(namespace, { ...read, hasOtherType });
     }
-    const hosts = hostsIn(annotations?.[hostsAnnotation]);
-    this.#put(namespace, { uid, resourceVersion, ours, intact: isIntact(owners), ...hosts });
+  }
+
+  /**
+   * Takes a Secret as we have just stored it, unless a later version is known. What it names is all that the namespace needs,
+   * since {@link hostsOf} was taken into account when it was written.
+   */
+  stored(secret: SecretObject): void {
+    const { namespace, ...written } = metadataOf(secret);
+    const known = this.#secrets.get(namespace);
+    if ((compareResourceVersions(known?.resourceVersion, written.resourceVersion) ?? -1) <= 0) {
+      this.#putManaged(namespace, written, noHosts);
+    }
   }
 
   /** When stored tokens expire, by label of their region: see {@link tokenExpiries}. */
@@ -135,46 +163,78 @@ export class SecretView {
     return tokenExpiries(this.#secrets.values(), now, labelOf);
   }
 
-  /** The annotation of a Secret that is not ours is not parsed: whatever it says, nothing follows from it. */
-  #putUnmanaged(
-    namespace: string,
-    secret: { readonly uid: string; readonly resourceVersion: string; readonly hasOtherType: boolean },
-  ): void {
-    this.#put(namespace, { ...secret, ours: false, intact: false, ...hostsIn(undefined) });
+  /** What the namespace needs besides the hosts that a version of its managed Secret names. */
+  #before(namespace: string, { uid, owners }: ReadableSecret): HostLives {
+    const known = this.#secrets.get(namespace);
+    const isOwnUpdate = known?.ours === true && known.uid === uid && hasOwnContent(owners ?? []);
+    // a host that it does not name any more has left it for a reason, unless it was missing before
+    return isOwnUpdate ? (this.#unnamed.get(namespace) ?? noHosts) : this.hostsOf(namespace);
+  }
+
+  #putManaged(namespace: string, secret: ReadableSecret, before: HostLives): void {
+    const { uid, resourceVersion, labels, annotations, owners = [] } = secret;
+    const annotation = annotations?.[hostsAnnotation];
+    const named = parseHosts(annotation);
+    const unnamed = new Map([...before].filter(([host]) => !named.has(host)));
+    const hosts = unnamed.size === 0 ? named : withWaiting(named, before);
+    this.#put(namespace, {
+      ...{ uid, resourceVersion, hosts, formerHosts: noHosts },
+      ours: true,
+      intact: unnamed.size === 0 && isIntact({ labels, owners }),
+      hasOwnHosts: hasOwnContent(owners),
+      requestedAt: parseRequestTimes(annotation, hosts),
+    });
+    if (unnamed.size > 0) {
+      this.#unnamed.set(namespace, unnamed);
+    }
+  }
+
+  #replaceByUnmanaged(namespace: string, secret: UnmanagedSecret): void {
+    const wasManaged = this.#secrets.get(namespace)?.ours === true || this.#lost.has(namespace);
+    this.#putUnmanaged(namespace, secret);
+    if (wasManaged) {
+      this.#onReplaced(namespace);
+    }
+  }
+
+  /** The annotation of an unmanaged Secret is not parsed: whatever it says, nothing follows from it. */
+  #putUnmanaged(namespace: string, { uid, resourceVersion, hasOtherType }: UnmanagedSecret): void {
+    const known = this.#secrets.get(namespace);
+    const lost = this.#lost.get(namespace);
+    this.#put(namespace, {
+      ...{ uid, resourceVersion, hasOtherType, hosts: noHosts, requestedAt: new Map() },
+      ours: false,
+      intact: false,
+      hasOwnHosts: known === undefined ? lost?.intact === true : hasOwnHosts(known),
+      formerHosts: this.hostsOf(namespace),
+    });
   }
 
   #put(namespace: string, secret: Omit<KnownSecret, 'learnedAt'>): void {
     const known = this.#secrets.get(namespace);
-    const hosts =
-      secret.ours && !secret.intact && known?.ours === true
-        ? withLost(secret.hosts, known.hosts)
-        : secret.hosts;
+    const learnedAt = known !== undefined && isSameState(known, secret) ? known.learnedAt : this.#steady();
     this.#changes += 1;
     this.#lost.delete(namespace);
-    this.#secrets.set(namespace, { ...secret, hosts, learnedAt: this.#steady() });
+    this.#unnamed.delete(namespace);
+    this.#secrets.set(namespace, { ...secret, learnedAt });
   }
 
   #delete(namespace: string): void {
     const known = this.#secrets.get(namespace);
+    const hosts = this.hostsOf(namespace);
     this.#changes += 1;
     this.#secrets.delete(namespace);
-    if (known?.ours === true && known.hosts.size > 0) {
-      const { hosts, intact } = known;
-      this.#lost.set(namespace, { hosts, intact, learnedAt: this.#steady() });
+    this.#unnamed.delete(namespace);
+    if (known !== undefined && hosts.size > 0) {
+      this.#lost.set(namespace, { hosts, intact: hasOwnHosts(known), learnedAt: this.#steady() });
     }
   }
 }
 
-function hostsIn(annotation: string | undefined): Pick<KnownSecret, 'hosts' | 'requestedAt'> {
-  const hosts = parseHosts(annotation);
-  return { hosts, requestedAt: parseRequestTimes(annotation, hosts) };
-}
-
-/**
- * A host that somebody took out of a Secret is still one of the namespace's, and waits for its token. Those that were
- * there before come first, so that edits cannot push them out, and all of them together are no more than are ever read.
- */
-function withLost(hosts: HostLives, before: HostLives): HostLives {
-  const names = new Set([...before.keys(), ...hosts.keys()]);
-  return new Map([...names].slice(0, maxReadHosts).map((host) => [host, hosts.get(host)]));
+function metadataOf({
+  metadata,
+  owners = [],
+}: SecretObject): ReadableSecret & { readonly namespace: string } {
+  const { namespace, uid = '', resourceVersion = '', labels = {}, annotations = {} } = metadata;
+  return { namespace, uid, resourceVersion, labels, annotations, owners };
 }

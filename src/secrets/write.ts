@@ -3,7 +3,7 @@ import { backoffMs } from '../kube/backoff.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { Log } from '../telemetry/log.ts';
-import { hostsAnnotation } from './annotation.ts';
+import { type HostLives, hostsAnnotation, withWaiting } from './annotation.ts';
 import {
   type Content,
   type Droppable,
@@ -13,7 +13,7 @@ import {
   readContent,
   type Wanted,
 } from './content.ts';
-import { dockerConfigKey, hasOurLabel, holds, isIntact, secretType, written } from './ours.ts';
+import { dockerConfigKey, holds, isIntact, ownsSecret, written } from './ours.ts';
 import { ForeignSecretError } from './shortfall.ts';
 import type { SecretStore } from './store.ts';
 import type { SecretView } from './view.ts';
@@ -134,26 +134,25 @@ async function tryChange<T extends Change>(
 ): Promise<T | undefined> {
   const { store, view } = parts;
   const existing = await store.read(namespace);
-  if (existing !== undefined && !isOurs(existing)) {
-    view.learn(existing, false);
-    throw new ForeignSecretError(namespace, existing.metadata.name);
+  if (existing !== undefined) {
+    view.learn(existing, isOurs(existing));
+    if (!isOurs(existing)) {
+      throw new ForeignSecretError(namespace, existing.metadata.name);
+    }
   }
-  const present = existing === undefined ? lostContent(view, namespace) : contentOf(existing, parts.log);
-  const state = existing === undefined ? 'absent' : isIntact(existing.owners ?? []) ? 'intact' : 'edited';
+  const found = existing === undefined ? noContent : contentOf(existing, parts.log);
+  const present = withWaitingHosts(found, view.hostsOf(namespace));
+  const state = existing === undefined ? 'absent' : isIntact(factsOf(existing)) ? 'intact' : 'edited';
   const changed = await change(present, state);
   const next = changed && written(changed.content);
   // what somebody else wrote is written once more, though equal, so that it is ours again
-  if (existing !== undefined && (next === undefined || (state === 'intact' && holds(existing, next)))) {
-    view.learn(existing, true);
-    return changed;
-  }
-  if (next === undefined) {
+  if (next === undefined || (existing !== undefined && state === 'intact' && holds(existing, next))) {
     return changed;
   }
   const stored =
     existing === undefined ? await store.create(namespace, next) : await store.update(existing, next);
   parts.counted(existing === undefined ? 'created' : 'updated');
-  view.learn(stored, true);
+  view.stored(stored);
   reportDropped(namespace, changed, parts);
   return changed;
 }
@@ -174,15 +173,24 @@ function reportDropped(namespace: string, change: Change | undefined, parts: Cha
   parts.dropped?.(namespace, dropped, reason);
 }
 
-/** Whether a Secret of our name is one of ours, by type and label. */
-export function isOurs({ type, metadata }: SecretObject): boolean {
-  return type === secretType && hasOurLabel(metadata.labels);
+/** Whether a Secret of the program's name is managed: see {@link ownsSecret}. */
+export function isOurs(secret: SecretObject): boolean {
+  return ownsSecret(factsOf(secret));
 }
 
-/** The hosts of a Secret that somebody deleted wait for their tokens in the one that takes its place. */
-function lostContent(view: SecretView, namespace: string): Content {
-  const lost = view.lost().get(namespace)?.hosts ?? new Map();
-  return { ...noContent, hosts: new Map([...lost.keys()].map((host) => [host, undefined])) };
+function factsOf({ type = '', metadata: { labels }, owners }: SecretObject) {
+  return { type, labels, owners };
+}
+
+/**
+ * Adds the hosts that a namespace's Secret had before it was deleted, replaced or edited: they wait for their tokens again.
+ * They come first, so that hosts that another writer added cannot push them out.
+ */
+function withWaitingHosts(content: Content, before: HostLives): Content {
+  if ([...before.keys()].every((host) => content.hosts.has(host))) {
+    return content;
+  }
+  return { ...content, hosts: withWaiting(content.hosts, before) };
 }
 
 function contentOf({ metadata, data }: SecretObject, log: Log) {

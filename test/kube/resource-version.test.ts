@@ -77,6 +77,7 @@ describe('a view of Secrets', () => {
         (view: SecretView) => view.set(metadata(next, 2)),
         (view: SecretView) => view.replace([metadata(next, 2)]),
         (view: SecretView) => view.learn(read(next, 2), true),
+        (view: SecretView) => view.stored(read(next, 2)),
       ]) {
         const view = new SecretView();
         view.set(metadata(first, 1));
@@ -96,6 +97,7 @@ describe('a view of Secrets', () => {
     view.set(metadata('9', 2));
     view.replace([metadata('10', 2)]);
     view.learn(read('9', 2), true);
+    view.stored(read('9', 2));
     view.remove('team-a', '9');
     assert.ok(shows(view, 1));
   });

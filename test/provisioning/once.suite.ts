@@ -191,6 +191,59 @@ export function onceSuite(ground: () => Ground): void {
     });
   });
 
+  describe('a Secret whose label another user changed', () => {
+    const label = 'app.kubernetes.io/managed-by';
+    const relabel = async (name: string, secretName = ours) => {
+      const path = `/api/v1/namespaces/${name}/secrets/${secretName}?fieldManager=kubectl-label`;
+      const patch = { metadata: { labels: { [label]: 'Helm' } } };
+      const how = { contentType: 'application/merge-patch+json' };
+      assert.equal((await ground().request('PATCH', path, patch, how)).status, 200);
+    };
+
+    it('is restored by sync, and hosts can be removed from it then', async () => {
+      const name = await namespace();
+      await run(['sync', '--namespace', name, '--registry', host, '--registry', other]);
+      const before = await readPullSecret(ground(), name);
+      await relabel(name);
+      const { code, namespaces } = await json(['sync', '--namespace', name, '--registry', host]);
+      assert.deepEqual([code, namespaces[0].secret], [0, 'updated']);
+      const restored = await readPullSecret(ground(), name);
+      assert.deepEqual(
+        { ...restored, resourceVersion: '' },
+        { ...before, resourceVersion: '' },
+        'with its hosts and tokens',
+      );
+      assert.equal((await run(['remove-host', '--namespace', name, other])).code, 0);
+      assert.deepEqual(Object.keys((await readPullSecret(ground(), name))?.hosts ?? {}), [host]);
+    });
+
+    it('is removed by uninstall, but not one whose content that user has set as well', async () => {
+      const [relabelled, replaced] = [await namespace(), await namespace()];
+      const secretName = `ours-${randomBytes(4).toString('hex')}`;
+      const settings = { secretName };
+      for (const name of [relabelled, replaced]) {
+        await run(['sync', '--namespace', name, '--registry', host], settings);
+      }
+      const path = `/api/v1/namespaces/${replaced}/secrets/${secretName}`;
+      const { status } = await ground().request('PUT', `${path}?fieldManager=kubectl-replace`, {
+        metadata: { name: secretName },
+        type: 'kubernetes.io/dockerconfigjson',
+        data: { '.dockerconfigjson': btoa('{"auths":{}}') },
+      });
+      assert.equal(status, 200);
+      await relabel(relabelled, secretName);
+      const { failed, removals } = await json(['uninstall', '--yes'], settings);
+      assert.equal(failed, 0);
+      const outcomes = new Map(
+        removals
+          .filter(({ kind }: { kind: string }) => kind === 'Secret')
+          .map((removal: { namespace: string; outcome: string }) => [removal.namespace, removal.outcome]),
+      );
+      assert.deepEqual([outcomes.get(relabelled), outcomes.get(replaced)], ['removed', 'left']);
+      assert.equal((await ground().request('GET', path)).status, 200);
+    });
+  });
+
   describe('uninstall', () => {
     it('lists on a dry run, and then removes what is ours and nothing else', async () => {
       const [one, foreign] = [await namespace(), await namespace()];

@@ -105,7 +105,7 @@ describe('housekeeping', () => {
 describe('a Secret with hosts to forget', () => {
   const rules = { forgetAfterMs: 24 * hour, replica: 'a', now: start + 25 * hour };
   const secret = {
-    ...{ uid: 'u', resourceVersion: '1', ours: true, intact: true, learnedAt: 0 },
+    ...{ uid: 'u', resourceVersion: '1', ours: true, intact: true, formerHosts: new Map(), learnedAt: 0 },
     hosts: new Map([[host, undefined]]),
     requestedAt: new Map([[host, start]]),
   };

@@ -36,6 +36,7 @@ function secret(hosts: HostLives, changes: Partial<KnownSecret> = {}): KnownSecr
     resourceVersion: '1',
     ours: true,
     intact: true,
+    formerHosts: new Map(),
     hosts,
     requestedAt: new Map(),
     learnedAt: 0,

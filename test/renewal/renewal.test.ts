@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { type Overdue, repeatedCode } from '../../src/renewal/plan.ts';
 import type { Shortfall } from '../../src/secrets/shortfall.ts';
 import { eventually } from '../support/eventually.ts';
 import { host, hour, setUp } from './renewing.ts';
@@ -182,6 +183,30 @@ describe('the renewal of all namespaces', () => {
     assert.ok(
       ofAttackers <= attackers.length * 15,
       `${ofAttackers} renewals for the attackers in ten minutes`,
+    );
+  });
+
+  it('repairs a label that something else changes again and again less and less often, and reports that', async () => {
+    const repairs: number[] = [];
+    const reported: Overdue[] = [];
+    const ground = setUp(
+      ['team-a'],
+      async (namespace) => {
+        repairs.push(ground.clock.wall);
+        ground.written(namespace);
+        return [];
+      },
+      { told: ({ failing }) => void reported.push(...failing) },
+    );
+    for (let second = 0; second < 3600; second += 1) {
+      ground.relabelled('team-a');
+      await ground.pass(1000);
+    }
+    assert.ok(repairs.length >= 10 && repairs.length <= 40, `${repairs.length} repairs in an hour`);
+    const [first] = reported;
+    assert.deepEqual(
+      [first?.namespace, first?.trouble.code, first?.trouble.message],
+      ['team-a', repeatedCode, 'something else keeps changing the Secret'],
     );
   });
 

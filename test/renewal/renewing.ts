@@ -2,7 +2,7 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Renewal, type RenewalParts } from '../../src/renewal/renewal.ts';
 import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { dockerConfigKey, managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { Life } from '../../src/tokens/token.ts';
@@ -18,15 +18,15 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
   const clock = { wall: start, steady: 0 };
   const view = new SecretView(() => clock.steady);
   let version = 1;
-  const put = (namespace: string, life: Life | undefined) => {
+  const put = (namespace: string, life: Life | undefined, label: string = managedBy) => {
     version += 1;
     view.set({
       namespace,
       uid: `uid-${namespace}`,
       resourceVersion: String(version),
-      labels: { [managedByLabel]: managedBy },
+      labels: { [managedByLabel]: label },
       annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
-      owners: [],
+      owners: [{ manager: managedBy, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
     });
   };
   const written = (namespace: string) =>
@@ -78,6 +78,8 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
     /** The namespace's Secret says that its token is of 12 hours and expires after so many ms. */
     endsIn: (namespace: string, ms: number) =>
       put(namespace, { issuedAt: clock.wall + ms - 12 * hour, expiresAt: clock.wall + ms }),
+    /** Another writer changes the label of the namespace's Secret, and nothing else. */
+    relabelled: (namespace: string) => put(namespace, view.get(namespace)?.hosts.get(host), 'Helm'),
     /** The namespace's Secret names the host, and has no token for it. */
     waits: (namespace: string) => put(namespace, undefined),
     /** How often it has planned. */

@@ -27,6 +27,7 @@ function claims(
     resourceVersion: '1',
     ours: true,
     intact: true,
+    formerHosts: new Map(),
     hosts: new Map([[east, life]]),
     requestedAt: new Map(),
     learnedAt: 0,

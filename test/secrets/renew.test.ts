@@ -211,6 +211,37 @@ describe('renewing a pull Secret', () => {
     ]);
   });
 
+  it('brings every host back where a pod comes before the watch shows that the Secret was deleted', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    await cluster.request('DELETE', secretPath(namespace));
+    await one.secrets.ensure(namespace, [registryIn('eu-west-1')]);
+    const all = [registryIn('eu-west-1').host, host, registryIn('us-west-2').host];
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), all);
+    assert.deepEqual([...(one.view.get(namespace)?.hosts.keys() ?? [])].toSorted(), all);
+  });
+
+  it('keeps a host that an edit took out, where a pod brings another one before the repair', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    const { body } = await cluster.request('GET', secretPath(namespace));
+    const edited = structuredClone(body) as {
+      data: Record<string, string>;
+      metadata: { annotations: Record<string, string> };
+    };
+    edited.data['.dockerconfigjson'] = btoa('{"auths":{}}');
+    edited.metadata.annotations = {};
+    assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
+    await one.secrets.ensure(namespace, [registryIn('eu-west-1')]);
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [
+      registryIn('eu-west-1').host,
+      host,
+      registryIn('us-west-2').host,
+    ]);
+  });
+
   it('does not add a host again by a late token that was removed while ECR took its time', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();

@@ -30,10 +30,14 @@ function metadata(
   };
 }
 
+/** An unmanaged Secret of the same name. */
+const foreign = (namespace: string, resourceVersion: string) =>
+  metadata(namespace, resourceVersion, undefined, { [managedByLabel]: 'Helm' }, 'kubectl-create');
+
 describe('the view', () => {
   it('knows hosts and ends, and which Secrets are not ours', () => {
     const view = new SecretView();
-    view.replace([metadata('a', '5'), metadata('b', '6', undefined, { [managedByLabel]: 'Helm' })]);
+    view.replace([metadata('a', '5'), foreign('b', '6')]);
     assert.deepEqual(view.get('a')?.hosts.get(east), life(hour));
     assert.equal(view.get('a')?.ours, true);
     assert.equal(view.get('b')?.ours, false);
@@ -63,10 +67,10 @@ describe('the view', () => {
 
   it('remembers of a Secret of another type, which metadata does not show, that it is not ours', () => {
     const view = new SecretView();
-    const foreign = metadata('a', '5');
-    view.learn({ metadata: { ...foreign, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
-    view.replace([foreign]);
-    view.set(foreign);
+    const opaque = metadata('a', '5');
+    view.learn({ metadata: { ...opaque, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
+    view.replace([opaque]);
+    view.set(opaque);
     assert.equal(view.get('a')?.ours, false);
   });
 
@@ -84,7 +88,7 @@ describe('the view', () => {
 
   it('does not keep the hosts of a deleted Secret that was not ours', () => {
     const view = new SecretView();
-    view.replace([metadata('a', '5', undefined, { [managedByLabel]: 'Helm' })]);
+    view.replace([foreign('a', '5')]);
     view.remove('a', '6');
     assert.equal(view.lost().size, 0);
   });
@@ -124,7 +128,7 @@ describe('the view', () => {
 
   it('does not parse the annotation of a Secret that is not ours, by label or by type', () => {
     const view = new SecretView();
-    view.set(metadata('label', '5', undefined, { [managedByLabel]: 'Helm' }));
+    view.set(foreign('label', '5'));
     const other = metadata('type', '5');
     view.learn({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
     assert.equal(view.get('label')?.hosts.size, 0);
@@ -197,7 +201,7 @@ describe('when tokens expire, for metrics and alerts', () => {
         ]),
       ),
       metadata('b', '6', new Map([[east, life(hour)]])),
-      metadata('c', '7', new Map([[west, life(60_000)]]), { [managedByLabel]: 'Helm' }),
+      metadata('c', '7', new Map([[west, life(60_000)]]), { [managedByLabel]: 'Helm' }, 'kubectl-create'),
       metadata('d', '8', new Map([[west, life(60_000)]]), {}, 'kubectl-edit'),
     ]);
     assert.deepEqual(
@@ -258,6 +262,7 @@ describe('what a host needs', () => {
     resourceVersion: '1',
     ours,
     intact: true,
+    formerHosts: new Map(),
     hosts,
     requestedAt: new Map(),
     learnedAt: 0,

@@ -12,7 +12,12 @@ export interface Ground {
   readonly kubeconfigPath: string;
   createNamespace(prefix?: string): Promise<string>;
   serviceAccountKubeconfig(namespace: string, name: string): Promise<string>;
-  /** A call as the administrator. */
-  request(method: string, path: string, body?: unknown): Promise<GroundAnswer>;
+  /** A call as the administrator; the content type is `application/json` if not given. */
+  request(
+    method: string,
+    path: string,
+    body?: unknown,
+    how?: { readonly contentType?: string },
+  ): Promise<GroundAnswer>;
   stop(): Promise<void>;
 }
