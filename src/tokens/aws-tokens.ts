@@ -1,7 +1,8 @@
 import type { Registry } from '../images/registry.ts';
+import type { Environment } from './aws-settings.ts';
 import type { Standing } from './call-queue.ts';
 import { ecr } from './ecr.ts';
-import type { Environment, Timeouts } from './http.ts';
+import type { Timeouts } from './http.ts';
 import { type IdentityRule, identities } from './identity.ts';
 import { type TokenCall, type TokenSource, tokenSource } from './source.ts';
 import type { Freshness } from './token.ts';

@@ -129,7 +129,8 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     {
       permanent: true,
       short: 'TLS error',
-      advice: 'The certificate of the endpoint or proxy is not trusted: name its CA in NODE_EXTRA_CA_CERTS',
+      advice:
+        'The certificate of the endpoint or proxy is not trusted: name a file with its CA in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS',
     },
   ],
   ['clock', { permanent: false, short: 'clock skew', advice: 'Set the clock of this machine' }],
@@ -152,6 +153,14 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
   ],
   ['network', { permanent: false, short: 'network error', advice: 'Check DNS and the way to AWS' }],
   ['proxy', { permanent: false, short: 'proxy error', advice: 'Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY' }],
+  [
+    'proxy-authentication',
+    {
+      permanent: true,
+      short: 'proxy login failed',
+      advice: 'Check the user name and password in HTTPS_PROXY or HTTP_PROXY',
+    },
+  ],
   [
     'bad-answer',
     {

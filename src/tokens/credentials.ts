@@ -1,7 +1,8 @@
 import { ECRClient } from '@aws-sdk/client-ecr';
 import { fromNodeProviderChain, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import type { Environment } from './aws-settings.ts';
 import { within } from './deadline.ts';
-import type { Environment, SharedHttpHandler } from './http.ts';
+import type { SharedHttpHandler } from './http.ts';
 import type { Identity, Role } from './identity.ts';
 import { stsRegion } from './sts-region.ts';
 

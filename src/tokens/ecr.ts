@@ -1,11 +1,12 @@
 import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { LRUCache } from 'lru-cache';
 import type { Registry } from '../images/registry.ts';
+import type { Environment } from './aws-settings.ts';
 import type { Standing } from './call-queue.ts';
 import { credentialSource } from './credentials.ts';
 import { within } from './deadline.ts';
 import { classify, suspectsCredentials, type TokenError } from './failure.ts';
-import { type Environment, sharedHttpHandler, type Timeouts } from './http.ts';
+import { sharedHttpHandler, type Timeouts } from './http.ts';
 import { endpointKey, type Identity } from './identity.ts';
 import { readAuthorization, type Token } from './token.ts';
 

@@ -70,6 +70,10 @@ export function classify(error: unknown, region: string): TokenError {
   }
   for (const code of [word(field(error, 'code')), word(field(error, 'name')), word(field(error, 'Code'))]) {
     const own = aliases.get(code);
+    const variable = field(error, 'proxyVariable');
+    if (typeof variable === 'string' && (own === 'network' || own === 'timeout' || own === 'proxy')) {
+      return proxyFailure(error, code, variable, region);
+    }
     if (own !== undefined) {
       return new TokenError({
         code: own,
@@ -96,6 +100,17 @@ function refused(error: unknown, code: string, region: string): TokenError {
     region,
     ...(who !== undefined && { happened: `AWS answered ${code} to ${who}` }),
   });
+}
+
+/** @param variable the environment variable that named the proxy */
+function proxyFailure(error: unknown, code: string, variable: string, region: string): TokenError {
+  const own = field(error, 'statusCode') === 407 ? 'proxy-authentication' : 'proxy';
+  const advice =
+    own === 'proxy'
+      ? `Check the proxy in ${variable}, or except the host in NO_PROXY`
+      : `Check the user name and password of the proxy in ${variable}`;
+  const cause = { ...(causes.get(own) ?? unknownCause), advice };
+  return new TokenError({ code: own, region, cause, detail: own === 'proxy' ? code : undefined });
 }
 
 function byStatus(error: unknown, region: string): TokenError {

@@ -1,11 +1,10 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
-import { NodeHttpHandler } from '@smithy/node-http-handler';
+import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
+import { type Environment, readAwsSettings } from './aws-settings.ts';
 import { createLookup } from './lookup.ts';
-
-/** Variables of the environment by name, as `process.env` has them. */
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { type ProxyServer, type ProxySettings, proxyFor } from './proxy.ts';
 
 /** How long AWS may take, in ms. */
 export interface Timeouts {
@@ -27,15 +26,31 @@ const maxSockets = 96;
 /** Bytes of an answer: some hundred times what ECR and STS send, and next to nothing in memory. */
 const maxAnswerBytes = 1024 * 1024;
 
+/** The HTTP status of a proxy that does not accept the credentials, or wants some. */
+const proxyAuthenticationRequired = 407;
+
 /**
- * The one HTTP handler of all AWS clients, those of STS too. A client that is dropped must not end the calls of the
- * others, so `destroy`, which each client calls, does nothing; `close` ends the connections. An answer that is too long
- * fails with the code `ANSWER_TOO_LARGE`, and the rest of it is not read: an endpoint is what its operator, DNS or a
- * proxy on the way say it is.
+ * The one HTTP handler of all AWS clients, those of STS and IAM Identity Center too. A client that is dropped must not
+ * end the calls of the others, so `destroy`, which each client calls, does nothing; `close` ends the connections. An
+ * answer that is too long fails with the code `ANSWER_TOO_LARGE`, and the rest of it is not read: an endpoint is what its
+ * operator, DNS or a proxy on the way say it is.
+ *
+ * Errors of requests through a proxy have a `proxyVariable`: the environment variable that named the proxy. Where a
+ * proxy demands authentication, the code is `ERR_PROXY_TUNNEL` and the `statusCode` 407.
  */
 export class SharedHttpHandler extends NodeHttpHandler {
+  readonly #proxies: ProxySettings;
+  readonly #proxied: NodeHttpHandler;
+
+  constructor(direct: NodeHttpHandlerOptions, proxied: NodeHttpHandlerOptions, proxies: ProxySettings) {
+    super(direct);
+    this.#proxied = new NodeHttpHandler(proxied);
+    this.#proxies = proxies;
+  }
+
   override async handle(...call: Parameters<NodeHttpHandler['handle']>) {
-    const result = await super.handle(...call);
+    const proxy = proxyFor(this.#proxies, call[0]);
+    const result = await (proxy === undefined ? super.handle(...call) : this.#handleThrough(proxy, ...call));
     const { body } = result.response;
     if (body instanceof Readable) {
       result.response.body = bounded(body);
@@ -47,6 +62,24 @@ export class SharedHttpHandler extends NodeHttpHandler {
 
   close(): void {
     super.destroy();
+    this.#proxied.destroy();
+  }
+
+  async #handleThrough({ variable }: ProxyServer, ...call: Parameters<NodeHttpHandler['handle']>) {
+    try {
+      const result = await this.#proxied.handle(...call);
+      const { statusCode, body } = result.response;
+      if (statusCode === proxyAuthenticationRequired) {
+        body?.destroy();
+        throw Object.assign(new Error('the proxy requires authentication'), {
+          code: 'ERR_PROXY_TUNNEL',
+          statusCode,
+        });
+      }
+      return result;
+    } catch (error) {
+      throw error instanceof Error ? Object.assign(error, { proxyVariable: variable }) : error;
+    }
   }
 }
 
@@ -68,33 +101,31 @@ function bounded(body: Readable): Readable {
 }
 
 /**
- * Goes through the proxies that the environment names (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`), which the SDK does
- * not do by itself. Node's agents of http and https both do.
- * @throws Error if a proxy's URL cannot be read; its text holds nothing of the URL, in which there may be a password
+ * Goes through the proxies that the environment names (see proxy.ts), which the SDK does not do by itself.
+ * @throws ConfigError with every variable that cannot be used; its text holds nothing of their values
  */
 export function sharedHttpHandler(timeouts: Timeouts, environment: Environment): SharedHttpHandler {
-  return new SharedHttpHandler({
+  const { proxies, ca } = readAwsSettings(environment);
+  const options = {
     connectionTimeout: timeouts.connectMs,
     requestTimeout: timeouts.requestMs,
     throwOnRequestTimeout: true, // without it the SDK only warns
     socketTimeout: timeouts.requestMs, // the request's own timeout ends with the headers, a body may hang as well
-    ...agents(environment),
-  });
-}
-
-function agents(environment: Environment): { httpAgent: HttpAgent; httpsAgent: HttpsAgent } {
-  const proxyEnv = { ...environment };
-  const options = {
+  };
+  const agent = {
     keepAlive: true,
     maxSockets,
     maxFreeSockets: 2,
     timeout: idleMs,
-    proxyEnv,
     lookup: createLookup(),
+    ...(ca && { ca: [...ca] }),
   };
-  try {
-    return { httpAgent: new HttpAgent(options), httpsAgent: new HttpsAgent(options) };
-  } catch {
-    throw new Error('HTTPS_PROXY or HTTP_PROXY is not the URL of a proxy');
-  }
+  // Node's own NO_PROXY knows no subdomains and no networks, so it is never given one: proxy.ts decides.
+  const http = { ...agent, proxyEnv: { HTTP_PROXY: proxies.http?.url } };
+  const https = { ...agent, proxyEnv: { HTTPS_PROXY: proxies.https?.url } };
+  return new SharedHttpHandler(
+    { ...options, httpAgent: new HttpAgent(agent), httpsAgent: new HttpsAgent(agent) },
+    { ...options, httpAgent: new HttpAgent(http), httpsAgent: new HttpsAgent(https) },
+    proxies,
+  );
 }

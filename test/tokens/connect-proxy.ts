@@ -1,9 +1,21 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, connect } from 'node:net';
+import type { Duplex } from 'node:stream';
 
-/** An HTTP proxy that passes plain requests on, and notes the hosts of tunnels but never opens one. */
+export interface ConnectProxyOptions {
+  /** Where tunnels and plain requests end, whatever host they name, as `http://HOST:PORT`; without it no tunnel opens. */
+  readonly to?: string;
+  /** Demands the password of the proxy's URL, and responds with 407 without it. */
+  readonly authenticates?: boolean;
+  /** Accepts connections and never responds. */
+  readonly hangs?: boolean;
+}
+
+/** An HTTP proxy that passes plain requests on, and notes the hosts of tunnels. */
 export interface ConnectProxy {
+  /** With a user name and a password. */
   readonly url: string;
+  readonly port: number;
   /** `HOST:PORT` of every CONNECT, in order. */
   readonly tunnels: readonly string[];
   /** The full URL of every plain request, in order. */
@@ -11,33 +23,66 @@ export interface ConnectProxy {
   stop(): Promise<void>;
 }
 
-export async function startConnectProxy(): Promise<ConnectProxy> {
+const credentials = 'user:canary0proxy0password';
+const authorization = `Basic ${Buffer.from(credentials).toString('base64')}`;
+
+export async function startConnectProxy(options: ConnectProxyOptions = {}): Promise<ConnectProxy> {
   const tunnels: string[] = [];
   const passedOn: string[] = [];
+  const sockets = new Set<Duplex>();
+  const isRefused = ({ headers }: IncomingMessage) =>
+    options.authenticates === true && headers['proxy-authorization'] !== authorization;
   const server = createServer((incoming, outgoing) => {
     passedOn.push(incoming.url ?? '');
-    passOn(incoming, outgoing);
+    if (isRefused(incoming)) {
+      outgoing.writeHead(407).end();
+    } else if (options.hangs !== true) {
+      passOn(incoming, outgoing, options.to);
+    }
   });
   server.on('connect', (incoming, socket) => {
     tunnels.push(incoming.url ?? '');
-    socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    sockets.add(socket);
+    socket.on('error', () => socket.destroy());
+    if (isRefused(incoming)) {
+      socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
+    } else if (options.to !== undefined) {
+      openTunnel(socket, new URL(options.to));
+    } else if (options.hangs !== true) {
+      socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
+    }
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   return {
-    url: `http://user:canary0proxy0password@127.0.0.1:${port}`,
+    url: `http://${credentials}@127.0.0.1:${port}`,
+    port,
     tunnels,
     passedOn,
     stop: async () => {
       server.closeAllConnections();
+      for (const socket of sockets) {
+        socket.destroy();
+      }
       await new Promise((resolve) => server.close(resolve));
     },
   };
 }
 
-function passOn(incoming: IncomingMessage, outgoing: ServerResponse): void {
+function openTunnel(socket: Duplex, to: URL): void {
+  const onward = connect(Number(to.port), to.hostname, () => {
+    socket.write('HTTP/1.1 200 Connection Established\r\n\r\n');
+    socket.pipe(onward).pipe(socket);
+  });
+  onward.on('error', () => socket.destroy());
+  socket.on('close', () => onward.destroy());
+}
+
+function passOn(incoming: IncomingMessage, outgoing: ServerResponse, to: string | undefined): void {
   const { method, headers, url } = incoming;
-  const onward = request(String(url), { method: method ?? 'POST', headers }, (answer) => {
+  const asked = new URL(String(url));
+  const target = to === undefined ? asked : new URL(`${asked.pathname}${asked.search}`, to);
+  const onward = request(target, { method: method ?? 'POST', headers }, (answer) => {
     outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
     answer.pipe(outgoing);
   });

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { askIn, askInChild } from './ask.ts';
-import { type ConnectProxy, startConnectProxy } from './connect-proxy.ts';
+import { startTlsFront } from './tls-front.ts';
 
 const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const fips = '123456789012.dkr.ecr-fips.us-east-1.amazonaws.com';
@@ -15,18 +15,15 @@ const webSession = 'arn:aws:sts::123456789012:assumed-role/web/web';
 
 describe('the SDK’s own environment', () => {
   let double: EcrDouble;
-  let proxy: ConnectProxy;
   let directory: string;
 
   before(async () => {
     double = await startEcrDouble();
-    proxy = await startConnectProxy();
     directory = await mkdtemp(join(tmpdir(), 'tokens-'));
   });
 
   after(async () => {
     await double.stop();
-    await proxy.stop();
     await rm(directory, { recursive: true });
   });
 
@@ -87,21 +84,21 @@ describe('the SDK’s own environment', () => {
     assert.deepEqual(await askIn(missing, [host]), ['no-credentials']);
   });
 
-  it('has it go through HTTP_PROXY, and past it for NO_PROXY', async () => {
-    const { NO_PROXY: _upper, no_proxy: _lower, ...environment } = double.env();
-    assert.deepEqual(await askIn({ ...environment, HTTP_PROXY: proxy.url }, [host]), ['token']);
-    assert.deepEqual(proxy.passedOn, [`${double.url}/`]);
-    assert.deepEqual(await askIn({ ...double.env(), HTTP_PROXY: proxy.url }, [host]), ['token']);
-    assert.equal(proxy.passedOn.length, 1);
-  });
-
-  it('has it start with an unreadable proxy refused, without showing the password in it', async () => {
-    const HTTPS_PROXY = 'http://user:canary0proxy0password@not a host:1';
-    await assert.rejects(askIn({ ...double.env(), HTTPS_PROXY }, [host]), (error) => {
-      assert.ok(error instanceof Error);
-      assert.match(error.message, /HTTPS_PROXY/);
-      return !`${error.stack}`.includes('canary');
-    });
+  it('takes the CA of AWS_CA_BUNDLE for ECR and STS in place of all others, and that of NODE_EXTRA_CA_CERTS', async () => {
+    const front = await startTlsFront(double.url, ['localhost']);
+    const other = await startTlsFront(double.url, ['localhost']);
+    const rules = [{ roleArn: 'arn:aws:iam::210987654321:role/puller' }];
+    const environment = withoutEndpoints({ AWS_ENDPOINT_URL: front.url });
+    const ask = async (more: Record<string, string>) => {
+      const { results, written } = await askInChild({ ...environment, ...more }, [host], rules);
+      assert.equal(written, '');
+      return results;
+    };
+    assert.deepEqual(await ask({}), ['tls']);
+    assert.deepEqual(await ask({ AWS_CA_BUNDLE: front.caFile }), ['token']);
+    assert.deepEqual(await ask({ NODE_EXTRA_CA_CERTS: front.caFile }), ['token']);
+    assert.deepEqual(await ask({ NODE_EXTRA_CA_CERTS: front.caFile, AWS_CA_BUNDLE: other.caFile }), ['tls']);
+    await Promise.all([front.stop(), other.stop()]);
   });
 
   it('works in a process of its own, which writes nothing of a secret', async () => {
