@@ -51,7 +51,7 @@ export async function syncOnce({ command, source, ...once }: Once<SyncCommand>):
 
 /** As syncOnce. */
 export async function uninstallOnce({ command, ...once }: Once<UninstallCommand>): Promise<number> {
-  const core = coreOf(once, []);
+  const core = coreOf({ ...once, environment: {} }, []); // calls no AWS, so AWS settings do not matter
   try {
     const { secretName } = once.config;
     const { dryRun, output } = command;
@@ -65,7 +65,7 @@ export async function uninstallOnce({ command, ...once }: Once<UninstallCommand>
 
 /** As syncOnce; also rejects with ForeignSecretError. */
 export async function removeHostsOnce({ command, ...once }: Once<RemoveHostCommand>): Promise<number> {
-  const core = coreOf(once, []);
+  const core = coreOf({ ...once, environment: {} }, []); // as above
   try {
     const { secretName, provisioning } = once.config;
     const { namespace, hosts, dryRun, output } = command;

@@ -39,6 +39,25 @@ describe('the command line', () => {
     return file;
   }
 
+  /** A kubeconfig whose API server does not listen. */
+  async function kubeconfigOfNoServer(): Promise<string> {
+    const file = join(directory, 'kubeconfig');
+    await writeFile(
+      file,
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [
+          { name: 'c', cluster: { server: 'http://127.0.0.1:9', 'insecure-skip-tls-verify': true } },
+        ],
+        users: [{ name: 'u', user: { token: 'obviously-fake' } }],
+        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'c',
+      }),
+    );
+    return file;
+  }
+
   it('shows its version and its usage', async () => {
     assert.match((await run(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
     const { code, stdout } = await run(['--help']);
@@ -160,24 +179,57 @@ describe('the command line', () => {
     assert.match(stderr, /none\.yaml cannot be used:\n {2}cannot be read \(ENOENT\)/);
   });
 
+  for (const args of [['serve'], ['sync', '--registry', '123456789012.dkr.ecr.eu-central-1.amazonaws.com']]) {
+    it(`refuses to ${args[0]} with AWS or proxy variables that cannot be used, all at once and with exit code 2`, async () => {
+      const { code, stderr, stdout } = await run(args, {
+        KUBECONFIG: await kubeconfigOfNoServer(),
+        AWS_ACCESS_KEY_ID: 'AKIACANARY0000000000\n',
+        AWS_SECRET_ACCESS_KEY: 'canary canary',
+        AWS_ENDPOINT_URL_ECR: 'canary.example.com',
+        AWS_CA_BUNDLE: join(directory, 'tls.key'),
+        HTTPS_PROXY: 'http://user:canary0password@not a host:1',
+        HTTP_PROXY: 'socks5://canary.example.com:1080',
+      });
+      assert.equal(code, 2);
+      assert.equal(
+        stderr,
+        [
+          'ecr-pull-secrets: the environment cannot be used:',
+          '  AWS_ACCESS_KEY_ID ends with a line break; store it without one, for example with kubectl --from-literal or printf',
+          '  AWS_SECRET_ACCESS_KEY contains a space, a control character or a character outside of ASCII; set it exactly as AWS issued it',
+          '  AWS_ENDPOINT_URL_ECR must be a URL that begins with https:// or http://',
+          '  AWS_CA_BUNDLE names a file without a CA certificate in PEM format',
+          '  HTTPS_PROXY contains a line break or another space; set a URL such as http://proxy.example.com:3128',
+          '  HTTP_PROXY has the scheme socks5; only http and https proxies are supported, such as http://proxy.example.com:3128',
+          '',
+        ].join('\n'),
+      );
+      assert.equal(stdout, '');
+    });
+  }
+
+  it('needs no AWS variables to uninstall', async () => {
+    const environment = {
+      KUBECONFIG: await kubeconfigOfNoServer(),
+      AWS_ACCESS_KEY_ID: 'AKIAEXAMPLE000000000\n',
+      HTTPS_PROXY: 'socks5://proxy.example.com:1080',
+    };
+    const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+    for (const args of [
+      ['uninstall', '--dry-run'],
+      ['remove-host', '--namespace', 'shop', host],
+    ]) {
+      const { code, stderr } = await run(args, environment);
+      assert.equal(code, 1, stderr);
+      assert.match(stderr, /^ecr-pull-secrets: cannot (list|read) /);
+    }
+  });
+
   it('says what is wrong with kubeconfig and certificate, with exit code 1', async () => {
     const nowhere = await run(['serve'], { KUBECONFIG: join(directory, 'none') });
     assert.equal(nowhere.code, 1);
     assert.match(nowhere.stderr, /kubeconfig/);
-    const kubeconfig = join(directory, 'kubeconfig');
-    await writeFile(
-      kubeconfig,
-      JSON.stringify({
-        apiVersion: 'v1',
-        kind: 'Config',
-        clusters: [
-          { name: 'c', cluster: { server: 'http://127.0.0.1:9', 'insecure-skip-tls-verify': true } },
-        ],
-        users: [{ name: 'u', user: { token: 'obviously-fake' } }],
-        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
-        'current-context': 'c',
-      }),
-    );
+    const kubeconfig = await kubeconfigOfNoServer();
     const webhook = `webhook: { certFile: ${join(directory, 'none.crt')}, keyFile: ${join(directory, 'tls.key')} }`;
     const file = await configFile(`${webhook}\nkubernetes: { kubeconfig: ${kubeconfig} }`);
     const { code, stderr } = await run(['serve', '--config', file]);

@@ -1,5 +1,6 @@
 // Reads the settings in environment variables that concern every connection to AWS.
 import { ConfigError } from '../config/read.ts';
+import { awsVariableProblems } from './aws-variables.ts';
 import { readCaBundle } from './ca-bundle.ts';
 import { type ProxySettings, readProxySettings } from './proxy.ts';
 
@@ -20,7 +21,7 @@ export interface AwsSettings {
 export function readAwsSettings(environment: Environment): AwsSettings {
   const proxies = readProxySettings(environment);
   const bundle = readCaBundle(environment);
-  const problems = [...bundle.problems, ...proxies.problems];
+  const problems = [...awsVariableProblems(environment), ...bundle.problems, ...proxies.problems];
   if (problems.length > 0) {
     throw new ConfigError('the environment', problems);
   }

@@ -31,7 +31,8 @@ const expired = {
 const identityToken = {
   permanent: true,
   credentials: true,
-  advice: "Check the web identity token's issuer and audience and the role's trust policy",
+  advice:
+    "Check the web identity token's issuer and audience, that its file holds nothing but the token (no line break), and the role's trust policy",
 } satisfies Cause;
 
 const policy = {
@@ -45,6 +46,21 @@ const parameter = { permanent: true, advice: 'Check the role, external ID and se
 const noSuchApi = {
   permanent: true,
   advice: 'Check the AWS_ENDPOINT_URL settings: what answers there is not the API that was called',
+} satisfies Cause;
+
+const subscription = {
+  permanent: true,
+  advice: 'Complete the sign-up of the AWS account in use, and subscribe it to Amazon ECR',
+} satisfies Cause;
+
+const suspended = {
+  permanent: true,
+  advice: 'The AWS account in use is suspended: check its billing, or contact AWS Support',
+} satisfies Cause;
+
+const kms = {
+  permanent: true,
+  advice: 'Enable the AWS KMS key that ECR uses, and allow the identity in use to use it in the key policy',
 } satisfies Cause;
 
 /**
@@ -95,6 +111,13 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     },
   ],
   ['OptInRequired', { permanent: true, advice: 'Enable the region, or ECR, for the AWS account in use' }],
+  ['SubscriptionRequired', subscription],
+  ['SubscriptionRequiredException', subscription],
+  ['AccountSuspended', suspended],
+  ['AccountSuspendedException', suspended],
+  ['AuthFailure', keys],
+  ['KmsException', kms],
+  ['KMSException', kms],
   ['UnknownOperationException', noSuchApi],
   ['InvalidAction', noSuchApi],
   [
@@ -114,6 +137,24 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       credentials: true,
       short: 'finding AWS credentials timed out',
       advice: 'Check the way to STS or to whatever gives this process its AWS credentials',
+    },
+  ],
+  [
+    'bad-credentials',
+    {
+      permanent: true,
+      credentials: true,
+      short: 'unusable AWS credentials',
+      advice:
+        'An access key or token in the credentials file, or from the credential provider, contains a line break or another character that HTTP headers cannot contain: store it without',
+    },
+  ],
+  [
+    'bad-endpoint-url',
+    {
+      permanent: true,
+      short: 'endpoint is not a URL',
+      advice: 'endpoint_url in the AWS configuration file must begin with https:// or http://',
     },
   ],
   [
@@ -244,7 +285,9 @@ export const aliases: ReadonlyMap<string, string> = new Map(
       'TokenProviderError',
     ],
     'credentials-timeout': ['CredentialsTimeoutError'],
+    'bad-credentials': ['ERR_INVALID_CHAR'],
     'bad-endpoint': ['EndpointError'],
+    'bad-endpoint-url': ['ERR_INVALID_URL'],
     'bad-answer': ['ANSWER_TOO_LARGE', 'HPE_INVALID_CONSTANT', 'SyntaxError'],
   }).flatMap(([own, others]) => others.map((other): [string, string] => [other, own])),
 );

@@ -84,6 +84,13 @@ describe('the SDK’s own environment', () => {
     assert.deepEqual(await askIn(missing, [host]), ['no-credentials']);
   });
 
+  it('reports an endpoint without a scheme in the profile as a permanent failure', async () => {
+    const file = join(directory, 'config-without-scheme');
+    await writeFile(file, '[default]\nendpoint_url = ecr.example.com\n');
+    const environment = withoutEndpoints({ AWS_CONFIG_FILE: file });
+    assert.deepEqual(await askIn(environment, [host]), ['bad-endpoint-url']);
+  });
+
   it('takes the CA of AWS_CA_BUNDLE for ECR and STS in place of all others, and that of NODE_EXTRA_CA_CERTS', async () => {
     const front = await startTlsFront(double.url, ['localhost']);
     const other = await startTlsFront(double.url, ['localhost']);

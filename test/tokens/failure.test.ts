@@ -79,6 +79,12 @@ describe('failures of AWS', () => {
       true,
       'SomethingNewException (permanent)',
     ],
+    [sdkError('AuthFailure', 401), 'AuthFailure', true, 'AuthFailure (permanent)'],
+    [sdkError('KmsException'), 'KmsException', true, 'KmsException (permanent)'],
+    [sdkError('SubscriptionRequired', 403), 'SubscriptionRequired', true, 'SubscriptionRequired (permanent)'],
+    [sdkError('AccountSuspended', 403), 'AccountSuspended', true, 'AccountSuspended (permanent)'],
+    [nodeError('ERR_INVALID_CHAR'), 'bad-credentials', true, 'unusable AWS credentials (permanent)'],
+    [nodeError('ERR_INVALID_URL'), 'bad-endpoint-url', true, 'endpoint is not a URL (permanent)'],
     [sdkError('UnknownError', 403), 'http-403', true, 'http-403 (permanent)'],
     [nodeError('SELF_SIGNED_CERT_IN_CHAIN'), 'tls', true, 'TLS error (SELF_SIGNED_CERT_IN_CHAIN)'],
     [sdkError('ThrottlingException'), 'throttled', false, 'throttled'],
@@ -124,6 +130,16 @@ describe('failures of AWS', () => {
     }
     assert.match(classify(sdkError('AccessDeniedException'), 'x').message, /ecr:GetAuthorizationToken/);
     assert.match(classify(sdkError('AccessDenied'), 'x').message, /sts:AssumeRole/);
+    for (const [code, advice] of [
+      ['AuthFailure', /Check the access key/],
+      ['KMSException', /Enable the AWS KMS key/],
+      ['KmsException', /Enable the AWS KMS key/],
+      ['SubscriptionRequired', /Complete the sign-up/],
+      ['SubscriptionRequiredException', /Complete the sign-up/],
+      ['AccountSuspended', /check its billing/],
+    ] as const) {
+      assert.match(classify(sdkError(code, 403), 'x').message, advice);
+    }
   });
 
   it('know every code that stands for another', () => {
@@ -139,6 +155,25 @@ describe('failures of AWS', () => {
     const failure = classify(sdkError('AccessDeniedException', 400, text), 'x');
     assert.match(failure.message, /arn:aws:sts::123456789012:assumed-role\/puller\/session\./);
     assert.ok(!failure.message.includes('canary'));
+  });
+
+  it('name the variable of the proxy on the way', () => {
+    const through = (error: Error, statusCode?: number) =>
+      classify(Object.assign(error, { proxyVariable: 'https_proxy', statusCode }), 'x');
+    for (const error of [
+      nodeError('ENOTFOUND'),
+      nodeError('', 'TimeoutError'),
+      nodeError('ERR_PROXY_TUNNEL'),
+    ]) {
+      const failure = through(error);
+      assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
+      assert.match(failure.message, /proxy error \(\w+\)\. Check the proxy in https_proxy, or except/);
+    }
+    const refused = through(nodeError('ERR_PROXY_TUNNEL'), 407);
+    assert.deepEqual([refused.code, refused.permanent], ['proxy-authentication', true]);
+    assert.match(refused.message, /user name and password of the proxy in https_proxy/);
+    assert.equal(through(nodeError('SELF_SIGNED_CERT_IN_CHAIN')).code, 'tls');
+    assert.equal(through(sdkError('AccessDeniedException')).code, 'AccessDeniedException');
   });
 
   it('are given out as they are if they are ours', () => {
@@ -160,7 +195,9 @@ describe('failures of AWS', () => {
     const suspects = (error: Error) => suspectsCredentials(classify(error, 'x'));
     assert.ok(suspects(sdkError('UnrecognizedClientException')));
     assert.ok(suspects(sdkError('ExpiredTokenException')));
+    assert.ok(suspects(sdkError('AuthFailure')));
     assert.ok(suspects(nodeError('ENOENT')));
+    assert.ok(suspects(nodeError('ERR_INVALID_CHAR')));
     assert.ok(!suspects(sdkError('AccessDeniedException')));
     assert.ok(!suspects(nodeError('ECONNREFUSED')));
   });
