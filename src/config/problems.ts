@@ -43,9 +43,11 @@ export function problemOf(issue: v.BaseIssue<unknown>): Problem {
     '',
   );
   const missing = issue.received === 'undefined';
+  const given: unknown = issue.path?.at(-1)?.value;
+  const received = typeof given === 'string' ? JSON.stringify(given) : issue.received; // not a duration's milliseconds
   return {
     path: path.replace(/^\./, ''),
-    text: missing ? 'is required' : `must be ${issue.message}, not ${issue.received}`,
+    text: missing ? 'is required' : `must be ${issue.message}, not ${received}`,
   };
 }
 

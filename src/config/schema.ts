@@ -4,6 +4,7 @@ import {
   accountPattern,
   dnsName,
   duration,
+  durationBetween,
   ipAddress,
   objectName,
   pattern,
@@ -96,11 +97,11 @@ export const schema = v.object({
           ),
           0.5,
         ),
-        /** A token with less left than this is never fresh. */
-        minimumLife: v.optional(duration, '1h'),
-        /** One call to ECR or STS. */
-        requestTimeout: v.optional(duration, '10s'),
-        connectTimeout: v.optional(duration, '3s'),
+        /** A token with less left than this is never fresh. 0: only `freshFraction` decides. ECR's tokens last 12h. */
+        minimumLife: v.optional(durationBetween('0s', '12h'), '1h'),
+        /** One call to ECR or STS. With its retries a call takes twice as long at most, which is how long `sync` waits. */
+        requestTimeout: v.optional(durationBetween('1s', '1m'), '10s'),
+        connectTimeout: v.optional(durationBetween('100ms', '1m'), '3s'),
         /** How many (identity, region) pairs are kept in memory. */
         maxRegions: v.optional(wholeNumber(1, 1000), 64),
       },
@@ -114,7 +115,7 @@ export const schema = v.object({
         /** ECR hosts in one namespace's Secret; a Secret's 1 MiB ends near 280. */
         maxHosts: v.optional(wholeNumber(1, 250), 200),
         /** How long a host may wait for its first token before it leaves the Secret, unless a pod names it. */
-        forgetAfter: v.optional(v.pipe(duration, v.minValue(60_000, 'a duration of at least 1m')), '24h'),
+        forgetAfter: v.optional(durationBetween('1m', '8760h'), '24h'),
       },
       group,
     ),
@@ -180,12 +181,15 @@ export const schema = v.object({
             group,
           ),
         ),
-        /** Answers go out this long before the API server stops waiting. */
-        deadlineMargin: v.optional(duration, '500ms'),
-        /** After SIGTERM, how long to go on taking calls while the Service's endpoints change. */
-        shutdownDelay: v.optional(duration, '5s'),
+        /**
+         * Answers go out this long before the API server stops waiting. 0: as late as that, so an answer may be late. Half
+         * of the API server's longest timeout (30s) is the most that has an effect.
+         */
+        deadlineMargin: v.optional(durationBetween('0s', '15s'), '500ms'),
+        /** After SIGTERM, how long to go on taking calls while the Service's endpoints change. 0: stop at once. */
+        shutdownDelay: v.optional(durationBetween('0s', '10m'), '5s'),
         /** How long calls in flight may take to end after that. */
-        drainTimeout: v.optional(duration, '20s'),
+        drainTimeout: v.optional(durationBetween('1s', '10m'), '20s'),
       },
       group,
     ),
@@ -231,7 +235,7 @@ export const schema = v.object({
       {
         /** Where the API server is; none: the pod's own ServiceAccount, or the usual kubeconfig. */
         kubeconfig: v.optional(text),
-        requestTimeout: v.optional(duration, '10s'),
+        requestTimeout: v.optional(durationBetween('1s', '2m'), '10s'),
       },
       group,
     ),

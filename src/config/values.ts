@@ -3,12 +3,25 @@ import * as v from 'valibot';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
-/** A duration such as `500ms`, `10s`, `5m` or `12h`; comes out in milliseconds. */
+/** A duration such as `500ms`, `10s`, `5m` or `12h`; comes out in milliseconds. Needs bounds: see durationBetween. */
 export const duration = v.pipe(
   v.string('a duration such as 500ms, 10s, 5m or 12h'),
-  v.regex(/^\d{1,9}(ms|s|m|h)$/, 'a duration such as 500ms, 10s, 5m or 12h'),
-  v.transform((text) => Number.parseInt(text, 10) * (unitMs[text.replace(/^\d+/, '')] ?? Number.NaN)),
+  v.regex(/^(0|[1-9]\d{0,8})(ms|s|m|h)$/, 'a duration such as 500ms, 10s, 5m or 12h'),
+  v.transform(durationMs),
 );
+
+/**
+ * A duration between two others, both included. Every duration needs an upper bound: a timer of Node that is set to more
+ * than 2^31 - 1 ms (596h) fires at once.
+ */
+export function durationBetween(from: string, to: string) {
+  const expected = `a duration from ${from} to ${to}`;
+  return v.pipe(duration, v.minValue(durationMs(from), expected), v.maxValue(durationMs(to), expected));
+}
+
+function durationMs(text: string): number {
+  return Number.parseInt(text, 10) * (unitMs[text.replace(/^\d+/, '')] ?? Number.NaN);
+}
 
 /** A TCP port; 0 asks the system for a free one. */
 export const port = wholeNumber(0, 65_535);

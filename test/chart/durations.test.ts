@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import * as v from 'valibot';
+import { readConfig } from '../../src/config/read.ts';
+import { schema } from '../../src/config/schema.ts';
+import { durationBetween } from '../../src/config/values.ts';
+import { at } from '../kube/server.ts';
+import { type Bounds, durationPattern, durationsIn } from './durations.ts';
+import { chartFolder } from './helm.ts';
+import { describeWithHelm } from './suite.ts';
+
+const hourMs = 3_600_000;
+
+/** Compared with the clock, so that no timer is set to them. */
+const withoutTimer = ['secrets.forgetAfter', 'certificates.authorityLife', 'certificates.leafLife'];
+
+/** Durations in the chart's values that the program does not read. */
+const ofOthers: Readonly<Record<string, Bounds>> = {
+  'certificates.certManager.duration': { fromMs: hourMs, toMs: 87_600 * hourMs }, // cert-manager's own minimum
+  'metrics.serviceMonitor.interval': { fromMs: 1_000, toMs: 24 * hourMs },
+  'metrics.podMonitor.interval': { fromMs: 1_000, toMs: 24 * hourMs },
+};
+
+const schemaFile = () => readFile(join(chartFolder, 'values.schema.json'), 'utf8');
+
+/** Where the chart has a setting of the program. */
+function inChart(path: string): string {
+  return path.replace(/^certificates\./, 'certificates.managed.').replace(/^(?!certificates\.)/, 'config.');
+}
+
+describe('durations', () => {
+  const durations = durationsIn(schema);
+
+  it('all have bounds, and none can overflow a timer, added to or doubled', () => {
+    assert.ok(durations.size >= 10, [...durations.keys()].join());
+    for (const [path, { toMs }] of durations) {
+      assert.ok(withoutTimer.includes(path) || 2 * toMs < 2 ** 31, path);
+    }
+  });
+
+  it('have the same bounds in the chart', async () => {
+    const chart: unknown = JSON.parse(await schemaFile());
+    const expected = {
+      ...Object.fromEntries([...durations].map(([path, bounds]) => [inChart(path), bounds])),
+      ...ofOthers,
+    };
+    for (const [path, bounds] of Object.entries(expected)) {
+      const node = at(chart, 'properties', ...path.split('.').join('.properties.').split('.'));
+      assert.equal(
+        at(node, 'pattern'),
+        durationPattern(bounds),
+        `the pattern of ${path} in values.schema.json`,
+      );
+      assert.match(String(at(node, 'description')), /^a duration from \d+m?[smh] to \d+[smh]$/);
+    }
+    const patterns = [...JSON.stringify(chart).matchAll(/"pattern":"[^"]*\)[msh]+[|)]/g)];
+    assert.equal(patterns.length, Object.keys(expected).length, 'the chart has no other durations');
+  });
+
+  it('match their pattern just where the program takes them', () => {
+    const bound = fc.tuple(fc.nat({ max: 100_000 }), fc.constantFrom('ms', 's', 'm', 'h'));
+    const text = ([number, unit]: [number, string]) => `${number}${unit}`;
+    const numbers = fc.oneof(fc.nat({ max: 100_000 }), fc.nat({ max: 2_000_000_000 }));
+    fc.assert(
+      fc.property(
+        bound,
+        bound,
+        fc.tuple(numbers, fc.constantFrom('ms', 's', 'm', 'h')),
+        (one, other, [number, unit]) => {
+          const [[fromMs, from], [toMs, to]] = [one, other]
+            .map((duration): [number, string] => [
+              v.parse(durationBetween('0s', '100000h'), text(duration)),
+              text(duration),
+            ])
+            .sort(([a], [b]) => a - b) as [[number, string], [number, string]];
+          const pattern = new RegExp(durationPattern({ fromMs, toMs }));
+          for (const candidate of [text([number, unit]), from, to, `0${from}`, `${number}`]) {
+            const taken = v.safeParse(durationBetween(from, to), candidate).success;
+            assert.equal(pattern.test(candidate), taken, `${candidate} from ${from} to ${to}`);
+          }
+        },
+      ),
+    );
+  });
+
+  for (const [path, bounds] of durations) {
+    it(`such as ${path} are refused outside of their bounds, with what was given`, () => {
+      const [group, name] = path.split('.');
+      const outside = [
+        `${bounds.toMs + 1}ms`,
+        '2000000h',
+        ...(bounds.fromMs > 0 ? ['0s', '0ms', `${bounds.fromMs - 1}ms`] : []),
+      ];
+      for (const text of outside.filter((one) => /^\d{1,9}\D/.test(one))) {
+        assert.throws(
+          () => readConfig(`${group}: { ${name}: ${text} }`, 'test'),
+          new RegExp(`${path} must be a duration from \\S+ to \\S+, not "${text}"`),
+        );
+      }
+      const limit = [bounds.fromMs, bounds.toMs].filter((ms) => ms < 1e9).map((ms) => `${ms}ms`);
+      for (const text of limit) readConfig(`${group}: { ${name}: ${text} }`, 'test');
+    });
+  }
+});
+
+describeWithHelm('durations that cannot be', (helm) => {
+  for (const [group, name, text] of [
+    ['tokens', 'requestTimeout', '0s'],
+    ['tokens', 'connectTimeout', '600h'],
+    ['kubernetes', 'requestTimeout', '2000h'],
+    ['webhook', 'drainTimeout', '0s'],
+  ] as const) {
+    it(`are refused by Helm: config.${group}.${name} ${text}`, async () => {
+      const values = { config: { [group]: { [name]: text } } };
+      const { code, stderr } = await helm().run(['template', 'x', chartFolder], values);
+      assert.notEqual(code, 0);
+      assert.match(stderr, new RegExp(`/config/${group}/${name}': '${text}' does not match pattern`));
+    });
+  }
+
+  it('are not 0 where it has a meaning', async () => {
+    const config = { webhook: { deadlineMargin: '0s', shutdownDelay: '0s' }, tokens: { minimumLife: '0s' } };
+    assert.equal((await helm().run(['template', 'x', chartFolder], { config })).code, 0);
+  });
+});
