@@ -13,7 +13,7 @@ export async function ask(hosts: readonly string[], rules: readonly IdentityRule
   const tokens = awsTokens({
     rules,
     freshness: { fraction: 0.5, floorMs: 60_000 },
-    timeouts: { connectMs: 2_000, requestMs: 5_000 },
+    timeouts: { connectMs: 20_000, requestMs: 60_000 }, // for busy machines
     maxKeys: 64,
     environment: process.env,
     now: Date.now,

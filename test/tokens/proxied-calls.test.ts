@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
-import { askIn } from './ask.ts';
+import { askIn, askInChild } from './ask.ts';
 import { type ConnectProxy, type ConnectProxyOptions, startConnectProxy } from './connect-proxy.ts';
 import { assertShowsNoSecret, type Ground, onDouble, refusal, registry } from './support.ts';
 import { startTlsFront, type TlsFront } from './tls-front.ts';
@@ -56,6 +56,20 @@ describe('calls of AWS through a proxy', () => {
     });
     assert.deepEqual(await askIn(environment, [host], [rule]), ['token']);
     assert.deepEqual(proxy.tunnels, [`${stsName}:443`, `${ecrName}:443`]);
+  });
+
+  it('take a proxy that speaks TLS, whose CA is in NODE_EXTRA_CA_CERTS', async (t) => {
+    const proxy = await proxyFor(t, { to: front.url, authenticates: true });
+    const proxyFront = await startTlsFront(`http://127.0.0.1:${proxy.port}`, ['localhost']);
+    t.after(() => proxyFront.stop());
+    const environment = ownEndpoints({
+      HTTPS_PROXY: proxy.url.replace(/^http:(.*):\d+$/, `https:$1:${new URL(proxyFront.url).port}`),
+      AWS_CA_BUNDLE: front.caFile,
+    });
+    assert.deepEqual((await askInChild(environment, [host], [])).results, ['tls']);
+    const trusting = { ...environment, NODE_EXTRA_CA_CERTS: proxyFront.caFile };
+    assert.deepEqual((await askInChild(trusting, [host], [])).results, ['token']);
+    assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
   });
 
   it('take that of ALL_PROXY', async (t) => {
@@ -135,11 +149,12 @@ describe('calls of AWS through a proxy', () => {
   });
 
   describe('that fails', () => {
-    const patient = { connectMs: 300, requestMs: 60_000 };
-
-    async function through(url: string, scheme: 'http' | 'https'): Promise<Ground> {
+    async function through(url: string, scheme: 'http' | 'https', connectMs = 60_000): Promise<Ground> {
       const variable = scheme === 'https' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
-      const ground = await onDouble({ timeouts: patient, environment: { [variable]: url } });
+      const ground = await onDouble({
+        timeouts: { connectMs, requestMs: 60_000 },
+        environment: { [variable]: url },
+      });
       delete process.env['AWS_ENDPOINT_URL_ECR'];
       if (scheme === 'http') {
         process.env['AWS_ENDPOINT_URL_ECR'] = 'http://ecr.internal.invalid';
@@ -177,7 +192,7 @@ describe('calls of AWS through a proxy', () => {
 
     it('because it never opens the tunnel name HTTPS_PROXY', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
-      await using ground = await through(proxy.url, 'https');
+      await using ground = await through(proxy.url, 'https', 300);
       const failure = await refusal(ground.tokens.get(registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
