@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import packageJson from '../package.json' with { type: 'json' };
+import { occasionally } from './admission/occasionally.ts';
 import type { Config } from './config/schema.ts';
 import { parseEcrHost, type Registry } from './images/registry.ts';
+import type { CallSlotsState } from './kube/call-slots.ts';
 import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
 import { listPods } from './kube/pods.ts';
 import { secretApi } from './kube/secrets.ts';
@@ -74,6 +76,8 @@ export function compose(parts: CoreParts): Core {
   const cluster = loadKubeConfig({
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,
+    writeTimeoutMs: config.kubernetes.writeTimeout,
+    onOverload: overloadReport(log),
     userAgent: `ecr-pull-secrets/${packageJson.version}`,
   });
   const view = new SecretView(steady, (namespace) =>
@@ -138,6 +142,20 @@ export function compose(parts: CoreParts): Core {
       await cluster.close();
     },
   };
+}
+
+/** At most one line in this time, ms. */
+const overloadLogIntervalMs = 60_000;
+
+/** Reports calls to the API server that were not sent. Who made them reports the failure of each as well. */
+function overloadReport(log: Log): (calls: CallSlotsState) => void {
+  const steady = () => performance.now();
+  return occasionally(overloadLogIntervalMs, steady, (times, { inFlight, slow, waiting }: CallSlotsState) =>
+    log.warn(
+      { times, inFlight, slow, waiting },
+      'did not send calls to the API server: too many are in flight',
+    ),
+  );
 }
 
 function standings(configured: readonly Registry[], view: SecretView, now: () => number) {

@@ -21,6 +21,7 @@ export async function manageCertificates(config: Config): Promise<void> {
   const cluster = loadKubeConfig({
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,
+    writeTimeoutMs: config.kubernetes.writeTimeout,
     userAgent: `ecr-pull-secrets/${packageJson.version}`,
   });
   const settings = managedSettings(config, cluster);

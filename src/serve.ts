@@ -64,6 +64,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
   const provisioned = provisioningOf(config, core, () => watch.start(), log, metrics);
   metrics.observe({
     inSync: () => watch.inSync(),
+    apiCalls: () => cluster.calls,
     tokenExpiries: (labelOf) => view.tokenExpiries(Date.now(), labelOf),
     due: () => renewing.state().due,
     certificateExpiresAt: () => certificates?.current.notAfter,

@@ -62,6 +62,12 @@ const certificateLife = v.pipe(
   v.maxValue(87_600 * 3_600_000, 'a duration from 10m to 87600h'),
 );
 
+/**
+ * The API server waits up to 30 s for a webhook that fails open, then writes: a client that gives up by then never gets
+ * anything written. It ends every request after 60 s by default (`--request-timeout`).
+ */
+const writeTimeout = durationBetween('31s', '2m');
+
 const group = 'settings by name';
 
 /** Everything an operator may set. What is AWS's own (keys, region, endpoints) stays in AWS's environment variables. */
@@ -235,7 +241,10 @@ export const schema = v.object({
       {
         /** Where the API server is; none: the pod's own ServiceAccount, or the usual kubeconfig. */
         kubeconfig: v.optional(text),
+        /** One read. */
         requestTimeout: v.optional(durationBetween('1s', '2m'), '10s'),
+        /** One write. Longer than the API server waits for the slowest webhook, which is 30s. */
+        writeTimeout: v.optional(writeTimeout, '40s'),
       },
       group,
     ),

@@ -1,11 +1,14 @@
-// client-node's HTTP, with answers that are read no further than an API server's can reach.
+// client-node's HTTP, with bounds on the calls in flight, their time, and the size of their responses.
 import {
   ApiException,
   type HttpLibrary,
   IsomorphicFetchHttpLibrary,
+  type RequestContext,
   type ResponseContext,
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
+import { type CallTimeouts, kindOf, timeoutOf } from './call-limits.ts';
+import { type CallSlots, OverloadedError } from './call-slots.ts';
 
 /**
  * Bytes of the largest JSON text of one object, decompressed. The API server takes requests of at most 3 MiB
@@ -25,16 +28,29 @@ export class AnswerTooLargeError extends Error {
   }
 }
 
+/** What bounds the requests of one client. */
+export interface HttpBounds {
+  readonly slots: CallSlots;
+  readonly timeouts: CallTimeouts;
+  /** Called for each call that got no slot. */
+  onOverload(): void;
+}
+
 /**
- * client-node's HTTP library. Texts of answers are read up to {@link MAX_OBJECT_BYTES}, errors included. Streams are not
+ * client-node's HTTP library, with bounds.
+ *
+ * Each call, apart from watches, waits for a slot, and its timeout starts when it has one. It gives the slot back when its
+ * response has been read to the end, canceled or has failed, at the latest when the timeout ends.
+ *
+ * Texts of answers are read up to {@link MAX_OBJECT_BYTES}, errors included. Streams are not
  * bounded, because a watch lasts: whoever reads one bounds its lines. (undici's `maxResponseSize` does not serve: it cuts
  * watches too, and counts bytes before they are decompressed.)
  */
-export function boundedHttp(): HttpLibrary {
+export function boundedHttp(bounds: HttpBounds): HttpLibrary {
   const http = new IsomorphicFetchHttpLibrary();
   return wrapHttpLibrary({
     send: async (request) => {
-      const response = await http.send(request).toPromise();
+      const response = await sendWithin(http, request, bounds);
       const { stream } = response.body;
       response.body = {
         stream,
@@ -48,6 +64,93 @@ export function boundedHttp(): HttpLibrary {
       return response;
     },
   });
+}
+
+async function sendWithin(
+  http: HttpLibrary,
+  request: RequestContext,
+  { slots, timeouts, onOverload }: HttpBounds,
+): Promise<ResponseContext> {
+  const kind = kindOf(request.getHttpMethod(), request.getUrl());
+  if (kind.isWatch) return await http.send(request).toPromise();
+  const stop = request.getSignal();
+  const release = await slots.acquire(kind.key, stop).catch((error: unknown) => {
+    if (error instanceof OverloadedError) onOverload();
+    throw error;
+  });
+  const { signal, end } = callSignal(timeoutOf(kind, timeouts), stop, release);
+  try {
+    request.setSignal(signal);
+    const response = await http.send(request).toPromise();
+    const stream = withEnd(response.body.stream(), end);
+    response.body = { ...response.body, stream: () => stream };
+    return response;
+  } catch (error) {
+    end();
+    throw error;
+  }
+}
+
+/**
+ * Makes the signal of a call: aborts with a TimeoutError after the timeout, or when the caller's own signal aborts.
+ * @param onEnd called once, when the call ends or is aborted
+ * @returns `end` is to be called when the call has ended
+ */
+function callSignal(
+  timeoutMs: number,
+  stop: AbortSignal | undefined,
+  onEnd: () => void,
+): { signal: AbortSignal; end: () => void } {
+  const controller = new AbortController();
+  const end = () => {
+    clearTimeout(timer);
+    stop?.removeEventListener('abort', onStop);
+    onEnd();
+  };
+  const abort = (reason: unknown) => {
+    controller.abort(reason);
+    end();
+  };
+  const onStop = () => abort(stop?.reason);
+  const timer = setTimeout(() => abort(new DOMException('no response in time', 'TimeoutError')), timeoutMs);
+  stop?.addEventListener('abort', onStop, { once: true });
+  if (stop?.aborted) onStop();
+  return { signal: controller.signal, end };
+}
+
+/** Passes a stream on, and calls `onEnd` when it ends, fails or is canceled. */
+function withEnd(
+  stream: ReadableStream<Uint8Array> | null,
+  onEnd: () => void,
+): ReadableStream<Uint8Array> | null {
+  if (stream === null) {
+    onEnd();
+    return null;
+  }
+  const reader = stream.getReader();
+  return new ReadableStream<Uint8Array>(
+    {
+      pull: async (controller) => {
+        try {
+          const { done, value } = await reader.read();
+          if (!done) {
+            controller.enqueue(value);
+            return;
+          }
+          onEnd();
+          controller.close();
+        } catch (error) {
+          onEnd();
+          controller.error(error);
+        }
+      },
+      cancel: async (reason) => {
+        onEnd();
+        await reader.cancel(reason);
+      },
+    },
+    { highWaterMark: 0 },
+  );
 }
 
 /**

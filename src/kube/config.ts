@@ -1,14 +1,21 @@
 import type { RequestOptions } from 'node:https';
-import { KubeConfig, type RequestContext } from '@kubernetes/client-node';
-import type { Dispatcher } from 'undici';
+import { setImmediate as callersContinue } from 'node:timers/promises';
+import { type HttpLibrary, KubeConfig, type RequestContext } from '@kubernetes/client-node';
+import { boundedHttp } from './bounded-http.ts';
+import { defaultWriteTimeoutMs, kindOf } from './call-limits.ts';
+import { CallSlots, type CallSlotsState } from './call-slots.ts';
 import { Connections } from './connections.ts';
 
 /** How to reach the API server. */
 export interface KubeConfigOptions {
   /** A kubeconfig file; without it client-node's own search: KUBECONFIG, ~/.kube/config, the ServiceAccount of the pod. */
   kubeconfigPath?: string | undefined;
-  /** Milliseconds that a call may take, answer included. A watch sets a limit of its own. */
+  /** Milliseconds that a read may take, response included. A watch sets a limit of its own. */
   requestTimeoutMs: number;
+  /** Milliseconds that a write may take, response included. Default: {@link defaultWriteTimeoutMs}. */
+  writeTimeoutMs?: number | undefined;
+  /** Called for each call that failed because it got no slot; see {@link slotBounds}. */
+  onOverload?: ((state: CallSlotsState) => void) | undefined;
   /** Sent as `User-Agent`: shows up in the API server's audit log and metrics. */
   userAgent: string;
 }
@@ -25,21 +32,56 @@ export class KubeConfigError extends Error {
 }
 
 /**
- * client-node's KubeConfig with what it lacks: a time limit for every call, and connections that are kept.
+ * Calls in flight at a time. A burst of pods in as many namespaces is a burst of writes. The total stays below the about 98
+ * requests that an API server with default settings executes at a time on the priority level `workload-high`
+ * (https://kubernetes.io/docs/concepts/cluster-administration/flow-control/), where others have work too.
+ */
+const slotBounds = {
+  quick: 32,
+  slow: 32,
+  perKey: 4,
+  slowAfterMs: 2_000,
+  slowForMs: 600_000,
+  maxWaitMs: 15_000,
+  maxWaiting: 10_000,
+  maxWaitingPerKey: 256,
+} as const;
+
+/**
+ * client-node's KubeConfig with what it lacks: bounds for calls, and connections that are kept.
  * (client-node 2.0.1 makes a new undici Agent for each request, so each one is a new TLS handshake; and its
  * calls ignore a `signal` among their options.)
  */
 export class ClusterConfig extends KubeConfig {
   readonly #options: KubeConfigOptions;
   readonly #connections: Connections;
+  readonly #slots: CallSlots;
+  /** Sends the requests of this config. */
+  readonly http: HttpLibrary;
 
   constructor(options: KubeConfigOptions) {
     super();
     this.#options = options;
-    this.#connections = new Connections(options.requestTimeoutMs);
+    this.#connections = new Connections({
+      connectTimeoutMs: options.requestTimeoutMs,
+      maxCalls: slotBounds.quick + slotBounds.slow,
+      maxWaitMs: slotBounds.maxWaitMs,
+    });
+    this.#slots = new CallSlots(slotBounds);
+    const { requestTimeoutMs, writeTimeoutMs = defaultWriteTimeoutMs, onOverload } = options;
+    this.http = boundedHttp({
+      slots: this.#slots,
+      timeouts: { requestTimeoutMs, writeTimeoutMs },
+      onOverload: () => onOverload?.(this.#slots.state),
+    });
   }
 
-  /** Called by client-node's generated code before each call. A signal that is set already stays. */
+  /** Calls in flight, and calls that wait. */
+  get calls(): CallSlotsState {
+    return this.#slots.state;
+  }
+
+  /** Called by client-node's generated code before each call. */
   override async applySecurityAuthentication(context: RequestContext): Promise<void> {
     const options: RequestOptions = {};
     await this.applyToHTTPSOptions(options);
@@ -50,10 +92,9 @@ export class ClusterConfig extends KubeConfig {
       context.setHeaderParam('Authorization', `Basic ${Buffer.from(options.auth).toString('base64')}`);
     }
     context.setHeaderParam('User-Agent', this.#options.userAgent);
-    context.setDispatcher(this.#dispatcher(options));
-    if (context.getSignal() === undefined) {
-      context.setSignal(AbortSignal.timeout(this.#options.requestTimeoutMs));
-    }
+    const { isWatch } = kindOf(context.getHttpMethod(), context.getUrl());
+    const { calls, watches } = this.#dispatchers(options);
+    context.setDispatcher(isWatch ? watches : calls);
   }
 
   /** The limit that {@link KubeConfigOptions.requestTimeoutMs} set. */
@@ -61,12 +102,24 @@ export class ClusterConfig extends KubeConfig {
     return this.#options.requestTimeoutMs;
   }
 
-  /** Ends all connections, with what is under way on them. */
+  /**
+   * Resolves when no call is in flight or waits. A call that follows another one at once counts as part of it. Calls end within
+   * their timeouts; watches do not count.
+   */
+  async idle(): Promise<void> {
+    do {
+      await this.#slots.idle();
+      await callersContinue();
+    } while (this.calls.inFlight + this.calls.waiting > 0);
+  }
+
+  /** Ends all connections, with what is under way on them, and fails the calls that wait. */
   async close(): Promise<void> {
+    this.#slots.close();
     await this.#connections.close();
   }
 
-  #dispatcher(options: RequestOptions): Dispatcher {
+  #dispatchers(options: RequestOptions) {
     const { ca, cert, key, rejectUnauthorized, servername } = options;
     const tls = { ca, cert, key, rejectUnauthorized, servername };
     return this.#connections.get(tls, this.getCurrentCluster()?.proxyUrl);

@@ -9,59 +9,90 @@ export type TlsOptions = Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'reject
 // secure_serving.go), so that a request never meets a connection that is just being closed.
 const KEEP_ALIVE_MS = 30_000;
 
-// A burst of pods in as many namespaces is a burst of writes: this many at once, the others wait their turn.
-const MAX_CONNECTIONS = 16;
+export interface ConnectionsOptions {
+  /** Time to connect, in ms. */
+  readonly connectTimeoutMs: number;
+  /** Calls in flight at a time. */
+  readonly maxCalls: number;
+  /** How long a call may wait between {@link Connections.get} and its start, in ms. */
+  readonly maxWaitMs: number;
+}
+
+/** The connections of one API server, by what uses them. */
+interface Dispatchers {
+  /** At most as many connections as calls may be in flight, so that none of these waits here. */
+  readonly calls: Dispatcher;
+  /** One connection for each watch. */
+  readonly watches: Dispatcher;
+}
 
 /**
  * The connections to one API server: made once, replaced when the files behind the kubeconfig (CA, client
- * certificate) change.
+ * certificate) change. Calls and watches have separate connections and neither waits for one here, so that no number of
+ * watches delays a call.
  *
  * HTTP/1.1 on purpose. Over HTTP/2 all calls and the watch share one connection, and giving up a call that got
  * no answer leaves that connection in use: when the far end has vanished without a word, every later call hangs
  * too. With HTTP/1.1 a call that is given up takes its connection with it.
  */
 export class Connections {
-  readonly #connectTimeoutMs: number;
-  #current: { tls: TlsOptions; proxyUrl: string | undefined; dispatcher: Dispatcher } | undefined;
+  readonly #options: ConnectionsOptions;
+  /** Replaced dispatchers that calls which wait may still use. */
+  readonly #retired = new Set<Dispatcher>();
+  #current: { tls: TlsOptions; proxyUrl: string | undefined; dispatchers: Dispatchers } | undefined;
 
-  constructor(connectTimeoutMs: number) {
-    this.#connectTimeoutMs = connectTimeoutMs;
+  constructor(options: ConnectionsOptions) {
+    this.#options = options;
   }
 
-  /** The dispatcher for these settings: the last one, unless they changed. */
-  get(tls: TlsOptions, proxyUrl: string | undefined): Dispatcher {
+  /** The dispatchers for these settings: the last ones, unless they changed. */
+  get(tls: TlsOptions, proxyUrl: string | undefined): Dispatchers {
     const last = this.#current;
     if (last !== undefined && last.proxyUrl === proxyUrl && isDeepStrictEqual(last.tls, tls))
-      return last.dispatcher;
-    const dispatcher = this.#make(tls, proxyUrl);
-    this.#current = { tls, proxyUrl, dispatcher };
-    // What is under way on the old connections ends in its own time.
-    last?.dispatcher.close().catch(() => undefined);
-    return dispatcher;
+      return last.dispatchers;
+    const dispatchers = {
+      calls: this.#make(tls, proxyUrl, { connections: this.#options.maxCalls }),
+      watches: this.#make(tls, proxyUrl, {}),
+    };
+    this.#current = { tls, proxyUrl, dispatchers };
+    for (const dispatcher of dispatchersOf(last)) this.#retire(dispatcher);
+    return dispatchers;
+  }
+
+  /** Closes a dispatcher when no call can start on it any more. What is in flight ends in its own time. */
+  #retire(dispatcher: Dispatcher): void {
+    this.#retired.add(dispatcher);
+    setTimeout(() => {
+      this.#retired.delete(dispatcher);
+      dispatcher.close().catch(() => undefined);
+    }, this.#options.maxWaitMs).unref();
   }
 
   /** Ends all connections, with what is under way on them. */
   async close(): Promise<void> {
-    const last = this.#current;
+    const all = [...dispatchersOf(this.#current), ...this.#retired];
     this.#current = undefined;
-    await last?.dispatcher.destroy();
+    await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
   }
 
-  #make(tls: TlsOptions, proxyUrl: string | undefined): Dispatcher {
+  #make(tls: TlsOptions, proxyUrl: string | undefined, bound: { connections?: number }): Dispatcher {
     const given = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
-    const connect = {
-      ...given,
-      timeout: this.#connectTimeoutMs,
-      keepAlive: true,
-      keepAliveInitialDelay: 30_000,
-    };
-    const pool = { allowH2: false, connections: MAX_CONNECTIONS, keepAliveTimeout: KEEP_ALIVE_MS };
-    if (proxyUrl === undefined) return new Agent({ ...pool, connect });
+    const pool = { ...bound, allowH2: false, keepAliveTimeout: KEEP_ALIVE_MS };
+    const timeout = this.#options.connectTimeoutMs;
+    if (proxyUrl === undefined) {
+      const connect = { ...given, timeout, keepAlive: true, keepAliveInitialDelay: 30_000 };
+      return new Agent({ ...pool, connect });
+    }
     return new ProxyAgent({
       ...pool,
       uri: proxyUrl,
       requestTls: given,
-      connect: { timeout: this.#connectTimeoutMs },
+      // ProxyAgent ignores a timeout in `connect`.
+      connectTimeout: timeout,
     });
   }
+}
+
+function dispatchersOf(current: { dispatchers: Dispatchers } | undefined): Dispatcher[] {
+  return current === undefined ? [] : [current.dispatchers.calls, current.dispatchers.watches];
 }

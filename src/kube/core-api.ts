@@ -4,14 +4,13 @@ import {
   createConfiguration,
   ServerConfiguration,
 } from '@kubernetes/client-node';
-import { boundedHttp } from './bounded-http.ts';
 import type { ClusterConfig } from './config.ts';
 import { errorOf, KubeError } from './errors.ts';
 
 /** What client-node's generated calls of any group need, for the API server that the config names. */
 export function apiConfiguration(config: ClusterConfig): Configuration {
   const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
-  return createConfiguration({ baseServer, httpApi: boundedHttp(), authMethods: { default: config } });
+  return createConfiguration({ baseServer, httpApi: config.http, authMethods: { default: config } });
 }
 
 /** client-node's calls for the core group. */

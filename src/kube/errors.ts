@@ -1,5 +1,6 @@
 import { ApiException } from '@kubernetes/client-node';
 import { AnswerTooLargeError } from './bounded-http.ts';
+import { OverloadedError } from './call-slots.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
 import { type Status, statusOf } from './status.ts';
 
@@ -16,6 +17,7 @@ export type KubeErrorCode =
   | 'server-error'
   | 'timeout'
   | 'network'
+  | 'overloaded'
   | 'too-large'
   | 'unknown';
 
@@ -31,6 +33,8 @@ const ADVICE: Record<KubeErrorCode, string> = {
   'server-error': 'the API server failed; check its health',
   timeout: 'no answer in time; check the API server and the network to it',
   network: 'no connection; check the address of the API server and the network to it',
+  overloaded:
+    'too many calls of this program to the API server are in flight, so this one was not sent; look for slow admission webhooks',
   'too-large': 'the response is too large for an API server; check what listens at its address',
   unknown: 'unexpected failure',
 };
@@ -161,6 +165,7 @@ export function errorOf(failure: unknown, operation: string): KubeError {
   if (failure instanceof AnswerTooLargeError) {
     return new KubeError({ code: 'too-large', operation, detail: failure.message });
   }
+  if (failure instanceof OverloadedError) return new KubeError({ code: 'overloaded', operation });
   const detail = systemCode(failure);
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });

@@ -112,8 +112,7 @@ async function getPage(
 ): Promise<Page | 'too-large'> {
   const operation = `list ${noun}`;
   const paged = { ...query, limit: String(limit), ...(next !== undefined && { continue: next }) };
-  const signal = AbortSignal.any([stop, AbortSignal.timeout(config.requestTimeoutMs)]);
-  const request = { path, query: paged, accept: accept.list, signal, operation };
+  const request = { path, query: paged, accept: accept.list, signal: stop, operation };
   try {
     return readPage(await getText(config, request, limit > 1 ? MAX_PAGE_BYTES : MAX_OBJECT_BYTES), operation);
   } catch (error) {

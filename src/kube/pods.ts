@@ -77,9 +77,8 @@ async function getPage(config: ClusterConfig, request: PageRequest): Promise<Pag
     limit: String(limit),
     ...(next !== undefined && { continue: next }),
   };
-  const signal = AbortSignal.any([stop, AbortSignal.timeout(config.requestTimeoutMs)]);
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const asked = { path, query, accept: 'application/json', signal, operation };
+  const asked = { path, query, accept: 'application/json', signal: stop, operation };
   try {
     return readPage(await getText(config, asked, pageBytes), operation);
   } catch (error) {

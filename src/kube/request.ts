@@ -1,5 +1,5 @@
 import { HttpMethod, RequestContext, type ResponseContext } from '@kubernetes/client-node';
-import { boundedHttp, textOf } from './bounded-http.ts';
+import { textOf } from './bounded-http.ts';
 import type { ClusterConfig } from './config.ts';
 import { errorOf, errorOfStatus, KubeError } from './errors.ts';
 
@@ -8,13 +8,11 @@ export interface GetRequest {
   path: string;
   query: Record<string, string>;
   accept: string;
-  /** Ends the request, as a failure. */
+  /** Ends the request, as a failure. A request that is no watch also ends after the config's timeout. */
   signal: AbortSignal;
   /** For errors: what is tried, on what. */
   operation: string;
 }
-
-const http = boundedHttp();
 
 /**
  * Sends a GET and gives the answer if its status is 200, its body unread.
@@ -29,7 +27,7 @@ export async function get(config: ClusterConfig, request: GetRequest): Promise<R
     context.setHeaderParam('Accept', accept);
     context.setSignal(signal);
     await config.applySecurityAuthentication(context);
-    const response = await http.send(context).toPromise();
+    const response = await config.http.send(context).toPromise();
     if (response.httpStatusCode === 200) return response;
     throw errorOfStatus(response.httpStatusCode, await response.body.text(), operation);
   } catch (error) {

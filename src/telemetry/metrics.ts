@@ -15,6 +15,13 @@ const mostDurations = 1024;
 /** What the metrics show of the state of the program, asked for at each scrape. */
 interface ObservedState {
   inSync(): boolean;
+  /** Calls to the API server: how many are in flight, how many of these are slow, and how many wait; and how many were not sent. */
+  apiCalls(): {
+    readonly inFlight: number;
+    readonly slow: number;
+    readonly waiting: number;
+    readonly overloaded: number;
+  };
   /** When the stored tokens of each region expire, in ms since the epoch, by the label of the region. */
   tokenExpiries(labelOf: (region: string) => string): ReadonlyMap<string, number>;
   /** Namespaces whose Secret is due for renewal. */
@@ -90,6 +97,7 @@ export function prometheusMetrics(): Metrics {
   const state: { current: ObservedState | undefined } = { current: undefined };
   registerGauges(registers, state);
   registerDroppedLogLines(registers, state);
+  registerApiCalls(registers, state);
   const regionLabel = regionLabels();
   const outcomeLabel = boundedLabel(maxOutcomeLabels);
   return {
@@ -224,6 +232,30 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
       for (const [region, end] of state.current?.tokenExpiries(expiryLabel) ?? []) {
         this.set({ region }, end / 1000);
       }
+    },
+  });
+}
+
+function registerApiCalls(registers: Registry[], state: { current: ObservedState | undefined }): void {
+  new Gauge({
+    name: 'ecr_pull_secrets_api_calls',
+    help: 'Calls to the API server, without watches, by state: in-flight, slow (of those in flight, longer than 2 s) or waiting (for others to end).',
+    labelNames: ['state'],
+    registers,
+    collect() {
+      const { inFlight = 0, slow = 0, waiting = 0 } = state.current?.apiCalls() ?? {};
+      this.set({ state: 'in-flight' }, inFlight);
+      this.set({ state: 'slow' }, slow);
+      this.set({ state: 'waiting' }, waiting);
+    },
+  });
+  new Counter({
+    name: 'ecr_pull_secrets_api_calls_overloaded_total',
+    help: 'Calls to the API server that were not sent because too many others were in flight.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(state.current?.apiCalls().overloaded ?? 0);
     },
   });
 }

@@ -335,7 +335,7 @@ describeWithHelm('values that cannot be', (helm) => {
         drainTimeout: '20s',
       },
       status: { port: 8080 },
-      kubernetes: { requestTimeout: '10s' },
+      kubernetes: { requestTimeout: '10s', writeTimeout: '40s' },
       log: { level: 'info' },
     };
     const settings = settingsIn(only(await helm().template({ config }), 'ConfigMap'));

@@ -36,6 +36,15 @@ describe('configuration', () => {
     );
   });
 
+  it('lets writes to the API server wait longer than 30 s, the longest time that a webhook may delay them', () => {
+    assert.equal(readConfig('', 'nothing').kubernetes.writeTimeout, 40_000);
+    for (const writeTimeout of ['0s', '10s', '30s', '30999ms', '3m']) {
+      const [problem = '', ...others] = problemsOf(`kubernetes: { writeTimeout: ${writeTimeout} }`);
+      assert.match(problem, /^kubernetes\.writeTimeout must be a duration from 31s to 2m, not /);
+      assert.deepEqual(others, []);
+    }
+  });
+
   it('requires client certificates only where a CA is given, and refuses names without one', () => {
     assert.equal(readConfig('', 'nothing').webhook.clientAuth, undefined);
     const { clientAuth, maxConnections } = readConfig(

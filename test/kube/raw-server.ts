@@ -3,9 +3,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import type { ClusterConfig } from '../../src/kube/config.ts';
+import { type ClusterConfig, type KubeConfigOptions, loadKubeConfig } from '../../src/kube/config.ts';
 import { Listener } from '../doubles/api-server/listener.ts';
-import { configOf } from './server.ts';
 
 /** A server that answers whatever a test likes, where an API server should be. */
 export interface RawServer {
@@ -13,8 +12,13 @@ export interface RawServer {
   stop(): Promise<void>;
 }
 
+export type RawServerOptions = Partial<
+  Pick<KubeConfigOptions, 'requestTimeoutMs' | 'writeTimeoutMs' | 'onOverload'>
+>;
+
 export async function startRawServer(
   answer: (request: IncomingMessage, response: ServerResponse, url: URL) => void,
+  options: RawServerOptions = {},
 ): Promise<RawServer> {
   const listener = await Listener.start();
   listener.answerWith((request, response) =>
@@ -32,7 +36,12 @@ export async function startRawServer(
     'current-context': 'raw',
   };
   writeFileSync(path, JSON.stringify(kubeconfig));
-  const config = configOf(path, 20_000);
+  const config = loadKubeConfig({
+    kubeconfigPath: path,
+    requestTimeoutMs: 20_000,
+    userAgent: 'kube-test/1',
+    ...options,
+  });
   return {
     config,
     stop: async () => {

@@ -54,6 +54,7 @@ describe('metrics', () => {
     let dropped = 0;
     const failing = [{ permanent: true }, { permanent: false }, { permanent: true }];
     metrics.observe({
+      apiCalls: () => ({ inFlight: 5, slow: 2, waiting: 1, overloaded: 4 }),
       inSync: () => inSync,
       tokenExpiries: (labelOf) => new Map([...ends].map(([region, end]) => [labelOf(region), end])),
       due: () => 7,
@@ -68,6 +69,10 @@ describe('metrics', () => {
     assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
     assert.match(first, /^ecr_pull_secrets_full_secrets 3$/m);
+    assert.match(first, /^ecr_pull_secrets_api_calls\{state="in-flight"\} 5$/m);
+    assert.match(first, /^ecr_pull_secrets_api_calls\{state="slow"\} 2$/m);
+    assert.match(first, /^ecr_pull_secrets_api_calls\{state="waiting"\} 1$/m);
+    assert.match(first, /^ecr_pull_secrets_api_calls_overloaded_total 4$/m);
     assert.match(first, /^ecr_pull_secrets_hosts_dropped_total\{reason="no-room"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
@@ -88,6 +93,7 @@ describe('metrics', () => {
     const metrics = prometheusMetrics();
     let scrape = 0;
     metrics.observe({
+      apiCalls: () => ({ inFlight: 0, slow: 0, waiting: 0, overloaded: 0 }),
       inSync: () => true,
       tokenExpiries: (labelOf) =>
         new Map(

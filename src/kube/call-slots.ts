@@ -1,0 +1,231 @@
+// Slots for concurrent calls. They are fair by key, and slow keys share slots that no other key needs.
+import { LRUCache } from 'lru-cache';
+
+/** Bounds of {@link CallSlots}. Times are in ms. */
+export interface CallSlotsOptions {
+  /** Calls in flight that are not slow. */
+  readonly quick: number;
+  /** Calls in flight that are slow. */
+  readonly slow: number;
+  /** Calls in flight of one key. */
+  readonly perKey: number;
+  /** A call in flight for this long is slow, and so are the next calls of its key. */
+  readonly slowAfterMs: number;
+  /** How long the calls of a key count as slow, unless one of them is quick again. */
+  readonly slowForMs: number;
+  /** How long a call may wait for a slot. */
+  readonly maxWaitMs: number;
+  /** Calls that wait, in all and of one key. */
+  readonly maxWaiting: number;
+  readonly maxWaitingPerKey: number;
+}
+
+/** How many calls hold a slot, and how many wait for one. */
+export interface CallSlotsState {
+  readonly inFlight: number;
+  /** Of those in flight. */
+  readonly slow: number;
+  readonly waiting: number;
+  /** Calls that got no slot, since the start. */
+  readonly overloaded: number;
+}
+
+/** No slot became free in time, or too many calls wait for one. */
+export class OverloadedError extends Error {
+  override readonly name = 'OverloadedError';
+}
+
+/** The slots were closed while a call waited. The code reads like that of a system error. */
+class SlotsClosedError extends Error {
+  override readonly name = 'SlotsClosedError';
+  readonly code = 'ERR_CLOSED';
+}
+
+/** Gives a slot back. A second call changes nothing. */
+export type ReleaseSlot = () => void;
+
+interface Waiter {
+  start(release: ReleaseSlot): void;
+  fail(error: unknown): void;
+}
+
+interface Call {
+  usesSlowSlot: boolean;
+}
+
+/** Keys that are remembered as slow. The least recently used one beyond that counts as quick. */
+const maxSlowKeys = 10_000;
+
+/**
+ * Bounds the calls in flight. Keys take turns, and none has more than `perKey` calls in flight. Calls of keys that are known
+ * to be slow use `slow` slots of their own, and a call that turns out to be slow moves to one of these when one is free. So
+ * slow keys leave the `quick` slots to the others, however many they are.
+ *
+ * src/tokens/fair-queue.ts is another kind of queue: its jobs are shared by several namespaces, serialized by key, and never
+ * given up.
+ */
+export class CallSlots {
+  readonly #options: CallSlotsOptions;
+  /** Key → its waiting calls, oldest first. The key whose turn is next comes first. */
+  readonly #waiting = new Map<string, Set<Waiter>>();
+  readonly #inFlightOf = new Map<string, number>();
+  readonly #slowKeys: LRUCache<string, true>;
+  /** Slow calls that still use a quick slot, because all slow slots are taken. */
+  readonly #toMove = new Set<Call>();
+  #quick = 0;
+  #slow = 0;
+  #waitingCount = 0;
+  #overloaded = 0;
+  #whenIdle: (() => void)[] = [];
+
+  constructor(options: CallSlotsOptions) {
+    this.#options = options;
+    this.#slowKeys = new LRUCache({ max: maxSlowKeys, ttl: options.slowForMs });
+  }
+
+  get state(): CallSlotsState {
+    return {
+      inFlight: this.#quick + this.#slow,
+      slow: this.#slow + this.#toMove.size,
+      waiting: this.#waitingCount,
+      overloaded: this.#overloaded,
+    };
+  }
+
+  /** Resolves when no call is in flight or waits. */
+  async idle(): Promise<void> {
+    if (this.#isIdle()) return;
+    await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  #isIdle(): boolean {
+    return this.#quick + this.#slow + this.#waitingCount === 0;
+  }
+
+  #noticeIdle(): void {
+    if (!this.#isIdle()) return;
+    for (const resolve of this.#whenIdle) resolve();
+    this.#whenIdle = [];
+  }
+
+  /**
+   * Waits for a slot. The caller must release it.
+   * @param signal gives up waiting
+   * @throws {OverloadedError} also where the signal aborts with a TimeoutError, because all of that time was spent here
+   * @throws {SlotsClosedError}, or the reason of the signal
+   */
+  async acquire(key: string, signal?: AbortSignal): Promise<ReleaseSlot> {
+    signal?.throwIfAborted();
+    return this.#mayStart(key) ? this.#begin(key) : await this.#wait(key, signal);
+  }
+
+  /** Fails all calls that wait. */
+  close(): void {
+    for (const waiters of [...this.#waiting.values()]) {
+      for (const waiter of [...waiters]) waiter.fail(new SlotsClosedError('closed'));
+    }
+  }
+
+  #mayStart(key: string): boolean {
+    const { quick, slow, perKey } = this.#options;
+    const isFree = this.#slowKeys.has(key) ? this.#slow < slow : this.#quick < quick;
+    return isFree && (this.#inFlightOf.get(key) ?? 0) < perKey;
+  }
+
+  async #wait(key: string, signal: AbortSignal | undefined): Promise<ReleaseSlot> {
+    const { maxWaiting, maxWaitingPerKey, maxWaitMs } = this.#options;
+    const ofKey = this.#waiting.get(key) ?? new Set();
+    if (this.#waitingCount >= maxWaiting || ofKey.size >= maxWaitingPerKey) {
+      throw this.#overload('too many calls wait');
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<ReleaseSlot>();
+    const leave = () => {
+      ofKey.delete(waiter);
+      this.#waitingCount -= 1;
+      if (ofKey.size === 0) this.#waiting.delete(key);
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', onAbort);
+    };
+    const waiter: Waiter = {
+      start: (release) => {
+        leave();
+        resolve(release);
+      },
+      fail: (error) => {
+        leave();
+        reject(error);
+        this.#noticeIdle();
+      },
+    };
+    const timer = setTimeout(() => waiter.fail(this.#overload('no slot in time')), maxWaitMs);
+    const onAbort = () => {
+      const { reason } = signal ?? {};
+      const isTimeout = reason instanceof Error && reason.name === 'TimeoutError';
+      waiter.fail(isTimeout ? this.#overload('no slot in time') : reason);
+    };
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.#waiting.set(key, ofKey.add(waiter));
+    this.#waitingCount += 1;
+    return await promise;
+  }
+
+  #overload(message: string): OverloadedError {
+    this.#overloaded += 1;
+    return new OverloadedError(message);
+  }
+
+  #begin(key: string): ReleaseSlot {
+    const call: Call = { usesSlowSlot: this.#slowKeys.has(key) };
+    if (call.usesSlowSlot) this.#slow += 1;
+    else this.#quick += 1;
+    this.#inFlightOf.set(key, (this.#inFlightOf.get(key) ?? 0) + 1);
+    let isSlow = false;
+    const timer = setTimeout(() => {
+      isSlow = true;
+      this.#slowKeys.set(key, true);
+      if (!call.usesSlowSlot) this.#toMove.add(call);
+      this.#startNext();
+    }, this.#options.slowAfterMs);
+    let isReleased = false;
+    return () => {
+      if (isReleased) return;
+      isReleased = true;
+      clearTimeout(timer);
+      if (!isSlow) this.#slowKeys.delete(key);
+      this.#end(key, call);
+    };
+  }
+
+  #end(key: string, call: Call): void {
+    this.#toMove.delete(call);
+    if (call.usesSlowSlot) this.#slow -= 1;
+    else this.#quick -= 1;
+    const left = (this.#inFlightOf.get(key) ?? 1) - 1;
+    if (left === 0) this.#inFlightOf.delete(key);
+    else this.#inFlightOf.set(key, left);
+    this.#startNext();
+    this.#noticeIdle();
+  }
+
+  #startNext(): void {
+    const { quick, slow } = this.#options;
+    for (const call of this.#toMove) {
+      if (this.#slow >= slow) break;
+      this.#toMove.delete(call);
+      call.usesSlowSlot = true;
+      this.#slow += 1;
+      this.#quick -= 1;
+    }
+    for (const [key, waiters] of this.#waiting) {
+      if (this.#quick >= quick && this.#slow >= slow) return;
+      const [first] = waiters;
+      if (first === undefined || !this.#mayStart(key)) continue;
+      first.start(this.#begin(key));
+      // The key's next call comes after those of the others; the loop reaches it again at the end.
+      if (waiters.size > 0) {
+        this.#waiting.delete(key);
+        this.#waiting.set(key, waiters);
+      }
+    }
+  }
+}

@@ -1,0 +1,52 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, it } from 'node:test';
+import { describeOnCluster } from '../cluster/suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { newNamespace } from '../provisioning/world.ts';
+import { eventually } from '../support/eventually.ts';
+import { type RunningProgram, startProgram } from '../support/process.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import { type SilentWebhook, startSilentWebhook } from '../support/silent-webhook.ts';
+
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+/** Beyond the webhook's 10 s, and the retries of a program that gives up too early. */
+const patienceMs = 90_000;
+
+describeOnCluster('a webhook on Secrets that fails open and never answers', (cluster) => {
+  let ecr: EcrDouble;
+  let webhook: SilentWebhook | undefined;
+  let program: RunningProgram | undefined;
+  before(async () => {
+    ecr = await startEcrDouble({ tokenLifeMs: 40_000 });
+  });
+  afterEach(async () => {
+    await program?.stop();
+    await webhook?.stop();
+  });
+  after(() => ecr.stop());
+
+  /** Starts the program, and the webhook for namespaces with the label `webhook: TEAM`. */
+  const start = async (team: string, timeoutSeconds: number) => {
+    webhook = await startSilentWebhook(cluster(), { label: ['webhook', team], timeoutSeconds });
+    program = await startProgram({
+      kubeconfigPath: cluster().kubeconfigPath,
+      environment: ecr.env(),
+      config: {
+        provisioning: { registries: [host], namespaces: { selector: `team=${team}` } },
+        tokens: { minimumLife: '1s' },
+      },
+    });
+    return { webhook, program };
+  };
+  const authIn = async (namespace: string) => (await readPullSecret(cluster(), namespace))?.auths[host]?.auth;
+
+  it('delays the Secret of its namespace, which is created and renewed all the same', async () => {
+    const { program } = await start('ten', 10);
+    const namespace = await newNamespace(cluster(), { webhook: 'ten', team: 'ten' });
+    const first = await eventually('the Secret is created', () => authIn(namespace), patienceMs);
+    const renewed = async () => (await authIn(namespace)) !== first;
+    await eventually('the token is renewed', renewed, patienceMs);
+    assert.doesNotMatch(program.output(), /\(timeout\)/, 'no write was given up');
+  });
+});

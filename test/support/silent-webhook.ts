@@ -1,0 +1,58 @@
+// A webhook that fails open and that never answers, so that the API server waits for its whole timeout.
+import { randomBytes } from 'node:crypto';
+import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
+import type { Ground } from './ground.ts';
+
+const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+
+export interface SilentWebhook {
+  /** Requests that it has received. */
+  readonly received: number;
+  stop(): Promise<void>;
+}
+
+export interface SilentWebhookOptions {
+  /** Namespaces with this label. */
+  readonly label: readonly [string, string];
+  /** How long the API server waits for it before it writes. */
+  readonly timeoutSeconds: number;
+}
+
+/** Registers it for creates and updates of Secrets. */
+export async function startSilentWebhook(
+  ground: Ground,
+  { label: [key, value], timeoutSeconds }: SilentWebhookOptions,
+): Promise<SilentWebhook> {
+  const webhook = await startScriptedWebhook();
+  webhook.script = () => undefined;
+  const name = `silent-${randomBytes(4).toString('hex')}`;
+  const { status, body } = await ground.request('POST', path, {
+    metadata: { name },
+    webhooks: [
+      {
+        name: 'slow.example.com',
+        admissionReviewVersions: ['v1'],
+        sideEffects: 'None',
+        failurePolicy: 'Ignore',
+        timeoutSeconds,
+        clientConfig: { url: webhook.url, caBundle: Buffer.from(webhook.caPem).toString('base64') },
+        namespaceSelector: { matchLabels: { [key]: value } },
+        rules: [
+          { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['secrets'] },
+        ],
+      },
+    ],
+  });
+  if (status !== 201) {
+    throw new Error(`POST ${path}: ${status} ${JSON.stringify(body)}`);
+  }
+  return {
+    get received() {
+      return webhook.seen.length;
+    },
+    stop: async () => {
+      await ground.request('DELETE', `${path}/${name}`);
+      webhook.stop();
+    },
+  };
+}
