@@ -15,9 +15,16 @@ export interface ServiceAccountsOf {
   readonly namespace?: string;
   /** A restriction to this name lets RBAC grant the name alone. */
   readonly name?: string;
+  /**
+   * Keeps those of these names, and those that have a reference from us. The API has no selector for several names, so this
+   * restricts what is kept and not what is requested.
+   */
+  readonly keptNames?: ReadonlySet<string>;
 }
 
-function serviceAccounts({ namespace, name }: ServiceAccountsOf): Resource<ServiceAccount> {
+function serviceAccounts({ namespace, name, keptNames }: ServiceAccountsOf): Resource<ServiceAccount> {
+  const isKept = (account: ServiceAccount) =>
+    keptNames === undefined || keptNames.has(account.name) || account.reference !== undefined;
   const where = namespace === undefined ? '' : ` of ${namespace}`;
   return {
     noun: `ServiceAccounts${where}${name === undefined ? '' : ` named ${name}`}`,
@@ -25,7 +32,10 @@ function serviceAccounts({ namespace, name }: ServiceAccountsOf): Resource<Servi
     query: name === undefined ? {} : { fieldSelector: `metadata.name=${name}` },
     // they hold nothing secret, and metadata does not show the pull secrets
     accept: ACCEPT_OBJECTS,
-    item: serviceAccount,
+    item: (object) => {
+      const account = serviceAccount(object);
+      return account !== undefined && isKept(account) ? account : undefined;
+    },
   };
 }
 

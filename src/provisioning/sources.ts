@@ -5,9 +5,10 @@ import { errorOf, type KubeError } from '../kube/errors.ts';
 import type { Watch } from '../kube/follow.ts';
 import { watchNamespaces } from '../kube/namespaces.ts';
 import type { ObjectError } from '../kube/object-error.ts';
-import { listServiceAccounts, watchServiceAccounts } from '../kube/service-accounts.ts';
+import { listServiceAccounts } from '../kube/service-accounts.ts';
 import type { Log } from '../telemetry/log.ts';
-import { isPattern, type Settings } from './settings.ts';
+import { accountWatches } from './account-watches.ts';
+import type { Settings } from './settings.ts';
 import type { World } from './world.ts';
 
 export interface SourceParts {
@@ -29,8 +30,7 @@ export interface Sources {
 }
 
 /**
- * Watches of namespaces and ServiceAccounts, the latter name by name where names are given, since then RBAC can grant
- * those alone. On top of that one look at all ServiceAccounts, for references that we added under other settings. With
+ * Watches of namespaces and ServiceAccounts; see {@link accountWatches}. On top of that one look at all ServiceAccounts, for references that we added under other settings. With
  * the mode off there is only that look.
  */
 export function sources(parts: SourceParts): Sources {
@@ -40,19 +40,19 @@ export function sources(parts: SourceParts): Sources {
   const { settings } = parts;
   const on = settings.registries.length > 0;
   const namespaces = on ? [namespaceWatch(parts)] : [];
-  const accounts = on ? accountWatches(parts) : [];
+  const accounts = on ? accountWatches(parts) : undefined;
   return {
     start: async () => {
       // the pull Secrets come first, with the mode off too
       const known = Promise.all([...namespaces.map((watch) => watch.start()), parts.ready()]);
-      for (const watch of accounts) void watch.start();
+      accounts?.start();
       await Promise.race([known, stopped.promise]);
       looking = lookForOld(parts, stopping.signal);
     },
     stop: async () => {
       stopping.abort();
       stopped.resolve();
-      await Promise.all([looking, ...[...namespaces, ...accounts].map((watch) => watch.stop())]);
+      await Promise.all([looking, accounts?.stop(), ...namespaces.map((watch) => watch.stop())]);
     },
   };
 }
@@ -65,26 +65,6 @@ function namespaceWatch({
   onObjectError,
 }: SourceParts): Watch {
   return watchNamespaces({ config, selector, sink: world.namespaces(), onError, onObjectError });
-}
-
-function accountWatches({
-  config,
-  settings,
-  world,
-  onWatchError: onError,
-  onObjectError,
-}: SourceParts): Watch[] {
-  const names = new Set(settings.serviceAccounts);
-  const which = [...names].some(isPattern) ? [undefined] : [...names];
-  return which.map((name) =>
-    watchServiceAccounts({
-      config,
-      which: name === undefined ? {} : { name },
-      sink: world.accounts(name),
-      onError,
-      onObjectError,
-    }),
-  );
 }
 
 async function lookForOld({ config, world, log, random }: SourceParts, signal: AbortSignal): Promise<void> {

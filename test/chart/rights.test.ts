@@ -64,6 +64,38 @@ describeWithHelm('rights', (helm) => {
       ],
     ],
     [
+      'several ServiceAccounts by name',
+      { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'builder'] } } },
+      [
+        allOfSecrets,
+        events,
+        pods,
+        namespaces(['list', 'watch']),
+        accounts(['list', 'watch']),
+        accounts(['get', 'patch'], ['default', 'builder']),
+      ],
+    ],
+    [
+      'one ServiceAccount, named twice',
+      { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'default'] } } },
+      [
+        allOfSecrets,
+        events,
+        pods,
+        namespaces(['list', 'watch']),
+        accounts(['get', 'list', 'watch', 'patch'], ['default', 'default']),
+      ],
+    ],
+    [
+      'a CronJob for several ServiceAccounts by name',
+      { ...sync, config: { provisioning: { registries, serviceAccounts: ['default', 'builder'] } } },
+      [
+        secrets(['get', 'create', 'patch']),
+        namespaces(['list']),
+        accounts(['get', 'patch'], ['default', 'builder']),
+      ],
+    ],
+    [
       'ServiceAccounts by pattern',
       { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'team-*'] } } },
       [

@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, it } from 'node:test';
+import { describeOnCluster } from '../cluster/suite.ts';
+import type { EcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import {
+  accountWith,
+  allAccountsRule,
+  newAccount,
+  newNamespace,
+  type Running,
+  readAccount,
+  runProvisioning,
+  secretRule,
+  startEcr,
+} from './world.ts';
+
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const names = Array.from({ length: 20 }, (_, index) => `account-${index}`);
+const namespacesRule = { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] };
+const byName = {
+  ...{ apiGroups: [''], resources: ['serviceaccounts'], resourceNames: names },
+  verbs: ['get', 'list', 'watch', 'patch'],
+};
+
+describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
+  let ecr: EcrDouble;
+  let running: Running | undefined;
+  before(async () => {
+    ecr = await startEcr();
+  });
+  afterEach(() => running?.stop());
+  after(() => ecr.stop());
+
+  const start = async (team: string, rules: readonly unknown[]): Promise<Running> => {
+    running = await runProvisioning({
+      ground: cluster(),
+      ecr,
+      kubeconfigPath: await accountWith(cluster(), [secretRule, namespacesRule, ...rules]),
+      config: {
+        provisioning: {
+          registries: [host],
+          namespaces: { selector: `team=${team}` },
+          serviceAccounts: names,
+        },
+      },
+    });
+    return running;
+  };
+  const hasEverything = async (namespace: string) => {
+    await eventually(
+      'the Secret',
+      async () => (await readPullSecret(cluster(), namespace))?.auths[host],
+      60_000,
+    );
+    for (const name of names) {
+      await eventually(
+        `the reference of ${name}`,
+        async () => (await readAccount(cluster(), namespace, name)).pullSecrets?.includes('ecr-pull-secrets'),
+        60_000,
+      );
+    }
+  };
+  const namespaceOf = async (team: string) => {
+    const namespace = await newNamespace(cluster(), { team });
+    for (const name of [...names, 'unselected']) await newAccount(cluster(), namespace, name);
+    return namespace;
+  };
+
+  it('serves all of them with one watch, and no other ServiceAccount', async () => {
+    const first = await namespaceOf('shared');
+    const { log } = await start('shared', [allAccountsRule]);
+    await hasEverything(first);
+    const second = await namespaceOf('shared');
+    await hasEverything(second);
+    assert.equal((await readAccount(cluster(), second, 'unselected')).pullSecrets, undefined);
+    assert.deepEqual(
+      log.filter(({ msg }) => /watching each name separately/.test(String(msg))),
+      [],
+    );
+  });
+
+  it('serves all of them with a watch for each where it may not watch all, and logs that once', async () => {
+    const first = await namespaceOf('separate');
+    const { log } = await start('separate', [byName]);
+    await hasEverything(first);
+    const second = await namespaceOf('separate');
+    await hasEverything(second);
+    const separately = log.filter(({ msg }) => /watching each name separately/.test(String(msg)));
+    assert.equal(separately.length, 1);
+    assert.deepEqual(separately[0]?.['serviceAccounts'], names);
+  });
+});
