@@ -8,8 +8,8 @@ import type { Config } from './config/schema.ts';
 import { loadKubeConfig } from './kube/config.ts';
 import { standardLog } from './telemetry/log.ts';
 
-/** How long the last writes may take after a signal, ms. */
-const endWithinMs = 10_000;
+/** How long after the last write may end the process takes to end, ms. */
+const endMarginMs = 5_000;
 
 /**
  * Manages the certificates that the replicas mount as files, until a signal comes. `certificates.source` does not
@@ -29,10 +29,13 @@ export async function manageCertificates(config: Config): Promise<void> {
   const status = statusPages({
     notReady: () => (managed === undefined ? ['no certificate yet'] : managed.problems()),
   });
-  closeWithGrace({ delay: endWithinMs, logger: false }, async ({ err, signal }) => {
+  const delay = config.kubernetes.writeTimeout + endMarginMs;
+  closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
     if (err === undefined) log.info({ signal }, 'shutting down');
     else log.fatal({ err }, 'shutting down after an unexpected error');
     await managed?.close();
+    // A first certificate that is still being stored has no `managed` yet.
+    await cluster.idle();
     await cluster.close();
     await status.close();
   });

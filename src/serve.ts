@@ -96,12 +96,12 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
       await sleep(config.webhook.shutdownDelay);
       await app.close();
     }
-    await certificates?.close();
     clientCa?.close();
-    await provisioned.stop();
-    await housekeeping.stop();
-    await renewing.stop();
+    // None starts anything new while another one waits for its writes.
+    await Promise.all([certificates?.close(), provisioned.stop(), housekeeping.stop(), renewing.stop()]);
     await watch.stop();
+    // What was promised to reviews that have been answered is still being written.
+    await cluster.idle();
     await core.close();
     await status.close();
   });
@@ -256,8 +256,9 @@ function onObjectError(error: ObjectError, log: Log, metrics: Metrics): void {
 }
 
 /** Ends the process on a signal, or on an error that nobody caught; at once on a second signal. */
-function endGracefully({ webhook }: Config, log: Log, close: () => Promise<void>): void {
-  const delay = webhook.shutdownDelay + webhook.drainTimeout;
+function endGracefully(config: Config, log: Log, close: () => Promise<void>): void {
+  const { webhook, kubernetes } = config;
+  const delay = webhook.shutdownDelay + webhook.drainTimeout + kubernetes.writeTimeout;
   closeWithGrace(
     { delay, logger: false, onTimeout: () => log.error({ delay }, 'ended with calls in flight') },
     async ({ err, signal }) => {

@@ -155,12 +155,15 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.deepEqual(readinessProbe.httpGet, { path: '/readyz', port: 'status' });
   });
 
-  it('lets the pod live on for as long as the program drains', async () => {
-    const grace = async (webhook: Values) =>
-      at(only(await render({ config: { webhook } }), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec')
+  it('lets the pods live on for as long as the program drains and writes', async () => {
+    const grace = async (config: Values, name = 'ecr-pull-secrets') =>
+      at(only(await render({ config }), 'Deployment', name), 'spec.template.spec')
         .terminationGracePeriodSeconds;
-    assert.equal(await grace({}), 30);
-    assert.equal(await grace({ shutdownDelay: '1500ms', drainTimeout: '2m' }), 127);
+    assert.equal(await grace({}), 70);
+    const webhook = { shutdownDelay: '1500ms', drainTimeout: '2m' };
+    assert.equal(await grace({ webhook, kubernetes: { writeTimeout: '1m' } }), 187);
+    assert.equal(await grace({}, 'ecr-pull-secrets-certificates'), 50);
+    assert.equal(await grace({ kubernetes: { writeTimeout: '1m' } }, 'ecr-pull-secrets-certificates'), 70);
   });
 
   it('restarts the pods when a setting changes, and not otherwise', async () => {

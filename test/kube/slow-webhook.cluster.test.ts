@@ -49,4 +49,22 @@ describeOnCluster('a webhook on Secrets that fails open and never answers', (clu
     await eventually('the token is renewed', renewed, patienceMs);
     assert.doesNotMatch(program.output(), /\(timeout\)/, 'no write was given up');
   });
+
+  it('delays no other namespace, and the end of the program, which writes what it has begun', async () => {
+    // Kubernetes allows a webhook no longer timeout.
+    const { program, webhook } = await start('thirty', 30);
+    const slow = await Promise.all(
+      Array.from({ length: 6 }, () => newNamespace(cluster(), { webhook: 'thirty', team: 'thirty' })),
+    );
+    await eventually('the writes are in flight', () => webhook.received >= slow.length, 20_000);
+    const quick = await newNamespace(cluster(), { team: 'thirty' });
+    await eventually('the Secret of another namespace', () => authIn(quick), 20_000);
+    assert.deepEqual(
+      await Promise.all(slow.map(authIn)),
+      slow.map(() => undefined),
+    );
+    program.signal('SIGTERM');
+    assert.equal(await program.exited, 0, program.output());
+    for (const namespace of slow) assert.ok(await authIn(namespace));
+  });
 });

@@ -89,10 +89,19 @@ patterns, as JSON.
 {{- end -}}
 {{- end -}}
 
-{{/* After SIGTERM the program takes calls for shutdownDelay, and ends those in flight within drainTimeout. */}}
+{{/* After SIGTERM the program takes calls for shutdownDelay, ends those in flight within drainTimeout, and writes within writeTimeout. */}}
 {{- define "ecr-pull-secrets.graceSeconds" -}}
 {{- $webhook := .Values.config.webhook | default dict -}}
 {{- $delay := include "ecr-pull-secrets.seconds" ($webhook.shutdownDelay | default "5s") | int -}}
 {{- $drain := include "ecr-pull-secrets.seconds" ($webhook.drainTimeout | default "20s") | int -}}
-{{- add $delay $drain 5 -}}
+{{- add $delay $drain (include "ecr-pull-secrets.writeSeconds" .) 5 -}}
+{{- end -}}
+
+{{/* The certificate controller ends its last write within writeTimeout, and itself within 5 s more. */}}
+{{- define "ecr-pull-secrets.certificatesGraceSeconds" -}}
+{{- add (include "ecr-pull-secrets.writeSeconds" .) 10 -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.writeSeconds" -}}
+{{- include "ecr-pull-secrets.seconds" ((.Values.config.kubernetes | default dict).writeTimeout | default "40s") -}}
 {{- end -}}
