@@ -18,10 +18,10 @@ const pure = [
 
 const mayImport = (room, rooms) => ({
   name: `arrows-of-${room}`,
-  comment: `src/${room} may import only: backoff.ts, ${[room, ...rooms].join(', ')}`,
+  comment: `src/${room} may import only: backoff.ts, patient-limit.ts, ${[room, ...rooms].join(', ')}`,
   severity: 'error',
   from: { path: `^src/${room}/` },
-  to: { path: '^src/', pathNot: `^src/((${[room, ...rooms].join('|')})/|backoff[.]ts$)` },
+  to: { path: '^src/', pathNot: `^src/((${[room, ...rooms].join('|')})/|(backoff|patient-limit)[.]ts$)` },
 });
 
 const onlyIn = (name, path, from) => ({

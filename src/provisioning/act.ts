@@ -1,8 +1,8 @@
-import pLimit from 'p-limit';
 import type { Registry } from '../images/registry.ts';
 import { KubeError } from '../kube/errors.ts';
 import { addReference, type Referred, removeReference } from '../kube/refer.ts';
 import type { ServiceAccountApi } from '../kube/service-accounts.ts';
+import { patientLimit } from '../patient-limit.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
 import type { Shortfall } from '../secrets/shortfall.ts';
 import type { SecretView } from '../secrets/view.ts';
@@ -26,8 +26,11 @@ type Outcome = { readonly done: true } | { readonly done: false; readonly why: R
 /** Does one action. Never rejects. */
 export type Actor = (namespace: string, action: Action) => Promise<Outcome>;
 
-/** A call takes milliseconds, and the API server has others to serve; a hung ECR must not keep references waiting. */
-const atOnce = { secrets: 8, references: 8 };
+/**
+ * A call takes milliseconds, and the API server has others to serve; a hung ECR must not keep references waiting, and a
+ * namespace whose writes hang no other.
+ */
+const slots = { concurrency: 8, patienceMs: 3_000, maxDetached: 64 };
 
 /** The namespace or the object went away meanwhile: there is nothing left to do. */
 const over: ReadonlySet<string> = new Set(['not-found', 'namespace-terminating']);
@@ -35,12 +38,12 @@ const over: ReadonlySet<string> = new Set(['not-found', 'namespace-terminating']
 const done: Outcome = { done: true };
 
 export function actor(parts: ActParts): Actor {
-  const secrets = pLimit(atOnce.secrets);
-  const references = pLimit(atOnce.references);
+  const secrets = patientLimit(slots);
+  const references = patientLimit(slots);
   return (namespace, action) =>
     action.kind === 'ensure'
-      ? secrets(() => provide(namespace, action.registries, action.reason, parts))
-      : references(() => change(namespace, action, parts));
+      ? secrets.run(() => provide(namespace, action.registries, action.reason, parts))
+      : references.run(() => change(namespace, action, parts));
 }
 
 async function provide(

@@ -1,6 +1,6 @@
 // Emits Events one after the other, at a bounded rate.
-import pLimit from 'p-limit';
 import type { EventAbout } from '../kube/events.ts';
+import { patientLimit } from '../patient-limit.ts';
 import type { Log } from '../telemetry/log.ts';
 import { hash32 } from '../tokens/hash.ts';
 import { paced } from './pace.ts';
@@ -21,17 +21,20 @@ const maxPerNamespace = 20;
 
 const hourMs = 3_600_000;
 
+/** An Event that the API server does not answer soon delays those of other namespaces no longer than this, ms. */
+const slots = { concurrency: 1, patienceMs: 2_000, maxDetached: 16 };
+
 /** Makes the function that emits Events, behind its caller's back. A failure is logged, the first of consecutive ones only. */
 export function eventQueue({ createEvent, log }: EventQueueParts): (event: EventAbout) => void {
-  const oneByOne = pLimit(1);
+  const oneByOne = patientLimit(slots);
   const turn = paced(eventsPerSecond, () => performance.now());
   const isWithinLimit = hourlyLimit();
   let refused = false;
   return (event) => {
-    if (createEvent === undefined || oneByOne.pendingCount >= mostWaiting || !isWithinLimit(event)) {
+    if (createEvent === undefined || oneByOne.waiting >= mostWaiting || !isWithinLimit(event)) {
       return;
     }
-    void oneByOne(async () => {
+    void oneByOne.run(async () => {
       await turn();
       try {
         await createEvent(event);
