@@ -25,3 +25,13 @@ const namespace: BackoffPolicy = { firstMs: 1_000, mostMs: 300_000 };
 export function retryMs(failures: number, random: number): number {
   return waitMs(namespace, failures, random);
 }
+
+const refusedWrite: BackoffPolicy = { firstMs: 1_000, mostMs: 45_000 };
+
+/**
+ * How long to wait after the n-th consecutive failed write of a namespace's Secret, in ms: from 1 s up to 45 s, so that a
+ * cure is noticed within a minute. As {@link waitMs} otherwise.
+ */
+export function writeRetryMs(failures: number, random: number): number {
+  return waitMs(refusedWrite, failures, random);
+}

@@ -7,7 +7,7 @@ import type { CallSlotsState } from './kube/call-slots.ts';
 import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
 import { listPods } from './kube/pods.ts';
 import { secretApi } from './kube/secrets.ts';
-import type { PlanRules, Trouble } from './renewal/plan.ts';
+import type { PlanRules, Trouble } from './renewal/plan-types.ts';
 import { mostWaitMs } from './renewal/schedule.ts';
 import { claimedEndpoints, endpointOf } from './secrets/claimed-endpoints.ts';
 import { type PullSecrets, pullSecrets } from './secrets/ensure.ts';
@@ -17,6 +17,7 @@ import { PodsInUse } from './secrets/pods-in-use.ts';
 import { Room } from './secrets/room.ts';
 import { pullSecretRules } from './secrets/rules.ts';
 import { secretStore } from './secrets/store.ts';
+import { UnstoredHosts } from './secrets/unstored-hosts.ts';
 import { SecretView } from './secrets/view.ts';
 import type { DropReason } from './secrets/write.ts';
 import type { Log } from './telemetry/log.ts';
@@ -36,8 +37,10 @@ export interface Core {
   /** What housekeeping goes by. */
   readonly housekeeping: {
     readonly missing: MissingHosts;
+    readonly unstored: UnstoredHosts;
     readonly pods: PodsInUse;
     readonly replica: string;
+    isConfigured(host: string): boolean;
     forget(namespace: string): Promise<void>;
   };
   /** Ends all connections. */
@@ -48,7 +51,7 @@ export interface CoreParts {
   readonly config: Config;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite' | 'hostsDropped'>;
+  readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite' | 'hostsDropped' | 'unstoredForgotten'>;
   /** Registries that the operator named: their endpoints are taken for real ones. */
   readonly configured: readonly Registry[];
   /** Whether the view may be believed without asking the API server. */
@@ -87,7 +90,8 @@ export function compose(parts: CoreParts): Core {
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identityOf = identityOfHost(config.registries);
   const tokens = tokensOf(parts, standings(parts.configured, view, now));
-  const { missing, pods, room } = roomOf(cluster, parts);
+  const { missing, pods, room, isConfigured } = roomOf(cluster, parts);
+  const unstored = unstoredOf(parts);
   const writing = {
     store: secretStore(secretApi(cluster), config.secretName, replica),
     view,
@@ -102,6 +106,7 @@ export function compose(parts: CoreParts): Core {
   };
   const secrets = pullSecrets({
     ...writing,
+    unstored,
     inSync,
     token: (namespace, registry) => tokens.get(registry, { namespace }),
     newToken: (namespace, registry, endsAt) =>
@@ -126,9 +131,7 @@ export function compose(parts: CoreParts): Core {
       regionTrouble: (host) => withRegistry(host, (registry) => troubleOf(tokens, registry)),
     }),
     housekeeping: {
-      missing,
-      pods,
-      replica,
+      ...{ missing, unstored, pods, replica, isConfigured },
       forget: (namespace) =>
         forgetHosts(namespace, {
           ...writing,
@@ -174,10 +177,29 @@ function roomOf(cluster: ClusterConfig, { config, configured, log, now, steady }
   const monotonic = steady ?? (() => performance.now());
   const missing = new MissingHosts(config.secrets.forgetAfter);
   const list = (namespace: string, onPod: (pod: unknown) => void) => listPods(cluster, namespace, onPod);
-  const pods = new PodsInUse({ list, steady: monotonic, log });
+  const pods = new PodsInUse({ list, steady: monotonic, log, secretName: config.secretName });
   const named = new Set(configured.map(({ host }) => host));
-  const room = new Room({ pods, missing, isConfigured: (host) => named.has(host), now, steady: monotonic });
-  return { missing, pods, room };
+  const isConfigured = (host: string) => named.has(host);
+  const room = new Room({ pods, missing, isConfigured, now, steady: monotonic });
+  return { missing, pods, room, isConfigured };
+}
+
+/** Hosts named in one line of the log. */
+const maxNamed = 5;
+
+function unstoredOf({ config, log, metrics, steady }: CoreParts): UnstoredHosts {
+  return new UnstoredHosts({
+    maxHostsPerNamespace: config.secrets.maxHosts,
+    steady: steady ?? (() => performance.now()),
+    onForgotten: (namespace, hosts, reason) => {
+      metrics.unstoredForgotten(reason, hosts.length);
+      const named = hosts.slice(0, maxNamed);
+      log.warn(
+        { namespace, reason, hosts: named, forgotten: hosts.length },
+        'hosts that could not be stored are no longer retried',
+      );
+    },
+  });
 }
 
 function tokensOf(

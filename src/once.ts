@@ -87,7 +87,12 @@ function coreOf(
   { config, environment, stderr }: Omit<Once<unknown>, 'command' | 'source'>,
   configured: readonly Registry[],
 ) {
-  const uncounted = { ecrCall: () => undefined, secretWrite: () => undefined, hostsDropped: () => undefined };
+  const uncounted = {
+    ecrCall: () => undefined,
+    secretWrite: () => undefined,
+    hostsDropped: () => undefined,
+    unstoredForgotten: () => undefined,
+  };
   return compose({
     config,
     environment,

@@ -182,6 +182,7 @@ function renewalOf(config: Config, core: Core, log: Log, metrics: Metrics): Rene
   return new Renewal({
     view: core.view,
     secrets: core.secrets,
+    unstored: core.housekeeping.unstored,
     rules: core.planRules(Date.now()),
     now: () => ({ wall: Date.now(), steady: performance.now() }),
     random: Math.random,

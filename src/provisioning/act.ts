@@ -4,7 +4,7 @@ import { addReference, type Referred, removeReference } from '../kube/refer.ts';
 import type { ServiceAccountApi } from '../kube/service-accounts.ts';
 import { patientLimit } from '../patient-limit.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
-import type { Shortfall } from '../secrets/shortfall.ts';
+import { isGone, type Shortfall } from '../secrets/shortfall.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { Action } from './plan.ts';
@@ -32,9 +32,6 @@ export type Actor = (namespace: string, action: Action) => Promise<Outcome>;
  */
 const slots = { concurrency: 8, patienceMs: 3_000, maxDetached: 64 };
 
-/** The namespace or the object went away meanwhile: there is nothing left to do. */
-const over: ReadonlySet<string> = new Set(['not-found', 'namespace-terminating']);
-
 const done: Outcome = { done: true };
 
 export function actor(parts: ActParts): Actor {
@@ -59,7 +56,7 @@ async function provide(
     return secret?.ours === true && secret.hosts.has(host);
   };
   const unnamed = missing.filter((shortfall) => !isNamed(shortfall));
-  if (unnamed.some(({ code }) => over.has(code))) {
+  if (unnamed.some(({ code }) => isGone(code))) {
     world.endNamespace(namespace);
     return done;
   }
@@ -94,7 +91,7 @@ async function change(
     }
     return done;
   } catch (error) {
-    if (error instanceof KubeError && over.has(error.code)) {
+    if (error instanceof KubeError && isGone(error.code)) {
       world.forget(namespace, serviceAccount);
       return done;
     }

@@ -1,6 +1,6 @@
-import { retryMs } from '../backoff.ts';
-import type { Shortfall } from '../secrets/shortfall.ts';
-import { type Due, type DueKind, repeatedCode, type Trouble } from './plan.ts';
+import { retryMs, writeRetryMs } from '../backoff.ts';
+import { isPermanent, type Shortfall } from '../secrets/shortfall.ts';
+import { type Due, type DueKind, repeatedCode, type Trouble } from './plan-types.ts';
 
 interface Attempt extends Trouble {
   readonly inARow: number;
@@ -45,7 +45,7 @@ export class Attempts {
   ): void {
     const key = keyOf(namespace, kind);
     const before = this.#last.get(key);
-    const [why] = own;
+    const why = own.find(({ cause }) => cause === 'write') ?? own[0];
     const repaired = why === undefined && (reason === 'edited' || reason === 'deleted');
     const windowMs = repaired ? repairWindowMs : renewalWindow * lifetimeMs;
     const succeededBefore = before?.code === repeatedCode;
@@ -55,11 +55,13 @@ export class Attempts {
     const inARow = (lasts ? before.inARow : 0) + 1;
     this.#last.set(key, {
       code: why?.code ?? repeatedCode,
-      permanent: why !== undefined && permanent.has(why.code),
+      permanent: why !== undefined && isPermanent(why.code),
+      cause: why?.cause,
       message: why === undefined ? 'something else keeps changing the Secret' : (why.message ?? why.text),
       since: lasts ? Math.min(before.since, now) : now,
       at: now,
-      retryAt: now + retryMs(inARow, random),
+      // what a write failed for is often cured without a sign of it; all else is remarkable or shows
+      retryAt: now + (why?.cause === 'write' ? writeRetryMs : retryMs)(inARow, random),
       inARow,
       isOrdinary: why === undefined && !repaired && inARow === 1,
     });
@@ -74,12 +76,3 @@ export class Attempts {
 function keyOf(namespace: string, kind: DueKind): string {
   return `${kind}/${namespace}`;
 }
-
-/** What a person has to change before another try can succeed. */
-const permanent: ReadonlySet<string> = new Set([
-  'foreign-secret',
-  'secret-full',
-  'forbidden',
-  'unauthorized',
-  'invalid',
-]);

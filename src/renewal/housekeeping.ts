@@ -1,13 +1,14 @@
 // Removes hosts from Secrets that no pod needs any more, and adds those that found no room before.
-import { setImmediate as othersHadTheirTurn } from 'node:timers/promises';
-import pLimit from 'p-limit';
 import { registriesOf } from '../images/registry.ts';
+import { type PatientLimit, patientLimit } from '../patient-limit.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
 import type { MissingHosts } from '../secrets/missing-hosts.ts';
 import type { PodsInUse } from '../secrets/pods-in-use.ts';
+import type { UnstoredHosts } from '../secrets/unstored-hosts.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import { isForgettable } from './forgettable.ts';
+import { UnstoredLooks } from './unstored-looks.ts';
 
 /** A Secret that has no room for a host that a pod requests. */
 export interface FullSecret {
@@ -24,7 +25,10 @@ export interface HousekeepingParts {
   readonly view: SecretView;
   readonly secrets: Pick<PullSecrets, 'ensure'>;
   readonly missing: MissingHosts;
-  readonly pods: Pick<PodsInUse, 'hostsOf' | 'isForbidden'>;
+  readonly unstored: UnstoredHosts;
+  readonly pods: Pick<PodsInUse, 'hostsOf' | 'reportOf' | 'isForbidden'>;
+  /** Whether the operator configured the host (`provisioning.registries`). */
+  isConfigured(host: string): boolean;
   /** See forgetHosts. Rejects with ForeignSecretError or KubeError. */
   forget(namespace: string): Promise<void>;
   readonly forgetAfterMs: number;
@@ -46,8 +50,12 @@ const searchMs = 60_000;
 const restMs = 3_600_000;
 const hourMs = 3_600_000;
 
-/** Namespaces that are looked at again at the same time. */
-const concurrency = 4;
+/**
+ * Namespaces whose pods are looked at, or in which hosts are forgotten, at the same time: nothing here is urgent. One in
+ * which calls hang delays no other.
+ */
+const looks = { concurrency: 4, patienceMs: 5_000, maxDetached: 16 };
+const forgetting = { ...looks, concurrency: 1 };
 
 /** Runs in every replica; one that is slower finds nothing left to do. */
 export class Housekeeping {
@@ -56,13 +64,18 @@ export class Housekeeping {
   readonly #rest = new Map<string, number>();
   /** Namespace → when its full Secret was reported, ms of the monotonic clock. */
   readonly #reported = new Map<string, number>();
+  readonly #unstoredLooks: UnstoredLooks;
+  readonly #looks = patientLimit(looks);
+  readonly #forgetting = patientLimit(forgetting);
+  /** What and namespace → what has begun, or waits to. */
+  readonly #inFlight = new Map<string, Promise<void>>();
   #nextSearchAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
-  #running: Promise<void> | undefined;
   #stopped = false;
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
+    this.#unstoredLooks = new UnstoredLooks({ ...parts, steady: () => parts.now().steady });
   }
 
   start(): void {
@@ -73,54 +86,61 @@ export class Housekeeping {
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
-    await this.#running;
+    await this.settled();
   }
 
-  /** Resolves when what the last tick began has ended. */
+  /** Resolves when nothing is in flight. */
   async settled(): Promise<void> {
-    await this.#running;
+    await Promise.all(this.#inFlight.values());
   }
 
-  /** Begins what is due, unless the last round is still in flight. */
+  /** Begins what is due and not in flight. */
   tick(): void {
     if (this.#stopped) {
       return;
     }
-    this.#running ??= this.#round().finally(() => {
-      this.#running = undefined;
-    });
-  }
-
-  /** A few namespaces at a time: nothing here is urgent, and each one is bounded in time. */
-  async #round(): Promise<void> {
-    const { missing, now } = this.#parts;
-    const limit = pLimit(concurrency);
-    const due = missing.due(now().steady);
-    await Promise.all(
-      due.map((namespace) => limit(() => this.#alone(namespace, () => this.#lookAgain(namespace)))),
-    );
+    const { missing, now, forget } = this.#parts;
+    this.#forgetUnstored();
+    for (const namespace of missing.due(now().steady)) {
+      this.#begin(`look ${namespace}`, namespace, this.#looks, () => this.#lookAgain(namespace));
+    }
+    for (const namespace of this.#unstoredLooks.due()) {
+      this.#begin(`pods ${namespace}`, namespace, this.#looks, () => this.#unstoredLooks.look(namespace));
+    }
     const { steady } = now();
-    if (steady < this.#nextSearchAt) {
-      return;
-    }
-    this.#nextSearchAt = steady + searchMs;
-    for (const namespace of this.#namespacesToForgetIn()) {
-      this.#rest.set(namespace, now().steady + restMs);
-      await this.#alone(namespace, () => this.#parts.forget(namespace));
+    if (steady >= this.#nextSearchAt) {
+      this.#nextSearchAt = steady + searchMs;
+      for (const namespace of this.#namespacesToForgetIn()) {
+        this.#rest.set(namespace, steady + restMs);
+        this.#begin(`forget ${namespace}`, namespace, this.#forgetting, () => forget(namespace));
+      }
     }
   }
 
-  /** A failure in one namespace keeps no other from its turn. */
-  async #alone(namespace: string, act: () => Promise<void>): Promise<void> {
-    if (this.#stopped) {
+  /** Starts something in a namespace, unless it is in flight there. A failure affects no other namespace. */
+  #begin(id: string, namespace: string, limit: PatientLimit, act: () => Promise<void>): void {
+    if (this.#inFlight.has(id)) {
       return;
     }
-    try {
-      await act();
-    } catch (error) {
-      this.#parts.log.warn({ namespace, err: error }, 'failed to update the hosts of a pull Secret');
+    const done = limit
+      .run(async () => (this.#stopped ? undefined : await act()))
+      .catch((error: unknown) => {
+        this.#parts.log.warn({ namespace, err: error }, 'failed to update the hosts of a pull Secret');
+      })
+      .finally(() => this.#inFlight.delete(id));
+    this.#inFlight.set(id, done);
+  }
+
+  /** Another replica may have stored them, or nothing has wanted them for long. */
+  #forgetUnstored(): void {
+    const { unstored, view, forgetAfterMs } = this.#parts;
+    for (const namespace of unstored.all().keys()) {
+      const secret = view.get(namespace);
+      if (secret?.ours === true) {
+        unstored.remove(namespace, secret.hosts.keys());
+      }
     }
-    await othersHadTheirTurn();
+    unstored.expire(forgetAfterMs);
   }
 
   async #lookAgain(namespace: string): Promise<void> {

@@ -1,84 +1,29 @@
 import type { HostLives } from '../secrets/annotation.ts';
 import { hasOwnHosts } from '../secrets/known-secret.ts';
+import type { UnstoredOf } from '../secrets/unstored-hosts.ts';
 import type { KnownSecret, LostSecret } from '../secrets/view.ts';
 import { hash32 } from '../tokens/hash.ts';
 import { isAlive, type Life } from '../tokens/token.ts';
 import {
-  type DueTime,
-  dueTime,
-  type Moment,
-  mostWaitMs,
-  type Reason,
-  type ScheduleRules,
-  soonAfter,
-} from './schedule.ts';
-
-/**
- * What the due hosts of a namespace have in common. Hosts with a valid token are renewed in a queue of their own: they never
- * wait for the others, which anyone who can create a pod can make up.
- */
-export type DueKind =
-  /** The stored tokens are still valid. */
-  | 'valid'
-  /** There is no token, or it has expired, or the Secret was deleted. */
-  | 'missing';
-
-/** Hosts of one kind in a namespace's Secret that are to be renewed now. */
-export interface Due {
-  readonly namespace: string;
-  readonly kind: DueKind;
-  readonly reason: Reason | 'edited' | 'deleted';
-  readonly hosts: readonly string[];
-  /** When the first of these hosts' tokens expires, in ms since the epoch; infinite where none ever had one. */
-  readonly endsAt: number;
-}
-
-/** The code of a {@link Trouble} that is none: a renewal went well, and came too soon after the last one. */
-export const repeatedCode = 'mended';
-
-/** What keeps a host from being renewed. Times are in ms since the epoch. */
-export interface Trouble {
-  readonly code: string;
-  /** A person has to change something. */
-  readonly permanent: boolean;
-  /** What happened and what can be done; holds nothing secret. */
-  readonly message: string;
-  readonly since: number;
-  /** When the last try was. */
-  readonly at: number;
-  readonly retryAt: number;
-}
-
-/** A host that should have been renewed by now. */
-export interface Overdue {
-  readonly namespace: string;
-  readonly host: string;
-  /** When its token ends; undefined: it has none. */
-  readonly endsAt: number | undefined;
-  readonly trouble: Trouble;
-}
-
-export interface Plan {
-  /** Of each kind the most urgent first. */
-  readonly due: readonly Due[];
-  readonly overdue: readonly Overdue[];
-  /** When the next thing is due, in ms since the epoch; infinite where nothing is. */
-  readonly nextAt: number;
-}
-
-export interface PlanRules extends ScheduleRules {
-  /** Why the last call for a host's region failed; undefined: it did not. */
-  regionTrouble(host: string): Trouble | undefined;
-  /** Why the last try for hosts of this kind failed in a namespace, and when the next one is; undefined: it did not. */
-  namespaceTrouble(namespace: string, kind: DueKind): Trouble | undefined;
-  /** When this replica lately started a renewal in a namespace, by the monotonic clock in ms; undefined: it did not. */
-  lastStart(namespace: string): number | undefined;
-}
+  type Due,
+  type DueKind,
+  type Overdue,
+  type Plan,
+  type PlanRules,
+  repeatedCode,
+  type Trouble,
+} from './plan-types.ts';
+import { type Namespace, planUnstored } from './plan-unstored.ts';
+import { type DueTime, dueTime, type Moment, mostWaitMs, soonAfter } from './schedule.ts';
 
 export interface Known {
   readonly secrets: Iterable<readonly [string, KnownSecret]>;
   readonly lost: Iterable<readonly [string, LostSecret]>;
+  /** Hosts whose write failed; none, if not given. */
+  readonly unstored?: ReadonlyMap<string, UnstoredOf> | undefined;
 }
+
+const noPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
 
 /** Namespaces that are planned in one step: for these it takes a millisecond or two. */
 const namespacesInStep = 500;
@@ -106,12 +51,22 @@ export function* planInSteps(known: Known, now: Moment, rules: PlanRules): Gener
   return { due: inOrder(due, rules), overdue, nextAt };
 }
 
-function* eachPlan({ secrets, lost }: Known, now: Moment, rules: PlanRules): Generator<Plan, void> {
+function* eachPlan(
+  { secrets, lost, unstored = new Map<string, UnstoredOf>() }: Known,
+  now: Moment,
+  rules: PlanRules,
+): Generator<Plan, void> {
+  const others = new Set(unstored.keys());
   for (const [namespace, secret] of secrets) {
-    yield planOf(namespace, secret, now, rules);
+    others.delete(namespace);
+    yield planNamespace(namespace, { secret, unstored: unstored.get(namespace) }, now, rules);
   }
-  for (const [namespace, secret] of lost) {
-    yield planLost(namespace, secret, now, rules);
+  for (const [namespace, deleted] of lost) {
+    others.delete(namespace);
+    yield planNamespace(namespace, { lost: deleted, unstored: unstored.get(namespace) }, now, rules);
+  }
+  for (const namespace of others) {
+    yield planNamespace(namespace, { unstored: unstored.get(namespace) }, now, rules);
   }
 }
 
@@ -131,12 +86,53 @@ function inOrder(due: readonly Due[], { replica, lastStart }: PlanRules): Due[] 
     .map(({ one }) => one);
 }
 
-/** Plans one namespace: at most one due of each kind. An unmanaged Secret is skipped. */
-export function planOf(namespace: string, secret: KnownSecret, now: Moment, rules: PlanRules): Plan {
-  const { ours, intact, hosts, learnedAt } = secret;
-  if (!ours) {
-    return { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
+/** Plans one namespace: at most one due of each kind. An unmanaged Secret is not written, but its hosts are overdue. */
+export function planNamespace(namespace: string, known: Namespace, now: Moment, rules: PlanRules): Plan {
+  const stored = planStored(namespace, known, now, rules);
+  if (known.unstored === undefined && known.secret?.ours !== false) {
+    return stored;
   }
+  const last = unlessCured(rules.namespaceTrouble(namespace, 'missing'));
+  const attempt = last?.code === repeatedCode ? undefined : last;
+  const unstored = planUnstored(namespace, known, attempt, now, rules.replica);
+  return {
+    due: merged([...unstored.due, ...stored.due]),
+    overdue: [...unstored.overdue, ...stored.overdue],
+    nextAt: Math.min(unstored.nextAt, stored.nextAt),
+  };
+}
+
+function planStored(namespace: string, { secret, lost }: Namespace, now: Moment, rules: PlanRules): Plan {
+  if (secret?.ours === true) {
+    return planSecret(namespace, secret, now, rules);
+  }
+  return secret === undefined && lost !== undefined ? planLost(namespace, lost, now, rules) : noPlan;
+}
+
+/** The cause of a failure has just gone, as the watch shows: the next try waits no longer than this after the last one, ms. */
+const curedRetryMs = 1_000;
+
+/**
+ * What the last failure in a namespace means where no unmanaged Secret is in the way: that there was one is no reason to
+ * wait any longer.
+ */
+function unlessCured(trouble: Trouble | undefined): Trouble | undefined {
+  return trouble?.code === 'foreign-secret'
+    ? { ...trouble, retryAt: Math.min(trouble.retryAt, trouble.at + curedRetryMs) }
+    : trouble;
+}
+
+function merged(due: readonly Due[]): Due[] {
+  return [...Map.groupBy(due, ({ kind }) => kind).values()].flatMap((ofKind) => {
+    const last = ofKind.at(-1); // of the Secret itself, where something is due in it
+    const hosts = ofKind.flatMap((one) => one.hosts);
+    const endsAt = Math.min(...ofKind.map((one) => one.endsAt));
+    return last === undefined ? [] : [{ ...last, hosts, endsAt }];
+  });
+}
+
+function planSecret(namespace: string, secret: KnownSecret, now: Moment, rules: PlanRules): Plan {
+  const { intact, hosts, learnedAt } = secret;
   const mendAt = intact ? undefined : soonAfter(learnedAt, namespace, now, rules.replica);
   const timeOf = (host: string): Time => {
     const time = dueTime(namespace, host, hosts.get(host), learnedAt, now, rules);
@@ -179,10 +175,11 @@ function planHosts(
       continue;
     }
     const kind = kindOf(time, life, now);
-    const ownTrouble = rules.namespaceTrouble(namespace, kind);
+    const ownTrouble = unlessCured(rules.namespaceTrouble(namespace, kind));
     const trouble = laterOf(ownTrouble, rules.regionTrouble(host), life?.expiresAt, now.wall);
     if (trouble !== undefined && isReliable) {
-      overdue.push({ namespace, host, endsAt: life?.expiresAt, trouble });
+      const isUrgent = kind === 'missing' && isRefusal(ownTrouble);
+      overdue.push({ namespace, host, endsAt: life?.expiresAt, trouble, isUrgent });
     } else if (ownTrouble !== undefined && overdue.length === 0) {
       overdue.push({ namespace, host, endsAt: undefined, trouble: ownTrouble }); // it cannot be repaired
     }
@@ -196,6 +193,10 @@ function planHosts(
     due[kind].endsAt = Math.min(due[kind].endsAt, life?.expiresAt ?? Number.POSITIVE_INFINITY);
   }
   return { due: Object.values(due), overdue, nextAt };
+}
+
+function isRefusal(trouble: Trouble | undefined): boolean {
+  return trouble?.cause === 'write';
 }
 
 /** A {@link Due} to which hosts are still added. */

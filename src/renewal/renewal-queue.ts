@@ -1,24 +1,38 @@
 // Runs due renewals of one kind, with bounded concurrency and at a bounded rate.
+import { setTimeout as sleep } from 'node:timers/promises';
 import { paced } from './pace.ts';
-import type { Due } from './plan.ts';
+import type { Due } from './plan-types.ts';
 
 export interface RenewalQueueOptions {
   /** Renewals that run at a time. */
   readonly concurrency: number;
   /** Renewals that start in a second. */
   readonly perSecond: number;
+  /** How long a renewal holds its slot, in ms; {@link patienceMs} if not given. After that it continues without one. */
+  readonly patienceMs?: number | undefined;
   /** What of a planned renewal is still due when it can start; undefined: another replica was faster. */
   stillDue(planned: Due): Due | undefined;
   /** Renews. Must not reject. */
   run(due: Due): Promise<void>;
 }
 
-/** A queue of renewals. Two queues never wait for each other. */
+/** A write that the API server has not answered by then is waiting for somebody else's webhook, most likely. */
+const patienceMs = 3_000;
+
+/** Renewals that continue without a slot. Beyond these, a renewal holds its slot until it ends. */
+const maxDetached = 64;
+
+/**
+ * A queue of renewals. Two queues never wait for each other. A renewal that takes long gives up its slot, so that one
+ * namespace whose writes hang delays no other; it is not started a second time meanwhile.
+ */
 export class RenewalQueue {
   readonly #options: RenewalQueueOptions;
   readonly #rateLimit: () => Promise<void>;
   /** Namespace → its renewal. */
   readonly #inFlight = new Map<string, Promise<void>>();
+  /** Namespaces whose renewal has been in flight for longer than the queue's patience. */
+  readonly #slow = new Set<string>();
   /** The least urgent first. */
   #pending: Due[] = [];
   #starting: Promise<void> | undefined;
@@ -72,17 +86,36 @@ export class RenewalQueue {
    * done, and all of them together would be no faster than one.
    */
   async #startOneByOne(): Promise<void> {
-    while (!this.#stopped && this.#pending.length > 0 && this.#inFlight.size < this.#options.concurrency) {
+    while (!this.#stopped && this.#pending.length > 0 && this.#slotsInUse() < this.#options.concurrency) {
       await this.#rateLimit();
       const due = this.#stopped ? undefined : this.#nextStillDue();
       if (due !== undefined) {
-        const done = this.#options.run(due).finally(() => {
-          this.#inFlight.delete(due.namespace);
-          this.#start();
-        });
-        this.#inFlight.set(due.namespace, done);
+        this.#run(due);
       }
     }
+  }
+
+  #slotsInUse(): number {
+    return this.#inFlight.size - Math.min(this.#slow.size, maxDetached);
+  }
+
+  #run(due: Due): void {
+    const { namespace } = due;
+    const timer = new AbortController();
+    const done = this.#options.run(due).finally(() => {
+      timer.abort();
+      this.#slow.delete(namespace);
+      this.#inFlight.delete(namespace);
+      this.#start();
+    });
+    this.#inFlight.set(namespace, done);
+    sleep(this.#options.patienceMs ?? patienceMs, undefined, { signal: timer.signal, ref: false }).then(
+      () => {
+        this.#slow.add(namespace);
+        this.#start();
+      },
+      () => undefined, // it ended in time
+    );
   }
 
   /** A Secret that was created again may have been planned twice. */

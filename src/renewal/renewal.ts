@@ -1,19 +1,13 @@
 import { setImmediate as othersHadTheirTurn } from 'node:timers/promises';
 import { type Registry, registriesOf } from '../images/registry.ts';
 import type { PullSecrets } from '../secrets/ensure.ts';
-import { notFresh, type Shortfall } from '../secrets/shortfall.ts';
+import { isGone, notFresh, type Shortfall } from '../secrets/shortfall.ts';
+import type { UnstoredHosts } from '../secrets/unstored-hosts.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import { Attempts } from './attempts.ts';
-import {
-  type Due,
-  type DueKind,
-  type Overdue,
-  type Plan,
-  type PlanRules,
-  planInSteps,
-  planOf,
-} from './plan.ts';
+import { planInSteps, planNamespace } from './plan.ts';
+import type { Due, DueKind, Overdue, Plan, PlanRules } from './plan-types.ts';
 import { RenewalQueue } from './renewal-queue.ts';
 import type { Moment } from './schedule.ts';
 import { type Tellings, Troubles } from './troubles.ts';
@@ -21,6 +15,8 @@ import { type Tellings, Troubles } from './troubles.ts';
 export interface RenewalParts {
   readonly view: SecretView;
   readonly secrets: Pick<PullSecrets, 'renew'>;
+  /** Hosts whose write failed; none, if not given. */
+  readonly unstored?: UnstoredHosts | undefined;
   readonly rules: Omit<PlanRules, 'namespaceTrouble' | 'lastStart'>;
   now(): Moment;
   /** Gives a number in [0, 1). */
@@ -28,6 +24,8 @@ export interface RenewalParts {
   /** Renewals of each kind that are in flight at a time, and that start in a second. */
   readonly concurrency: number;
   readonly writesPerSecond: number;
+  /** How long a renewal holds its slot, in ms; the queue's own default if not given. */
+  readonly patienceMs?: number;
   /** How often to look at the clock, in ms. */
   readonly tickMs: number;
   readonly log: Log;
@@ -120,7 +118,7 @@ export class Renewal {
     if (this.#planning !== undefined || this.#mayRest(now)) {
       return;
     }
-    this.#planned = { changes: this.#parts.view.changes, ...now };
+    this.#planned = { changes: this.#changes(), ...now };
     this.#planning = this.#planAnew(now).finally(() => {
       this.#planning = undefined;
     });
@@ -128,13 +126,14 @@ export class Renewal {
 
   /** What is under way or waits for its turn goes on meanwhile. */
   async #planAnew(now: Moment): Promise<void> {
-    const { view } = this.#parts;
+    const { view, unstored } = this.#parts;
     for (const [namespace, at] of this.#lastStarts) {
       if (now.steady - at > latelyMs) {
         this.#lastStarts.delete(namespace);
       }
     }
-    const steps = planInSteps({ secrets: view.entries(), lost: view.lost() }, now, this.#rules);
+    const known = { secrets: view.entries(), lost: view.lost(), unstored: unstored?.all() };
+    const steps = planInSteps(known, now, this.#rules);
     let step = steps.next();
     while (step.done !== true) {
       await othersHadTheirTurn();
@@ -150,10 +149,15 @@ export class Renewal {
   #mayRest({ wall, steady }: Moment): boolean {
     const { changes, wall: plannedWall, steady: plannedSteady } = this.#planned;
     const rested = steady - plannedSteady;
-    const nothingNew = this.#parts.view.changes === changes && wall < this.#plan.nextAt;
+    const nothingNew = this.#changes() === changes && wall < this.#plan.nextAt;
     const waiting = this.#bothQueues().reduce((sum, queue) => sum + queue.waiting, 0);
     const busy = rested < waiting * restPerPendingMs;
     return plannedWall <= wall && rested < longestRestMs && (nothingNew || busy);
+  }
+
+  /** Grows with every change of what is planned. */
+  #changes(): number {
+    return this.#parts.view.changes + (this.#parts.unstored?.changes ?? 0);
   }
 
   #noticeJump({ wall, steady }: Moment): void {
@@ -172,6 +176,7 @@ export class Renewal {
     return new RenewalQueue({
       concurrency: this.#parts.concurrency,
       perSecond: this.#parts.writesPerSecond,
+      patienceMs: this.#parts.patienceMs,
       stillDue: (planned) => this.#stillDue(planned),
       run: (due) => this.#renew(due).catch((error: unknown) => this.#onBug(due, error)),
     });
@@ -191,9 +196,11 @@ export class Renewal {
       missing.push(...due.hosts.map(notFresh));
     }
     const { wall } = this.#parts.now();
-    const own = missing.filter(({ host }) => this.#rules.regionTrouble(host) === undefined);
+    const isOwn = ({ host, cause }: Shortfall) =>
+      cause === 'write' || this.#rules.regionTrouble(host) === undefined;
+    const own = missing.filter(isOwn);
     this.#attempts.note(due, own, wall, this.#parts.random(), this.#lifetimeOf(due));
-    if (missing.some(({ code }) => code === 'namespace-terminating' || code === 'not-found')) {
+    if (missing.some(({ code }) => isGone(code))) {
       this.#giveUp(namespace);
     }
     this.#tell(due, registries, missing);
@@ -227,15 +234,14 @@ export class Renewal {
     this.#parts.log.error({ namespace, err: error }, 'renewal failed because of a bug');
   }
 
-  #stillDue(due: Due): Due | undefined {
-    if (due.reason === 'deleted') {
-      return this.#parts.view.lost().has(due.namespace) ? due : undefined;
-    }
-    const secret = this.#parts.view.get(due.namespace);
-    return (
-      secret &&
-      planOf(due.namespace, secret, this.#parts.now(), this.#rules).due.find(({ kind }) => kind === due.kind)
-    );
+  #stillDue({ namespace, kind }: Due): Due | undefined {
+    const { view, unstored, now } = this.#parts;
+    const known = {
+      secret: view.get(namespace),
+      lost: view.lost().get(namespace),
+      unstored: unstored?.all().get(namespace),
+    };
+    return planNamespace(namespace, known, now(), this.#rules).due.find((due) => due.kind === kind);
   }
 
   #tell({ namespace, reason }: Due, registries: readonly Registry[], missing: readonly Shortfall[]): void {

@@ -1,4 +1,4 @@
-import type { Overdue } from './plan.ts';
+import type { Overdue } from './plan-types.ts';
 
 /** What is to be told about hosts that cannot be renewed. */
 export interface Tellings {
@@ -20,8 +20,11 @@ export interface Endangered {
   readonly firstEnd: number;
 }
 
-/** A hiccup is nobody's business: this long a host has failed before people hear of it, ms. */
+/** How long a host must keep failing before an Event is emitted, in ms. Shorter failures resolve themselves. */
 export const longMs = 600_000;
+
+/** The same for a host whose pods cannot pull because the Secret cannot be written, in ms. */
+export const urgentMs = 60_000;
 
 /** A token that cannot be renewed is told of when it has no more than this left, ms: a quarter of what ECR gives. */
 const dangerMs = 3 * 3_600_000;
@@ -38,7 +41,9 @@ export class Troubles {
    * @param now the wall clock in ms
    */
   tell(overdue: readonly Overdue[], now: number): Tellings {
-    const failing = overdue.filter((one) => now - one.trouble.since >= longMs);
+    const failing = overdue.filter(
+      ({ trouble, isUrgent }) => now - trouble.since >= (isUrgent === true ? urgentMs : longMs),
+    );
     const keys = new Set(overdue.map(keyOf));
     const recovered = [...this.#told].filter(([key]) => !keys.has(key));
     for (const [key] of recovered) {

@@ -4,7 +4,8 @@ import { coalesced } from './coalesce.ts';
 import { fetched, settledWithin } from './fetch.ts';
 import { type Need, type NeedRules, needOf, reflects } from './need.ts';
 import type { Room } from './room.ts';
-import { failed, foreignSecret, notFresh, type Shortfall, secretFull } from './shortfall.ts';
+import { failed, foreignSecret, isGone, notFresh, type Shortfall, secretFull } from './shortfall.ts';
+import { type UnstoredHosts, writeFailure } from './unstored-hosts.ts';
 import type { KnownSecret } from './view.ts';
 import { isOurs, type WriteParts, writeUnion } from './write.ts';
 
@@ -12,6 +13,8 @@ export interface EnsureParts extends WriteParts {
   readonly rules: NeedRules;
   /** Makes room in full Secrets; without it, they stay full. */
   readonly room?: Pick<Room, 'requested' | 'mayTry' | 'droppable' | 'refused'>;
+  /** Keeps hosts whose write failed, for renewal to try again; without it, they are only reported. */
+  readonly unstored?: UnstoredHosts;
   /** Whether the view may be believed without asking the API server. */
   inSync(): boolean;
   token(namespace: string, registry: Registry): Promise<Token>;
@@ -33,7 +36,7 @@ export interface PullSecrets {
   /**
    * Makes the namespace's Secret hold a token for each registry, or at least name the host as one to be filled in.
    * Comes back when that is done or has failed, or when ECR takes too long; what is not done by then goes on. A token
-   * that is good enough for now is renewed behind the answer.
+   * that is good enough for now is renewed behind the answer. Hosts whose write failed are kept until they are stored.
    * @returns the hosts without a living token, and why; none: all is well
    */
   ensure(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
@@ -56,30 +59,59 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     reflects(known(namespace), wanted, rules) ? [] : await writeUnion(namespace, wanted, parts, mayAdd),
   );
 
+  /**
+   * Keeps hosts whose write failed, unless the Secret names them: those are renewed anyway.
+   * @param requested whether a pod wants them, or they were only to be renewed
+   */
+  function noteFailure(namespace: string, failures: readonly Shortfall[], requested: boolean): void {
+    const { unstored, view } = parts;
+    const [first] = failures;
+    if (first === undefined || unstored === undefined) {
+      return;
+    }
+    if (isGone(first.code)) {
+      unstored.forget(namespace);
+    } else if (requested) {
+      const secret = view.get(namespace);
+      const isNamed = (host: string) => secret?.ours === true && secret.hosts.has(host);
+      const hosts = failures.map(({ host }) => host).filter((host) => !isNamed(host));
+      unstored.requested(namespace, hosts, writeFailure(first));
+    } else {
+      unstored.failedAgain(namespace, writeFailure(first));
+    }
+  }
+
+  /** @param requested see {@link noteFailure} */
   async function store(
     namespace: string,
     tokens: ReadonlyMap<string, Token | undefined>,
-    mayAdd: ReadonlySet<string> = new Set(tokens.keys()),
+    mayAdd: ReadonlySet<string>,
+    requested: boolean,
   ): Promise<Shortfall[]> {
     try {
       const refused = (await write(namespace, tokens, mayAdd)).filter((host) => tokens.has(host));
+      parts.unstored?.remove(namespace, tokens.keys());
       parts.room?.refused(namespace, refused);
       return refused.map(secretFull);
     } catch (error) {
       log.warn({ namespace, hosts: [...tokens.keys()], err: error }, 'pull Secret not written');
-      return [...tokens.keys()].map((host) => failed(host, error));
+      const failures = [...tokens.keys()].map((host) => failed(host, error));
+      noteFailure(namespace, failures, requested);
+      return failures;
     }
   }
 
   /**
    * Fetches tokens, and stores those that arrive in time together and each later one by itself.
-   * @param mayAdd hosts that are added to an intact Secret that does not name them; all, if not given
+   * @param mayAdd hosts that are added to an intact Secret that does not name them
+   * @param requested see {@link noteFailure}
    */
   async function fetchAndStore(
     namespace: string,
     registries: readonly Registry[],
     fetchToken: (registry: Registry) => Promise<Token>,
-    mayAdd: ReadonlySet<string> = new Set(registries.map(({ host }) => host)),
+    mayAdd: ReadonlySet<string>,
+    requested: boolean,
   ): Promise<Shortfall[]> {
     const fetches = registries.map((registry) => ({
       host: registry.host,
@@ -89,13 +121,13 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     for (const [index, { host, result }] of fetches.entries()) {
       if (inTime[index]?.shortfall?.code === 'pending') {
         void result.then(({ token }) =>
-          token === undefined ? [] : store(namespace, new Map([[host, token]]), mayAdd),
+          token === undefined ? [] : store(namespace, new Map([[host, token]]), mayAdd, requested),
         );
       }
     }
     const missing = inTime.flatMap(({ shortfall }) => shortfall ?? []);
     const tokens = new Map(inTime.map(({ host, token }) => [host, token]));
-    const notStored = await store(namespace, tokens, mayAdd);
+    const notStored = await store(namespace, tokens, mayAdd, requested);
     return [...notStored, ...missing.filter(({ host }) => notStored.every((other) => other.host !== host))];
   }
 
@@ -110,7 +142,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
         ? parts.token(namespace, registry)
         : parts.newToken(namespace, registry, life.expiresAt);
     };
-    const missing = await fetchAndStore(namespace, registries, fetchToken, mayAdd);
+    const missing = await fetchAndStore(namespace, registries, fetchToken, mayAdd, false);
     return registries.flatMap((registry) => {
       const { host } = registry;
       const life = parts.view.get(namespace)?.hosts.get(host);
@@ -142,7 +174,9 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       parts.room?.requested(namespace, registries);
       const secret = known(namespace);
       if (secret !== undefined && !secret.ours) {
-        return registries.map(({ host }) => foreignSecret(host));
+        const failures = registries.map(({ host }) => foreignSecret(host));
+        noteFailure(namespace, failures, true);
+        return failures;
       }
       const needing = (need: Need) => registries.filter(({ host }) => needOf(host, secret, rules) === need);
       const [renewal, token, room] = [needing('renewal'), needing('token'), needing('room')];
@@ -155,10 +189,10 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       const toFill = roomMayBeMade ? [...token, ...room] : token;
       const closed = roomMayBeMade ? [] : room.map(({ host }) => host);
       parts.room?.refused(namespace, closed);
+      const fetchToken = (registry: Registry) => parts.token(namespace, registry);
+      const mayAdd = new Set(toFill.map(({ host }) => host));
       const filled =
-        toFill.length > 0
-          ? await fetchAndStore(namespace, toFill, (registry) => parts.token(namespace, registry))
-          : [];
+        toFill.length > 0 ? await fetchAndStore(namespace, toFill, fetchToken, mayAdd, true) : [];
       return [...closed.map(secretFull), ...filled];
     },
   };

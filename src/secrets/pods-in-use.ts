@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { imagesOfPod } from '../images/pod.ts';
 import { hostOfImage, parseEcrHost } from '../images/registry.ts';
-import { field } from '../images/unvalidated.ts';
+import { field, items } from '../images/unvalidated.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 
@@ -13,31 +13,64 @@ export type HostsInUse = ReadonlyMap<string, string>;
 /** Hosts of one namespace's pods. A Secret holds 250; beyond this nobody is told which of them are in use. */
 const maxHosts = 10_000;
 
-/** Collects the hosts of pods; `add` throws KubeError `unknown` where there are too many. */
-export function hostCollector(): { readonly hosts: HostsInUse; add(pod: unknown): void } {
+/** What the pods of a namespace say about hosts. */
+export interface PodHosts {
+  readonly hosts: HostsInUse;
+  /** Hosts of pods that refer to the pull Secret. */
+  readonly referring: ReadonlySet<string>;
+}
+
+export interface HostCollector extends PodHosts {
+  /** @throws KubeError `unknown` where there are too many hosts */
+  add(pod: unknown): void;
+}
+
+/**
+ * Collects the hosts of pods.
+ * @param secretName the pull Secret's name; none: no pod refers to it
+ */
+export function hostCollector(secretName?: string): HostCollector {
   const hosts = new Map<string, string>();
+  const referring = new Set<string>();
+  const addHost = (host: string, name: string, refers: boolean) => {
+    if (hosts.has(host) ? !refers || referring.has(host) : parseEcrHost(host) === undefined) {
+      return;
+    }
+    if (hosts.size >= maxHosts) {
+      const operation = 'find out which hosts pods use';
+      throw new KubeError({ code: 'unknown', operation, detail: `more than ${maxHosts} hosts` });
+    }
+    // a copy: a part of a text keeps all of it in memory, and an image name may have a megabyte
+    const copy = Buffer.from(host).toString();
+    hosts.set(copy, hosts.get(copy) ?? name);
+    if (refers) {
+      referring.add(copy);
+    }
+  };
   const add = (pod: unknown) => {
     const named = field(field(pod, 'metadata'), 'name');
     const name = typeof named === 'string' ? named : '';
+    const refers = secretName !== undefined && refersTo(pod, secretName);
     for (const image of imagesOfPod(pod)) {
       const host = hostOfImage(image);
-      if (host === undefined || hosts.has(host) || parseEcrHost(host) === undefined) {
-        continue;
+      if (host !== undefined) {
+        addHost(host, name, refers);
       }
-      if (hosts.size >= maxHosts) {
-        const operation = 'find out which hosts pods use';
-        throw new KubeError({ code: 'unknown', operation, detail: `more than ${maxHosts} hosts` });
-      }
-      // a copy: a part of a text keeps all of it in memory, and an image name may have a megabyte
-      hosts.set(Buffer.from(host).toString(), name);
     }
   };
-  return { hosts, add };
+  return { hosts, referring, add };
+}
+
+function refersTo(pod: unknown, secretName: string): boolean {
+  const references = items(field(field(pod, 'spec'), 'imagePullSecrets'));
+  return references.some((reference) => field(reference, 'name') === secretName);
 }
 
 export interface PodsInUseParts {
   /** Passes each pod of a namespace that has not ended to `onPod`. Rejects with KubeError. */
   list(namespace: string, onPod: (pod: unknown) => void): Promise<void>;
+  /** The pull Secret's name; none: no pod refers to it. */
+  readonly secretName?: string;
   /** A monotonic clock in ms. */
   steady(): number;
   readonly log: Log;
@@ -64,17 +97,16 @@ interface Rest {
   readonly forbidden: boolean;
 }
 
-interface Answer {
+interface Answer extends PodHosts {
   /** When the list began, ms of the monotonic clock: pods that are stored later are not in it. */
   readonly at: number;
-  readonly hosts: HostsInUse;
 }
 
 /** Which hosts the pods of a namespace name. */
 export class PodsInUse {
   readonly #parts: PodsInUseParts;
   readonly #limit = pLimit(concurrency);
-  readonly #inFlight = new Map<string, Promise<HostsInUse | undefined>>();
+  readonly #inFlight = new Map<string, Promise<Answer | undefined>>();
   readonly #rests = new LRUCache<string, Rest>({ max: maxNamespaces.remembered });
   readonly #answers = new LRUCache<string, Answer>({ max: maxNamespaces.kept });
   #forbiddenLogged = false;
@@ -97,6 +129,11 @@ export class PodsInUse {
 
   /** The hosts that pods name. Undefined where that cannot be known now: no right, a failure, or asked too often. */
   async hostsOf(namespace: string): Promise<HostsInUse | undefined> {
+    return (await this.reportOf(namespace))?.hosts;
+  }
+
+  /** As {@link hostsOf}, and which of these hosts are named by pods that refer to the pull Secret. */
+  async reportOf(namespace: string): Promise<PodHosts | undefined> {
     const known = this.#inFlight.get(namespace) ?? this.#recent(namespace);
     if (known !== undefined) {
       return await known;
@@ -109,25 +146,26 @@ export class PodsInUse {
     return await listed;
   }
 
-  #recent(namespace: string): HostsInUse | undefined {
+  #recent(namespace: string): Answer | undefined {
     const answer = this.#answers.get(namespace);
-    return answer !== undefined && this.#parts.steady() - answer.at <= reuseMs ? answer.hosts : undefined;
+    return answer !== undefined && this.#parts.steady() - answer.at <= reuseMs ? answer : undefined;
   }
 
   #hasRested(namespace: string): boolean {
     return this.#parts.steady() >= (this.#rests.get(namespace)?.until ?? Number.NEGATIVE_INFINITY);
   }
 
-  async #list(namespace: string): Promise<HostsInUse | undefined> {
-    const { list, steady } = this.#parts;
+  async #list(namespace: string): Promise<Answer | undefined> {
+    const { list, steady, secretName } = this.#parts;
     const at = steady();
     let restMs = 0;
     let forbidden = false;
-    const { hosts, add } = hostCollector();
+    const { hosts, referring, add } = hostCollector(secretName);
     try {
       await list(namespace, add);
-      this.#answers.set(namespace, { at, hosts });
-      return hosts;
+      const answer = { at, hosts, referring };
+      this.#answers.set(namespace, answer);
+      return answer;
     } catch (error) {
       forbidden = error instanceof KubeError && error.code === 'forbidden';
       restMs = forbidden ? forbiddenMs : 0;

@@ -10,6 +10,27 @@ export interface Shortfall {
   readonly text: string;
   /** The same for who reads a table or a log: what happened and what can be done. */
   readonly message?: string;
+  /** What failed: to fetch a token, or to write the Secret; none: neither did. */
+  readonly cause?: 'token' | 'write';
+}
+
+/** What the operator has to change before another try can succeed. */
+const permanentCodes: ReadonlySet<string> = new Set([
+  'foreign-secret',
+  'secret-full',
+  'forbidden',
+  'unauthorized',
+  'invalid',
+]);
+
+/** Whether retrying does not help, by the code of a {@link Shortfall} that is not about a token. */
+export function isPermanent(code: string): boolean {
+  return permanentCodes.has(code);
+}
+
+/** Whether a write failed because its namespace is gone, or about to go: there is nothing left to do. */
+export function isGone(code: string): boolean {
+  return code === 'not-found' || code === 'namespace-terminating';
 }
 
 /** A Secret of our name that somebody else made: it is reported and left. */
@@ -26,7 +47,16 @@ export class ForeignSecretError extends Error {
 }
 
 export function foreignSecret(host: string): Shortfall {
-  return { host, code: 'foreign-secret', text: 'the Secret of our name is not ours' };
+  const message =
+    'the pull Secret exists but is not managed by ecr-pull-secrets, so it is not changed. Delete or rename it, or set ' +
+    'another secretName';
+  return {
+    host,
+    code: 'foreign-secret',
+    text: 'the Secret of our name is not ours',
+    message,
+    cause: 'write',
+  };
 }
 
 export function secretFull(host: string): Shortfall {
@@ -48,13 +78,13 @@ export function notFresh(host: string): Shortfall {
 /** The shortfall that a failed call leaves; an error of no known kind is a bug and comes out as `internal-error`. */
 export function failed(host: string, error: unknown): Shortfall {
   if (error instanceof TokenError) {
-    return { host, code: error.code, text: error.shortCause, message: error.message };
+    return { host, code: error.code, text: error.shortCause, message: error.message, cause: 'token' };
   }
   if (error instanceof ForeignSecretError) {
     return foreignSecret(host);
   }
   if (error instanceof KubeError) {
-    return { host, code: error.code, text: error.shortCause, message: error.message };
+    return { host, code: error.code, text: error.shortCause, message: error.message, cause: 'write' };
   }
   return { host, code: 'internal-error', text: 'internal error' };
 }

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { backoffMs } from '../kube/backoff.ts';
-import { KubeError } from '../kube/errors.ts';
+import { type BackoffPolicy, waitMs } from '../backoff.ts';
+import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type HostLives, hostsAnnotation, withWaiting } from './annotation.ts';
@@ -54,16 +54,30 @@ export interface Change {
 /** What is there: no Secret, one as we wrote it, or one that somebody else changed. */
 type State = 'absent' | 'intact' | 'edited';
 
-/** More tries than replicas can lose in a row, and some seconds of an API server that stumbles. */
-const mostTries = 8;
+/** How often a write is tried at once, and how long it waits in between. */
+interface RetryPolicy {
+  readonly maxTries: number;
+  readonly backoff: BackoffPolicy;
+}
 
-const worthAnotherTry: ReadonlySet<string> = new Set([
-  'conflict',
-  'network',
-  'timeout',
-  'server-error',
-  'too-many-requests',
-]);
+/** More tries than replicas can lose in a row: each lost one means that another replica has written. */
+const afterConflict: RetryPolicy = { maxTries: 8, backoff: { firstMs: 100, mostMs: 1_000 } };
+/** An API server that stumbles. What lasts longer is tried again by renewal, which keeps no caller waiting. */
+const afterHiccup: RetryPolicy = { maxTries: 3, backoff: { firstMs: 200, mostMs: 1_000 } };
+
+/** After `timeout` there is no second try: the first one took longer than any caller wants to wait. */
+const retryPolicies: Readonly<Partial<Record<KubeErrorCode, RetryPolicy>>> = {
+  conflict: afterConflict,
+  network: afterHiccup,
+  'server-error': afterHiccup,
+  'too-many-requests': afterHiccup,
+};
+
+/** How long to wait before the next try after a failed one, in ms; undefined: that was the last. */
+function nextTryMs(error: unknown, tries: number, random: number): number | undefined {
+  const policy = error instanceof KubeError ? retryPolicies[error.code] : undefined;
+  return policy === undefined || tries >= policy.maxTries ? undefined : waitMs(policy.backoff, tries, random);
+}
 
 /**
  * Makes a namespace's Secret hold what is wanted besides what it holds: reads it, merges, and writes only where that
@@ -119,10 +133,11 @@ export async function changeSecret<T extends Change>(
       parts.counted(
         error instanceof KubeError || error instanceof ForeignSecretError ? error.code : 'internal-error',
       );
-      if (!(error instanceof KubeError) || !worthAnotherTry.has(error.code) || tries === mostTries) {
+      const ms = nextTryMs(error, tries, Math.random());
+      if (ms === undefined) {
         throw error;
       }
-      await sleep(backoffMs(tries, Math.random()));
+      await sleep(ms);
     }
   }
 }

@@ -28,7 +28,10 @@ interface ObservedState {
   due(): number;
   /** Last moment of the served certificate's validity, ms since the epoch; undefined: none is served yet. */
   certificateExpiresAt(): number | undefined;
-  /** Hosts of managed Secrets that nobody else has changed that should have been renewed by now and could not be. */
+  /**
+   * Hosts that should have been stored or renewed by now and could not be: of managed Secrets that nobody else has changed,
+   * and those that pods requested.
+   */
   failingHosts(): Iterable<{ readonly permanent: boolean }>;
   /** Log lines dropped since the process started. */
   droppedLogLines(): number;
@@ -43,6 +46,7 @@ export interface Metrics {
   ecrCall(region: string, outcome: string): void;
   secretWrite(outcome: string): void;
   hostsDropped(reason: string, hosts: number): void;
+  unstoredForgotten(reason: string, hosts: number): void;
   watchFailure(code: string): void;
   unreadableObject(resource: string): void;
   renewal(reason: string, outcome: string): void;
@@ -76,6 +80,12 @@ export function prometheusMetrics(): Metrics {
     labelNames: ['reason'],
     registers,
   });
+  const unstoredForgotten = new Counter({
+    name: 'ecr_pull_secrets_unstored_hosts_forgotten_total',
+    help: 'Requested hosts that could not be stored and are no longer retried, by reason: limit (too many hosts) or expired (not requested for secrets.forgetAfter).',
+    labelNames: ['reason'],
+    registers,
+  });
   const watchFailures = new Counter({
     name: 'ecr_pull_secrets_watch_failures_total',
     help: 'Failed lists and broken watches, by the code of the failure.',
@@ -106,6 +116,7 @@ export function prometheusMetrics(): Metrics {
       ecrCalls.inc({ region: regionLabel(region, outcome), outcome: outcomeLabel(outcome) }),
     secretWrite: (outcome) => secretWrites.inc({ outcome }),
     hostsDropped: (reason, hosts) => hostsDropped.inc({ reason }, hosts),
+    unstoredForgotten: (reason, hosts) => unstoredForgotten.inc({ reason }, hosts),
     watchFailure: (code) => watchFailures.inc({ code }),
     unreadableObject: (resource) => unreadableObjects.inc({ resource }),
     renewal: (reason, outcome) => renewals.inc({ reason, outcome }),
@@ -189,7 +200,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
   });
   new Gauge({
     name: 'ecr_pull_secrets_failing_hosts',
-    help: 'Hosts in namespaces that should have been renewed and could not be; permanent: retrying does not help, the operator has to change something.',
+    help: 'Hosts in namespaces that should have been stored or renewed and could not be; permanent: retrying does not help, the operator has to change something.',
     labelNames: ['permanent'],
     registers,
     collect() {

@@ -139,7 +139,12 @@ export async function runProvisioning(options: RunOptions): Promise<Running> {
   );
   const lines: Record<string, unknown>[] = [];
   const log = jsonLog('debug', { write: (line) => void lines.push(JSON.parse(line)) });
-  const metrics = { ecrCall: () => undefined, secretWrite: () => undefined, hostsDropped: () => undefined };
+  const metrics = {
+    ecrCall: () => undefined,
+    secretWrite: () => undefined,
+    unstoredForgotten: () => undefined,
+    hostsDropped: () => undefined,
+  };
   const inSync = () => watch.inSync();
   const { registries: configured } = settingsOf(config);
   const core = compose({ config, environment: ecr.env(), configured, log, metrics, inSync, now: Date.now });

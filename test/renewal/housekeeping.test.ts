@@ -8,6 +8,7 @@ import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
 import { MissingHosts } from '../../src/secrets/missing-hosts.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import { secretFull } from '../../src/secrets/shortfall.ts';
+import { UnstoredHosts } from '../../src/secrets/unstored-hosts.ts';
 import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
@@ -31,6 +32,8 @@ function setUp(namespaces: readonly string[], forget: (namespace: string) => Pro
     });
   }
   const missing = new MissingHosts(24 * hour);
+  const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady: () => clock.steady });
+  const inUse = new Map([[host, 'app']]);
   const lines: Record<string, unknown>[] = [];
   const log = jsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) });
   const full: FullSecret[] = [];
@@ -38,7 +41,13 @@ function setUp(namespaces: readonly string[], forget: (namespace: string) => Pro
     view,
     missing,
     secrets: { ensure: async (_, registries) => registries.map((one) => secretFull(one.host)) },
-    pods: { hostsOf: async () => new Map([[host, 'app']]), isForbidden: () => false },
+    unstored,
+    pods: {
+      hostsOf: async () => inUse,
+      reportOf: async () => ({ hosts: inUse, referring: new Set(inUse.keys()) }),
+      isForbidden: () => false,
+    },
+    isConfigured: () => false,
     forget,
     forgetAfterMs: 24 * hour,
     replica: 'a',

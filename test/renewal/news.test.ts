@@ -4,7 +4,7 @@ import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import type { EventAbout } from '../../src/kube/events.ts';
 import { news } from '../../src/renewal/news.ts';
-import type { Overdue } from '../../src/renewal/plan.ts';
+import type { Overdue } from '../../src/renewal/plan-types.ts';
 import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
 import { SecretView } from '../../src/secrets/view.ts';

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Known, type PlanRules, planInSteps, type Trouble } from '../../src/renewal/plan.ts';
+import { type Known, planInSteps } from '../../src/renewal/plan.ts';
+import type { PlanRules, Trouble } from '../../src/renewal/plan-types.ts';
 import type { Moment } from '../../src/renewal/schedule.ts';
 import type { HostLives, StoredLife } from '../../src/secrets/annotation.ts';
 import type { KnownSecret } from '../../src/secrets/view.ts';

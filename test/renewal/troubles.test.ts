@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { retryMs } from '../../src/backoff.ts';
+import { KubeError } from '../../src/kube/errors.ts';
 import { Attempts } from '../../src/renewal/attempts.ts';
-import type { Due, Overdue } from '../../src/renewal/plan.ts';
-import { longMs, Troubles } from '../../src/renewal/troubles.ts';
+import type { Due, Overdue } from '../../src/renewal/plan-types.ts';
+import { longMs, Troubles, urgentMs } from '../../src/renewal/troubles.ts';
+import { failed } from '../../src/secrets/shortfall.ts';
 
 const hour = 3_600_000;
 const now = Date.UTC(2026, 10, 23, 12);
@@ -34,6 +36,14 @@ describe('what people are told', () => {
     assert.deepEqual(troubles.tell([], now + 2 * hour).recovered, []);
   });
 
+  it('is after a minute that a host cannot be stored, since its pods cannot pull meanwhile', () => {
+    const troubles = new Troubles();
+    const one = { ...overdue('a', now, undefined), isUrgent: true };
+    assert.deepEqual(troubles.tell([one], now + urgentMs - 1).failing, []);
+    assert.deepEqual(troubles.tell([one], now + urgentMs).failing, [one]);
+    assert.deepEqual(troubles.tell([one], now + hour).failing, []);
+  });
+
   it('is nothing of a hiccup, neither that it came nor that it went', () => {
     const troubles = new Troubles();
     troubles.tell([overdue('a', now, undefined)], now + 1000);
@@ -62,6 +72,18 @@ describe('tries in a namespace', () => {
       const waits = Array.from({ length: 40 }, (_, index) => retryMs(index + 1, random));
       assert.ok(waits.every((wait, index) => wait >= (waits[index - 1] ?? 0) && wait <= 300_000));
       assert.ok((waits[0] ?? 0) <= 1_000 && (waits.at(-1) ?? 0) >= 150_000);
+    }
+  });
+
+  it('wait no longer than 45 s after a failed write, so that a cure is noticed within a minute', () => {
+    const write = failed(host, new KubeError({ code: 'server-error', operation: 'apply Secret a/s' }));
+    for (const kind of ['valid', 'missing'] as const) {
+      const attempts = new Attempts();
+      for (let failures = 1; failures <= 40; failures += 1) {
+        attempts.note({ ...due, kind }, [write], now, 0.999, 12 * hour);
+        const retryAt = attempts.get('a', kind)?.retryAt ?? 0;
+        assert.ok(retryAt > now && retryAt <= now + 45_000);
+      }
     }
   });
 

@@ -53,6 +53,7 @@ export async function startHostKeeper(parts: HostKeeperParts): Promise<HostKeepe
     metrics: {
       ecrCall: () => undefined,
       secretWrite: () => undefined,
+      unstoredForgotten: () => undefined,
       hostsDropped: (reason, hosts) => {
         const namespace = log.findLast(({ msg }) => msg === 'hosts dropped from the pull Secret')?.[
           'namespace'

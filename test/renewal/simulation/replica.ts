@@ -77,6 +77,7 @@ export class Replica {
         ecrCall: (region, outcome) => this.calls.push({ region, outcome, at: time.elapsed }),
         secretWrite: (outcome) => this.writes.push(outcome),
         hostsDropped: () => undefined,
+        unstoredForgotten: () => undefined,
       },
       inSync: () => this.#watch.inSync(),
       now: this.clock.wall,

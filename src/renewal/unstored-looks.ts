@@ -1,0 +1,111 @@
+// Compares hosts that could not be stored with the pods of their namespace.
+import { settleMs } from '../secrets/missing-hosts.ts';
+import type { PodsInUse } from '../secrets/pods-in-use.ts';
+import { foreignSecret } from '../secrets/shortfall.ts';
+import { type UnstoredHosts, writeFailure } from '../secrets/unstored-hosts.ts';
+import type { SecretView } from '../secrets/view.ts';
+
+export interface UnstoredLooksParts {
+  readonly view: SecretView;
+  readonly unstored: UnstoredHosts;
+  readonly pods: Pick<PodsInUse, 'reportOf'>;
+  /** Whether the operator configured the host (`provisioning.registries`). */
+  isConfigured(host: string): boolean;
+  /** A monotonic clock in ms. */
+  steady(): number;
+}
+
+/** When a namespace is looked at next, in ms of the monotonic clock. */
+interface Schedule {
+  /** Of the unmanaged Secret for which it was made; none: there is no such Secret. */
+  readonly uid: string | undefined;
+  readonly nextAt: number;
+}
+
+/** Between two looks at the pods of a namespace with hosts that are kept, ms. */
+const keptMs = 600_000;
+/** The same where an unmanaged Secret is in the way and nothing is kept, ms. */
+const unmanagedMs = 3_600_000;
+/** After the pods could not be listed, ms. */
+const failedMs = 60_000;
+/** Namespaces whose look begins at one tick; the others wait for the next. */
+const maxPerTick = 10;
+
+/** For this long after its last request a configured host is kept: provisioning requests it again every five minutes, ms. */
+const configuredMs = 900_000;
+
+/**
+ * Forgets kept hosts that no pod names any more. Finds hosts that are wanted in namespaces with an unmanaged Secret: after
+ * a restart, nothing else knows of them.
+ */
+export class UnstoredLooks {
+  readonly #parts: UnstoredLooksParts;
+  readonly #schedules = new Map<string, Schedule>();
+
+  constructor(parts: UnstoredLooksParts) {
+    this.#parts = parts;
+  }
+
+  /** Namespaces whose pods are to be looked at now. Each is given once, and again after some minutes. */
+  due(): string[] {
+    const { view, unstored, steady } = this.#parts;
+    const now = steady();
+    const candidates = new Map<string, Schedule>();
+    for (const [namespace, { hosts }] of unstored.all()) {
+      const since = hosts.values().next().value?.since ?? now;
+      candidates.set(namespace, { uid: undefined, nextAt: since + settleMs });
+    }
+    for (const [namespace, { ours, uid }] of view.entries()) {
+      if (!ours) {
+        candidates.set(namespace, { uid, nextAt: now });
+      }
+    }
+    for (const [namespace, { uid }] of this.#schedules) {
+      const candidate = candidates.get(namespace);
+      if (candidate === undefined || (candidate.uid !== undefined && candidate.uid !== uid)) {
+        this.#schedules.delete(namespace); // the next one like it is looked at as if for the first time
+      }
+    }
+    const due: string[] = [];
+    for (const [namespace, first] of candidates) {
+      const { nextAt } = this.#schedules.get(namespace) ?? first;
+      if (nextAt <= now && due.length < maxPerTick) {
+        due.push(namespace);
+        this.#schedules.set(namespace, { uid: first.uid, nextAt: now + failedMs });
+      }
+    }
+    return due;
+  }
+
+  /** Looks at the pods of a namespace. Where they cannot be listed, nothing changes. */
+  async look(namespace: string): Promise<void> {
+    const { pods, unstored, view, steady } = this.#parts;
+    const report = await pods.reportOf(namespace);
+    if (report === undefined) {
+      return;
+    }
+    const inUse = report.hosts;
+    const secret = view.get(namespace);
+    if (secret !== undefined && !secret.ours) {
+      const former = [...secret.formerHosts.keys()].filter((host) => inUse.has(host));
+      const wanted = new Set([...report.referring, ...former]);
+      unstored.requested(namespace, [...wanted], writeFailure(foreignSecret('')));
+      view.forget(namespace); // those that are wanted are kept as unstored
+    }
+    const kept = [...(unstored.all().get(namespace)?.hosts ?? [])];
+    const isUnused = ([host, { requestedAt }]: (typeof kept)[number]) =>
+      !inUse.has(host) && !this.#isRecent(host, requestedAt);
+    const unused = kept.filter(isUnused).map(([host]) => host);
+    unstored.remove(namespace, unused);
+    unstored.confirm(namespace, inUse);
+    const everyMs = unstored.all().has(namespace) ? keptMs : unmanagedMs;
+    const uid = secret?.ours === false ? secret.uid : undefined;
+    this.#schedules.set(namespace, { uid, nextAt: steady() + everyMs });
+  }
+
+  /** A pod is stored after it was admitted, and a list of pods says nothing about it until then. */
+  #isRecent(host: string, requestedAt: number): boolean {
+    const forMs = this.#parts.isConfigured(host) ? configuredMs : settleMs;
+    return this.#parts.steady() - requestedAt < forMs;
+  }
+}
