@@ -6,7 +6,7 @@ import { type UnstoredHosts, writeFailure } from '../secrets/unstored-hosts.ts';
 import type { SecretView } from '../secrets/view.ts';
 
 export interface UnstoredLooksParts {
-  readonly view: SecretView;
+  readonly view: Pick<SecretView, 'get' | 'entries' | 'forget'>;
   readonly unstored: UnstoredHosts;
   readonly pods: Pick<PodsInUse, 'reportOf'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
@@ -48,33 +48,43 @@ export class UnstoredLooks {
 
   /** Namespaces whose pods are to be looked at now. Each is given once, and again after some minutes. */
   due(): string[] {
-    const { view, unstored, steady } = this.#parts;
-    const now = steady();
+    const now = this.#parts.steady();
+    const candidates = this.#candidates(now);
+    this.#forgetSchedules(candidates);
+    const due = [...candidates]
+      .filter(([namespace, first]) => (this.#schedules.get(namespace) ?? first).nextAt <= now)
+      .slice(0, maxPerTick);
+    for (const [namespace, { uid }] of due) {
+      this.#schedules.set(namespace, { uid, nextAt: now + failedMs });
+    }
+    return due.map(([namespace]) => namespace);
+  }
+
+  /** Namespaces to look at, each with the time of its first look. */
+  #candidates(now: number): Map<string, Schedule> {
+    const { view, unstored } = this.#parts;
     const candidates = new Map<string, Schedule>();
     for (const [namespace, { hosts }] of unstored.all()) {
       const since = hosts.values().next().value?.since ?? now;
       candidates.set(namespace, { uid: undefined, nextAt: since + settleMs });
     }
-    for (const [namespace, { ours, uid }] of view.entries()) {
+    for (const [namespace, { ours, uid, formerHosts, learnedAt }] of view.entries()) {
       if (!ours) {
-        candidates.set(namespace, { uid, nextAt: now });
+        // a pod that was admitted while the Secret was managed is stored by then
+        candidates.set(namespace, { uid, nextAt: formerHosts.size === 0 ? now : learnedAt + settleMs });
       }
     }
+    return candidates;
+  }
+
+  /** A Secret that takes the place of another one is looked at as if for the first time. */
+  #forgetSchedules(candidates: ReadonlyMap<string, Schedule>): void {
     for (const [namespace, { uid }] of this.#schedules) {
       const candidate = candidates.get(namespace);
       if (candidate === undefined || (candidate.uid !== undefined && candidate.uid !== uid)) {
-        this.#schedules.delete(namespace); // the next one like it is looked at as if for the first time
+        this.#schedules.delete(namespace);
       }
     }
-    const due: string[] = [];
-    for (const [namespace, first] of candidates) {
-      const { nextAt } = this.#schedules.get(namespace) ?? first;
-      if (nextAt <= now && due.length < maxPerTick) {
-        due.push(namespace);
-        this.#schedules.set(namespace, { uid: first.uid, nextAt: now + failedMs });
-      }
-    }
-    return due;
   }
 
   /** Looks at the pods of a namespace. Where they cannot be listed, nothing changes. */

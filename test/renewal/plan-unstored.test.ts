@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { planNamespace } from '../../src/renewal/plan.ts';
+import type { PlanRules, Trouble } from '../../src/renewal/plan-types.ts';
+import type { Namespace } from '../../src/renewal/plan-unstored.ts';
+import type { HostLives } from '../../src/secrets/annotation.ts';
+import type { UnstoredOf } from '../../src/secrets/unstored-hosts.ts';
+import type { KnownSecret } from '../../src/secrets/view.ts';
+
+const second = 1_000;
+const hour = 3_600_000;
+const start = Date.UTC(2026, 10, 23, 12);
+const life = { issuedAt: start, expiresAt: start + 12 * hour };
+const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
+
+function secret(hosts: HostLives, changes: Partial<KnownSecret> = {}): KnownSecret {
+  const known = { uid: 'u', resourceVersion: '1', ours: true, intact: true, formerHosts: new Map(), hosts };
+  return { ...known, requestedAt: new Map(), learnedAt: 0, ...changes };
+}
+
+const unmanaged = (formerHosts: HostLives = new Map()) =>
+  secret(new Map(), { ours: false, intact: false, formerHosts });
+
+function unstored(code: string, ...hosts: string[]): UnstoredOf {
+  const failure = { code, permanent: code === 'forbidden', message: `it failed: ${code}` };
+  return { failure, hosts: new Map(hosts.map((host) => [host, { since: 0, requestedAt: 0 }])) };
+}
+
+/** Plans a namespace so many ms after its hosts were first refused, and seen. */
+function planned(known: Namespace, after: number, attempt?: Partial<Trouble>, changes?: Partial<PlanRules>) {
+  const rules: PlanRules = {
+    replica: 'a',
+    freshness: { fraction: 0.5, floorMs: hour },
+    startedAt: start,
+    identityOf: () => undefined,
+    remembered: () => undefined,
+    regionTrouble: () => undefined,
+    namespaceTrouble: (_namespace, kind) =>
+      attempt && kind === 'missing'
+        ? {
+            code: 'forbidden',
+            permanent: true,
+            message: '',
+            since: start,
+            at: start,
+            retryAt: start,
+            ...attempt,
+          }
+        : undefined,
+    lastStart: () => undefined,
+    ...changes,
+  };
+  return planNamespace('team-a', known, { wall: start + after, steady: after }, rules);
+}
+
+describe('a host that could not be stored', () => {
+  it('is overdue from the start, and due within seconds, in a namespace without a Secret', () => {
+    const known = { unstored: unstored('forbidden', east) };
+    const first = planned(known, 0);
+    assert.deepEqual(
+      first.overdue.map(({ host, endsAt, isUrgent, trouble }) => [host, endsAt, isUrgent, trouble.code]),
+      [[east, undefined, true, 'forbidden']],
+    );
+    assert.deepEqual([first.overdue[0]?.trouble.permanent, first.overdue[0]?.trouble.since], [true, start]);
+    assert.ok(first.nextAt <= start + 3 * second);
+    const { due } = planned(known, 3 * second);
+    assert.deepEqual(
+      due.map(({ kind, reason, hosts }) => ({ kind, reason, hosts })),
+      [{ kind: 'missing', reason: 'waiting', hosts: [east] }],
+    );
+  });
+
+  it('is renewed together with the hosts that the Secret names, and not if that names it', () => {
+    const hosts = new Map([[east, undefined]]);
+    const both = planned({ secret: secret(hosts), unstored: unstored('timeout', west) }, 3 * second);
+    assert.deepEqual(
+      both.due.map(({ hosts }) => hosts.toSorted()),
+      [[east, west]],
+    );
+    const named = planned({ secret: secret(hosts), unstored: unstored('timeout', east) }, 3 * second);
+    assert.deepEqual([named.due[0]?.hosts, named.overdue], [[east], []]);
+    const lost = { hosts, intact: true, learnedAt: 0 };
+    const deleted = planned({ lost, unstored: unstored('timeout', east, west) }, 3 * second);
+    assert.deepEqual(
+      deleted.due.map(({ reason, hosts }) => [reason, hosts.toSorted()]),
+      [['deleted', [east, west]]],
+    );
+  });
+
+  it('waits for the next try in its namespace, and not for its region', () => {
+    const known = { unstored: unstored('forbidden', east) };
+    const region = { regionTrouble: () => trouble(start + 10 * second, start + 300 * second) };
+    const failed = { at: start + 10 * second, retryAt: start + 40 * second };
+    const waiting = planned(known, 39 * second, failed, region);
+    assert.deepEqual([waiting.due, waiting.nextAt], [[], start + 40 * second]);
+    assert.equal(planned(known, 40 * second, failed, region).due.length, 1);
+    assert.equal(planned(known, 9 * second, failed).due.length, 1, 'the clock was set back');
+    const repaired = { ...failed, code: 'mended' };
+    assert.equal(
+      planned(known, 39 * second, repaired).due.length,
+      1,
+      'another one keeps changing the Secret',
+    );
+  });
+
+  it('is a permanent failure while an unmanaged Secret is in the way, and due at once when that is gone', () => {
+    const known = unstored('forbidden', east);
+    const blocked = planned({ secret: unmanaged(), unstored: known }, 30 * second);
+    assert.deepEqual([blocked.due, blocked.nextAt], [[], Number.POSITIVE_INFINITY]);
+    assert.deepEqual(
+      blocked.overdue.map(({ host, isUrgent, trouble }) => [host, isUrgent, trouble.code, trouble.permanent]),
+      [[east, true, 'foreign-secret', true]],
+    );
+    assert.match(blocked.overdue[0]?.trouble.message ?? '', /not managed by ecr-pull-secrets/);
+    const failed = { code: 'foreign-secret', at: start + 28 * second, retryAt: start + 70 * second };
+    assert.equal(planned({ unstored: known }, 30 * second, failed).due.length, 1);
+    const managed = secret(new Map([[west, life]]));
+    assert.deepEqual(planned({ secret: managed, unstored: known }, 30 * second, failed).due[0]?.hosts, [
+      east,
+    ]);
+    const waiting = secret(new Map([[west, undefined]]));
+    assert.deepEqual(planned({ secret: waiting }, 30 * second, failed).due[0]?.hosts, [west]);
+  });
+
+  it('is one that the managed Secret held before an unmanaged one took its place', () => {
+    const replaced = unmanaged(new Map([[east, life]]));
+    const { due, overdue } = planned({ secret: replaced, unstored: unstored('timeout', east, west) }, second);
+    assert.deepEqual(due, []);
+    assert.deepEqual(
+      overdue.map(({ host, trouble }) => [host, trouble.code]),
+      [
+        [east, 'foreign-secret'],
+        [west, 'foreign-secret'],
+      ],
+    );
+    assert.equal(planned({ secret: replaced }, second).overdue.length, 1);
+  });
+});
+
+function trouble(at: number, retryAt: number): Trouble {
+  return { code: 'throttled', permanent: false, message: '', since: at, at, retryAt };
+}

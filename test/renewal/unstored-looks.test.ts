@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { UnstoredLooks } from '../../src/renewal/unstored-looks.ts';
+import type { PodHosts } from '../../src/secrets/pods-in-use.ts';
+import { UnstoredHosts } from '../../src/secrets/unstored-hosts.ts';
+import type { KnownSecret } from '../../src/secrets/view.ts';
+
+const second = 1_000;
+const minute = 60_000;
+const failure = { code: 'forbidden', permanent: true, message: 'refused' };
+const [x, y, z] = ['x', 'y', 'z'];
+
+/** Looks on a clock that the test moves, at pods that it names. */
+function setUp({ configured = [] as string[] } = {}) {
+  const clock = { now: 0 };
+  const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady: () => clock.now });
+  const secrets = new Map<string, KnownSecret>();
+  const forgotten: string[] = [];
+  const pods = new Map<string, PodHosts>();
+  const looks = new UnstoredLooks({
+    view: {
+      get: (namespace) => secrets.get(namespace),
+      entries: () => secrets.entries(),
+      forget: (namespace) => forgotten.push(namespace),
+    },
+    unstored,
+    pods: { reportOf: async (namespace) => pods.get(namespace) },
+    isConfigured: (host) => configured.includes(host),
+    steady: () => clock.now,
+  });
+  /** Moves the clock, and looks where it is due. */
+  const pass = async (ms: number) => {
+    clock.now += ms;
+    const due = looks.due();
+    await Promise.all(due.map((namespace) => looks.look(namespace)));
+    return due;
+  };
+  const podsName = (namespace: string, hosts: string[], referring = hosts) =>
+    pods.set(namespace, {
+      hosts: new Map(hosts.map((host) => [host, 'pod'])),
+      referring: new Set(referring),
+    });
+  const hasUnmanaged = (namespace: string, uid: string, ...former: string[]) =>
+    secrets.set(namespace, {
+      ...{ uid, resourceVersion: '1', ours: false, intact: false, hosts: new Map(), learnedAt: 0 },
+      formerHosts: new Map(former.map((host) => [host, undefined])),
+      requestedAt: new Map(),
+    });
+  const kept = (namespace: string) => [...(unstored.all().get(namespace)?.hosts.keys() ?? [])];
+  return { unstored, clock, forgotten, pods, secrets, looks, pass, podsName, hasUnmanaged, kept };
+}
+
+describe('a look at the pods of a namespace with hosts that could not be stored', () => {
+  it('comes when the pods are stored, every ten minutes, and forgets what none of them names', async () => {
+    const { unstored, pass, podsName, kept } = setUp();
+    unstored.requested('a', [x, y], failure);
+    podsName('a', [x]);
+    assert.deepEqual(await pass(39 * second), []);
+    assert.deepEqual([await pass(second), kept('a')], [['a'], [x]]);
+    assert.deepEqual(await pass(9 * minute), []);
+    podsName('a', []);
+    assert.deepEqual([await pass(minute), kept('a')], [['a'], []]);
+    assert.deepEqual(await pass(24 * 60 * minute), []);
+  });
+
+  it('keeps a host of a pod that was admitted a moment ago, and renews the time of those that pods name', async () => {
+    const { unstored, clock, pass, podsName, kept } = setUp();
+    unstored.requested('a', [x, y], failure);
+    podsName('a', [x]);
+    clock.now = 30 * second;
+    unstored.requested('a', [y], failure);
+    assert.deepEqual([await pass(10 * second), kept('a')], [['a'], [x, y]]);
+    assert.equal(unstored.all().get('a')?.hosts.get(x)?.requestedAt, 40 * second);
+  });
+
+  it('keeps what the operator configured as long as provisioning requests it', async () => {
+    const { unstored, pass, podsName, kept } = setUp({ configured: [x] });
+    unstored.requested('a', [x], failure);
+    podsName('a', []);
+    assert.deepEqual([await pass(minute), kept('a')], [['a'], [x]]);
+    await pass(10 * minute);
+    assert.deepEqual([await pass(10 * minute), kept('a')], [['a'], []]);
+  });
+
+  it('is tried again after a minute where pods cannot be listed, and forgets nothing', async () => {
+    const { unstored, pods, pass, kept } = setUp();
+    unstored.requested('a', [x], failure);
+    pods.delete('a');
+    assert.deepEqual([await pass(minute), kept('a')], [['a'], [x]]);
+    assert.deepEqual([await pass(59 * second), await pass(second)], [[], ['a']]);
+  });
+});
+
+describe('a look at the pods of a namespace with an unmanaged Secret', () => {
+  it('comes at first sight, finds the hosts of pods that refer to it, and comes again rarely', async () => {
+    const { pass, podsName, hasUnmanaged, kept, unstored, secrets } = setUp();
+    hasUnmanaged('a', 'one');
+    podsName('a', [x, y], [x]);
+    hasUnmanaged('b', 'two');
+    podsName('b', [z], []);
+    assert.deepEqual([await pass(0), kept('a'), kept('b')], [['a', 'b'], [x], []]);
+    assert.equal(unstored.all().get('a')?.failure.code, 'foreign-secret');
+    assert.deepEqual(await pass(10 * minute), ['a']);
+    assert.deepEqual(await pass(50 * minute), ['a', 'b']);
+    hasUnmanaged('b', 'three');
+    podsName('b', [z]);
+    assert.deepEqual([await pass(second), kept('b')], [['b'], [z]], 'another Secret took its place');
+    secrets.delete('b');
+    assert.deepEqual(await pass(second), []);
+  });
+
+  it('keeps of the hosts that the managed Secret had those that pods name', async () => {
+    const { pass, podsName, hasUnmanaged, kept, forgotten } = setUp();
+    hasUnmanaged('a', 'one', x, y);
+    podsName('a', [x], []);
+    assert.deepEqual(await pass(39 * second), [], 'a pod of which nothing is known may be on its way');
+    await pass(second);
+    assert.deepEqual([kept('a'), forgotten], [[x], ['a']]);
+  });
+
+  it('changes nothing where pods cannot be listed', async () => {
+    const { pass, hasUnmanaged, kept, forgotten } = setUp();
+    hasUnmanaged('a', 'one', x);
+    assert.deepEqual(await pass(minute), ['a']);
+    assert.deepEqual([kept('a'), forgotten], [[], []]);
+  });
+
+  it('begins in a few namespaces at a time', async () => {
+    const { pass, hasUnmanaged } = setUp();
+    for (let index = 0; index < 25; index += 1) hasUnmanaged(`team-${index}`, 'one');
+    const begun = [await pass(0), await pass(1), await pass(1), await pass(1)];
+    assert.deepEqual(
+      begun.map((namespaces) => namespaces.length),
+      [10, 10, 5, 0],
+    );
+  });
+});
