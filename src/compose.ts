@@ -58,6 +58,8 @@ export interface CoreParts {
   inSync(): boolean;
   /** How long to wait for ECR before a Secret is written without the token, in ms; {@link patienceMs} if not given. */
   readonly patienceMs?: number;
+  /** Whether failed writes are repeated for up to a minute, because no renewal follows. */
+  readonly isPatient?: boolean;
   /** The wall clock in ms. */
   now(): number;
   /** A clock in ms that is never set; the process's own if not given. */
@@ -98,6 +100,7 @@ export function compose(parts: CoreParts): Core {
     room,
     rules: pullSecretRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
     log,
+    isPatient: parts.isPatient,
     counted: metrics.secretWrite,
     dropped: (namespace: string, hosts: readonly string[], reason: DropReason) => {
       metrics.hostsDropped(reason, hosts.length);

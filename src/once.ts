@@ -101,6 +101,7 @@ function coreOf(
     metrics: uncounted,
     inSync: () => true,
     patienceMs: syncPatienceMs,
+    isPatient: true,
     now: Date.now,
   });
 }

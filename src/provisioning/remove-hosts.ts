@@ -127,6 +127,7 @@ function writingParts({ config, secretName, log }: RemoveHostsParts): ChangePart
     store: secretStore(secretApi(config), secretName, 'remove-host'),
     view: new SecretView(),
     log,
+    isPatient: true,
     counted: () => undefined,
   };
 }

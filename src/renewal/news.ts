@@ -39,7 +39,7 @@ export function news(parts: NewsParts): (tellings: Tellings) => void {
     for (const { first } of firstOfEachNamespace(recovered)) {
       const { namespace, host } = first;
       if (view.get(namespace)?.hosts.get(host) !== undefined) {
-        const message = `${host}: the pull token is renewed again`;
+        const message = `${host}: the pull token is up to date`;
         send({ ...about(namespace, host, 'renewed'), type: 'Normal', reason: 'PullTokenRenewed', message });
       }
     }

@@ -33,6 +33,8 @@ export interface ChangeParts {
   readonly log: Log;
   /** Counts a write by its outcome: created, updated, or the code of the failure. */
   counted(outcome: string): void;
+  /** Whether to keep trying for up to a minute, because nothing tries again later: for commands that end. */
+  readonly isPatient?: boolean | undefined;
   /** Called for hosts that have left a Secret, after the write. */
   dropped?(namespace: string, hosts: readonly string[], reason: DropReason): void;
 }
@@ -58,25 +60,64 @@ type State = 'absent' | 'intact' | 'edited';
 interface RetryPolicy {
   readonly maxTries: number;
   readonly backoff: BackoffPolicy;
+  /** No further try begins so long after the first one, in ms. */
+  readonly withinMs: number;
 }
 
 /** More tries than replicas can lose in a row: each lost one means that another replica has written. */
-const afterConflict: RetryPolicy = { maxTries: 8, backoff: { firstMs: 100, mostMs: 1_000 } };
+const afterConflict: RetryPolicy = {
+  maxTries: 8,
+  backoff: { firstMs: 100, mostMs: 1_000 },
+  withinMs: 10_000,
+};
 /** An API server that stumbles. What lasts longer is tried again by renewal, which keeps no caller waiting. */
-const afterHiccup: RetryPolicy = { maxTries: 3, backoff: { firstMs: 200, mostMs: 1_000 } };
+const afterHiccup: RetryPolicy = {
+  maxTries: 3,
+  backoff: { firstMs: 200, mostMs: 1_000 },
+  withinMs: 5_000,
+};
+
+const untilBetter: RetryPolicy = {
+  maxTries: 8,
+  backoff: { firstMs: 200, mostMs: 10_000 },
+  withinMs: 60_000,
+};
+
+type RetryPolicies = Readonly<Partial<Record<KubeErrorCode, RetryPolicy>>>;
 
 /** After `timeout` there is no second try: the first one took longer than any caller wants to wait. */
-const retryPolicies: Readonly<Partial<Record<KubeErrorCode, RetryPolicy>>> = {
+const briefly: RetryPolicies = {
   conflict: afterConflict,
   network: afterHiccup,
   'server-error': afterHiccup,
   'too-many-requests': afterHiccup,
 };
+const patiently: RetryPolicies = {
+  conflict: untilBetter,
+  network: untilBetter,
+  'server-error': untilBetter,
+  'too-many-requests': untilBetter,
+  timeout: untilBetter,
+};
 
-/** How long to wait before the next try after a failed one, in ms; undefined: that was the last. */
-function nextTryMs(error: unknown, tries: number, random: number): number | undefined {
-  const policy = error instanceof KubeError ? retryPolicies[error.code] : undefined;
-  return policy === undefined || tries >= policy.maxTries ? undefined : waitMs(policy.backoff, tries, random);
+/**
+ * How long to wait before the next try, in ms; undefined: there is none.
+ * @param tries tries so far
+ * @param elapsedMs since the first one began
+ * @param random a number in [0, 1)
+ * @param isPatient see {@link ChangeParts}
+ */
+export function nextTryMs(
+  error: unknown,
+  tries: number,
+  elapsedMs: number,
+  random: number,
+  isPatient = false,
+): number | undefined {
+  const policies = isPatient ? patiently : briefly;
+  const policy = error instanceof KubeError ? policies[error.code] : undefined;
+  const isOver = policy === undefined || tries >= policy.maxTries || elapsedMs >= policy.withinMs;
+  return isOver ? undefined : waitMs(policy.backoff, tries, random);
 }
 
 /**
@@ -126,6 +167,7 @@ export async function changeSecret<T extends Change>(
   change: (present: Content, state: State) => Promise<T | undefined>,
   parts: ChangeParts,
 ): Promise<T | undefined> {
+  const start = performance.now();
   for (let tries = 1; ; tries += 1) {
     try {
       return await tryChange(namespace, change, parts);
@@ -133,7 +175,7 @@ export async function changeSecret<T extends Change>(
       parts.counted(
         error instanceof KubeError || error instanceof ForeignSecretError ? error.code : 'internal-error',
       );
-      const ms = nextTryMs(error, tries, Math.random());
+      const ms = nextTryMs(error, tries, performance.now() - start, Math.random(), parts.isPatient);
       if (ms === undefined) {
         throw error;
       }

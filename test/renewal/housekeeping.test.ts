@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import type { EventAbout } from '../../src/kube/events.ts';
 import { isForgettable } from '../../src/renewal/forgettable.ts';
 import { fullSecretReport } from '../../src/renewal/full-secrets.ts';
-import { type FullSecret, Housekeeping } from '../../src/renewal/housekeeping.ts';
+import { type FullSecret, Housekeeping, type HousekeepingParts } from '../../src/renewal/housekeeping.ts';
 import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
 import { MissingHosts } from '../../src/secrets/missing-hosts.ts';
 import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
@@ -18,7 +19,13 @@ const minute = 60_000;
 const start = Date.UTC(2026, 10, 23, 12);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 
-function setUp(namespaces: readonly string[], forget: (namespace: string) => Promise<void>) {
+function setUp(
+  namespaces: readonly string[],
+  forget: (namespace: string) => Promise<void>,
+  secrets: HousekeepingParts['secrets'] = {
+    ensure: async (_, registries) => registries.map((one) => secretFull(one.host)),
+  },
+) {
   const clock = { wall: start, steady: 0 };
   const view = new SecretView(() => clock.steady);
   for (const namespace of namespaces) {
@@ -40,7 +47,7 @@ function setUp(namespaces: readonly string[], forget: (namespace: string) => Pro
   const housekeeping = new Housekeeping({
     view,
     missing,
-    secrets: { ensure: async (_, registries) => registries.map((one) => secretFull(one.host)) },
+    secrets,
     unstored,
     pods: {
       hostsOf: async () => inUse,
@@ -57,13 +64,16 @@ function setUp(namespaces: readonly string[], forget: (namespace: string) => Pro
     log,
     onFull: (secret) => full.push(secret),
   });
-  const pass = async (ms: number) => {
+  const move = (ms: number) => {
     clock.wall += ms;
     clock.steady += ms;
     housekeeping.tick();
+  };
+  const pass = async (ms: number) => {
+    move(ms);
     await housekeeping.settled();
   };
-  return { view, missing, housekeeping, pass, lines, full };
+  return { view, missing, unstored, housekeeping, move, pass, lines, full };
 }
 
 describe('housekeeping', () => {
@@ -102,6 +112,41 @@ describe('housekeeping', () => {
         { namespace: 'b', hosts: [host], stored: 0 },
       ],
     );
+  });
+
+  it('goes on in other namespaces while one hangs, and does not begin there again', async () => {
+    const gate = Promise.withResolvers<void>();
+    const looked: string[] = [];
+    const { missing, move, housekeeping } = setUp([], async () => undefined, {
+      ensure: async (namespace) => {
+        looked.push(namespace);
+        await (namespace === 'slow' && gate.promise);
+        return [];
+      },
+    });
+    missing.note('slow', [host], 'refused', 0);
+    missing.note('a', [host], 'refused', 0);
+    move(minute);
+    await eventually('both have begun', () => looked.length === 2);
+    for (let round = 1; round <= 3; round += 1) {
+      await setImmediate();
+      move(10 * minute);
+      await eventually('the other one is looked at again', () => looked.length === 2 + round);
+    }
+    assert.deepEqual(looked.toSorted(), ['a', 'a', 'a', 'a', 'slow']);
+    gate.resolve();
+    await housekeeping.settled();
+  });
+
+  it('forgets what could not be stored once another replica has stored it, or nothing wants it', async () => {
+    const { unstored, pass } = setUp(['a'], async () => undefined);
+    const failure = { code: 'timeout', permanent: false, message: 'timed out' };
+    unstored.requested('a', [host], failure);
+    unstored.requested('b', ['other'], failure);
+    await pass(1_000);
+    assert.deepEqual([...unstored.all().keys()], ['b'], 'the Secret of `a` names it');
+    await pass(24 * hour);
+    assert.equal(unstored.size, 0);
   });
 
   it('begins nothing after it was stopped', async () => {

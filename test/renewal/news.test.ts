@@ -92,6 +92,20 @@ describe('news', () => {
     assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(595 more hosts fail in this namespace\): /);
   });
 
+  it('of a namespace whose Events hang goes out in the others', async () => {
+    const gate = Promise.withResolvers<void>();
+    const created: string[] = [];
+    const { tell } = setUp(async ({ object: { namespace } }) => {
+      await (namespace === 'slow' && gate.promise);
+      return created.push(namespace) > 0;
+    });
+    tell({ ...nothing, failing: [failing('slow', false), failing('b', false)] });
+    await eventually('the other Event is out', () => created.includes('b'), 30_000);
+    assert.deepEqual(created, ['b']);
+    gate.resolve();
+    await eventually('both are out', () => created.length === 2);
+  });
+
   it('of a namespace whose hosts fail again and again leaves room for the others, and starts anew in the next hour', async () => {
     const events: EventAbout[] = [];
     const { tell, clock } = setUp(async (event) => events.push(event) > 0);

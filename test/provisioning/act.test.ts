@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { describe, it } from 'node:test';
+import { registriesOf } from '../../src/images/registry.ts';
+import { actor } from '../../src/provisioning/act.ts';
+import { World } from '../../src/provisioning/world.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { eventually } from '../support/eventually.ts';
+
+const registries = registriesOf(['123456789012.dkr.ecr.us-east-1.amazonaws.com']);
+
+describe('an action of provisioning', () => {
+  it('is not delayed by namespaces whose writes hang', async () => {
+    const gate = Promise.withResolvers<void>();
+    const done: string[] = [];
+    const act = actor({
+      settings: {
+        ...{ secretName: 'ecr-pull-secrets', registries, selector: '', excluded: [], onlyByName: [] },
+        ...{ namespaces: [], serviceAccounts: ['default'] },
+      },
+      world: new World(() => undefined),
+      view: { get: () => undefined },
+      secrets: {
+        ensure: async (namespace) => {
+          await (namespace.startsWith('slow') && gate.promise);
+          return [];
+        },
+      },
+      accounts: { read: async () => undefined, patch: async (account) => account },
+      log: jsonLog('silent', new PassThrough()),
+    });
+    const slow = Array.from({ length: 10 }, (_, index) => `slow-${index}`);
+    const all = [...slow, 'quick'].map(async (namespace) => {
+      const outcome = await act(namespace, { kind: 'ensure', registries, reason: 'no-secret' });
+      done.push(namespace);
+      return outcome.done;
+    });
+    await eventually('the other namespace is provided', () => done.length === 1, 30_000);
+    assert.deepEqual(done, ['quick']);
+    gate.resolve();
+    assert.ok((await Promise.all(all)).every((ended) => ended));
+  });
+});
