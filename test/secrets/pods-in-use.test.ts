@@ -117,6 +117,28 @@ describe('the hosts that pods use', () => {
     assert.equal(lists.length, 52);
   });
 
+  it('are told apart by whether their pod refers to the pull Secret', () => {
+    const { add, hosts, referring } = hostCollector('ecr-pull-secrets');
+    const other = host.replace('eu-central-1', 'us-east-1');
+    const pod = (name: string, image: string, ...secrets: string[]) => ({
+      metadata: { name },
+      spec: { containers: [{ image }], imagePullSecrets: secrets.map((secret) => ({ name: secret })) },
+    });
+    add(pod('plain', `${host}/app`));
+    add(pod('another', `${other}/app`, 'mine'));
+    add(pod('referring', `${host}/app`, 'mine', 'ecr-pull-secrets'));
+    add({ spec: { containers: [{ image: `${host}/app` }], imagePullSecrets: 'nonsense' } });
+    assert.deepEqual(
+      [...hosts],
+      [
+        [host, 'plain'],
+        [other, 'another'],
+      ],
+    );
+    assert.deepEqual([...referring], [host]);
+    assert.equal(hostCollector().referring.size, 0);
+  });
+
   it('are unknown where there are more than can be kept', () => {
     const { add } = hostCollector();
     const images = (from: number, count: number) =>

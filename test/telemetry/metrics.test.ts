@@ -64,6 +64,7 @@ describe('metrics', () => {
       fullSecrets: () => 3,
     });
     metrics.hostsDropped('no-room', 2);
+    metrics.unstoredForgotten('limit', 5);
     const first = (await metrics.exposition()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
     assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
@@ -74,6 +75,7 @@ describe('metrics', () => {
     assert.match(first, /^ecr_pull_secrets_api_calls\{state="waiting"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_api_calls_overloaded_total 4$/m);
     assert.match(first, /^ecr_pull_secrets_hosts_dropped_total\{reason="no-room"\} 2$/m);
+    assert.match(first, /^ecr_pull_secrets_unstored_hosts_forgotten_total\{reason="limit"\} 5$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_log_lines_dropped_total 0$/m);
