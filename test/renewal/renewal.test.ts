@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
 import { type Overdue, repeatedCode } from '../../src/renewal/plan-types.ts';
 import { failed, type Shortfall } from '../../src/secrets/shortfall.ts';
+import { UnstoredHosts, writeFailure } from '../../src/secrets/unstored-hosts.ts';
 import { eventually } from '../support/eventually.ts';
 import { host, hour, setUp } from './renewing.ts';
 
@@ -63,6 +64,55 @@ describe('the renewal of all namespaces', () => {
     const gaps = tries.map((at, index) => at - (tries[index - 1] ?? at)).slice(1);
     assert.ok(gaps.every((gap, index) => gap >= (gaps[index - 1] ?? 0) - 1000));
     assert.ok((gaps.at(-1) ?? 0) >= 20_000 && (gaps.at(-1) ?? 0) <= 45_000, `the last gap is ${gaps.at(-1)}`);
+  });
+
+  it('notices hosts that could not be stored at the next look, and plans them until they are', async () => {
+    const steady = () => ground.clock.steady;
+    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady });
+    const tries: string[] = [];
+    const ground = setUp(
+      ['team-a'],
+      async (namespace, registries) => {
+        tries.push(namespace);
+        unstored.remove(
+          namespace,
+          registries.map((one) => one.host),
+        );
+        return [];
+      },
+      { unstored },
+    );
+    await ground.pass(1_000);
+    unstored.requested('new', [host], writeFailure(quota()[0] ?? assert.fail()));
+    await ground.pass(1);
+    assert.deepEqual(
+      ground.renewal.state().overdue.map(({ namespace, trouble }) => [namespace, trouble.code]),
+      [['new', 'forbidden']],
+    );
+    await ground.pass(3_000);
+    assert.deepEqual(tries, ['new']);
+    await ground.pass(1);
+    assert.deepEqual(ground.renewal.state().overdue, []);
+  });
+
+  it('backs off from a namespace that refuses writes although its region fails as well', async () => {
+    const at = () => ground.clock.wall;
+    const regionTrouble = () => ({
+      ...{ code: 'throttled', permanent: false, message: 'throttled' },
+      ...{ since: at(), at: at(), retryAt: at() },
+    });
+    const tries: number[] = [];
+    const renew = async () => {
+      tries.push(at());
+      return quota();
+    };
+    const { rules } = setUp([], renew);
+    const ground = setUp(['team-a'], renew, { rules: { ...rules, regionTrouble } });
+    ground.waits('team-a');
+    for (let second = 0; second < 300; second += 1) {
+      await ground.pass(1000);
+    }
+    assert.ok(tries.length > 5 && tries.length < 30, `${tries.length} tries in five minutes`);
   });
 
   it('does not try at every look where a renewal went well and changed nothing', async () => {

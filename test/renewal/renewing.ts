@@ -34,20 +34,21 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
   for (const namespace of namespaces) {
     written(namespace);
   }
+  const rules: RenewalParts['rules'] = {
+    replica: 'a',
+    freshness: { fraction: 0.5, floorMs: hour },
+    startedAt: start,
+    identityOf: () => undefined,
+    remembered: () => undefined,
+    regionTrouble: () => undefined,
+  };
   const stream = new PassThrough();
   const counts: string[] = [];
   let plans = 0;
   const renewal = new Renewal({
     view,
     secrets: { renew },
-    rules: {
-      replica: 'a',
-      freshness: { fraction: 0.5, floorMs: hour },
-      startedAt: start,
-      identityOf: () => undefined,
-      remembered: () => undefined,
-      regionTrouble: () => undefined,
-    },
+    rules,
     now: () => ({ ...clock }),
     random: () => 0,
     concurrency: 4,
@@ -74,7 +75,7 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
     return (await text(stream)).split('\n').filter((line) => line !== '');
   };
   return {
-    ...{ renewal, view, clock, written, counts, move, pass, logged },
+    ...{ renewal, rules, view, clock, written, counts, move, pass, logged },
     /** The namespace's Secret says that its token is of 12 hours and expires after so many ms. */
     endsIn: (namespace: string, ms: number) =>
       put(namespace, { issuedAt: clock.wall + ms - 12 * hour, expiresAt: clock.wall + ms }),
