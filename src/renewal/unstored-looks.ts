@@ -99,7 +99,8 @@ export class UnstoredLooks {
     if (secret !== undefined && !secret.ours) {
       const former = [...secret.formerHosts.keys()].filter((host) => inUse.has(host));
       const wanted = new Set([...report.referring, ...former]);
-      unstored.requested(namespace, [...wanted], writeFailure(foreignSecret('')));
+      const failure = writeFailure(foreignSecret(''));
+      unstored.requested(namespace, [...wanted], failure, secret.learnedAt);
       view.forget(namespace); // those that are wanted are kept as unstored
     }
     const kept = [...(unstored.all().get(namespace)?.hosts ?? [])];

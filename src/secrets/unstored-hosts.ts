@@ -80,8 +80,11 @@ export class UnstoredHosts {
     return this.#namespaces;
   }
 
-  /** Keeps hosts that were requested and whose write failed. */
-  requested(namespace: string, hosts: readonly string[], failure: WriteFailure): void {
+  /**
+   * Keeps hosts that were requested and whose write failed.
+   * @param since when that began, in ms of the monotonic clock; now, if not given
+   */
+  requested(namespace: string, hosts: readonly string[], failure: WriteFailure, since?: number): void {
     if (hosts.length === 0) {
       return;
     }
@@ -96,7 +99,7 @@ export class UnstoredHosts {
       } else if (this.#hasRoom(namespace, kept.hosts.size)) {
         this.#namespaces.set(namespace, kept);
         this.#resized(namespace, kept.hosts.size, kept.hosts.size + 1);
-        kept.hosts.set(host, { since: now, requestedAt: now });
+        kept.hosts.set(host, { since: since ?? now, requestedAt: now });
       } else {
         surplus.push(host);
       }

@@ -110,12 +110,13 @@ describe('a look at the pods of a namespace with an unmanaged Secret', () => {
   });
 
   it('keeps of the hosts that the managed Secret had those that pods name', async () => {
-    const { pass, podsName, hasUnmanaged, kept, forgotten } = setUp();
+    const { pass, podsName, hasUnmanaged, kept, forgotten, unstored } = setUp();
     hasUnmanaged('a', 'one', x, y);
     podsName('a', [x], []);
     assert.deepEqual(await pass(39 * second), [], 'a pod of which nothing is known may be on its way');
     await pass(second);
     assert.deepEqual([kept('a'), forgotten], [[x], ['a']]);
+    assert.equal(unstored.all().get('a')?.hosts.get(x)?.since, 0, 'it fails since the Secret was seen');
   });
 
   it('changes nothing where pods cannot be listed', async () => {

@@ -7,7 +7,7 @@ import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { eventually } from '../support/eventually.ts';
 import { installAccount } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { readPullSecret } from '../support/pull-secret.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import { type MovedReplica, startMovedReplica } from './moved-replica.ts';
 import { obstacles } from './obstacles.ts';
 
@@ -99,6 +99,26 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     );
     await cure?.();
     assert.ok((await healsWithin(namespace, [first, second])) <= 60);
+  });
+
+  it('is a failing one when an unmanaged Secret takes the place of its managed one, until that is gone', async () => {
+    const namespace = await cluster().createNamespace();
+    assert.deepEqual(await replica.admit(namespace, [first, second]), []);
+    await createPod(cluster(), namespace, referringPod([`${first}/app`]));
+    await cluster().request('DELETE', secretPath(namespace));
+    const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
+    const cure = await unmanaged?.put(cluster(), namespace);
+    await eventually('the watch has shown it', () => replica.view.get(namespace)?.ours === false);
+    await pass(75 * secondMs);
+    assert.deepEqual(
+      replica.overdue(namespace).map(({ host, trouble }) => [host, trouble.code]),
+      [[first, 'foreign-secret']],
+      'no pod names the other host',
+    );
+    await eventually('there is an Event', async () => (await reasons(namespace)).length > 0);
+    await cure?.();
+    await eventually('the watch has shown it', () => replica.view.get(namespace) === undefined);
+    assert.ok((await healsWithin(namespace, [first])) <= 4);
   });
 
   it('is no longer reported when no pod names the host', async () => {
