@@ -60,7 +60,7 @@ export class Attempts {
       message: why === undefined ? 'something else keeps changing the Secret' : (why.message ?? why.text),
       since: lasts ? Math.min(before.since, now) : now,
       at: now,
-      // what a write failed for is often cured without a sign of it; all else is remarkable or shows
+      // nothing shows when a quota or a policy has changed, so a failed write is tried again more often
       retryAt: now + (why?.cause === 'write' ? writeRetryMs : retryMs)(inARow, random),
       inARow,
       isOrdinary: why === undefined && !repaired && inARow === 1,

@@ -167,7 +167,7 @@ describe('the renewal of all namespaces', () => {
     }
     ground.move(7 * hour);
     const renewed = () => ground.counts.filter((one) => one.endsWith(' renewed')).length;
-    await eventually('all others are renewed', () => renewed() === names.length);
+    await eventually('all others are renewed', () => renewed() === names.length, 30_000);
     await eventually('all are in flight', () => begun.length === slow.length + names.length);
     ground.move(1000);
     await eventually('it has planned again', () => ground.plans === 2);

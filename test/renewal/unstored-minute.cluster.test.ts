@@ -37,6 +37,10 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     const auths = (await readPullSecret(cluster(), namespace))?.auths ?? {};
     return hosts.every((host) => auths[host] !== undefined);
   };
+  const admitted = async (namespace: string, hosts: readonly string[]) => {
+    const isStored = async () => (await replica.admit(namespace, hosts)).length === 0;
+    await eventually('the Secret has the tokens', isStored, 30_000);
+  };
   /** Seconds of the program's clock until the Secret is complete. */
   const healsWithin = async (namespace: string, hosts: readonly string[]) => {
     for (let seconds = 1; seconds <= 60; seconds += 1) {
@@ -65,10 +69,14 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
       await pass(40 * secondMs);
       assert.deepEqual([overdueCodes(namespace), await reasons(namespace)], [[permanent], []]);
       await pass(25 * secondMs);
-      const [event] = await eventually('there is an Event', async () => {
-        const all = await reasons(namespace);
-        return all.length > 0 && all;
-      });
+      const [event] = await eventually(
+        'there is an Event',
+        async () => {
+          const all = await reasons(namespace);
+          return all.length > 0 && all;
+        },
+        30_000,
+      );
       assert.equal(event?.[0], permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed');
       assert.match(String(event?.[1]), new RegExp(`^${first}: `));
       await pass(blockedForMs);
@@ -87,7 +95,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
 
   it('gets a second host within a minute after the cure', async () => {
     const namespace = await cluster().createNamespace();
-    assert.deepEqual(await replica.admit(namespace, [first]), []);
+    await admitted(namespace, [first]);
     const [webhook] = obstacles;
     const cure = await webhook?.put(cluster(), namespace);
     assert.equal((await replica.admit(namespace, [second])).length, 1);
@@ -103,7 +111,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
 
   it('is a failing one when an unmanaged Secret takes the place of its managed one, until that is gone', async () => {
     const namespace = await cluster().createNamespace();
-    assert.deepEqual(await replica.admit(namespace, [first, second]), []);
+    await admitted(namespace, [first, second]);
     await createPod(cluster(), namespace, referringPod([`${first}/app`]));
     await cluster().request('DELETE', secretPath(namespace));
     const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
@@ -115,7 +123,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
       [[first, 'foreign-secret']],
       'no pod names the other host',
     );
-    await eventually('there is an Event', async () => (await reasons(namespace)).length > 0);
+    await eventually('there is an Event', async () => (await reasons(namespace)).length > 0, 30_000);
     await cure?.();
     await eventually('the watch has shown it', () => replica.view.get(namespace) === undefined);
     assert.ok((await healsWithin(namespace, [first])) <= 4);
@@ -150,7 +158,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     await cure?.();
     await eventually('the watch has shown it', () => restarted.view.get(namespace) === undefined);
     await restarted.pass(5 * secondMs);
-    assert.ok(await isComplete(namespace, [first]));
+    await eventually('its first token is stored', () => isComplete(namespace, [first]), 30_000);
   });
 });
 

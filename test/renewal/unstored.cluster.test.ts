@@ -55,15 +55,15 @@ describeOnCluster('a pull Secret that cannot be written', (cluster) => {
   it('learns another host after writes were refused for a while', async () => {
     const namespace = await webhook.createNamespace();
     await createPod(cluster(), namespace, podWith([`${first}/app`]));
+    await eventually('the first one is stored', () => has(namespace, [first]), 30_000);
     const before = await readPullSecret(cluster(), namespace);
-    assert.ok(before?.auths[first]);
     const [policyWebhook] = obstacles;
     const cure = await policyWebhook?.put(cluster(), namespace);
     await createPod(cluster(), namespace, podWith([`${second}/app`]));
     await eventually('it is counted', async () => (await failing(false)) === 1, 30_000);
     await cure?.();
     await eventually('the Secret has both hosts', () => has(namespace, [first, second]), 60_000);
-    assert.equal((await readPullSecret(cluster(), namespace))?.uid, before.uid);
+    assert.equal((await readPullSecret(cluster(), namespace))?.uid, before?.uid);
   });
 
   it('is forgotten with its namespace', async () => {
