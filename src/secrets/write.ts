@@ -85,7 +85,7 @@ const untilBetter: RetryPolicy = {
 
 type RetryPolicies = Readonly<Partial<Record<KubeErrorCode, RetryPolicy>>>;
 
-/** After `timeout` there is no second try: the first one took longer than any caller wants to wait. */
+/** After `timeout` and `overloaded` there is no second try: the first one took longer than any caller wants to wait. */
 const briefly: RetryPolicies = {
   conflict: afterConflict,
   network: afterHiccup,
@@ -97,6 +97,7 @@ const patiently: RetryPolicies = {
   network: untilBetter,
   'server-error': untilBetter,
   'too-many-requests': untilBetter,
+  overloaded: untilBetter,
   timeout: untilBetter,
 };
 

@@ -33,7 +33,15 @@ describe('a write that failed', () => {
   }
 
   it('is tried again for up to a minute by a command that ends', () => {
-    for (const code of ['conflict', 'network', 'server-error', 'too-many-requests', 'timeout'] as const) {
+    const transient = [
+      'conflict',
+      'network',
+      'server-error',
+      'too-many-requests',
+      'timeout',
+      'overloaded',
+    ] as const;
+    for (const code of transient) {
       const all = waits(failed(code), true);
       assert.equal(all.length, 7);
       assert.ok(all.reduce((sum, ms) => sum + ms, 0) >= 20_000);
@@ -45,7 +53,13 @@ describe('a write that failed', () => {
   it('keeps no caller waiting where it took long, or is refused', () => {
     assert.equal(nextTryMs(failed('server-error'), 1, 30_000, 0), undefined);
     assert.equal(nextTryMs(failed('conflict'), 1, 30_000, 0), undefined);
-    for (const error of [failed('timeout'), failed('forbidden'), failed('invalid'), new Error('a bug')]) {
+    for (const error of [
+      failed('timeout'),
+      failed('overloaded'),
+      failed('forbidden'),
+      failed('invalid'),
+      new Error('a bug'),
+    ]) {
       assert.deepEqual(waits(error), []);
     }
     assert.deepEqual(waits(new ForeignSecretError('a', 's')), []);
