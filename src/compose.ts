@@ -73,7 +73,7 @@ export interface CoreParts {
 const patienceMs = 2_000;
 
 const secretReplaced =
-  'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or exclude the namespace';
+  'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or annotate it with ecr-pull-secrets.io/managed=false';
 
 /** Makes the parts between AWS and the API server, and puts them together. */
 export function compose(parts: CoreParts): Core {

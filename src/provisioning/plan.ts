@@ -11,7 +11,7 @@ export interface Seen {
   /** Undefined: not among those that the selector of labels chooses. */
   readonly namespace: Namespace | undefined;
   /** Undefined: there is none. */
-  readonly secret: Pick<KnownSecret, 'ours' | 'hosts'> | undefined;
+  readonly secret: Pick<KnownSecret, 'ours' | 'handedOver' | 'hosts'> | undefined;
   readonly accounts: readonly ServiceAccount[];
 }
 
@@ -73,7 +73,7 @@ function secretAction({ secret }: Seen, { registries }: Settings): Action[] {
     return [{ kind: 'ensure', registries, reason: 'no-secret' }];
   }
   if (!secret.ours) {
-    return [{ kind: 'ensure', registries, reason: 'foreign-secret' }];
+    return secret.handedOver === true ? [] : [{ kind: 'ensure', registries, reason: 'foreign-secret' }];
   }
   const missing = registries.filter(({ host }) => !secret.hosts.has(host));
   return missing.length === 0 ? [] : [{ kind: 'ensure', registries: missing, reason: 'host-missing' }];

@@ -68,8 +68,8 @@ export class UnstoredLooks {
       const since = hosts.values().next().value?.since ?? now;
       candidates.set(namespace, { uid: undefined, nextAt: since + settleMs });
     }
-    for (const [namespace, { ours, uid, formerHosts, learnedAt }] of view.entries()) {
-      if (!ours) {
+    for (const [namespace, { ours, handedOver, uid, formerHosts, learnedAt }] of view.entries()) {
+      if (!ours && handedOver !== true) {
         // a pod that was admitted while the Secret was managed is stored by then
         candidates.set(namespace, { uid, nextAt: formerHosts.size === 0 ? now : learnedAt + settleMs });
       }
@@ -96,7 +96,7 @@ export class UnstoredLooks {
     }
     const inUse = report.hosts;
     const secret = view.get(namespace);
-    if (secret !== undefined && !secret.ours) {
+    if (secret !== undefined && !secret.ours && secret.handedOver !== true) {
       const former = [...secret.formerHosts.keys()].filter((host) => inUse.has(host));
       const wanted = new Set([...report.referring, ...former]);
       const failure = writeFailure(foreignSecret(''));

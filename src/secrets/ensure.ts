@@ -175,7 +175,9 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       const secret = known(namespace);
       if (secret !== undefined && !secret.ours) {
         const failures = registries.map(({ host }) => foreignSecret(host));
-        noteFailure(namespace, failures, true);
+        if (secret.handedOver !== true) {
+          noteFailure(namespace, failures, true);
+        }
         return failures;
       }
       const needing = (need: Need) => registries.filter(({ host }) => needOf(host, secret, rules) === need);

@@ -28,6 +28,8 @@ export interface KnownSecret {
   readonly requestedAt: RequestTimes;
   /** When this state was first seen, in ms of a monotonic clock. Versions that change nothing in it do not count. */
   readonly learnedAt: number;
+  /** It is not managed because the operator has taken it over: see `isHandedOver`. Nothing about it is reported. */
+  readonly handedOver?: boolean;
   /** It has another type, which metadata does not show. A type cannot change while the UID is the same. */
   readonly hasOtherType?: boolean;
 }
@@ -55,6 +57,7 @@ export function isSameState(known: KnownSecret, next: Omit<KnownSecret, 'learned
     known.uid === next.uid &&
     known.ours === next.ours &&
     known.intact === next.intact &&
+    known.handedOver === next.handedOver &&
     (!next.intact || haveSameHosts(known.hosts, next.hosts))
   );
 }

@@ -28,6 +28,14 @@ export function ownsSecret({ labels, owners = [], type = secretType }: Ownership
   return type === secretType && (hasOurLabel(labels) || (owners.length > 0 && hasOwnContent(owners)));
 }
 
+/** With the value `false` on an unmanaged Secret of the program's name: the operator manages it deliberately. */
+const managedAnnotation = 'ecr-pull-secrets.io/managed';
+
+/** Whether an unmanaged Secret says that it is to stay unmanaged, so that it is no failure. */
+export function isHandedOver(annotations: Readonly<Record<string, string>> | undefined): boolean {
+  return annotations?.[managedAnnotation] === 'false';
+}
+
 /**
  * Whether label, content and annotation are as one of the program's field managers wrote them, so that there is nothing to
  * repair.

@@ -4,7 +4,7 @@ import type { SecretMetadata } from '../kube/watch.ts';
 import { type HostLives, hostsAnnotation, parseHosts, parseRequestTimes, withWaiting } from './annotation.ts';
 import { tokenExpiries } from './expiries.ts';
 import { hasOwnHosts, isSameState, type KnownSecret, type LostSecret } from './known-secret.ts';
-import { hasOwnContent, isIntact, ownsSecret, secretType } from './ours.ts';
+import { hasOwnContent, isHandedOver, isIntact, ownsSecret, secretType } from './ours.ts';
 
 export type { KnownSecret, LostSecret } from './known-secret.ts';
 
@@ -14,7 +14,9 @@ type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVers
 type ReadableSecret = Pick<SecretMetadata, 'uid' | 'resourceVersion'> &
   Partial<Pick<SecretMetadata, 'labels' | 'annotations' | 'owners'>>;
 
-type UnmanagedSecret = Pick<SecretMetadata, 'uid' | 'resourceVersion'> & { readonly hasOtherType: boolean };
+type UnmanagedSecret = Pick<ReadableSecret, 'uid' | 'resourceVersion' | 'annotations'> & {
+  readonly hasOtherType: boolean;
+};
 
 const noHosts: HostLives = new Map();
 
@@ -33,7 +35,7 @@ export class SecretView {
 
   /**
    * @param steady a monotonic clock in ms
-   * @param onReplaced called when a managed Secret turns unmanaged, or an unmanaged one takes its place
+   * @param onReplaced called when a managed Secret turns unmanaged, or an unmanaged one takes its place that is not handed over
    */
   constructor(
     steady: () => number = () => performance.now(),
@@ -192,19 +194,23 @@ export class SecretView {
   #replaceByUnmanaged(namespace: string, secret: UnmanagedSecret): void {
     const wasManaged = this.#secrets.get(namespace)?.ours === true || this.#lost.has(namespace);
     this.#putUnmanaged(namespace, secret);
-    if (wasManaged) {
+    if (wasManaged && !isHandedOver(secret.annotations)) {
       this.#onReplaced(namespace);
     }
   }
 
-  /** The annotation of an unmanaged Secret is not parsed: whatever it says, nothing follows from it. */
-  #putUnmanaged(namespace: string, { uid, resourceVersion, hasOtherType }: UnmanagedSecret): void {
+  /** The hosts annotation of an unmanaged Secret is not parsed: whatever it says, nothing follows from it. */
+  #putUnmanaged(
+    namespace: string,
+    { uid, resourceVersion, annotations, hasOtherType }: UnmanagedSecret,
+  ): void {
     const known = this.#secrets.get(namespace);
     const lost = this.#lost.get(namespace);
     this.#put(namespace, {
       ...{ uid, resourceVersion, hasOtherType, hosts: noHosts, requestedAt: new Map() },
       ours: false,
       intact: false,
+      handedOver: isHandedOver(annotations),
       hasOwnHosts: known === undefined ? lost?.intact === true : hasOwnHosts(known),
       formerHosts: this.hostsOf(namespace),
     });

@@ -70,6 +70,7 @@ describe('the plan for a namespace', () => {
     assert.deepEqual(told({ secret: { ...complete, ours: false } }), [
       'ensure eu-central-1,us-east-1: foreign-secret',
     ]);
+    assert.deepEqual(told({ secret: { ...complete, ours: false, handedOver: true } }), []);
   });
 
   it('asks for references that are not there, or that are to another Secret', () => {

@@ -136,6 +136,19 @@ describe('a host that could not be stored', () => {
     );
     assert.equal(planned({ secret: replaced }, second).overdue.length, 1);
   });
+
+  it('is none where the operator has taken the Secret over', () => {
+    const taken = { ...unmanaged(new Map([[east, life]])), handedOver: true };
+    const { due, overdue } = planned({ secret: taken, unstored: unstored('timeout', west) }, second);
+    assert.deepEqual([due, overdue], [[], []]);
+  });
+
+  it('counts once where another writer had put the hosts into the annotation', () => {
+    const hosts = new Map([east, west].map((host) => [host, life]));
+    const replaced = { ...unmanaged(hosts), hasOwnHosts: false };
+    assert.equal(planned({ secret: replaced }, second).overdue.length, 1);
+    assert.equal(planned({ secret: { ...replaced, hasOwnHosts: true } }, second).overdue.length, 2);
+  });
 });
 
 function trouble(at: number, retryAt: number): Trouble {

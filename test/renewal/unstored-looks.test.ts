@@ -7,6 +7,7 @@ import type { KnownSecret } from '../../src/secrets/view.ts';
 
 const second = 1_000;
 const minute = 60_000;
+const hour = 60 * minute;
 const failure = { code: 'forbidden', permanent: true, message: 'refused' };
 const [x, y, z] = ['x', 'y', 'z'];
 
@@ -107,6 +108,14 @@ describe('a look at the pods of a namespace with an unmanaged Secret', () => {
     assert.deepEqual([await pass(second), kept('b')], [['b'], [z]], 'another Secret took its place');
     secrets.delete('b');
     assert.deepEqual(await pass(second), []);
+  });
+
+  it('does not come where the operator has taken the Secret over', async () => {
+    const { pass, podsName, hasUnmanaged, secrets } = setUp();
+    hasUnmanaged('a', 'one', x);
+    podsName('a', [x]);
+    secrets.set('a', { ...(secrets.get('a') as KnownSecret), handedOver: true });
+    assert.deepEqual(await pass(hour), []);
   });
 
   it('keeps of the hosts that the managed Secret had those that pods name', async () => {

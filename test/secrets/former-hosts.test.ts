@@ -72,6 +72,26 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
     assert.equal(view.lost().size, 0);
   });
 
+  it('are neither reported nor forgotten where the operator has taken the Secret over', () => {
+    const replaced: string[] = [];
+    const view = new SecretView(undefined, (name) => replaced.push(name));
+    const taken = (resourceVersion: number) => ({
+      ...version('unmanaged', 'b', resourceVersion, []),
+      annotations: { 'ecr-pull-secrets.io/managed': 'false' },
+    });
+    view.set(version('own', 'a', 1, [1, 2]));
+    view.set(taken(2));
+    assert.deepEqual([view.get(namespace)?.handedOver, replaced], [true, []]);
+    view.learn(objectOf(version('unmanaged', 'b', 3, [])), false);
+    assert.equal(view.get(namespace)?.handedOver, false);
+    view.learn(objectOf(taken(4)), false);
+    assert.equal(view.get(namespace)?.handedOver, true);
+    view.remove(namespace, '5');
+    assert.deepEqual(names(view.lost().get(namespace)?.hosts), all(1, 2));
+    view.set({ ...version('own', 'c', 6, [1]), annotations: taken(6).annotations });
+    assert.equal(view.get(namespace)?.ours, true, 'the annotation alone takes nothing over');
+  });
+
   it('of which another writer had written some are marked as such', () => {
     const view = new SecretView();
     view.set(version('edited', 'a', 1, [1]));
