@@ -139,7 +139,7 @@ function replacingEntry(
   rules: MergeRules,
 ): AuthEntry | undefined {
   const better = token !== undefined && (stored === undefined || rules.replaces(token, stored, host));
-  return better ? { auth: token.auth() } : undefined;
+  return better ? JSON.stringify({ auth: token.auth() }) : undefined;
 }
 
 type Spare = Droppable & { readonly bytes: number };
@@ -194,7 +194,8 @@ function lifeOf({ issuedAt, expiresAt }: Token, identity: string | undefined): S
 
 /** The text of a dockerconfigjson, hosts in order, so that equal content gives equal text. */
 export function formatDockerConfig(auths: ReadonlyMap<string, AuthEntry>): string {
-  return JSON.stringify({ auths: Object.fromEntries([...auths].sort(([a], [b]) => (a < b ? -1 : 1))) });
+  const entries = [...auths].sort(([a], [b]) => (a < b ? -1 : 1));
+  return `{"auths":{${entries.map(([host, entry]) => `${JSON.stringify(host)}:${entry}`).join()}}}`;
 }
 
 function contentBytes(auths: ReadonlyMap<string, AuthEntry>): number {
@@ -206,6 +207,6 @@ function entryBytes(host: string, entry: AuthEntry | undefined): number {
   if (entry === undefined) {
     return 0;
   }
-  const text = `${JSON.stringify(host)}:${JSON.stringify(entry)},`;
+  const text = `${JSON.stringify(host)}:${entry},`;
   return /^[\x20-\x7e]*$/.test(text) ? text.length : text.length * 3;
 }

@@ -1,8 +1,8 @@
 // Parses a dockerconfigjson as the kubelet does (kubernetes pkg/credentialprovider/config.go, Go's encoding/json).
 import { type Member, membersOf } from './json-members.ts';
 
-/** An entry of `auths`: ours holds `auth` alone; one that a user added is kept as it is. */
-export type AuthEntry = Readonly<Record<string, unknown>>;
+/** An entry of `auths` as JSON: ours holds `auth` alone; one that a user added is kept as it is, character by character. */
+export type AuthEntry = string;
 
 /** What had to be left out of a Secret's content that somebody else wrote, and why. Holds no values. */
 export interface Malformed {
@@ -24,13 +24,10 @@ const maxReported = { parts: 10, nameLength: 128 };
 /** Maximum nesting depth of an entry: Go's decoder accepts 10,000 levels (`encoding/json/scanner.go`), and two are around it. */
 const maxEntryDepth = 9_998;
 
-/** Maximum nesting depth of a field that is kept. `JSON.stringify` fails on values that `JSON.parse` nests without limit. */
-const maxFieldDepth = 99;
-
 /**
  * Reads a dockerconfigjson. The kubelet refuses the whole document because of a single malformed part, and then every pull
  * of the pod fails; here, only that part is left out. What the kubelet accepts means the same afterwards: names of fields
- * in any case, `null` for an absent field, and the last of several values. Never throws.
+ * in any case, `null` for an absent field, and the last of several values. Linear in the length of the text. Never throws.
  */
 export function parseDockerConfig(text: string | undefined): DockerConfig {
   const auths = new Map<string, Reading>();
@@ -91,10 +88,9 @@ function readAuths({ json }: Member, auths: Map<string, Reading>, report: Report
   }
   for (const member of members) {
     const registry = member.name.toWellFormed(); // Go's decoder replaces lone surrogates with U+FFFD.
-    const place = `auths[${quoted(registry)}]`;
-    const reading = readEntry(member, (field, text) => report(`${place}[${quoted(field)}]`, text));
+    const reading = readEntry(member);
     if (typeof reading === 'string') {
-      report(place, reading);
+      report(`auths[${quoted(registry)}]`, reading);
     } else {
       auths.set(registry, reading);
     }
@@ -102,74 +98,34 @@ function readAuths({ json }: Member, auths: Map<string, Reading>, report: Report
 }
 
 /** @returns a text that says why the kubelet refuses the entry */
-function readEntry({ json, depth }: Member, report: Report): Reading | string {
+function readEntry({ json, depth }: Member): Reading | string {
   if (depth > maxEntryDepth) {
     return 'is nested more deeply than the kubelet accepts';
   }
   const members = membersOf(json);
   if (members === undefined) {
-    return isNull(json) ? blank : 'is not an object';
+    return isNull(json) ? { entry: '{}', anonymous: true } : 'is not an object';
   }
-  if (members.length === 0) {
-    return blank;
-  }
-  const known = members.filter(isKnown);
   const fields = new Map<string, string>();
-  for (const { name, json } of known) {
+  for (const { name, json } of members) {
+    const known = fold(name);
+    if (!knownFields.has(known)) {
+      continue;
+    }
     const value: unknown = JSON.parse(json);
     if (typeof value === 'string') {
-      fields.set(fold(name), value);
+      fields.set(known, value); // as in Go's decoder, the last string counts and `null` changes nothing
     } else if (value !== null) {
-      return `has a value of "${fold(name)}" that is not a string`;
+      return `has a value of "${known}" that is not a string`;
     }
   }
   const credentials = credentialsOf(fields);
-  if (credentials === undefined) {
-    return 'has a value of "auth" that is not base64 of USERNAME:PASSWORD';
-  }
-  // JSON.parse takes the last of several equal names, Go's decoder the last string of several names that differ in case only.
-  const repeated = new Set(known.map(({ name }) => fold(name))).size < known.length;
-  const kept = repeated ? members.filter((member) => !isKnown(member)) : members;
-  return {
-    entry: Object.fromEntries([...(repeated ? fields : []), ...valuesOf(kept, report)]),
-    anonymous: credentials === ':',
-  };
+  return credentials === undefined
+    ? 'has a value of "auth" that is not base64 of USERNAME:PASSWORD'
+    : { entry: json.trim(), anonymous: credentials === ':' };
 }
-
-const blank: Reading = { entry: {}, anonymous: true };
-
-function valuesOf(members: readonly Member[], report: Report): [string, unknown][] {
-  return members.flatMap(({ name, json, depth }) => {
-    if (depth <= maxFieldDepth) {
-      return [[name, parseExact(json)]];
-    }
-    report(name, `is nested more than ${maxFieldDepth} levels deep`);
-    return [];
-  });
-}
-
-/**
- * `JSON.parse`, except that `JSON.stringify` writes each number as it was. Otherwise 1e20 becomes longer, so that a Secret can
- * outgrow 1 MiB, and large numbers become others. Recursive: for values of a known depth.
- */
-function parseExact(json: string): unknown {
-  return parseWithSource(json, (_name, value, { source }) =>
-    typeof value === 'number' && String(value) !== source ? rawJson(source) : value,
-  );
-}
-
-// ECMAScript's JSON.parse with source text access, which TypeScript's `es2024` does not declare.
-type Reviver = (name: string, value: unknown, context: { readonly source: string }) => unknown;
-const { parse: parseWithSource, rawJSON: rawJson } = JSON as unknown as {
-  parse(json: string, reviver: Reviver): unknown;
-  rawJSON(json: string): unknown;
-};
 
 const knownFields: ReadonlySet<string> = new Set(['username', 'password', 'email', 'auth']);
-
-function isKnown({ name }: Member): boolean {
-  return knownFields.has(fold(name));
-}
 
 /** `USERNAME:PASSWORD`, empty where there are none; undefined where `auth`, which comes first, cannot be decoded. */
 function credentialsOf(fields: ReadonlyMap<string, string>): string | undefined {

@@ -55,14 +55,25 @@ function endOfValue(json: string, from: number): { end: number; depth: number } 
   return { end: at, depth };
 }
 
-/** The position behind a string's closing quote. */
+/** The position behind a string's closing quote: the first quote that follows an even number of backslashes. */
 function endOfString(json: string, openingQuote: number): number {
-  let at = openingQuote + 1;
-  while (at < json.length && json[at] !== '"') {
-    at += json[at] === '\\' ? 2 : 1;
+  for (let from = openingQuote + 1; ; ) {
+    const quote = json.indexOf('"', from);
+    if (quote === -1) {
+      return json.length;
+    }
+    let text = quote;
+    while (json.charCodeAt(text - 1) === backslash) {
+      text -= 1;
+    }
+    if ((quote - text) % 2 === 0) {
+      return quote + 1;
+    }
+    from = quote + 1;
   }
-  return at + 1;
 }
+
+const backslash = 0x5c;
 
 /** What a JSON string says; a Secret can hold 100,000 names, most of them without escapes. */
 function textOf(json: string): string {

@@ -12,7 +12,7 @@ const content = (
 ): Content => {
   const tokens = Object.entries(hosts).filter(([, one]) => one !== undefined);
   const auths = [...tokens.map(([host]) => host), ...entries].map(
-    (host) => [host, { auth: 'eDp5' }] as const,
+    (host) => [host, '{"auth":"eDp5"}'] as const,
   );
   return { hosts: new Map(Object.entries(hosts)), requestedAt: new Map(), auths: new Map(auths) };
 };

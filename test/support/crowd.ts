@@ -68,7 +68,10 @@ export function crowdOf(kubeconfigPath: string): Crowd {
  */
 export function secretWith(hosts: HostLives, serial: number) {
   const auths = new Map(
-    [...hosts.keys()].map((host) => [host, { auth: btoa(`AWS:${passwordOf('', host, 'crowd', serial)}`) }]),
+    [...hosts.keys()].map((host) => [
+      host,
+      JSON.stringify({ auth: btoa(`AWS:${passwordOf('', host, 'crowd', serial)}`) }),
+    ]),
   );
   const { labels, annotations, type, data } = written({ hosts, requestedAt: new Map(), auths });
   const metadata = { name: 'ecr-pull-secrets', labels, annotations };
