@@ -5,6 +5,7 @@ import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-
 import { type Environment, readAwsSettings } from './aws-settings.ts';
 import { createLookup } from './lookup.ts';
 import { type ProxyServer, type ProxySettings, proxyFor } from './proxy.ts';
+import { TunnelAgent } from './tunnel.ts';
 
 /** How long AWS may take, in ms. */
 export interface Timeouts {
@@ -121,11 +122,14 @@ export function sharedHttpHandler(timeouts: Timeouts, environment: Environment):
     ...(ca && { ca: [...ca] }),
   };
   // Node's own NO_PROXY knows no subdomains and no networks, so it is never given one: proxy.ts decides.
-  const http = { ...agent, proxyEnv: { HTTP_PROXY: proxies.http?.url } };
-  const https = { ...agent, proxyEnv: { HTTPS_PROXY: proxies.https?.url } };
+  const proxiedHttp = new HttpAgent({ ...agent, proxyEnv: { HTTP_PROXY: proxies.http?.url } });
+  const { connectMs } = timeouts;
+  const proxiedHttps = proxies.https && {
+    httpsAgent: new TunnelAgent(agent, { proxy: proxies.https.url, connectMs, lookup: agent.lookup }),
+  };
   return new SharedHttpHandler(
     { ...options, httpAgent: new HttpAgent(agent), httpsAgent: new HttpsAgent(agent) },
-    { ...options, httpAgent: new HttpAgent(http), httpsAgent: new HttpsAgent(https) },
+    { ...options, httpAgent: proxiedHttp, ...proxiedHttps },
     proxies,
   );
 }

@@ -9,6 +9,8 @@ export interface ConnectProxyOptions {
   readonly authenticates?: boolean;
   /** Accepts connections and never responds. */
   readonly hangs?: boolean;
+  /** Responds to CONNECT in its own way. */
+  readonly responds?: (socket: Duplex) => void;
 }
 
 /** An HTTP proxy that passes plain requests on, and notes the hosts of tunnels. */
@@ -20,6 +22,8 @@ export interface ConnectProxy {
   readonly tunnels: readonly string[];
   /** The full URL of every plain request, in order. */
   readonly passedOn: readonly string[];
+  /** Connections of tunnels that are open. */
+  open(): number;
   stop(): Promise<void>;
 }
 
@@ -43,12 +47,16 @@ export async function startConnectProxy(options: ConnectProxyOptions = {}): Prom
   server.on('connect', (incoming, socket) => {
     tunnels.push(incoming.url ?? '');
     sockets.add(socket);
-    socket.on('error', () => socket.destroy());
-    if (isRefused(incoming)) {
+    socket.on('error', () => socket.destroy()).on('close', () => sockets.delete(socket));
+    if (options.responds !== undefined) {
+      options.responds(socket);
+    } else if (isRefused(incoming)) {
       socket.end('HTTP/1.1 407 Proxy Authentication Required\r\n\r\n');
     } else if (options.to !== undefined) {
       openTunnel(socket, new URL(options.to));
-    } else if (options.hangs !== true) {
+    } else if (options.hangs === true) {
+      socket.resume().on('end', () => socket.destroy());
+    } else {
       socket.end('HTTP/1.1 502 Bad Gateway\r\n\r\n');
     }
   });
@@ -59,6 +67,7 @@ export async function startConnectProxy(options: ConnectProxyOptions = {}): Prom
     port,
     tunnels,
     passedOn,
+    open: () => sockets.size,
     stop: async () => {
       server.closeAllConnections();
       for (const socket of sockets) {

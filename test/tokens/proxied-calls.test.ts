@@ -5,8 +5,11 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { eventually } from '../support/eventually.ts';
 import { askIn, askInChild } from './ask.ts';
 import { type ConnectProxy, type ConnectProxyOptions, startConnectProxy } from './connect-proxy.ts';
 import { assertShowsNoSecret, type Ground, onDouble, refusal, registry } from './support.ts';
@@ -198,8 +201,57 @@ describe('calls of AWS through a proxy', () => {
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
       assertShowsNoProxy(failure, ground);
     });
+
+    it('because it never opens the tunnel leave no connection behind', async (t) => {
+      const proxy = await proxyFor(t, { hangs: true });
+      await using ground = await through(proxy.url, 'https', 300);
+      await refusal(ground.tokens.get(registry()));
+      assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
+      // Node's own agent closes it after its `timeout`, 20 s
+      await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
+    });
+
+    it('because its response comes in very many parts add no listener for each', async (t) => {
+      const warnings: string[] = [];
+      const note = ({ name }: Error) => void warnings.push(name);
+      process.on('warning', note);
+      t.after(() => process.off('warning', note));
+      const proxy = await proxyFor(t, { responds: (socket) => void respondInParts(socket, 60) });
+      await using ground = await through(proxy.url, 'https', 10_000);
+      const failure = await refusal(ground.tokens.get(registry()));
+      assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
+      assert.deepEqual(warnings, []); // MaxListenersExceededWarning; the number doubles until the process ends
+    });
+
+    it('because its response does not end name HTTPS_PROXY', async (t) => {
+      const proxy = await proxyFor(t, { responds: respondEndlessly });
+      await using ground = await through(proxy.url, 'https');
+      const failure = await refusal(ground.tokens.get(registry()));
+      assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
+      assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
+      await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
+    });
   });
 });
+
+/** Refuses a tunnel, in so many parts that each arrive alone. */
+async function respondInParts(socket: Duplex, parts: number): Promise<void> {
+  socket.write('HTTP/1.1 502 Bad Gateway\r\n');
+  for (let part = 0; part < parts && !socket.destroyed; part += 1) {
+    await sleep(2);
+    socket.write(`X-Part: ${part}\r\n`);
+  }
+  socket.end('\r\n');
+}
+
+function respondEndlessly(socket: Duplex): void {
+  socket.write('HTTP/1.1 200 OK\r\nX-Header: ');
+  const writeMore = () => {
+    while (!socket.destroyed && socket.write('x'.repeat(4_096)));
+  };
+  socket.on('drain', writeMore);
+  writeMore();
+}
 
 /** Starts a proxy that stops with the test. */
 async function proxyFor(
