@@ -276,7 +276,7 @@ describeWithHelm('values that cannot be', (helm) => {
     [{ serviceAccount: { create: false, name: 'x', annotations: { a: 'b' } } }, 'serviceAccount.annotations'],
     [{ webhook: { clientAuth: { allowedNames: ['x'] } } }, 'webhook.clientAuth.allowedNames'],
     [{ networkPolicy: { apiServerCidrs: ['10.0.0.0/8'] } }, 'networkPolicy.apiServerCidrs'],
-    [{ fence: { enabled: false, allowedKeys: ['x'] } }, 'fence.allowedKeys'],
+    [{ enabled: false }, 'enabled'],
     [{ cronJob: { besideDeployment: true } }, 'cronJob.besideDeployment'],
   ];
   for (const [values, path] of unused) {
@@ -287,6 +287,20 @@ describeWithHelm('values that cannot be', (helm) => {
       );
     });
   }
+
+  it('takes details of what its own switch turns off, which files of values for several environments hold', async () => {
+    const labels = { release: 'prometheus' };
+    await helm().template({
+      fence: { enabled: false, allowedKeys: ['x'] },
+      metrics: { serviceMonitor: { enabled: false, labels }, podMonitor: { labels } },
+      cronJob: { enabled: false, timeZone: 'Europe/Berlin', suspend: true },
+    });
+  });
+
+  it('takes groups without values, as they are left when every line of theirs is a comment', async () => {
+    const plain = await helm().template();
+    assert.deepEqual(await helm().template({ config: null, namespaces: { selector: null } }), plain);
+  });
 
   for (const [name, values, expected] of [...cases, ...contradictions]) {
     it(`${JSON.stringify(name)}: refused with a message that names the value`, async () => {

@@ -44,10 +44,10 @@ program.
 {{- else -}}
 {{- $requirements = append $requirements (dict "key" .Values.namespaces.label "operator" "NotIn" "values" (list "false")) -}}
 {{- end -}}
-{{- range $key, $value := .Values.namespaces.selector.matchLabels -}}
+{{- range $key, $value := (.Values.namespaces.selector).matchLabels -}}
 {{- $requirements = append $requirements (dict "key" $key "operator" "In" "values" (list $value)) -}}
 {{- end -}}
-{{- concat $requirements (.Values.namespaces.selector.matchExpressions | default list) | toJson -}}
+{{- concat $requirements ((.Values.namespaces.selector).matchExpressions | default list) | toJson -}}
 {{- end -}}
 
 {{/* The same as a label selector. */}}

@@ -1,6 +1,6 @@
 {{/* Namespaces that are excluded from admission and provisioning, names and patterns, as JSON. */}}
 {{- define "ecr-pull-secrets.excludedNamespaces" -}}
-{{- $configured := (.Values.config.exclude | default dict).namespaces | default list -}}
+{{- $configured := ((.Values.config).exclude | default dict).namespaces | default list -}}
 {{- concat .Values.namespaces.exclude $configured | uniq | toJson -}}
 {{- end -}}
 
@@ -9,7 +9,7 @@ Namespaces that are excluded from admission, and that config.provisioning serves
 patterns, as JSON.
 */}}
 {{- define "ecr-pull-secrets.admissionExcludedNamespaces" -}}
-{{- $configured := (.Values.config.exclude | default dict).admissionNamespaces | default list -}}
+{{- $configured := ((.Values.config).exclude | default dict).admissionNamespaces | default list -}}
 {{- concat (list "kube-system" .Release.Namespace) $configured | uniq | toJson -}}
 {{- end -}}
 
@@ -22,7 +22,7 @@ patterns, as JSON.
 {{/* Names in config.provisioning.namespaces.names without `*`, as JSON. */}}
 {{- define "ecr-pull-secrets.namedNamespaces" -}}
 {{- $names := list -}}
-{{- range ((.Values.config.provisioning | default dict).namespaces | default dict).names -}}
+{{- range (((.Values.config).provisioning | default dict).namespaces | default dict).names -}}
 {{- if not (contains "*" .) -}}{{- $names = append $names . -}}{{- end -}}
 {{- end -}}
 {{- $names | toJson -}}
@@ -36,7 +36,7 @@ patterns, as JSON.
 
 {{/* The program's settings: those of the values, and what the chart decides. */}}
 {{- define "ecr-pull-secrets.config" -}}
-{{- $config := deepCopy .Values.config -}}
+{{- $config := deepCopy (.Values.config | default dict) -}}
 {{- $exclude := dict
       "namespaces" (include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray)
       "admissionNamespaces" (include "ecr-pull-secrets.admissionExcludedNamespaces" . | fromJsonArray) -}}
@@ -71,11 +71,11 @@ patterns, as JSON.
 {{- end -}}
 
 {{- define "ecr-pull-secrets.webhookPort" -}}
-{{- (.Values.config.webhook | default dict).port | default 8443 | int -}}
+{{- ((.Values.config).webhook | default dict).port | default 8443 | int -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.statusPort" -}}
-{{- (.Values.config.status | default dict).port | default 8080 | int -}}
+{{- ((.Values.config).status | default dict).port | default 8080 | int -}}
 {{- end -}}
 
 {{/* Whole seconds of a duration such as 500ms, 10s, 5m or 1h, rounded up. */}}
@@ -91,7 +91,7 @@ patterns, as JSON.
 
 {{/* After SIGTERM the program takes calls for shutdownDelay, ends those in flight within drainTimeout, and writes within writeTimeout. */}}
 {{- define "ecr-pull-secrets.graceSeconds" -}}
-{{- $webhook := .Values.config.webhook | default dict -}}
+{{- $webhook := (.Values.config).webhook | default dict -}}
 {{- $delay := include "ecr-pull-secrets.seconds" ($webhook.shutdownDelay | default "5s") | int -}}
 {{- $drain := include "ecr-pull-secrets.seconds" ($webhook.drainTimeout | default "20s") | int -}}
 {{- add $delay $drain (include "ecr-pull-secrets.writeSeconds" .) 5 -}}
@@ -103,5 +103,5 @@ patterns, as JSON.
 {{- end -}}
 
 {{- define "ecr-pull-secrets.writeSeconds" -}}
-{{- include "ecr-pull-secrets.seconds" ((.Values.config.kubernetes | default dict).writeTimeout | default "40s") -}}
+{{- include "ecr-pull-secrets.seconds" (((.Values.config).kubernetes | default dict).writeTimeout | default "40s") -}}
 {{- end -}}

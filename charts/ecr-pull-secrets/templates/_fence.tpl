@@ -51,7 +51,7 @@ only those that it names without `*`; that none of these is in an exclusion by t
 */}}
 {{- define "ecr-pull-secrets.celProvisioned" -}}
 {{- if include "ecr-pull-secrets.provisions" . -}}
-{{- $namespaces := .Values.config.provisioning.namespaces | default dict -}}
+{{- $namespaces := (.Values.config).provisioning.namespaces | default dict -}}
 {{- $terms := list -}}
 {{- $named := include "ecr-pull-secrets.namedNamespaces" . | fromJsonArray -}}
 {{- $terms = append $terms (ternary (printf "(!variables.excluded || request.namespace in %s)" (toJson $named)) "!variables.excluded" (not (empty $named))) -}}
@@ -70,7 +70,7 @@ config.provisioning.namespaces.selector as requirements (key, operator, values) 
 k8s.io/apimachinery/pkg/labels, without `<` and `>`, which the program does not take either.
 */}}
 {{- define "ecr-pull-secrets.provisioningRequirements" -}}
-{{- $selector := ((.Values.config.provisioning | default dict).namespaces | default dict).selector | default "" -}}
+{{- $selector := (((.Values.config).provisioning | default dict).namespaces | default dict).selector | default "" -}}
 {{- $name := "[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?" -}}
 {{- $key := printf "(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?%s" $name -}}
 {{- $compared := printf "(%s)\\s*(==|=|!=)\\s*((?:%s)?)" $key $name -}}

@@ -14,7 +14,7 @@
 {{- end -}}
 
 {{- define "ecr-pull-secrets.provisions" -}}
-{{- if (.Values.config.provisioning | default dict).registries }}yes{{ end -}}
+{{- if ((.Values.config).provisioning | default dict).registries }}yes{{ end -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.managesCertificates" -}}
@@ -42,7 +42,7 @@
 
 {{/* ServiceAccounts that are to refer to the Secret, as YAML: names and patterns. The policy needs none of them. */}}
 {{- define "ecr-pull-secrets.referringAccounts" -}}
-{{- $provisioning := .Values.config.provisioning | default dict -}}
+{{- $provisioning := (.Values.config).provisioning | default dict -}}
 {{- if hasKey $provisioning "serviceAccounts" -}}
 {{ $provisioning.serviceAccounts | toJson }}
 {{- else if include "ecr-pull-secrets.injectsByPolicy" . -}}

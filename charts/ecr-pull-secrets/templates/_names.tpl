@@ -52,7 +52,7 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 
 {{/* The pull Secret's name in every namespace. */}}
 {{- define "ecr-pull-secrets.secretName" -}}
-{{- .Values.config.secretName | default "ecr-pull-secrets" -}}
+{{- (.Values.config).secretName | default "ecr-pull-secrets" -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.image" -}}
