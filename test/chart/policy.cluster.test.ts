@@ -32,6 +32,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
     release = await newRelease(cluster(), helm());
     await release.install({
       injection: 'policy',
+      webhook: { failurePolicy: 'Fail' }, // no error of the expression goes unnoticed
       config: {
         provisioning: { registries: [registry] },
         exclude: { namespaces: ['lab-*'], accounts: ['222222222222', '3*'] },
@@ -60,6 +61,16 @@ describeChartOnCluster('injection by the API server itself, no program running',
   test('gives a pod without pull secrets the reference', async () => {
     assert.deepEqual(await create(), ['ecr-pull-secrets']);
     assert.deepEqual(await create(podWith([image], { imagePullSecrets: [] })), ['ecr-pull-secrets']);
+  });
+
+  test('leaves it to the API server to say what is wrong with a pod without containers', async () => {
+    const namespace = await cluster().createNamespace();
+    for (const containers of [undefined, null]) {
+      const pod = podWith([]);
+      const path = `/api/v1/namespaces/${namespace}/pods`;
+      const { status, body } = await cluster().request('POST', path, { ...pod, spec: { containers } });
+      assert.deepEqual([status, at(body, 'details.causes.0.field')], [422, 'spec.containers']);
+    }
   });
 
   test('appends it to those that a pod has, once', async () => {

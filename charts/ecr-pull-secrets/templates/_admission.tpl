@@ -5,14 +5,14 @@
 
 {{/*
 CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. Images of `accounts` do not count; the
-schema allows nothing but digits and `*` in them.
+schema allows nothing but digits and `*` in them. An error here would hide what the API server says of a pod without containers (`null`).
 */}}
 {{- define "ecr-pull-secrets.hasEcrImage" -}}
 {{- $isEcr := printf "%%s.matches('%s')" (include "ecr-pull-secrets.ecrImage" .) -}}
 {{- with .accounts -}}
 {{- $isEcr = printf "%s && !%%[1]s.matches('^(%s)[.]')" (replace "%s" "%[1]s" $isEcr) (join "|" . | replace "*" "[0-9]*") -}}
 {{- end -}}
-(object.spec.containers
+((dyn(object.spec.containers) == null ? [] : object.spec.containers)
 + (has(object.spec.initContainers) ? object.spec.initContainers : [])
 + (has(object.spec.ephemeralContainers) ? object.spec.ephemeralContainers : [])
 ).exists(c, has(c.image) && {{ printf $isEcr "c.image" }})
