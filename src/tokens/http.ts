@@ -1,6 +1,7 @@
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
+import { createSecureContext } from 'node:tls';
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 import { type Environment, readAwsSettings } from './aws-settings.ts';
 import { createLookup } from './lookup.ts';
@@ -119,7 +120,8 @@ export function sharedHttpHandler(timeouts: Timeouts, environment: Environment):
     maxFreeSockets: 2,
     timeout: idleMs,
     lookup: createLookup(),
-    ...(ca && { ca: [...ca] }),
+    // one for all connections: to parse a bundle takes 9 ms, of which the loop would wait for each connection
+    ...(ca && { secureContext: createSecureContext({ ca: [...ca] }) }),
   };
   // Node's own NO_PROXY knows no subdomains and no networks, so it is never given one: proxy.ts decides.
   const proxiedHttp = new HttpAgent({ ...agent, proxyEnv: { HTTP_PROXY: proxies.http?.url } });
