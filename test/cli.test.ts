@@ -199,7 +199,7 @@ describe('the command line', () => {
           '  AWS_SECRET_ACCESS_KEY contains a space, a control character or a character outside of ASCII; set it exactly as AWS issued it',
           '  AWS_ENDPOINT_URL_ECR must be a URL that begins with https:// or http://',
           '  AWS_CA_BUNDLE names a file without a CA certificate in PEM format',
-          '  HTTPS_PROXY contains a line break or another space; set a URL such as http://proxy.example.com:3128',
+          '  HTTPS_PROXY contains a space or a line break; set a URL such as http://proxy.example.com:3128',
           '  HTTP_PROXY has the scheme socks5; only http and https proxies are supported, such as http://proxy.example.com:3128',
           '',
         ].join('\n'),

@@ -107,7 +107,7 @@ function proxyFailure(error: unknown, code: string, variable: string, region: st
   const own = field(error, 'statusCode') === 407 ? 'proxy-authentication' : 'proxy';
   const advice =
     own === 'proxy'
-      ? `Check the proxy in ${variable}, or except the host in NO_PROXY`
+      ? `Check the proxy in ${variable}, or add the host to NO_PROXY`
       : `Check the user name and password of the proxy in ${variable}`;
   const cause = { ...(causes.get(own) ?? unknownCause), advice };
   return new TokenError({ code: own, region, cause, detail: own === 'proxy' ? code : undefined });

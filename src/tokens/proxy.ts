@@ -97,7 +97,7 @@ function readProxy(
 
 function parseProxy(value: string): { readonly url: string } | { readonly problem: string } {
   if (/[\s\p{Cc}]/u.test(value)) {
-    return { problem: `contains a line break or another space; set a URL such as ${example}` };
+    return { problem: `contains a space or a line break; set a URL such as ${example}` };
   }
   const scheme = /^([a-z][a-z\d+.-]*):\/\//i.exec(value)?.[1]?.toLowerCase();
   if (scheme !== undefined && scheme !== 'http' && scheme !== 'https') {

@@ -167,7 +167,7 @@ describe('failures of AWS', () => {
     ]) {
       const failure = through(error);
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
-      assert.match(failure.message, /proxy error \(\w+\)\. Check the proxy in https_proxy, or except/);
+      assert.match(failure.message, /proxy error \(\w+\)\. Check the proxy in https_proxy, or add/);
     }
     const refused = through(nodeError('ERR_PROXY_TUNNEL'), 407);
     assert.deepEqual([refused.code, refused.permanent], ['proxy-authentication', true]);

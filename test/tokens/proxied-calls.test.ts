@@ -188,7 +188,7 @@ describe('calls of AWS through a proxy', () => {
         const failure = await refusal(ground.tokens.get(registry()));
         assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
         assert.equal(failure.shortCause, 'proxy error (ECONNREFUSED)');
-        assert.match(failure.message, new RegExp(`Check the proxy in ${variable}, or except`));
+        assert.match(failure.message, new RegExp(`Check the proxy in ${variable}, or add`));
         assertShowsNoProxy(failure, ground);
       });
     }
