@@ -22,7 +22,7 @@ type Callback = NonNullable<Parameters<Agent['createConnection']>[1]>;
  * that was given up. Here, node:http reads the response, and the connection is closed after `connectMs`.
  *
  * Fails with the code `ERR_PROXY_TUNNEL` and the `statusCode` where the proxy refuses or does not speak HTTP, and with
- * `ETIMEDOUT` after `connectMs`.
+ * `TimeoutError`, as the SDK's own timeout, after `connectMs`.
  */
 export class TunnelAgent extends Agent {
   readonly #tunnel: TunnelOptions;
@@ -43,7 +43,7 @@ export class TunnelAgent extends Agent {
       (callback as ((error: Error | null, socket?: Duplex) => void) | undefined)?.(error, socket);
     };
     const failure = (error: Error) => end(error);
-    const timer = setTimeout(failure, this.#tunnel.connectMs, tunnelError('ETIMEDOUT'));
+    const timer = setTimeout(failure, this.#tunnel.connectMs, tunnelError('TimeoutError'));
     const connecting = connectRequest(this.#tunnel, options);
     const refused = (error: Error & { code?: string }) =>
       end(error.code?.startsWith('HPE_') === true ? tunnelError('ERR_PROXY_TUNNEL') : error);
