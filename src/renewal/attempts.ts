@@ -1,6 +1,6 @@
 import { retryMs, writeRetryMs } from '../backoff.ts';
 import { isPermanent, type Shortfall } from '../secrets/shortfall.ts';
-import { type Due, type DueKind, repeatedCode, type Trouble } from './plan-types.ts';
+import { type Due, type DueKind, type Plan, repeatedCode, type Trouble } from './plan-types.ts';
 
 interface Attempt extends Trouble {
   readonly inARow: number;
@@ -16,6 +16,9 @@ const repairWindowMs = 3_600_000;
  * annotation says of its tokens is untrusted input, and must not keep the queue busy.
  */
 const renewalWindow = 0.05;
+
+/** For this long a success may still count as one that came too often, ms; a token of ECR lives for 12 hours. */
+const successMs = Math.max(repairWindowMs, renewalWindow * 12 * 3_600_000);
 
 /**
  * What came of the last try in each namespace, for each kind of hosts, where that says when to try again: hosts that never
@@ -65,6 +68,21 @@ export class Attempts {
       inARow,
       isOrdinary: why === undefined && !repaired && inARow === 1,
     });
+  }
+
+  /**
+   * Forgets failures in namespaces where nothing is due any more, because another writer was faster or a pod's own request
+   * succeeded: what fails there later has another cause. Forgets old successes as well, from which nothing follows.
+   * @param plan made at `now`, the wall clock in ms: later tries stay
+   */
+  forgetResolved({ due, overdue }: Pick<Plan, 'due' | 'overdue'>, now: number): void {
+    const unresolved = new Set([...due, ...overdue].map(({ namespace, kind }) => keyOf(namespace, kind)));
+    for (const [key, { code, at }] of this.#last) {
+      const isResolved = code === repeatedCode ? now - at > successMs : at <= now && !unresolved.has(key);
+      if (isResolved) {
+        this.#last.delete(key);
+      }
+    }
   }
 
   forget(namespace: string): void {

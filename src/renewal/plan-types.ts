@@ -43,6 +43,7 @@ export interface Trouble {
 export interface Overdue {
   readonly namespace: string;
   readonly host: string;
+  readonly kind: DueKind;
   /** When its token ends; undefined: it has none. */
   readonly endsAt: number | undefined;
   readonly trouble: Trouble;

@@ -86,7 +86,7 @@ function planUnmanaged(
 }
 
 function unavailable(namespace: string, host: string, trouble: Trouble): Overdue {
-  return { namespace, host, endsAt: undefined, trouble, isUrgent: true };
+  return { namespace, host, kind: 'missing', endsAt: undefined, trouble, isUrgent: true };
 }
 
 function wallTime(steady: number, now: Moment): number {

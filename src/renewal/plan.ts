@@ -179,9 +179,9 @@ function planHosts(
     const trouble = laterOf(ownTrouble, rules.regionTrouble(host), life?.expiresAt, now.wall);
     if (trouble !== undefined && isReliable) {
       const isUrgent = kind === 'missing' && isRefusal(ownTrouble);
-      overdue.push({ namespace, host, endsAt: life?.expiresAt, trouble, isUrgent });
-    } else if (ownTrouble !== undefined && overdue.length === 0) {
-      overdue.push({ namespace, host, endsAt: undefined, trouble: ownTrouble }); // it cannot be repaired
+      overdue.push({ namespace, host, kind, endsAt: life?.expiresAt, trouble, isUrgent });
+    } else if (ownTrouble !== undefined && overdue.every((other) => other.kind !== kind)) {
+      overdue.push({ namespace, host, kind, endsAt: undefined, trouble: ownTrouble }); // it cannot be repaired
     }
     const retryAt = trouble === undefined ? now.wall : retryTime(trouble, life?.expiresAt, now.wall);
     if (retryAt > now.wall) {

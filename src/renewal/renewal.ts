@@ -140,6 +140,7 @@ export class Renewal {
       step = steps.next();
     }
     this.#plan = step.value;
+    this.#attempts.forgetResolved(step.value, now.wall);
     this.#parts.told(this.#troubles.tell(step.value.overdue, now.wall));
     for (const kind of ['valid', 'missing'] as const) {
       this.#queues[kind].replace(step.value.due.filter((due) => due.kind === kind));

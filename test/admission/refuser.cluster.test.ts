@@ -132,7 +132,11 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
       now: () => now,
       log: jsonLog('silent', process.stderr),
     });
-    tell({ failing: [{ namespace, host, endsAt: undefined, trouble }], recovered: [], endangered: [] });
+    tell({
+      failing: [{ namespace, host, kind: 'missing', endsAt: undefined, trouble }],
+      recovered: [],
+      endangered: [],
+    });
     const event = await eventually('the Event is there', async () => {
       const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
       return items(field(body, 'items'))[0];

@@ -19,7 +19,7 @@ function failing(namespace: string, permanent: boolean): Overdue {
   const code = permanent ? 'AccessDeniedException' : 'throttled';
   const message = 'No ECR token for us-east-1: what happened. What can be done.';
   const trouble = { code, permanent, message, since: now, at: now, retryAt: now };
-  return { namespace, host, endsAt: undefined, trouble };
+  return { namespace, host, kind: 'missing', endsAt: undefined, trouble };
 }
 
 function setUp(createEvent: ((event: EventAbout) => Promise<boolean>) | undefined) {

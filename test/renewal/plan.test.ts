@@ -227,7 +227,7 @@ describe('a plan', () => {
     ]);
   });
 
-  it('reports of a Secret that somebody else changed no host, but once that it cannot be repaired', () => {
+  it('reports of a Secret that somebody else changed no host, but that it cannot be repaired, once of each kind', () => {
     const hosts = new Map([
       [east, life],
       [west, undefined],
@@ -237,8 +237,11 @@ describe('a plan', () => {
     assert.deepEqual(planned(edited, 7 * hour, { regionTrouble: () => trouble }).overdue, []);
     const refused = planned(edited, 7 * hour, { namespaceTrouble: () => trouble });
     assert.deepEqual(
-      refused.overdue.map(({ host, endsAt }) => [host, endsAt]),
-      [[east, undefined]],
+      refused.overdue.map(({ kind, host, endsAt }) => [kind, host, endsAt]),
+      [
+        ['valid', east, undefined],
+        ['missing', west, undefined],
+      ],
     );
   });
 

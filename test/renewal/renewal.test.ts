@@ -115,6 +115,49 @@ describe('the renewal of all namespaces', () => {
     assert.ok(tries.length > 5 && tries.length < 30, `${tries.length} tries in five minutes`);
   });
 
+  it('reports no failure of the past once another writer has stored the hosts', async () => {
+    const reported: string[] = [];
+    let refuses = true;
+    const ground = setUp(
+      ['team-a'],
+      async (namespace) => {
+        if (!refuses) ground.written(namespace);
+        return refuses ? quota() : [];
+      },
+      { told: ({ failing }) => reported.push(...failing.map(({ namespace }) => namespace)) },
+    );
+    await ground.pass(7 * hour);
+    await ground.pass(10_000);
+    assert.equal(ground.renewal.state().overdue.length, 1);
+    ground.written('team-a'); // by another replica
+    await ground.pass(10_000);
+    refuses = false;
+    await ground.pass(7 * hour);
+    await ground.pass(10_000);
+    ground.view.remove('team-a', '99');
+    await ground.pass(5_000);
+    assert.deepEqual([reported, ground.renewal.state().overdue], [[], []]);
+  });
+
+  it('reports no failure of the past after a pod got its unstored host stored', async () => {
+    const steady = () => ground.clock.steady;
+    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady });
+    const reported: string[] = [];
+    const ground = setUp([], async () => quota(), {
+      unstored,
+      told: ({ failing }) => reported.push(...failing.map(({ namespace }) => namespace)),
+    });
+    unstored.requested('new', [host], writeFailure(quota()[0] ?? assert.fail()));
+    await ground.pass(4_000);
+    await ground.pass(1_000);
+    unstored.remove('new', [host]);
+    ground.written('new');
+    await ground.pass(10_000);
+    ground.view.remove('new', '99');
+    await ground.pass(hour);
+    assert.deepEqual([reported, ground.renewal.state().overdue], [[], []]);
+  });
+
   it('does not try at every look where a renewal went well and changed nothing', async () => {
     let tries = 0;
     const ground = setUp(['team-a'], async () => {

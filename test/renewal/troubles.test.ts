@@ -20,7 +20,7 @@ function overdue(namespace: string, since: number, endsAt: number | undefined): 
     at: now,
     retryAt: now,
   };
-  return { namespace, host, endsAt, trouble };
+  return { namespace, host, kind: 'valid', endsAt, trouble };
 }
 
 describe('what people are told', () => {
