@@ -1,4 +1,6 @@
 // Compares hosts that could not be stored with the pods of their namespace.
+
+import { hasOwnHosts, type KnownSecret } from '../secrets/known-secret.ts';
 import { settleMs } from '../secrets/missing-hosts.ts';
 import type { PodsInUse } from '../secrets/pods-in-use.ts';
 import { foreignSecret } from '../secrets/shortfall.ts';
@@ -8,7 +10,7 @@ import type { SecretView } from '../secrets/view.ts';
 export interface UnstoredLooksParts {
   readonly view: Pick<SecretView, 'get' | 'entries' | 'forget'>;
   readonly unstored: UnstoredHosts;
-  readonly pods: Pick<PodsInUse, 'reportOf'>;
+  readonly pods: Pick<PodsInUse, 'reportOf' | 'isForbidden'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
   isConfigured(host: string): boolean;
   /** A monotonic clock in ms. */
@@ -46,18 +48,27 @@ export class UnstoredLooks {
     this.#parts = parts;
   }
 
-  /** Namespaces whose pods are to be looked at now. Each is given once, and again after some minutes. */
+  /**
+   * Namespaces whose pods are to be looked at now. Each is given once, and again after some minutes. Those that have been due
+   * for longest come first, so that none starves where there are more than can be looked at.
+   */
   due(): string[] {
     const now = this.#parts.steady();
     const candidates = this.#candidates(now);
     this.#forgetSchedules(candidates);
     const due = [...candidates]
-      .filter(([namespace, first]) => (this.#schedules.get(namespace) ?? first).nextAt <= now)
+      .map(([namespace, { uid, nextAt }]) => ({
+        namespace,
+        uid,
+        nextAt: this.#schedules.get(namespace)?.nextAt ?? nextAt,
+      }))
+      .filter(({ nextAt }) => nextAt <= now)
+      .sort((a, b) => a.nextAt - b.nextAt)
       .slice(0, maxPerTick);
-    for (const [namespace, { uid }] of due) {
+    for (const { namespace, uid } of due) {
       this.#schedules.set(namespace, { uid, nextAt: now + failedMs });
     }
-    return due.map(([namespace]) => namespace);
+    return due.map(({ namespace }) => namespace);
   }
 
   /** Namespaces to look at, each with the time of its first look. */
@@ -87,21 +98,23 @@ export class UnstoredLooks {
     }
   }
 
-  /** Looks at the pods of a namespace. Where they cannot be listed, nothing changes. */
+  /** Looks at the pods of a namespace. Where they cannot be listed now, nothing changes. */
   async look(namespace: string): Promise<void> {
     const { pods, unstored, view, steady } = this.#parts;
     const report = await pods.reportOf(namespace);
+    const secret = view.get(namespace);
     if (report === undefined) {
+      if (pods.isForbidden(namespace) && secret?.ours === false && secret.handedOver !== true) {
+        // no look will ever show which of them are in use, so they are kept as long as any other host
+        const former = [...secret.formerHosts.keys()];
+        this.#keepWanted(namespace, secret, hasOwnHosts(secret) ? former : former.slice(0, 1));
+      }
       return;
     }
     const inUse = report.hosts;
-    const secret = view.get(namespace);
     if (secret !== undefined && !secret.ours && secret.handedOver !== true) {
       const former = [...secret.formerHosts.keys()].filter((host) => inUse.has(host));
-      const wanted = new Set([...report.referring, ...former]);
-      const failure = writeFailure(foreignSecret(''));
-      unstored.requested(namespace, [...wanted], failure, secret.learnedAt);
-      view.forget(namespace); // those that are wanted are kept as unstored
+      this.#keepWanted(namespace, secret, [...report.referring, ...former]);
     }
     const kept = [...(unstored.all().get(namespace)?.hosts ?? [])];
     const isUnused = ([host, { requestedAt }]: (typeof kept)[number]) =>
@@ -112,6 +125,13 @@ export class UnstoredLooks {
     const everyMs = unstored.all().has(namespace) ? keptMs : unmanagedMs;
     const uid = secret?.ours === false ? secret.uid : undefined;
     this.#schedules.set(namespace, { uid, nextAt: steady() + everyMs });
+  }
+
+  /** Keeps hosts as unstored, instead of all that the managed Secret had. */
+  #keepWanted(namespace: string, { learnedAt }: KnownSecret, hosts: Iterable<string>): void {
+    const { unstored, view } = this.#parts;
+    unstored.requested(namespace, [...new Set(hosts)], writeFailure(foreignSecret('')), learnedAt);
+    view.forget(namespace);
   }
 
   /** A pod is stored after it was admitted, and a list of pods says nothing about it until then. */

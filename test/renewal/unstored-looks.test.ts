@@ -18,6 +18,7 @@ function setUp({ configured = [] as string[] } = {}) {
   const secrets = new Map<string, KnownSecret>();
   const forgotten: string[] = [];
   const pods = new Map<string, PodHosts>();
+  const forbidden = new Set<string>();
   const looks = new UnstoredLooks({
     view: {
       get: (namespace) => secrets.get(namespace),
@@ -25,7 +26,10 @@ function setUp({ configured = [] as string[] } = {}) {
       forget: (namespace) => forgotten.push(namespace),
     },
     unstored,
-    pods: { reportOf: async (namespace) => pods.get(namespace) },
+    pods: {
+      reportOf: async (namespace) => pods.get(namespace),
+      isForbidden: (namespace) => forbidden.has(namespace),
+    },
     isConfigured: (host) => configured.includes(host),
     steady: () => clock.now,
   });
@@ -44,11 +48,12 @@ function setUp({ configured = [] as string[] } = {}) {
   const hasUnmanaged = (namespace: string, uid: string, ...former: string[]) =>
     secrets.set(namespace, {
       ...{ uid, resourceVersion: '1', ours: false, intact: false, hosts: new Map(), learnedAt: 0 },
+      hasOwnHosts: true,
       formerHosts: new Map(former.map((host) => [host, undefined])),
       requestedAt: new Map(),
     });
   const kept = (namespace: string) => [...(unstored.all().get(namespace)?.hosts.keys() ?? [])];
-  return { unstored, clock, forgotten, pods, secrets, looks, pass, podsName, hasUnmanaged, kept };
+  return { unstored, clock, forgotten, pods, forbidden, secrets, looks, pass, podsName, hasUnmanaged, kept };
 }
 
 describe('a look at the pods of a namespace with hosts that could not be stored', () => {
@@ -133,6 +138,32 @@ describe('a look at the pods of a namespace with an unmanaged Secret', () => {
     hasUnmanaged('a', 'one', x);
     assert.deepEqual(await pass(minute), ['a']);
     assert.deepEqual([kept('a'), forgotten], [[], []]);
+  });
+
+  it('keeps what the managed Secret had for a limited time where the right to list pods is missing', async () => {
+    const { pass, hasUnmanaged, kept, forgotten, forbidden, unstored, clock } = setUp();
+    hasUnmanaged('a', 'one', x);
+    forbidden.add('a');
+    await pass(minute);
+    assert.deepEqual([kept('a'), forgotten], [[x], ['a']]);
+    clock.now += 24 * 60 * minute;
+    unstored.expire(24 * 60 * minute);
+    assert.deepEqual(kept('a'), []);
+  });
+
+  it('comes in every namespace in time, also where there are more than can be looked at', async () => {
+    const { unstored, pods, pass } = setUp();
+    const namespaces = Array.from({ length: 300 }, (_, index) => `team-${index}`);
+    for (const namespace of namespaces) unstored.requested(namespace, [x], failure);
+    pods.clear(); // none can be listed, so each namespace is due again after a minute
+    await pass(minute);
+    const looked = new Map<string, number>();
+    for (let tick = 0; tick < 60; tick += 1) {
+      for (const namespace of await pass(5 * second)) {
+        looked.set(namespace, (looked.get(namespace) ?? 0) + 1);
+      }
+    }
+    assert.equal(looked.size, namespaces.length);
   });
 
   it('begins in a few namespaces at a time', async () => {
