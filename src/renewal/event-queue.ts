@@ -1,4 +1,6 @@
 // Emits Events one after the other, at a bounded rate.
+
+import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
 import type { EventAbout } from '../kube/events.ts';
 import { patientLimit } from '../patient-limit.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -8,13 +10,18 @@ import { paced } from './pace.ts';
 export interface EventQueueParts {
   /** Gives false where that Event was there already; undefined: no Events are made. */
   readonly createEvent: ((event: EventAbout) => Promise<boolean>) | undefined;
+  /** Events that start in a second; {@link maxPerSecond} if not given. */
+  readonly eventsPerSecond?: number;
   readonly log: Log;
 }
 
-/** Events go out at this pace; an outage of a region is news for thousands of namespaces. */
-const eventsPerSecond = 5;
-/** More news than this is in the log and the metrics only, until there is room again. */
-const mostWaiting = 500;
+/** Emits an Event. Calls `onUnsent` where it was not sent, and may be sent later. */
+export type SendEvent = (event: EventAbout, onUnsent?: () => void) => void;
+
+/** Events go out at this rate; an outage of a region is news for thousands of namespaces. */
+const maxPerSecond = 5;
+/** Events that wait. Beyond these, only one of each namespace without any may wait, up to the second number. */
+const maxWaiting = { all: 500, first: 2_000 };
 
 /** Events of one namespace in an hour: a tenant whose hosts fail and recover in turn must not leave no room for others. */
 const maxPerNamespace = 20;
@@ -24,44 +31,112 @@ const hourMs = 3_600_000;
 /** An Event that the API server does not answer soon delays those of other namespaces no longer than this, ms. */
 const slots = { concurrency: 1, patienceMs: 2_000, maxDetached: 16 };
 
-/** Makes the function that emits Events, behind its caller's back. A failure is logged, the first of consecutive ones only. */
-export function eventQueue({ createEvent, log }: EventQueueParts): (event: EventAbout) => void {
+/** After these, another try may succeed. */
+const transient: ReadonlySet<string> = new Set<KubeErrorCode>([
+  'network',
+  'server-error',
+  'timeout',
+  'too-many-requests',
+  'overloaded',
+]);
+
+interface Waiting {
+  readonly event: EventAbout;
+  readonly onUnsent: (() => void) | undefined;
+}
+
+/**
+ * Makes the function that emits Events, behind its caller's back. Namespaces with the fewest Events in this hour come first.
+ * A failure is logged, the first of consecutive ones only.
+ */
+export function eventQueue({ createEvent, eventsPerSecond = maxPerSecond, log }: EventQueueParts): SendEvent {
   const oneByOne = patientLimit(slots);
   const turn = paced(eventsPerSecond, () => performance.now());
-  const isWithinLimit = hourlyLimit();
+  const counts = new HourlyCounts();
+  const waiting = new FairQueue();
   let refused = false;
-  return (event) => {
-    if (createEvent === undefined || oneByOne.waiting >= mostWaiting || !isWithinLimit(event)) {
+  return (event, onUnsent) => {
+    const { namespace } = event.object;
+    if (createEvent === undefined || counts.of(namespace, event.at) >= maxPerNamespace) {
       return;
     }
+    if (!waiting.hasRoom(namespace)) {
+      onUnsent?.();
+      return;
+    }
+    waiting.add({ event, onUnsent }, counts.add(namespace, event.at));
     void oneByOne.run(async () => {
       await turn();
+      const next = waiting.take();
       try {
-        await createEvent(event);
+        await (next && createEvent(next.event));
         refused = false;
       } catch (error) {
         if (!refused) {
-          log.warn({ namespace: event.object.namespace, err: error }, 'failed to create an Event');
+          log.warn({ namespace: next?.event.object.namespace, err: error }, 'failed to create an Event');
         }
         refused = true;
+        if (error instanceof KubeError && transient.has(error.code)) {
+          next?.onUnsent?.();
+        }
       }
     });
   };
 }
 
-/** Counts Events by namespace. What is counted of an hour is forgotten with the first Event of the next. */
-function hourlyLimit(): (event: EventAbout) => boolean {
-  let hour = Number.NaN;
-  const sent = new Map<string, number>();
-  return ({ object: { namespace }, at }) => {
-    if (Math.floor(at / hourMs) !== hour) {
-      hour = Math.floor(at / hourMs);
-      sent.clear();
+/** Events that wait, by how many there were of their namespace before. */
+class FairQueue {
+  /** The n-th Events of all namespaces, oldest first. */
+  readonly #byRank: Waiting[][] = [];
+  readonly #ofNamespace = new Map<string, number>();
+  #size = 0;
+
+  hasRoom(namespace: string): boolean {
+    return this.#size < (this.#ofNamespace.has(namespace) ? maxWaiting.all : maxWaiting.first);
+  }
+
+  /** @param rank 1 for the namespace's first Event */
+  add(one: Waiting, rank: number): void {
+    const { namespace } = one.event.object;
+    this.#byRank[rank] ??= [];
+    this.#byRank[rank].push(one);
+    this.#ofNamespace.set(namespace, (this.#ofNamespace.get(namespace) ?? 0) + 1);
+    this.#size += 1;
+  }
+
+  take(): Waiting | undefined {
+    const next = this.#byRank.find((rank) => rank !== undefined && rank.length > 0)?.shift();
+    if (next !== undefined) {
+      const { namespace } = next.event.object;
+      const left = (this.#ofNamespace.get(namespace) ?? 1) - 1;
+      if (left === 0) this.#ofNamespace.delete(namespace);
+      else this.#ofNamespace.set(namespace, left);
+      this.#size -= 1;
     }
-    const count = (sent.get(namespace) ?? 0) + 1;
-    sent.set(namespace, count);
-    return count <= maxPerNamespace;
-  };
+    return next;
+  }
+}
+
+/** Counts Events by namespace. What is counted of an hour is forgotten with the first Event of the next. */
+class HourlyCounts {
+  readonly #counts = new Map<string, number>();
+  #hour = Number.NaN;
+
+  /** @param at ms since the epoch */
+  of(namespace: string, at: number): number {
+    const hour = Math.floor(at / hourMs);
+    if (hour !== this.#hour) {
+      this.#hour = hour;
+      this.#counts.clear();
+    }
+    return this.#counts.get(namespace) ?? 0;
+  }
+
+  add(namespace: string, at: number): number {
+    const count = this.of(namespace, at) + 1;
+    this.#counts.set(namespace, count);
+    return count;
+  }
 }
 
 /**

@@ -2,6 +2,7 @@ import type { EventAbout } from '../kube/events.ts';
 import type { SecretView } from '../secrets/view.ts';
 import type { Log } from '../telemetry/log.ts';
 import { eventName, eventQueue } from './event-queue.ts';
+import type { Overdue } from './plan-types.ts';
 import type { Tellings } from './troubles.ts';
 
 export interface NewsParts {
@@ -9,6 +10,8 @@ export interface NewsParts {
   readonly view: SecretView;
   /** Gives false where that Event was there already; undefined: no Events are made. */
   readonly createEvent: ((event: EventAbout) => Promise<boolean>) | undefined;
+  /** The queue's own default if not given. */
+  readonly eventsPerSecond?: number;
   /** The wall clock in ms. */
   now(): number;
   readonly log: Log;
@@ -17,10 +20,13 @@ export interface NewsParts {
 /** Of the hosts of one namespace that fail, so many get an Event: a namespace with 200 must not leave no room for others. */
 const maxHostsPerNamespace = 5;
 
-/** Makes the function that tells people: Events in the namespaces concerned, and a warning in the log. */
-export function news(parts: NewsParts): (tellings: Tellings) => void {
-  const { log, secretName, view, createEvent } = parts;
-  const send = eventQueue({ createEvent, log });
+/**
+ * Makes the function that tells people: Events in the namespaces concerned, and a warning in the log. It calls `onUnsent` for
+ * each failing host whose Event was not sent, and may be sent later.
+ */
+export function news(parts: NewsParts): (tellings: Tellings, onUnsent?: (one: Overdue) => void) => void {
+  const { log, secretName, view } = parts;
+  const send = eventQueue(parts);
 
   function about(namespace: string, host: string, state: 'failing' | 'renewed') {
     const at = parts.now();
@@ -29,12 +35,14 @@ export function news(parts: NewsParts): (tellings: Tellings) => void {
     return { name: eventName(secretName, state, host, at), object, at };
   }
 
-  return ({ failing, recovered, endangered }) => {
+  return ({ failing, recovered, endangered }, onUnsent) => {
     for (const { first, more } of firstOfEachNamespace(failing)) {
       const { namespace, host, trouble } = first;
       const reason = trouble.permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed';
       const message = `${host}${others(more)}: ${trouble.message}`;
-      send({ ...about(namespace, host, 'failing'), type: 'Warning', reason, message });
+      send({ ...about(namespace, host, 'failing'), type: 'Warning', reason, message }, () =>
+        onUnsent?.(first),
+      );
     }
     for (const { first } of firstOfEachNamespace(recovered)) {
       const { namespace, host } = first;

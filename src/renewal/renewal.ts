@@ -31,8 +31,11 @@ export interface RenewalParts {
   readonly log: Log;
   /** Counts a renewal by the reason and by how it ended: `renewed`, or the code of what is missing. */
   counted(reason: Due['reason'], outcome: string): void;
-  /** Told after each plan what people should hear of. */
-  told(tellings: Tellings): void;
+  /**
+   * Told after each plan what people should hear of.
+   * @param onUnsent called for a failing host whose Event was not sent, so that it is reported again
+   */
+  told(tellings: Tellings, onUnsent: (one: Overdue) => void): void;
 }
 
 /** How things stand, for metrics. */
@@ -141,7 +144,8 @@ export class Renewal {
     }
     this.#plan = step.value;
     this.#attempts.forgetResolved(step.value, now.wall);
-    this.#parts.told(this.#troubles.tell(step.value.overdue, now.wall));
+    const tellings = this.#troubles.tell(step.value.overdue, now.wall);
+    this.#parts.told(tellings, (one) => this.#troubles.unsent(one));
     for (const kind of ['valid', 'missing'] as const) {
       this.#queues[kind].replace(step.value.due.filter((due) => due.kind === kind));
     }

@@ -60,6 +60,11 @@ export class Troubles {
     };
   }
 
+  /** Lets a host count as not reported, because its Event was not sent. */
+  unsent(one: Overdue): void {
+    this.#told.delete(keyOf(one));
+  }
+
   #endangered(overdue: readonly Overdue[], now: number): Endangered[] {
     const byCause = Map.groupBy(
       overdue.filter(({ endsAt }) => endsAt !== undefined && endsAt - now < dangerMs),

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
+import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
 import type { EventAbout } from '../../src/kube/events.ts';
 import { news } from '../../src/renewal/news.ts';
 import type { Overdue } from '../../src/renewal/plan-types.ts';
@@ -39,6 +40,7 @@ function setUp(createEvent: ((event: EventAbout) => Promise<boolean>) | undefine
     secretName: 'ecr-pull-secrets',
     view,
     createEvent,
+    eventsPerSecond: 100_000,
     now: () => clock.now,
     log: jsonLog('info', stream),
   });
@@ -116,7 +118,7 @@ describe('news', () => {
     tell({ ...nothing, failing: [failing('b', false)] });
     clock.now += 3_600_000;
     tell({ ...nothing, failing: [failing('a', false)] });
-    await eventually('those of both hours are out', () => events.at(-1)?.at === clock.now);
+    await eventually('those of both hours are out', () => events.length === 22);
     assert.deepEqual(
       Map.groupBy(events, ({ object }) => object.namespace)
         .values()
@@ -124,6 +126,40 @@ describe('news', () => {
         .toArray(),
       [21, 1],
     );
+  });
+
+  it('of one more namespace goes out before the second Event of any other, however many wait', async () => {
+    const events: EventAbout[] = [];
+    const { tell } = setUp(async (event) => events.push(event) > 0);
+    const hosts = Array.from(
+      { length: 5 },
+      (_, index) => `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`,
+    );
+    const many = Array.from({ length: 300 }, (_, index) => `team-${index}`).flatMap((namespace) =>
+      hosts.map((host) => ({ ...failing(namespace, true), host })),
+    );
+    const unsent: string[] = [];
+    tell({ ...nothing, failing: many }, ({ namespace }) => unsent.push(namespace));
+    tell({ ...nothing, failing: [failing('b', true)] }, ({ namespace }) => unsent.push(namespace));
+    await eventually('all that were accepted are out', () => events.length + unsent.length === 1501, 30_000);
+    const place = events.findIndex(({ object }) => object.namespace === 'b');
+    assert.ok(place >= 0 && place <= 300, `it is number ${place}`);
+    assert.ok(unsent.length > 0 && new Set(unsent).size < 300, 'what had to wait is reported as unsent');
+  });
+
+  it('that the API server failed to take is reported as unsent, unless another try is of no use', async () => {
+    const codes: Record<string, KubeErrorCode> = { a: 'server-error', b: 'forbidden', c: 'timeout' };
+    let asked = 0;
+    const { tell } = setUp(async ({ object: { namespace } }) => {
+      asked += 1;
+      throw new KubeError({ code: codes[namespace] ?? 'unknown', operation: 'create Event' });
+    });
+    const unsent: string[] = [];
+    const all = Object.keys(codes).map((namespace) => failing(namespace, true));
+    tell({ ...nothing, failing: all }, ({ namespace }) => unsent.push(namespace));
+    await eventually('all were tried', () => asked === 3);
+    await eventually('two are unsent', () => unsent.length === 2);
+    assert.deepEqual(unsent.toSorted(), ['a', 'c']);
   });
 
   it('has the same name from every replica within an hour, and another one in the next', async () => {

@@ -158,6 +158,24 @@ describe('the renewal of all namespaces', () => {
     assert.deepEqual([reported, ground.renewal.state().overdue], [[], []]);
   });
 
+  it('reports a failure again at the next plan when its Event was not sent', async () => {
+    let sends = false;
+    let reports = 0;
+    const ground = setUp(['team-a'], async () => quota(), {
+      told: ({ failing }, onUnsent) => {
+        reports += failing.length;
+        if (!sends) for (const one of failing) onUnsent(one);
+      },
+    });
+    await ground.pass(7 * hour);
+    for (let minute = 0; minute < 15; minute += 1) await ground.pass(60_000);
+    const before = reports;
+    assert.ok(before > 1);
+    sends = true;
+    for (let minute = 0; minute < 15; minute += 1) await ground.pass(60_000);
+    assert.equal(reports, before + 1);
+  });
+
   it('does not try at every look where a renewal went well and changed nothing', async () => {
     let tries = 0;
     const ground = setUp(['team-a'], async () => {
