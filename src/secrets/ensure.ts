@@ -47,6 +47,11 @@ export interface PullSecrets {
    * @returns the hosts whose tokens are not fresh now, and why (`pending`: ECR has not answered yet); none: all is well
    */
   renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
+  /**
+   * Resolves when nothing that was begun has still to be written. Waiting for a token, as long as a caller would, and between
+   * two tries counts, although no call to the API server is in flight then.
+   */
+  settled(): Promise<void>;
   /** Reads the namespace's Secret into the view. Rejects with KubeError. */
   look(namespace: string): Promise<KnownSecret | undefined>;
 }
@@ -58,6 +63,15 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
   const write = coalesced(async (namespace, wanted, mayAdd) =>
     reflects(known(namespace), wanted, rules) ? [] : await writeUnion(namespace, wanted, parts, mayAdd),
   );
+
+  const inFlight = new Set<Promise<unknown>>();
+
+  function tracked<T>(work: Promise<T>): Promise<T> {
+    const done = () => inFlight.delete(work);
+    inFlight.add(work);
+    work.then(done, done);
+    return work;
+  }
 
   /**
    * Keeps hosts whose write failed, unless the Secret names them: those are renewed anyway.
@@ -121,7 +135,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     for (const [index, { host, result }] of fetches.entries()) {
       if (inTime[index]?.shortfall?.code === 'pending') {
         void result.then(({ token }) =>
-          token === undefined ? [] : store(namespace, new Map([[host, token]]), mayAdd, requested),
+          token === undefined ? [] : tracked(store(namespace, new Map([[host, token]]), mayAdd, requested)),
         );
       }
     }
@@ -142,7 +156,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
         ? parts.token(namespace, registry)
         : parts.newToken(namespace, registry, life.expiresAt);
     };
-    const missing = await fetchAndStore(namespace, registries, fetchToken, mayAdd, false);
+    const missing = await tracked(fetchAndStore(namespace, registries, fetchToken, mayAdd, false));
     return registries.flatMap((registry) => {
       const { host } = registry;
       const life = parts.view.get(namespace)?.hosts.get(host);
@@ -157,6 +171,11 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
 
   return {
     renew,
+    settled: async () => {
+      while (inFlight.size > 0) {
+        await Promise.allSettled(inFlight);
+      }
+    },
     look: async (namespace) => {
       const secret = await parts.store.read(namespace);
       if (secret !== undefined) {
@@ -194,7 +213,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       const fetchToken = (registry: Registry) => parts.token(namespace, registry);
       const mayAdd = new Set(toFill.map(({ host }) => host));
       const filled =
-        toFill.length > 0 ? await fetchAndStore(namespace, toFill, fetchToken, mayAdd, true) : [];
+        toFill.length > 0 ? await tracked(fetchAndStore(namespace, toFill, fetchToken, mayAdd, true)) : [];
       return [...closed.map(secretFull), ...filled];
     },
   };

@@ -37,6 +37,28 @@ describe('ensuring a pull Secret', () => {
     assert.equal(requests(), before);
   });
 
+  it('has not settled while it waits for a token, or between two tries', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    const registry = registryIn('us-east-1');
+    cluster.faults.failNext(500, { match: writes, count: 2 });
+    const token = Promise.withResolvers<Token>();
+    one.token = () => token.promise;
+    const ensured = one.secrets.ensure(namespace, [registry]);
+    let isSettled = false;
+    const settled = one.secrets.settled().then(() => {
+      isSettled = true;
+    });
+    token.resolve(fakeToken('one', one.now));
+    await eventually('it waits between two tries', () => one.outcomes.length > 0);
+    assert.equal(isSettled, false);
+    await settled;
+    await one.secrets.settled();
+    assert.ok((await stored(namespace))?.auths[registry.host]);
+    assert.deepEqual(await ensured, []);
+    await one.secrets.settled();
+  });
+
   it('asks the API server while the view may be stale', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
