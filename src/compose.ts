@@ -14,6 +14,7 @@ import { type PullSecrets, pullSecrets } from './secrets/ensure.ts';
 import { forgetHosts } from './secrets/forget.ts';
 import { MissingHosts } from './secrets/missing-hosts.ts';
 import { PodsInUse } from './secrets/pods-in-use.ts';
+import { replacedReport } from './secrets/replaced-report.ts';
 import { Room } from './secrets/room.ts';
 import { pullSecretRules } from './secrets/rules.ts';
 import { secretStore } from './secrets/store.ts';
@@ -72,9 +73,6 @@ export interface CoreParts {
  */
 const patienceMs = 2_000;
 
-const secretReplaced =
-  'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or annotate it with ecr-pull-secrets.io/managed=false';
-
 /** Makes the parts between AWS and the API server, and puts them together. */
 export function compose(parts: CoreParts): Core {
   const { config, log, metrics, inSync, now, steady } = parts;
@@ -85,9 +83,7 @@ export function compose(parts: CoreParts): Core {
     onOverload: overloadReport(log),
     userAgent: `ecr-pull-secrets/${packageJson.version}`,
   });
-  const view = new SecretView(steady, (namespace) =>
-    log.warn({ namespace, secret: config.secretName }, secretReplaced),
-  );
+  const view = new SecretView(steady, replacedReport(config.secretName, log, steady));
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identityOf = identityOfHost(config.registries);

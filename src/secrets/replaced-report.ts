@@ -1,0 +1,30 @@
+// Logs that an unmanaged Secret took the place of a managed one, once an hour for each namespace.
+import { LRUCache } from 'lru-cache';
+import type { Log } from '../telemetry/log.ts';
+
+const intervalMs = 3_600_000;
+
+/** Namespaces that are remembered. The least recently logged one beyond that may be logged again. */
+const maxNamespaces = 10_000;
+
+const message =
+  'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or annotate it with ecr-pull-secrets.io/managed=false';
+
+/**
+ * Makes the function that logs a replaced Secret. A tenant that replaces and restores the Secret in turn does not flood the log.
+ * @param steady a monotonic clock in ms
+ */
+export function replacedReport(
+  secretName: string,
+  log: Pick<Log, 'warn'>,
+  steady: () => number = () => performance.now(),
+): (namespace: string) => void {
+  const loggedAt = new LRUCache<string, number>({ max: maxNamespaces });
+  return (namespace) => {
+    const now = steady();
+    if (now - (loggedAt.get(namespace) ?? Number.NEGATIVE_INFINITY) >= intervalMs) {
+      loggedAt.set(namespace, now);
+      log.warn({ namespace, secret: secretName }, message);
+    }
+  };
+}
