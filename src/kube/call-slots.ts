@@ -217,7 +217,8 @@ export class CallSlots {
       this.#quick -= 1;
     }
     for (const [key, waiters] of this.#waiting) {
-      if (this.#quick >= quick && this.#slow >= slow) return;
+      const mayStartSlow = this.#slow < slow && this.#slowKeys.size > 0;
+      if (this.#quick >= quick && !mayStartSlow) return;
       const [first] = waiters;
       if (first === undefined || !this.#mayStart(key)) continue;
       first.start(this.#begin(key));
