@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import packageJson from '../package.json' with { type: 'json' };
 import { occasionally } from './admission/occasionally.ts';
 import type { Config } from './config/schema.ts';
+import { matchesAny } from './images/glob.ts';
 import { parseEcrHost, type Registry } from './images/registry.ts';
 import type { CallSlotsState } from './kube/call-slots.ts';
 import { type ClusterConfig, loadKubeConfig } from './kube/config.ts';
@@ -83,7 +84,9 @@ export function compose(parts: CoreParts): Core {
     onOverload: overloadReport(log),
     userAgent: `ecr-pull-secrets/${packageJson.version}`,
   });
-  const view = new SecretView(steady, replacedReport(config.secretName, log, steady));
+  const view = new SecretView(steady, replacedReport(config.secretName, log, steady), (namespace) =>
+    matchesAny(config.exclude.namespaces, namespace),
+  );
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identityOf = identityOfHost(config.registries);

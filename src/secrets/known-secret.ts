@@ -28,7 +28,7 @@ export interface KnownSecret {
   readonly requestedAt: RequestTimes;
   /** When this state was first seen, in ms of a monotonic clock. Versions that change nothing in it do not count. */
   readonly learnedAt: number;
-  /** It is not managed because the operator has taken it over: see `isHandedOver`. Nothing about it is reported. */
+  /** It is not managed on purpose: the operator has taken it over (see `isHandedOver`), or excluded its namespace. It is not reported. */
   readonly handedOver?: boolean;
   /** It has another type, which metadata does not show. A type cannot change while the UID is the same. */
   readonly hasOtherType?: boolean;

@@ -31,18 +31,22 @@ export class SecretView {
   readonly #unnamed = new Map<string, HostLives>();
   readonly #steady: () => number;
   readonly #onReplaced: (namespace: string) => void;
+  readonly #isExcluded: (namespace: string) => boolean;
   #changes = 0;
 
   /**
    * @param steady a monotonic clock in ms
    * @param onReplaced called when a managed Secret turns unmanaged, or an unmanaged one takes its place that is not handed over
+   * @param isExcluded whether the operator excluded a namespace, so that an unmanaged Secret in it is no failure
    */
   constructor(
     steady: () => number = () => performance.now(),
     onReplaced: (namespace: string) => void = () => undefined,
+    isExcluded: (namespace: string) => boolean = () => false,
   ) {
     this.#steady = steady;
     this.#onReplaced = onReplaced;
+    this.#isExcluded = isExcluded;
   }
 
   get(namespace: string): KnownSecret | undefined {
@@ -194,7 +198,7 @@ export class SecretView {
   #replaceByUnmanaged(namespace: string, secret: UnmanagedSecret): void {
     const wasManaged = this.#secrets.get(namespace)?.ours === true || this.#lost.has(namespace);
     this.#putUnmanaged(namespace, secret);
-    if (wasManaged && !isHandedOver(secret.annotations)) {
+    if (wasManaged && this.#secrets.get(namespace)?.handedOver !== true) {
       this.#onReplaced(namespace);
     }
   }
@@ -210,7 +214,7 @@ export class SecretView {
       ...{ uid, resourceVersion, hasOtherType, hosts: noHosts, requestedAt: new Map() },
       ours: false,
       intact: false,
-      handedOver: isHandedOver(annotations),
+      handedOver: isHandedOver(annotations) || this.#isExcluded(namespace),
       hasOwnHosts: known === undefined ? lost?.intact === true : hasOwnHosts(known),
       formerHosts: this.hostsOf(namespace),
     });

@@ -92,6 +92,18 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
     assert.equal(view.get(namespace)?.ours, true, 'the annotation alone takes nothing over');
   });
 
+  it('are not reported in a namespace that the operator excluded', () => {
+    const replaced: string[] = [];
+    const view = new SecretView(
+      undefined,
+      (name) => replaced.push(name),
+      (name) => name === namespace,
+    );
+    view.set(version('own', 'a', 1, [1]));
+    view.set(version('unmanaged', 'b', 2, []));
+    assert.deepEqual([view.get(namespace)?.handedOver, replaced], [true, []]);
+  });
+
   it('of which another writer had written some are marked as such', () => {
     const view = new SecretView();
     view.set(version('edited', 'a', 1, [1]));
