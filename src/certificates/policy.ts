@@ -43,8 +43,11 @@ export interface PolicyRules {
   readonly spreadMs: number;
 }
 
-/** More CAs than this in a bundle are no rotation, but somebody's mistake. */
-const mostKept = 4;
+/**
+ * Of the older CAs the newest so many stay: a Secret that is damaged as often before the replicas have changed over must not
+ * cost a replica the CA of the certificate that it serves.
+ */
+const mostKept = 8;
 
 /**
  * Decides on what every replica can see, so that they agree without a leader. After each step all is looked at anew,

@@ -105,7 +105,7 @@ describe('what is done for a Secret', () => {
     assert.deepEqual('keep' in step && step.keep, [authority.id, other.id]);
     const many = Array.from({ length: 9 }, () => newAuthority(now));
     const flooded = stepFor('none', { elsewhere: many }).step;
-    assert.equal('keep' in flooded && flooded.keep.length, 4);
+    assert.equal('keep' in flooded && flooded.keep.length, 8);
   });
 });
 
