@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, openSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename } from 'node:path';
@@ -51,7 +51,11 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
   });
   if (child.pid !== undefined) endWithUs(child, options.removeIfOrphaned);
   child.unref();
-  const kill = () => killed(child);
+  let isKilled = false;
+  const kill = () => {
+    isKilled = true;
+    return killed(child);
+  };
   const deadline = performance.now() + options.withinMs;
   while (!(await options.ready().catch(() => false))) {
     if (child.exitCode !== null || child.signalCode !== null) failure.reason ||= 'ended';
@@ -62,7 +66,18 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
     }
     await pause(25);
   }
+  child.once('exit', (code, signal) => {
+    if (!isKilled) reportCrash(options, `ended while it was in use (${signal ?? code})`);
+  });
   return { kill };
+}
+
+/** Tests fail then with refused connections, which say nothing. A panic of Go comes before the stacks of all goroutines. */
+function reportCrash({ program, logFile }: ServerProcessOptions, reason: string): void {
+  const lines = readFileSync(logFile, 'utf8').trimEnd().split('\n');
+  const panic = lines.findIndex((line) => /^(panic|fatal error):/.test(line));
+  const shown = panic < 0 ? lines.slice(-25) : lines.slice(panic, panic + 40);
+  process.stderr.write(`${basename(program)}: ${reason}; from ${logFile}:\n${shown.join('\n')}\n`);
 }
 
 /** A loopback port that was free a moment ago. */
