@@ -2,7 +2,7 @@ import { matchesAny } from '../images/glob.ts';
 import type { Registry } from '../images/registry.ts';
 import type { Namespace } from '../kube/namespaces.ts';
 import type { ServiceAccount } from '../kube/service-account.ts';
-import type { KnownSecret } from '../secrets/view.ts';
+import { isObstacle, type KnownSecret } from '../secrets/known-secret.ts';
 import type { Settings } from './settings.ts';
 
 /** What is known of one namespace. */
@@ -73,7 +73,7 @@ function secretAction({ secret }: Seen, { registries }: Settings): Action[] {
     return [{ kind: 'ensure', registries, reason: 'no-secret' }];
   }
   if (!secret.ours) {
-    return secret.handedOver === true ? [] : [{ kind: 'ensure', registries, reason: 'foreign-secret' }];
+    return isObstacle(secret) ? [{ kind: 'ensure', registries, reason: 'foreign-secret' }] : [];
   }
   const missing = registries.filter(({ host }) => !secret.hosts.has(host));
   return missing.length === 0 ? [] : [{ kind: 'ensure', registries: missing, reason: 'host-missing' }];

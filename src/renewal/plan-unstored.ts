@@ -1,6 +1,6 @@
 // Plans hosts that are wanted but not stored: their last write failed, or an unmanaged Secret is in the way.
 import type { HostLives } from '../secrets/annotation.ts';
-import { hasOwnHosts } from '../secrets/known-secret.ts';
+import { isObstacle, reportedFormerHosts } from '../secrets/known-secret.ts';
 import { foreignSecret } from '../secrets/shortfall.ts';
 import { type UnstoredHost, type UnstoredOf, writeFailure } from '../secrets/unstored-hosts.ts';
 import type { KnownSecret, LostSecret } from '../secrets/view.ts';
@@ -60,21 +60,17 @@ export function planUnstored(
   };
 }
 
-/**
- * An unmanaged Secret is never written. The watch shows when it is gone, so there is no time to try again. Former hosts that
- * another writer put into the annotation count as one: they must not fill metrics and Events.
- */
+/** An unmanaged Secret is never written. The watch shows when it is gone, so there is no time to try again. */
 function planUnmanaged(
   namespace: string,
   secret: KnownSecret,
   unstored: ReadonlyMap<string, UnstoredHost>,
   now: Moment,
 ): Plan {
-  if (secret.handedOver === true) {
+  if (!isObstacle(secret)) {
     return nothing;
   }
-  const former = [...secret.formerHosts.keys()].slice(0, hasOwnHosts(secret) ? undefined : 1);
-  const overdue = [...new Set([...unstored.keys(), ...former])].map((host) => {
+  const overdue = [...new Set([...unstored.keys(), ...reportedFormerHosts(secret)])].map((host) => {
     const since = wallTime(unstored.get(host)?.since ?? secret.learnedAt, now);
     const failure = writeFailure(foreignSecret(host));
     return unavailable(namespace, host, {

@@ -1,6 +1,5 @@
 // Compares hosts that could not be stored with the pods of their namespace.
-
-import { hasOwnHosts, type KnownSecret } from '../secrets/known-secret.ts';
+import { isObstacle, type KnownSecret, reportedFormerHosts } from '../secrets/known-secret.ts';
 import { settleMs } from '../secrets/missing-hosts.ts';
 import type { PodsInUse } from '../secrets/pods-in-use.ts';
 import { foreignSecret } from '../secrets/shortfall.ts';
@@ -79,8 +78,9 @@ export class UnstoredLooks {
       const since = hosts.values().next().value?.since ?? now;
       candidates.set(namespace, { uid: undefined, nextAt: since + settleMs });
     }
-    for (const [namespace, { ours, handedOver, uid, formerHosts, learnedAt }] of view.entries()) {
-      if (!ours && handedOver !== true) {
+    for (const [namespace, secret] of view.entries()) {
+      if (isObstacle(secret)) {
+        const { uid, formerHosts, learnedAt } = secret;
         // a pod that was admitted while the Secret was managed is stored by then
         candidates.set(namespace, { uid, nextAt: formerHosts.size === 0 ? now : learnedAt + settleMs });
       }
@@ -103,18 +103,18 @@ export class UnstoredLooks {
     const { pods, unstored, view, steady } = this.#parts;
     const report = await pods.reportOf(namespace);
     const secret = view.get(namespace);
+    const obstacle = isObstacle(secret) ? secret : undefined;
     if (report === undefined) {
-      if (pods.isForbidden(namespace) && secret?.ours === false && secret.handedOver !== true) {
-        // no look will ever show which of them are in use, so they are kept as long as any other host
-        const former = [...secret.formerHosts.keys()];
-        this.#keepWanted(namespace, secret, hasOwnHosts(secret) ? former : former.slice(0, 1));
+      if (pods.isForbidden(namespace) && obstacle !== undefined) {
+        // no look will ever show which of them are in use, so they are kept as long as other hosts
+        this.#keepWanted(namespace, obstacle, reportedFormerHosts(obstacle));
       }
       return;
     }
     const inUse = report.hosts;
-    if (secret !== undefined && !secret.ours && secret.handedOver !== true) {
-      const former = [...secret.formerHosts.keys()].filter((host) => inUse.has(host));
-      this.#keepWanted(namespace, secret, [...report.referring, ...former]);
+    if (obstacle !== undefined) {
+      const former = [...obstacle.formerHosts.keys()].filter((host) => inUse.has(host));
+      this.#keepWanted(namespace, obstacle, [...report.referring, ...former]);
     }
     const kept = [...(unstored.all().get(namespace)?.hosts ?? [])];
     const isUnused = ([host, { requestedAt }]: (typeof kept)[number]) =>

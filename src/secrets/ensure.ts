@@ -2,6 +2,7 @@ import type { Registry } from '../images/registry.ts';
 import type { Token } from '../tokens/token.ts';
 import { coalesced } from './coalesce.ts';
 import { fetched, settledWithin } from './fetch.ts';
+import { isObstacle } from './known-secret.ts';
 import { type Need, type NeedRules, needOf, reflects } from './need.ts';
 import type { Room } from './room.ts';
 import { failed, foreignSecret, isGone, notFresh, type Shortfall, secretFull } from './shortfall.ts';
@@ -194,7 +195,7 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
       const secret = known(namespace);
       if (secret !== undefined && !secret.ours) {
         const failures = registries.map(({ host }) => foreignSecret(host));
-        if (secret.handedOver !== true) {
+        if (isObstacle(secret)) {
           noteFailure(namespace, failures, true);
         }
         return failures;

@@ -48,6 +48,19 @@ export function hasOwnHosts(secret: Pick<KnownSecret, 'intact' | 'hasOwnHosts'>)
   return secret.hasOwnHosts ?? secret.intact;
 }
 
+/** Whether an unmanaged Secret keeps the namespace's hosts from being stored, which is a failure unless that is intended. */
+export function isObstacle(secret: Pick<KnownSecret, 'ours' | 'handedOver'> | undefined): boolean {
+  return secret?.ours === false && secret.handedOver !== true;
+}
+
+/**
+ * The hosts that an unmanaged Secret replaced and that are reported. Of those that another writer put into the annotation only
+ * one, because they must not fill metrics and Events.
+ */
+export function reportedFormerHosts(secret: KnownSecret): readonly string[] {
+  return [...secret.formerHosts.keys()].slice(0, hasOwnHosts(secret) ? undefined : 1);
+}
+
 /**
  * Whether a later version of a Secret changes nothing about what is to be done: it is still to be repaired, or intact with the
  * same hosts and tokens. A writer that touches the Secret every second must not postpone what is due.

@@ -193,8 +193,9 @@ async function tryChange<T extends Change>(
   const { store, view } = parts;
   const existing = await store.read(namespace);
   if (existing !== undefined) {
-    view.learn(existing, isOurs(existing));
-    if (!isOurs(existing)) {
+    const ours = isOurs(existing);
+    view.learn(existing, ours);
+    if (!ours) {
       throw new ForeignSecretError(namespace, existing.metadata.name);
     }
   }
