@@ -100,7 +100,7 @@ export async function serve(config: Config, environment: NodeJS.ProcessEnv): Pro
     // None starts anything new while another one waits for its writes.
     await Promise.all([certificates?.close(), provisioned.stop(), housekeeping.stop(), renewing.stop()]);
     await watch.stop();
-    // What was promised to reviews that have been answered is still being written, or will be tried again in a moment.
+    // What was promised to reviews that have been answered is still being written, or will be retried in a moment.
     await secrets.settled();
     await cluster.idle();
     await core.close();

@@ -63,7 +63,7 @@ export class Attempts {
       message: why === undefined ? 'something else keeps changing the Secret' : (why.message ?? why.text),
       since: lasts ? Math.min(before.since, now) : now,
       at: now,
-      // nothing shows when a quota or a policy has changed, so a failed write is tried again more often
+      // nothing shows when a quota or a policy has changed, so a failed write is retried more often
       retryAt: now + (why?.cause === 'write' ? writeRetryMs : retryMs)(inARow, random),
       inARow,
       isOrdinary: why === undefined && !repaired && inARow === 1,

@@ -16,7 +16,7 @@ export interface RenewalQueueOptions {
   run(due: Due): Promise<void>;
 }
 
-/** A write that the API server has not answered by then is waiting for somebody else's webhook, most likely. */
+/** A write that the API server has not answered by then most likely waits for an admission webhook. */
 const patienceMs = 3_000;
 
 /** Renewals that continue without a slot. Beyond these, a renewal holds its slot until it ends. */

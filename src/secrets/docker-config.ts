@@ -4,7 +4,7 @@ import { type Member, membersOf } from './json-members.ts';
 /** An entry of `auths` as JSON: ours holds `auth` alone; one that a user added is kept as it is, character by character. */
 export type AuthEntry = string;
 
-/** What had to be left out of a Secret's content that somebody else wrote, and why. Holds no values. */
+/** What had to be left out of a Secret's content that another user wrote, and why. Holds no values. */
 export interface Malformed {
   readonly place: string;
   readonly text: string;

@@ -70,7 +70,7 @@ const afterConflict: RetryPolicy = {
   backoff: { firstMs: 100, mostMs: 1_000 },
   withinMs: 10_000,
 };
-/** An API server that stumbles. What lasts longer is tried again by renewal, which keeps no caller waiting. */
+/** An API server that stumbles. Renewal retries what lasts longer, and keeps no caller waiting. */
 const afterHiccup: RetryPolicy = {
   maxTries: 3,
   backoff: { firstMs: 200, mostMs: 1_000 },
