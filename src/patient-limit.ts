@@ -2,13 +2,16 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 
-export interface PatientLimitOptions {
-  /** Tasks that hold a slot at a time. */
-  readonly concurrency: number;
+export interface PatienceOptions {
   /** How long a task may hold its slot, in ms. After that it continues without one. */
   readonly patienceMs: number;
   /** Tasks that continue without a slot at a time. Beyond these, a task holds its slot until it ends. */
   readonly maxDetached: number;
+}
+
+export interface PatientLimitOptions extends PatienceOptions {
+  /** Tasks that hold a slot at a time. */
+  readonly concurrency: number;
 }
 
 export interface PatientLimit {
@@ -18,16 +21,19 @@ export interface PatientLimit {
   run<T>(task: () => Promise<T>): Promise<T>;
 }
 
-/** A concurrency limit for calls of which a few may hang: p-limit, with slots that are given up. */
-export function patientLimit({ concurrency, patienceMs, maxDetached }: PatientLimitOptions): PatientLimit {
-  const limit = pLimit(concurrency);
+/**
+ * Makes the function that says how long a task holds its slot.
+ * @returns takes the end of a task, which must not reject; resolves when the task has ended, or may continue without its slot
+ */
+export function patience({
+  patienceMs,
+  maxDetached,
+}: PatienceOptions): (ended: Promise<void>) => Promise<void> {
   let detached = 0;
-
-  /** Resolves when the task has ended, or may continue without its slot. */
-  async function holdSlot(ended: Promise<void>): Promise<void> {
+  return async (ended) => {
     const timer = new AbortController();
-    const patience = sleep(patienceMs, true, { signal: timer.signal, ref: false }).catch(() => false);
-    const isSlow = await Promise.race([ended.then(() => false), patience]);
+    const timeout = sleep(patienceMs, true, { signal: timer.signal, ref: false }).catch(() => false);
+    const isSlow = await Promise.race([ended.then(() => false), timeout]);
     timer.abort();
     if (!isSlow) {
       return;
@@ -40,8 +46,13 @@ export function patientLimit({ concurrency, patienceMs, maxDetached }: PatientLi
     void ended.then(() => {
       detached -= 1;
     });
-  }
+  };
+}
 
+/** A concurrency limit for calls of which a few may hang: p-limit, with slots that are given up. */
+export function patientLimit({ concurrency, ...options }: PatientLimitOptions): PatientLimit {
+  const limit = pLimit(concurrency);
+  const holdSlot = patience(options);
   return {
     get waiting() {
       return limit.pendingCount;

@@ -1,5 +1,5 @@
 // Runs due renewals of one kind, with bounded concurrency and at a bounded rate.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { patience } from '../patient-limit.ts';
 import { paced } from './pace.ts';
 import type { Due } from './plan-types.ts';
 
@@ -31,8 +31,8 @@ export class RenewalQueue {
   readonly #rateLimit: () => Promise<void>;
   /** Namespace → its renewal. */
   readonly #inFlight = new Map<string, Promise<void>>();
-  /** Namespaces whose renewal has been in flight for longer than the queue's patience. */
-  readonly #slow = new Set<string>();
+  readonly #holdSlot: (ended: Promise<void>) => Promise<void>;
+  #slotsInUse = 0;
   /** The least urgent first. */
   #pending: Due[] = [];
   #starting: Promise<void> | undefined;
@@ -40,6 +40,7 @@ export class RenewalQueue {
 
   constructor(options: RenewalQueueOptions) {
     this.#options = options;
+    this.#holdSlot = patience({ patienceMs: options.patienceMs ?? patienceMs, maxDetached });
     this.#rateLimit = paced(options.perSecond, () => performance.now());
   }
 
@@ -86,7 +87,7 @@ export class RenewalQueue {
    * done, and all of them together would be no faster than one.
    */
   async #startOneByOne(): Promise<void> {
-    while (!this.#stopped && this.#pending.length > 0 && this.#slotsInUse() < this.#options.concurrency) {
+    while (!this.#stopped && this.#pending.length > 0 && this.#slotsInUse < this.#options.concurrency) {
       await this.#rateLimit();
       const due = this.#stopped ? undefined : this.#nextStillDue();
       if (due !== undefined) {
@@ -95,27 +96,18 @@ export class RenewalQueue {
     }
   }
 
-  #slotsInUse(): number {
-    return this.#inFlight.size - Math.min(this.#slow.size, maxDetached);
-  }
-
   #run(due: Due): void {
     const { namespace } = due;
-    const timer = new AbortController();
-    const done = this.#options.run(due).finally(() => {
-      timer.abort();
-      this.#slow.delete(namespace);
-      this.#inFlight.delete(namespace);
+    const ended = this.#options.run(due);
+    this.#slotsInUse += 1;
+    const released = this.#holdSlot(ended).then(() => {
+      this.#slotsInUse -= 1;
       this.#start();
     });
+    const done = Promise.all([ended, released]).then(() => {
+      this.#inFlight.delete(namespace);
+    });
     this.#inFlight.set(namespace, done);
-    sleep(this.#options.patienceMs ?? patienceMs, undefined, { signal: timer.signal, ref: false }).then(
-      () => {
-        this.#slow.add(namespace);
-        this.#start();
-      },
-      () => undefined, // it ended in time
-    );
   }
 
   /** A Secret that was created again may have been planned twice. */
