@@ -1,27 +1,30 @@
 /**
- * The arrows between the rooms of src/ (docs/architecture.md). Each rule names what it forbids and why.
+ * The dependency direction between the packages of src/ (docs/explanation/architecture.md). Each rule names what it forbids and why.
  * @type {import('dependency-cruiser').IConfiguration}
  */
 
 // Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
 const pure = [
-  '^src/images/',
-  '^src/backoff[.]ts$',
+  '^src/labels[.]ts$',
+  '^src/ecr/(registry|partitions|pod-images|token|token-policy|token-error|error-catalog|identity)[.]ts$',
+  '^src/pull-secrets/(docker-config|hosts-annotation|merge|host-needs|token-expirations|missing-hosts|unstored-hosts)[.]ts$',
+  '^src/renewal/(plan-types|renewal-plan|unstored-plan|failures|forget-policy)[.]ts$',
+  '^src/provisioning/(provisioning-plan|provisioning-settings|action-retries)[.]ts$',
+  '^src/certificates/(certificate-policy|certificate-state)[.]ts$',
+  '^src/webhook/(admission-request|admission-response|decision|patch|warnings|json-scan)[.]ts$',
   '^src/config/contradictions[.]ts$',
-  '^src/tokens/(token|failure|identity|backoff|hash)[.]ts$',
-  '^src/secrets/(content|docker-config|json-members|annotation|expiries|need|rules|dropping|missing-hosts|unstored-hosts)[.]ts$',
-  '^src/renewal/(schedule|plan|plan-types|plan-unstored|attempts|troubles|forgettable)[.]ts$',
-  '^src/provisioning/(plan|settings|retries|report)[.]ts$',
-  '^src/certificates/(policy|facts|reasons)[.]ts$',
-  '^src/admission/(review|decision|patch|answer|deadline|warning)[.]ts$',
+  '^src/util/(backoff|glob|hash|json|json-members)[.]ts$',
 ];
 
-const mayImport = (room, rooms) => ({
-  name: `arrows-of-${room}`,
-  comment: `src/${room} may import only: backoff.ts, patient-limit.ts, ${[room, ...rooms].join(', ')}`,
+const mayImport = (name, packages) => ({
+  name: `imports-of-${name}`,
+  comment: `src/${name} may import only: util, labels.ts, ${[name, ...packages].join(', ')}`,
   severity: 'error',
-  from: { path: `^src/${room}/` },
-  to: { path: '^src/', pathNot: `^src/((${[room, ...rooms].join('|')})/|(backoff|patient-limit)[.]ts$)` },
+  from: { path: `^src/${name}/` },
+  to: {
+    path: '^src/',
+    pathNot: `^src/(${[name, ...packages].map((folder) => `${folder}/`).join('|')}|util/|labels[.]ts$)`,
+  },
 });
 
 const onlyIn = (name, path, from) => ({
@@ -35,16 +38,16 @@ module.exports = {
   forbidden: [
     { name: 'no-cycles', severity: 'error', from: {}, to: { circular: true } },
     { name: 'nothing-imports-main', severity: 'error', from: {}, to: { path: '^src/main[.]ts$' } },
-    mayImport('images', []),
-    mayImport('tokens', ['images', 'telemetry', 'config']),
-    mayImport('secrets', ['images', 'tokens', 'kube', 'telemetry', 'config']),
-    mayImport('renewal', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
-    mayImport('provisioning', ['images', 'tokens', 'secrets', 'kube', 'telemetry', 'config']),
-    mayImport('admission', ['images', 'tokens', 'secrets', 'certificates', 'telemetry', 'config']),
-    mayImport('certificates', ['kube', 'telemetry', 'config']),
-    mayImport('kube', ['telemetry', 'config']),
-    mayImport('config', ['images']),
+    mayImport('util', []),
+    mayImport('config', ['ecr']),
     mayImport('telemetry', ['config']),
+    mayImport('kube', ['telemetry', 'config']),
+    mayImport('ecr', ['telemetry', 'config']),
+    mayImport('pull-secrets', ['ecr', 'kube', 'telemetry', 'config']),
+    mayImport('renewal', ['pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
+    mayImport('provisioning', ['pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
+    mayImport('certificates', ['kube', 'telemetry', 'config']),
+    mayImport('webhook', ['pull-secrets', 'ecr', 'certificates', 'telemetry', 'config']),
     {
       name: 'pure-files-do-no-io',
       comment: 'A pure file gets what it needs as arguments.',
@@ -60,7 +63,7 @@ module.exports = {
         dependencyTypesNot: ['type-only'],
       },
     },
-    onlyIn('aws-sdk-only-in-tokens', 'node_modules/(@aws-sdk|@smithy)/', '^src/tokens/'),
+    onlyIn('aws-sdk-only-in-ecr', 'node_modules/(@aws-sdk|@smithy)/', '^src/ecr/'),
     onlyIn('kubernetes-client-only-in-kube', 'node_modules/@kubernetes/', '^src/kube/'),
     onlyIn('forge-only-in-issue', 'node_modules/node-forge/', '^src/certificates/issue[.]ts$'),
     {

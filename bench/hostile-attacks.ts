@@ -1,9 +1,11 @@
 // The attacks: what a tenant, or any client of the webhook's port, can do.
+
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
-import { hostsAnnotation, maxReadHosts } from '../src/secrets/annotation.ts';
-import { managedBy, managedByLabel, secretType } from '../src/secrets/ours.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../src/labels.ts';
+import { maxReadHosts } from '../src/pull-secrets/hosts-annotation.ts';
+import { secretType } from '../src/pull-secrets/ownership.ts';
 import type { ApiStandIn } from '../test/doubles/api-server/api-server.ts';
 import type { EcrDouble } from '../test/doubles/ecr/double.ts';
 import { eventually } from '../test/support/eventually.ts';
@@ -222,7 +224,7 @@ async function tenantSecret(
   const { status } = await cluster.request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
     metadata: {
       name: 'ecr-pull-secrets',
-      labels: { [managedByLabel]: managedBy },
+      labels: { [managedByLabel]: productName },
       annotations: { [hostsAnnotation]: JSON.stringify(hosts) },
     },
     type: secretType,

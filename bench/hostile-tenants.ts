@@ -1,9 +1,11 @@
 // The tenants that do nothing wrong: their pods, and their Secrets that are due for renewal.
+
 import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { hostsAnnotation } from '../src/secrets/annotation.ts';
+import { hostsAnnotation } from '../src/labels.ts';
+
 import { reviewOf } from '../test/admission/reviews.ts';
 import type { ApiStandIn } from '../test/doubles/api-server/api-server.ts';
 import { secretWith } from '../test/support/crowd.ts';

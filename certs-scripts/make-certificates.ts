@@ -2,7 +2,7 @@ import { access, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
-import { CertificateError } from '../src/certificates/error.ts';
+import { CertificateError } from '../src/certificates/certificate-error.ts';
 import { issueAuthority, issueServing, serviceNames } from '../src/certificates/issue.ts';
 
 const usage = `Makes a certificate authority and a serving certificate for the webhook.

@@ -1,6 +1,6 @@
 import { styleText } from 'node:util';
 import { stringify } from 'yaml';
-import { field } from '../src/images/unvalidated.ts';
+import { field } from '../src/util/json.ts';
 import { startApiStandIn } from '../test/doubles/api-server/api-server.ts';
 import { startEcrDouble } from '../test/doubles/ecr/double.ts';
 import { eventually } from '../test/support/eventually.ts';

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util';
-import { parseEcrHost } from './images/registry.ts';
+import { parseEcrHost } from './ecr/registry.ts';
 
 /** What the command line asks for. */
 export type Command =

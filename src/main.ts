@@ -2,12 +2,12 @@
 import { readFile } from 'node:fs/promises';
 import packageJson from '../package.json' with { type: 'json' };
 import { readCommand, usage } from './cli.ts';
-import { ConfigError, readConfig } from './config/read.ts';
+import { ConfigError, readConfig } from './config/load-config.ts';
 import type { Config } from './config/schema.ts';
 import { removeHostsOnce, syncOnce, uninstallOnce } from './once.ts';
 import { serve } from './serve.ts';
-import { serializeError } from './telemetry/fields.ts';
-import { printable } from './telemetry/scrub.ts';
+import { serializeError } from './telemetry/log-fields.ts';
+import { printable } from './telemetry/redact.ts';
 
 async function main(args: readonly string[]): Promise<void> {
   const command = readCommand(args);

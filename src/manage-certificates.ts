@@ -1,12 +1,15 @@
 // The command `certificates`: keeps the webhook's certificate and caBundle, and serves no reviews.
 import closeWithGrace from 'close-with-grace';
 import packageJson from '../package.json' with { type: 'json' };
-import { statusPages } from './admission/status.ts';
-import { ManagedCertificates } from './certificates/managed.ts';
-import { managedSettings, mountedSpreadMs } from './certificates/settings.ts';
+import {
+  ManagedCertificates,
+  managedSettings,
+  mountedSpreadMs,
+} from './certificates/managed-certificates.ts';
 import type { Config } from './config/schema.ts';
-import { loadKubeConfig } from './kube/config.ts';
+import { loadKubeConfig } from './kube/client.ts';
 import { standardLog } from './telemetry/log.ts';
+import { statusPages } from './webhook/status-server.ts';
 
 /** How long after the last write may end the process takes to end, ms. */
 const endMarginMs = 5_000;

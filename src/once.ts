@@ -1,10 +1,10 @@
+import { compose } from './app.ts';
 import type { RemoveHostCommand, SyncCommand, UninstallCommand } from './cli.ts';
-import { compose } from './compose.ts';
 import type { Config } from './config/schema.ts';
-import type { Registry } from './images/registry.ts';
+import type { Registry } from './ecr/registry.ts';
 import { listPods } from './kube/pods.ts';
+import { syncSettingsOf } from './provisioning/provisioning-settings.ts';
 import { removeHosts } from './provisioning/remove-hosts.ts';
-import { syncSettingsOf } from './provisioning/settings.ts';
 import { sync } from './provisioning/sync.ts';
 import { type Output, progressOn, tellRemoveHosts, tellSync, tellUninstall } from './provisioning/telling.ts';
 import { uninstall } from './provisioning/uninstall.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { patientLimit } from '../src/patient-limit.ts';
+import { patientLimit } from '../src/util/slot-limit.ts';
 import { eventually } from './support/eventually.ts';
 
 /** Tasks that have begun, of which some hang until the gate opens. */

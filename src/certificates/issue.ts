@@ -8,8 +8,8 @@ import {
 import { isIP } from 'node:net';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
-import { CertificateError } from './error.ts';
-import { type PemPair, readPair } from './pair.ts';
+import { CertificateError } from './certificate-error.ts';
+import { type PemPair, readPair } from './key-pair.ts';
 
 /** A validity in time, from the caller's clock. */
 type Validity = {

@@ -2,7 +2,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { CertificateError } from './error.ts';
+import { CertificateError } from './certificate-error.ts';
 
 export interface WatchedFilesOptions<T> {
   /** Paths of the files that `read` reads. */

@@ -1,6 +1,7 @@
 // Settings that are valid one by one, but of which one makes another ineffective.
-import { matchesAny } from '../images/glob.ts';
-import { registriesOf } from '../images/registry.ts';
+
+import { registriesOf } from '../ecr/registry.ts';
+import { matchesAny } from '../util/glob.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 

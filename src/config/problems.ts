@@ -1,5 +1,6 @@
 import { closest, distance } from 'fastest-levenshtein';
 import type * as v from 'valibot';
+import { isObject } from '../util/json.ts';
 
 /** One thing that is wrong with a configuration. */
 export interface Problem {
@@ -18,19 +19,19 @@ export function unknownKeys(schema: unknown, value: unknown, path = ''): Problem
   if (!isSchema(known, 'object')) {
     return [];
   }
-  if (!isRecord(value)) {
+  if (!isObject(value)) {
     // valibot takes a list for an object, and reports everything else by itself
     return Array.isArray(value) ? [{ path, text: 'must be settings by name, not a list' }] : [];
   }
   const entries = known['entries'];
   return Object.keys(value).flatMap((key) => {
     const place = path === '' ? key : `${path}.${key}`;
-    return isRecord(entries) && Object.hasOwn(entries, key)
+    return isObject(entries) && Object.hasOwn(entries, key)
       ? unknownKeys(entries[key], value[key], place)
       : [
           {
             path: place,
-            text: `is not known${suggestion(key, isRecord(entries) ? Object.keys(entries) : [])}`,
+            text: `is not known${suggestion(key, isObject(entries) ? Object.keys(entries) : [])}`,
           },
         ];
   });
@@ -64,9 +65,5 @@ function unwrap(schema: unknown): unknown {
 }
 
 function isSchema(value: unknown, type: string): value is Record<string, unknown> {
-  return isRecord(value) && value['type'] === type;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  return isObject(value) && value['type'] === type;
 }

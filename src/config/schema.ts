@@ -1,5 +1,5 @@
 import * as v from 'valibot';
-import { parseEcrHost } from '../images/registry.ts';
+import { parseEcrHost } from '../ecr/registry.ts';
 import {
   accountPattern,
   dnsName,
@@ -11,7 +11,7 @@ import {
   port,
   text,
   wholeNumber,
-} from './values.ts';
+} from './value-types.ts';
 
 /** Who asks ECR for the tokens of some registries: the first rule that matches a registry counts. */
 const registryRule = v.object({

@@ -7,8 +7,8 @@ import {
   type ResponseContext,
   wrapHttpLibrary,
 } from '@kubernetes/client-node';
-import { type CallTimeouts, kindOf, timeoutOf } from './call-limits.ts';
 import { type CallSlots, OverloadedError } from './call-slots.ts';
+import { type CallTimeouts, kindOf, timeoutOf } from './call-timeouts.ts';
 
 /**
  * Bytes of the largest JSON text of one object, decompressed. The API server takes requests of at most 3 MiB

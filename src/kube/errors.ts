@@ -1,8 +1,8 @@
 import { ApiException } from '@kubernetes/client-node';
+import { type Status, statusOf } from './api-status.ts';
 import { AnswerTooLargeError } from './bounded-http.ts';
 import { OverloadedError } from './call-slots.ts';
 import { type Refusal, refusalOf } from './refusal.ts';
-import { type Status, statusOf } from './status.ts';
 
 /** What kind of failure a call to the API server ended in. Decide on this, never on a message. */
 export type KubeErrorCode =

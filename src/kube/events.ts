@@ -1,6 +1,6 @@
 import type { CoreV1Event } from '@kubernetes/client-node';
-import type { ClusterConfig } from './config.ts';
-import { attempt, coreApi } from './core-api.ts';
+import type { ClusterConfig } from './client.ts';
+import { attempt, coreApi } from './client.ts';
 import { KubeError } from './errors.ts';
 
 /** Something to tell the people of a namespace about an object in it. */

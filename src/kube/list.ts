@@ -1,11 +1,11 @@
+import { isObject } from '../util/json.ts';
 import { MAX_OBJECT_BYTES } from './bounded-http.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
-import { metadataOf } from './metadata.ts';
 import { identityOf, reportedOnce } from './object-error.ts';
-import { isRecord } from './records.ts';
 import { getText, parseJson } from './request.ts';
 import type { ObjectIdentity, Resource } from './resource.ts';
+import { metadataOf } from './resource.ts';
 
 /** All objects of a resource, as of one resourceVersion. */
 export interface Listed<T> {
@@ -36,7 +36,7 @@ export function readPage(text: string, operation: string): Page {
   const body = parseJson(text, operation);
   const { resourceVersion, continue: next } = metadataOf(body);
   // the API server writes an empty list of metadata as null (a nil slice in Go)
-  const objects: unknown = isRecord(body) ? (body['items'] ?? []) : undefined;
+  const objects: unknown = isObject(body) ? (body['items'] ?? []) : undefined;
   if (!Array.isArray(objects) || typeof resourceVersion !== 'string') {
     throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a list' });
   }

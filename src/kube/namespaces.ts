@@ -1,8 +1,7 @@
-import type { ClusterConfig } from './config.ts';
-import { follow, type Watch, type WatchSettings } from './follow.ts';
+import type { ClusterConfig } from './client.ts';
+import { follow, type Watch, type WatchSettings } from './informer.ts';
 import { listAll } from './list.ts';
-import { metadataOf } from './metadata.ts';
-import { ACCEPT_METADATA, type Resource, type Sink } from './resource.ts';
+import { ACCEPT_METADATA, metadataOf, type Resource, type Sink } from './resource.ts';
 
 /** What is kept of a namespace. */
 export interface Namespace {

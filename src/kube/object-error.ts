@@ -1,7 +1,8 @@
 // Objects of the cluster that cannot be parsed, and how they are reported.
+
 import { LRUCache } from 'lru-cache';
-import { metadataOf } from './metadata.ts';
 import type { ObjectIdentity, Resource } from './resource.ts';
+import { metadataOf } from './resource.ts';
 
 /** Objects that are remembered as reported; past them the least recently seen one is reported anew. */
 const MAX_REPORTED = 1_000;

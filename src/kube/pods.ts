@@ -1,5 +1,5 @@
 // Lists the pods of one namespace, in answers of bounded size.
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type Page, readPage } from './list.ts';
 import { getText } from './request.ts';

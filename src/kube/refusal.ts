@@ -1,5 +1,5 @@
 // Who refused a request, and why, in words that quote nothing of the object that was sent.
-import type { Cause, Status } from './status.ts';
+import type { Cause, Status } from './api-status.ts';
 
 /** Who or what refused a request. Holds names, field paths and fixed phrases only. */
 export interface Refusal {

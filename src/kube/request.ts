@@ -1,6 +1,6 @@
 import { HttpMethod, RequestContext, type ResponseContext } from '@kubernetes/client-node';
 import { textOf } from './bounded-http.ts';
-import type { ClusterConfig } from './config.ts';
+import type { ClusterConfig } from './client.ts';
 import { errorOf, errorOfStatus, KubeError } from './errors.ts';
 
 /** A GET that client-node's generated calls cannot make: metadata only, or streaming. */

@@ -1,3 +1,5 @@
+import { isObject } from '../util/json.ts';
+
 /** Which object something is about, as far as its metadata says; empty where it does not. */
 export interface ObjectIdentity {
   readonly namespace: string;
@@ -45,3 +47,16 @@ export const ACCEPT_METADATA = {
   list: `${JSON_ONLY};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1`,
   watch: `${JSON_ONLY};as=PartialObjectMetadata;g=meta.k8s.io;v=v1`,
 };
+
+/** The texts of an object whose values should be texts. */
+export function texts(value: unknown): Record<string, string> {
+  if (!isObject(value)) return {};
+  return Object.fromEntries(
+    Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
+}
+
+/** The `metadata` of an object, or an empty one where the value is no object. */
+export function metadataOf(object: unknown): Record<string, unknown> {
+  return isObject(object) && isObject(object['metadata']) ? object['metadata'] : {};
+}

@@ -1,10 +1,9 @@
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
-import type { ClusterConfig } from './config.ts';
-import { attempt, coreApi, unlessMissing } from './core-api.ts';
+import { isObject } from '../util/json.ts';
+import { attempt, type ClusterConfig, coreApi, unlessMissing } from './client.ts';
 import { KubeError } from './errors.ts';
-import { type FieldOwner, fieldOwners } from './field-owners.ts';
-import { metadataOf, texts } from './metadata.ts';
-import { isRecord } from './records.ts';
+import { type FieldOwner, fieldOwners } from './field-managers.ts';
+import { metadataOf, texts } from './resource.ts';
 
 /** An object with which another is deleted: by the garbage collector, once all of its owners are gone. */
 export interface OwnerReference {
@@ -65,19 +64,19 @@ export interface SecretApi {
 export function secretObject(object: unknown): SecretObject | undefined {
   const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = metadataOf(object);
   if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
-  const { type, data } = isRecord(object) ? object : {};
+  const { type, data } = isObject(object) ? object : {};
   return {
     metadata: {
       namespace,
       name,
       ...(typeof uid === 'string' && { uid }),
       ...(typeof resourceVersion === 'string' && { resourceVersion }),
-      ...(isRecord(labels) && { labels: texts(labels) }),
-      ...(isRecord(annotations) && { annotations: texts(annotations) }),
+      ...(isObject(labels) && { labels: texts(labels) }),
+      ...(isObject(annotations) && { annotations: texts(annotations) }),
     },
     owners: fieldOwners(managedFields),
     ...(typeof type === 'string' && { type }),
-    ...(isRecord(data) && { data: texts(data) }),
+    ...(isObject(data) && { data: texts(data) }),
   };
 }
 
@@ -111,4 +110,20 @@ export function secretApi(config: ClusterConfig): SecretApi {
       );
     },
   };
+}
+
+/**
+ * Deletes a Secret if it is still the one that was read; one that is gone already is fine.
+ *
+ * @throws {KubeError} `conflict` where it has changed since, or another one is in its place
+ */
+export async function deleteSecret(config: ClusterConfig, { metadata }: SecretObject): Promise<void> {
+  const { namespace, name, uid, resourceVersion } = metadata;
+  const preconditions = {
+    ...(uid !== undefined && { uid }),
+    ...(resourceVersion !== undefined && { resourceVersion }),
+  };
+  await unlessMissing(`delete Secret ${namespace}/${name}`, () =>
+    coreApi(config).deleteNamespacedSecret({ namespace, name, body: { preconditions } }),
+  );
 }

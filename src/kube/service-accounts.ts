@@ -1,14 +1,51 @@
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
-import type { ClusterConfig } from './config.ts';
-import { attempt, coreApi, unlessMissing } from './core-api.ts';
+import { fieldManager, referenceAnnotation } from '../labels.ts';
+import { isObject } from '../util/json.ts';
+import { attempt, type ClusterConfig, coreApi, unlessMissing } from './client.ts';
 import { KubeError } from './errors.ts';
-import { follow, type Watch, type WatchSettings } from './follow.ts';
+import { follow, type Watch, type WatchSettings } from './informer.ts';
 import { listAll } from './list.ts';
-import type { Operation } from './reference.ts';
-import { ACCEPT_OBJECTS, type Resource, type Sink } from './resource.ts';
-import { type ServiceAccount, serviceAccount } from './service-account.ts';
+import { ACCEPT_OBJECTS, metadataOf, type Resource, type Sink, texts } from './resource.ts';
 
-export type { ServiceAccount } from './service-account.ts';
+/** One operation of a JSON patch (RFC 6902). */
+export type Operation =
+  | { readonly op: 'test' | 'add'; readonly path: string; readonly value: unknown }
+  | { readonly op: 'remove'; readonly path: string };
+
+/** What is kept of a ServiceAccount. */
+export interface ServiceAccount {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** Names in `imagePullSecrets`, in order; an entry without a name is an empty text. */
+  readonly pullSecrets: readonly string[];
+  /** The pull secret whose reference we added: what {@link referenceAnnotation} says. */
+  readonly reference: string | undefined;
+  /** Whether it has any annotation. */
+  readonly annotated: boolean;
+}
+
+/** Keeps of an object what {@link ServiceAccount} has; undefined where it is none. */
+export function serviceAccount(object: unknown): ServiceAccount | undefined {
+  const { namespace, name, uid, resourceVersion, annotations } = metadataOf(object);
+  if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
+  if (typeof uid !== 'string' || typeof resourceVersion !== 'string') return undefined;
+  const references: unknown = isObject(object) ? object['imagePullSecrets'] : undefined;
+  const list: unknown[] = Array.isArray(references) ? references : [];
+  const told = texts(annotations);
+  return {
+    namespace,
+    name,
+    uid,
+    resourceVersion,
+    pullSecrets: list.map((entry) =>
+      isObject(entry) && typeof entry['name'] === 'string' ? entry['name'] : '',
+    ),
+    reference: told[referenceAnnotation],
+    annotated: Object.keys(told).length > 0,
+  };
+}
 
 /** Which ServiceAccounts; what is not given is not restricted. */
 export interface ServiceAccountsOf {
@@ -82,7 +119,7 @@ export function serviceAccountApi(config: ClusterConfig): ServiceAccountApi {
     patch: async ({ namespace, name }, patch) => {
       const operation = `patch ServiceAccount ${namespace}/${name}`;
       const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
-      const request = { namespace, name, body: patch, fieldManager: 'ecr-pull-secrets' };
+      const request = { namespace, name, body: patch, fieldManager };
       return await attempt(operation, async () =>
         checked(await api.patchNamespacedServiceAccount(request, asJsonPatch), operation),
       );

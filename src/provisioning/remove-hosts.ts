@@ -1,12 +1,11 @@
 // Removes hosts from the pull Secret of one namespace, on behalf of the operator.
-import type { ClusterConfig } from '../kube/config.ts';
+import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import { secretApi } from '../kube/secrets.ts';
-import { type Content, withoutHosts } from '../secrets/content.ts';
-import { type HostsInUse, hostCollector } from '../secrets/pods-in-use.ts';
-import { secretStore } from '../secrets/store.ts';
-import { SecretView } from '../secrets/view.ts';
-import { type ChangeParts, changeSecret } from '../secrets/write.ts';
+import { type ChangeParts, changeSecret, secretStore } from '../pull-secrets/apply.ts';
+import { type HostsInUse, hostCollector } from '../pull-secrets/hosts-in-use.ts';
+import { type Content, withoutHosts } from '../pull-secrets/merge.ts';
+import { SecretView } from '../pull-secrets/secret-cache.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { HostRemoval, RemoveHostsResult } from './result.ts';
 

@@ -1,5 +1,5 @@
 import { KubeError } from '../kube/errors.ts';
-import { ForeignSecretError, type Shortfall } from '../secrets/shortfall.ts';
+import { ForeignSecretError, type Shortfall } from '../pull-secrets/unavailable-host.ts';
 
 /** Something that did not work in a namespace. Holds nothing secret. */
 export interface Failure {

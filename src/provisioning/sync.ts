@@ -1,15 +1,15 @@
 import pLimit from 'p-limit';
-import { matchesAny } from '../images/glob.ts';
-import { type Registry, registriesOf } from '../images/registry.ts';
-import type { ClusterConfig } from '../kube/config.ts';
+import { type Registry, registriesOf } from '../ecr/registry.ts';
+import type { ClusterConfig } from '../kube/client.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
-import { addReference } from '../kube/refer.ts';
+import { addReference } from '../kube/service-account-references.ts';
 import { listServiceAccounts, type ServiceAccountApi, serviceAccountApi } from '../kube/service-accounts.ts';
-import type { PullSecrets } from '../secrets/ensure.ts';
-import type { SecretView } from '../secrets/view.ts';
-import { isSelected } from './plan.ts';
+import type { PullSecrets } from '../pull-secrets/ensure.ts';
+import type { SecretView } from '../pull-secrets/secret-cache.ts';
+import { matchesAny } from '../util/glob.ts';
+import { isSelected } from './provisioning-plan.ts';
+import { isPattern, type Settings } from './provisioning-settings.ts';
 import { type Failure, failureOf, hostFailure, type NamespaceResult, type SyncResult } from './result.ts';
-import { isPattern, type Settings } from './settings.ts';
 
 export interface SyncParts {
   readonly config: ClusterConfig;

@@ -1,4 +1,4 @@
-import { printable, scrub, visible } from '../telemetry/scrub.ts';
+import { printable, scrub, visible } from '../telemetry/redact.ts';
 import { progressText, removeHostsText, syncText, uninstallText } from './report.ts';
 import type { RemoveHostsResult, SyncResult, UninstallResult } from './result.ts';
 

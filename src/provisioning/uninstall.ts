@@ -1,13 +1,12 @@
 import pLimit from 'p-limit';
-import type { ClusterConfig } from '../kube/config.ts';
-import { deleteSecret } from '../kube/delete-secret.ts';
+import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
-import { removeReference } from '../kube/refer.ts';
-import { secretApi } from '../kube/secrets.ts';
+import { listSecretMetadata } from '../kube/secret-metadata.ts';
+import { deleteSecret, secretApi } from '../kube/secrets.ts';
+import { removeReference } from '../kube/service-account-references.ts';
 import { listServiceAccounts, type ServiceAccount, serviceAccountApi } from '../kube/service-accounts.ts';
-import { listSecretMetadata } from '../kube/watch.ts';
-import { ForeignSecretError } from '../secrets/shortfall.ts';
-import { isOurs } from '../secrets/write.ts';
+import { isOurs } from '../pull-secrets/apply.ts';
+import { ForeignSecretError } from '../pull-secrets/unavailable-host.ts';
 import { failureOf, type Removal, type UninstallResult } from './result.ts';
 
 export interface UninstallParts {

@@ -2,10 +2,10 @@
 
 import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
 import type { EventAbout } from '../kube/events.ts';
-import { patientLimit } from '../patient-limit.ts';
 import type { Log } from '../telemetry/log.ts';
-import { hash32 } from '../tokens/hash.ts';
-import { paced } from './pace.ts';
+import { hash32 } from '../util/hash.ts';
+import { paced } from '../util/rate-limit.ts';
+import { patientLimit } from '../util/slot-limit.ts';
 
 export interface EventQueueParts {
   /** Gives false where that Event was there already; undefined: no Events are made. */

@@ -1,14 +1,14 @@
 // Removes hosts from Secrets that no pod needs any more, and adds those that found no room before.
-import { registriesOf } from '../images/registry.ts';
-import { type PatientLimit, patientLimit } from '../patient-limit.ts';
-import type { PullSecrets } from '../secrets/ensure.ts';
-import type { MissingHosts } from '../secrets/missing-hosts.ts';
-import type { PodsInUse } from '../secrets/pods-in-use.ts';
-import type { UnstoredHosts } from '../secrets/unstored-hosts.ts';
-import type { SecretView } from '../secrets/view.ts';
+import { registriesOf } from '../ecr/registry.ts';
+import type { PullSecrets } from '../pull-secrets/ensure.ts';
+import type { PodsInUse } from '../pull-secrets/hosts-in-use.ts';
+import type { MissingHosts } from '../pull-secrets/missing-hosts.ts';
+import type { SecretView } from '../pull-secrets/secret-cache.ts';
+import type { UnstoredHosts } from '../pull-secrets/unstored-hosts.ts';
 import type { Log } from '../telemetry/log.ts';
-import { isForgettable } from './forgettable.ts';
-import { UnstoredLooks } from './unstored-looks.ts';
+import { type PatientLimit, patientLimit } from '../util/slot-limit.ts';
+import { isForgettable } from './forget-policy.ts';
+import { UnstoredLooks } from './unstored-pod-checks.ts';
 
 /** A Secret that has no room for a host that a pod requests. */
 export interface FullSecret {

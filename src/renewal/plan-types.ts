@@ -1,5 +1,5 @@
 // What renewal plans, and by what it goes.
-import type { Reason, ScheduleRules } from './schedule.ts';
+import type { Reason, ScheduleRules } from '../ecr/token-policy.ts';
 
 /**
  * What the due hosts of a namespace have in common. Hosts with a valid token are renewed in a queue of their own: they never

@@ -1,6 +1,7 @@
 // Runs due renewals of one kind, with bounded concurrency and at a bounded rate.
-import { patience } from '../patient-limit.ts';
-import { paced } from './pace.ts';
+
+import { paced } from '../util/rate-limit.ts';
+import { patience } from '../util/slot-limit.ts';
 import type { Due } from './plan-types.ts';
 
 export interface RenewalQueueOptions {

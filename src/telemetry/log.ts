@@ -1,7 +1,7 @@
 // The program's log.
 import { type DestinationStream, type Logger, pino } from 'pino';
-import { cleanArguments } from './fields.ts';
-import { type LineOutput, standardOutput } from './output.ts';
+import { cleanArguments } from './log-fields.ts';
+import { type LineOutput, standardOutput } from './log-output.ts';
 
 /** No child loggers: pino serializes their bindings without asking any hook. */
 export type Log = Pick<

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { answerTo } from '../../src/admission/answer.ts';
-import { answerWithinMs } from '../../src/admission/deadline.ts';
-import { pullSecretPatch, pullSecretReference } from '../../src/admission/patch.ts';
-import { missingReferenceWarning, missingTokenWarning } from '../../src/admission/warning.ts';
+import { answerWithinMs } from '../../src/webhook/admission-request.ts';
+import { answerTo } from '../../src/webhook/admission-response.ts';
+import { pullSecretPatch, pullSecretReference } from '../../src/webhook/patch.ts';
+import { missingReferenceWarning, missingTokenWarning } from '../../src/webhook/warnings.ts';
 import { operationsOf } from './patches.ts';
 
 describe('answers', () => {

@@ -1,5 +1,5 @@
 // Bodies that cost far more to parse than their length says.
-import { maxBodyBytes, maxValues } from '../../src/admission/limits.ts';
+import { maxBodyBytes, maxValues } from '../../src/webhook/limits.ts';
 import { reviewOf } from './reviews.ts';
 
 const MiB = 1024 * 1024;

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Connection, connectionToEvict } from '../../src/admission/eviction.ts';
-import { Gathered } from '../../src/admission/gathered.ts';
-import { mayHoldMoreValues } from '../../src/admission/json-size.ts';
-import { occasionally } from '../../src/admission/occasionally.ts';
-import { WaitingHosts } from '../../src/admission/waiting.ts';
+import { occasionally } from '../../src/util/throttle-report.ts';
+import { Gathered } from '../../src/webhook/chunk-buffer.ts';
+import { type Connection, connectionToEvict } from '../../src/webhook/connection-eviction.ts';
+import { mayHoldMoreValues } from '../../src/webhook/json-scan.ts';
+import { WaitingHosts } from '../../src/webhook/waiting-hosts.ts';
 
 describe('the bound on values', () => {
   const hostile = fc.constantFrom('[', '{', ',', '"', '\\', '\\"', '],[', 'ü€');

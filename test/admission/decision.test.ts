@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { decide, excludedFromAdmission } from '../../src/admission/decision.ts';
-import { pullSecretReference } from '../../src/admission/patch.ts';
-import { isBadReview, readReview } from '../../src/admission/review.ts';
+import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { decide, excludedFromAdmission } from '../../src/webhook/decision.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
 import { reviewOf } from './reviews.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

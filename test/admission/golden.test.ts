@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import jsonPatch from 'fast-json-patch';
-import { decide } from '../../src/admission/decision.ts';
-import { pullSecretReference } from '../../src/admission/patch.ts';
-import { isBadReview, readReview } from '../../src/admission/review.ts';
+import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { decide } from '../../src/webhook/decision.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
 import { operationsOf } from './patches.ts';
 import { reviewOf } from './reviews.ts';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { HandshakeQueue } from '../../src/admission/handshakes.ts';
+import { HandshakeQueue } from '../../src/webhook/handshake-queue.ts';
 import { eventually } from '../support/eventually.ts';
 
 function socketFrom(address: string): Socket {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { decide } from '../../src/admission/decision.ts';
-import { pullSecretReference } from '../../src/admission/patch.ts';
-import { isBadReview, readReview } from '../../src/admission/review.ts';
-import { describeReview, subjectOf } from '../../src/admission/telling.ts';
+import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { decide } from '../../src/webhook/decision.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
+import { describeReview, subjectOf } from '../../src/webhook/review-log.ts';
 import { damaged } from '../support/hostile-json.ts';
 import { podWith } from '../support/pods.ts';
 import { reviewOf } from './reviews.ts';

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { rememberedHosts } from '../../src/admission/hosts.ts';
-import { parseEcrHost, registryOfImage } from '../../src/images/registry.ts';
+import { parseEcrHost, registryOfImage } from '../../src/ecr/registry.ts';
+import { rememberedHosts } from '../../src/ecr/registry-cache.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 

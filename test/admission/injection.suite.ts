@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Ground } from '../support/ground.ts';

@@ -3,12 +3,12 @@ import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { rememberedHosts } from '../../src/admission/hosts.ts';
-import { reviewAnswerer } from '../../src/admission/mutate.ts';
-import { pullSecretReference } from '../../src/admission/patch.ts';
-import { webhook } from '../../src/admission/webhook.ts';
-import type { PemPair } from '../../src/certificates/pair.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
+import { rememberedHosts } from '../../src/ecr/registry-cache.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import { reviewAnswerer } from '../../src/webhook/handler.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
+import { webhook } from '../../src/webhook/server.ts';
 
 /** How long the pull Secrets take: as with a region whose endpoint hangs, in ms. */
 const ensureMs = 5_000;

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { type Agent, request as httpsRequest } from 'node:https';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { PemPair } from '../../src/certificates/pair.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
 import { testAuthority, testServing } from '../certificates/issued.ts';
 
 /** Half of the chart's memory limit, as the image has it, in MiB. */

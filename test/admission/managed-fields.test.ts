@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { withoutManagedFields } from '../../src/admission/managed-fields.ts';
+import { withoutManagedFields } from '../../src/webhook/json-scan.ts';
 
 /** Names and texts that look like the beginning or the end of such a list, or part of it. */
 const telling = fc.constantFrom(

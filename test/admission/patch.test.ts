@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
-import { pullSecretPatch, pullSecretReference } from '../../src/admission/patch.ts';
+import { pullSecretPatch, pullSecretReference } from '../../src/webhook/patch.ts';
 import { operationsOf } from './patches.ts';
 
 const name = 'ecr-pull-secrets';

@@ -1,5 +1,5 @@
 import type { Operation } from 'fast-json-patch';
-import type { Patch } from '../../src/admission/patch.ts';
+import type { Patch } from '../../src/webhook/patch.ts';
 
 /** The operations of a patch as an answer carries it; none where there is no patch. */
 export function operationsOf(patch: Patch | undefined): Operation[] {

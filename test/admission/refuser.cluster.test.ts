@@ -1,14 +1,14 @@
 // What the operator and the pod's author see of a refused write: the kubectl warning, the log and the Event.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { field, items } from '../../src/images/unvalidated.ts';
 import { eventApi } from '../../src/kube/events.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
-import { Attempts } from '../../src/renewal/attempts.ts';
-import { news } from '../../src/renewal/news.ts';
-import { failed } from '../../src/secrets/shortfall.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { failed } from '../../src/pull-secrets/unavailable-host.ts';
+import { Attempts } from '../../src/renewal/failures.ts';
+import { news } from '../../src/renewal/host-events.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import { field, items } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import { configOf, NAME, pullSecret } from '../kube/server.ts';

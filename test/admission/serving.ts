@@ -4,12 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { after, before } from 'node:test';
 import type { TLSSocket } from 'node:tls';
-import { type MutateParts, reviewAnswerer } from '../../src/admission/mutate.ts';
-import { pullSecretReference } from '../../src/admission/patch.ts';
-import { type Webhook, type WebhookParts, webhook } from '../../src/admission/webhook.ts';
-import type { PemPair } from '../../src/certificates/pair.ts';
-import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
+import type { Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
 import { jsonLog, type Log } from '../../src/telemetry/log.ts';
+import { type MutateParts, reviewAnswerer } from '../../src/webhook/handler.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
+import { type Webhook, type WebhookParts, webhook } from '../../src/webhook/server.ts';
 import { testAuthority, testServing } from '../certificates/issued.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { type Agent, request } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
-import { maxStatusConnections } from '../../src/admission/limits.ts';
-import { statusPages } from '../../src/admission/status.ts';
+import { maxStatusConnections } from '../../src/webhook/limits.ts';
+import { statusPages } from '../../src/webhook/status-server.ts';
 
 async function started(metrics = async () => ({ contentType: 'text/plain', text: 'x 1\n' })) {
   const app = statusPages({ notReady: () => [], metrics });

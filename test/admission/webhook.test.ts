@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { maxHostsPerPod, maxWaitingHostsPerNamespace } from '../../src/admission/limits.ts';
-import type { Shortfall } from '../../src/secrets/shortfall.ts';
+import type { Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
+import { maxHostsPerPod, maxWaitingHostsPerNamespace } from '../../src/webhook/limits.ts';
 import { eventually } from '../support/eventually.ts';
 import { reviewOf } from './reviews.ts';
 import { host, keptLog, pod, rules, type SendOptions, started } from './serving.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import { openClientCa } from '../../src/certificates/client-ca.ts';
+import { openClientCa } from '../../src/certificates/certificate-files.ts';
 import { eventually } from '../support/eventually.ts';
 import { testAuthority, testServing } from './issued.ts';
 

@@ -1,6 +1,6 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import forge from 'node-forge';
-import type { PemPair } from '../../src/certificates/pair.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
 
 /** A client certificate of an authority, one day long, as an API server has it. */
 export function testClient(

@@ -4,9 +4,9 @@ import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
-import type { CertificateError } from '../../src/certificates/error.ts';
-import { openCertificateFiles } from '../../src/certificates/files.ts';
-import type { CertificatePair, PemPair } from '../../src/certificates/pair.ts';
+import type { CertificateError } from '../../src/certificates/certificate-error.ts';
+import { openCertificateFiles } from '../../src/certificates/certificate-files.ts';
+import type { CertificatePair, PemPair } from '../../src/certificates/key-pair.ts';
 import { testAuthority, testServing } from './issued.ts';
 import { MountedSecret } from './mounted.ts';
 

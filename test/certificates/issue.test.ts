@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkServerIdentity, connect, createServer, type PeerCertificate } from 'node:tls';
 import { issueAuthority, issueServing, serviceNames } from '../../src/certificates/issue.ts';
-import { type PemPair, readPair } from '../../src/certificates/pair.ts';
+import { type PemPair, readPair } from '../../src/certificates/key-pair.ts';
 import { DAY, testAuthority, testServing } from './issued.ts';
 
 const now = Date.now();

@@ -1,5 +1,5 @@
 import { issueAuthority, issueServing, type ServingRequest } from '../../src/certificates/issue.ts';
-import type { PemPair } from '../../src/certificates/pair.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
 
 export const DAY = 86_400_000;
 

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { stringify } from 'yaml';
+import { openCertificates } from '../../src/certificates/certificate-source.ts';
 import { serviceNames } from '../../src/certificates/issue.ts';
-import { openCertificates } from '../../src/certificates/source.ts';
-import { readConfig } from '../../src/config/read.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Ground } from '../support/ground.ts';

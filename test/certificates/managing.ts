@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { type Authority, readBundle } from '../../src/certificates/bundle.ts';
-import { ManagedCertificates, type Timing } from '../../src/certificates/managed.ts';
-import type { CertificatePair } from '../../src/certificates/pair.ts';
-import type { Place } from '../../src/certificates/store.ts';
-import { readStored, type Stored } from '../../src/certificates/stored.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { type Authority, readBundle } from '../../src/certificates/ca-bundle.ts';
+import { readStored, type Stored } from '../../src/certificates/certificate-secret.ts';
+import type { Place } from '../../src/certificates/certificate-store.ts';
+import type { CertificatePair } from '../../src/certificates/key-pair.ts';
+import { ManagedCertificates, type Timing } from '../../src/certificates/managed-certificates.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { Ground } from '../support/ground.ts';
 import { DAY } from './issued.ts';

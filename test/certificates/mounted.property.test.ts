@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { LeafFacts } from '../../src/certificates/facts.ts';
-import type { PolicyRules } from '../../src/certificates/policy.ts';
-import { mountedSpreadMs } from '../../src/certificates/settings.ts';
+import type { PolicyRules } from '../../src/certificates/certificate-policy.ts';
+import type { LeafFacts } from '../../src/certificates/certificate-state.ts';
+import { mountedSpreadMs } from '../../src/certificates/managed-certificates.ts';
 import { authorityLifeMs, holding, newReplica, type Replica, rules, s, World } from './world.ts';
 
 /** A kubelet updates a mounted Secret within its sync period and the delay of its cache: 1 to 2 minutes. */

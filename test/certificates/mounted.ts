@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PemPair } from '../../src/certificates/pair.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
 
 /**
  * A folder with a mounted Secret as the kubelet makes it: `tls.crt -> ..data/tls.crt`, `..data -> ..1`, and a new

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
-import { CertificateError } from '../../src/certificates/error.ts';
-import { pairState, readPair } from '../../src/certificates/pair.ts';
+import { CertificateError } from '../../src/certificates/certificate-error.ts';
+import { pairState, readPair } from '../../src/certificates/key-pair.ts';
 import { DAY, testAuthority, testServing } from './issued.ts';
 
 const now = Date.now();

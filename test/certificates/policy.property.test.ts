@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { StoredFacts } from '../../src/certificates/facts.ts';
+import type { StoredFacts } from '../../src/certificates/certificate-state.ts';
 import {
   authorityLifeMs,
   holding,

@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { AuthorityFacts, LeafFacts, Published, StoredFacts } from '../../src/certificates/facts.ts';
-import { decide, mayServe } from '../../src/certificates/policy.ts';
+import { decide, mayServe } from '../../src/certificates/certificate-policy.ts';
+import type {
+  AuthorityFacts,
+  LeafFacts,
+  Published,
+  StoredFacts,
+} from '../../src/certificates/certificate-state.ts';
 import { authorityLifeMs, holding, newAuthority, newLeaf, rules, s } from './world.ts';
 
 const now = 5_000_000 * s;

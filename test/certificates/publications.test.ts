@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { bundleOf, readBundle } from '../../src/certificates/bundle.ts';
-import { Publications } from '../../src/certificates/publications.ts';
+import { bundleOf, Publications, readBundle } from '../../src/certificates/ca-bundle.ts';
 import { testAuthority } from './issued.ts';
 
 const [one, two] = await Promise.all([testAuthority(Date.now()), testAuthority(Date.now())]);

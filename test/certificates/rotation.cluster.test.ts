@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
-import { renewIdentity, type Webhook, webhook } from '../../src/admission/webhook.ts';
-import { field } from '../../src/images/unvalidated.ts';
 import { standardLog } from '../../src/telemetry/log.ts';
+import { field } from '../../src/util/json.ts';
+import { renewIdentity, type Webhook, webhook } from '../../src/webhook/server.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { rateOf, startLoad } from '../support/load.ts';

@@ -3,9 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { managedSettings } from '../../src/certificates/settings.ts';
-import { readConfig } from '../../src/config/read.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { managedSettings } from '../../src/certificates/managed-certificates.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { DAY } from './issued.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'settings-'));

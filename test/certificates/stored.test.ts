@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
-import { bundleOf, readBundle } from '../../src/certificates/bundle.ts';
-import { type Content, dataOf, readStored } from '../../src/certificates/stored.ts';
+import { bundleOf, readBundle } from '../../src/certificates/ca-bundle.ts';
+import { type Content, dataOf, readStored } from '../../src/certificates/certificate-secret.ts';
 import { DAY, testAuthority, testServing } from './issued.ts';
 
 const now = Date.now();

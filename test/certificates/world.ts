@@ -1,11 +1,11 @@
+import { decide, mayServe, type PolicyRules, type Step } from '../../src/certificates/certificate-policy.ts';
 import type {
   AuthorityFacts,
   LeafFacts,
   Life,
   Published,
   StoredFacts,
-} from '../../src/certificates/facts.ts';
-import { decide, mayServe, type PolicyRules, type Step } from '../../src/certificates/policy.ts';
+} from '../../src/certificates/certificate-state.ts';
 
 /** Seconds, in ms. */
 export const s = 1_000;

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { readPair } from '../../src/certificates/pair.ts';
+import { readPair } from '../../src/certificates/key-pair.ts';
 
 const script = join(import.meta.dirname, '../../certs-scripts/make-certificates.ts');
 const root = mkdtempSync(join(tmpdir(), 'certs-script-'));

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import fc from 'fast-check';
-import { matchesAny } from '../../src/images/glob.ts';
+import { matchesAny } from '../../src/util/glob.ts';
 import { requestWith } from '../cluster/request.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Values } from './helm.ts';

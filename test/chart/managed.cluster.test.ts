@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { openCertificates } from '../../src/certificates/source.ts';
-import { readConfig } from '../../src/config/read.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { openCertificates } from '../../src/certificates/certificate-source.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { type Request, requestWith } from '../cluster/request.ts';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { eventApi } from '../../src/kube/events.ts';
 import { listPods } from '../../src/kube/pods.ts';
 import { type Request, requestWith } from '../cluster/request.ts';

@@ -1,5 +1,5 @@
 import { parse, stringify } from 'yaml';
-import { readConfig } from '../../src/config/read.ts';
+import { readConfig } from '../../src/config/load-config.ts';
 import type { Config } from '../../src/config/schema.ts';
 import { at, type KubeObject } from './objects.ts';
 

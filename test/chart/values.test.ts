@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { readConfig } from '../../src/config/read.ts';
+import { readConfig } from '../../src/config/load-config.ts';
 import { schema } from '../../src/config/schema.ts';
 import { chartFolder, type Values } from './helm.ts';
 import { registry } from './modes.ts';

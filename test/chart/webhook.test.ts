@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { partitions } from '../../src/images/partitions.ts';
-import { parseEcrHost } from '../../src/images/registry.ts';
+import { partitions } from '../../src/ecr/partitions.ts';
+import { parseEcrHost } from '../../src/ecr/registry.ts';
 import type { Values } from './helm.ts';
 import { at, only } from './objects.ts';
 import { describeWithHelm } from './suite.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { ConfigError, readConfig } from '../../src/config/read.ts';
+import { ConfigError, readConfig } from '../../src/config/load-config.ts';
 
 const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const roleArn = 'arn:aws:iam::123456789012:role/x';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { ConfigError, readConfig } from '../../src/config/read.ts';
+import { ConfigError, readConfig } from '../../src/config/load-config.ts';
 
 function problemsOf(yaml: string): string[] {
   try {

@@ -1,9 +1,11 @@
 // Random objects and lines in every list and on every watch, and in the answers to single reads.
+
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
 import fc from 'fast-check';
 import { sumOf } from '../../bench/exposition.ts';
-import { hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { hostsAnnotation } from '../../src/labels.ts';
+
 import { makeSetting, type Setting } from '../certificates/managing.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { imagesOfPod, registriesOfPod } from '../../src/images/pod.ts';
+import { imagesOfPod, registriesOfPod } from '../../src/ecr/pod-images.ts';
 
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { partitions } from '../../src/images/partitions.ts';
-import { parseEcrHost, registryOfImage } from '../../src/images/registry.ts';
+import { partitions } from '../../src/ecr/partitions.ts';
+import { parseEcrHost, registryOfImage } from '../../src/ecr/registry.ts';
 
 const account = '123456789012';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import type { ClusterConfig } from '../../src/kube/config.ts';
+import type { ClusterConfig } from '../../src/kube/client.ts';
+import { type SecretMetadata, watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import { type ApplyOptions, type SecretApi, secretApi } from '../../src/kube/secrets.ts';
-import { type SecretMetadata, watchSecretMetadata } from '../../src/kube/watch.ts';
 import { eventually } from '../support/eventually.ts';
 import { configOf, failsWith, NAME, pullSecret, type Server } from './server.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import type { ClusterConfig } from '../../src/kube/config.ts';
+import type { ClusterConfig } from '../../src/kube/client.ts';
 import { type ApplyOptions, type SecretApi, type SecretObject, secretApi } from '../../src/kube/secrets.ts';
 import { at, configOf, failsWith, NAME, pullSecret, type Server } from './server.ts';
 

@@ -7,7 +7,7 @@ import { listAll } from '../../src/kube/list.ts';
 import { identityOf } from '../../src/kube/object-error.ts';
 import { ACCEPT_METADATA } from '../../src/kube/resource.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
-import { watchStream } from '../../src/kube/stream.ts';
+import { watchStream } from '../../src/kube/watch-stream.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RawServer, startRawServer, writeBlocks } from './raw-server.ts';
 

@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { follow } from '../../src/kube/follow.ts';
+import { follow } from '../../src/kube/informer.ts';
 import { listAll } from '../../src/kube/list.ts';
 import { identityOf } from '../../src/kube/object-error.ts';
 import { ACCEPT_METADATA } from '../../src/kube/resource.ts';

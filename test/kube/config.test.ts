@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { KubeConfigError, loadKubeConfig } from '../../src/kube/config.ts';
+import { KubeConfigError, loadKubeConfig } from '../../src/kube/client.ts';
 
 const CANARY = 'token-canary';
 

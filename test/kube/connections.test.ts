@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { createServer, get } from 'node:http';
 import { after, before, describe, it } from 'node:test';
-import { Connections } from '../../src/kube/connections.ts';
+import { Connections } from '../../src/kube/connection-pool.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import { configOf, failsWith, NAME, pullSecret } from './server.ts';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { field, items } from '../../src/images/unvalidated.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { eventApi } from '../../src/kube/events.ts';
+import { field, items } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { installAccount } from '../support/installation.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { fieldOwners } from '../../src/kube/field-owners.ts';
+import { fieldOwners } from '../../src/kube/field-managers.ts';
 
 describe('who set which field', () => {
   it('is told for keys of data and annotations, by manager', () => {

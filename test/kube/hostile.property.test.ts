@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { statusOf } from '../../src/kube/api-status.ts';
 import { errorOf, errorOfStatus, KubeError } from '../../src/kube/errors.ts';
-import { fieldOwners } from '../../src/kube/field-owners.ts';
-import { secretMetadata } from '../../src/kube/metadata.ts';
+import { fieldOwners } from '../../src/kube/field-managers.ts';
+import { secretMetadata } from '../../src/kube/secret-metadata.ts';
 import { secretObject } from '../../src/kube/secrets.ts';
-import { serviceAccount } from '../../src/kube/service-account.ts';
-import { statusOf } from '../../src/kube/status.ts';
-import { webhookConfiguration } from '../../src/kube/webhook-configuration.ts';
+import { serviceAccount } from '../../src/kube/service-accounts.ts';
+import { webhookConfiguration } from '../../src/kube/webhook-configurations.ts';
 import { damaged, hostileJson } from '../support/hostile-json.ts';
 
 const runs = { numRuns: 500 };

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { MAX_OBJECT_BYTES } from '../../src/kube/bounded-http.ts';
-import { follow, type Watch } from '../../src/kube/follow.ts';
+import { follow, type Watch } from '../../src/kube/informer.ts';
 import { listAll } from '../../src/kube/list.ts';
-import { metadataOf } from '../../src/kube/metadata.ts';
 import type { ObjectError } from '../../src/kube/object-error.ts';
-import { ACCEPT_METADATA, type ObjectIdentity, type Resource, type Sink } from '../../src/kube/resource.ts';
+import {
+  ACCEPT_METADATA,
+  metadataOf,
+  type ObjectIdentity,
+  type Resource,
+  type Sink,
+} from '../../src/kube/resource.ts';
+
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RawServer, startRawServer, writeBlocks } from './raw-server.ts';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { accountInToken } from '../../src/kube/own-account.ts';
+import { accountInToken } from '../../src/kube/own-service-account.ts';
 
 const tokenWith = (claims: unknown) =>
   ['{}', JSON.stringify(claims), 'signature']

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type ClusterConfig, loadKubeConfig } from '../../src/kube/config.ts';
+import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { listPods, type PodListLimits } from '../../src/kube/pods.ts';
-import { hostCollector } from '../../src/secrets/pods-in-use.ts';
+import { hostCollector } from '../../src/pull-secrets/hosts-in-use.ts';
 import { accountWith, expectCreated, secretRule } from '../provisioning/world.ts';
 import type { Ground } from '../support/ground.ts';
 import { podWith } from '../support/pods.ts';

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
-import { type ClusterConfig, type KubeConfigOptions, loadKubeConfig } from '../../src/kube/config.ts';
+import { type ClusterConfig, type KubeConfigOptions, loadKubeConfig } from '../../src/kube/client.ts';
 import { Listener } from '../doubles/api-server/listener.ts';
 
 /** A server that answers whatever a test likes, where an API server should be. */

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import jsonPatch, { type Operation as Judged } from 'fast-json-patch';
-import { type Operation, referPatch, unreferPatch } from '../../src/kube/reference.ts';
-import { type ServiceAccount, serviceAccount } from '../../src/kube/service-account.ts';
+import { referPatch, unreferPatch } from '../../src/kube/service-account-references.ts';
+import { type Operation, type ServiceAccount, serviceAccount } from '../../src/kube/service-accounts.ts';
 
 const annotation = 'ecr-pull-secrets.io/pull-secret';
 

@@ -1,10 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import type { ClusterConfig } from '../../src/kube/config.ts';
-import { deleteSecret } from '../../src/kube/delete-secret.ts';
-import { addReference, removeReference } from '../../src/kube/refer.ts';
-import { referPatch } from '../../src/kube/reference.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
+import type { ClusterConfig } from '../../src/kube/client.ts';
+import { deleteSecret, secretApi } from '../../src/kube/secrets.ts';
+import { addReference, referPatch, removeReference } from '../../src/kube/service-account-references.ts';
 import { type ServiceAccountApi, serviceAccountApi } from '../../src/kube/service-accounts.ts';
 import { at, configOf, failsWith, NAME, pullSecret, type Server } from './server.ts';
 

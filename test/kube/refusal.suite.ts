@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import type { ClusterConfig } from '../../src/kube/config.ts';
+import type { ClusterConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { type ApplyOptions, type SecretApi, secretApi } from '../../src/kube/secrets.ts';
 import { configOf, failsWith, NAME, pullSecret, type Server } from './server.ts';

@@ -1,7 +1,7 @@
 // Every way in which a real API server refuses a Secret, and whether the error names who did.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { ClusterConfig } from '../../src/kube/config.ts';
+import type { ClusterConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { type SecretObject, secretApi } from '../../src/kube/secrets.ts';
 import { describeOnCluster } from '../cluster/suite.ts';

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { compareResourceVersions } from '../../src/kube/resource-version.ts';
-import { watchSecretMetadata } from '../../src/kube/watch.ts';
-import { World } from '../../src/provisioning/world.ts';
-import { hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { World } from '../../src/provisioning/cluster-cache.ts';
+
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRawServer } from './raw-server.ts';
 import { NAME } from './server.ts';
@@ -55,7 +55,7 @@ describe('resource versions', () => {
 describe('a view of Secrets', () => {
   const metadata = (resourceVersion: string, account: number) => ({
     ...{ namespace: 'team-a', uid: 'u', resourceVersion },
-    labels: { [managedByLabel]: managedBy },
+    labels: { [managedByLabel]: productName },
     annotations: { [hostsAnnotation]: JSON.stringify({ [hostOf(account)]: null }) },
     owners: [],
   });

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { type ClusterConfig, loadKubeConfig } from '../../src/kube/config.ts';
+import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';
 import type { KubeErrorCode } from '../../src/kube/errors.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import type { SecretObject } from '../../src/kube/secrets.ts';

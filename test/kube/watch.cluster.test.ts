@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, it } from 'node:test';
-import type { ClusterConfig } from '../../src/kube/config.ts';
+import type { ClusterConfig } from '../../src/kube/client.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts';

@@ -4,7 +4,7 @@ import {
   type SecretWatch,
   type SecretWatchOptions,
   watchSecretMetadata,
-} from '../../src/kube/watch.ts';
+} from '../../src/kube/secret-metadata.ts';
 import { configOf, NAME } from './server.ts';
 
 /** A watch under test, with what it reported. */

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import { registriesOf } from '../../src/images/registry.ts';
-import { actor } from '../../src/provisioning/act.ts';
-import { World } from '../../src/provisioning/world.ts';
+import { registriesOf } from '../../src/ecr/registry.ts';
+import { World } from '../../src/provisioning/cluster-cache.ts';
+import { actor } from '../../src/provisioning/provisioning-actions.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 

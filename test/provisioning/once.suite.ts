@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { ConfigError } from '../../src/config/read.ts';
+import { ConfigError } from '../../src/config/load-config.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import type { EcrDouble } from '../doubles/ecr/double.ts';
 import type { Ground } from '../support/ground.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
-import type { ServiceAccount } from '../../src/kube/service-account.ts';
-import { planOf, type Seen } from '../../src/provisioning/plan.ts';
-import type { Settings } from '../../src/provisioning/settings.ts';
+import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import type { ServiceAccount } from '../../src/kube/service-accounts.ts';
+import { planOf, type Seen } from '../../src/provisioning/provisioning-plan.ts';
+import type { Settings } from '../../src/provisioning/provisioning-settings.ts';
 
 const ours = 'ecr-pull-secrets';
 

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { retryMs } from '../../src/backoff.ts';
-import { Retries } from '../../src/provisioning/retries.ts';
+import { Retries } from '../../src/provisioning/action-retries.ts';
+import { backoffMs, namespaceBackoff } from '../../src/util/backoff.ts';
 
 describe('retries', () => {
   it('wait longer after each failure, jittered over the upper half, up to five minutes', () => {
     assert.deepEqual(
-      [1, 2, 3, 9, 10, 100].map((failures) => retryMs(failures, 0)),
+      [1, 2, 3, 9, 10, 100].map((failures) => backoffMs(namespaceBackoff, failures, 0)),
       [500, 1_000, 2_000, 128_000, 150_000, 150_000],
     );
-    assert.equal(retryMs(100, 1), 300_000);
+    assert.equal(backoffMs(namespaceBackoff, 100, 1), 300_000);
   });
 
   it('keep each action alone, and have no end', () => {

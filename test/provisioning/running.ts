@@ -1,6 +1,6 @@
 import { stringify } from 'yaml';
 import { readCommand } from '../../src/cli.ts';
-import { readConfig } from '../../src/config/read.ts';
+import { readConfig } from '../../src/config/load-config.ts';
 import { removeHostsOnce, syncOnce, uninstallOnce } from '../../src/once.ts';
 
 /** What a command that ends left behind. */

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { told } from '../../src/provisioning/told.ts';
-import { World } from '../../src/provisioning/world.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { told, World } from '../../src/provisioning/cluster-cache.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 
 const unreadable = { namespace: 'team-a', name: 'default', uid: 'u', resourceVersion: '2' };
 

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 import { stringify } from 'yaml';
-import { compose } from '../../src/compose.ts';
-import { readConfig } from '../../src/config/read.ts';
-import { field, items } from '../../src/images/unvalidated.ts';
-import { watchSecretMetadata } from '../../src/kube/watch.ts';
-import { Provisioning } from '../../src/provisioning/provisioning.ts';
-import { settingsOf } from '../../src/provisioning/settings.ts';
-import { told } from '../../src/provisioning/told.ts';
+import { compose } from '../../src/app.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
+import { told } from '../../src/provisioning/cluster-cache.ts';
+import { Provisioning } from '../../src/provisioning/provisioning-controller.ts';
+import { settingsOf } from '../../src/provisioning/provisioning-settings.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
+import { field, items } from '../../src/util/json.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import type { Ground, GroundAnswer } from '../support/ground.ts';
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { field } from '../../src/images/unvalidated.ts';
+import { field } from '../../src/util/json.ts';
 import { isCi } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { eventually } from '../support/eventually.ts';

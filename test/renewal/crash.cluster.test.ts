@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, it, type TestContext } from 'node:test';
-import { loadKubeConfig } from '../../src/kube/config.ts';
-import { watchSecretMetadata } from '../../src/kube/watch.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
+import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import { hostIn } from '../admission/setting.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';

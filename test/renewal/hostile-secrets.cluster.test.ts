@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { managedBy, managedByLabel, secretType } from '../../src/secrets/ours.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+
+import { secretType } from '../../src/pull-secrets/ownership.ts';
 import { hostIn } from '../admission/setting.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
@@ -20,7 +21,7 @@ const badAnnotations = [
   `{"${host}":{"issuedAt":{"toString":1,"valueOf":1}}}`,
   `{"${host}":{"issuedAt":"2026-11-23T12:00:00Z","expiresAt":{"toString":null,"valueOf":null}}}`,
 ];
-const ours = { [managedByLabel]: managedBy };
+const ours = { [managedByLabel]: productName };
 const dockerConfig = { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64') };
 const tenants = badAnnotations.flatMap((annotation, index) => [
   { namespace: `labelled-${index}`, annotation, labels: ours, type: secretType, data: dockerConfig },

@@ -2,15 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import type { EventAbout } from '../../src/kube/events.ts';
-import { isForgettable } from '../../src/renewal/forgettable.ts';
-import { fullSecretReport } from '../../src/renewal/full-secrets.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { MissingHosts } from '../../src/pull-secrets/missing-hosts.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { secretFull } from '../../src/pull-secrets/unavailable-host.ts';
+import { UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
+import { isForgettable } from '../../src/renewal/forget-policy.ts';
+import { fullSecretReport } from '../../src/renewal/host-events.ts';
 import { type FullSecret, Housekeeping, type HousekeepingParts } from '../../src/renewal/housekeeping.ts';
-import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { MissingHosts } from '../../src/secrets/missing-hosts.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { secretFull } from '../../src/secrets/shortfall.ts';
-import { UnstoredHosts } from '../../src/secrets/unstored-hosts.ts';
-import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -33,7 +33,7 @@ function setUp(
       namespace,
       uid: `uid-${namespace}`,
       resourceVersion: '1',
-      labels: { [managedByLabel]: managedBy },
+      labels: { [managedByLabel]: productName },
       annotations: { [hostsAnnotation]: formatHosts(new Map([[host, undefined]]), new Map([[host, start]])) },
       owners: [],
     });

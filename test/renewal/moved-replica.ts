@@ -1,15 +1,15 @@
 import { stringify } from 'yaml';
-import { compose } from '../../src/compose.ts';
-import { readConfig } from '../../src/config/read.ts';
-import { registriesOf } from '../../src/images/registry.ts';
+import { compose } from '../../src/app.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { registriesOf } from '../../src/ecr/registry.ts';
 import { eventApi } from '../../src/kube/events.ts';
-import { watchSecretMetadata } from '../../src/kube/watch.ts';
+import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
+import type { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import type { Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
+import { news } from '../../src/renewal/host-events.ts';
 import { Housekeeping } from '../../src/renewal/housekeeping.ts';
-import { news } from '../../src/renewal/news.ts';
 import type { Overdue } from '../../src/renewal/plan-types.ts';
-import { Renewal } from '../../src/renewal/renewal.ts';
-import type { Shortfall } from '../../src/secrets/shortfall.ts';
-import type { SecretView } from '../../src/secrets/view.ts';
+import { Renewal } from '../../src/renewal/renewal-controller.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/double.ts';
 

@@ -4,11 +4,11 @@ import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
 import type { EventAbout } from '../../src/kube/events.ts';
-import { news } from '../../src/renewal/news.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { news } from '../../src/renewal/host-events.ts';
 import type { Overdue } from '../../src/renewal/plan-types.ts';
-import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { SecretView } from '../../src/secrets/view.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 
@@ -30,7 +30,7 @@ function setUp(createEvent: ((event: EventAbout) => Promise<boolean>) | undefine
     namespace: 'a',
     uid: 'uid-a',
     resourceVersion: '1',
-    labels: { [managedByLabel]: managedBy },
+    labels: { [managedByLabel]: productName },
     annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
     owners: [],
   });

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { planNamespace } from '../../src/renewal/plan.ts';
+import type { HostLives } from '../../src/pull-secrets/hosts-annotation.ts';
+import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
+import type { UnstoredOf } from '../../src/pull-secrets/unstored-hosts.ts';
 import type { PlanRules, Trouble } from '../../src/renewal/plan-types.ts';
-import type { Namespace } from '../../src/renewal/plan-unstored.ts';
-import type { HostLives } from '../../src/secrets/annotation.ts';
-import type { UnstoredOf } from '../../src/secrets/unstored-hosts.ts';
-import type { KnownSecret } from '../../src/secrets/view.ts';
+import { planNamespace } from '../../src/renewal/renewal-plan.ts';
+import type { Namespace } from '../../src/renewal/unstored-plan.ts';
 
 const second = 1_000;
 const hour = 3_600_000;

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Known, planInSteps } from '../../src/renewal/plan.ts';
+import type { Life, Moment, StoredLife } from '../../src/ecr/token-policy.ts';
+import type { HostLives } from '../../src/pull-secrets/hosts-annotation.ts';
+import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { PlanRules, Trouble } from '../../src/renewal/plan-types.ts';
-import type { Moment } from '../../src/renewal/schedule.ts';
-import type { HostLives, StoredLife } from '../../src/secrets/annotation.ts';
-import type { KnownSecret } from '../../src/secrets/view.ts';
-import type { Life } from '../../src/tokens/token.ts';
+import { type Known, planInSteps } from '../../src/renewal/renewal-plan.ts';
 
 const hour = 3_600_000;
 const minute = 60_000;

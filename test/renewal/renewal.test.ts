@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
+import { failed, type Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
+import { UnstoredHosts, writeFailure } from '../../src/pull-secrets/unstored-hosts.ts';
 import { type Overdue, repeatedCode } from '../../src/renewal/plan-types.ts';
-import { failed, type Shortfall } from '../../src/secrets/shortfall.ts';
-import { UnstoredHosts, writeFailure } from '../../src/secrets/unstored-hosts.ts';
 import { eventually } from '../support/eventually.ts';
 import { host, hour, setUp } from './renewing.ts';
 

@@ -1,11 +1,13 @@
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
-import { Renewal, type RenewalParts } from '../../src/renewal/renewal.ts';
-import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { dockerConfigKey, managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import type { Life } from '../../src/ecr/token-policy.ts';
+
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { dockerConfigKey } from '../../src/pull-secrets/ownership.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { Renewal, type RenewalParts } from '../../src/renewal/renewal-controller.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
-import type { Life } from '../../src/tokens/token.ts';
 
 export const hour = 3_600_000;
 const start = Date.UTC(2026, 10, 23, 12);
@@ -18,7 +20,7 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
   const clock = { wall: start, steady: 0 };
   const view = new SecretView(() => clock.steady);
   let version = 1;
-  const put = (namespace: string, life: Life | undefined, label: string = managedBy) => {
+  const put = (namespace: string, life: Life | undefined, label: string = productName) => {
     version += 1;
     view.set({
       namespace,
@@ -26,7 +28,7 @@ export function setUp(namespaces: readonly string[], renew: Renew, changes: Part
       resourceVersion: String(version),
       labels: { [managedByLabel]: label },
       annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
-      owners: [{ manager: managedBy, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
+      owners: [{ manager: productName, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
     });
   };
   const written = (namespace: string) =>

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { retryMs } from '../../src/backoff.ts';
 import { KubeError } from '../../src/kube/errors.ts';
-import { Attempts } from '../../src/renewal/attempts.ts';
+import { failed } from '../../src/pull-secrets/unavailable-host.ts';
+import { Attempts, longMs, Troubles, urgentMs } from '../../src/renewal/failures.ts';
 import type { Due, Overdue } from '../../src/renewal/plan-types.ts';
-import { longMs, Troubles, urgentMs } from '../../src/renewal/troubles.ts';
-import { failed } from '../../src/secrets/shortfall.ts';
+import { backoffMs, namespaceBackoff } from '../../src/util/backoff.ts';
 
 const hour = 3_600_000;
 const now = Date.UTC(2026, 10, 23, 12);
@@ -69,7 +68,7 @@ describe('tries in a namespace', () => {
 
   it('wait longer with every failure, up to 5 minutes, never less than half of that', () => {
     for (const random of [0, 0.999]) {
-      const waits = Array.from({ length: 40 }, (_, index) => retryMs(index + 1, random));
+      const waits = Array.from({ length: 40 }, (_, index) => backoffMs(namespaceBackoff, index + 1, random));
       assert.ok(waits.every((wait, index) => wait >= (waits[index - 1] ?? 0) && wait <= 300_000));
       assert.ok((waits[0] ?? 0) <= 1_000 && (waits.at(-1) ?? 0) >= 150_000);
     }

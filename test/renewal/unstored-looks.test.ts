@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { UnstoredLooks } from '../../src/renewal/unstored-looks.ts';
-import type { PodHosts } from '../../src/secrets/pods-in-use.ts';
-import { UnstoredHosts } from '../../src/secrets/unstored-hosts.ts';
-import type { KnownSecret } from '../../src/secrets/view.ts';
+import type { PodHosts } from '../../src/pull-secrets/hosts-in-use.ts';
+import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
+import { UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
+import { UnstoredLooks } from '../../src/renewal/unstored-pod-checks.ts';
 
 const second = 1_000;
 const minute = 60_000;

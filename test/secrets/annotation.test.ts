@@ -3,7 +3,12 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { schema } from '../../src/config/schema.ts';
-import { formatHosts, maxReadHosts, parseHosts, parseRequestTimes } from '../../src/secrets/annotation.ts';
+import {
+  formatHosts,
+  maxReadHosts,
+  parseHosts,
+  parseRequestTimes,
+} from '../../src/pull-secrets/hosts-annotation.ts';
 import { hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);

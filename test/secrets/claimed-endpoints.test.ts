@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
-import type { StoredLife } from '../../src/secrets/annotation.ts';
-import { claimedEndpoints } from '../../src/secrets/claimed-endpoints.ts';
-import type { KnownSecret } from '../../src/secrets/view.ts';
+import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import type { StoredLife } from '../../src/ecr/token-policy.ts';
+import { claimedEndpoints } from '../../src/pull-secrets/claimed-endpoints.ts';
+
+import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
 
 const hour = 3_600_000;
 const start = Date.UTC(2026, 10, 26, 12);

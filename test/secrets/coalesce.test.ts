@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { coalesced } from '../../src/secrets/coalesce.ts';
-import type { Wanted } from '../../src/secrets/content.ts';
+import type { Wanted } from '../../src/pull-secrets/merge.ts';
+import { coalesced } from '../../src/pull-secrets/write-queue.ts';
 import { fakeToken } from './tokens.ts';
 
 /** Writes that end when told to. */

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { formatHosts, maxReadHosts } from '../../src/secrets/annotation.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts, maxReadHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import {
   type Content,
   type Droppable,
@@ -11,8 +12,7 @@ import {
   readContent,
   type Wanted,
   withoutHosts,
-} from '../../src/secrets/content.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
+} from '../../src/pull-secrets/merge.ts';
 import { fakeToken, hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);

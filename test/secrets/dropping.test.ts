@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Content } from '../../src/secrets/content.ts';
-import { droppableHosts, forgettableHosts } from '../../src/secrets/dropping.ts';
+import type { Content } from '../../src/pull-secrets/merge.ts';
+import { droppableHosts, forgettableHosts } from '../../src/pull-secrets/merge.ts';
 import { hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
-import { managedBy, managedByLabel, secretType } from '../../src/secrets/ours.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
-import { secretStore } from '../../src/secrets/store.ts';
-import { SecretView } from '../../src/secrets/view.ts';
-import { writeUnion } from '../../src/secrets/write.ts';
+import { managedByLabel, productName } from '../../src/labels.ts';
+import { secretStore, writeUnion } from '../../src/pull-secrets/apply.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { secretType } from '../../src/pull-secrets/ownership.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { Ground } from '../support/ground.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
@@ -40,7 +40,7 @@ export function editedSuite(ground: () => Ground): void {
     const { status } = await ground().request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
       apiVersion: 'v1',
       kind: 'Secret',
-      metadata: { name, labels: { [managedByLabel]: managedBy } },
+      metadata: { name, labels: { [managedByLabel]: productName } },
       type: secretType,
       data: { '.dockerconfigjson': Buffer.from(document).toString('base64') },
     });

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { SecretStore } from '../../src/secrets/store.ts';
-import { TokenError } from '../../src/tokens/failure.ts';
-import type { Token } from '../../src/tokens/token.ts';
+import type { Token } from '../../src/ecr/token.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
+import type { SecretStore } from '../../src/pull-secrets/apply.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import type { Match } from '../doubles/api-server/faults.ts';
 import { eventually } from '../support/eventually.ts';

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { SecretMetadata } from '../../src/kube/metadata.ts';
+import type { SecretMetadata } from '../../src/kube/secret-metadata.ts';
 import type { SecretObject } from '../../src/kube/secrets.ts';
-import { formatHosts, hostsAnnotation, maxReadHosts } from '../../src/secrets/annotation.ts';
-import { dockerConfigKey, managedBy, managedByLabel, secretType } from '../../src/secrets/ours.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { formatHosts, maxReadHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { dockerConfigKey, secretType } from '../../src/pull-secrets/ownership.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 
 const namespace = 'team-a';
 const life = { issuedAt: Date.UTC(2026, 10, 23), expiresAt: Date.UTC(2026, 10, 24) };
@@ -15,10 +16,10 @@ type Kind = 'own' | 'relabelled' | 'edited' | 'unmanaged';
 
 /** Metadata of a version of the Secret. */
 function version(kind: Kind, uid: string, resourceVersion: number, accounts: readonly number[]) {
-  const manager = kind === 'own' || kind === 'relabelled' ? managedBy : 'kubectl';
+  const manager = kind === 'own' || kind === 'relabelled' ? productName : 'kubectl';
   return {
     ...{ namespace, uid, resourceVersion: String(resourceVersion) },
-    labels: { [managedByLabel]: kind === 'own' || kind === 'edited' ? managedBy : 'Helm' },
+    labels: { [managedByLabel]: kind === 'own' || kind === 'edited' ? productName : 'Helm' },
     annotations: {
       [hostsAnnotation]: formatHosts(new Map(accounts.map((account) => [hostOf(account), life]))),
     },

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { field, items } from '../../src/images/unvalidated.ts';
+import { field, items } from '../../src/util/json.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { describeOnCluster } from '../cluster/suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';

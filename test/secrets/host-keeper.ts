@@ -1,10 +1,10 @@
 import { stringify } from 'yaml';
-import { type Core, compose } from '../../src/compose.ts';
-import { readConfig } from '../../src/config/read.ts';
-import { registriesOf } from '../../src/images/registry.ts';
-import { watchSecretMetadata } from '../../src/kube/watch.ts';
+import { type Core, compose } from '../../src/app.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { registriesOf } from '../../src/ecr/registry.ts';
+import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
+import type { MissingHosts } from '../../src/pull-secrets/missing-hosts.ts';
 import { type FullSecret, Housekeeping } from '../../src/renewal/housekeeping.ts';
-import type { MissingHosts } from '../../src/secrets/missing-hosts.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/double.ts';
 

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { secretMetadata } from '../../src/kube/metadata.ts';
-import { formatHosts, hostsAnnotation, parseHosts } from '../../src/secrets/annotation.ts';
-import { formatDockerConfig, mergeContent, readContent } from '../../src/secrets/content.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { secretMetadata } from '../../src/kube/secret-metadata.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts, parseHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { formatDockerConfig, mergeContent, readContent } from '../../src/pull-secrets/merge.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { damaged, hostileJson } from '../support/hostile-json.ts';
 import { fakeToken, hour } from './tokens.ts';
 
@@ -82,10 +82,10 @@ describe('what tenants write into a pull Secret', () => {
         name: 'ecr-pull-secrets',
         uid: 'u',
         resourceVersion: '5',
-        labels: { [managedByLabel]: managedBy },
+        labels: { [managedByLabel]: productName },
         annotations: { [hostsAnnotation]: `{"${host}":null}` },
         managedFields: [
-          { manager: managedBy, fieldsV1: { 'f:data': { 'f:.dockerconfigjson': {} }, 'f:metadata': {} } },
+          { manager: productName, fieldsV1: { 'f:data': { 'f:.dockerconfigjson': {} }, 'f:metadata': {} } },
         ],
       },
     };

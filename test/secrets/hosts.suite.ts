@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { registriesOfPod } from '../../src/images/pod.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { registriesOfPod } from '../../src/ecr/pod-images.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { listPods } from '../../src/kube/pods.ts';
 import { removeHosts } from '../../src/provisioning/remove-hosts.ts';
-import { settleMs } from '../../src/secrets/missing-hosts.ts';
+import { settleMs } from '../../src/pull-secrets/missing-hosts.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/double.ts';
 import { runOnce } from '../provisioning/running.ts';

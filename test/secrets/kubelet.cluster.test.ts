@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';
-import { formatDockerConfig, readContent } from '../../src/secrets/content.ts';
+import { formatDockerConfig, readContent } from '../../src/pull-secrets/merge.ts';
 import { describeWithKubeletParser, type KubeletReading } from '../cluster/kubelet-parser.ts';
 import {
   brokenDocument,

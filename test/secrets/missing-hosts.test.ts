@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { MissingHosts, settleMs } from '../../src/secrets/missing-hosts.ts';
+import { MissingHosts, settleMs } from '../../src/pull-secrets/missing-hosts.ts';
 
 const hour = 3_600_000;
 const none = new Set<string>();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+
 import { hostIn } from '../admission/setting.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
 import { eventually } from '../support/eventually.ts';
@@ -102,8 +102,8 @@ export function ownershipSuite(ground: () => Ground): void {
         await eventually(
           'the label is back, and ours',
           async () =>
-            (await labelled(namespace)) === managedBy &&
-            (await ownersOfLabel(namespace)).every((manager) => manager.startsWith(managedBy)),
+            (await labelled(namespace)) === productName &&
+            (await ownersOfLabel(namespace)).every((manager) => manager.startsWith(productName)),
           withinMs,
         );
         const restored = await readPullSecret(ground(), namespace);
@@ -160,7 +160,7 @@ export function ownershipSuite(ground: () => Ground): void {
           async () => {
             const found = await readPullSecret(ground(), namespace);
             return (
-              found?.labels[managedByLabel] === managedBy &&
+              found?.labels[managedByLabel] === productName &&
               hosts.every((host) => found.auths[host] !== undefined && found.hosts[host] !== null)
             );
           },
@@ -185,7 +185,11 @@ export function ownershipSuite(ground: () => Ground): void {
         withinMs,
       );
       await change(namespace, 'kubectl-label', { metadata: { labels: { [managedByLabel]: 'Helm' } } });
-      await eventually('the label is back', async () => (await labelled(namespace)) === managedBy, withinMs);
+      await eventually(
+        'the label is back',
+        async () => (await labelled(namespace)) === productName,
+        withinMs,
+      );
     });
   });
 }

@@ -1,21 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { FieldOwner } from '../../src/kube/field-owners.ts';
-import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
+import type { FieldOwner } from '../../src/kube/field-managers.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import {
   dockerConfigKey,
   holds,
   isIntact,
-  managedBy,
-  managedByLabel,
   ownsSecret,
   secretType,
   written,
-} from '../../src/secrets/ours.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+} from '../../src/pull-secrets/ownership.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { hour } from './tokens.ts';
 
-const ours = { [managedByLabel]: managedBy };
+const ours = { [managedByLabel]: productName };
 const helm = { [managedByLabel]: 'Helm' };
 const content = (manager: string): FieldOwner => ({ manager, data: [dockerConfigKey], annotations: [] });
 const annotation = (manager: string): FieldOwner => ({ manager, data: [], annotations: [hostsAnnotation] });
@@ -23,25 +22,25 @@ const both = (manager: string) => [content(manager), annotation(manager)];
 
 describe('a Secret of the program’s name', () => {
   it('is managed by its label, whichever managers own its fields', () => {
-    for (const owners of [[], both('kubectl'), both(managedBy)]) {
+    for (const owners of [[], both('kubectl'), both(productName)]) {
       assert.equal(ownsSecret({ labels: ours, owners }), true);
     }
   });
 
   it('is managed without the label where field managers of the program own content and annotation', () => {
     for (const labels of [helm, {}, undefined]) {
-      assert.equal(ownsSecret({ labels, owners: both(managedBy) }), true);
-      assert.equal(ownsSecret({ labels, owners: both(`${managedBy}-1a2b3c4d`) }), true);
-      const shared = [content(`${managedBy}-1a2b3c4d`), annotation(managedBy), ...both('kubectl')];
+      assert.equal(ownsSecret({ labels, owners: both(productName) }), true);
+      assert.equal(ownsSecret({ labels, owners: both(`${productName}-1a2b3c4d`) }), true);
+      const shared = [content(`${productName}-1a2b3c4d`), annotation(productName), ...both('kubectl')];
       assert.equal(ownsSecret({ labels, owners: shared }), true);
     }
   });
 
   it('is unmanaged without the label where one of both is owned by others, or no owners are known', () => {
     for (const owners of [
-      [content(managedBy), annotation('kubectl')],
-      [content('kubectl'), annotation(managedBy)],
-      [content(managedBy)],
+      [content(productName), annotation('kubectl')],
+      [content('kubectl'), annotation(productName)],
+      [content(productName)],
       both('ecr-pull-secretsx'),
       both('kubectl'),
       [],
@@ -52,15 +51,15 @@ describe('a Secret of the program’s name', () => {
   });
 
   it('is unmanaged with another type, whatever else it has', () => {
-    assert.equal(ownsSecret({ labels: ours, owners: both(managedBy), type: 'Opaque' }), false);
-    assert.equal(ownsSecret({ labels: helm, owners: both(managedBy), type: 'Opaque' }), false);
-    assert.equal(ownsSecret({ labels: helm, owners: both(managedBy), type: secretType }), true);
+    assert.equal(ownsSecret({ labels: ours, owners: both(productName), type: 'Opaque' }), false);
+    assert.equal(ownsSecret({ labels: helm, owners: both(productName), type: 'Opaque' }), false);
+    assert.equal(ownsSecret({ labels: helm, owners: both(productName), type: secretType }), true);
   });
 
   it('is to be repaired, and holds nothing, while its label is not the program’s', () => {
-    assert.equal(isIntact({ labels: ours, owners: both(managedBy) }), true);
+    assert.equal(isIntact({ labels: ours, owners: both(productName) }), true);
     assert.equal(isIntact({ labels: ours, owners: both('kubectl') }), false);
-    assert.equal(isIntact({ labels: helm, owners: both(managedBy) }), false);
+    assert.equal(isIntact({ labels: helm, owners: both(productName) }), false);
     assert.equal(isIntact({ owners: [] }), false);
     const { labels, annotations, data } = written({
       hosts: new Map(),
@@ -82,7 +81,7 @@ describe('a Secret that lost its label', () => {
   it('is due for repair, and its tokens stay in the metric that alerts use', () => {
     const view = new SecretView();
     const annotations = { [hostsAnnotation]: formatHosts(new Map([[host, life]])) };
-    const secret = { namespace: 'a', uid: 'u', annotations, owners: both(managedBy) };
+    const secret = { namespace: 'a', uid: 'u', annotations, owners: both(productName) };
     view.set({ ...secret, resourceVersion: '5', labels: ours });
     view.set({ ...secret, resourceVersion: '6', labels: helm });
     assert.deepEqual([view.get('a')?.ours, view.get('a')?.intact], [true, false]);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import { hostCollector, PodsInUse } from '../../src/secrets/pods-in-use.ts';
+import { hostCollector, PodsInUse } from '../../src/pull-secrets/hosts-in-use.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

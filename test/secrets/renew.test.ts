@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { parseEcrHost } from '../../src/images/registry.ts';
+import { parseEcrHost } from '../../src/ecr/registry.ts';
+import type { Token } from '../../src/ecr/token.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
 import { KubeError } from '../../src/kube/errors.ts';
-import { formatHosts, hostsAnnotation } from '../../src/secrets/annotation.ts';
-import { pullSecrets } from '../../src/secrets/ensure.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { pullSecrets } from '../../src/pull-secrets/ensure.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
-import { TokenError } from '../../src/tokens/failure.ts';
-import type { Token } from '../../src/tokens/token.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
 import { runOnce } from '../provisioning/running.ts';
 import { eventually } from '../support/eventually.ts';
@@ -59,7 +59,7 @@ function setUp() {
       namespace,
       uid: 'a',
       resourceVersion: '1',
-      labels: { [managedByLabel]: managedBy },
+      labels: { [managedByLabel]: productName },
       annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
       owners: [],
     });

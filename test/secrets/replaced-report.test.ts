@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { replacedReport } from '../../src/secrets/replaced-report.ts';
+import { replacedReport } from '../../src/pull-secrets/replaced-secret-report.ts';
 
 it('a Secret that is replaced again and again is logged once an hour, and those of other namespaces all the same', () => {
   const clock = { now: 0 };

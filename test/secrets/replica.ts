@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
-import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
-import { loadKubeConfig } from '../../src/kube/config.ts';
+import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import type { Token } from '../../src/ecr/token.ts';
+import type { TokenError } from '../../src/ecr/token-error.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
 import { secretApi } from '../../src/kube/secrets.ts';
-import { type PullSecrets, pullSecrets } from '../../src/secrets/ensure.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
-import { type SecretStore, secretStore } from '../../src/secrets/store.ts';
-import { SecretView } from '../../src/secrets/view.ts';
+import { type SecretStore, secretStore } from '../../src/pull-secrets/apply.ts';
+import { type PullSecrets, pullSecrets } from '../../src/pull-secrets/ensure.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { jsonLog } from '../../src/telemetry/log.ts';
-import type { TokenError } from '../../src/tokens/failure.ts';
-import type { Token } from '../../src/tokens/token.ts';
 import type { ApiStandIn } from '../doubles/api-server/api-server.ts';
 import { fakeToken, hour } from './tokens.ts';
 

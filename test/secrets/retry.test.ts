@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import { ForeignSecretError } from '../../src/secrets/shortfall.ts';
-import { nextTryMs } from '../../src/secrets/write.ts';
+import { nextTryMs } from '../../src/pull-secrets/apply.ts';
+import { ForeignSecretError } from '../../src/pull-secrets/unavailable-host.ts';
 
 const failed = (code: KubeErrorCode) => new KubeError({ code, operation: 'apply Secret a/s' });
 

@@ -1,4 +1,4 @@
-import { Token } from '../../src/tokens/token.ts';
+import { Token } from '../../src/ecr/token.ts';
 
 export const hour = 3_600_000;
 

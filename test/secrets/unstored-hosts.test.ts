@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type ForgetReason, UnstoredHosts, type WriteFailure } from '../../src/secrets/unstored-hosts.ts';
+import {
+  type ForgetReason,
+  UnstoredHosts,
+  type WriteFailure,
+} from '../../src/pull-secrets/unstored-hosts.ts';
 
 const hour = 3_600_000;
 const failure: WriteFailure = { code: 'forbidden', permanent: true, message: 'refused' };

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { formatHosts, hostsAnnotation, maxReadHosts } from '../../src/secrets/annotation.ts';
-import { tokenExpiries } from '../../src/secrets/expiries.ts';
-import { needOf, reflects } from '../../src/secrets/need.ts';
-import { managedBy, managedByLabel } from '../../src/secrets/ours.ts';
-import { pullSecretRules } from '../../src/secrets/rules.ts';
-import { type KnownSecret, SecretView } from '../../src/secrets/view.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { needOf, pullSecretRules, reflects } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts, maxReadHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { type KnownSecret, SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { tokenExpiries } from '../../src/pull-secrets/token-expirations.ts';
 import { fakeToken, hour } from './tokens.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -18,13 +17,13 @@ function metadata(
   resourceVersion: string,
   hosts = new Map([[east, life(hour)]]),
   labels = {},
-  manager = managedBy,
+  manager = productName,
 ) {
   return {
     namespace,
     uid: `uid-${namespace}`,
     resourceVersion,
-    labels: { [managedByLabel]: managedBy, ...labels },
+    labels: { [managedByLabel]: productName, ...labels },
     annotations: { [hostsAnnotation]: formatHosts(hosts) },
     owners: [{ manager, data: ['.dockerconfigjson'], annotations: [hostsAnnotation] }],
   };
@@ -109,7 +108,7 @@ describe('the view', () => {
         [east, undefined],
       ]),
     );
-    view.set(metadata('a', '7', both, {}, `${managedBy}-1a2b3c4d`));
+    view.set(metadata('a', '7', both, {}, `${productName}-1a2b3c4d`));
     assert.equal(view.get('a')?.intact, true);
     assert.equal(view.get('a')?.hosts.size, 2);
   });

@@ -1,8 +1,9 @@
 import { Agent, type RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import pLimit from 'p-limit';
-import type { HostLives } from '../../src/secrets/annotation.ts';
-import { managedBy, written } from '../../src/secrets/ours.ts';
+import { productName } from '../../src/labels.ts';
+import type { HostLives } from '../../src/pull-secrets/hosts-annotation.ts';
+import { written } from '../../src/pull-secrets/ownership.ts';
 import { send } from '../cluster/request.ts';
 import { passwordOf } from '../doubles/ecr/passwords.ts';
 import { secretPath } from './pull-secret.ts';
@@ -19,7 +20,7 @@ export interface Crowd {
 const atATime = 16;
 
 /** As long as a replica's own: who first made the Secret stays among its field managers. */
-const creator = `${managedBy}-0a1b2c3d`;
+const creator = `${productName}-0a1b2c3d`;
 
 /** For tests and measurements that need more namespaces than a cluster's own `createNamespace` is made for. */
 export function crowdOf(kubeconfigPath: string): Crowd {
@@ -55,7 +56,7 @@ export function crowdOf(kubeconfigPath: string): Crowd {
       const [first, renewed] = [secretWith(hosts, 1), secretWith(hosts, 2)];
       await limit.map(namespaces, async (namespace) => {
         await apply(namespace, creator, first);
-        await apply(namespace, managedBy, renewed);
+        await apply(namespace, productName, renewed);
       });
     },
     close: () => agent.destroy(),

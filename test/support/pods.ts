@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { field, items } from '../../src/images/unvalidated.ts';
+import { field, items } from '../../src/util/json.ts';
 import type { Ground } from './ground.ts';
 
 export interface Pod {

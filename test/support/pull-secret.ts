@@ -1,4 +1,4 @@
-import { hostsAnnotation } from '../../src/secrets/annotation.ts';
+import { hostsAnnotation } from '../../src/labels.ts';
 import type { Ground } from './ground.ts';
 
 /** A pull Secret as it is stored, taken apart. */

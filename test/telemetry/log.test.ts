@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { describeReview } from '../../src/admission/telling.ts';
-import { serializeError } from '../../src/telemetry/fields.ts';
+import { Token } from '../../src/ecr/token.ts';
 import { jsonLog, type Log } from '../../src/telemetry/log.ts';
-import { Token } from '../../src/tokens/token.ts';
+import { serializeError } from '../../src/telemetry/log-fields.ts';
+import { describeReview } from '../../src/webhook/review-log.ts';
 import { credentials, randomBase64 } from './credentials.ts';
 
 const token = btoa(`AWS:${'canary0'.repeat(300)}`);

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, openSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
-import { LineWriter } from '../../src/telemetry/output.ts';
+import { LineWriter } from '../../src/telemetry/log-output.ts';
 import { eventually } from '../support/eventually.ts';
 
 const logFile = new URL('../../src/telemetry/log.ts', import.meta.url);

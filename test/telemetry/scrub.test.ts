@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { isPlain, printable, scrub } from '../../src/telemetry/scrub.ts';
+import { isPlain, printable, scrub } from '../../src/telemetry/redact.ts';
 import { credentials } from './credentials.ts';
 
 const token = btoa(`AWS:${'canary0'.repeat(300)}`);

@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { awsTokens } from '../../src/tokens/aws-tokens.ts';
-import { TokenError } from '../../src/tokens/failure.ts';
-import type { IdentityRule } from '../../src/tokens/identity.ts';
+import { awsTokens } from '../../src/ecr/aws-token-source.ts';
+import type { IdentityRule } from '../../src/ecr/identity.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
 import { registryOfHost } from './support.ts';
 
 /** What came of asking for a host's token: `token`, or the code of the failure. */

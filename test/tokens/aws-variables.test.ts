@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { readAwsSettings } from '../../src/tokens/aws-settings.ts';
-import { awsVariableProblems, checkedVariables } from '../../src/tokens/aws-variables.ts';
+import { readAwsSettings } from '../../src/ecr/aws-settings.ts';
+import { awsVariableProblems, checkedVariables } from '../../src/ecr/aws-variables.ts';
 
 /** What the SDK reads, but not for this program, or to no harm. */
 const unchecked = [

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { awsTokens } from '../../src/tokens/aws-tokens.ts';
+import { awsTokens } from '../../src/ecr/aws-token-source.ts';
 import { Listener } from '../doubles/api-server/listener.ts';
 import { writeBlocks } from '../kube/raw-server.ts';
 import { hourMs, refusal, registry } from './support.ts';

@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { readCaBundle } from '../../src/tokens/ca-bundle.ts';
+import { readCaBundle } from '../../src/ecr/aws-ca-bundle.ts';
 import { testAuthority } from '../certificates/issued.ts';
 
 describe('AWS_CA_BUNDLE', () => {

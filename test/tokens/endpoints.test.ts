@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import type { IdentityRule } from '../../src/tokens/identity.ts';
+import type { IdentityRule } from '../../src/ecr/identity.ts';
 import { askIn } from './ask.ts';
 import { startConnectProxy } from './connect-proxy.ts';
 

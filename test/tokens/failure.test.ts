@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { aliases, causes } from '../../src/tokens/causes.ts';
-import { classify, suspectsCredentials, TokenError } from '../../src/tokens/failure.ts';
+import { aliases, causes } from '../../src/ecr/error-catalog.ts';
+import { classify, suspectsCredentials, TokenError } from '../../src/ecr/token-error.ts';
 
 /** An error as the SDK makes it of an answer. */
 function sdkError(name: string, status = 400, message = 'text of AWS'): Error {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { classify, TokenError } from '../../src/tokens/failure.ts';
-import { readAuthorization, Token } from '../../src/tokens/token.ts';
+import { readAuthorization, Token } from '../../src/ecr/token.ts';
+import { classify, TokenError } from '../../src/ecr/token-error.ts';
 import { damaged, hostileJson } from '../support/hostile-json.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);

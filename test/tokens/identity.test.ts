@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { endpointKey, type IdentityRule, identities } from '../../src/tokens/identity.ts';
-import { stsRegion } from '../../src/tokens/sts-region.ts';
+import { endpointKey, type IdentityRule, identities } from '../../src/ecr/identity.ts';
+import { stsRegion } from '../../src/ecr/partitions.ts';
 import { registry, registryOfHost } from './support.ts';
 
 const roleArn = 'arn:aws:iam::123456789012:role/puller';

@@ -7,9 +7,9 @@ import type { AddressInfo, LookupFunction } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
-import { classify } from '../../src/tokens/failure.ts';
-import { type SharedHttpHandler, sharedHttpHandler } from '../../src/tokens/http.ts';
-import { createLookup, type LookupDependencies } from '../../src/tokens/lookup.ts';
+import { createLookup, type LookupDependencies } from '../../src/ecr/dns-lookup.ts';
+import { type SharedHttpHandler, sharedHttpHandler } from '../../src/ecr/http-handler.ts';
+import { classify } from '../../src/ecr/token-error.ts';
 
 type HttpRequest = Parameters<SharedHttpHandler['handle']>[0];
 type Result = Parameters<Parameters<LookupFunction>[2]>;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { proxyFor, readProxySettings } from '../../src/tokens/proxy.ts';
+import { proxyFor, readProxySettings } from '../../src/ecr/proxy.ts';
 
 const ecr = 'https://api.ecr.eu-west-1.amazonaws.com';
 const proxyUrl = 'http://proxy.example.com:3128/';

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
-import { parseEcrHost, type Registry } from '../../src/images/registry.ts';
-import { type AwsTokensOptions, awsTokens } from '../../src/tokens/aws-tokens.ts';
-import { TokenError } from '../../src/tokens/failure.ts';
-import type { TokenCall, TokenSource } from '../../src/tokens/source.ts';
+import { type AwsTokensOptions, awsTokens } from '../../src/ecr/aws-token-source.ts';
+import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
+import type { TokenCall, TokenSource } from '../../src/ecr/token-source.ts';
 import { type EcrDouble, type EcrDoubleOptions, startEcrDouble } from '../doubles/ecr/double.ts';
 
 export const hourMs = 3_600_000;

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { TokenError } from '../../src/tokens/failure.ts';
-import { isAlive, isFresh, isUsable, readAuthorization, Token } from '../../src/tokens/token.ts';
+import { readAuthorization, Token } from '../../src/ecr/token.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
+import { isAlive, isFresh, isUsable } from '../../src/ecr/token-policy.ts';
 
 const now = Date.parse('2026-11-24T12:00:00Z');
 const hour = 3_600_000;

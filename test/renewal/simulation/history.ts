@@ -1,5 +1,5 @@
-import { loadKubeConfig } from '../../../src/kube/config.ts';
-import { follow, type Watch } from '../../../src/kube/follow.ts';
+import { loadKubeConfig } from '../../../src/kube/client.ts';
+import { follow, type Watch } from '../../../src/kube/informer.ts';
 import { ACCEPT_OBJECTS } from '../../../src/kube/resource.ts';
 import type { SimulatedClock } from './clock.ts';
 import { allSecretsPath, allSecretsQuery, type Stored, storedSecret } from './stored.ts';

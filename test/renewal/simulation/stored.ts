@@ -1,4 +1,4 @@
-import { items } from '../../../src/images/unvalidated.ts';
+import { items } from '../../../src/util/json.ts';
 import type { Request } from '../../cluster/request.ts';
 
 /** A pull Secret as it is stored, read without any of the product's own code. */

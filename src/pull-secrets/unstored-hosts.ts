@@ -1,0 +1,212 @@
+// Keeps the hosts that pods request while their Secret cannot be written, until they are stored or no longer wanted.
+import { isPermanent, type Shortfall } from './unavailable-host.ts';
+
+/** Times are in ms of a monotonic clock. */
+export interface UnstoredHost {
+  /** When its first write failed. */
+  readonly since: number;
+  /** When it was requested last, or a pod was last seen to name it. */
+  readonly requestedAt: number;
+}
+
+/** Why the last write in a namespace failed. */
+export interface WriteFailure {
+  readonly code: string;
+  /** Retrying does not help; the operator has to change something. */
+  readonly permanent: boolean;
+  /** What happened and what can be done; holds nothing secret. */
+  readonly message: string;
+}
+
+/** The hosts of one namespace. */
+export interface UnstoredOf {
+  readonly hosts: ReadonlyMap<string, UnstoredHost>;
+  readonly failure: WriteFailure;
+}
+
+/** Why a host is no longer kept although it was not stored. */
+export type ForgetReason =
+  /** There are too many hosts to keep. */
+  | 'limit'
+  /** Nothing has requested it for `secrets.forgetAfter`. */
+  | 'expired';
+
+export interface UnstoredHostsOptions {
+  /** Hosts that one namespace's Secret can hold. */
+  readonly maxHostsPerNamespace: number;
+  /** Hosts of all namespaces; {@link defaultMaxHosts} if not given. */
+  readonly maxHosts?: number;
+  /** A monotonic clock in ms. */
+  steady(): number;
+  /** Called when hosts that may still be wanted are forgotten. */
+  onForgotten?(namespace: string, hosts: readonly string[], reason: ForgetReason): void;
+}
+
+/** A host takes some 200 bytes here, so that these take 2 MB. */
+const defaultMaxHosts = 10_000;
+
+interface Kept {
+  readonly hosts: Map<string, UnstoredHost>;
+  failure: WriteFailure;
+}
+
+/**
+ * Wanted hosts by namespace. Bounded, because anyone who creates pods may name any host: when it is full, the namespace
+ * with the most hosts gives way.
+ */
+export class UnstoredHosts {
+  readonly #options: Required<UnstoredHostsOptions>;
+  readonly #namespaces = new Map<string, Kept>();
+  /** Number of hosts → the namespaces that have so many, so that the largest is found without a search. */
+  readonly #bySize: Set<string>[] = [];
+  #total = 0;
+  #changes = 0;
+
+  constructor(options: UnstoredHostsOptions) {
+    this.#options = { maxHosts: defaultMaxHosts, onForgotten: () => undefined, ...options };
+  }
+
+  /** Hosts of all namespaces. */
+  get size(): number {
+    return this.#total;
+  }
+
+  /** Grows whenever a host comes or goes. */
+  get changes(): number {
+    return this.#changes;
+  }
+
+  all(): ReadonlyMap<string, UnstoredOf> {
+    return this.#namespaces;
+  }
+
+  /**
+   * Keeps hosts that were requested and whose write failed.
+   * @param since when that began, in ms of the monotonic clock; now, if not given
+   */
+  requested(namespace: string, hosts: readonly string[], failure: WriteFailure, since?: number): void {
+    if (hosts.length === 0) {
+      return;
+    }
+    const now = this.#options.steady();
+    const kept = this.#namespaces.get(namespace) ?? { hosts: new Map<string, UnstoredHost>(), failure };
+    kept.failure = failure;
+    const surplus: string[] = [];
+    for (const host of hosts) {
+      const known = kept.hosts.get(host);
+      if (known !== undefined) {
+        kept.hosts.set(host, { ...known, requestedAt: now });
+      } else if (this.#hasRoom(namespace, kept.hosts.size)) {
+        this.#namespaces.set(namespace, kept);
+        this.#resized(namespace, kept.hosts.size, kept.hosts.size + 1);
+        kept.hosts.set(host, { since: since ?? now, requestedAt: now });
+      } else {
+        surplus.push(host);
+      }
+    }
+    if (surplus.length > 0) {
+      this.#options.onForgotten(namespace, surplus, 'limit');
+    }
+  }
+
+  /** Records why a further write failed; the hosts that are kept stay as they are. */
+  failedAgain(namespace: string, failure: WriteFailure): void {
+    const kept = this.#namespaces.get(namespace);
+    if (kept !== undefined) {
+      kept.failure = failure;
+    }
+  }
+
+  /** Takes kept hosts for requested again, because a pod names them. */
+  confirm(namespace: string, inUse: { has(host: string): boolean }): void {
+    const hosts = this.#namespaces.get(namespace)?.hosts ?? new Map<string, UnstoredHost>();
+    const requestedAt = this.#options.steady();
+    for (const [host, { since }] of hosts) {
+      if (inUse.has(host)) {
+        hosts.set(host, { since, requestedAt });
+      }
+    }
+  }
+
+  /** Forgets hosts that are stored, or that nothing wants any more. */
+  remove(namespace: string, hosts: Iterable<string>): void {
+    const kept = this.#namespaces.get(namespace);
+    if (kept === undefined) {
+      return;
+    }
+    const before = kept.hosts.size;
+    for (const host of hosts) {
+      kept.hosts.delete(host);
+    }
+    this.#resized(namespace, before, kept.hosts.size);
+    if (kept.hosts.size === 0) {
+      this.#namespaces.delete(namespace);
+    }
+  }
+
+  /** Forgets all hosts of a namespace that is gone. */
+  forget(namespace: string): void {
+    this.remove(namespace, [...(this.#namespaces.get(namespace)?.hosts.keys() ?? [])]);
+  }
+
+  /** Forgets hosts that nothing has requested for so long, ms. */
+  expire(forgetAfterMs: number): void {
+    const now = this.#options.steady();
+    for (const [namespace, { hosts }] of this.#namespaces) {
+      const expired = [...hosts].filter(([, { requestedAt }]) => now - requestedAt >= forgetAfterMs);
+      if (expired.length > 0) {
+        const names = expired.map(([host]) => host);
+        this.remove(namespace, names);
+        this.#options.onForgotten(namespace, names, 'expired');
+      }
+    }
+  }
+
+  /** Whether one more host of a namespace may be kept; makes room for it where that is fair. */
+  #hasRoom(namespace: string, size: number): boolean {
+    const { maxHosts, maxHostsPerNamespace } = this.#options;
+    if (size >= maxHostsPerNamespace) {
+      return false;
+    }
+    if (this.#total < maxHosts) {
+      return true;
+    }
+    const largest = this.#largest();
+    const hosts = largest === undefined ? undefined : this.#namespaces.get(largest)?.hosts;
+    // a namespace gives way only to one that stays smaller, so that two of them do not evict each other in turns
+    if (largest === undefined || largest === namespace || hosts === undefined || hosts.size <= size + 1) {
+      return false;
+    }
+    const newest = [...hosts.keys()].slice(-1);
+    this.remove(largest, newest);
+    this.#options.onForgotten(largest, newest, 'limit');
+    return true;
+  }
+
+  #largest(): string | undefined {
+    for (let size = this.#bySize.length - 1; size > 0; size -= 1) {
+      for (const namespace of this.#bySize[size] ?? []) {
+        return namespace;
+      }
+    }
+    return undefined;
+  }
+
+  #resized(namespace: string, before: number, after: number): void {
+    if (before === after) {
+      return;
+    }
+    this.#bySize[before]?.delete(namespace);
+    if (after > 0) {
+      this.#bySize[after] ??= new Set();
+      this.#bySize[after].add(namespace);
+    }
+    this.#total += after - before;
+    this.#changes += 1;
+  }
+}
+
+/** @param shortfall what a failed write leaves */
+export function writeFailure({ code, text, message }: Shortfall): WriteFailure {
+  return { code, permanent: isPermanent(code), message: message ?? text };
+}

@@ -1,0 +1,301 @@
+// Makes any value fit for a log line: without credentials, of bounded size, and never a reason to throw.
+import { format } from 'node:util';
+import { isPlain, scrub, visible } from './redact.ts';
+
+/** Maximum characters of a string. */
+const maxText = 1024;
+
+/** Maximum characters of a stack, which alone says where a bug is. */
+const maxStack = 4096;
+
+/** Maximum characters of a key. */
+const maxKey = 128;
+
+/** Maximum items of a list, and keys of an object. */
+const maxItems = 100;
+
+/** Maximum depth of objects and lists. */
+const maxDepth = 6;
+
+/**
+ * Size in bytes of JSON above which no more fields are added to a line. With the last field, the marks for what is left
+ * out and a message (up to six bytes a character), a line stays below the 16 KiB at which container runtimes split it
+ * (`defaultBufSize` in containerd's internal/cri/io, `defaultBufSize` in moby's daemon/logger).
+ */
+const maxFieldsBytes = 8192;
+
+const unreadable = '[unreadable]';
+
+/** What the fields of one line may still take up, in bytes of JSON. */
+interface Budget {
+  bytes: number;
+}
+
+/**
+ * Makes what is passed to a logging method safe to serialize: fields of which every key and every string is scrubbed
+ * and bounded, at any depth, and a message that is, too. Never throws.
+ * @param args as pino takes them: fields or an error, a message, and values for the placeholders of the message
+ */
+export function cleanArguments(
+  args: readonly unknown[],
+): [fields: Record<string, unknown>, message?: string] {
+  const first = args[0];
+  const isMessage = first !== undefined && typeof first !== 'object';
+  const fields = typeof first === 'object' && first !== null ? cleanFields(first) : {};
+  const at = isMessage ? 0 : 1;
+  const message = args.length > at + 1 ? formatted(args.slice(at)) : args[at];
+  return message === undefined ? [fields] : [fields, cleanText(textOf(message), maxText)];
+}
+
+/**
+ * What may be said of an error: its kind, code and message, and its stack unless it is one of our own kinds. Never its
+ * other properties, which for errors of the AWS SDK and of Kubernetes' client hold whole answers. Scrubbed, and cut
+ * to a few times of what a line shows.
+ */
+export function serializeError(error: unknown): Record<string, string> {
+  if (!isError(error)) {
+    return { message: scrubHead(textOf(error), maxText) };
+  }
+  const code = read(error, 'code');
+  const known =
+    typeof code === 'string' || typeof code === 'number'
+      ? { code: scrubHead(`${code}`, maxText) }
+      : undefined;
+  return {
+    type: scrubHead(textOf(read(error, 'name')), maxText),
+    ...known,
+    message: scrubHead(textOf(read(error, 'message')), maxText),
+    ...(known === undefined && { stack: scrubHead(textOf(read(error, 'stack') ?? ''), maxStack) }),
+  };
+}
+
+/** Scrubs no more of a text than can be shown. */
+function scrubHead(text: string, max: number): string {
+  return scrub(text.slice(0, lookedAt(text, max)));
+}
+
+function cleanFields(fields: object): Record<string, unknown> {
+  const budget = { bytes: maxFieldsBytes };
+  try {
+    if (isHarmless(fields)) {
+      return fields;
+    }
+    if (isError(fields)) {
+      return cleanObject({ err: fields }, 0, budget);
+    }
+    return isIndexed(fields) ? { value: cleanReference(fields, 1, budget) } : cleanObject(fields, 0, budget);
+  } catch {
+    return { fields: unreadable };
+  }
+}
+
+/**
+ * Whether fields are an ordinary object of a few short, plain texts, as those of nearly all lines are. They need no
+ * copy, which would cost a tenth of a line.
+ */
+function isHarmless(fields: object): fields is Record<string, string> {
+  if (Object.getPrototypeOf(fields) !== Object.prototype) {
+    return false;
+  }
+  const values = fields as Record<string, unknown>;
+  let bytes = 0;
+  for (const key in values) {
+    const value = values[key];
+    if (typeof value !== 'string' || !isPlain(value) || !isPlain(key) || key === 'err') {
+      return false;
+    }
+    bytes += key.length + value.length + 6;
+  }
+  return bytes <= maxFieldsBytes;
+}
+
+function cleanObject(object: object, depth: number, budget: Budget): Record<string, unknown> {
+  const clean: Record<string, unknown> = {};
+  let shown = 0;
+  for (const key in object) {
+    if (!Object.hasOwn(object, key)) {
+      continue;
+    }
+    if (shown === maxItems || budget.bytes <= 0) {
+      clean['[more]'] = Object.keys(object).length - shown;
+      break;
+    }
+    shown += 1;
+    const name = cleanKey(key, budget);
+    const value = read(object, key);
+    clean[name] =
+      key === 'err' && depth === 0
+        ? cleanObject(serializeError(value), 1, budget)
+        : cleanValue(value, key === 'stack' ? maxStack : maxText, depth + 1, budget);
+  }
+  return clean;
+}
+
+function cleanList(list: readonly unknown[], depth: number, budget: Budget): unknown[] {
+  const clean: unknown[] = [];
+  for (let at = 0; at < list.length; at += 1) {
+    if (at === maxItems || budget.bytes <= 0) {
+      clean.push(`[${list.length - at} more]`);
+      break;
+    }
+    clean.push(cleanValue(list[at], maxText, depth + 1, budget));
+  }
+  return clean;
+}
+
+/** @param max the most characters that a string may have */
+function cleanValue(value: unknown, max: number, depth: number, budget: Budget): unknown {
+  switch (typeof value) {
+    case 'string':
+      if (value.length + 3 <= budget.bytes && isPlain(value)) {
+        budget.bytes -= value.length + 3; // nearly all that is logged
+        return value;
+      }
+      return fitting(cleanText(value, max), budget);
+    case 'bigint':
+      return fitting(cleanText(textOf(value), max), budget);
+    case 'object':
+      return cleanReference(value, depth, budget);
+    case 'number':
+    case 'boolean':
+      budget.bytes -= 24; // the longest number, and a comma
+      return value;
+    default:
+      return undefined;
+  }
+}
+
+function cleanReference(value: object | null, depth: number, budget: Budget): unknown {
+  budget.bytes -= 5;
+  if (value === null) {
+    return null;
+  }
+  try {
+    if (isError(value)) {
+      return cleanObject(serializeError(value), depth, budget);
+    }
+    if (ArrayBuffer.isView(value)) {
+      return `[${value.byteLength} bytes]`; // scrubbing would find no credential in numbers
+    }
+    if (value instanceof String) {
+      return cleanValue(String.prototype.valueOf.call(value), maxText, depth, budget);
+    }
+    if (depth > maxDepth) {
+      return Array.isArray(value) ? '[list]' : '[object]';
+    }
+    if (Array.isArray(value)) {
+      return cleanList(value, depth, budget);
+    }
+    return 'toJSON' in value && typeof value.toJSON === 'function'
+      ? cleanValue(value.toJSON(), maxText, depth + 1, budget)
+      : cleanObject(value, depth, budget);
+  } catch {
+    return unreadable; // a getter, a `toJSON` or a proxy that throws
+  }
+}
+
+/** The text, or how long it was where it does not fit into the line. */
+function fitting(text: string, budget: Budget): string {
+  const bytes = Buffer.byteLength(JSON.stringify(text)) + 1;
+  if (bytes > budget.bytes) {
+    budget.bytes = 0;
+    return `[${text.length} characters]`;
+  }
+  budget.bytes -= bytes;
+  return text;
+}
+
+function cleanKey(key: string, budget: Budget): string {
+  if (isPlain(key) && key.length <= maxKey && key !== '__proto__') {
+    budget.bytes -= key.length + 3;
+    return key;
+  }
+  // an assignment to `__proto__` would make no property
+  const clean = key === '__proto__' ? '[__proto__]' : cleanText(key, maxKey);
+  budget.bytes -= Buffer.byteLength(JSON.stringify(clean)) + 1;
+  return clean;
+}
+
+/** Scrubs first, so that no cut leaves the beginning of a credential. */
+function cleanText(text: string, max: number): string {
+  if (isPlain(text)) {
+    return text;
+  }
+  const head = text.slice(0, lookedAt(text, max));
+  const shown = visible(scrub(head));
+  const unseen = text.length - head.length;
+  if (unseen === 0 && shown.length <= max) {
+    return shown;
+  }
+  const end = wholeCharacters(shown, max);
+  const cut = shown.length - Math.min(end, shown.length) + unseen;
+  return `${shown.slice(0, end)}[${cut} more characters]`;
+}
+
+/** How much of a text is worth looking at: up to the last space in a few times of what is shown, so no word is torn. */
+function lookedAt(text: string, max: number): number {
+  const most = 4 * max;
+  if (text.length <= most) {
+    return text.length;
+  }
+  let end = most;
+  while (end > most - max && !/\s/.test(text.charAt(end))) {
+    end -= 1;
+  }
+  return end;
+}
+
+/** The largest end up to `max` that does not cut a surrogate pair in half. */
+function wholeCharacters(text: string, max: number): number {
+  const last = text.charCodeAt(max - 1);
+  return last >= 0xd800 && last <= 0xdbff ? max - 1 : max;
+}
+
+/** The largest integers take minutes to become decimal. */
+const maxIntegerBits = 256;
+
+function textOf(value: unknown): string {
+  if (typeof value === 'string') {
+    return value;
+  }
+  if (typeof value === 'bigint' && BigInt.asIntN(maxIntegerBits, value) !== value) {
+    return '[large integer]';
+  }
+  try {
+    // not an object's own `toString`, which for a list of lists has no bound
+    return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value);
+  } catch {
+    return unreadable;
+  }
+}
+
+/** Fills the placeholders of a message with values that have been cleaned, each for itself. */
+function formatted([message, ...values]: readonly unknown[]): string {
+  const budget = { bytes: maxFieldsBytes };
+  try {
+    return format(textOf(message), ...values.map((value) => cleanValue(value, maxText, 1, budget)));
+  } catch {
+    return unreadable; // a field named `toString`, for one
+  }
+}
+
+/** Whether a property for each item or character would be shown. */
+function isIndexed(value: object): boolean {
+  return Array.isArray(value) || ArrayBuffer.isView(value) || value instanceof String;
+}
+
+function isError(value: unknown): value is Error {
+  try {
+    return value instanceof Error;
+  } catch {
+    return false; // a proxy without a prototype to be read
+  }
+}
+
+function read(object: object, key: string): unknown {
+  try {
+    return (object as Record<string, unknown>)[key];
+  } catch {
+    return unreadable;
+  }
+}

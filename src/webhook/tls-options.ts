@@ -1,0 +1,38 @@
+// What the webhook's server accepts in TLS.
+import { constants } from 'node:crypto';
+import type { SecureContextOptions } from 'node:tls';
+import type { PemPair } from '../certificates/key-pair.ts';
+
+/** TLS 1.3's suites; for TLS 1.2 those with ephemeral keys and AEAD, as Go's clients offer them. */
+const ciphers = [
+  'TLS_AES_256_GCM_SHA384',
+  'TLS_CHACHA20_POLY1305_SHA256',
+  'TLS_AES_128_GCM_SHA256',
+  'ECDHE-ECDSA-AES128-GCM-SHA256',
+  'ECDHE-RSA-AES128-GCM-SHA256',
+  'ECDHE-ECDSA-AES256-GCM-SHA384',
+  'ECDHE-RSA-AES256-GCM-SHA384',
+  'ECDHE-ECDSA-CHACHA20-POLY1305',
+  'ECDHE-RSA-CHACHA20-POLY1305',
+].join(':');
+
+/** The serving certificate, and the CA of client certificates where they are required. */
+export interface TlsIdentity extends PemPair {
+  readonly clientCaPem: string | undefined;
+}
+
+/**
+ * Options for the server and for its `setSecureContext`. No session can be resumed: Go's clients do not, unless told to, and
+ * a resumed session would not present its certificate again.
+ */
+export function tlsOptions({ certPem, keyPem, clientCaPem }: TlsIdentity): SecureContextOptions {
+  return {
+    cert: certPem,
+    key: keyPem,
+    ...(clientCaPem !== undefined && { ca: clientCaPem }),
+    minVersion: 'TLSv1.2',
+    ciphers,
+    honorCipherOrder: true,
+    secureOptions: constants.SSL_OP_NO_TICKET | constants.SSL_OP_NO_RENEGOTIATION,
+  };
+}
