@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request as httpsRequest } from 'node:https';
 import { connect, type TLSSocket } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
-import { reviewOf } from '../test/admission/reviews.ts';
+import { reviewOf } from '../test/webhook/admission-reviews.ts';
 
 /** What to do, until the thread is terminated. Numbers of bytes are those of whole bodies. */
 export type Order =

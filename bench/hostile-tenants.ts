@@ -5,11 +5,10 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostsAnnotation } from '../src/labels.ts';
-
-import { reviewOf } from '../test/admission/reviews.ts';
-import type { ApiStandIn } from '../test/doubles/api-server/api-server.ts';
-import { secretWith } from '../test/support/crowd.ts';
+import type { ApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
+import { secretWith } from '../test/support/bulk-requests.ts';
 import { secretPath } from '../test/support/pull-secret.ts';
+import { reviewOf } from '../test/webhook/admission-reviews.ts';
 import type { Launched } from './hostile-launch.ts';
 
 /** What other tenants noticed. */

@@ -1,4 +1,4 @@
-import { reviewOf } from '../test/admission/reviews.ts';
+import { reviewOf } from '../test/webhook/admission-reviews.ts';
 
 /**
  * A review of 7.9 KB, as the API server sends it for a pod of a Deployment with a sidecar: with defaults filled in,

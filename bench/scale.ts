@@ -4,11 +4,10 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startCluster } from '../test/cluster/cluster.ts';
-import { startEcrDouble } from '../test/doubles/ecr/double.ts';
-import { bundleInto } from '../test/support/bundle.ts';
-import { type Crowd, crowdOf } from '../test/support/crowd.ts';
+import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
+import { type Crowd, crowdOf } from '../test/support/bulk-requests.ts';
 import { installAccount } from '../test/support/installation.ts';
-import { certificatesIn, type RunningProgram, startProgram } from '../test/support/process.ts';
+import { bundleInto, certificatesIn, type RunningProgram, startProgram } from '../test/support/program.ts';
 import { sumOf } from './exposition.ts';
 import { type Figures, report } from './scale-report.ts';
 

@@ -1,12 +1,12 @@
 import { styleText } from 'node:util';
 import { stringify } from 'yaml';
 import { field } from '../src/util/json.ts';
-import { startApiStandIn } from '../test/doubles/api-server/api-server.ts';
-import { startEcrDouble } from '../test/doubles/ecr/double.ts';
+import { startApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
+import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { installAccount, registerWebhook } from '../test/support/installation.ts';
 import { type Admitted, createPod, type Pod, podWith } from '../test/support/pods.ts';
-import { startProgram } from '../test/support/process.ts';
+import { startProgram } from '../test/support/program.ts';
 import { readPullSecret } from '../test/support/pull-secret.ts';
 
 /**

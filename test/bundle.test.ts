@@ -3,12 +3,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { startApiStandIn } from './doubles/api-server/api-server.ts';
-import { startEcrDouble } from './doubles/ecr/double.ts';
-import { bundleInto } from './support/bundle.ts';
+import { startApiStandIn } from './doubles/api-server/api-stand-in.ts';
+import { startEcrDouble } from './doubles/ecr/ecr-double.ts';
 import { installAccount, registerWebhook } from './support/installation.ts';
 import { createPod, podWith } from './support/pods.ts';
-import { startProgram } from './support/process.ts';
+import { bundleInto, startProgram } from './support/program.ts';
 
 describe('the bundle that the image holds', () => {
   it('does the main job from a folder with nothing beside it', async () => {

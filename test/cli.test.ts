@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { readCommand } from '../src/cli.ts';
-import { certificatesIn } from './support/process.ts';
+import { certificatesIn } from './support/program.ts';
 
 const mainFile = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 

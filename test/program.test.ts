@@ -6,13 +6,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import { reviewOf } from './admission/reviews.ts';
-import { type ApiStandIn, startApiStandIn } from './doubles/api-server/api-server.ts';
-import type { Match } from './doubles/api-server/faults.ts';
-import { type EcrDouble, startEcrDouble } from './doubles/ecr/double.ts';
+import type { Match } from './doubles/api-server/api-faults.ts';
+import { type ApiStandIn, startApiStandIn } from './doubles/api-server/api-stand-in.ts';
+import { type EcrDouble, startEcrDouble } from './doubles/ecr/ecr-double.ts';
 import { eventually } from './support/eventually.ts';
 import { installAccount } from './support/installation.ts';
-import { certificatesIn, type ProgramOptions, type RunningProgram, startProgram } from './support/process.ts';
+import { certificatesIn, type ProgramOptions, type RunningProgram, startProgram } from './support/program.ts';
+import { reviewOf } from './webhook/admission-reviews.ts';
 
 /** The whole process, between the stand-ins: what an operator does to it and sees of it. */
 describe('the program', () => {

@@ -5,14 +5,14 @@ import { spec, type TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { obtainBinaries } from './cluster/binaries.ts';
 import { startCluster } from './cluster/cluster.ts';
+import { isCi, UNAVAILABLE } from './cluster/cluster-suite.ts';
 import {
   KUBELET_PARSER_UNAVAILABLE,
   needsKubeletParser,
   prepareKubeletParser,
 } from './cluster/kubelet-parser.ts';
-import { isCi, UNAVAILABLE } from './cluster/suite.ts';
 import { ClusterTestCounter, type ClusterTests, needsCluster } from './reporters/cluster-tests.ts';
-import { StallGuard } from './reporters/stall.ts';
+import { StallGuard } from './reporters/stall-guard.ts';
 
 const usage = `Runs the tests.
 

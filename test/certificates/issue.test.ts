@@ -9,7 +9,7 @@ import { describe, it } from 'node:test';
 import { checkServerIdentity, connect, createServer, type PeerCertificate } from 'node:tls';
 import { issueAuthority, issueServing, serviceNames } from '../../src/certificates/issue.ts';
 import { type PemPair, readPair } from '../../src/certificates/key-pair.ts';
-import { DAY, testAuthority, testServing } from './issued.ts';
+import { DAY, testAuthority, testServing } from './test-certificates.ts';
 
 const now = Date.now();
 const authority = await testAuthority(now);

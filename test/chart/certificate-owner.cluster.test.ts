@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { controllerName, startController } from './controller.ts';
-import { at } from './objects.ts';
+import { controllerName, startController } from './certificate-controller.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
 import { newRelease, type Release } from './release.ts';
-import { describeChartOnCluster } from './suite.ts';
+import { at } from './rendered-objects.ts';
 
 // on in OpenShift: who changes owners must be allowed to delete the object
 const args = ['--enable-admission-plugins=OwnerReferencesPermissionEnforcement'];

@@ -1,4 +1,4 @@
-import type { Request } from '../cluster/request.ts';
+import type { Request } from '../cluster/kube-request.ts';
 
 const kinds = [
   { group: 'cert-manager.io', kind: 'Certificate' },

@@ -7,10 +7,10 @@ import * as v from 'valibot';
 import { readConfig } from '../../src/config/load-config.ts';
 import { schema } from '../../src/config/schema.ts';
 import { durationBetween } from '../../src/config/value-types.ts';
-import { at } from '../kube/server.ts';
+import { at } from '../kube/secret-api-fixtures.ts';
+import { describeWithHelm } from './chart-suite.ts';
 import { type Bounds, durationPattern, durationsIn } from './durations.ts';
 import { chartFolder } from './helm.ts';
-import { describeWithHelm } from './suite.ts';
 
 const hourMs = 3_600_000;
 

@@ -1,6 +1,6 @@
 // Durations of the program's settings, and their bounds as regular expressions for the chart's schema.
 import assert from 'node:assert/strict';
-import { at } from '../kube/server.ts';
+import { at } from '../kube/secret-api-fixtures.ts';
 
 /** Bounds in ms, both included. */
 export interface Bounds {

@@ -3,13 +3,13 @@ import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import fc from 'fast-check';
 import { matchesAny } from '../../src/util/glob.ts';
-import { requestWith } from '../cluster/request.ts';
+import { requestWith } from '../cluster/kube-request.ts';
 import { eventually } from '../support/eventually.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { apiVersionsOf, registry } from './modes.ts';
-import { at, type KubeObject, only } from './objects.ts';
-import { type Requirement, requirements, selectorText, spellings } from './selectors.ts';
-import { describeChartOnCluster } from './suite.ts';
+import { apiVersionsOf, registry } from './install-modes.ts';
+import { type Requirement, requirements, selectorText, spellings } from './namespace-selectors.ts';
+import { at, type KubeObject, only } from './rendered-objects.ts';
 
 const inject = 'ecr-pull-secrets.io/inject';
 const tier = 'example.com/tier';

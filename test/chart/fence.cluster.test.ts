@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { reviewOf } from '../admission/reviews.ts';
-import type { Answer, Request } from '../cluster/request.ts';
-import { requestWith, send } from '../cluster/request.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import type { Answer, Request } from '../cluster/kube-request.ts';
+import { requestWith, send } from '../cluster/kube-request.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { podWith } from '../support/pods.ts';
-import type { RunningProgram } from '../support/process.ts';
+import type { RunningProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { besideValues, installBeside } from './beside.ts';
-import { registry } from './modes.ts';
-import { at } from './objects.ts';
+import { reviewOf } from '../webhook/admission-reviews.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
+import { registry } from './install-modes.ts';
+import { besideValues, installBeside } from './local-program.ts';
 import { newRelease, type Release } from './release.ts';
-import { describeChartOnCluster } from './suite.ts';
+import { at } from './rendered-objects.ts';
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 const type = 'kubernetes.io/dockerconfigjson';

@@ -6,8 +6,8 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
-import { isProgram } from '../support/is-program.ts';
-import type { KubeObject } from './objects.ts';
+import { isProgram } from '../support/executables.ts';
+import type { KubeObject } from './rendered-objects.ts';
 import { fileFromZip } from './zip.ts';
 
 export const chartFolder = join(import.meta.dirname, '../../charts/ecr-pull-secrets');

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
 import { installCustomResources } from './custom-resources.ts';
 import { chartFolder, type Values } from './helm.ts';
+import { apiVersionsOf, minorOf, modes, registry } from './install-modes.ts';
 import { difference, inventory } from './inventory.ts';
-import { apiVersionsOf, minorOf, modes, registry } from './modes.ts';
-import { at, type KubeObject } from './objects.ts';
 import { newRelease, type Release } from './release.ts';
-import { describeChartOnCluster } from './suite.ts';
+import { at, type KubeObject } from './rendered-objects.ts';
 
 /** Where objects of a kind are made. */
 const collections: Readonly<Record<string, string>> = {

@@ -1,5 +1,5 @@
-import type { Request } from '../cluster/request.ts';
-import { at } from './objects.ts';
+import type { Request } from '../cluster/kube-request.ts';
+import { at } from './rendered-objects.ts';
 
 /** What the API server makes and removes by itself as others come and go. */
 const byItself = ['events', 'leases', 'ipaddresses', 'componentstatuses', 'endpoints', 'endpointslices'];

@@ -4,8 +4,8 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod } from '../support/pods.ts';
-import { registry } from './modes.ts';
-import { at } from './objects.ts';
+import { registry } from './install-modes.ts';
+import { at } from './rendered-objects.ts';
 
 const configurations = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
-import { registry } from './modes.ts';
-import { describeWithHelm } from './suite.ts';
+import { registry } from './install-modes.ts';
 
 describeWithHelm('what is printed after the installation', (helm) => {
   const notes = async (values: Values): Promise<string> => {

@@ -1,4 +1,4 @@
-import { at } from './objects.ts';
+import { at } from './rendered-objects.ts';
 
 /**
  * What the Pod Security Standard `restricted` finds wrong with a pod's spec

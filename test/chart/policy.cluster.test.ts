@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { createPod, podWith } from '../support/pods.ts';
+import { createPod, mirrorPod, podWith, restrictedPod } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { startBeside } from './beside.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
+import { minorOf, registry } from './install-modes.ts';
 import {
   addSidecar,
   hasRewrittenSidecar,
@@ -12,11 +13,9 @@ import {
   LateWebhooks,
   toPullThroughCache,
 } from './late-webhooks.ts';
-import { minorOf, registry } from './modes.ts';
-import { at } from './objects.ts';
-import { mirrorPod, restrictedPod } from './pods.ts';
+import { startBeside } from './local-program.ts';
 import { newRelease, type Release } from './release.ts';
-import { describeChartOnCluster } from './suite.ts';
+import { at } from './rendered-objects.ts';
 
 const image = `${registry}/app:1`;
 

@@ -1,19 +1,18 @@
 // Provisioning of namespaces that are excluded from admission: kube-system and the chart's own.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { reviewOf } from '../admission/reviews.ts';
-import { requestWith, send } from '../cluster/request.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { requestWith, send } from '../cluster/kube-request.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { createPod, podWith } from '../support/pods.ts';
-import type { RunningProgram } from '../support/process.ts';
+import { createPod, podWith, restrictedPod } from '../support/pods.ts';
+import type { RunningProgram } from '../support/program.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import { besideValues, installBeside, startBeside } from './beside.ts';
-import { registry } from './modes.ts';
-import { at } from './objects.ts';
-import { restrictedPod } from './pods.ts';
+import { reviewOf } from '../webhook/admission-reviews.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
+import { registry } from './install-modes.ts';
+import { besideValues, installBeside, startBeside } from './local-program.ts';
 import { newRelease, type Release } from './release.ts';
-import { describeChartOnCluster } from './suite.ts';
+import { at } from './rendered-objects.ts';
 
 const other = registry.replace('eu-central-1', 'eu-west-1');
 

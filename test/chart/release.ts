@@ -1,7 +1,6 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { chartFolder, type Helm, type Values } from './helm.ts';
-import { at, type KubeObject } from './objects.ts';
-import { configFileIn } from './settings.ts';
+import { at, configFileIn, type KubeObject } from './rendered-objects.ts';
 
 /** The chart on a cluster: what an operator does with it, by Helm. Everything rejects with what Helm said. */
 export interface Release {

@@ -1,12 +1,11 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder } from './helm.ts';
-import { foreignKinds, schemaProblem } from './models.ts';
-import { apiVersionsOf, minorOf, modes } from './modes.ts';
-import { at, type KubeObject, only } from './objects.ts';
+import { apiVersionsOf, minorOf, modes } from './install-modes.ts';
 import { unrestricted } from './pod-security.ts';
-import { settingsIn } from './settings.ts';
-import { describeWithHelm } from './suite.ts';
+import { at, type KubeObject, only, settingsIn } from './rendered-objects.ts';
+import { foreignKinds, schemaProblem } from './schema-validation.ts';
 
 const kubeVersions = Array.from({ length: 8 }, (_, index) => `1.${30 + index}.0`);
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
-import type { Request } from '../cluster/request.ts';
-import { at, type KubeObject } from './objects.ts';
+import type { Request } from '../cluster/kube-request.ts';
+import { at, type KubeObject } from './rendered-objects.ts';
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 

@@ -5,12 +5,11 @@ import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { readConfig } from '../../src/config/load-config.ts';
 import { schema } from '../../src/config/schema.ts';
+import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
-import { registry } from './modes.ts';
-import { at, only } from './objects.ts';
+import { registry } from './install-modes.ts';
 import { chartReadme } from './readme.ts';
-import { settingsIn } from './settings.ts';
-import { describeWithHelm } from './suite.ts';
+import { at, only, settingsIn } from './rendered-objects.ts';
 
 const file = (name: string) => readFile(join(chartFolder, name), 'utf8');
 

@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
 import type { Binaries } from './binaries.ts';
+import { send } from './kube-request.ts';
 import { type Kubeconfig, kubeconfigFor, writeKubeconfig } from './kubeconfig.ts';
-import { send } from './request.ts';
 import { freePort, type ServerProcess, ServerStartError, startServer } from './server-process.ts';
 import { type WebhookUser, writeAdmissionConfiguration } from './webhook-user.ts';
 

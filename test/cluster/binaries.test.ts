@@ -14,8 +14,8 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { findBinaries, obtainBinaries } from './binaries.ts';
+import { clusterAvailability } from './cluster-suite.ts';
 import { prepareKubeletParser } from './kubelet-parser.ts';
-import { clusterAvailability } from './suite.ts';
 
 let root = '';
 let env: NodeJS.ProcessEnv = {};

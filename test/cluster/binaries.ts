@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { BuildError, buildOnce, type Product, type Say } from './build.ts';
-import { moduleHash, wantedVersion } from './versions.ts';
+import { BuildError, buildOnce, type Product, type Say } from './go-build.ts';
+import { moduleHash, wantedVersion } from './kubernetes-versions.ts';
 
 /** Programs that make up an API server. */
 export type Binaries = {

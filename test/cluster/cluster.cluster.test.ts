@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Cluster } from './cluster.ts';
-import { type Request, requestWith } from './request.ts';
-import { describeOnCluster } from './suite.ts';
+import { describeOnCluster } from './cluster-suite.ts';
+import { type Request, requestWith } from './kube-request.ts';
 
 const NAME = 'pull';
 const apply = { contentType: 'application/apply-patch+yaml' };

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts';
 import { obtainBinaries } from './binaries.ts';
+import { type Request, requestWith } from './kube-request.ts';
 import { kubeconfigFor, writeKubeconfig } from './kubeconfig.ts';
-import { type Request, requestWith } from './request.ts';
 
 /** A real Kubernetes API for a suite: one of its own, or the one that TEST_KUBECONFIG names. */
 export type Cluster = {

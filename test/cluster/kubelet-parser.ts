@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { hasGo, userCache } from './binaries.ts';
-import { BuildError, buildOnce, type Product, type Say } from './build.ts';
-import { endWithUs } from './child.ts';
-import { isCi } from './suite.ts';
-import { moduleHash, wantedVersion } from './versions.ts';
+import { endWithUs } from './child-process.ts';
+import { isCi } from './cluster-suite.ts';
+import { BuildError, buildOnce, type Product, type Say } from './go-build.ts';
+import { moduleHash, wantedVersion } from './kubernetes-versions.ts';
 
 const source = join(import.meta.dirname, 'kube', 'kubelet-parser.go');
 

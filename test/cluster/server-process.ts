@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ended, endWithUs } from './child.ts';
+import { ended, endWithUs } from './child-process.ts';
 
 /** A server did not become ready. The message holds the end of its log. */
 export class ServerStartError extends Error {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { at } from '../kube/server.ts';
-import { type ApiStandIn, startApiStandIn } from './api-server/api-server.ts';
+import { at } from '../kube/secret-api-fixtures.ts';
+import { type ApiStandIn, startApiStandIn } from './api-server/api-stand-in.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 
 describe('the fault proxy', () => {

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { parse } from 'yaml';
-import { Listener } from './api-server/listener.ts';
-import { arrayOr, objectOr } from './api-server/objects.ts';
+import { Listener } from './api-server/https-listener.ts';
+import { arrayOr, objectOr } from './api-server/kube-object.ts';
 
 /** Which requests a fault is for. `path` has the query with it. */
 export type MatchRequest = (method: string, path: string) => boolean;

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { json } from 'node:stream/consumers';
 import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
-import { objectOr } from './api-server/objects.ts';
+import { objectOr } from './api-server/kube-object.ts';
 
 /** A review that came in. */
 interface SeenReview {

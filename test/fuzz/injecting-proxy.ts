@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parse } from 'yaml';
-import { Listener } from '../doubles/api-server/listener.ts';
-import { arrayOr, objectOr } from '../doubles/api-server/objects.ts';
+import { Listener } from '../doubles/api-server/https-listener.ts';
+import { arrayOr, objectOr } from '../doubles/api-server/kube-object.ts';
 
 export class InjectingProxy {
   /** Path of a collection → JSON texts that each of its lists holds beside the real items. */

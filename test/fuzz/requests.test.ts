@@ -5,14 +5,14 @@ import { connect as connectTcp, type Socket } from 'node:net';
 import { after, before, describe } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
-import { reviewOf } from '../admission/reviews.ts';
-import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { installAccount } from '../support/installation.ts';
-import { startProgram } from '../support/process.ts';
-import { fuzz } from './fuzzing.ts';
-import { placeholder } from './hostile-json.ts';
-import { host, Target } from './target.ts';
+import { startProgram } from '../support/program.ts';
+import { reviewOf } from '../webhook/admission-reviews.ts';
+import { fuzz } from './fuzz-runner.ts';
+import { host, Target } from './fuzz-target.ts';
+import { placeholder } from './malformed-json.ts';
 
 /** What one connection sends, and how it ends. */
 interface Conversation {

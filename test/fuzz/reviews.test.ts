@@ -4,14 +4,14 @@ import { after, before, describe } from 'node:test';
 import { isDeepStrictEqual } from 'node:util';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
-import { reviewOf } from '../admission/reviews.ts';
-import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { installAccount } from '../support/installation.ts';
-import { startProgram } from '../support/process.ts';
-import { fuzz } from './fuzzing.ts';
-import { mutated, placeholder } from './hostile-json.ts';
-import { host, Target } from './target.ts';
+import { startProgram } from '../support/program.ts';
+import { reviewOf } from '../webhook/admission-reviews.ts';
+import { fuzz } from './fuzz-runner.ts';
+import { host, Target } from './fuzz-target.ts';
+import { mutated, placeholder } from './malformed-json.ts';
 
 const reference = { name: 'ecr-pull-secrets' };
 

@@ -6,17 +6,17 @@ import fc from 'fast-check';
 import { sumOf } from '../../bench/exposition.ts';
 import { hostsAnnotation } from '../../src/labels.ts';
 
-import { makeSetting, type Setting } from '../certificates/managing.ts';
-import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
-import { secretWith } from '../support/crowd.ts';
+import { makeSetting, type Setting } from '../certificates/managed-certificates-fixture.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { secretWith } from '../support/bulk-requests.ts';
 import { eventually } from '../support/eventually.ts';
-import { type RunningProgram, startProgram } from '../support/process.ts';
+import { type RunningProgram, startProgram } from '../support/program.ts';
 import { secretPath } from '../support/pull-secret.ts';
-import { fuzz } from './fuzzing.ts';
-import { hostileText, mutated, placeholder } from './hostile-json.ts';
+import { fuzz } from './fuzz-runner.ts';
+import { host, Target } from './fuzz-target.ts';
 import { InjectingProxy } from './injecting-proxy.ts';
-import { host, Target } from './target.ts';
+import { hostileText, mutated, placeholder } from './malformed-json.ts';
 
 const kinds = [
   'pull-secrets',

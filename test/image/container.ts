@@ -2,8 +2,8 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { programs } from './programs.ts';
-import type { Twin } from './twin.ts';
+import { programs } from './image-tools.ts';
+import type { Twin } from './image-twin.ts';
 
 export interface Container {
   /** Of the program itself, as this machine counts. */

@@ -6,8 +6,8 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { startApiStandIn } from '../doubles/api-server/api-server.ts';
-import { startConnectProxy } from '../tokens/connect-proxy.ts';
+import { startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { startConnectProxy } from '../ecr/connect-proxy.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 

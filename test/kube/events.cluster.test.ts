@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { eventApi } from '../../src/kube/events.ts';
 import { field, items } from '../../src/util/json.ts';
-import { describeOnCluster } from '../cluster/suite.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { installAccount } from '../support/installation.ts';
 
 describeOnCluster('Events on a real API server', (cluster) => {

@@ -4,9 +4,9 @@ import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { listPods, type PodListLimits } from '../../src/kube/pods.ts';
 import { hostCollector } from '../../src/pull-secrets/hosts-in-use.ts';
-import { accountWith, expectCreated, secretRule } from '../provisioning/world.ts';
-import type { Ground } from '../support/ground.ts';
+import { accountWith, expectCreated, secretRule } from '../provisioning/provisioning-fixture.ts';
 import { podWith } from '../support/pods.ts';
+import type { Ground } from '../support/test-api-server.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 const podRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };

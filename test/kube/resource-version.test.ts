@@ -9,7 +9,7 @@ import { World } from '../../src/provisioning/cluster-cache.ts';
 import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRawServer } from './raw-server.ts';
-import { NAME } from './server.ts';
+import { NAME } from './secret-api-fixtures.ts';
 
 const version = fc.bigInt({ min: 1n, max: 10n ** 40n });
 const notComparable = fc.oneof(

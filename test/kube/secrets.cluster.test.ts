@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { describe, it } from 'node:test';
 import { secretApi } from '../../src/kube/secrets.ts';
-import { describeOnCluster } from '../cluster/suite.ts';
-import { accessSuite } from './access.suite.ts';
-import { applySuite } from './apply.suite.ts';
-import { refusalSuite } from './refusal.suite.ts';
-import { at, configOf, NAME } from './server.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { accessSuite } from './secret-access.suite.ts';
+import { at, configOf, NAME } from './secret-api-fixtures.ts';
+import { applySuite } from './secret-apply.suite.ts';
+import { refusalSuite } from './secret-refusals.suite.ts';
 
 describeOnCluster('Secrets on a real API server', (cluster) => {
   describe('apply', () => applySuite(cluster));

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { listServiceAccounts } from '../../src/kube/service-accounts.ts';
-import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-server.ts';
-import { configOf } from './server.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { configOf } from './secret-api-fixtures.ts';
 
 describe('a list of ServiceAccounts', () => {
   let server: ApiStandIn;

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
-import { describeOnCluster } from '../cluster/suite.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
-import { newNamespace } from '../provisioning/world.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { newNamespace } from '../provisioning/provisioning-fixture.ts';
 import { eventually } from '../support/eventually.ts';
-import { type RunningProgram, startProgram } from '../support/process.ts';
+import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { type SilentWebhook, startSilentWebhook } from '../support/silent-webhook.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
-import { describeOnCluster } from '../cluster/suite.ts';
-import type { EcrDouble } from '../doubles/ecr/double.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import {
@@ -14,7 +14,7 @@ import {
   runProvisioning,
   secretRule,
   startEcr,
-} from './world.ts';
+} from './provisioning-fixture.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const names = Array.from({ length: 20 }, (_, index) => `account-${index}`);

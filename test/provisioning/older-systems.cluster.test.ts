@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
-import { describeOnCluster } from '../cluster/suite.ts';
-import type { EcrDouble } from '../doubles/ecr/double.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { runOnce } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { runOnce } from './running.ts';
 import {
   accountWith,
   expectCreated,
@@ -17,7 +17,7 @@ import {
   runProvisioning,
   secretRule,
   startEcr,
-} from './world.ts';
+} from './provisioning-fixture.ts';
 
 const ours = 'ecr-pull-secrets';
 const hosts = ['123456789012', '210987654321'].flatMap((account) =>

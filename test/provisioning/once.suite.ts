@@ -3,11 +3,18 @@ import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { ConfigError } from '../../src/config/load-config.ts';
 import { KubeError } from '../../src/kube/errors.ts';
-import type { EcrDouble } from '../doubles/ecr/double.ts';
-import type { Ground } from '../support/ground.ts';
+import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { runOnce } from '../support/command-runner.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import { runOnce } from './running.ts';
-import { accountWith, newAccount, newNamespace, readAccount, secretRule, startEcr } from './world.ts';
+import type { Ground } from '../support/test-api-server.ts';
+import {
+  accountWith,
+  newAccount,
+  newNamespace,
+  readAccount,
+  secretRule,
+  startEcr,
+} from './provisioning-fixture.ts';
 
 const ours = 'ecr-pull-secrets';
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

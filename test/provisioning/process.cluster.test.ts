@@ -6,12 +6,12 @@ import { join } from 'node:path';
 import { after, before, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import { describeOnCluster } from '../cluster/suite.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import type { Ended } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
-import { startProgram } from '../support/process.ts';
+import { startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import type { Ended } from './running.ts';
 import {
   accountWith,
   newAccount,
@@ -19,7 +19,7 @@ import {
   provisioningRules,
   readAccount,
   secretRule,
-} from './world.ts';
+} from './provisioning-fixture.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

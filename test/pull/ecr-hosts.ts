@@ -3,7 +3,7 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
-import type { EcrDouble } from '../doubles/ecr/double.ts';
+import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 
 /** ECR's registry hosts as a client sees them, under their own names: reached through a proxy, over TLS. */
 export interface EcrHosts {

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { field } from '../../src/util/json.ts';
-import { isCi } from '../cluster/suite.ts';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { isCi } from '../cluster/cluster-suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import type { Ground } from '../support/ground.ts';
 import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { type RunningProgram, startProgram } from '../support/process.ts';
+import { type RunningProgram, startProgram } from '../support/program.ts';
 import { secretPath } from '../support/pull-secret.ts';
+import type { Ground } from '../support/test-api-server.ts';
 import { type EcrHosts, startEcrHosts } from './ecr-hosts.ts';
-import { impedimentToPull } from './programs.ts';
-import { type Image, type Registry, startRegistry } from './registry.ts';
+import { type Image, type Registry, startRegistry } from './local-registry.ts';
+import { impedimentToPull } from './pull-tools.ts';
 import { pull } from './skopeo.ts';
 
 const frankfurt = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

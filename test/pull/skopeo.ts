@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EcrHosts } from './ecr-hosts.ts';
-import { programs } from './programs.ts';
+import { programs } from './pull-tools.ts';
 
 /** What came of a pull. */
 export interface Pulled {

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/double.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import type { Ground } from '../support/ground.ts';
 import { installAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { type RunningProgram, startProgram } from '../support/process.ts';
+import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import type { Ground } from '../support/test-api-server.ts';
 
 const hostIn = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 const password = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, '');

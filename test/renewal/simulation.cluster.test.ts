@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { describeOnCluster } from '../cluster/suite.ts';
-import { startEcrDouble } from '../doubles/ecr/double.ts';
-import { bounds } from './simulation/bounds.ts';
-import { SimulatedClock } from './simulation/clock.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { SimulatedClock } from './simulation/clock-and-random.ts';
 import { lastsMs, Simulation } from './simulation/simulation.ts';
-import { summary } from './simulation/summary.ts';
+import { bounds, summary } from './simulation/totals.ts';
 
 /** What happens when is in simulation/schedule.ts; who is asked, and who comes first, is chance: another seed, another story. */
 const seed = Number(process.env['SIMULATION_SEED'] ?? 42);

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { it } from 'node:test';
-import { hostIn } from '../admission/setting.ts';
-import { describeOnCluster } from '../cluster/suite.ts';
-import { startEcrDouble } from '../doubles/ecr/double.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import { eventually } from '../support/eventually.ts';
 import { installAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { startProgram } from '../support/process.ts';
+import { startProgram } from '../support/program.ts';
+import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 
 const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];

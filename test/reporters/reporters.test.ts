@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { ClusterTestCounter, needsCluster } from './cluster-tests.ts';
-import { StallGuard } from './stall.ts';
+import { StallGuard } from './stall-guard.ts';
 
 describe('the count of tests against a real API server', () => {
   it('takes the files of that name alone, not the sum of all; skipped apart; cancelled not at all', () => {

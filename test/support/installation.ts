@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { eventually } from './eventually.ts';
-import type { Ground } from './ground.ts';
 import { createPod, podWith } from './pods.ts';
+import type { Ground } from './test-api-server.ts';
 
 /** All that the program may do anywhere: five verbs on one name of Secrets, make Events, and list pods. */
 const clusterRole = {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { field, items } from '../../src/util/json.ts';
-import type { Ground } from './ground.ts';
+import type { Ground } from './test-api-server.ts';
 
 export interface Pod {
   readonly apiVersion: string;
@@ -73,4 +73,19 @@ export async function updatePod(
 function admitted(answer: Awaited<ReturnType<Ground['request']>>): Admitted {
   const references = items(field(field(answer.body, 'spec'), 'imagePullSecrets'));
   return { ...answer, pullSecrets: references.map((reference) => field(reference, 'name')) };
+}
+
+/** As the kubelet shows a static pod to the API server. */
+export function mirrorPod(image: string): Pod {
+  return podWith([image], { nodeName: 'node-1' }, { 'kubernetes.io/config.mirror': 'x' });
+}
+
+/** A pod that may run where only restricted ones may. */
+export function restrictedPod(image: string): Pod {
+  const pod = podWith([image], {
+    securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },
+  });
+  const securityContext = { allowPrivilegeEscalation: false, capabilities: { drop: ['ALL'] } };
+  const containers = pod.spec.containers.map((container) => ({ ...container, securityContext }));
+  return { ...pod, spec: { ...pod.spec, containers } };
 }

@@ -1,5 +1,5 @@
 import { hostsAnnotation } from '../../src/labels.ts';
-import type { Ground } from './ground.ts';
+import type { Ground } from './test-api-server.ts';
 
 /** A pull Secret as it is stored, taken apart. */
 export interface StoredPullSecret {

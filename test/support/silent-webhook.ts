@@ -1,7 +1,7 @@
 // A webhook that fails open and that never answers, so that the API server waits for its whole timeout.
 import { randomBytes } from 'node:crypto';
 import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
-import type { Ground } from './ground.ts';
+import type { Ground } from './test-api-server.ts';
 
 const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
 

@@ -6,7 +6,7 @@ import { Token } from '../../src/ecr/token.ts';
 import { jsonLog, type Log } from '../../src/telemetry/log.ts';
 import { serializeError } from '../../src/telemetry/log-fields.ts';
 import { describeReview } from '../../src/webhook/review-log.ts';
-import { credentials, randomBase64 } from './credentials.ts';
+import { credentials, randomBase64 } from './credential-generators.ts';
 
 const token = btoa(`AWS:${'canary0'.repeat(300)}`);
 

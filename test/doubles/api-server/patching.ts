@@ -1,10 +1,10 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { parse } from 'yaml';
-import { applied } from './apply.ts';
-import { badRequest, conflict, Failure, invalid, MODIFIED, notFound } from './failure.ts';
-import { isObject, type KubeObject, objectFrom, objectOr } from './objects.ts';
-import { SECRETS, type Target } from './resources.ts';
-import { completeSecret } from './secrets.ts';
+import { SECRETS, type Target } from './api-resources.ts';
+import { badRequest, conflict, Failure, invalid, MODIFIED, notFound } from './api-status-error.ts';
+import { isObject, type KubeObject, objectFrom, objectOr } from './kube-object.ts';
+import { completeSecret } from './object-validation.ts';
+import { applied } from './server-side-apply.ts';
 
 /** A PATCH request. */
 export interface Patch {

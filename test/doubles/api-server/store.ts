@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
-import { alreadyExists, conflict, MODIFIED, notFound } from './failure.ts';
-import type { KubeObject } from './objects.ts';
-import type { Resource } from './resources.ts';
+import type { Resource } from './api-resources.ts';
+import { alreadyExists, conflict, MODIFIED, notFound } from './api-status-error.ts';
+import type { KubeObject } from './kube-object.ts';
 
 /** A stored change, in the words of a watch. */
 export interface Change {

@@ -1,16 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import type { User } from './access.ts';
-import type { Admission } from './admission.ts';
-import { badRequest, conflict, Failure, forbidden, MODIFIED, notFound } from './failure.ts';
-import { type KubeObject, objectFrom, objectOr } from './objects.ts';
-import { afterUpdate } from './ownership.ts';
+import { NAMESPACES, PODS, SECRETS, type Target, WEBHOOKS } from './api-resources.ts';
+import { badRequest, conflict, Failure, forbidden, MODIFIED, notFound } from './api-status-error.ts';
+import { type KubeObject, objectFrom, objectOr } from './kube-object.ts';
+import {
+  completeSecret,
+  validatePod,
+  validatePodUpdate,
+  validateSecret,
+  withEphemeralContainers,
+} from './object-validation.ts';
 import { patchedObject } from './patching.ts';
-import { validatePod, validatePodUpdate, withEphemeralContainers } from './pods.ts';
-import { NAMESPACES, PODS, SECRETS, type Target, WEBHOOKS } from './resources.ts';
-import { completeSecret, validateSecret } from './secrets.ts';
+import type { User } from './rbac.ts';
+import { afterUpdate } from './server-side-apply.ts';
 import type { Store } from './store.ts';
-import { validateWebhooks } from './webhooks.ts';
+import type { Admission } from './webhook-admission.ts';
+import { validateWebhooks } from './webhook-selection.ts';
 
 /** A request that changes something. */
 export interface Write {

@@ -1,16 +1,13 @@
 import assert from 'node:assert/strict';
 import type { Cluster } from '../../cluster/cluster.ts';
-import type { EcrDouble } from '../../doubles/ecr/double.ts';
+import type { EcrDouble } from '../../doubles/ecr/ecr-double.ts';
 import { installAccount } from '../../support/installation.ts';
-import { Checks, clockTime, healsWithinMs } from './checks.ts';
-import { hourMs, minuteMs, type SimulatedClock } from './clock.ts';
-import { deeds } from './deeds.ts';
-import { History } from './history.ts';
-import { Outages } from './outages.ts';
-import { Random } from './random.ts';
-import { Replica, tickMs } from './replica.ts';
-import { type Row, schedule } from './schedule.ts';
-import { regionOf, regions, type Team, World } from './world.ts';
+import { hourMs, minuteMs, Random, type SimulatedClock } from './clock-and-random.ts';
+import { deeds, Outages, type Row, schedule } from './incidents.ts';
+import { Checks, clockTime, healsWithinMs } from './invariants.ts';
+import { History } from './secret-history.ts';
+import { regionOf, regions, type Team, World } from './simulated-cluster.ts';
+import { Replica, tickMs } from './simulated-replica.ts';
 
 export interface SimulationParts {
   readonly cluster: Cluster;

@@ -1,0 +1,99 @@
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { eventually } from '../support/eventually.ts';
+import { makeSetting, type Setting, type Source, startSource } from './managed-certificates-fixture.ts';
+
+const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+
+/** What `helm upgrade` sends: its template leaves caBundle out. */
+describeOnCluster('a chart that is upgraded', (cluster) => {
+  let setting: Setting;
+  let source: Source;
+  before(async () => {
+    setting = await makeSetting(cluster());
+    source = await startSource(setting);
+    await eventually('published', async () =>
+      (await setting.published()).every(({ length }) => length === 1),
+    );
+  });
+  after(() => source.end());
+
+  const path = () => `${CONFIGURATIONS}/${setting.place.webhookConfiguration}`;
+  /** The configuration with another timeout, as a template has it. */
+  const template = async (timeoutSeconds: number) => {
+    const { body } = await cluster().request('GET', path());
+    // biome-ignore lint/suspicious/noExplicitAny: whatever the API server has
+    const { apiVersion, kind, metadata, webhooks } = structuredClone(body) as any;
+    for (const webhook of webhooks) {
+      webhook.timeoutSeconds = timeoutSeconds;
+      delete webhook.clientConfig.caBundle;
+    }
+    return { apiVersion, kind, metadata: { name: metadata.name }, webhooks };
+  };
+  const published = () =>
+    eventually('published', async () => (await setting.published()).every(({ length }) => length === 1));
+  const empty = () => source.did('bundle-empty').length;
+  const assertKept = async (timeoutSeconds: number, emptyBefore: number) => {
+    const { body } = await cluster().request('GET', path());
+    assert.match(JSON.stringify(body), new RegExp(`"timeoutSeconds":${timeoutSeconds}`));
+    const id = (await setting.stored())?.authorities[0]?.id;
+    for (const bundle of await setting.published()) {
+      assert.deepEqual(
+        bundle.map((one) => one.id),
+        [id],
+      );
+    }
+    assert.equal(empty(), emptyBefore, 'it was never away');
+    assert.equal(source.did('no-secret').length, 1, 'there is one CA');
+  };
+  const apply = async (body: unknown) => {
+    const how = { contentType: 'application/apply-patch+yaml' };
+    return (await cluster().request('PATCH', `${path()}?fieldManager=helm`, body, how)).status;
+  };
+
+  it('by helm 4, which applies, leaves the caBundle as it is', async () => {
+    const first = await template(5);
+    await cluster().request('DELETE', path());
+    assert.equal(await apply(first), 201);
+    await published();
+    for (const timeoutSeconds of [6, 7]) {
+      const before = empty();
+      assert.equal(await apply(await template(timeoutSeconds)), 200, 'nobody else claims what helm sends');
+      await assertKept(timeoutSeconds, before);
+    }
+  });
+
+  it('by helm 4, to another name of a webhook, to one more and to one less', async () => {
+    const body = await template(7);
+    body.webhooks[1].name = 'renamed.ecr-pull-secrets.io';
+    body.webhooks.push({ ...body.webhooks[1], name: 'another.ecr-pull-secrets.io' });
+    for (const count of [3, 1]) {
+      const webhooks = body.webhooks.slice(0, count);
+      assert.equal(await apply({ ...body, webhooks }), 200, 'what is left of the old entry is in no way');
+      await published();
+      assert.equal((await setting.published()).length, count);
+    }
+  });
+
+  it('by helm 3, which patches what differs from its last manifest, leaves it too', async () => {
+    const before = empty();
+    const { webhooks } = await template(8);
+    const how = { contentType: 'application/strategic-merge-patch+json' };
+    const { status } = await cluster().request('PATCH', path(), { webhooks }, how);
+    assert.equal(status, 200);
+    await assertKept(8, before);
+  });
+
+  it('by force, which replaces, loses it for a moment', async () => {
+    const before = empty();
+    const { body } = await cluster().request('GET', path());
+    const { metadata, ...rest } = await template(9);
+    const { resourceVersion } = Object(body).metadata;
+    const replaced = { ...rest, metadata: { ...metadata, resourceVersion } };
+    assert.equal((await cluster().request('PUT', path(), replaced)).status, 200);
+    await published();
+    assert.equal(empty(), before + 1);
+    assert.equal(source.did('no-secret').length, 1);
+  });
+});

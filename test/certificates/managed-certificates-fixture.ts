@@ -1,0 +1,231 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { type Authority, readBundle } from '../../src/certificates/ca-bundle.ts';
+import { readStored, type Stored } from '../../src/certificates/certificate-secret.ts';
+import type { Place } from '../../src/certificates/certificate-store.ts';
+import type { CertificatePair } from '../../src/certificates/key-pair.ts';
+import { ManagedCertificates, type Timing } from '../../src/certificates/managed-certificates.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import type { Ground } from '../support/test-api-server.ts';
+import { DAY } from './test-certificates.ts';
+
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+const secretName = 'ecr-pull-secrets-tls';
+export const NAMES = ['web.apps.svc', '127.0.0.1'];
+
+/** A namespace with an account that has the rights of docs/certificates.md, and a webhook configuration. */
+export interface Setting {
+  readonly place: Place;
+  /** For the account. */
+  readonly kubeconfigPath: string;
+  /** What the Secret holds; undefined: there is none. */
+  stored(): Promise<Stored | undefined>;
+  /** The CAs in the caBundle of every webhook. */
+  published(): Promise<readonly Authority[][]>;
+  deleteSecret(): Promise<void>;
+  /** Changes what the Secret holds, as a person would. */
+  editSecret(change: (data: Record<string, string>) => void): Promise<void>;
+  /** The caBundle of all webhooks, as text. */
+  setCaBundle(text: string | undefined): Promise<void>;
+}
+
+export interface SettingOptions {
+  /** Where the webhooks are; `service` by default. */
+  readonly url?: string;
+  readonly namespaceSelector?: unknown;
+  /** Verbs on the webhook configuration. */
+  readonly verbs?: readonly string[];
+  readonly webhooks?: number;
+}
+
+export async function makeSetting(ground: Ground, options: SettingOptions = {}): Promise<Setting> {
+  const namespace = await ground.createNamespace('certificates');
+  const webhookConfiguration = `zz-${namespace}`;
+  const place = { namespace, secretName, webhookConfiguration };
+  const kubeconfigPath = await account(ground, place, options.verbs ?? ['get', 'list', 'watch', 'patch']);
+  await post(ground, CONFIGURATIONS, configuration(place, options));
+  const secretPath = `/api/v1/namespaces/${namespace}/secrets/${secretName}`;
+  const configurationPath = `${CONFIGURATIONS}/${webhookConfiguration}`;
+  const get = async (path: string) => {
+    const { status, body } = await ground.request('GET', path);
+    // biome-ignore lint/suspicious/noExplicitAny: whatever the API server has
+    return status === 404 ? undefined : (body as any);
+  };
+  const put = async (path: string, object: unknown) => {
+    const { status, body } = await ground.request('PUT', path, object);
+    assert.equal(status, 200, JSON.stringify(body));
+  };
+  return {
+    place,
+    kubeconfigPath,
+    stored: async () => {
+      const secret = await get(secretPath);
+      return secret === undefined ? undefined : readStored(secret.data ?? {}, NAMES);
+    },
+    published: async () => {
+      const { webhooks } = await get(configurationPath);
+      return webhooks.map(({ clientConfig }: { clientConfig: { caBundle?: string } }) => [
+        ...readBundle(atob(clientConfig.caBundle ?? '')).authorities,
+      ]);
+    },
+    deleteSecret: async () => {
+      assert.equal((await ground.request('DELETE', secretPath)).status, 200);
+    },
+    editSecret: async (change) => {
+      const { metadata, ...secret } = await get(secretPath);
+      const { name, labels, resourceVersion } = metadata;
+      change(secret.data);
+      await put(secretPath, { ...secret, metadata: { name, namespace, labels, resourceVersion } });
+    },
+    setCaBundle: async (text) => {
+      const { metadata, webhooks, ...rest } = await get(configurationPath);
+      for (const { clientConfig } of webhooks) {
+        if (text === undefined) delete clientConfig.caBundle;
+        else clientConfig.caBundle = btoa(text);
+      }
+      const { name, resourceVersion } = metadata;
+      await put(configurationPath, { ...rest, webhooks, metadata: { name, resourceVersion } });
+    },
+  };
+}
+
+/** One replica. */
+export interface Source {
+  readonly certificates: ManagedCertificates;
+  /** The pairs that it changed to, in order. */
+  readonly changes: CertificatePair[];
+  /** All that it logged, as text and parsed. */
+  output(): string;
+  log(): Record<string, string>[];
+  /** Lines that say that something was done for a reason. */
+  did(reason: string): Record<string, string>[];
+  end(): Promise<void>;
+}
+
+export interface SourceOptions {
+  readonly names?: readonly string[];
+  readonly authorityLifeMs?: number;
+  readonly leafLifeMs?: number;
+  readonly timing?: Partial<Timing>;
+  readonly now?: () => number;
+  readonly onChange?: (pair: CertificatePair) => void;
+}
+
+/** Begins to open a source; `log` and `end` are there at once. */
+export async function startSource(setting: Setting, options: SourceOptions = {}): Promise<Source> {
+  const { opening, ...rest } = openSource(setting, options);
+  return { ...rest, certificates: await opening };
+}
+
+/** As startSource, for one that may never open. */
+export function openSource({ place, kubeconfigPath }: Setting, options: SourceOptions = {}) {
+  const { names = NAMES, authorityLifeMs = 365 * DAY, leafLifeMs = 7 * DAY, now = Date.now } = options;
+  const cluster = loadKubeConfig({
+    kubeconfigPath,
+    requestTimeoutMs: 5_000,
+    userAgent: 'certificates-test/1',
+  });
+  const lines: string[] = [];
+  const changes: CertificatePair[] = [];
+  const opening = ManagedCertificates.open({
+    cluster,
+    place,
+    making: { names, authorityLifeMs, leafLifeMs },
+    onChange: (pair) => {
+      options.onChange?.(pair);
+      changes.push(pair);
+    },
+    log: jsonLog('debug', { write: (line) => lines.push(line) }),
+    now,
+    timing: { settleMs: 500, spreadMs: 1_000, tickMs: 100, ...options.timing },
+  });
+  const log = () => lines.map((line) => JSON.parse(line));
+  return {
+    opening,
+    changes,
+    output: () => lines.join(''),
+    log,
+    did: (reason: string) => log().filter((line) => line['reason'] === reason),
+    end: async () => {
+      await (await opening).close();
+      await cluster.close();
+    },
+  };
+}
+
+function configuration({ namespace, webhookConfiguration }: Place, options: SettingOptions) {
+  const { url, namespaceSelector = { matchLabels: { nobody: 'here' } }, webhooks = 2 } = options;
+  const clientConfig = url === undefined ? { service: { name: 'web', namespace, path: '/mutate' } } : { url };
+  return {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'MutatingWebhookConfiguration',
+    metadata: { name: webhookConfiguration },
+    webhooks: Array.from({ length: webhooks }, (_, index) => ({
+      name: `w${index}.ecr-pull-secrets.io`,
+      admissionReviewVersions: ['v1'],
+      clientConfig: { ...clientConfig },
+      failurePolicy: 'Fail',
+      sideEffects: 'NoneOnDryRun',
+      // what counts is that no call is lost: on a busy machine one may be slow
+      timeoutSeconds: 20,
+      namespaceSelector,
+      rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
+    })),
+  };
+}
+
+async function account(ground: Ground, place: Place, verbs: readonly string[]): Promise<string> {
+  const { namespace, webhookConfiguration } = place;
+  const name = `certificates-${randomBytes(4).toString('hex')}`;
+  const apiGroup = 'rbac.authorization.k8s.io';
+  const subjects = [{ kind: 'ServiceAccount', namespace, name }];
+  const here = `${RBAC}/namespaces/${namespace}`;
+  await post(ground, `${here}/roles`, {
+    apiVersion: `${apiGroup}/v1`,
+    kind: 'Role',
+    metadata: { name },
+    rules: [
+      {
+        apiGroups: [''],
+        resources: ['secrets'],
+        resourceNames: [secretName],
+        verbs: ['get', 'list', 'watch', 'create', 'patch'],
+      },
+    ],
+  });
+  await post(ground, `${here}/rolebindings`, {
+    apiVersion: `${apiGroup}/v1`,
+    kind: 'RoleBinding',
+    metadata: { name },
+    roleRef: { apiGroup, kind: 'Role', name },
+    subjects,
+  });
+  await post(ground, `${RBAC}/clusterroles`, {
+    apiVersion: `${apiGroup}/v1`,
+    kind: 'ClusterRole',
+    metadata: { name },
+    rules: [
+      {
+        apiGroups: ['admissionregistration.k8s.io'],
+        resources: ['mutatingwebhookconfigurations'],
+        resourceNames: [webhookConfiguration],
+        verbs,
+      },
+    ],
+  });
+  await post(ground, `${RBAC}/clusterrolebindings`, {
+    apiVersion: `${apiGroup}/v1`,
+    kind: 'ClusterRoleBinding',
+    metadata: { name },
+    roleRef: { apiGroup, kind: 'ClusterRole', name },
+    subjects,
+  });
+  return await ground.serviceAccountKubeconfig(namespace, name);
+}
+
+async function post(ground: Ground, path: string, object: unknown): Promise<void> {
+  const { status, body } = await ground.request('POST', path, object);
+  assert.equal(status, 201, `POST ${path}: ${JSON.stringify(body)}`);
+}

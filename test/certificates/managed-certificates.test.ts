@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { managedSettings } from '../../src/certificates/managed-certificates.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { loadKubeConfig } from '../../src/kube/client.ts';
+import { DAY } from './test-certificates.ts';
+
+const folder = await mkdtemp(join(tmpdir(), 'settings-'));
+after(() => rm(folder, { recursive: true }));
+
+async function clusterIn(namespace: string | undefined) {
+  const kubeconfigPath = join(folder, `${namespace ?? 'none'}.json`);
+  const context = { cluster: 'c', user: 'u', ...(namespace !== undefined && { namespace }) };
+  const clusters = [{ name: 'c', cluster: { server: 'https://127.0.0.1:1' } }];
+  const users = [{ name: 'u', user: {} }];
+  const kubeconfig = { clusters, users, contexts: [{ name: 'x', context }], 'current-context': 'x' };
+  await writeFile(kubeconfigPath, JSON.stringify(kubeconfig));
+  return loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 1_000, userAgent: 'test' });
+}
+
+describe('the settings of managed certificates', () => {
+  it('are, unless told otherwise, those of the chart', async () => {
+    const { place, making } = managedSettings(readConfig('', 'defaults'), await clusterIn('apps'));
+    assert.deepEqual(place, {
+      namespace: 'apps',
+      secretName: 'ecr-pull-secrets-tls',
+      webhookConfiguration: 'zz-ecr-pull-secrets',
+    });
+    const names = ['ecr-pull-secrets.apps.svc', 'ecr-pull-secrets.apps.svc.cluster.local'];
+    assert.deepEqual(making, { names, authorityLifeMs: 365 * DAY, leafLifeMs: 7 * DAY });
+  });
+
+  it('are all that an operator set', async () => {
+    const yaml =
+      'certificates: { source: managed, namespace: other, service: web, dnsNames: ["*.x.y"], ipAddresses: ["::1"], leafLife: 24h }';
+    const { place, making } = managedSettings(readConfig(yaml, 'set'), await clusterIn(undefined));
+    assert.equal(place.namespace, 'other');
+    assert.deepEqual(making.names, ['web.other.svc', 'web.other.svc.cluster.local', '*.x.y', '::1']);
+    assert.equal(making.leafLifeMs, DAY);
+  });
+
+  it('need a namespace', async () => {
+    const cluster = await clusterIn(undefined);
+    assert.throws(() => managedSettings(readConfig('', 'defaults'), cluster), { code: 'no-namespace' });
+  });
+
+  const refused: [string, RegExp][] = [
+    ['source: self', /certificates\.source must be files or managed/],
+    ['dnsNames: [A.b]', /certificates\.dnsNames\[0\] must be a DNS name in lower case/],
+    ['dnsNames: ["1.2.3.4"]', /certificates\.dnsNames\[0\] must be a DNS name, no IP address/],
+    ['ipAddresses: ["fe80::1%eth0"]', /certificates\.ipAddresses\[0\] must be an IP address/],
+    ['leafLife: 9m', /certificates\.leafLife must be a duration from 10m to 87600h/],
+    ['authorityLife: 87601h', /certificates\.authorityLife must be a duration from 10m to 87600h/],
+  ];
+  for (const [yaml, problem] of refused) {
+    it(`are not ${yaml}`, () => {
+      assert.throws(() => readConfig(`certificates: { ${yaml} }`, 'bad'), problem);
+    });
+  }
+});

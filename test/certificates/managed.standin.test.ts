@@ -1,4 +1,0 @@
-import { describeOnStandIn } from '../support/stand-in.ts';
-import { managedSuite } from './managed.suite.ts';
-
-describeOnStandIn('certificates on the API stand-in', managedSuite);

@@ -1,0 +1,55 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import forge from 'node-forge';
+import { issueAuthority, issueServing, type ServingRequest } from '../../src/certificates/issue.ts';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
+
+export const DAY = 86_400_000;
+
+/** A CA for one test file; its key is the slow part. */
+export function testAuthority(now: number): Promise<PemPair> {
+  return issueAuthority({ commonName: 'test CA', now, validForMs: 10 * DAY });
+}
+
+/** A serving pair for `web.apps.svc` and 127.0.0.1, one day long, unless told otherwise. */
+export function testServing(
+  authority: PemPair,
+  now: number,
+  how: Partial<ServingRequest> = {},
+): Promise<PemPair> {
+  return issueServing({
+    authority,
+    dnsNames: ['web.apps.svc'],
+    ipAddresses: ['127.0.0.1'],
+    now,
+    validForMs: DAY,
+    ...how,
+  });
+}
+
+/** A client certificate of an authority, one day long, as an API server has it. */
+export function testClient(
+  authority: PemPair,
+  commonName: string,
+  dnsNames: readonly string[] = [],
+): PemPair {
+  const { publicKey, privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    publicKeyEncoding: { type: 'spki', format: 'pem' },
+    privateKeyEncoding: { type: 'pkcs8', format: 'pem' },
+  });
+  const certificate = forge.pki.createCertificate();
+  certificate.publicKey = forge.pki.publicKeyFromPem(publicKey);
+  certificate.serialNumber = `01${randomBytes(8).toString('hex')}`;
+  certificate.validity.notBefore = new Date(Date.now() - 60_000);
+  certificate.validity.notAfter = new Date(Date.now() + 86_400_000);
+  certificate.setSubject([{ name: 'commonName', value: commonName }]);
+  certificate.setIssuer(forge.pki.certificateFromPem(authority.certPem).subject.attributes);
+  certificate.setExtensions([
+    { name: 'extKeyUsage', clientAuth: true },
+    ...(dnsNames.length > 0
+      ? [{ name: 'subjectAltName', altNames: dnsNames.map((value) => ({ type: 2, value })) }]
+      : []),
+  ]);
+  certificate.sign(forge.pki.privateKeyFromPem(authority.keyPem), forge.md.sha256.create());
+  return { certPem: forge.pki.certificateToPem(certificate), keyPem: privateKey };
+}

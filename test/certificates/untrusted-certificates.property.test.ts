@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { X509Certificate } from 'node:crypto';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { Publications, readBundle } from '../../src/certificates/ca-bundle.ts';
+import { CertificateError } from '../../src/certificates/certificate-error.ts';
+import { dataOf, readStored } from '../../src/certificates/certificate-secret.ts';
+import { isForeign } from '../../src/certificates/certificate-store.ts';
+import { readPair } from '../../src/certificates/key-pair.ts';
+import { secretObject } from '../../src/kube/secrets.ts';
+import { damaged } from '../support/untrusted-json.ts';
+import { testAuthority, testServing } from './test-certificates.ts';
+
+const now = Date.now();
+const authority = await testAuthority(now);
+const leaf = await testServing(authority, now);
+const data = dataOf({ authorities: [authority], authorityKeyPem: authority.keyPem, leaf });
+const names = ['web.apps.svc', '127.0.0.1'];
+
+/** OIDs of RSA and EC keys, of signature algorithms and of the subject's names, as DER has them. */
+const oids = ['2a864886f70d010101', '2a864886f70d01010b', '550403'].map((hex) => Buffer.from(hex, 'hex'));
+
+/** A certificate or key of which bytes were changed: at random places, or the last byte of an OID. */
+function damagedPem(pem: string): fc.Arbitrary<string> {
+  const [begin = '', end = ''] = pem.trim().split(/\n[^-]*\n/);
+  const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
+  const places = oids.flatMap((oid) => (der.includes(oid) ? [der.indexOf(oid) + oid.length - 1] : []));
+  const place = fc.oneof(fc.nat(der.length - 1), fc.constantFrom(...places, 0));
+  const changes = fc.array(fc.tuple(place, fc.nat(255)), { maxLength: 3 });
+  return changes.map((changed) => {
+    const bytes = Buffer.from(der);
+    for (const [at, byte] of changed) {
+      bytes[at] = byte;
+    }
+    return `${begin}\n${bytes.toString('base64')}\n${end}\n`;
+  });
+}
+
+/** The certificate with a validity that begins in the year `A6`: OpenSSL parses it, and node gives any date. */
+function withoutDate(pem: string): string {
+  const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
+  // UTCTime, the first of the two: tag, length 13, YYMMDDHHMMSSZ
+  der[der.indexOf(Buffer.from([0x17, 13])) + 2] = 0x41;
+  return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
+
+/** The certificate with a public key of an algorithm that there is not: OpenSSL parses it all the same. */
+function withoutKey(pem: string): string {
+  const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
+  const rsaEncryption = Buffer.from('2a864886f70d010101', 'hex');
+  der[der.indexOf(rsaEncryption) + rsaEncryption.length - 1] = 0x55;
+  return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
+}
+
+const base64 = (text: string) => Buffer.from(text).toString('base64');
+
+describe('the TLS Secret and the caBundle, whatever is in them', () => {
+  it('are read without a throw where certificates and keys are damaged', () => {
+    const check = (ca: string, caKey: string, cert: string, key: string) => {
+      const stored = readStored(
+        { 'ca.crt': base64(ca), 'ca.key': base64(caKey), 'tls.crt': base64(cert), 'tls.key': base64(key) },
+        names,
+      );
+      assert.ok(stored.leaf !== undefined || stored.leafProblem !== undefined);
+      for (const { beginsAt, endsAt } of [...stored.authorities, ...(stored.leaf ? [stored.leaf] : [])]) {
+        assert.ok(Number.isFinite(beginsAt) && Number.isFinite(endsAt), 'dates can be compared and written');
+      }
+      new Publications().note([ca, cert], 0);
+      try {
+        readPair(cert, key);
+      } catch (error) {
+        assert.ok(error instanceof CertificateError, `${error}`);
+      }
+    };
+    for (const [ca, cert] of [
+      [withoutDate(authority.certPem), leaf.certPem],
+      [authority.certPem, withoutDate(leaf.certPem)],
+    ] as const) {
+      check(ca, authority.keyPem, cert, leaf.keyPem);
+    }
+    assert.deepEqual(readBundle(withoutDate(authority.certPem)).authorities, []);
+    const keyless = withoutKey(authority.certPem);
+    assert.throws(() => new X509Certificate(keyless).publicKey);
+    check(keyless, authority.keyPem, leaf.certPem, leaf.keyPem);
+    assert.throws(() => readPair(withoutDate(leaf.certPem), leaf.keyPem), { code: 'bad-certificate' });
+    const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
+    const parts = fc.tuple(
+      mostly(authority.certPem),
+      mostly(authority.keyPem),
+      mostly(leaf.certPem),
+      mostly(leaf.keyPem),
+    );
+    fc.assert(
+      fc.property(parts, (drawn) => check(...drawn)),
+      { numRuns: 300 },
+    );
+  });
+
+  it('are read without a throw where the Secret is damaged', () => {
+    const check = (object: unknown) => {
+      const secret = secretObject(object);
+      if (secret !== undefined) {
+        isForeign(secret);
+        readStored(secret.data ?? {}, names);
+      }
+    };
+    const metadata = { namespace: 'a', name: 'tls', labels: {} };
+    check({ metadata, data: { ...data, 'ca.crt': 7, 'tls.key': { toString: 1 } } });
+    fc.assert(fc.property(damaged({ metadata, data }), check), { numRuns: 200 });
+  });
+});

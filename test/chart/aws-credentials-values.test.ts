@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { describeWithHelm } from './chart-suite.ts';
+import type { Values } from './helm.ts';
+import { registry } from './install-modes.ts';
+import { at, only } from './rendered-objects.ts';
+
+const provisioning = { registries: [registry] };
+
+describeWithHelm('AWS credentials', (helm) => {
+  const render = (values: Values = {}) => helm().template(values);
+
+  it('asks for web identity with a token of its own', async () => {
+    const roleArn = 'arn:aws:iam::123456789012:role/ecr-pull';
+    const values = { aws: { credentials: { source: 'webIdentity', webIdentity: { roleArn } } } };
+    const spec = at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
+    const { env, volumeMounts } = spec.containers[0];
+    const variables = Object.fromEntries(env.map((one: Values) => [one['name'], one['value']]));
+    assert.equal(variables['AWS_ROLE_ARN'], roleArn);
+    const mount = volumeMounts.find((one: Values) => one['name'] === 'aws-token');
+    const { serviceAccountToken } = spec.volumes.find((one: Values) => one['name'] === 'aws-token').projected
+      .sources[0];
+    assert.equal(variables['AWS_WEB_IDENTITY_TOKEN_FILE'], `${mount.mountPath}/${serviceAccountToken.path}`);
+    assert.equal(serviceAccountToken.audience, 'sts.amazonaws.com');
+  });
+
+  it('takes keys from a Secret, in the Deployment and in the CronJob', async () => {
+    const objects = await render({
+      cronJob: { enabled: true, besideDeployment: true },
+      config: { provisioning },
+      aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
+    });
+    for (const spec of [
+      at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),
+      at(only(objects, 'CronJob'), 'spec.jobTemplate.spec.template.spec'),
+    ]) {
+      assert.deepEqual(spec.containers[0].envFrom, [{ secretRef: { name: 'keys' } }]);
+    }
+  });
+
+  it('runs the Roles Anywhere helper beside the program, where the SDK looks for it, and as one that a Job does not wait for', async () => {
+    const objects = await render(rolesAnywhere());
+    for (const spec of [
+      at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),
+      at(only(objects, 'CronJob'), 'spec.jobTemplate.spec.template.spec'),
+    ]) {
+      const [sidecar] = spec.initContainers;
+      assert.equal(sidecar.restartPolicy, 'Always');
+      assert.ok(sidecar.args.includes('--port=9911'));
+      assert.deepEqual(spec.containers[0].env, [
+        { name: 'AWS_EC2_METADATA_SERVICE_ENDPOINT', value: 'http://127.0.0.1:9911' },
+      ]);
+    }
+  });
+});
+
+function rolesAnywhere(): Values {
+  const arn = (what: string) => `arn:aws:rolesanywhere:eu-central-1:123456789012:${what}/1`;
+  const given = {
+    image: 'registry.example/aws-signing-helper:1',
+    certificateSecret: 'roles-anywhere',
+    trustAnchorArn: arn('trust-anchor'),
+    profileArn: arn('profile'),
+    roleArn: 'arn:aws:iam::123456789012:role/ecr-pull',
+  };
+  return {
+    cronJob: { enabled: true, besideDeployment: true },
+    config: { provisioning },
+    aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: given } },
+  };
+}

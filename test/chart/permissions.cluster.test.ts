@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { loadKubeConfig } from '../../src/kube/client.ts';
+import { eventApi } from '../../src/kube/events.ts';
+import { listPods } from '../../src/kube/pods.ts';
+import { type Request, requestWith } from '../cluster/kube-request.ts';
+import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { readAccount, startEcr } from '../provisioning/provisioning-fixture.ts';
+import { runOnce } from '../support/command-runner.ts';
+import { eventually } from '../support/eventually.ts';
+import type { RunningProgram } from '../support/program.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import { describeChartOnCluster } from './chart-suite.ts';
+import type { Values } from './helm.ts';
+import { registry } from './install-modes.ts';
+import { besideValues, startBeside } from './local-program.ts';
+import { newRelease, type Release } from './release.ts';
+import { at } from './rendered-objects.ts';
+import { clusterRole, refusal, roleAt } from './roles.ts';
+
+describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
+  const role = roleAt((...call) => cluster().request(...call), clusterRole);
+  let ecr: EcrDouble;
+  let release: Release;
+  let program: RunningProgram | undefined;
+  before(async () => {
+    ecr = await startEcr();
+    release = await newRelease(cluster(), helm());
+    await release.install(besideValues({ config: { provisioning: { registries: [registry] } } }));
+    await role.read();
+  });
+  afterEach(async () => {
+    await program?.stop();
+    program = undefined;
+    await role.restore();
+  });
+  after(async () => {
+    await release?.uninstall();
+    await ecr.stop();
+  });
+
+  /** What the program does in a namespace that comes while it runs. */
+  const provided = async (namespace: string) => {
+    const secret = await readPullSecret(cluster(), namespace);
+    const { pullSecrets } = await readAccount(cluster(), namespace);
+    return secret?.auths[registry] !== undefined && pullSecrets?.includes('ecr-pull-secrets') === true;
+  };
+
+  it('suffice: Secret and reference are there, and nothing was refused', async () => {
+    program = await startBeside(release, ecr);
+    const namespace = await cluster().createNamespace();
+    await eventually('both are there', () => provided(namespace));
+    // the one look at all ServiceAccounts, which is done without where only names are granted
+    const needless = /"level":"debug".*cannot list resource \\"serviceaccounts\\"/;
+    const refused = program
+      .output()
+      .split('\n')
+      .filter((line) => line.includes('cannot ') && !needless.test(line));
+    assert.deepEqual(refused, []);
+  });
+
+  for (const [resource, verbs] of [
+    ['secrets', ['get', 'list', 'watch', 'create', 'patch']],
+    ['namespaces', ['list', 'watch']],
+    ['serviceaccounts', ['get', 'list', 'watch', 'patch']],
+  ] as const) {
+    for (const verb of verbs) {
+      it(`are all needed: without ${verb} on ${resource} the program says that it lacks it`, async () => {
+        await role.without(verb, resource);
+        const running = await startBeside(release, ecr, { untilReady: false });
+        program = running;
+        const namespace = await cluster().createNamespace();
+        await eventually('the log says so', () => {
+          const lines = running.output().split('\n');
+          return lines.some(
+            (line) => refusal(verb, resource).test(line) && !line.includes('"level":"debug"'),
+          );
+        });
+        if (verb !== 'watch') assert.equal(await provided(namespace), false);
+      });
+    }
+  }
+
+  it('are all needed: without create on events nobody in the namespace is told', async () => {
+    const namespace = await cluster().createNamespace();
+    const options = {
+      kubeconfigPath: await release.kubeconfig(),
+      requestTimeoutMs: 10_000,
+      userAgent: 'test',
+    };
+    const config = loadKubeConfig(options);
+    const events = eventApi(config, 'ecr-pull-secrets');
+    const object = { kind: 'Secret', namespace, name: 'ecr-pull-secrets' };
+    const event = {
+      object,
+      type: 'Warning',
+      reason: 'PullTokenRefused',
+      message: 'x',
+      at: Date.now(),
+    } as const;
+    assert.equal(await events.create({ name: 'one', ...event }), true);
+    await role.without('create', 'events');
+    await eventually('the right is gone', async () => {
+      return events.create({ name: 'two', ...event }).then(
+        () => false,
+        (error: unknown) => at(error, 'code') === 'forbidden',
+      );
+    });
+    await config.close();
+  });
+
+  it('are all needed: without list on pods nobody can tell which hosts are in use', async () => {
+    const namespace = await cluster().createNamespace();
+    const options = { requestTimeoutMs: 10_000, userAgent: 'test' };
+    const config = loadKubeConfig({ kubeconfigPath: await release.kubeconfig(), ...options });
+    await listPods(config, namespace, () => undefined);
+    await role.without('list', 'pods');
+    await eventually('the right is gone', async () => {
+      return listPods(config, namespace, () => undefined).then(
+        () => false,
+        (error: unknown) => at(error, 'code') === 'forbidden',
+      );
+    });
+    await config.close();
+  });
+
+  describe('reach no further', () => {
+    let ours: Request;
+    let namespace: string;
+    before(async () => {
+      ours = requestWith(await release.kubeconfig());
+      namespace = await cluster().createNamespace();
+    });
+    const pullSecret = { metadata: { name: 'ecr-pull-secrets' }, type: 'Opaque' };
+    const cases: [string, string, (namespace: string) => string, unknown?][] = [
+      ['read another Secret', 'GET', (of) => `/api/v1/namespaces/${of}/secrets/other`],
+      ['list Secrets of a namespace', 'GET', (of) => `/api/v1/namespaces/${of}/secrets`],
+      ['list Secrets of the cluster', 'GET', () => '/api/v1/secrets'],
+      ['list Secrets of another name', 'GET', () => '/api/v1/secrets?fieldSelector=metadata.name%3Dother'],
+      ['post a Secret, even of its name', 'POST', (of) => `/api/v1/namespaces/${of}/secrets`, pullSecret],
+      ['replace its Secret', 'PUT', (of) => `/api/v1/namespaces/${of}/secrets/ecr-pull-secrets`, pullSecret],
+      ['delete its Secret', 'DELETE', (of) => `/api/v1/namespaces/${of}/secrets/ecr-pull-secrets`],
+      ['read Events', 'GET', (of) => `/api/v1/namespaces/${of}/events`],
+      ['read a pod', 'GET', (of) => `/api/v1/namespaces/${of}/pods/x`],
+      ['watch pods', 'GET', (of) => `/api/v1/namespaces/${of}/pods?watch=true`],
+      ['make pods', 'POST', (of) => `/api/v1/namespaces/${of}/pods`, { metadata: { name: 'x' } }],
+      ['read ConfigMaps, its own too', 'GET', () => `/api/v1/namespaces/${release.namespace}/configmaps`],
+      ['read a namespace', 'GET', (of) => `/api/v1/namespaces/${of}`],
+      [
+        'change a namespace',
+        'PATCH',
+        (of) => `/api/v1/namespaces/${of}`,
+        { metadata: { labels: { a: 'b' } } },
+      ],
+      ['list all ServiceAccounts', 'GET', () => '/api/v1/serviceaccounts'],
+      ['read another ServiceAccount', 'GET', (of) => `/api/v1/namespaces/${of}/serviceaccounts/other`],
+      ['make tokens', 'POST', (of) => `/api/v1/namespaces/${of}/serviceaccounts/default/token`, { spec: {} }],
+      [
+        'see webhooks',
+        'GET',
+        () => '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-ecr-pull-secrets',
+      ],
+      ['see its own role', 'GET', () => clusterRole],
+    ];
+    for (const [what, method, path, body] of cases) {
+      it(`may not ${what}`, async () => {
+        const contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
+        const answer = await ours(method, path(namespace), body, { contentType });
+        assert.equal(answer.status, 403, JSON.stringify(answer.body));
+      });
+    }
+  });
+});
+
+describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
+  const role = roleAt((...call) => cluster().request(...call), clusterRole);
+  let ecr: EcrDouble;
+  let release: Release;
+  const provisioning = (serviceAccounts: readonly string[], names: readonly string[] = []) => ({
+    cronJob: { enabled: true },
+    config: { provisioning: { registries: [registry], namespaces: { names }, serviceAccounts } },
+  });
+  before(async () => {
+    ecr = await startEcr();
+    release = await newRelease(cluster(), helm());
+    await release.install(provisioning(['*']));
+    await role.read();
+  });
+  afterEach(() => role.restore());
+  after(async () => {
+    await release?.uninstall();
+    await ecr.stop();
+  });
+  const sync = async () => {
+    const namespace = await cluster().createNamespace();
+    const { code, stdout, stderr } = await runOnce(
+      ['sync'],
+      await release.kubeconfig(),
+      await release.configFile(),
+    );
+    return { namespace, code, output: stdout + stderr };
+  };
+
+  it('suffice: the one run provides what there is', async () => {
+    const { namespace, code, output } = await sync();
+    assert.equal(code, 0, output);
+    assert.ok((await readPullSecret(cluster(), namespace))?.auths[registry]);
+    assert.deepEqual((await readAccount(cluster(), namespace)).pullSecrets, ['ecr-pull-secrets']);
+  });
+
+  for (const [resource, verbs] of [
+    ['secrets', ['get', 'create', 'patch']],
+    ['namespaces', ['list']],
+    ['serviceaccounts', ['get', 'list', 'patch']],
+  ] as const) {
+    for (const verb of verbs) {
+      it(`are all needed: without ${verb} on ${resource} the run fails, and says which right it lacks`, async () => {
+        await role.without(verb, resource);
+        const said = await eventually('the right is gone', async () => {
+          try {
+            const { code, output } = await sync();
+            return code === 0 ? undefined : output;
+          } catch (error) {
+            return String(error);
+          }
+        });
+        assert.match(said, refusal(verb, resource));
+      });
+    }
+  }
+
+  it('are fewer where namespaces and ServiceAccounts are named', async () => {
+    const namespace = await cluster().createNamespace();
+    const values: Values = provisioning(['default'], [namespace]);
+    // the role was changed by hand above
+    await release.upgrade(values, ['--reset-values', '--force-conflicts']);
+    const { code, stdout, stderr } = await runOnce(
+      ['sync'],
+      await release.kubeconfig(),
+      await release.configFile(),
+    );
+    assert.equal(code, 0, stdout + stderr);
+    assert.ok((await readPullSecret(cluster(), namespace))?.auths[registry]);
+    await role.read();
+  });
+});

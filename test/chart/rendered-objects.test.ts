@@ -1,0 +1,328 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { describeWithHelm } from './chart-suite.ts';
+import type { Values } from './helm.ts';
+import { apiVersionsOf, registry } from './install-modes.ts';
+import { at, configFileIn, type KubeObject, namesOf, only, settingsIn } from './rendered-objects.ts';
+
+const kubeVersion = '1.37.0';
+const newest = { kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+const provisioning = { registries: [registry] };
+
+describeWithHelm('what the chart makes', (helm) => {
+  const render = (values: Values = {}) => helm().template(values, newest);
+  const container = async (values: Values = {}) =>
+    at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec.containers.0');
+
+  /** What has to hold for the fence to look at a write. */
+  const fenced = (objects: readonly KubeObject[]) =>
+    at(only(objects, 'ValidatingAdmissionPolicy'), 'spec.matchConditions').map((one: unknown) =>
+      at(one, 'name'),
+    );
+  const base = [
+    'ClusterRole/ecr-pull-secrets',
+    'ClusterRoleBinding/ecr-pull-secrets',
+    'ConfigMap/ecr-pull-secrets',
+    'FlowSchema/ecr-pull-secrets',
+    'ServiceAccount/ecr-pull-secrets',
+    'ValidatingAdmissionPolicy/ecr-pull-secrets-fence',
+    'ValidatingAdmissionPolicyBinding/ecr-pull-secrets-fence',
+  ];
+  const serving = [
+    'Deployment/ecr-pull-secrets',
+    'Pod/ecr-pull-secrets-test-readyz',
+    'PodDisruptionBudget/ecr-pull-secrets',
+    'Service/ecr-pull-secrets',
+    'Service/ecr-pull-secrets-status',
+  ];
+  const managed = [
+    'ClusterRole/ecr-pull-secrets-certificates',
+    'ClusterRoleBinding/ecr-pull-secrets-certificates',
+    'Deployment/ecr-pull-secrets-certificates',
+    'ServiceAccount/ecr-pull-secrets-certificates',
+    'Role/ecr-pull-secrets-tls',
+    'RoleBinding/ecr-pull-secrets-tls',
+  ];
+  const managedByServing = managed.slice(4);
+  const hook = 'MutatingWebhookConfiguration/zz-ecr-pull-secrets';
+  const policy = [
+    'MutatingAdmissionPolicy/zz-ecr-pull-secrets',
+    'MutatingAdmissionPolicyBinding/zz-ecr-pull-secrets',
+  ];
+  const certManager = ['Certificate/ecr-pull-secrets'];
+  const ownIssuer = [
+    'Certificate/ecr-pull-secrets-ca',
+    'Issuer/ecr-pull-secrets-ca',
+    'Issuer/ecr-pull-secrets-selfsigned',
+  ];
+  const cases: [string, Values, string[]][] = [
+    ['no values', {}, [...serving, ...managed, hook]],
+    [
+      'one account for reviews and certificates',
+      { certificates: { managed: { controller: { enabled: false } } } },
+      [...serving, ...managedByServing, hook],
+    ],
+    [
+      'cert-manager',
+      { certificates: { mode: 'certManager' } },
+      [...serving, hook, ...certManager, ...ownIssuer],
+    ],
+    [
+      'an issuer of the operator',
+      { certificates: { mode: 'certManager', certManager: { issuerRef: { name: 'company' } } } },
+      [...serving, hook, ...certManager],
+    ],
+    [
+      'an existing certificate',
+      { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } },
+      [...serving, hook],
+    ],
+    ['policy', { injection: 'policy', config: { provisioning } }, [...serving, ...managed, ...policy]],
+    ['none', { injection: 'none', config: { provisioning } }, [...serving, ...managed]],
+    [
+      'a CronJob alone',
+      { cronJob: { enabled: true }, config: { provisioning } },
+      ['CronJob/ecr-pull-secrets-sync'],
+    ],
+    [
+      'a CronJob and the policy',
+      { cronJob: { enabled: true }, injection: 'policy', config: { provisioning } },
+      ['CronJob/ecr-pull-secrets-sync', ...policy],
+    ],
+    [
+      'a CronJob beside the Deployment',
+      { cronJob: { enabled: true, besideDeployment: true }, config: { provisioning } },
+      ['CronJob/ecr-pull-secrets-sync', ...serving, ...managed, hook],
+    ],
+  ];
+  for (const [name, values, more] of cases) {
+    it(`${name}: just these objects`, async () => {
+      assert.deepEqual(namesOf(await render(values)), [...base, ...more].sort());
+    });
+  }
+
+  it('gives two releases in two namespaces nothing to quarrel about', async () => {
+    const one = await helm().template({}, { ...newest, release: 'one', namespace: 'one' });
+    const two = await helm().template({}, { ...newest, release: 'two', namespace: 'two' });
+    const names = namesOf(one);
+    assert.deepEqual(
+      namesOf(two).filter((name) => names.includes(name)),
+      [],
+    );
+  });
+
+  it('keeps every name a DNS label however long the release is called', async () => {
+    const objects = await helm().template({}, { ...newest, release: 'r'.repeat(53) });
+    assert.ok(objects.every(({ metadata }) => metadata.name.length <= 63));
+  });
+
+  it('runs two replicas with requests, a limit of memory, and none of CPU', async () => {
+    const objects = await render();
+    assert.equal(at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), 2);
+    assert.deepEqual((await container()).resources, {
+      requests: { cpu: '100m', memory: '128Mi' },
+      limits: { memory: '256Mi' },
+    });
+  });
+
+  it('leaves the number of replicas to the autoscaler', async () => {
+    const objects = await render({ autoscaling: { enabled: true } });
+    assert.equal(at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), undefined);
+    assert.equal(
+      at(only(objects, 'HorizontalPodAutoscaler'), 'spec.scaleTargetRef.name'),
+      only(objects, 'Deployment', 'ecr-pull-secrets').metadata.name,
+    );
+  });
+
+  it('starts the program with the file that it mounts', async () => {
+    const { args, volumeMounts } = await container();
+    assert.deepEqual(args, ['serve', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
+    assert.ok(
+      volumeMounts.some((mount: unknown) => at(mount, 'mountPath') === '/etc/ecr-pull-secrets/config'),
+    );
+  });
+
+  it('probes the status port, on whatever port that is', async () => {
+    const { livenessProbe, readinessProbe, ports } = await container({
+      config: { webhook: { port: 9443 }, status: { port: 9090 } },
+    });
+    assert.deepEqual(ports, [
+      { name: 'webhook', containerPort: 9443 },
+      { name: 'status', containerPort: 9090 },
+    ]);
+    assert.deepEqual(livenessProbe.httpGet, { path: '/healthz', port: 'status' });
+    assert.deepEqual(readinessProbe.httpGet, { path: '/readyz', port: 'status' });
+  });
+
+  it('lets the pods live on for as long as the program drains and writes', async () => {
+    const grace = async (config: Values, name = 'ecr-pull-secrets') =>
+      at(only(await render({ config }), 'Deployment', name), 'spec.template.spec')
+        .terminationGracePeriodSeconds;
+    assert.equal(await grace({}), 70);
+    const webhook = { shutdownDelay: '1500ms', drainTimeout: '2m' };
+    assert.equal(await grace({ webhook, kubernetes: { writeTimeout: '1m' } }), 187);
+    assert.equal(await grace({}, 'ecr-pull-secrets-certificates'), 50);
+    assert.equal(await grace({ kubernetes: { writeTimeout: '1m' } }, 'ecr-pull-secrets-certificates'), 70);
+  });
+
+  it('restarts the pods when a setting changes, and not otherwise', async () => {
+    const annotations = async (values: Values) =>
+      at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.metadata.annotations');
+    assert.deepEqual(await annotations({ replicas: 3 }), await annotations({}));
+    assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
+  });
+
+  it('passes the settings on, with the namespaces that are always excluded from admission', async () => {
+    const settings = settingsIn(
+      only(
+        await render({
+          config: {
+            log: { level: 'warn' },
+            exclude: { namespaces: ['lab-*'], admissionNamespaces: ['infra'], accounts: ['111111111111'] },
+          },
+          namespaces: { exclude: ['monitoring'] },
+        }),
+        'ConfigMap',
+      ),
+    );
+    assert.equal(settings.log.level, 'warn');
+    assert.deepEqual(settings.exclude, {
+      namespaces: ['monitoring', 'lab-*'],
+      admissionNamespaces: ['kube-system', 'ecr-pull-secrets', 'infra'],
+      accounts: ['111111111111'],
+    });
+  });
+
+  it('tells the program what it needs to manage certificates', async () => {
+    const objects = await render({
+      fullnameOverride: 'pulls',
+      certificates: { managed: { leafLife: '24h' } },
+    });
+    assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['certificates'], {
+      source: 'files',
+      secretName: 'pulls-tls',
+      service: 'pulls',
+      webhookConfiguration: only(objects, 'MutatingWebhookConfiguration').metadata.name,
+      dnsNames: [],
+      ipAddresses: [],
+      authorityLife: '8760h',
+      leafLife: '24h',
+    });
+    assert.deepEqual(at(only(objects, 'Role'), 'rules.0.resourceNames'), ['pulls-tls']);
+  });
+
+  it('has the account that serves reviews manage certificates where that is asked for', async () => {
+    const objects = await render({ certificates: { managed: { controller: { enabled: false } } } });
+    assert.equal(settingsIn(only(objects, 'ConfigMap')).certificates.source, 'managed');
+    assert.equal(at(only(objects, 'RoleBinding'), 'subjects.0.name'), 'ecr-pull-secrets');
+    const { volumes } = at(only(objects, 'Deployment'), 'spec.template.spec');
+    assert.ok(volumes.every((volume: unknown) => at(volume, 'name') !== 'tls'));
+    assert.deepEqual(fenced(objects), ['our-own-account', 'not-its-certificate']);
+    assert.deepEqual(fenced(await render()), ['our-own-account']);
+  });
+
+  it('manages certificates by an account of its own, without AWS credentials and open ports', async () => {
+    const objects = await render({
+      env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }],
+      aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
+    });
+    const controller = only(objects, 'Deployment', 'ecr-pull-secrets-certificates');
+    const { serviceAccountName, containers, volumes } = at(controller, 'spec.template.spec');
+    const [{ args, env, envFrom, ports }] = containers;
+    assert.equal(serviceAccountName, 'ecr-pull-secrets-certificates');
+    assert.deepEqual(args, ['certificates', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
+    assert.deepEqual([env, envFrom], [undefined, undefined]);
+    assert.deepEqual(ports, [{ name: 'status', containerPort: 8080 }]);
+    assert.deepEqual(
+      volumes.map((volume: unknown) => at(volume, 'name')),
+      ['config'],
+    );
+    for (const kind of ['RoleBinding', 'ClusterRoleBinding']) {
+      const [subject] = at(
+        only(objects, kind, `ecr-pull-secrets-${kind === 'RoleBinding' ? 'tls' : 'certificates'}`),
+        'subjects',
+      );
+      assert.equal(subject.name, 'ecr-pull-secrets-certificates');
+    }
+  });
+
+  it('mounts the certificate where the program reads it, and never the key of a CA', async () => {
+    const own = { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' };
+    for (const certificates of [{}, { mode: 'certManager' }, own]) {
+      const objects = await render({ certificates });
+      const { containers, volumes } = at(
+        only(objects, 'Deployment', 'ecr-pull-secrets'),
+        'spec.template.spec',
+      );
+      const { secret } = volumes.find((volume: unknown) => at(volume, 'name') === 'tls');
+      assert.deepEqual(
+        secret.items.map((item: unknown) => at(item, 'key')),
+        ['tls.crt', 'tls.key'],
+      );
+      const { mountPath } = containers[0].volumeMounts.find((mount: unknown) => at(mount, 'name') === 'tls');
+      const { certFile, keyFile } = settingsIn(only(objects, 'ConfigMap')).webhook;
+      assert.deepEqual([certFile, keyFile], [`${mountPath}/tls.crt`, `${mountPath}/tls.key`]);
+    }
+  });
+
+  for (const [kind, source] of [
+    ['configMap', { configMapName: 'client-ca' }],
+    ['secret', { secretName: 'client-ca' }],
+  ] as const) {
+    it(`mounts the CA of client certificates from a ${kind}, where the settings say`, async () => {
+      const allowedNames = ['kube-apiserver'];
+      const clientAuth = { enabled: true, key: 'root.pem', allowedNames, ...source };
+      const objects = await render({ webhook: { clientAuth }, config: { webhook: { port: 9443 } } });
+      const { containers, volumes } = at(
+        only(objects, 'Deployment', 'ecr-pull-secrets'),
+        'spec.template.spec',
+      );
+      const { mountPath } = containers[0].volumeMounts.find(
+        (mount: unknown) => at(mount, 'name') === 'client-ca',
+      );
+      const volume = volumes.find((one: unknown) => at(one, 'name') === 'client-ca')[kind];
+      assert.equal(volume.name ?? volume.secretName, 'client-ca');
+      assert.deepEqual(volume.items, [{ key: 'root.pem', path: 'root.pem' }]);
+      assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['webhook'], {
+        port: 9443,
+        clientAuth: { caFile: `${mountPath}/root.pem`, allowedNames },
+      });
+    });
+  }
+
+  it('lets in to the webhook whom the values name, and nobody else', async () => {
+    const agent = { podSelector: { matchLabels: { 'k8s-app': 'konnectivity-agent' } } };
+    const networkPolicy = { enabled: true, apiServerCidrs: ['10.0.0.0/28'], webhookFrom: [agent] };
+    const objects = await render({
+      networkPolicy,
+      cronJob: { enabled: true, besideDeployment: true },
+      config: { provisioning },
+    });
+    const { ingress, podSelector } = at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets'), 'spec');
+    assert.deepEqual(ingress[0], {
+      ports: [{ port: 8443 }],
+      from: [{ ipBlock: { cidr: '10.0.0.0/28' } }, agent],
+    });
+    assert.equal(podSelector.matchLabels['app.kubernetes.io/component'], 'webhook');
+    const controller = at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets-certificates'), 'spec');
+    assert.deepEqual(controller.ingress, [{ ports: [{ port: 8080 }] }]);
+    const reached = controller.egress.flatMap(({ ports }: { ports: { port: number }[] }) => ports);
+    assert.deepEqual(
+      reached.map(({ port }: { port: number }) => port),
+      [53, 53, 443, 6443],
+    );
+    assert.deepEqual(at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets-sync'), 'spec.ingress'), []);
+  });
+
+  it('schedules sync', async () => {
+    const job = only(await render({ cronJob: { enabled: true }, config: { provisioning } }), 'CronJob');
+    const spec = at(job, 'spec.jobTemplate.spec.template.spec');
+    assert.deepEqual(spec.containers[0].args, [
+      'sync',
+      '--config',
+      '/etc/ecr-pull-secrets/config/config.yaml',
+    ]);
+    assert.equal(spec.serviceAccountName, 'ecr-pull-secrets');
+    assert.equal(at(job, 'spec.concurrencyPolicy'), 'Forbid');
+  });
+});

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { partitions } from '../../src/ecr/partitions.ts';
+import { parseEcrHost } from '../../src/ecr/registry.ts';
+import { describeWithHelm } from './chart-suite.ts';
+import type { Values } from './helm.ts';
+import { at, only } from './rendered-objects.ts';
+
+describeWithHelm('what the chart registers with the API server', (helm) => {
+  const render = (values: Values = {}) => helm().template(values);
+  const webhook = async (values: Values = {}) =>
+    at(only(await render(values), 'MutatingWebhookConfiguration'), 'webhooks.0');
+
+  it('registers a webhook that sorts last, fails open, and takes part in dry runs', async () => {
+    const { rules, matchConditions, namespaceSelector, ...how } = await webhook();
+    assert.deepEqual(how, {
+      name: 'pods.ecr-pull-secrets.io',
+      admissionReviewVersions: ['v1'],
+      clientConfig: {
+        service: { name: 'ecr-pull-secrets', namespace: 'ecr-pull-secrets', path: '/mutate', port: 443 },
+      },
+      failurePolicy: 'Ignore',
+      timeoutSeconds: 5,
+      reinvocationPolicy: 'IfNeeded',
+      sideEffects: 'NoneOnDryRun',
+      matchPolicy: 'Equivalent',
+    });
+  });
+
+  it('points the API server and the Service at the same port of the same pods', async () => {
+    const objects = await render({ service: { port: 8443 } });
+    const service = only(objects, 'Service', 'ecr-pull-secrets');
+    const { clientConfig } = at(only(objects, 'MutatingWebhookConfiguration'), 'webhooks.0');
+    assert.equal(clientConfig.service.port, at(service, 'spec.ports.0.port'));
+    const labels = at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.metadata.labels');
+    for (const { kind, ...object } of objects.filter((one) => one.kind === 'Service')) {
+      for (const [label, value] of Object.entries(at(object, 'spec.selector'))) {
+        assert.equal(labels[label], value, `${kind} ${label}`);
+      }
+    }
+  });
+
+  it('leaves out its own namespace, kube-system and those of the operator, by name', async () => {
+    const { namespaceSelector } = await webhook({
+      namespaces: { exclude: ['monitoring'] },
+      config: { exclude: { namespaces: ['lab-*', 'legacy'] } },
+    });
+    assert.deepEqual(namespaceSelector.matchExpressions, [
+      {
+        key: 'kubernetes.io/metadata.name',
+        operator: 'NotIn',
+        values: ['kube-system', 'ecr-pull-secrets', 'monitoring', 'legacy'],
+      },
+      { key: 'ecr-pull-secrets.io/inject', operator: 'NotIn', values: ['false'] },
+    ]);
+  });
+
+  it('takes only labelled namespaces where that is asked for', async () => {
+    const namespaces = { select: 'optIn', label: 'pulls', selector: { matchLabels: { team: 'shop' } } };
+    const { namespaceSelector } = await webhook({ namespaces });
+    assert.deepEqual(namespaceSelector.matchExpressions.slice(1), [
+      { key: 'pulls', operator: 'In', values: ['true'] },
+      { key: 'team', operator: 'In', values: ['shop'] },
+    ]);
+  });
+
+  it('knows every ECR host that the program knows', async () => {
+    const { matchConditions } = await webhook();
+    const expression: string = matchConditions.find(
+      (condition: unknown) => at(condition, 'name') === 'ecr-image',
+    ).expression;
+    const pattern = new RegExp(/matches\('([^']+)'\)/.exec(expression)?.[1] ?? '$^');
+    const hosts = partitions.flatMap(({ suffix, dualStackSuffixes, regionPrefixes }) => {
+      const region = `${regionPrefixes[0] ?? 'ap-southeast-'}west-12`.replace('southeast-west', 'southeast');
+      const account = '123456789012';
+      return ['', '-fips'].flatMap((fips) => [
+        `${account}.dkr.ecr${fips}.${region}.${suffix}`,
+        ...dualStackSuffixes.map((dual) => `${account}.dkr-ecr${fips}.${region}.${dual}`),
+      ]);
+    });
+    for (const host of hosts) {
+      assert.ok(parseEcrHost(host), host);
+      assert.match(`${host}/shop/cart:1`, pattern);
+    }
+    for (const image of [
+      'busybox',
+      'public.ecr.aws/x/y',
+      'example.com/123456789012.dkr.ecr.eu-west-1.amazonaws.com/x',
+    ]) {
+      assert.doesNotMatch(image, pattern);
+    }
+  });
+
+  const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
+  for (const [form, caBundle] of [
+    ['PEM', pem],
+    ['base64', btoa(pem)],
+  ]) {
+    it(`takes the CA of an existing certificate as ${form}`, async () => {
+      const values = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle } };
+      assert.equal((await webhook(values)).clientConfig.caBundle, btoa(pem));
+      const spec = at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
+      assert.ok(spec.volumes.some((volume: unknown) => at(volume, 'secret.secretName') === 'own'));
+    });
+  }
+
+  it("has cert-manager fill in the CA, for the Service's name", async () => {
+    const objects = await render({ certificates: { mode: 'certManager' } });
+    const certificate = only(objects, 'Certificate', 'ecr-pull-secrets');
+    const configuration = only(objects, 'MutatingWebhookConfiguration');
+    assert.equal(
+      configuration.metadata.annotations?.['cert-manager.io/inject-ca-from'],
+      'ecr-pull-secrets/ecr-pull-secrets',
+    );
+    assert.deepEqual(at(certificate, 'spec.dnsNames'), ['ecr-pull-secrets.ecr-pull-secrets.svc']);
+    const spec = at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
+    assert.ok(
+      spec.volumes.some(
+        (volume: unknown) => at(volume, 'secret.secretName') === at(certificate, 'spec.secretName'),
+      ),
+    );
+  });
+
+  it('calls a program outside of the cluster where a URL is given', async () => {
+    const { clientConfig } = await webhook({ webhook: { url: 'https://192.0.2.1:8443/mutate' } });
+    assert.deepEqual(clientConfig, { url: 'https://192.0.2.1:8443/mutate' });
+  });
+});

@@ -1,0 +1,63 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { it } from 'node:test';
+import { setTimeout as pause } from 'node:timers/promises';
+
+const child = join(import.meta.dirname, 'child-process.ts');
+
+for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
+  it(`a child, and its folder, do not outlive a parent that ends by ${signal}`, async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'orphan-'));
+    const { parent, pid } = await parentOfChild(folder, 'setInterval(() => {}, 1000)');
+    assert.ok(alive(pid));
+    parent.kill(signal);
+    await until(() => !alive(pid) && !existsSync(folder));
+  });
+}
+
+it('a child is no reason for its parent to live on', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'orphan-'));
+  const { parent, pid } = await parentOfChild(folder, 'child.unref()');
+  if (parent.exitCode === null) await once(parent, 'exit');
+  await until(() => !alive(pid) && !existsSync(folder));
+});
+
+/** A process that starts a child with endWithUs, tells its pid, and goes on with `then`. */
+async function parentOfChild(folder: string, then: string) {
+  const script = `
+    import { spawn } from 'node:child_process';
+    import { endWithUs } from ${JSON.stringify(child)};
+    const child = spawn('sleep', ['600'], { stdio: 'ignore' });
+    endWithUs(child, ${JSON.stringify(folder)});
+    console.log(child.pid);
+    ${then}`;
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const [line] = await once(createInterface(parent.stdout), 'line');
+  return { parent, pid: Number(line) };
+}
+
+/** A zombie does not count: in a container whose first process reaps nobody, it stays for ever. */
+function alive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');
+  } catch (error) {
+    const noProc = error instanceof Error && 'syscall' in error && error.syscall === 'open';
+    return noProc && !existsSync('/proc/self');
+  }
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!condition()) {
+    assert.ok(performance.now() < deadline, 'not within 10 s');
+    await pause(20);
+  }
+}

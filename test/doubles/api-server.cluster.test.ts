@@ -1,4 +1,0 @@
-import { describeOnCluster } from '../cluster/suite.ts';
-import { webhooksSuite } from './webhooks.suite.ts';
-
-describeOnCluster('webhooks, asked by a real API server', webhooksSuite);

@@ -1,0 +1,94 @@
+import { Failure } from './api-status-error.ts';
+
+/** A kind of object that the stand-in keeps. */
+export interface Resource {
+  group: string;
+  version: string;
+  /** Plural and lower case, as in paths. */
+  resource: string;
+  kind: string;
+  namespaced: boolean;
+}
+
+const make = (group: string, resource: string, kind: string, namespaced: boolean): Resource => ({
+  group,
+  version: 'v1',
+  resource,
+  kind,
+  namespaced,
+});
+
+const RBAC = 'rbac.authorization.k8s.io';
+
+/** Namespaces, which other objects live in. */
+export const NAMESPACES = make('', 'namespaces', 'Namespace', false);
+/** Webhooks: what drives admission. */
+export const WEBHOOKS = make(
+  'admissionregistration.k8s.io',
+  'mutatingwebhookconfigurations',
+  'MutatingWebhookConfiguration',
+  false,
+);
+/** The objects that rights are made of. */
+export const CLUSTER_ROLES = make(RBAC, 'clusterroles', 'ClusterRole', false);
+export const CLUSTER_ROLE_BINDINGS = make(RBAC, 'clusterrolebindings', 'ClusterRoleBinding', false);
+export const ROLES = make(RBAC, 'roles', 'Role', true);
+export const ROLE_BINDINGS = make(RBAC, 'rolebindings', 'RoleBinding', true);
+export const SECRETS = make('', 'secrets', 'Secret', true);
+export const PODS = make('', 'pods', 'Pod', true);
+
+/** All kinds that the stand-in keeps. */
+export const ALL_RESOURCES: readonly Resource[] = [
+  NAMESPACES,
+  SECRETS,
+  PODS,
+  make('', 'serviceaccounts', 'ServiceAccount', true),
+  make('', 'configmaps', 'ConfigMap', true),
+  make('', 'events', 'Event', true),
+  WEBHOOKS,
+  CLUSTER_ROLES,
+  CLUSTER_ROLE_BINDINGS,
+  ROLES,
+  ROLE_BINDINGS,
+];
+
+/** What a path names. */
+export interface Target {
+  resource: Resource;
+  /** Undefined for cluster-scoped objects, and for a list over all namespaces. */
+  namespace: string | undefined;
+  /** Undefined for a collection. */
+  name: string | undefined;
+  subresource: string;
+}
+
+/** The `apiVersion` of a kind's objects. */
+export function apiVersionOf({ group, version }: Resource): string {
+  return group === '' ? version : `${group}/${version}`;
+}
+
+function unknownPath(): Failure {
+  return new Failure(404, 'NotFound', 'the server could not find the requested resource');
+}
+
+/**
+ * Reads `/api/v1/…` and `/apis/GROUP/VERSION/…`.
+ *
+ * @throws {Failure} 404 for anything else, and for kinds that the stand-in does not keep
+ */
+export function targetOf(path: string): Target {
+  const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
+  const root = parts.shift();
+  const group = root === 'apis' ? parts.shift() : root === 'api' ? '' : undefined;
+  const version = parts.shift();
+  const inNamespace =
+    parts[0] === 'namespaces' && parts.length > 2 && !['status', 'finalize'].includes(parts[2] ?? '');
+  const namespace = inNamespace ? parts[1] : undefined;
+  const [plural, name, subresource = '', ...rest] = inNamespace ? parts.slice(2) : parts;
+  const resource = ALL_RESOURCES.find(
+    (one) => one.group === group && one.version === version && one.resource === plural,
+  );
+  if (resource === undefined || rest.length > 0) throw unknownPath();
+  if (resource.namespaced !== inNamespace && (name !== undefined || inNamespace)) throw unknownPath();
+  return { resource, namespace, name, subresource };
+}

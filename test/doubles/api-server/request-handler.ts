@@ -1,0 +1,197 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Faults } from './api-faults.ts';
+import { targetOf } from './api-resources.ts';
+import { Failure, internalError } from './api-status-error.ts';
+import { type Lists, viewOf } from './lists.ts';
+import { type Attempt, authorize, type User, type Users } from './rbac.ts';
+import { selectedName } from './selector-matching.ts';
+import type { Store } from './store.ts';
+import type { Watches } from './watches.ts';
+import type { Write, Writes, Written } from './writes.ts';
+
+/** One request that came in. */
+export interface SeenRequest {
+  verb: string;
+  /** `secrets`, `pods/ephemeralcontainers` … */
+  resource: string;
+  namespace: string | undefined;
+  name: string | undefined;
+  username: string;
+  userAgent: string;
+  accept: string;
+  contentType: string;
+  dryRun: boolean;
+}
+
+/** The requests that came in. */
+export class SeenRequests {
+  readonly all: SeenRequest[] = [];
+
+  add(
+    { verb, resource, namespace, name, subresource }: Attempt,
+    rest: Omit<SeenRequest, 'verb' | 'resource' | 'namespace' | 'name'>,
+  ): void {
+    const path = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
+    this.all.push({ verb, resource: path, namespace, name, ...rest });
+  }
+
+  /** How many there were, of this verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on this resource. */
+  count(verb: string, resource: string): number {
+    return this.all.filter((request) => request.verb === verb && request.resource === resource).length;
+  }
+
+  /** Forgets them. */
+  clear(): void {
+    this.all.length = 0;
+  }
+}
+
+/** What the handler works with. */
+export interface Parts {
+  version: string;
+  store: Store;
+  users: Users;
+  lists: Lists;
+  watches: Watches;
+  writes: Writes;
+  faults: Faults;
+  requests: SeenRequests;
+}
+
+// https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/server/config.go (MaxRequestBodyBytes)
+const MAX_BODY = 3 * 1024 * 1024;
+
+const VERBS: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
+
+async function read(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of request) {
+    const bytes = Buffer.from(chunk);
+    size += bytes.length;
+    if (size > MAX_BODY) throw new Failure(413, 'RequestEntityTooLarge', `limit is ${MAX_BODY}`);
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString();
+}
+
+function attemptOf(method: string, url: URL): Attempt {
+  const target = targetOf(url.pathname);
+  const { name } = target;
+  if (method !== 'GET') return { ...target, verb: VERBS[method] ?? method.toLowerCase() };
+  if (name !== undefined) return { ...target, verb: 'get' };
+  const verb = url.searchParams.get('watch') === 'true' ? 'watch' : 'list';
+  // A list of one name is authorized as that name.
+  return { ...target, verb, name: selectedName(url.searchParams) };
+}
+
+function quoted(text: string): string {
+  return `299 - "${text.replace(/["\\]/g, '\\$&')}"`;
+}
+
+function answer(response: ServerResponse, status: number, body: unknown, warnings: string[] = []): void {
+  response.setHeader('content-type', 'application/json');
+  if (warnings.length > 0) response.setHeader('warning', warnings.map(quoted));
+  response.writeHead(status).end(JSON.stringify(body));
+}
+
+/** Answers requests as an API server. */
+export class Handler {
+  readonly #parts: Parts;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  /** Answers one request; never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    try {
+      await this.#route(request, response);
+    } catch (error) {
+      const failure = error instanceof Failure ? error : internalError(String(error));
+      if (response.headersSent) response.destroy();
+      else answer(response, failure.code, failure.status());
+    }
+  }
+
+  async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { users, faults, store, version } = this.#parts;
+    const url = new URL(request.url ?? '/', 'http://stand-in');
+    if (['/healthz', '/readyz', '/livez'].includes(url.pathname)) {
+      response.end('ok');
+      return;
+    }
+    const user = users.of(request.headers.authorization);
+    if (url.pathname === '/version') {
+      const [major = '', minor = ''] = version.split('.');
+      answer(response, 200, { major, minor, gitVersion: `v${version}` });
+      return;
+    }
+    const attempt = attemptOf(request.method ?? 'GET', url);
+    this.#log(attempt, user, request, url.searchParams);
+    const fault = faults.take(attempt);
+    if (fault === 'hang') return;
+    if (fault !== undefined) throw fault;
+    authorize(store, user, attempt);
+    if (['get', 'list', 'watch'].includes(attempt.verb))
+      this.#read(attempt, url.searchParams, request, response);
+    else await this.#write(attempt, url.searchParams, user, request, response);
+  }
+
+  #log(attempt: Attempt, user: User, { headers }: IncomingMessage, query: URLSearchParams): void {
+    this.#parts.requests.add(attempt, {
+      username: user.username,
+      userAgent: headers['user-agent'] ?? '',
+      accept: headers.accept ?? '',
+      contentType: headers['content-type'] ?? '',
+      dryRun: query.get('dryRun') === 'All',
+    });
+  }
+
+  #read(
+    attempt: Attempt,
+    query: URLSearchParams,
+    { headers }: IncomingMessage,
+    response: ServerResponse,
+  ): void {
+    const { store, lists, watches } = this.#parts;
+    const { resource, namespace, name = '' } = attempt;
+    const { accept } = headers;
+    if (attempt.verb === 'watch') watches.start({ target: attempt, query, accept, response });
+    else if (attempt.verb === 'list') answer(response, 200, lists.body(attempt, query, accept));
+    else answer(response, 200, viewOf(accept)(store.mustGet(resource, namespace, name)));
+  }
+
+  async #write(
+    attempt: Attempt,
+    query: URLSearchParams,
+    user: User,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { writes, store } = this.#parts;
+    const { verb, resource, namespace, name } = attempt;
+    const { headers } = request;
+    const userAgent = headers['user-agent'] ?? '';
+    const contentType = headers['content-type']?.split(';')[0]?.trim() ?? '';
+    const write = { target: attempt, query, user, userAgent, contentType, body: await read(request) };
+    // An apply that creates needs both rights.
+    if (verb === 'patch' && name !== undefined && store.get(resource, namespace, name) === undefined) {
+      authorize(store, user, { ...attempt, verb: 'create' });
+    }
+    const { status, body, warnings } = await perform(writes, verb, write);
+    answer(response, status, body, warnings);
+  }
+}
+
+async function perform(writes: Writes, verb: string, write: Write): Promise<Written> {
+  if (verb === 'create') return await writes.create(write);
+  if (verb === 'update') return await writes.replace(write);
+  if (verb === 'patch') return await writes.patch(write);
+  if (verb === 'delete') return writes.remove(write);
+  throw new Failure(
+    405,
+    'MethodNotAllowed',
+    'the server does not allow this method on the requested resource',
+  );
+}

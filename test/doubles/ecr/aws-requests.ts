@@ -1,0 +1,158 @@
+import { createHash, createHmac } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import type { Asked } from './ecr-faults.ts';
+
+/** A request of the SDK, read. */
+export interface AwsRequest extends Asked {
+  readonly service: 'ecr' | 'sts';
+  readonly credential: Credential | undefined;
+  /** The parameters of an STS operation. */
+  readonly parameters: URLSearchParams;
+  readonly body: Buffer;
+  readonly message: IncomingMessage;
+}
+
+const ecrTarget = 'AmazonEC2ContainerRegistry_V20150921.';
+
+/** Reads a request to the end, and which operation of which service it is for. */
+export async function readRequest(message: IncomingMessage): Promise<AwsRequest> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of message) {
+    chunks.push(Buffer.from(chunk));
+  }
+  const body = Buffer.concat(chunks);
+  const target = String(message.headers['x-amz-target'] ?? '');
+  const credential = readCredential(message.headers.authorization);
+  const region = credential?.region ?? '';
+  const common = { credential, region, body, message };
+  if (target.startsWith(ecrTarget)) {
+    const operation = target.slice(ecrTarget.length);
+    return { ...common, service: 'ecr', operation, roleArn: undefined, parameters: new URLSearchParams() };
+  }
+  const parameters = new URLSearchParams(body.toString('utf8'));
+  const operation = parameters.get('Action') ?? '';
+  return {
+    ...common,
+    service: 'sts',
+    operation,
+    roleArn: parameters.get('RoleArn') ?? undefined,
+    parameters,
+  };
+}
+
+/** What the `Authorization` header of a signed request says. */
+export interface Credential {
+  readonly accessKeyId: string;
+  readonly region: string;
+  readonly service: string;
+  readonly scope: string;
+  readonly signedHeaders: string;
+  readonly signature: string;
+}
+
+const pattern =
+  /^AWS4-HMAC-SHA256 Credential=(?<accessKeyId>\w+)\/(?<scope>\d{8}\/(?<region>[\w-]+)\/(?<service>\w+)\/aws4_request), SignedHeaders=(?<signedHeaders>[\w;-]+), Signature=(?<signature>[0-9a-f]{64})$/;
+
+/** Reads the header of AWS Signature Version 4; undefined if it is not one. */
+export function readCredential(authorization: string | undefined): Credential | undefined {
+  const groups = pattern.exec(authorization ?? '')?.groups;
+  if (groups === undefined) {
+    return undefined;
+  }
+  const {
+    accessKeyId = '',
+    region = '',
+    service = '',
+    scope = '',
+    signedHeaders = '',
+    signature = '',
+  } = groups;
+  return { accessKeyId, region, service, scope, signedHeaders, signature };
+}
+
+/**
+ * Whether a POST was signed with the key, over its body, host and session token.
+ * Source: "Create a signed AWS API request", IAM user guide. Its date is not compared with any clock.
+ */
+export function isSignedBy(
+  key: Key,
+  credential: Credential,
+  request: IncomingMessage,
+  body: Buffer,
+): boolean {
+  const { signedHeaders, scope, region, service } = credential;
+  const names = signedHeaders.split(';');
+  const mustBeSigned = key.sessionToken === undefined ? ['host'] : ['host', 'x-amz-security-token'];
+  if (!mustBeSigned.every((name) => names.includes(name))) {
+    return false;
+  }
+  if (key.sessionToken !== undefined && request.headers['x-amz-security-token'] !== key.sessionToken) {
+    return false;
+  }
+  const date = String(request.headers['x-amz-date']);
+  const headers = names.map((name) => `${name}:${String(request.headers[name]).trim()}\n`).join('');
+  const canonical = ['POST', '/', '', headers, signedHeaders, sha256(body)].join('\n');
+  const toSign = ['AWS4-HMAC-SHA256', date, scope, sha256(canonical)].join('\n');
+  const parts = [date.slice(0, 8), region, service, 'aws4_request'];
+  const signingKey = parts.reduce<string | Buffer>(hmac, `AWS4${key.secretAccessKey}`);
+  return hmac(signingKey, toSign).toString('hex') === credential.signature;
+}
+
+function hmac(key: string | Buffer, text: string): Buffer {
+  return createHmac('sha256', key).update(text).digest();
+}
+
+function sha256(content: string | Buffer): string {
+  return createHash('sha256').update(content).digest('hex');
+}
+
+/** A key pair that the double knows. */
+export interface Key {
+  readonly accessKeyId: string;
+  readonly secretAccessKey: string;
+  readonly sessionToken?: string;
+  /** Whose key it is: the ARN of a user or an assumed role. */
+  readonly principal: string;
+  /** In ms since the epoch by the double's clock. */
+  readonly expiresAt: number;
+}
+
+const sessionMs = 3_600_000;
+
+/** Every key that AWS would accept: the one the process starts with and those that STS gave out. */
+export class Keys {
+  readonly #byId = new Map<string, Key>();
+  readonly root: Key;
+
+  constructor(canary: string) {
+    this.root = {
+      accessKeyId: 'AKIAEXAMPLE000000000',
+      secretAccessKey: `${canary}-secret-access-key`,
+      principal: 'arn:aws:iam::123456789012:user/example',
+      expiresAt: Number.POSITIVE_INFINITY,
+    };
+    this.#byId.set(this.root.accessKeyId, this.root);
+  }
+
+  /** A session of a role, as AssumeRole gives it out: one hour long. */
+  session(roleArn: string, sessionName: string, canary: string, now: number): Key {
+    const number = String(this.#byId.size).padStart(9, '0');
+    const key: Key = {
+      accessKeyId: `ASIAEXAMPLE${number}`,
+      secretAccessKey: `${canary}-session-secret-${number}`,
+      sessionToken: `${canary}-session-token-${createHash('sha256').update(number).digest('base64url')}`,
+      principal: `${roleArn.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/${sessionName}`,
+      expiresAt: now + sessionMs,
+    };
+    this.#byId.set(key.accessKeyId, key);
+    return key;
+  }
+
+  find(accessKeyId: string): Key | undefined {
+    return this.#byId.get(accessKeyId);
+  }
+
+  all(): Key[] {
+    return [...this.#byId.values()];
+  }
+}

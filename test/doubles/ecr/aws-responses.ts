@@ -1,0 +1,135 @@
+import { createHash } from 'node:crypto';
+import type { Key } from './aws-requests.ts';
+import type { Fault } from './ecr-faults.ts';
+
+/** A token that was given out. */
+export interface Issued {
+  readonly password: string;
+  /** Base64 of `AWS:PASSWORD`. */
+  readonly auth: string;
+  readonly region: string;
+  readonly principal: string;
+  /** In ms since the epoch by the double's clock. */
+  readonly expiresAt: number;
+}
+
+/**
+ * A password as ECR makes them: base64 of a JSON object, 2.3 to 2.7 KB. The same region, principal and serial give the
+ * same one. It begins with the canary, which is there to be looked for.
+ */
+export function passwordOf(canary: string, region: string, principal: string, serial: number): string {
+  const seed = `${region} ${principal} ${serial}`;
+  const lengthByte = createHash('sha256').update(seed).digest()[0] ?? 0;
+  const inner = {
+    payload: letters(`${seed} payload`, 1470 + lengthByte),
+    datakey: letters(`${seed} datakey`, 184),
+    version: '2',
+    type: 'DATA_KEY',
+    expiration: 1_800_000_000,
+  };
+  return `${canary}${Buffer.from(JSON.stringify(inner)).toString('base64')}`;
+}
+
+function letters(seed: string, length: number): string {
+  const blocks = Array.from({ length: Math.ceil(length / 44) }, (_, index) =>
+    createHash('sha256').update(`${seed} ${index}`).digest('base64'),
+  );
+  return blocks.join('').slice(0, length);
+}
+
+/** An HTTP answer. */
+export interface Answer {
+  readonly status: number;
+  readonly type: string;
+  readonly body: string;
+}
+
+const json = 'application/x-amz-json-1.1';
+
+/** ECR speaks AWS JSON 1.1. */
+export function ecrToken(
+  { auth, expiresAt }: Pick<Issued, 'auth' | 'expiresAt'>,
+  proxyEndpoint: string,
+): Answer {
+  const data = { authorizationToken: auth, expiresAt: expiresAt / 1000, proxyEndpoint };
+  return { status: 200, type: json, body: JSON.stringify({ authorizationData: [data] }) };
+}
+
+export function ecrError(code: string, message: string, status = 400): Answer {
+  return { status, type: json, body: JSON.stringify({ __type: code, message }) };
+}
+
+/** A page, as of a proxy that wants a sign-in, in place of any answer; undefined for faults that are none. */
+export function strangePage(fault: Fault | undefined): Answer | undefined {
+  const status = { html: 200, 'forbidden-page': 403 }[String(fault)];
+  return status === undefined
+    ? undefined
+    : { status, type: 'text/html', body: '<!doctype html><title>Sign in</title><p>Sign in<br></html>' };
+}
+
+/** An answer that ECR would never give; undefined for faults that are none. */
+export function ecrGarbage(fault: Fault, issued: Issued, endpoint: string): Answer | undefined {
+  const withAuth = (auth: string) => ecrToken({ ...issued, auth }, endpoint);
+  const base64 = (text: string) => Buffer.from(text).toString('base64');
+  switch (fault) {
+    case 'not-json':
+      return { status: 200, type: json, body: `{"authorizationData": [${issued.password}` };
+    case 'not-base64':
+      return withAuth(`%%${issued.password}`);
+    case 'wrong-user':
+      return withAuth(base64(`root:${issued.password}`));
+    case 'empty-password':
+      return withAuth(base64('AWS:'));
+    case 'line-break':
+      return withAuth(base64(`AWS:${issued.password}\nmore`));
+    case 'ended':
+      return ecrToken({ ...issued, expiresAt: 1_420_070_400_000 }, endpoint);
+    case 'no-end':
+      return {
+        status: 200,
+        type: json,
+        body: JSON.stringify({ authorizationData: [{ authorizationToken: issued.auth }] }),
+      };
+    case 'no-data':
+      return { status: 200, type: json, body: '{"authorizationData":[]}' };
+    default:
+      return undefined;
+  }
+}
+
+/** STS speaks AWS Query: a form in, XML out. */
+export function stsSession(operation: string, key: Key): Answer {
+  const credentials = [
+    ['AccessKeyId', key.accessKeyId],
+    ['SecretAccessKey', key.secretAccessKey],
+    ['SessionToken', key.sessionToken ?? ''],
+    ['Expiration', new Date(key.expiresAt).toISOString()],
+  ];
+  const fields = credentials.map(([name = '', value = '']) => element(name, escaped(value))).join('');
+  const user = element('AssumedRoleUser', element('Arn', escaped(key.principal)));
+  const result = element(`${operation}Result`, element('Credentials', fields) + user);
+  const metadata = element('ResponseMetadata', element('RequestId', 'example'));
+  return {
+    status: 200,
+    type: 'text/xml',
+    body: `<${operation}Response xmlns="https://sts.amazonaws.com/doc/2011-06-15/">${result}${metadata}</${operation}Response>`,
+  };
+}
+
+export function stsError(code: string, message: string, status = 400): Answer {
+  const error =
+    element('Type', 'Sender') + element('Code', escaped(code)) + element('Message', escaped(message));
+  return {
+    status,
+    type: 'text/xml',
+    body: `<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">${element('Error', error)}${element('RequestId', 'example')}</ErrorResponse>`,
+  };
+}
+
+function element(name: string, content: string): string {
+  return `<${name}>${content}</${name}>`;
+}
+
+function escaped(text: string): string {
+  return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
+}

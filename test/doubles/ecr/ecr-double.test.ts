@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { DescribeRegistryCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
+import { passwordOf } from './aws-responses.ts';
+import { type EcrDouble, startEcrDouble } from './ecr-double.ts';
+
+/** Sends what the SDK would, unsigned unless an `authorization` is given. */
+async function post(double: EcrDouble, headers: Record<string, string>, body: string) {
+  const answer = await fetch(double.url, { method: 'POST', headers, body });
+  return { status: answer.status, text: await answer.text() };
+}
+
+const ecr = (operation: string, more: Record<string, string> = {}) => ({
+  'content-type': 'application/x-amz-json-1.1',
+  'x-amz-target': `AmazonEC2ContainerRegistry_V20150921.${operation}`,
+  ...more,
+});
+/** The real SDK, trying once. */
+function clientOf(double: EcrDouble, region = 'eu-west-1'): ECRClient {
+  const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } = double.env();
+  const credentials = { accessKeyId, secretAccessKey };
+  return new ECRClient({ region, endpoint: double.url, credentials, maxAttempts: 1 });
+}
+
+const form = { 'content-type': 'application/x-www-form-urlencoded' };
+
+/** That the double takes what the SDK signs, the tests of the tokens room show. */
+describe('the ECR double', () => {
+  it('refuses requests that nobody signed', async () => {
+    const double = await startEcrDouble();
+    const toEcr = await post(double, ecr('GetAuthorizationToken'), '{}');
+    assert.deepEqual(
+      [toEcr.status, JSON.parse(toEcr.text).__type],
+      [400, 'MissingAuthenticationTokenException'],
+    );
+    const toSts = await post(double, form, 'Action=AssumeRole&RoleArn=x');
+    assert.equal(toSts.status, 403);
+    assert.match(toSts.text, /<Code>MissingAuthenticationToken<\/Code>/);
+    assert.equal(double.issued.length, 0);
+    await double.stop();
+  });
+
+  it('refuses a signature of a known key that is wrong, or meant for another service', async () => {
+    const double = await startEcrDouble();
+    const header = (service: string) =>
+      `AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE000000000/20261124/eu-west-1/${service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=${'0'.repeat(64)}`;
+    const signed = async (service: string) => {
+      const headers = ecr('GetAuthorizationToken', {
+        'x-amz-date': '20261124T000000Z',
+        authorization: header(service),
+      });
+      return JSON.parse((await post(double, headers, '{}')).text).__type;
+    };
+    assert.equal(await signed('ecr'), 'InvalidSignatureException');
+    assert.equal(await signed('s3'), 'MissingAuthenticationTokenException');
+    assert.equal(double.callsOf('GetAuthorizationToken')[0]?.region, 'eu-west-1');
+    await double.stop();
+  });
+
+  it('says so if it does not know an operation', async () => {
+    const double = await startEcrDouble();
+    await assert.rejects(clientOf(double).send(new DescribeRegistryCommand({})), {
+      name: 'UnknownOperationException',
+    });
+    const { text } = await post(double, form, 'Action=AssumeRoleWithWebIdentity&WebIdentityToken=x');
+    assert.match(text, /<Code>InvalidIdentityToken<\/Code>/);
+    await double.stop();
+  });
+
+  it('knows which passwords still live, by its own clock', async () => {
+    const double = await startEcrDouble({ tokenLifeMs: 60_000 });
+    const { authorizationData } = await clientOf(double).send(new GetAuthorizationTokenCommand({}));
+    const auth = authorizationData?.[0]?.authorizationToken ?? '';
+    const password = Buffer.from(auth, 'base64').toString().replace('AWS:', '');
+    assert.deepEqual([double.isLiving(password), double.isLiving('guessed')], [true, false]);
+    double.step(60_000);
+    assert.equal(double.isLiving(password), false);
+    assert.ok(double.secrets().some((secret) => password.includes(secret)));
+    assert.ok(double.secrets().some((secret) => auth.includes(secret)));
+    await double.stop();
+  });
+
+  it('goes wrong where and as often as it is told', async () => {
+    const double = await startEcrDouble();
+    double.fail({ error: 'ThrottlingException' }, { region: 'eu-west-1', times: 1 });
+    const get = (region: string) => clientOf(double, region).send(new GetAuthorizationTokenCommand({}));
+    await get('eu-west-2');
+    await assert.rejects(get('eu-west-1'), { name: 'ThrottlingException' });
+    await get('eu-west-1');
+    assert.equal(double.issued.length, 2);
+    await double.stop();
+  });
+
+  it('makes passwords of ECR’s size, the same for the same caller', () => {
+    for (let serial = 0; serial < 200; serial += 1) {
+      const password = passwordOf('canary', 'eu-west-1', 'someone', serial);
+      assert.ok(password.length >= 2_300 && password.length <= 2_700, `${password.length} characters`);
+      assert.equal(password, passwordOf('canary', 'eu-west-1', 'someone', serial));
+    }
+    assert.notEqual(passwordOf('c', 'eu-west-1', 'a', 1), passwordOf('c', 'eu-west-1', 'a', 2));
+    assert.notEqual(passwordOf('c', 'eu-west-1', 'a', 1), passwordOf('c', 'eu-west-2', 'a', 1));
+  });
+});

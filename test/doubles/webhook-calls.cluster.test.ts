@@ -1,0 +1,4 @@
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { webhooksSuite } from './webhook-calls.suite.ts';
+
+describeOnCluster('webhooks, asked by a real API server', webhooksSuite);

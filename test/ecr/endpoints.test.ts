@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { IdentityRule } from '../../src/ecr/identity.ts';
+import { startConnectProxy } from './connect-proxy.ts';
+import { askIn } from './token-fetch.ts';
+
+/** Every call goes into a proxy that opens no tunnel: what it was asked for tells the endpoint. */
+async function endpointsAsked(
+  environment: Record<string, string>,
+  hosts: readonly string[],
+  rules: readonly IdentityRule[] = [],
+): Promise<string[]> {
+  const proxy = await startConnectProxy();
+  const basics = {
+    AWS_ACCESS_KEY_ID: 'AKIAEXAMPLE000000000',
+    AWS_SECRET_ACCESS_KEY: 'example',
+    AWS_CONFIG_FILE: '/dev/null',
+    AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
+    AWS_EC2_METADATA_DISABLED: 'true',
+    HTTPS_PROXY: proxy.url,
+  };
+  const results = await askIn({ ...basics, ...environment }, hosts, rules);
+  await proxy.stop();
+  assert.deepEqual(new Set(results), new Set(['proxy']));
+  return proxy.tunnels.map((tunnel) => tunnel.replace(/:443$/, ''));
+}
+
+const hosts = [
+  '123456789012.dkr.ecr.eu-west-1.amazonaws.com',
+  '123456789012.dkr.ecr.cn-north-1.amazonaws.com.cn',
+  '123456789012.dkr.ecr-fips.us-east-1.amazonaws.com',
+  '123456789012.dkr-ecr.us-east-1.on.aws',
+];
+
+describe('endpoints of ECR', () => {
+  it('are of the kind of the host', async () => {
+    assert.deepEqual(await endpointsAsked({}, hosts), [
+      'api.ecr.eu-west-1.amazonaws.com',
+      'api.ecr.cn-north-1.amazonaws.com.cn',
+      'api.ecr-fips.us-east-1.amazonaws.com',
+      'ecr.us-east-1.api.aws',
+    ]);
+  });
+
+  it('are FIPS for all hosts with AWS_USE_FIPS_ENDPOINT', async () => {
+    assert.deepEqual(await endpointsAsked({ AWS_USE_FIPS_ENDPOINT: 'true' }, hosts), [
+      'api.ecr-fips.eu-west-1.amazonaws.com',
+      'api.ecr-fips.cn-north-1.amazonaws.com.cn',
+      'api.ecr-fips.us-east-1.amazonaws.com',
+      'ecr-fips.us-east-1.api.aws',
+    ]);
+  });
+
+  it('are dual-stack for all hosts with AWS_USE_DUALSTACK_ENDPOINT', async () => {
+    assert.deepEqual(await endpointsAsked({ AWS_USE_DUALSTACK_ENDPOINT: 'true' }, hosts), [
+      'ecr.eu-west-1.api.aws',
+      'ecr.cn-north-1.api.amazonwebservices.com.cn',
+      'ecr-fips.us-east-1.api.aws',
+      'ecr.us-east-1.api.aws',
+    ]);
+  });
+
+  it('are those of the partition', async () => {
+    const expected = {
+      'dkr.ecr.ap-southeast-7.amazonaws.com': 'api.ecr.ap-southeast-7.amazonaws.com',
+      'dkr.ecr.us-gov-west-1.amazonaws.com': 'api.ecr.us-gov-west-1.amazonaws.com',
+      'dkr-ecr-fips.us-gov-west-1.on.aws': 'ecr-fips.us-gov-west-1.api.aws',
+      'dkr-ecr.cn-northwest-1.on.amazonwebservices.com.cn': 'ecr.cn-northwest-1.api.amazonwebservices.com.cn',
+      'dkr.ecr.eusc-de-east-1.amazonaws.eu': 'api.ecr.eusc-de-east-1.amazonaws.eu',
+      'dkr-ecr.eusc-de-east-1.on.amazonwebservices.eu': 'ecr.eusc-de-east-1.api.amazonwebservices.eu',
+      'dkr.ecr.us-iso-east-1.c2s.ic.gov': 'api.ecr.us-iso-east-1.c2s.ic.gov',
+      'dkr-ecr.us-iso-east-1.on.aws.ic.gov': 'ecr.us-iso-east-1.api.aws.ic.gov',
+      'dkr.ecr.us-isob-east-1.sc2s.sgov.gov': 'api.ecr.us-isob-east-1.sc2s.sgov.gov',
+      'dkr-ecr.us-isob-east-1.on.aws.scloud': 'ecr.us-isob-east-1.api.aws.scloud',
+      'dkr.ecr.eu-isoe-west-1.cloud.adc-e.uk': 'api.ecr.eu-isoe-west-1.cloud.adc-e.uk',
+      'dkr-ecr.eu-isoe-west-1.on.cloud-aws.adc-e.uk': 'ecr.eu-isoe-west-1.api.cloud-aws.adc-e.uk',
+      'dkr.ecr.us-isof-south-1.csp.hci.ic.gov': 'api.ecr.us-isof-south-1.csp.hci.ic.gov',
+      'dkr-ecr.us-isof-south-1.on.aws.hci.ic.gov': 'ecr.us-isof-south-1.api.aws.hci.ic.gov',
+    };
+    const asked = await endpointsAsked(
+      {},
+      Object.keys(expected).map((rest) => `123456789012.${rest}`),
+    );
+    assert.deepEqual(asked, Object.values(expected));
+  });
+});
+
+/** The region that an image names is made up by whoever writes it: STS must not be asked there. */
+describe('endpoints of STS', () => {
+  const image = ['123456789012.dkr.ecr.xx-made-1.amazonaws.com'];
+  const role = (partition: string) => [{ roleArn: `arn:${partition}:iam::210987654321:role/puller` }];
+  const cases: [string, Record<string, string>, readonly IdentityRule[], string][] = [
+    ['a role', {}, role('aws'), 'sts.us-east-1.amazonaws.com'],
+    ['a role with AWS_REGION', { AWS_REGION: 'eu-central-1' }, role('aws'), 'sts.eu-central-1.amazonaws.com'],
+    [
+      'a role of China',
+      { AWS_REGION: 'eu-central-1' },
+      role('aws-cn'),
+      'sts.cn-northwest-1.amazonaws.com.cn',
+    ],
+    [
+      'a role with AWS_USE_FIPS_ENDPOINT',
+      { AWS_USE_FIPS_ENDPOINT: 'true' },
+      role('aws'),
+      'sts-fips.us-east-1.amazonaws.com',
+    ],
+  ];
+  for (const [what, environment, rules, expected] of cases) {
+    it(`are ${expected} for ${what}`, async () => {
+      assert.deepEqual(await endpointsAsked(environment, image, rules), [expected]);
+    });
+  }
+
+  const webCases: [Record<string, string>, string][] = [
+    [{}, 'sts.us-east-1.amazonaws.com'],
+    [{ AWS_REGION: 'eu-central-1' }, 'sts.eu-central-1.amazonaws.com'],
+    [{ AWS_ROLE_ARN: 'arn:aws-cn:iam::123456789012:role/web' }, 'sts.cn-northwest-1.amazonaws.com.cn'],
+  ];
+  for (const [environment, expected] of webCases) {
+    it(`are ${expected} for a web identity with ${JSON.stringify(environment)}`, async () => {
+      const directory = await mkdtemp(join(tmpdir(), 'tokens-'));
+      const file = join(directory, 'token');
+      await writeFile(file, 'eyJexample.eyJexample.c2lnbmF0dXJl');
+      const web = {
+        AWS_ACCESS_KEY_ID: '',
+        AWS_ROLE_ARN: 'arn:aws:iam::123456789012:role/web',
+        AWS_WEB_IDENTITY_TOKEN_FILE: file,
+      };
+      assert.deepEqual(await endpointsAsked({ ...web, ...environment }, image), [expected]);
+      await rm(directory, { recursive: true });
+    });
+  }
+});

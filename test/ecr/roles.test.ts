@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { eventually } from '../support/eventually.ts';
+import { assertShowsNoSecret, hourMs, onDouble, refusal, registry } from './token-fixtures.ts';
+
+const roleArn = 'arn:aws:iam::210987654321:role/puller';
+const other = 'arn:aws:iam::111122223333:role/puller';
+const sessionPolicy = JSON.stringify({ Version: '2012-10-17', Statement: [] });
+const rule = {
+  accounts: ['210987654321'],
+  roleArn,
+  externalId: 'ours',
+  sessionName: 'webhook',
+  sessionPolicy,
+};
+const roles = { [roleArn]: { externalId: 'ours' }, [other]: {} };
+const theirs = registry('eu-west-1', '210987654321');
+
+describe('a rule with a role', () => {
+  it('has its registries asked for by the role, and no others', async () => {
+    await using ground = await onDouble({ rules: [rule] }, { roles });
+    await ground.tokens.get(registry());
+    await ground.tokens.get(theirs);
+    assert.deepEqual(
+      ground.double.issued.map(({ principal }) => principal),
+      ['arn:aws:iam::123456789012:user/example', 'arn:aws:sts::210987654321:assumed-role/puller/webhook'],
+    );
+    const [assumed] = ground.double.callsOf('AssumeRole');
+    assert.deepEqual(
+      [assumed?.roleArn, assumed?.externalId, assumed?.sessionName, assumed?.policy],
+      [roleArn, 'ours', 'webhook', sessionPolicy],
+    );
+    assertShowsNoSecret(ground.double, [ground.calls, ground.tokens.snapshot()]);
+    assert.ok(!JSON.stringify(ground.calls).includes('2012-10-17'));
+  });
+
+  it('assumes the role once for all regions, and asks STS where AWS_REGION says', async () => {
+    await using ground = await onDouble({ rules: [rule] }, { roles });
+    process.env['AWS_REGION'] = 'eu-central-1';
+    const regions = ['xx-made-1', 'eu-west-1', 'eu-west-2'];
+    await Promise.all(regions.map((region) => ground.tokens.get(registry(region, '210987654321'))));
+    assert.deepEqual(
+      ground.double.callsOf('AssumeRole').map(({ region }) => region),
+      ['eu-central-1'],
+    );
+    assert.deepEqual([ground.asked(), ground.double.peak], [3, 1]);
+  });
+
+  it('asks the STS of its own partition, whatever region is set', async () => {
+    const china = 'arn:aws-cn:iam::210987654321:role/puller';
+    await using ground = await onDouble({ rules: [{ roleArn: china }] });
+    await ground.tokens.get(registry());
+    assert.deepEqual(
+      ground.double.callsOf('AssumeRole').map(({ region }) => region),
+      ['cn-northwest-1'],
+    );
+  });
+
+  it('has two roles wait for nothing of each other', async () => {
+    await using ground = await onDouble({ rules: [rule, { roleArn: other }] }, { roles });
+    const gate = ground.double.hold({ operation: 'AssumeRole', roleArn });
+    const held = ground.tokens.get(theirs);
+    await eventually('the first waits', () => gate.waiting === 1);
+    await ground.tokens.get(registry('eu-west-1', '111122223333'));
+    gate.open();
+    await held;
+    assert.equal(ground.double.peak, 1);
+  });
+
+  it('is told as denied if the external ID is not the one that the role asks for', async () => {
+    await using ground = await onDouble({ rules: [{ ...rule, externalId: 'guessed' }] }, { roles });
+    const failure = await refusal(ground.tokens.get(theirs));
+    assert.deepEqual([failure.code, failure.permanent], ['AccessDenied', true]);
+    assert.match(failure.message, /sts:AssumeRole/);
+    assert.ok(!failure.message.includes('guessed'));
+    assertShowsNoSecret(ground.double, failure);
+    assert.equal(ground.asked(), 0);
+  });
+
+  it('assumes the role anew before its session ends', async () => {
+    await using ground = await onDouble({ rules: [rule] }, { roles });
+    await ground.tokens.get(theirs);
+    ground.pass(7 * hourMs);
+    await ground.tokens.get(registry('eu-west-2', '210987654321'));
+    assert.equal(ground.double.callsOf('AssumeRole').length, 2);
+    assert.equal(ground.asked(), 2);
+  });
+
+  for (const [fault, code] of [
+    ['hang', 'timeout'],
+    ['html', 'no-credentials'],
+    ['forbidden-page', 'http-403'],
+    [{ error: 'PackedPolicyTooLarge' }, 'PackedPolicyTooLargeException'],
+    [{ error: 'ExpiredToken', status: 403 }, 'ExpiredToken'],
+    [{ error: 'Throttling' }, 'throttled'],
+  ] as const) {
+    it(`is told as ${code} if STS answers with ${JSON.stringify(fault)}, and works again after`, async () => {
+      const timeouts = { connectMs: 500, requestMs: 200, totalMs: 2_000 };
+      await using ground = await onDouble({ rules: [rule], timeouts }, { roles });
+      ground.double.fail(fault, { operation: 'AssumeRole' });
+      const failure = await refusal(ground.tokens.get(theirs));
+      assert.equal(failure.code, code);
+      assertShowsNoSecret(ground.double, failure);
+      ground.double.heal();
+      ground.pass(300_000);
+      await ground.tokens.get(theirs);
+    });
+  }
+});

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { inspect } from 'node:util';
+import { type AwsTokensOptions, awsTokens } from '../../src/ecr/aws-token-source.ts';
+import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
+import type { TokenCall, TokenSource } from '../../src/ecr/token-source.ts';
+import { type EcrDouble, type EcrDoubleOptions, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+
+export const hourMs = 3_600_000;
+
+/** The registry of an account and region; `kind` is what stands for `dkr.ecr`. */
+export function registry(region = 'eu-west-1', account = '123456789012', kind = 'dkr.ecr'): Registry {
+  const suffix = kind.startsWith('dkr-') ? 'on.aws' : 'amazonaws.com';
+  return registryOfHost(`${account}.${kind}.${region}.${suffix}`);
+}
+
+export function registryOfHost(host: string): Registry {
+  const found = parseEcrHost(host);
+  assert.ok(found, `${host} is no ECR host`);
+  return found;
+}
+
+/** The real SDK, our own code and the double, on one clock that only the test moves. */
+export interface Ground {
+  readonly double: EcrDouble;
+  readonly tokens: TokenSource;
+  readonly calls: readonly TokenCall[];
+  /** Calls of GetAuthorizationToken that the double received. */
+  asked(): number;
+  /** The clock of the test, in ms. */
+  now(): number;
+  /** Moves it. */
+  pass(ms: number): void;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+const plain: Omit<AwsTokensOptions, 'now'> = {
+  rules: [],
+  freshness: { fraction: 0.5, floorMs: hourMs },
+  timeouts: { connectMs: 2_000, requestMs: 5_000 },
+  maxKeys: 16,
+  environment: {},
+  random: () => 0.5,
+};
+
+/**
+ * Points the SDK of this process at a double. The SDK tries each request once, so that a test counts what we do and
+ * does not wait for what the SDK does.
+ */
+export async function onDouble(
+  options: Partial<AwsTokensOptions> = {},
+  doubleOptions: EcrDoubleOptions = {},
+): Promise<Ground> {
+  let passed = 0;
+  const started = Date.now();
+  const now = () => started + passed;
+  const double = await startEcrDouble({ now, ...doubleOptions });
+  const before = { ...process.env };
+  Object.assign(process.env, double.env(), { AWS_MAX_ATTEMPTS: '1' });
+  const calls: TokenCall[] = [];
+  const tokens = awsTokens({ ...plain, now, onCall: (call) => calls.push(call), ...options });
+  return {
+    double,
+    tokens,
+    calls,
+    now,
+    asked: () => double.callsOf('GetAuthorizationToken').length,
+    pass: (ms) => {
+      passed += ms;
+    },
+    [Symbol.asyncDispose]: async () => {
+      tokens.close();
+      await double.stop();
+      process.env = before;
+    },
+  };
+}
+
+/** The TokenError that a promise rejects with; fails on anything else. */
+export async function refusal(promise: Promise<unknown>): Promise<TokenError> {
+  const error = await promise.then(
+    () => assert.fail('was expected to be refused'),
+    (thrown: unknown) => thrown,
+  );
+  assert.ok(error instanceof TokenError, inspect(error));
+  return error;
+}
+
+/** Fails if a value shows one of the double's secrets, in any way in which it may be printed. */
+export function assertShowsNoSecret(double: EcrDouble, value: unknown): void {
+  const shown = [
+    inspect(value, {
+      depth: 30,
+      showHidden: true,
+      getters: true,
+      maxStringLength: null,
+      maxArrayLength: null,
+    }),
+    JSON.stringify(value),
+    String(value),
+    value instanceof Error ? `${value.stack} ${value.message}` : '',
+  ].join('\n');
+  for (const secret of double.secrets()) {
+    assert.ok(!shown.includes(secret), `shows ${secret.slice(0, 12)}…: ${shown.slice(0, 2000)}`);
+  }
+}

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { readAuthorization, Token } from '../../src/ecr/token.ts';
+import { classify, TokenError } from '../../src/ecr/token-error.ts';
+import { damaged, hostileJson } from '../support/untrusted-json.ts';
+
+const now = Date.UTC(2026, 10, 23, 12);
+const region = 'us-east-1';
+
+/** As the SDK makes it of an answer: an Error that has taken over whatever fields the answer had. */
+function thrownWith(fields: unknown): Error {
+  const error = new Error('x');
+  for (const [key, value] of Object.entries(typeof fields === 'object' && fields !== null ? fields : {})) {
+    Object.defineProperty(error, key, { value, configurable: true });
+  }
+  return error;
+}
+
+describe('what an endpoint of AWS answers, whatever it is', () => {
+  it('gives a token or a TokenError', () => {
+    const check = (answer: unknown, expiresAt: unknown) => {
+      try {
+        const data = { authorizationToken: btoa('AWS:x'), expiresAt: new Date(Number(expiresAt)) };
+        assert.ok(
+          readAuthorization({ authorizationData: [data, answer] }, region, now) instanceof Token,
+          'a token',
+        );
+      } catch (error) {
+        assert.ok(error instanceof TokenError, `${error}`);
+      }
+      assert.throws(() => readAuthorization(answer, region, now), TokenError);
+    };
+    const valid = { authorizationData: [{ authorizationToken: btoa('AWS:x'), expiresAt: 'no Date' }] };
+    fc.assert(fc.property(damaged(valid), fc.double(), check), { numRuns: 500 });
+  });
+
+  it('is classified when it is a failure', () => {
+    const check = (fields: unknown) => {
+      for (const thrown of [fields, thrownWith(fields)]) {
+        const error = classify(thrown, region);
+        assert.ok(error instanceof TokenError && typeof error.code === 'string');
+      }
+    };
+    const failure = {
+      name: 'AccessDeniedException',
+      code: 'x',
+      Code: 'y',
+      message: 'User: arn:aws:iam::123456789012:role/a is not authorized',
+      $metadata: { httpStatusCode: 400 },
+    };
+    check({ ...failure, message: { toString: 1, valueOf: 1 } });
+    fc.assert(fc.property(fc.oneof(damaged(failure), hostileJson(Object.keys(failure))), check), {
+      numRuns: 1_000,
+    });
+  });
+});

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { createServer, get } from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import { Connections } from '../../src/kube/connection-pool.ts';
+import { secretApi } from '../../src/kube/secrets.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { configOf, failsWith, NAME, pullSecret } from './secret-api-fixtures.ts';
+
+describe('calls', () => {
+  let server: ApiStandIn;
+  let namespace: string;
+  before(async () => {
+    server = await startApiStandIn();
+    namespace = await server.createNamespace();
+  });
+  after(() => server.stop());
+
+  it('do not make a connection each when made one after the other', async () => {
+    const config = configOf(server.kubeconfigPath);
+    const api = secretApi(config);
+    const before = server.connections;
+    for (let index = 0; index < 10; index += 1)
+      await api.apply(pullSecret(namespace, String(index)), { fieldManager: 'one', force: false });
+    // A second one where a connection was not quite free yet.
+    assert.ok(server.connections - before <= 2);
+    await config.close();
+  });
+
+  it('are bounded in how many connections they use at once', async () => {
+    const config = configOf(server.kubeconfigPath);
+    const api = secretApi(config);
+    const before = server.connections;
+    await Promise.all(Array.from({ length: 400 }, (_, index) => api.read(`${namespace}-${index}`, NAME)));
+    assert.ok(server.connections - before <= 64, `${server.connections - before}`);
+    await config.close();
+  });
+
+  it('say who we are, and with which content type they apply', async () => {
+    const config = configOf(server.kubeconfigPath);
+    server.requests.clear();
+    await secretApi(config).apply(pullSecret(namespace, 'a'), { fieldManager: 'one', force: true });
+    const [{ userAgent, contentType } = { userAgent: '', contentType: '' }] = server.requests.all;
+    assert.deepEqual([userAgent, contentType], ['kube-test/1', 'application/apply-patch+yaml']);
+    await config.close();
+  });
+
+  it('are given up after their time, and the next one works', async () => {
+    const config = configOf(server.kubeconfigPath, 50);
+    const api = secretApi(config);
+    server.faults.hang();
+    await assert.rejects(api.read(namespace, NAME), failsWith('timeout'));
+    server.faults.clear();
+    assert.ok(await api.read(namespace, NAME));
+    await config.close();
+  });
+
+  it('say network where nobody listens, unauthorized for a token that is not known', async () => {
+    const config = configOf(server.kubeconfigPath);
+    const api = secretApi(config);
+    await server.down();
+    await assert.rejects(api.read(namespace, NAME), failsWith('network'));
+    await server.up();
+    const account = configOf(await server.serviceAccountKubeconfig(namespace, 'gone'));
+    server.revokeServiceAccountTokens();
+    await assert.rejects(secretApi(account).read(namespace, NAME), failsWith('unauthorized'));
+    await config.close();
+    await account.close();
+  });
+
+  it('go through the proxy that the kubeconfig names', async () => {
+    const asked: string[] = [];
+    // Plain HTTP is forwarded; HTTPS would ask for a tunnel.
+    const proxy = createServer(({ url = '', headers }, response) => {
+      asked.push(url);
+      const upstream = get(url, { headers }, (answer) => {
+        response.writeHead(answer.statusCode ?? 502, answer.headers);
+        answer.pipe(response);
+      });
+      upstream.on('error', () => response.destroy());
+    });
+    await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
+    const address = proxy.address();
+    const config = configOf(server.kubeconfigPath);
+    const [cluster] = config.clusters;
+    assert.ok(cluster !== undefined && typeof address === 'object' && address !== null);
+    config.clusters = [{ ...cluster, proxyUrl: `http://127.0.0.1:${address.port}` }];
+    try {
+      assert.equal(await secretApi(config).read(namespace, 'none'), undefined);
+      assert.deepEqual(asked, [`${server.url}/api/v1/namespaces/${namespace}/secrets/none`]);
+    } finally {
+      await config.close();
+      proxy.close();
+    }
+  });
+});
+
+describe('connections', () => {
+  let server: ApiStandIn;
+  before(async () => {
+    server = await startApiStandIn();
+  });
+  after(() => server.stop());
+
+  it('are kept while the settings are the same, and made anew when a file behind the kubeconfig has changed', async () => {
+    const connections = new Connections({ connectTimeoutMs: 1_000, maxCalls: 64, maxWaitMs: 60_000 });
+    const first = connections.get({ ca: Buffer.from('one') }, undefined);
+    assert.equal(connections.get({ ca: Buffer.from('one') }, undefined), first);
+    const second = connections.get({ ca: Buffer.from('two') }, undefined);
+    assert.notEqual(second.calls, first.calls);
+    assert.notEqual(second.watches, first.watches);
+    const ofFirst = { origin: server.url, path: '/', method: 'GET' } as const;
+    const { statusCode, body } = await first.calls.request(ofFirst);
+    assert.ok(statusCode >= 200, 'a call that has waited since before the change is sent');
+    await body.dump();
+    await connections.close();
+    await assert.rejects(first.calls.request(ofFirst), { code: 'UND_ERR_DESTROYED' });
+  });
+});

@@ -1,4 +1,0 @@
-import { describeOnStandIn } from '../support/stand-in.ts';
-import { referencesSuite } from './references.suite.ts';
-
-describeOnStandIn('references of ServiceAccounts on the stand-in', referencesSuite);

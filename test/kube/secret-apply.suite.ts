@@ -1,0 +1,153 @@
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import type { ClusterConfig } from '../../src/kube/client.ts';
+import { type ApplyOptions, type SecretApi, type SecretObject, secretApi } from '../../src/kube/secrets.ts';
+import { at, configOf, failsWith, NAME, pullSecret, type Server } from './secret-api-fixtures.ts';
+
+const one: ApplyOptions = { fieldManager: 'one', force: false };
+const two: ApplyOptions = { fieldManager: 'two', force: false };
+const forced: ApplyOptions = { fieldManager: 'two', force: true };
+const NOBODYS_UID = '00000000-0000-4000-8000-000000000000';
+
+/** What server-side apply and reads do, on any API server. */
+export function applySuite(server: () => Server): void {
+  let config: ClusterConfig;
+  let api: SecretApi;
+  let namespace: string;
+  const read = async (): Promise<SecretObject> => {
+    const secret = await api.read(namespace, NAME);
+    assert.ok(secret);
+    return secret;
+  };
+  before(() => {
+    config = configOf(server().kubeconfigPath);
+    api = secretApi(config);
+  });
+  after(() => config.close());
+  const test = (name: string, body: () => Promise<void>): void => {
+    it(name, async () => {
+      namespace = await server().createNamespace('apply');
+      await body();
+    });
+  };
+
+  test('a Secret that is not there reads as undefined, and is created by the first apply', async () => {
+    assert.equal(await api.read(namespace, NAME), undefined);
+    const applied = await api.apply(pullSecret(namespace, 'a'), one);
+    assert.ok(applied.metadata.uid && applied.metadata.resourceVersion);
+    const owners = [{ manager: 'one', data: ['.dockerconfigjson'], annotations: [] }];
+    assert.deepEqual({ ...applied, metadata: {} }, { ...pullSecret(namespace, 'a'), metadata: {}, owners });
+    assert.deepEqual(await read(), applied);
+  });
+
+  test('the same content again changes nothing, not even the resourceVersion', async () => {
+    const first = await api.apply(pullSecret(namespace, 'a'), one);
+    assert.deepEqual(await api.apply(pullSecret(namespace, 'a'), one), first);
+  });
+
+  test('a change keeps the uid, and what is no longer sent goes', async () => {
+    const annotations = { kept: 'yes', dropped: 'soon' };
+    const first = await api.apply(pullSecret(namespace, 'a', { annotations }), one);
+    const next = await api.apply(pullSecret(namespace, 'b', { annotations: { kept: 'yes' } }), one);
+    assert.equal(next.metadata.uid, first.metadata.uid);
+    assert.deepEqual(next.metadata.annotations, { kept: 'yes' });
+    assert.deepEqual(next.metadata.labels, { password: 'b' });
+  });
+
+  test('what another manager owns too stays when one of the two drops it', async () => {
+    await api.apply(pullSecret(namespace, 'a', { annotations: { shared: 'yes' } }), one);
+    await api.apply(pullSecret(namespace, 'a', { annotations: { shared: 'yes', own: 'two' } }), two);
+    await api.apply(pullSecret(namespace, 'a'), one);
+    assert.deepEqual((await read()).metadata.annotations, { shared: 'yes', own: 'two' });
+  });
+
+  test('a second manager conflicts where the value differs, and shares it where it does not', async () => {
+    const first = await api.apply(pullSecret(namespace, 'a'), one);
+    await assert.rejects(api.apply(pullSecret(namespace, 'b'), two), failsWith('conflict'));
+    assert.deepEqual(await read(), first);
+    const shared = await api.apply(pullSecret(namespace, 'a'), two);
+    assert.equal(shared.metadata.uid, first.metadata.uid);
+    await assert.rejects(api.apply(pullSecret(namespace, 'b'), one), failsWith('conflict'));
+  });
+
+  test('force takes the fields over, and then the first one conflicts', async () => {
+    await api.apply(pullSecret(namespace, 'a'), one);
+    assert.deepEqual((await api.apply(pullSecret(namespace, 'b'), forced)).metadata.labels, {
+      password: 'b',
+    });
+    await assert.rejects(api.apply(pullSecret(namespace, 'a'), one), failsWith('conflict'));
+  });
+
+  test('a conflict names managers and fields, a creation by POST counts as an update', async () => {
+    const path = `/api/v1/namespaces/${namespace}/secrets`;
+    const data = { k: 'dg==' };
+    await server().request('POST', `${path}?fieldManager=poster`, {
+      metadata: { name: NAME, labels: { a: '1' } },
+      data,
+    });
+    const body = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: NAME, labels: { a: '2' } },
+      data: { k: 'dw==' },
+    };
+    const how = { contentType: 'application/apply-patch+yaml' };
+    const { status, body: answer } = await server().request(
+      'PATCH',
+      `${path}/${NAME}?fieldManager=one`,
+      body,
+      how,
+    );
+    assert.equal(status, 409);
+    const message = 'conflict with "poster" using v1';
+    const reason = 'FieldManagerConflict';
+    assert.deepEqual(at(answer, 'details', 'causes'), [
+      { reason, message, field: '.data.k' },
+      { reason, message, field: '.metadata.labels.a' },
+    ]);
+    assert.equal(
+      at(answer, 'message'),
+      'Apply failed with 2 conflicts: conflicts with "poster" using v1:\n- .data.k\n- .metadata.labels.a',
+    );
+  });
+
+  test('a stale resourceVersion conflicts even with force; one for a Secret that is not there creates it', async () => {
+    const { metadata } = await api.apply(pullSecret(namespace, 'a'), one);
+    const { resourceVersion = '' } = metadata;
+    await api.apply(pullSecret(namespace, 'b'), one);
+    await assert.rejects(
+      api.apply(pullSecret(namespace, 'c', { resourceVersion }), forced),
+      failsWith('conflict'),
+    );
+    const elsewhere = await server().createNamespace('apply');
+    const created = await api.apply(pullSecret(elsewhere, 'c', { resourceVersion }), forced);
+    assert.deepEqual(created.metadata.labels, { password: 'c' });
+  });
+
+  test('a uid makes an apply update only: no such Secret, or another one, is a conflict', async () => {
+    const stranger = pullSecret(namespace, 'a', { uid: NOBODYS_UID });
+    await assert.rejects(api.apply(stranger, forced), failsWith('conflict'));
+    await assert.rejects(
+      api.apply(pullSecret(namespace, 'a', { uid: NOBODYS_UID, resourceVersion: '1' }), forced),
+      failsWith('conflict'),
+    );
+    assert.equal(await api.read(namespace, NAME), undefined);
+    const { metadata } = await api.apply(pullSecret(namespace, 'a'), one);
+    await assert.rejects(api.apply(stranger, forced), failsWith('conflict'));
+    const { uid = '', resourceVersion = '' } = metadata;
+    const next = await api.apply(pullSecret(namespace, 'b', { uid, resourceVersion }), forced);
+    assert.equal(next.metadata.uid, uid);
+  });
+
+  test('of eight managers that create at once with different content, one wins', async () => {
+    const managers = Array.from({ length: 8 }, (_, index) => `manager-${index}`);
+    const results = await Promise.allSettled(
+      managers.map((fieldManager) =>
+        api.apply(pullSecret(namespace, fieldManager), { fieldManager, force: false }),
+      ),
+    );
+    const winners = results.filter(({ status }) => status === 'fulfilled');
+    assert.equal(winners.length, 1);
+    for (const result of results) if (result.status === 'rejected') failsWith('conflict')(result.reason);
+  });
+}

@@ -1,0 +1,87 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, it } from 'node:test';
+import type { ClusterConfig } from '../../src/kube/client.ts';
+import { secretApi } from '../../src/kube/secrets.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Watched, watched } from './recorded-watch.ts';
+import { restrictedAccount } from './secret-access.suite.ts';
+import { configOf, pullSecret } from './secret-api-fixtures.ts';
+
+describeOnCluster(
+  'the watch on a real API server, for a restricted account',
+  (cluster) => {
+    let account: string;
+    let direct: ClusterConfig;
+    let proxy: FaultProxy;
+    let under: Watched;
+    before(async () => {
+      account = await restrictedAccount(cluster());
+      direct = configOf(account);
+      proxy = await startFaultProxy(cluster().kubeconfigPath);
+    });
+    after(async () => {
+      await direct.close();
+      await proxy.stop();
+    });
+    const goesOn = async (meanwhile: () => Promise<void>): Promise<void> => {
+      const namespace = await cluster().createNamespace('watch');
+      await secretApi(direct).apply(pullSecret(namespace, 'a'), { fieldManager: 'one', force: false });
+      await meanwhile();
+      await eventually(`the Secret of ${namespace} is seen`, () => under.known.has(namespace), 30_000);
+      await eventually('in sync', () => under.watch.inSync(), 30_000);
+    };
+    beforeEach(async () => {
+      await proxy.pass();
+      under = watched(proxy.kubeconfig(account), { streamSeconds: 2, slackMs: 500 });
+      await under.watch.start();
+      await goesOn(() => Promise.resolve());
+    });
+    afterEach(() => under.end());
+    const watches = (_: string, path: string): boolean => path.includes('watch=true');
+
+    it('takes quiet streams for what they are', async () => {
+      const before = proxy.count(watches);
+      await eventually('streams end and begin', () => proxy.count(watches) > before + 2, 20_000);
+      assert.deepEqual([under.errors.length, under.lists.length], [0, 1]);
+    });
+
+    it('survives a reset and a cut', async () => {
+      proxy.reset();
+      await eventually('the reset is noticed', () => under.errors.length > 0);
+      await proxy.cut();
+      await eventually('the cut is noticed', () => under.errors.length > 2);
+      await goesOn(() => proxy.pass());
+      assert.equal(under.lists.length, 1);
+    });
+
+    it('survives an API server that fails', async () => {
+      proxy.status(500);
+      await eventually('the failure is noticed', () =>
+        under.errors.some(({ code }) => code === 'server-error'),
+      );
+      await goesOn(() => proxy.pass());
+      assert.equal(under.lists.length, 1);
+    });
+
+    it('survives a connection that says nothing any more', async () => {
+      proxy.hang();
+      await eventually('the silence is noticed', () => under.errors.some(({ code }) => code === 'timeout'));
+      await goesOn(() => proxy.pass());
+      assert.equal(under.lists.length, 1);
+    });
+
+    it('survives a restart of the API server, over TLS and without a proxy', async () => {
+      await under.end();
+      under = watched(account);
+      await under.watch.start();
+      await goesOn(async () => {
+        await cluster().apiServer?.kill();
+        await eventually('the outage is noticed', () => under.errors.length > 0);
+        await cluster().apiServer?.restart();
+      });
+    });
+  },
+  { ownApiServer: true },
+);

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import type { Attempt } from '../doubles/api-server/rbac.ts';
+import { eventually } from '../support/eventually.ts';
+import { type Watched, watched } from './recorded-watch.ts';
+import { configOf, NAME } from './secret-api-fixtures.ts';
+
+const watches = ({ verb }: Attempt): boolean => verb === 'watch';
+const lists = ({ verb }: Attempt): boolean => verb === 'list';
+
+describe('the watch', () => {
+  let server: ApiStandIn;
+  let under: Watched;
+  beforeEach(async () => {
+    server = await startApiStandIn();
+    under = watched(server.kubeconfigPath);
+  });
+  afterEach(async () => {
+    await under.end();
+    await server.stop();
+  });
+  const seed = (namespace: string, name = NAME): void =>
+    void server.seed(`/api/v1/namespaces/${namespace}/secrets/${name}`, {});
+  const started = async (options: Parameters<typeof watched>[1] = {}): Promise<Watched> => {
+    await under.end();
+    under = watched(server.kubeconfigPath, options);
+    await under.watch.start();
+    await eventually('a watch is open', () => server.openWatches > 0);
+    return under;
+  };
+  const seesNew = async (namespace: string): Promise<void> => {
+    seed(namespace);
+    await eventually(`the Secret of ${namespace} is seen`, () => under.known.has(namespace));
+  };
+
+  it('lists 10,000 Secrets page by page, and no other Secret', async () => {
+    for (let index = 0; index < 10_000; index += 1) seed(`n${index}`);
+    seed('n1', 'another');
+    await started();
+    assert.deepEqual(under.lists, [10_000]);
+    assert.equal(server.requests.count('list', 'secrets'), 20);
+    assert.equal(under.watch.inSync(), true);
+  });
+
+  it('starts over where a page cannot be continued', async () => {
+    for (let index = 0; index < 700; index += 1) seed(`n${index}`);
+    let asked = 0;
+    server.faults.failNext(410, { match: (request) => lists(request) && ++asked === 2 });
+    await started();
+    assert.deepEqual(under.lists, [700]);
+    assert.deepEqual(
+      under.errors.map(({ code }) => code),
+      ['gone'],
+    );
+  });
+
+  it('keeps trying when the first lists fail, and is not in sync before one succeeds', async () => {
+    server.faults.failNext(500, { count: 1_000_000, match: lists });
+    const starting = under.watch.start();
+    await eventually('errors', () => under.errors.length > 2);
+    assert.equal(under.watch.inSync(), false);
+    assert.deepEqual(under.waits.slice(0, 3), [1, 2, 3]);
+    assert.equal(under.errors[0]?.code, 'server-error');
+    server.faults.clear();
+    await starting;
+    assert.equal(under.watch.inSync(), true);
+  });
+
+  it('goes on where it was after an orderly end, without a list and without an error', async () => {
+    await started();
+    await seesNew('one');
+    // From any earlier version there would be no way on.
+    server.faults.compact();
+    server.faults.dropWatches('end');
+    await seesNew('two');
+    assert.deepEqual([under.lists.length, under.errors.length], [1, 0]);
+  });
+
+  it('goes on where it was after a reset, a failure, and a restart of the API server', async () => {
+    await started();
+    server.faults.dropWatches('reset');
+    await seesNew('one');
+    server.faults.failNext(500, { count: 2, match: watches });
+    server.faults.dropWatches('reset');
+    await seesNew('two');
+    await server.down();
+    seed('three');
+    await eventually('a refused connection', () =>
+      under.errors.some(({ message }) => message.includes('ECONNREFUSED')),
+    );
+    await server.up();
+    await eventually('what happened during the restart is seen', () => under.known.has('three'));
+    assert.equal(under.lists.length, 1);
+  });
+
+  it('lists again after 410, as a status, as an event, and for a version that is compacted', async () => {
+    await started();
+    server.faults.failNext(410, { match: watches });
+    server.faults.dropWatches('reset');
+    await eventually('a list after the status', () => under.lists.length === 2);
+    await eventually('a watch is open', () => server.openWatches > 0);
+    server.faults.expireWatches();
+    await eventually('a list after the event', () => under.lists.length === 3);
+    await eventually('a watch is open', () => server.openWatches > 0);
+    await server.down();
+    seed('missed');
+    server.faults.compact();
+    await server.up();
+    await eventually('what was compacted away is seen', () => under.known.has('missed'));
+    assert.equal(under.lists.length, 4);
+    const codes = under.errors.map(({ code }) => code).filter((code) => code !== 'network');
+    assert.deepEqual(codes, ['gone', 'gone', 'gone']);
+  });
+
+  it('tells a dead connection from a quiet one', async () => {
+    await started({ streamSeconds: 1, slackMs: 400 });
+    await eventually(
+      'a quiet stream ends and the next one begins',
+      () => server.requests.count('watch', 'secrets') > 1,
+    );
+    assert.equal(under.errors.length, 0);
+    server.faults.silence();
+    seed('unheard');
+    await eventually('the silence is noticed', () => under.errors.length > 0);
+    assert.equal(under.errors[0]?.code, 'timeout');
+    server.faults.clear();
+    await eventually('what was not heard is seen', () => under.known.has('unheard'));
+    assert.equal(under.lists.length, 1);
+  });
+
+  it('gives up a list and a watch that get no answer', async () => {
+    const slow = configOf(server.kubeconfigPath, 50);
+    server.faults.hang(lists);
+    await under.end();
+    under = watched(server.kubeconfigPath, { config: slow });
+    const starting = under.watch.start();
+    await eventually('the list is given up', () => under.errors.length > 0);
+    server.faults.clear();
+    server.faults.hang(watches);
+    await starting;
+    under.errors.length = 0;
+    await eventually('the watch is given up', () => under.errors.length > 0);
+    assert.equal(under.errors[0]?.code, 'timeout');
+    server.faults.clear();
+    await seesNew('one');
+  });
+
+  it('lists again for a sink that threw for a whole list, and survives a throw of onError', async () => {
+    const failures: string[] = [];
+    const sink = {
+      replace: (items: readonly unknown[]) => {
+        under.lists.push(items.length);
+        if (under.lists.length === 1) throw new TypeError('a bug');
+      },
+      set: () => undefined,
+      remove: () => undefined,
+    };
+    const onError = ({ message }: Error): void => {
+      failures.push(message);
+      throw new Error('a bug in onError');
+    };
+    await started({ sink, onError });
+    assert.deepEqual(under.lists, [0, 0]);
+    assert.match(failures[0] ?? '', /TypeError: a bug/);
+  });
+});

@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import type { ClusterConfig } from '../../src/kube/client.ts';
+import { deleteSecret, secretApi } from '../../src/kube/secrets.ts';
+import { addReference, referPatch, removeReference } from '../../src/kube/service-account-references.ts';
+import { type ServiceAccountApi, serviceAccountApi } from '../../src/kube/service-accounts.ts';
+import { at, configOf, failsWith, NAME, pullSecret, type Server } from './secret-api-fixtures.ts';
+
+/** References of ServiceAccounts, and the deletion of a Secret, on any API server. */
+export function referencesSuite(server: () => Server): void {
+  let config: ClusterConfig;
+  let api: ServiceAccountApi;
+  before(() => {
+    config = configOf(server().kubeconfigPath);
+    api = serviceAccountApi(config);
+  });
+  after(() => config.close());
+  const path = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts/default`;
+  const change = async (namespace: string, fields: object, annotations: object = {}): Promise<void> => {
+    const body = { ...fields, metadata: { annotations } };
+    const how = { contentType: 'application/merge-patch+json' };
+    const { status } = await server().request('PATCH', path(namespace), body, how);
+    assert.equal(status, 200);
+  };
+  const stored = async (namespace: string): Promise<unknown> => {
+    const { body } = await server().request('GET', path(namespace));
+    return [at(body, 'imagePullSecrets'), at(body, 'metadata', 'annotations')];
+  };
+  const annotation = 'ecr-pull-secrets.io/pull-secret';
+
+  it('adds a reference where there is no list, and leaves no list and no annotation behind', async () => {
+    const namespace = await server().createNamespace('reference');
+    assert.equal((await addReference(api, namespace, 'default', NAME)).changed, true);
+    assert.deepEqual(await stored(namespace), [[{ name: NAME }], { [annotation]: NAME }]);
+    assert.equal((await addReference(api, namespace, 'default', NAME)).changed, false);
+    assert.equal((await removeReference(api, namespace, 'default')).changed, true);
+    const [list, annotations] = (await stored(namespace)) as [unknown, object | undefined];
+    assert.deepEqual([list, Object.keys(annotations ?? {})], [undefined, []]);
+    assert.equal((await removeReference(api, namespace, 'default')).changed, false);
+  });
+
+  it('keeps other entries in order, one without a name too, and other annotations', async () => {
+    const namespace = await server().createNamespace('reference');
+    const others = [{ name: 'one' }, {}, { name: 'two' }];
+    await change(namespace, { imagePullSecrets: others }, { mine: 'yes' });
+    await addReference(api, namespace, 'default', NAME);
+    const with_ = [...others, { name: NAME }];
+    assert.deepEqual(await stored(namespace), [with_, { mine: 'yes', [annotation]: NAME }]);
+    await removeReference(api, namespace, 'default');
+    assert.deepEqual(await stored(namespace), [others, { mine: 'yes' }]);
+  });
+
+  it('neither marks nor removes a reference that a person wrote', async () => {
+    const namespace = await server().createNamespace('reference');
+    await change(namespace, { imagePullSecrets: [{ name: NAME }, { name: 'one' }] }, { mine: 'yes' });
+    const before = await stored(namespace);
+    assert.equal((await addReference(api, namespace, 'default', NAME)).changed, false);
+    assert.equal((await removeReference(api, namespace, 'default')).changed, false);
+    assert.deepEqual(await stored(namespace), before);
+  });
+
+  it('refuses a patch for a version that is gone, and loses nothing when somebody is faster', async () => {
+    const namespace = await server().createNamespace('reference');
+    const old = await api.read(namespace, 'default');
+    assert.ok(old);
+    await change(namespace, { imagePullSecrets: [{ name: 'one' }] });
+    await assert.rejects(api.patch(old, referPatch(old, NAME) ?? []), failsWith('invalid'));
+    let races = 0;
+    const raced: ServiceAccountApi = {
+      ...api,
+      read: async (...which) => {
+        const account = await api.read(...which);
+        races += 1;
+        if (races <= 2) {
+          const list = ['one', 'two', 'three'].slice(0, races + 1).map((name) => ({ name }));
+          await change(namespace, { imagePullSecrets: list });
+        }
+        return account;
+      },
+    };
+    await addReference(raced, namespace, 'default', NAME);
+    assert.equal(races, 3);
+    const names = [{ name: 'one' }, { name: 'two' }, { name: 'three' }, { name: NAME }];
+    assert.deepEqual(await stored(namespace), [names, { [annotation]: NAME }]);
+  });
+
+  it('ends with one reference when replicas add it at the same moment', async () => {
+    const namespace = await server().createNamespace('reference');
+    await Promise.all(Array.from({ length: 3 }, () => addReference(api, namespace, 'default', NAME)));
+    assert.deepEqual(await stored(namespace), [[{ name: NAME }], { [annotation]: NAME }]);
+  });
+
+  it('gives up when it loses every time, and says nothing is there where there is none', async () => {
+    const namespace = await server().createNamespace('reference');
+    let tries = 0;
+    const losing: ServiceAccountApi = {
+      ...api,
+      patch: async (account, patch) => {
+        tries += 1;
+        await change(namespace, {}, { [`n${tries}`]: 'x' });
+        return await api.patch(account, patch);
+      },
+    };
+    await assert.rejects(addReference(losing, namespace, 'default', NAME), failsWith('invalid'));
+    assert.equal(tries, 5);
+    assert.deepEqual(await addReference(api, namespace, 'none', NAME), {
+      account: undefined,
+      changed: false,
+    });
+  });
+
+  it('deletes the Secret that was read, and no other one; one that is gone is fine', async () => {
+    const namespace = await server().createNamespace('reference');
+    const secrets = secretApi(config);
+    const options = { fieldManager: 'one', force: false };
+    const first = await secrets.apply(pullSecret(namespace, 'a'), options);
+    const second = await secrets.apply(pullSecret(namespace, 'b'), options);
+    await assert.rejects(deleteSecret(config, first), failsWith('conflict'));
+    await deleteSecret(config, second);
+    assert.equal(await secrets.read(namespace, NAME), undefined);
+    await deleteSecret(config, second);
+  });
+}

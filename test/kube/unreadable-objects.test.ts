@@ -1,0 +1,246 @@
+import assert from 'node:assert/strict';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { MAX_OBJECT_BYTES } from '../../src/kube/bounded-http.ts';
+import { follow, type Watch } from '../../src/kube/informer.ts';
+import { listAll } from '../../src/kube/list.ts';
+import type { ObjectError } from '../../src/kube/object-error.ts';
+import {
+  ACCEPT_METADATA,
+  metadataOf,
+  type ObjectIdentity,
+  type Resource,
+  type Sink,
+} from '../../src/kube/resource.ts';
+
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { eventually } from '../support/eventually.ts';
+import { type RawServer, startRawServer, writeBlocks } from './raw-server.ts';
+import { configOf, NAME } from './secret-api-fixtures.ts';
+
+/** What a sink was told, and a watch that tells it. */
+interface Told {
+  readonly known: Map<string, string>;
+  readonly lists: number[];
+  readonly removed: string[];
+  readonly rejected: string[];
+  readonly errors: string[];
+  readonly objectErrors: ObjectError[];
+}
+
+const secrets: Resource<ObjectIdentity> = {
+  noun: 'Secrets',
+  path: '/api/v1/secrets',
+  query: { fieldSelector: `metadata.name=${NAME}` },
+  accept: ACCEPT_METADATA,
+  item: (object) => {
+    const { namespace, name, uid, resourceVersion } = metadataOf(object) as unknown as ObjectIdentity;
+    return { namespace, name, uid, resourceVersion };
+  },
+};
+
+function recording(): Told & { sink: Sink<ObjectIdentity> } {
+  const told = {
+    known: new Map<string, string>(),
+    lists: [] as number[],
+    removed: [] as string[],
+    rejected: [] as string[],
+    errors: [] as string[],
+    objectErrors: [] as ObjectError[],
+  };
+  return {
+    ...told,
+    sink: {
+      replace: (items) => {
+        told.lists.push(items.length);
+        told.known.clear();
+        told.rejected.length = 0; // a list is all there is, so that what is rejected has to be told after it
+        for (const item of items) told.known.set(item.namespace, item.resourceVersion);
+      },
+      set: (item) => void told.known.set(item.namespace, item.resourceVersion),
+      remove: ({ namespace }) => {
+        told.removed.push(namespace);
+        told.known.delete(namespace);
+      },
+      reject: ({ namespace }) => void told.rejected.push(namespace),
+    },
+  };
+}
+
+const throwFor = (namespace: string) => {
+  if (namespace === 'bad') throw new TypeError('a bug');
+};
+
+describe('one object that cannot be read', () => {
+  let server: ApiStandIn;
+  let watch: Watch | undefined;
+  beforeEach(async () => {
+    server = await startApiStandIn();
+    for (const namespace of ['a', 'bad', 'c']) seed(namespace);
+  });
+  afterEach(async () => {
+    await watch?.stop();
+    await server.stop();
+  });
+  const seed = (namespace: string): void =>
+    void server.seed(`/api/v1/namespaces/${namespace}/secrets/${NAME}`, {});
+
+  const broken: Record<string, (told: ReturnType<typeof recording>) => Partial<Resource<ObjectIdentity>>> = {
+    'whose item throws': () => ({
+      item: (object) => {
+        throwFor(String(metadataOf(object)['namespace']));
+        return secrets.item(object);
+      },
+    }),
+    'whose set throws': ({ sink }) => {
+      const { set } = sink;
+      sink.set = (item) => {
+        throwFor(item.namespace);
+        set(item);
+      };
+      return {};
+    },
+  };
+
+  for (const [which, breaks] of Object.entries(broken)) {
+    it(`${which} is reported once and rejected, and all others are followed`, async () => {
+      const told = recording();
+      const resource = { ...secrets, ...breaks(told) };
+      const config = configOf(server.kubeconfigPath);
+      watch = follow({
+        config,
+        resource,
+        sink: told.sink,
+        onError: ({ code }) => told.errors.push(code),
+        onObjectError: (error) => {
+          told.objectErrors.push(error);
+          throw new Error('a bug of who is told');
+        },
+        backoff: () => 1,
+      });
+      await watch.start();
+      await eventually('a watch is open', () => server.openWatches > 0);
+      assert.deepEqual([told.lists, watch.inSync()], [[2], true]);
+      assert.ok(told.rejected.includes('bad'));
+      await server.request('PUT', `/api/v1/namespaces/bad/secrets/${NAME}`, {
+        metadata: { name: NAME, labels: { changed: 'yes' } },
+      });
+      seed('d');
+      await eventually('the next object is seen', () => told.known.has('d'));
+      assert.deepEqual([told.lists, told.errors], [[2], []], 'no failure, no list');
+      server.faults.compact();
+      server.faults.dropWatches('end');
+      seed('e');
+      await eventually('the watch goes on after the bad object', () => told.known.has('e'));
+      server.faults.expireWatches();
+      await eventually('a second list', () => told.lists.length === 2);
+      assert.deepEqual([told.lists, watch.inSync()], [[2, 4], true]);
+      assert.equal(told.objectErrors.length, 1, 'once, though it was seen four times');
+      const [{ resource: collection, namespace, objectName, message } = assert.fail()] = told.objectErrors;
+      assert.deepEqual([collection, namespace, objectName], ['secrets', 'bad', NAME]);
+      assert.match(
+        message,
+        /^cannot parse secrets bad\/pull-secret: TypeError: a bug; it is treated as unmanaged$/,
+      );
+      await server.request('DELETE', `/api/v1/namespaces/bad/secrets/${NAME}`);
+      await eventually('its end is seen', () => told.removed.includes('bad'));
+      await config.close();
+    });
+  }
+
+  it('is left out of a list that is read once, with a warning', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const config = configOf(server.kubeconfigPath);
+    const resource = { ...secrets, ...broken['whose item throws']?.(recording()) };
+    const { items } = await listAll(config, resource, new AbortController().signal);
+    assert.deepEqual(
+      items.map(({ namespace }) => namespace),
+      ['a', 'c'],
+    );
+    await eventually('a warning', () => warnings.some(({ message }) => message.includes('secrets bad/')));
+    process.off('warning', onWarning);
+    await config.close();
+  });
+});
+
+describe('one line of a watch that cannot be read', () => {
+  const listAt = (resourceVersion: string) => JSON.stringify({ metadata: { resourceVersion }, items: [] });
+  const event = (namespace: string, resourceVersion: string) =>
+    JSON.stringify({
+      type: 'ADDED',
+      object: { metadata: { namespace, name: NAME, uid: 'u', resourceVersion } },
+    });
+  let server: RawServer;
+  let watch: Watch;
+  afterEach(async () => {
+    await watch.stop();
+    await server.stop();
+  });
+
+  const lines: Record<string, string> = {
+    'no JSON': '{"type":"ADDED","object":',
+    'no event': '{"type":"NEWS","object":{"metadata":{"resourceVersion":"2"}}}',
+    'an event without a resourceVersion':
+      '{"type":"ADDED","object":{"metadata":{"namespace":"a","name":"x"}}}',
+    'an event of no object': '{"type":"MODIFIED"}',
+    'a text': '"ADDED"',
+  };
+
+  for (const [what, line] of Object.entries(lines)) {
+    it(`because it is ${what} is skipped, and makes up for itself by one list`, async () => {
+      const told = recording();
+      let watches = 0;
+      let endFirst: (() => void) | undefined;
+      server = await startRawServer((_, response, url) => {
+        if (url.searchParams.get('watch') === null) {
+          response.end(listAt(watches === 0 ? '1' : '8'));
+          return;
+        }
+        watches += 1;
+        response.write(
+          watches === 1 ? `${line}\n${line}\n${event('after', '7')}\n` : `${event('later', '9')}\n`,
+        );
+        endFirst = () => response.end();
+      });
+      watch = follow({
+        config: server.config,
+        resource: secrets,
+        sink: told.sink,
+        onError: ({ message }) => told.errors.push(message),
+        backoff: () => 1,
+      });
+      await watch.start();
+      await eventually('what comes after it is seen', () => told.known.has('after'));
+      assert.deepEqual([told.lists, watch.inSync(), watches], [[0], true, 1]);
+      assert.equal(told.errors.length, 1, 'once for a stream');
+      assert.match(told.errors[0] ?? '', /a line is not a watch event/);
+      endFirst?.();
+      await eventually('the next stream', () => told.known.has('later'));
+      assert.deepEqual([told.lists, watch.inSync(), told.errors.length], [[0, 0], true, 1]);
+    });
+  }
+
+  it('because it is longer than any object is skipped without being kept', async () => {
+    const told = recording();
+    server = await startRawServer((_, response, url) => {
+      if (url.searchParams.get('watch') === null) {
+        response.end(listAt('1'));
+        return;
+      }
+      const tooLong = writeBlocks(response, 'x'.repeat(1024 * 1024), MAX_OBJECT_BYTES + 1);
+      void tooLong.then(() => response.write(`\n${event('after', '7')}\n`));
+    });
+    watch = follow({
+      config: server.config,
+      resource: secrets,
+      sink: told.sink,
+      onError: ({ message }) => told.errors.push(message),
+      backoff: () => 1,
+    });
+    await watch.start();
+    await eventually('what comes after it is seen', () => told.known.has('after'), 30_000);
+    assert.deepEqual([told.lists, watch.inSync(), told.errors.length], [[0], true, 1]);
+    assert.match(told.errors[0] ?? '', /a line is too long/);
+  });
+});

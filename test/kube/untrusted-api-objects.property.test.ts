@@ -1,0 +1,119 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { statusOf } from '../../src/kube/api-status.ts';
+import { errorOf, errorOfStatus, KubeError } from '../../src/kube/errors.ts';
+import { fieldOwners } from '../../src/kube/field-managers.ts';
+import { secretMetadata } from '../../src/kube/secret-metadata.ts';
+import { secretObject } from '../../src/kube/secrets.ts';
+import { serviceAccount } from '../../src/kube/service-accounts.ts';
+import { webhookConfiguration } from '../../src/kube/webhook-configurations.ts';
+import { damaged, hostileJson } from '../support/untrusted-json.ts';
+
+const runs = { numRuns: 500 };
+
+const metadata = {
+  namespace: 'team-a',
+  name: 'ecr-pull-secrets',
+  uid: 'u',
+  resourceVersion: '5',
+  labels: { a: 'b' },
+  annotations: { c: 'd' },
+  managedFields: [
+    {
+      manager: 'kubectl',
+      fieldsV1: { 'f:data': { 'f:x': {} }, 'f:metadata': { 'f:annotations': { 'f:y': {} } } },
+    },
+  ],
+};
+
+const isText = (value: unknown) => typeof value === 'string';
+const areTexts = (value: object = {}) => Object.values(value).every(isText);
+
+describe('what the API server sends, whatever it is', () => {
+  it('gives the metadata of a Secret or nothing', () => {
+    const check = (object: unknown) => {
+      const item = secretMetadata(object);
+      assert.ok(item === undefined || (areTexts(item.labels) && areTexts(item.annotations)));
+      assert.ok(item === undefined || [item.namespace, item.uid, item.resourceVersion].every(isText));
+    };
+    fc.assert(fc.property(damaged({ metadata }), check), runs);
+  });
+
+  it('gives a Secret whose values are texts, or nothing', () => {
+    const check = (object: unknown) => {
+      const secret = secretObject(object);
+      if (secret !== undefined) {
+        const { labels, annotations, namespace, name } = secret.metadata;
+        assert.ok([secret.data, labels, annotations].every(areTexts) && [namespace, name].every(isText));
+        assert.ok(secret.type === undefined || isText(secret.type));
+      }
+    };
+    const valid = { metadata, type: 'Opaque', data: { a: 'YQ==' } };
+    for (const data of [{ a: 1 }, { a: { toString: 1 } }, { a: null }, [], 'x']) {
+      check({ ...valid, data });
+    }
+    fc.assert(fc.property(damaged(valid), check), runs);
+  });
+
+  it('gives a ServiceAccount or nothing', () => {
+    const check = (object: unknown) => {
+      const account = serviceAccount(object);
+      assert.ok(account === undefined || account.pullSecrets.every(isText));
+    };
+    fc.assert(fc.property(damaged({ metadata, imagePullSecrets: [{ name: 'a' }, {}] }), check), runs);
+  });
+
+  it('gives the caBundles of a webhook configuration as texts', () => {
+    const check = (object: unknown) => {
+      const { resourceVersion, caBundles } = webhookConfiguration('zz', object);
+      assert.ok(isText(resourceVersion) && caBundles.every(isText));
+    };
+    const valid = { metadata, webhooks: [{ name: 'a', clientConfig: { caBundle: 'YQ==' } }, {}] };
+    check({ webhooks: [{ clientConfig: { caBundle: 7 } }, null] });
+    fc.assert(fc.property(damaged(valid), check), runs);
+  });
+
+  it('gives field owners whose keys are texts', () => {
+    const check = (managedFields: unknown) => {
+      for (const { manager, data, annotations } of fieldOwners(managedFields)) {
+        assert.ok([manager, ...data, ...annotations].every(isText));
+      }
+    };
+    fc.assert(fc.property(damaged(metadata.managedFields), check), runs);
+  });
+
+  it('gives a Status whose parts are texts, and an error in any case', () => {
+    const check = (body: unknown, httpStatus: unknown) => {
+      for (const { reason, field } of statusOf(body).causes) {
+        assert.ok(isText(reason) && isText(field));
+      }
+      statusOf(JSON.stringify(body));
+      const code = typeof httpStatus === 'number' ? httpStatus : 403;
+      assert.ok(errorOfStatus(code, body, 'test') instanceof KubeError);
+    };
+    const status = {
+      kind: 'Status',
+      message: 'secrets is forbidden: User "a" cannot list resource "secrets"',
+      details: { causes: [{ reason: 'NamespaceTerminating', field: 'metadata.uid' }] },
+      code: 403,
+    };
+    const broken = { toString: 1, valueOf: 1 };
+    check({ ...status, details: { causes: [{ reason: broken, field: broken }] } }, 403);
+    fc.assert(fc.property(damaged(status), hostileJson(), check), runs);
+  });
+
+  it('gives a KubeError for whatever was thrown', () => {
+    const cyclic = new Error('cyclic');
+    cyclic.cause = cyclic;
+    assert.ok(errorOf(cyclic, 'test') instanceof KubeError);
+    fc.assert(
+      fc.property(hostileJson(['code', 'cause', 'name', 'message']), (thrown) => {
+        const error = Object.assign(new Error('x'), typeof thrown === 'object' ? thrown : {});
+        assert.ok(errorOf(thrown, 'test') instanceof KubeError);
+        assert.ok(errorOf(error, 'test') instanceof KubeError);
+      }),
+      runs,
+    );
+  });
+});

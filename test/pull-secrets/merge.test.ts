@@ -1,0 +1,465 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts, maxReadHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import {
+  type Content,
+  type Droppable,
+  formatDockerConfig,
+  mergeContent,
+  noContent,
+  readContent,
+  type Wanted,
+  withoutHosts,
+} from '../../src/pull-secrets/merge.ts';
+import { fakeToken, hour } from './pull-secret-fixtures.ts';
+
+const now = Date.UTC(2026, 10, 23, 12);
+const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
+const regions = ['eu-central-1', 'us-east-1', 'us-west-2', 'ap-south-1', 'sa-east-1', 'af-south-1'];
+const rulesAt = (at: number, maxHosts = 200, identity?: string) =>
+  pullSecretRules({
+    freshness: { fraction: 0.5, floorMs: hour },
+    maxHosts,
+    identityOf: () => identity,
+    now: () => at,
+  });
+
+/** Content, as it comes back from a Secret in which it was stored. */
+function authOf(auths: Content['auths'], host: string): unknown {
+  return JSON.parse(auths.get(host) ?? '{}').auth;
+}
+
+/** Of a few runs, because other processes only ever make a run dearer. */
+function leastCpuMs(run: () => unknown): number {
+  const runs = Array.from({ length: 5 }, () => {
+    const before = process.cpuUsage();
+    run();
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000;
+  });
+  return Math.min(...runs);
+}
+
+function stored({ hosts, requestedAt, auths }: Content): Content {
+  const { content, malformed } = readContent(formatDockerConfig(auths), formatHosts(hosts, requestedAt));
+  assert.deepEqual(malformed, []);
+  return content;
+}
+
+const wanted = fc
+  .array(
+    fc.tuple(fc.constantFrom(...regions.map(hostOf)), fc.option(fc.nat({ max: 24 }), { nil: undefined })),
+    {
+      maxLength: 8,
+    },
+  )
+  .map(
+    (entries): Wanted =>
+      new Map(
+        entries.map(([host, age]) => [
+          host,
+          age === undefined ? undefined : fakeToken(`password-${age}`, now - age * hour),
+        ]),
+      ),
+  );
+
+describe('merging', () => {
+  it('never loses a host, an entry or a valid token where none may be dropped, whatever is merged in whatever order', () => {
+    fc.assert(
+      fc.property(fc.array(wanted, { maxLength: 6 }), fc.integer({ min: 1, max: 6 }), (all, maxHosts) => {
+        let content = noContent;
+        for (const one of all) {
+          const before = content;
+          content = stored(mergeContent(before, one, rulesAt(now, maxHosts)).content);
+          for (const [host, life] of before.hosts) {
+            assert.ok(content.hosts.has(host), `${host} is still there`);
+            assert.ok(
+              (content.hosts.get(host)?.expiresAt ?? 0) >= (life?.expiresAt ?? 0),
+              'its token ends no sooner',
+            );
+          }
+          for (const host of before.auths.keys()) {
+            assert.ok(content.auths.has(host), `the entry of ${host} is still there`);
+          }
+          assert.ok(content.hosts.size <= maxHosts);
+        }
+      }),
+    );
+  });
+
+  it('drops a host only if it may be, only for another one, a valid token only for a token, and no more than that takes', () => {
+    const place = fc.constantFrom(...regions.map(hostOf));
+    const content = fc
+      .array(wanted, { maxLength: 3 })
+      .map((all) =>
+        all.reduce((before, one) => stored(mergeContent(before, one, rulesAt(now)).content), noContent),
+      );
+    fc.assert(
+      fc.property(
+        content,
+        wanted,
+        fc.uniqueArray(place),
+        fc.integer({ min: 1, max: 6 }),
+        (before, more, may, max) => {
+          const isValid = (host: string) => (before.hosts.get(host)?.expiresAt ?? 0) > now;
+          const droppable: Droppable[] = may
+            .filter((host) => !more.has(host))
+            .map((host) => ({ host, valid: isValid(host) }));
+          const merged = mergeContent(before, more, rulesAt(now, max), droppable);
+          const { hosts, auths } = merged.content;
+          const gone = [...before.hosts.keys()].filter((host) => !hosts.has(host));
+          assert.deepEqual(
+            gone.toSorted(),
+            merged.dropped.toSorted(),
+            'every host that has left is reported',
+          );
+          const added = [...hosts.keys()].filter((host) => !before.hosts.has(host));
+          for (const host of gone) {
+            assert.ok(droppable.some((one) => one.host === host));
+            assert.ok(!auths.has(host), 'its entry has left, too');
+            assert.ok(!isValid(host) || added.some((other) => more.get(other) !== undefined));
+          }
+          const atLeast = Math.max(0, before.hosts.size + added.length - max);
+          assert.equal(gone.length, added.length === 0 ? 0 : atLeast);
+          for (const host of more.keys()) {
+            assert.ok(hosts.has(host) !== merged.refused.includes(host));
+          }
+        },
+      ),
+    );
+  });
+
+  it('drops a valid token for a host that has a token, too, and for no other; as few as needed', () => {
+    const [waiting = '', valid = '', other = '', ...more] = regions.map(hostOf);
+    const content = mergeContent(
+      noContent,
+      new Map([
+        [waiting, undefined],
+        [valid, fakeToken('x', now)],
+        [other, fakeToken('x', now)],
+      ]),
+      rulesAt(now, 3),
+    ).content;
+    const droppable = [
+      { host: waiting, valid: false },
+      { host: valid, valid: true },
+      { host: other, valid: true },
+    ];
+    const [first = '', second = ''] = more;
+    const merged = (wanted: Wanted) => {
+      const { dropped, refused } = mergeContent(content, wanted, rulesAt(now, 3), droppable);
+      return { dropped, refused };
+    };
+    const token = fakeToken('y', now);
+    assert.deepEqual(merged(new Map([[first, undefined]])), { dropped: [waiting], refused: [] });
+    assert.deepEqual(merged(new Map([[first, token]])), { dropped: [waiting], refused: [] });
+    const withoutTokens = new Map([
+      [first, undefined],
+      [second, undefined],
+    ]);
+    assert.deepEqual(merged(withoutTokens), { dropped: [waiting], refused: [second] });
+    const withToken = new Map([
+      [first, undefined],
+      [second, token],
+    ]);
+    assert.deepEqual(merged(withToken), { dropped: [waiting, valid], refused: [] });
+  });
+
+  it('takes out exactly the hosts that it is told to, with their entries', () => {
+    fc.assert(
+      fc.property(wanted, fc.uniqueArray(fc.constantFrom(...regions.map(hostOf))), (one, gone) => {
+        const before = mergeContent(noContent, one, rulesAt(now)).content;
+        const after = stored(withoutHosts(before, new Set(gone)));
+        const left = [...before.hosts.keys()].filter((host) => !gone.includes(host)).toSorted();
+        assert.deepEqual([...after.hosts.keys()].toSorted(), left);
+        assert.ok([...after.auths.keys(), ...after.requestedAt.keys()].every((host) => left.includes(host)));
+      }),
+    );
+  });
+
+  it('makes room in bytes, too, and takes no host out that frees none', () => {
+    const large = (index: number) => `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`;
+    const all = Array.from(
+      { length: 130 },
+      (_, index) => [large(index), fakeToken('x'.repeat(6_000), now)] as const,
+    );
+    const { content, refused } = mergeContent(noContent, new Map(all), rulesAt(now, 250));
+    const [newcomer = ''] = refused;
+    const waiting = hostOf('sa-east-1');
+    const before = mergeContent(content, new Map([[waiting, undefined]]), rulesAt(now, 250)).content;
+    const merged = mergeContent(
+      before,
+      new Map([[newcomer, fakeToken('x'.repeat(6_000), now)]]),
+      rulesAt(now, 250),
+      [
+        { host: waiting, valid: false },
+        { host: large(0), valid: true },
+        { host: large(1), valid: true },
+      ],
+    );
+    assert.deepEqual([merged.refused, merged.dropped], [[], [large(0)]]);
+  });
+
+  it('notes since when a host waits, once, and never in the future', () => {
+    const host = hostOf('us-east-1');
+    const waiting = new Map([[host, undefined]]);
+    const first = stored(mergeContent(noContent, waiting, rulesAt(now)).content);
+    assert.equal(first.requestedAt.get(host), now);
+    const later = stored(mergeContent(first, waiting, rulesAt(now + hour)).content);
+    assert.equal(later.requestedAt.get(host), now);
+    const back = stored(mergeContent(first, waiting, rulesAt(now - hour)).content);
+    assert.equal(back.requestedAt.get(host), now - hour);
+    const filled = mergeContent(first, new Map([[host, fakeToken('x', now)]]), rulesAt(now)).content;
+    assert.equal(filled.requestedAt.size, 0);
+  });
+
+  it('notes no such time for a host with an entry that somebody else wrote', () => {
+    const host = hostOf('us-east-1');
+    const own = { auth: btoa('me:mine') };
+    const { content } = readContent(
+      JSON.stringify({ auths: { [host]: own } }),
+      `{"${host}":{"requestedAt":"2020-01-01"}}`,
+    );
+    assert.equal(content.requestedAt.size, 0);
+    assert.equal(mergeContent(content, new Map(), rulesAt(now)).content.requestedAt.size, 0);
+  });
+
+  it('ends with the union of hosts, in either order', () => {
+    fc.assert(
+      fc.property(wanted, wanted, (a, b) => {
+        const ab = mergeContent(mergeContent(noContent, a, rulesAt(now)).content, b, rulesAt(now)).content;
+        const ba = mergeContent(mergeContent(noContent, b, rulesAt(now)).content, a, rulesAt(now)).content;
+        assert.deepEqual([...ab.hosts.keys()].sort(), [...ba.hosts.keys()].sort());
+        assert.deepEqual(new Set(ab.hosts.keys()), new Set([...a.keys(), ...b.keys()]));
+      }),
+    );
+  });
+
+  it('changes nothing the second time', () => {
+    fc.assert(
+      fc.property(wanted, wanted, (a, b) => {
+        const once = stored(
+          mergeContent(mergeContent(noContent, a, rulesAt(now)).content, b, rulesAt(now)).content,
+        );
+        assert.deepEqual(stored(mergeContent(once, b, rulesAt(now)).content), once);
+      }),
+    );
+  });
+
+  it('replaces a token that is no longer fresh by a later one, and a fresh one by none', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const later = new Map([[host, fakeToken('new', now + 7 * hour)]]);
+    assert.equal(
+      authOf(mergeContent(old, later, rulesAt(now + 7 * hour)).content.auths, host),
+      btoa('AWS:new'),
+    );
+    const little = new Map([[host, fakeToken('new', now + hour)]]);
+    assert.equal(authOf(mergeContent(old, little, rulesAt(now + hour)).content.auths, host), btoa('AWS:old'));
+  });
+
+  it('replaces a fresh token by one that ends much later, not by one that ends a little later', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const after = (hours: number) => {
+      const wanted = new Map([[host, fakeToken('new', now + hours * hour)]]);
+      return authOf(mergeContent(old, wanted, rulesAt(now + hours * hour)).content.auths, host);
+    };
+    assert.equal(after(2.9), btoa('AWS:old'));
+    assert.equal(after(3), btoa('AWS:new'));
+  });
+
+  it('replaces a token that another role asked for, and says which role asked for the new one', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const wanted = new Map([[host, fakeToken('new', now)]]);
+    const { content } = mergeContent(stored(old), wanted, rulesAt(now, 200, 'role-a'));
+    assert.equal(authOf(content.auths, host), btoa('AWS:new'));
+    assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
+    const dead = new Map([[host, fakeToken('dead', now - 13 * hour)]]);
+    const kept = mergeContent(stored(content), dead, rulesAt(now, 200, 'role-b')).content;
+    assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'a token that has ended replaces none');
+  });
+
+  it('replaces a token of a clock that is ahead by one that is new', () => {
+    const host = hostOf('us-east-1');
+    const ahead = new Map([[host, fakeToken('ahead', now + 7 * hour)]]);
+    const old = mergeContent(noContent, ahead, rulesAt(now + 7 * hour)).content;
+    const { auths } = mergeContent(old, new Map([[host, fakeToken('new', now)]]), rulesAt(now)).content;
+    assert.equal(authOf(auths, host), btoa('AWS:new'));
+  });
+
+  it('refuses new hosts past the bound, and keeps the old ones', () => {
+    const three = new Map(regions.slice(0, 3).map((region) => [hostOf(region), undefined]));
+    const { content } = mergeContent(noContent, three, rulesAt(now, 3));
+    const more = mergeContent(
+      content,
+      new Map([[hostOf('sa-east-1'), fakeToken('x', now)]]),
+      rulesAt(now, 3),
+    );
+    assert.deepEqual(more.refused, [hostOf('sa-east-1')]);
+    assert.deepEqual(more.content, content);
+  });
+
+  it('never reaches 1 MiB, however long the tokens are', () => {
+    const large = new Map(
+      Array.from({ length: 250 }, (_, index) => [
+        `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`,
+        fakeToken('x'.repeat(6_000), now),
+      ]),
+    );
+    const { content, refused } = mergeContent(noContent, large, rulesAt(now, 250));
+    assert.ok(refused.length > 0);
+    assert.equal(content.hosts.size + refused.length, 250);
+    const bytes = Buffer.byteLength(formatDockerConfig(content.auths));
+    assert.ok(bytes > 950_000 && bytes <= 1_000_000, `${bytes} bytes`);
+  });
+});
+
+describe('content that somebody else changed', () => {
+  const host = hostOf('us-east-1');
+  const entry = { auth: btoa('AWS:x') };
+  const annotation = formatHosts(new Map([[host, { issuedAt: now, expiresAt: now + 12 * hour }]]));
+
+  it('keeps entries that a person added', () => {
+    const { content } = readContent(
+      JSON.stringify({ auths: { 'registry.example': entry, [host]: entry } }),
+      annotation,
+    );
+    assert.deepEqual([...content.auths.keys()].sort(), [host, 'registry.example']);
+    assert.deepEqual([...content.hosts.keys()], [host]);
+  });
+
+  it('takes a host whose entry is gone for one that waits', () => {
+    const { content } = readContent('{"auths":{}}', annotation);
+    assert.deepEqual([...content.hosts], [[host, undefined]]);
+  });
+
+  it('takes a host that the annotation lost for one that waits, and keeps its entry', () => {
+    const { content } = readContent(JSON.stringify({ auths: { [host]: entry } }), undefined);
+    assert.deepEqual([...content.hosts], [[host, undefined]]);
+    assert.equal(content.auths.get(host), JSON.stringify(entry));
+  });
+
+  for (const broken of [
+    { auth: 'no base64!' },
+    { auth: btoa('without colon') },
+    { auth: 'dTpw ' },
+    { auth: 7 },
+    { username: 1 },
+    { Auth: '!!!' },
+    'text',
+    [],
+  ]) {
+    it(`leaves out an entry that would break every pull: ${JSON.stringify(broken)}`, () => {
+      const { content, malformed } = readContent(
+        JSON.stringify({ auths: { 'a.example': broken, [host]: entry } }),
+        annotation,
+      );
+      assert.deepEqual([...content.auths.keys()], [host]);
+      assert.deepEqual(
+        malformed.map(({ place }) => place),
+        ['auths["a.example"]'],
+      );
+    });
+  }
+
+  for (const accepted of [
+    null,
+    {},
+    { username: 'u', password: 'p', email: null, auth: 'dTpw' },
+    { AUTH: 'dTpw' },
+    { auth: 'dT\npw' },
+  ]) {
+    it(`keeps an entry that the kubelet accepts: ${JSON.stringify(accepted)}`, () => {
+      const { content, malformed } = readContent(JSON.stringify({ auths: { a: accepted } }), annotation);
+      assert.equal(content.auths.get('a'), JSON.stringify(accepted ?? {}));
+      assert.deepEqual(malformed, []);
+    });
+  }
+
+  it('keeps fields that the kubelet does not know, to the last digit', () => {
+    const kept = '{"auth":"dTpw","identitytoken":"x","numbers":[12345678901234567890,1e20,-0,1.50,1e999,7]}';
+    const { content } = readContent(`{"auths":{"a":${kept}}}`, undefined);
+    assert.equal(formatDockerConfig(content.auths), `{"auths":{"a":${kept}}}`);
+  });
+
+  it('keeps a field that is nested as deeply as the kubelet accepts', () => {
+    const kept = `{"auth":"dTpw","x":${'['.repeat(9_997)}${']'.repeat(9_997)}}`;
+    const { content, malformed } = readContent(`{"auths":{"a":${kept}}}`, undefined);
+    assert.equal(formatDockerConfig(content.auths), `{"auths":{"a":${kept}}}`);
+    assert.deepEqual(malformed, []);
+  });
+
+  it('costs little more than JSON.parse, so that a user who edits a Secret of 1 MiB delays no pod', () => {
+    for (const item of ['1', '1.50', '[]', '"\\""']) {
+      const items = Array.from({ length: 1_000_000 / (item.length + 1) }, () => item).join();
+      const text = `{"auths":{"a":{"auth":"dTpw","x":[${items}]}}}`;
+      const parsing = leastCpuMs(() => JSON.parse(text));
+      const rewriting = leastCpuMs(() => formatDockerConfig(readContent(text, undefined).content.auths));
+      assert.ok(
+        rewriting < 20 * parsing,
+        `${item}: ${rewriting} ms of CPU, and ${parsing} ms for JSON.parse`,
+      );
+    }
+  });
+
+  for (const blank of [null, {}, { auth: '' }, { auth: btoa(':') }, { username: '', email: 'e' }]) {
+    it(`takes a host whose entry holds no credentials for one that waits: ${JSON.stringify(blank)}`, () => {
+      const { content } = readContent(JSON.stringify({ auths: { [host]: blank } }), annotation);
+      assert.deepEqual([...content.hosts], [[host, undefined]]);
+    });
+  }
+
+  it('reports what is beside "auths", because it is not written back', () => {
+    const text = JSON.stringify({ HttpHeaders: { x: 1 }, auths: { a: entry }, [host]: entry });
+    const { content, malformed } = readContent(text, undefined);
+    assert.deepEqual([...content.auths.keys()], ['a']);
+    assert.deepEqual(
+      malformed.map(({ place }) => place),
+      ['"HttpHeaders"', `"${host}"`],
+    );
+  });
+
+  it('has nothing to report of a document without entries', () => {
+    for (const text of ['{}', 'null', '{"auths":null}', '{"auths":{}}']) {
+      assert.deepEqual(readContent(text, undefined).malformed, [], text);
+    }
+  });
+
+  for (const text of [undefined, '', '[]', '{"auths":[]}', '{"auths":3}', 'garbage']) {
+    it(`loses no host over ${text === undefined ? 'a missing text' : JSON.stringify(text)}`, () => {
+      const { content, malformed } = readContent(text, annotation);
+      assert.deepEqual([...content.hosts], [[host, undefined]]);
+      assert.equal(malformed.length, 1);
+    });
+  }
+
+  it('is reported in bounds, whatever fills the megabyte of a Secret', () => {
+    const name = (index: number) => `${index}.${'x'.repeat(1_000)}`;
+    const auths = Object.fromEntries(Array.from({ length: 800 }, (_, index) => [name(index), 1]));
+    const { malformed } = readContent(JSON.stringify({ auths }), undefined);
+    assert.equal(malformed.length, 10);
+    assert.ok(malformed.every(({ place }) => place.length < 150));
+  });
+
+  it('names no more hosts than are read of an annotation, and keeps every entry', () => {
+    const letters = (index: number) =>
+      [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
+    const hosts = Array.from({ length: 1_000 }, (_, index) => hostOf(`us-${letters(index)}-1`));
+    const auths = Object.fromEntries(hosts.map((one) => [one, entry]));
+    const { content } = readContent(JSON.stringify({ auths }), annotation);
+    assert.deepEqual([content.hosts.size, content.auths.size], [maxReadHosts, 1_000]);
+    assert.ok(content.hosts.has(host), 'what the annotation names comes first');
+  });
+
+  it('never makes it throw', () => {
+    fc.assert(
+      fc.property(fc.json(), fc.json(), (json, text) => {
+        readContent(json, text);
+      }),
+    );
+  });
+});

@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { PassThrough } from 'node:stream';
+import { after, before, describe, it } from 'node:test';
+import { parseEcrHost } from '../../src/ecr/registry.ts';
+import type { Token } from '../../src/ecr/token.ts';
+import { TokenError } from '../../src/ecr/token-error.ts';
+import { KubeError } from '../../src/kube/errors.ts';
+import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
+import { pullSecrets } from '../../src/pull-secrets/ensure.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { runOnce } from '../support/command-runner.ts';
+import { eventually } from '../support/eventually.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { fakeToken, hour, registryIn, replicaOn, start } from './pull-secret-fixtures.ts';
+
+const namespace = 'team-a';
+const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
+const terminating = new KubeError({ code: 'namespace-terminating', operation: 'apply Secret' });
+
+/** A replica that remembers a token that is 4 h old, and sees Secrets of a namespace that takes none any more. */
+function setUp() {
+  const now = () => start + 4 * hour;
+  const view = new SecretView();
+  const asked: string[] = [];
+  const secrets = pullSecrets({
+    store: {
+      read: async () => undefined,
+      create: () => Promise.reject(terminating),
+      update: () => assert.fail('there is nothing to update'),
+    },
+    view,
+    inSync: () => true,
+    token: async () => {
+      asked.push('any fresh one');
+      return fakeToken('remembered', start);
+    },
+    newToken: async () => {
+      asked.push('a new one');
+      return fakeToken('new', now());
+    },
+    failure: () => undefined,
+    rules: pullSecretRules({
+      freshness: { fraction: 0.5, floorMs: hour },
+      maxHosts: 200,
+      identityOf: () => undefined,
+      now,
+    }),
+    patienceMs: 50,
+    log: jsonLog('silent', new PassThrough()),
+    counted: () => undefined,
+  });
+  const sees = (life: { issuedAt: number; expiresAt: number } | undefined) =>
+    view.set({
+      namespace,
+      uid: 'a',
+      resourceVersion: '1',
+      labels: { [managedByLabel]: productName },
+      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+      owners: [],
+    });
+  const renew = async () => {
+    const registry = parseEcrHost(host);
+    assert.ok(registry);
+    return (await secrets.renew(namespace, [registry])).map(({ code }) => code);
+  };
+  return { view, sees, renew, asked };
+}
+
+/** A new token in one replica's memory has the whole region written anew, so each that nobody needs costs many writes. */
+describe('a renewal asks ECR for a new token', () => {
+  const life = { issuedAt: start, expiresAt: start + 12 * hour };
+
+  it('not for a Secret that went with its namespace, nor for a host that waits: a fresh one will do', async () => {
+    const { view, sees, renew, asked } = setUp();
+    sees(life);
+    view.remove(namespace, '2');
+    assert.deepEqual(await renew(), ['namespace-terminating']);
+    sees(undefined);
+    await renew();
+    assert.deepEqual(asked, ['any fresh one', 'any fresh one']);
+  });
+
+  it('where there is an old one to replace', async () => {
+    const { sees, renew, asked } = setUp();
+    sees(life);
+    await renew();
+    assert.deepEqual(asked, ['a new one']);
+  });
+});
+
+describe('renewing a pull Secret', () => {
+  let cluster: ApiStandIn;
+  before(async () => {
+    cluster = await startApiStandIn();
+  });
+  after(() => cluster.stop());
+  const replica = () => replicaOn(cluster);
+  const stored = (namespace: string) => readPullSecret(cluster, namespace);
+  const registry = registryIn('us-east-1');
+  const { host } = registry;
+
+  it('stores a token that ends much later, in place, and writes nothing where there is none', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry]);
+    const before = await stored(namespace);
+    one.now = start + 5.5 * hour;
+    assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
+    const after = await stored(namespace);
+    assert.equal(after?.uid, before?.uid);
+    assert.equal(
+      after?.hosts[host]?.expiresAt,
+      new Date(one.now + 12 * hour).toISOString().replace('.000', ''),
+    );
+    const writes = one.outcomes.length;
+    one.now += hour;
+    assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
+    assert.equal(one.outcomes.length, writes);
+  });
+
+  it('keeps what is there while there is no token, and says why', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    const before = await stored(namespace);
+    one.now = start + 7 * hour;
+    const denied = new TokenError({ code: 'AccessDeniedException', region: 'us-east-1' });
+    const give = one.token;
+    one.token = (wanted) => (wanted === registry ? Promise.reject(denied) : give(wanted));
+    const shortfalls = await one.secrets.renew(namespace, [registry, registryIn('us-west-2')]);
+    assert.deepEqual(
+      shortfalls.map((one) => [one.host, one.code]),
+      [[host, 'AccessDeniedException']],
+    );
+    const after = await stored(namespace);
+    assert.deepEqual(after?.auths[host], before?.auths[host]);
+    assert.notDeepEqual(
+      after?.auths[registryIn('us-west-2').host],
+      before?.auths[registryIn('us-west-2').host],
+    );
+  });
+
+  it('says that an old token was given in place of a new one', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry]);
+    one.now = start + 7 * hour;
+    one.token = async () => fakeToken('old', start);
+    one.failure = new TokenError({ code: 'throttled', region: 'us-east-1' });
+    assert.deepEqual(
+      (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
+      ['throttled'],
+    );
+    one.failure = undefined;
+    assert.deepEqual(
+      (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
+      ['not-fresh'],
+    );
+  });
+
+  it('does not wait for an endpoint that hangs: what is there is stored, and the rest when it arrives', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    const [quick, slow] = [registryIn('us-east-1'), registryIn('us-west-2')];
+    const arrives = Promise.withResolvers<Token>();
+    one.token = async ({ region }) =>
+      region === 'us-west-2' ? await arrives.promise : fakeToken('quick', one.now);
+    const shortfalls = await one.secrets.renew(namespace, [slow, quick]);
+    assert.deepEqual(
+      shortfalls.map(({ host, code }) => [host, code]),
+      [[slow.host, 'pending']],
+    );
+    const before = await stored(namespace);
+    assert.ok(before?.auths[quick.host]);
+    assert.equal(before?.hosts[slow.host], null);
+    arrives.resolve(fakeToken('slow', one.now));
+    await eventually('the late token is stored', async () => (await stored(namespace))?.auths[slow.host]);
+  });
+
+  it('makes what somebody else changed ours again, though nothing is to be mended', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry]);
+    const { body } = await cluster.request('GET', secretPath(namespace));
+    const edited = structuredClone(body) as { data: Record<string, string> };
+    const auths = (await stored(namespace))?.auths;
+    const entry = { auth: btoa('somebody:else') };
+    edited.data['.dockerconfigjson'] = btoa(JSON.stringify({ auths: { ...auths, 'a.example': entry } }));
+    assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
+    assert.equal((await one.secrets.look(namespace))?.intact, false);
+    assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
+    assert.equal((await one.secrets.look(namespace))?.intact, true);
+    assert.deepEqual((await stored(namespace))?.auths['a.example'], entry, 'what they added stays');
+  });
+
+  it('brings every host of a deleted Secret back, though the next pod names one only', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    await cluster.request('DELETE', secretPath(namespace));
+    one.view.remove(namespace, '999999999');
+    await one.secrets.ensure(namespace, [registry]);
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [
+      host,
+      registryIn('us-west-2').host,
+    ]);
+  });
+
+  it('brings every host back where a pod comes before the watch shows that the Secret was deleted', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    await cluster.request('DELETE', secretPath(namespace));
+    await one.secrets.ensure(namespace, [registryIn('eu-west-1')]);
+    const all = [registryIn('eu-west-1').host, host, registryIn('us-west-2').host];
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), all);
+    assert.deepEqual([...(one.view.get(namespace)?.hosts.keys() ?? [])].toSorted(), all);
+  });
+
+  it('keeps a host that an edit took out, where a pod brings another one before the repair', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
+    const { body } = await cluster.request('GET', secretPath(namespace));
+    const edited = structuredClone(body) as {
+      data: Record<string, string>;
+      metadata: { annotations: Record<string, string> };
+    };
+    edited.data['.dockerconfigjson'] = btoa('{"auths":{}}');
+    edited.metadata.annotations = {};
+    assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
+    await one.secrets.ensure(namespace, [registryIn('eu-west-1')]);
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [
+      registryIn('eu-west-1').host,
+      host,
+      registryIn('us-west-2').host,
+    ]);
+  });
+
+  it('does not add a host again by a late token that was removed while ECR took its time', async () => {
+    const namespace = await cluster.createNamespace();
+    const one = replica();
+    const other = registryIn('us-west-2');
+    await one.secrets.ensure(namespace, [registry, other]);
+    one.now = start + 7 * hour;
+    const gate = Promise.withResolvers<void>();
+    one.token = async () => {
+      await gate.promise;
+      return fakeToken('late', one.now);
+    };
+    const shortfalls = await one.secrets.renew(namespace, [registry, other]);
+    assert.deepEqual(
+      shortfalls.map(({ code }) => code),
+      ['pending', 'pending'],
+    );
+    const { code } = await runOnce(['remove-host', '--namespace', namespace, host], cluster.kubeconfigPath);
+    assert.equal(code, 0);
+    gate.resolve();
+    await eventually('the other one is renewed', async () => {
+      return (await stored(namespace))?.auths[other.host]?.auth === btoa('AWS:late');
+    });
+    assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [other.host]);
+  });
+});

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { loadKubeConfig } from '../../src/kube/client.ts';
+import { secretApi } from '../../src/kube/secrets.ts';
+import { managedByLabel, productName } from '../../src/labels.ts';
+import { secretStore, writeUnion } from '../../src/pull-secrets/apply.ts';
+import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { secretType } from '../../src/pull-secrets/ownership.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import type { Ground } from '../support/test-api-server.ts';
+import { editedByUser, fixedDocuments } from './docker-config-generators.ts';
+import { fakeToken, hour } from './pull-secret-fixtures.ts';
+
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+/** Documents that the API server does not store in a Secret of type kubernetes.io/dockerconfigjson. */
+const isRefusedByApiServer = (document: string): boolean => {
+  try {
+    const value: unknown = JSON.parse(document);
+    return typeof value !== 'object' || Array.isArray(value);
+  } catch {
+    return true;
+  }
+};
+
+/** What users write into a pull Secret, on any API server. */
+export function editedSuite(ground: () => Ground): void {
+  const lines: string[] = [];
+  const config = () =>
+    loadKubeConfig({ kubeconfigPath: ground().kubeconfigPath, requestTimeoutMs: 30_000, userAgent: 'test' });
+  let kube: ReturnType<typeof config>;
+  before(() => {
+    kube = config();
+  });
+  after(() => kube.close());
+
+  const store = async (namespace: string, document: string, name = 'ecr-pull-secrets') => {
+    const { status } = await ground().request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name, labels: { [managedByLabel]: productName } },
+      type: secretType,
+      data: { '.dockerconfigjson': Buffer.from(document).toString('base64') },
+    });
+    return status;
+  };
+
+  it('is stored whenever it is a JSON object or null, whatever the kubelet makes of it', async () => {
+    const namespace = await ground().createNamespace();
+    // the stand-in knows no maximum depth
+    const documents = fixedDocuments.filter((document) => document.length < 5_000);
+    for (const [index, document] of documents.entries()) {
+      const expected = isRefusedByApiServer(document) ? 422 : 201;
+      assert.equal(await store(namespace, document, `config-${index}`), expected, document);
+    }
+  });
+
+  it('loses only what the kubelet refuses when the Secret is written, and what that is, is logged', async () => {
+    const namespace = await ground().createNamespace();
+    assert.equal(await store(namespace, editedByUser), 201);
+    const now = Date.now();
+    await writeUnion(namespace, new Map([[host, fakeToken('new', now)]]), {
+      store: secretStore(secretApi(kube), 'ecr-pull-secrets', 'a'),
+      view: new SecretView(),
+      log: jsonLog('warn', { write: (line) => lines.push(line) }),
+      counted: () => undefined,
+      rules: pullSecretRules({
+        freshness: { fraction: 0.5, floorMs: hour },
+        maxHosts: 200,
+        identityOf: () => undefined,
+        now: () => now,
+      }),
+    });
+    const written = await readPullSecret(ground(), namespace);
+    assert.deepEqual(written?.auths, {
+      [host]: { auth: btoa('AWS:new') },
+      'nulls.example.com': { username: 'u', password: 'p', email: null, auth: 'dTpw' },
+    });
+    assert.deepEqual(
+      lines.map((line) => JSON.parse(line).place),
+      ['auths["space.example.com"]', 'auths["case.example.com"]'],
+    );
+  });
+}

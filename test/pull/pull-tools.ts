@@ -1,0 +1,17 @@
+import { delimiter, join } from 'node:path';
+import { isProgram } from '../support/executables.ts';
+
+/** What a real pull takes, by the names that Debian gives to programs and packages. */
+export const programs = { client: 'skopeo', registry: 'docker-registry' };
+
+/** Why there can be no real pull; undefined where PATH has all that it takes. */
+export function impedimentToPull(env: NodeJS.ProcessEnv): string | undefined {
+  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  const missing = Object.values(programs).filter(
+    (name) => !folders.some((folder) => isProgram(join(folder, name))),
+  );
+  if (missing.length === 0) {
+    return undefined;
+  }
+  return `NO REAL PULL: no ${missing.join(' and no ')} in PATH (on Debian: apt-get install ${missing.join(' ')})`;
+}

@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { after, before, it } from 'node:test';
+import { field, items } from '../../src/util/json.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { eventually } from '../support/eventually.ts';
+import { installAccount } from '../support/installation.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import { hostIn } from '../support/program-fixture.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { type MovedReplica, startMovedReplica } from './shifted-clock-replica.ts';
+import { obstacles } from './write-failures.ts';
+
+const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
+const secondMs = 1_000;
+const blockedForMs = 200_000;
+
+/** On the clock of the program, which a test moves. */
+describeOnCluster('a namespace that refuses its pull Secret for minutes', (cluster) => {
+  let ecr: EcrDouble;
+  let replica: MovedReplica;
+  before(async () => {
+    ecr = await startEcrDouble();
+    Object.assign(process.env, ecr.env()); // the SDK looks at the environment itself
+    replica = await startMovedReplica({ ecr, kubeconfigPath: await installAccount(cluster()) });
+  });
+  after(async () => {
+    await replica.stop();
+    await ecr.stop();
+  });
+
+  const reasons = async (namespace: string) => {
+    const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
+    return items(field(body, 'items')).map((event) => [field(event, 'reason'), field(event, 'message')]);
+  };
+  const isComplete = async (namespace: string, hosts: readonly string[]) => {
+    const auths = (await readPullSecret(cluster(), namespace))?.auths ?? {};
+    return hosts.every((host) => auths[host] !== undefined);
+  };
+  const admitted = async (namespace: string, hosts: readonly string[]) => {
+    const isStored = async () => (await replica.admit(namespace, hosts)).length === 0;
+    await eventually('the Secret has the tokens', isStored, 30_000);
+  };
+  /** Seconds of the program's clock until the Secret is complete. */
+  const healsWithin = async (namespace: string, hosts: readonly string[]) => {
+    for (let seconds = 1; seconds <= 60; seconds += 1) {
+      await replica.pass(secondMs);
+      if (await isComplete(namespace, hosts)) return seconds;
+    }
+    return Number.POSITIVE_INFINITY;
+  };
+  const pass = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 5 * secondMs) await replica.pass(5 * secondMs);
+  };
+  const overdueCodes = (namespace: string) => [
+    ...new Set(replica.overdue(namespace).map(({ trouble }) => trouble.permanent)),
+  ];
+
+  for (const { name, permanent, put } of obstacles) {
+    it(`gets an Event after a minute, and its Secret within a minute after the cure: ${name}`, async () => {
+      const namespace = await cluster().createNamespace();
+      const cure = await put(cluster(), namespace);
+      if (name === 'an unmanaged Secret') {
+        await eventually('the watch has shown it', () => replica.view.get(namespace)?.ours === false);
+      }
+      assert.equal((await replica.admit(namespace, [first])).length, 1);
+      // the pods of the namespace are looked at meanwhile
+      await createPod(cluster(), namespace, referringPod([`${first}/app`]));
+      await pass(40 * secondMs);
+      assert.deepEqual([overdueCodes(namespace), await reasons(namespace)], [[permanent], []]);
+      await pass(25 * secondMs);
+      const [event] = await eventually(
+        'there is an Event',
+        async () => {
+          const all = await reasons(namespace);
+          return all.length > 0 && all;
+        },
+        30_000,
+      );
+      assert.equal(event?.[0], permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed');
+      assert.match(String(event?.[1]), new RegExp(`^${first}: `));
+      await pass(blockedForMs);
+      assert.deepEqual(overdueCodes(namespace), [permanent]);
+      await cure();
+      if (name === 'an unmanaged Secret') {
+        await eventually('the watch has shown it', () => replica.view.get(namespace) === undefined);
+        assert.ok((await healsWithin(namespace, [first])) <= 3);
+      } else {
+        assert.ok((await healsWithin(namespace, [first])) <= 60);
+      }
+      await replica.pass(10 * secondMs);
+      assert.deepEqual(replica.overdue(namespace), []);
+    });
+  }
+
+  it('gets a second host within a minute after the cure', async () => {
+    const namespace = await cluster().createNamespace();
+    await admitted(namespace, [first]);
+    const [webhook] = obstacles;
+    const cure = await webhook?.put(cluster(), namespace);
+    assert.equal((await replica.admit(namespace, [second])).length, 1);
+    await createPod(cluster(), namespace, referringPod([`${first}/app`, `${second}/app`]));
+    await pass(blockedForMs);
+    assert.deepEqual(
+      replica.overdue(namespace).map(({ host }) => host),
+      [second],
+    );
+    await cure?.();
+    assert.ok((await healsWithin(namespace, [first, second])) <= 60);
+  });
+
+  it('is a failing one when an unmanaged Secret takes the place of its managed one, until that is gone', async () => {
+    const namespace = await cluster().createNamespace();
+    await admitted(namespace, [first, second]);
+    await createPod(cluster(), namespace, referringPod([`${first}/app`]));
+    await cluster().request('DELETE', secretPath(namespace));
+    const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
+    const cure = await unmanaged?.put(cluster(), namespace);
+    await eventually('the watch has shown it', () => replica.view.get(namespace)?.ours === false);
+    await pass(75 * secondMs);
+    assert.deepEqual(
+      replica.overdue(namespace).map(({ host, trouble }) => [host, trouble.code]),
+      [[first, 'foreign-secret']],
+      'no pod names the other host',
+    );
+    await eventually('there is an Event', async () => (await reasons(namespace)).length > 0, 30_000);
+    await cure?.();
+    await eventually('the watch has shown it', () => replica.view.get(namespace) === undefined);
+    assert.ok((await healsWithin(namespace, [first])) <= 4);
+  });
+
+  it('is no longer reported when no pod names the host', async () => {
+    const namespace = await cluster().createNamespace();
+    await obstacles.find(({ name }) => name === 'a quota of no Secrets')?.put(cluster(), namespace);
+    assert.equal((await replica.admit(namespace, [first])).length, 1);
+    await replica.pass(secondMs);
+    assert.equal(replica.overdue(namespace).length, 1);
+    await pass(60 * secondMs);
+    assert.deepEqual(replica.overdue(namespace), []);
+    assert.deepEqual(await reasons(namespace), []);
+  });
+
+  it('is found again after a restart by its pods, where an unmanaged Secret is in the way', async (t) => {
+    const namespace = await cluster().createNamespace();
+    const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
+    const cure = await unmanaged?.put(cluster(), namespace);
+    await createPod(cluster(), namespace, referringPod([`${first}/app`]));
+    const other = podWith([`${second}/app`]); // of somebody who does not need the Secret
+    await createPod(cluster(), namespace, other);
+    const restarted = await startMovedReplica({ ecr, kubeconfigPath: await installAccount(cluster()) });
+    t.after(() => restarted.stop());
+    await restarted.pass(5 * secondMs);
+    await restarted.pass(secondMs);
+    assert.deepEqual(
+      restarted.overdue(namespace).map(({ host, trouble }) => [host, trouble.code]),
+      [[first, 'foreign-secret']],
+    );
+    await cure?.();
+    await eventually('the watch has shown it', () => restarted.view.get(namespace) === undefined);
+    await restarted.pass(5 * secondMs);
+    await eventually('its first token is stored', () => isComplete(namespace, [first]), 30_000);
+  });
+});
+
+const referringPod = (images: readonly string[]) =>
+  podWith(images, { imagePullSecrets: [{ name: 'ecr-pull-secrets' }] });

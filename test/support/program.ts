@@ -1,0 +1,166 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, open, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { stringify } from 'yaml';
+import { eventually } from './eventually.ts';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** Bundles the program as the image has it, into a file of this name. */
+export async function bundleInto(file: string): Promise<void> {
+  await promisify(execFile)(process.execPath, [join(root, 'build.ts'), file], { cwd: root });
+}
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const certificatesScript = fileURLToPath(
+  new URL('../../certs-scripts/make-certificates.ts', import.meta.url),
+);
+
+/** A running `ecr-pull-secrets serve`, as an operator would run it: its own process, configured by a file. */
+export interface RunningProgram {
+  /** `https://127.0.0.1:PORT/mutate`, and the CA that its certificate is from. */
+  readonly webhookUrl: string;
+  readonly caPem: string;
+  readonly statusUrl: string;
+  /** All that it wrote so far, both streams. */
+  output(): string;
+  /** The lines of the log so far. */
+  log(): Record<string, unknown>[];
+  metrics(): Promise<string>;
+  readonly pid: number | undefined;
+  /** Resolves with the exit code. */
+  readonly exited: Promise<number | null>;
+  signal(signal: NodeJS.Signals): void;
+  /** SIGTERM, and waits for the end. */
+  stop(): Promise<void>;
+}
+
+export interface ProgramOptions {
+  readonly kubeconfigPath: string;
+  readonly environment: Record<string, string>;
+  /** Laid over a configuration that fits tests: loopback, free ports, no shutdown delay. */
+  readonly config?: Record<string, unknown>;
+  /** Directory with tls.crt and tls.key; made if not given. */
+  readonly certificates?: { directory: string; caPem: string };
+  /** The file to run; the sources if not given. */
+  readonly program?: string;
+  /** Whether to wait for /readyz; true if not given. */
+  readonly untilReady?: boolean;
+}
+
+/** Makes a CA and a certificate for 127.0.0.1 and localhost, as files, by the script that users have for it. */
+export async function certificatesIn(directory: string): Promise<{ directory: string; caPem: string }> {
+  const names = ['--dns', 'localhost', '--ip', '127.0.0.1'];
+  await promisify(execFile)(process.execPath, [certificatesScript, ...names, '--out', directory]);
+  return { directory, caPem: await readFile(join(directory, 'ca.crt'), 'utf8') };
+}
+
+/** Starts the program and waits until it is ready. What it writes goes to a file, so that reading it costs nothing. */
+export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
+  const directory = await mkdtemp(join(tmpdir(), 'ecr-pull-secrets-'));
+  const certificates = options.certificates ?? (await certificatesIn(join(directory, 'tls')));
+  const configFile = join(directory, 'config.yaml');
+  await writeFile(configFile, stringify(configuration(options, certificates.directory)));
+  const outputFile = join(directory, 'output');
+  const output = await open(outputFile, 'a');
+  const child = spawn(process.execPath, [options.program ?? mainFile, 'serve', '--config', configFile], {
+    env: { PATH: process.env['PATH'], ...options.environment },
+    stdio: ['ignore', output.fd, output.fd],
+  });
+  await output.close();
+  const { exited, written } = follow(child, directory, outputFile);
+  const log = () => written().split('\n').flatMap(parsedLine);
+  const { webhook, status } = await listening(child, log, written);
+  const running: RunningProgram = {
+    webhookUrl: `${webhook}/mutate`,
+    caPem: certificates.caPem,
+    statusUrl: status,
+    output: written,
+    log,
+    metrics: async () => await (await fetch(`${status}/metrics`)).text(),
+    pid: child.pid,
+    get exited() {
+      child.ref();
+      return exited;
+    },
+    signal: (signal) => child.kill(signal),
+    stop: async () => {
+      child.ref();
+      child.kill('SIGTERM');
+      await exited;
+    },
+  };
+  if (options.untilReady !== false) {
+    await untilReady(running);
+  }
+  return running;
+}
+
+/** Sees to the end of a process: its files are removed, and what it wrote can still be asked for. */
+function follow(child: ChildProcess, directory: string, outputFile: string) {
+  // a test that fails before it stops the program must neither wait for it nor leave it behind
+  child.unref();
+  const end = () => child.kill('SIGKILL');
+  process.once('exit', end);
+  let last: string | undefined;
+  const exited = once(child, 'exit').then(async ([code]) => {
+    process.off('exit', end);
+    last = readFileSync(outputFile, 'utf8');
+    await rm(directory, { recursive: true, force: true });
+    return typeof code === 'number' ? code : null;
+  });
+  return { exited, written: () => last ?? readFileSync(outputFile, 'utf8') };
+}
+
+async function listening(child: ChildProcess, log: RunningProgram['log'], written: () => string) {
+  const line = await eventually(
+    'the program listens',
+    () => (child.exitCode === null ? log().find(({ msg }) => msg === 'listening') : {}),
+    20_000,
+  );
+  const { webhook, status } = line;
+  if (typeof webhook !== 'string' || typeof status !== 'string') {
+    throw new Error(`the program ended at once:\n${written()}`);
+  }
+  return { webhook, status };
+}
+
+async function untilReady({ statusUrl, stop, output }: RunningProgram): Promise<void> {
+  try {
+    await eventually('the program is ready', async () => (await fetch(`${statusUrl}/readyz`)).ok, 20_000);
+  } catch (cause) {
+    await stop();
+    throw new Error(`the program did not get ready:\n${output()}`, { cause });
+  }
+}
+
+function configuration({ kubeconfigPath, config = {} }: ProgramOptions, certificates: string) {
+  const { webhook, ...others } = config;
+  return {
+    webhook: {
+      address: '127.0.0.1',
+      port: 0,
+      certFile: join(certificates, 'tls.crt'),
+      keyFile: join(certificates, 'tls.key'),
+      shutdownDelay: '0s',
+      ...(typeof webhook === 'object' ? webhook : {}),
+    },
+    status: { address: '127.0.0.1', port: 0 },
+    kubernetes: { kubeconfig: kubeconfigPath },
+    log: { level: 'debug' },
+    ...others,
+  };
+}
+
+function parsedLine(line: string): Record<string, unknown>[] {
+  try {
+    return [JSON.parse(line)];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,94 @@
+// Makes an API server refuse Secrets: admission policies, webhooks and quotas of one namespace.
+
+import { eventually } from './eventually.ts';
+import { expectCreated } from './installation.ts';
+import type { Ground } from './test-api-server.ts';
+
+const group = '/apis/admissionregistration.k8s.io/v1';
+const rules = [
+  { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['secrets'] },
+];
+
+type Kind = 'Validating' | 'Mutating';
+
+const selecting = (namespace: string): object => ({
+  namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
+});
+
+/** Creates an admission policy about Secrets; `spec` adds what it checks or changes. */
+export async function policy(ground: Ground, kind: Kind, name: string, spec: object): Promise<void> {
+  await expectCreated(ground, `${group}/${kind.toLowerCase()}admissionpolicies`, {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: `${kind}AdmissionPolicy`,
+    metadata: { name },
+    spec: { failurePolicy: 'Fail', matchConstraints: { resourceRules: rules }, ...spec },
+  });
+}
+
+/** Puts an admission policy into force in one namespace, by a binding of the same name. */
+export async function bindPolicy(
+  ground: Ground,
+  kind: Kind,
+  name: string,
+  namespace: string,
+  spec: object = {},
+): Promise<void> {
+  await expectCreated(ground, `${group}/${kind.toLowerCase()}admissionpolicybindings`, {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: `${kind}AdmissionPolicyBinding`,
+    metadata: { name },
+    spec: {
+      policyName: name,
+      matchResources: selecting(namespace),
+      ...(kind === 'Validating' && { validationActions: ['Deny'] }),
+      ...spec,
+    },
+  });
+}
+
+/** Registers a webhook for the Secrets of one namespace, with failurePolicy Fail. */
+export async function registerRefusingWebhook(
+  ground: Ground,
+  kind: Kind,
+  name: string,
+  namespace: string,
+  { url, caPem }: { readonly url: string; readonly caPem: string },
+  changes: object = {},
+): Promise<void> {
+  await expectCreated(ground, `${group}/${kind.toLowerCase()}webhookconfigurations`, {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: `${kind}WebhookConfiguration`,
+    metadata: { name: `${namespace}-${kind.toLowerCase()}` },
+    webhooks: [
+      {
+        name,
+        admissionReviewVersions: ['v1'],
+        clientConfig: { url, caBundle: btoa(caPem) },
+        failurePolicy: 'Fail',
+        sideEffects: 'None',
+        timeoutSeconds: 2,
+        ...selecting(namespace),
+        rules,
+        ...changes,
+      },
+    ],
+  });
+}
+
+/** Allows no Secret in a namespace. Without a controller the quota's status has to be filled in by hand. */
+export async function limitSecrets(ground: Ground, namespace: string, name: string): Promise<void> {
+  const path = `/api/v1/namespaces/${namespace}/resourcequotas`;
+  const hard = { 'count/secrets': '0' };
+  await expectCreated(ground, path, { metadata: { name }, spec: { hard } });
+  const { body } = await ground.request('GET', `${path}/${name}`);
+  const status = { hard, used: { 'count/secrets': '0' } };
+  await ground.request('PUT', `${path}/${name}/status`, { ...Object(body), status });
+  await eventually(
+    'the quota is in force',
+    async () => {
+      const secrets = `/api/v1/namespaces/${namespace}/secrets?dryRun=All`;
+      return (await ground.request('POST', secrets, { metadata: { name: 'probe' } })).status === 403;
+    },
+    60_000,
+  );
+}

@@ -1,4 +1,0 @@
-import { ask } from './ask.ts';
-
-const { hosts, rules } = JSON.parse(process.argv[2] ?? '{}');
-process.stdout.write(JSON.stringify(await ask(hosts, rules)));

@@ -1,0 +1,90 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { answerWithinMs } from '../../src/webhook/admission-request.ts';
+import { answerTo } from '../../src/webhook/admission-response.ts';
+import { pullSecretPatch, pullSecretReference } from '../../src/webhook/patch.ts';
+import { missingReferenceWarning, missingTokenWarning } from '../../src/webhook/warnings.ts';
+import { operationsOf } from './admission-reviews.ts';
+
+describe('answers', () => {
+  it('echo uid, apiVersion and kind, with patch and patchType together or not at all', () => {
+    const patch = pullSecretPatch({ spec: {} }, pullSecretReference('x'));
+    const { response, ...envelope } = JSON.parse(answerTo('u-1', { allowed: true, patch }));
+    assert.deepEqual(envelope, { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' });
+    assert.deepEqual(
+      { ...response, patch: operationsOf(response.patch) },
+      {
+        uid: 'u-1',
+        allowed: true,
+        patchType: 'JSONPatch',
+        patch: [{ op: 'add', path: '/spec/imagePullSecrets', value: [{ name: 'x' }] }],
+      },
+    );
+    assert.deepEqual(JSON.parse(answerTo('u-2', { allowed: true, patch: undefined })).response, {
+      uid: 'u-2',
+      allowed: true,
+    });
+  });
+});
+
+describe('the deadline', () => {
+  const cases: [string | undefined, number][] = [
+    ['5s', 4500],
+    ['30s', 29_500],
+    ['1m0s', 29_500],
+    ['500ms', 250],
+    ['1s', 500],
+    ['0s', 0],
+    [undefined, 9500],
+    ['', 9500],
+    ['soon', 9500],
+    ['5', 9500],
+    ['-5s', 9500],
+    ['9999999999s', 9500],
+  ];
+  for (const [timeout, expected] of cases) {
+    it(`is ${expected} ms for a timeout of ${timeout}`, () => {
+      assert.equal(answerWithinMs(timeout, 500), expected);
+    });
+  }
+});
+
+describe('the warning', () => {
+  const host = '123456789012.dkr-ecr-fips.us-gov-west-1.on.aws:443';
+
+  it('names host and cause', () => {
+    assert.equal(
+      missingTokenWarning([{ host, text: 'access denied' }]),
+      `no pull token yet for ${host}: access denied`,
+    );
+  });
+
+  it('says how many more there are', () => {
+    const missing = ['a', 'b', 'c'].map((name) => ({ host: name, text: 'throttled' }));
+    assert.equal(missingTokenWarning(missing), 'no pull token yet for a (+2 more): throttled');
+  });
+
+  it('shows where a long name was cut', () => {
+    const text = `denied by webhook "${'a'.repeat(40)}`;
+    assert.match(missingTokenWarning([{ host, text }]), /: denied by webhook "a+\.\.\.$/);
+  });
+
+  it('is ASCII of at most 120 characters, whatever the cause says', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
+        assert.match(missingTokenWarning([{ host, text }]), /^[\x20-\x7e]{1,120}$/);
+      }),
+    );
+  });
+
+  it('about an image of an existing pod fits, and says what to do', () => {
+    const warnings = ['pods', 'pods/ephemeralcontainers'].map(missingReferenceWarning);
+    for (const warning of warnings) {
+      assert.match(warning, /^the new ECR image may fail to pull: [\x20-\x7e]{1,90}$/);
+      assert.ok(warning.length <= 120);
+    }
+    assert.match(warnings[0] ?? '', /recreate the pod$/);
+    assert.match(warnings[1] ?? '', /kubectl debug --copy-to$/);
+  });
+});

@@ -1,0 +1,63 @@
+// Bodies that cost far more to parse than their length says.
+import { maxBodyBytes, maxValues } from '../../src/webhook/limits.ts';
+import { reviewOf } from './admission-reviews.ts';
+
+const MiB = 1024 * 1024;
+
+/** By name: of about the largest size that is received. */
+export const bombs: Readonly<Record<string, () => string>> = {
+  'empty objects': () => `{"a":[${'{},'.repeat(maxBodyBytes / 3 - 10)}{}]}`,
+  'nested arrays': () => '['.repeat(maxBodyBytes),
+  'nested objects': () => '{"a":'.repeat(maxBodyBytes / 5),
+  numbers: () => `[${'0,'.repeat(maxBodyBytes / 2 - 10)}0]`,
+  'distinct keys': () => `{${Array.from({ length: 600_000 }, (_, i) => `"k${i}":0`).join(',')}}`,
+  'empty strings': () => `[${'"",'.repeat(maxBodyBytes / 3 - 10)}0]`,
+  'lists of managed fields': () => `{${'"managedFields":[],'.repeat(maxBodyBytes / 19 - 10)}"a":0}`,
+};
+
+/** The same within the bound on values: the most that is parsed. */
+export const worstParsed: Readonly<Record<string, () => string>> = {
+  'empty objects': () => filled(`[${'{},'.repeat(maxValues / 2 - 10)}`, '{}]'),
+  'nested arrays': () => `${'['.repeat(maxValues - 10)}${']'.repeat(maxValues - 10)}`,
+  'distinct keys': () => filled(`{${keys(maxValues - 10)},"a":"`, '"}'),
+  'sparse indexes': () => filled(`{${sparse(maxValues - 10)},"a":"`, '"}'),
+  'escaped characters': () => filled('"', '"', '\\u0041'),
+  'short escapes': () => filled('"', '"', '\\n'),
+  'characters of two bytes, once': () => filled('"€', '"'),
+  'one long number': () => filled('', '1', '1'),
+  spaces: () => filled('', '0', ' '),
+  'lists of managed fields': () => filled(`{${'"managedFields":[],'.repeat(maxValues / 2 - 10)}"a":"`, '"}'),
+};
+
+function keys(count: number): string {
+  return Array.from({ length: count }, (_, i) => `"${'k'.repeat(60)}${i}":0`).join(',');
+}
+
+function sparse(count: number): string {
+  return Array.from({ length: count }, (_, i) => `"${i * 1_000}":0`).join(',');
+}
+
+/** Fills up to nearly the largest size. */
+function filled(start: string, end: string, filling = 'x'): string {
+  const room = maxBodyBytes - 1_000 - Buffer.byteLength(start) - Buffer.byteLength(end);
+  return start + filling.repeat(Math.max(0, Math.floor(room / filling.length))) + end;
+}
+
+/** A review of a pod with an annotation that makes it as large as that. */
+export function largeReview(megabytes: number, namespace = 'hanging'): string {
+  const annotations = { large: 'x'.repeat(megabytes * MiB) };
+  const containers = [{ image: '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1' }];
+  return review(namespace, { metadata: { name: 'app', annotations }, spec: { containers } });
+}
+
+/** A review of a pod with so many images, each of another ECR registry. */
+export function reviewOfHosts(count: number, namespace: string): string {
+  const containers = Array.from({ length: count }, (_, index) => ({
+    image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app:1`,
+  }));
+  return review(namespace, { metadata: { name: 'app' }, spec: { containers } });
+}
+
+function review(namespace: string, pod: unknown): string {
+  return JSON.stringify(reviewOf(pod, { namespace }));
+}

@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { decide, excludedFromAdmission } from '../../src/webhook/decision.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
+import { reviewOf } from './admission-reviews.ts';
+
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+const rules = {
+  reference: pullSecretReference('ecr-pull-secrets'),
+  exclude: { namespaces: ['kube-*', 'quiet'], accounts: ['1111*'] },
+};
+const pod = { spec: { containers: [{ name: 'app', image: `${host}/app:1` }] } };
+const referring = { spec: { ...pod.spec, imagePullSecrets: [{ name: 'ecr-pull-secrets' }] } };
+
+function decideOn(object: unknown, changes: Record<string, unknown> = {}) {
+  const review = readReview(reviewOf(object, changes));
+  assert.ok(!isBadReview(review));
+  return decide(review, rules);
+}
+
+describe('decisions', () => {
+  const left: [string, unknown, Record<string, unknown>, string][] = [
+    [
+      'a Deployment',
+      pod,
+      { resource: { group: 'apps', version: 'v1', resource: 'deployments' } },
+      'not-a-pod',
+    ],
+    [
+      'a pod of another group',
+      pod,
+      { resource: { group: 'x', version: 'v1', resource: 'pods' } },
+      'not-a-pod',
+    ],
+    ['pods/status', pod, { operation: 'UPDATE', subResource: 'status' }, 'not-a-pod'],
+    ['a deletion', null, { operation: 'DELETE' }, 'operation'],
+    ['an excluded namespace', pod, { namespace: 'kube-system' }, 'namespace-excluded'],
+    ['an excluded namespace named in full', pod, { namespace: 'quiet' }, 'namespace-excluded'],
+    ['a pod without ECR images', { spec: { containers: [{ image: 'busybox' }] } }, {}, 'no-ecr-image'],
+    [
+      'an excluded account',
+      { spec: { containers: [{ image: `${host.replace(/^\d+/, '111122223333')}/a` }] } },
+      {},
+      'account-excluded',
+    ],
+    ['no object', undefined, {}, 'no-ecr-image'],
+    [
+      'an update of a pod that does not refer to the Secret, if its images stay',
+      pod,
+      { operation: 'UPDATE', oldObject: pod },
+      'not-referring',
+    ],
+  ];
+  for (const [what, object, changes, reason] of left) {
+    it(`leave ${what} alone (${reason})`, () => {
+      assert.deepEqual(decideOn(object, changes), { action: 'leave', reason });
+    });
+  }
+
+  it('leave pods alone in namespaces that are excluded from admission only, and in others that are excluded', () => {
+    const exclude = { namespaces: ['quiet'], admissionNamespaces: ['kube-system'], accounts: ['9*'] };
+    assert.deepEqual(excludedFromAdmission({ exclude }), {
+      namespaces: ['quiet', 'kube-system'],
+      accounts: ['9*'],
+    });
+  });
+
+  it('inject into a new pod with an ECR image', () => {
+    const decision = decideOn(pod);
+    assert.equal(decision.reason, 'ecr-image');
+    assert.ok(decision.action === 'ensure' && decision.patch);
+  });
+
+  for (const changes of [
+    { operation: 'UPDATE' },
+    { operation: 'UPDATE', subResource: 'ephemeralcontainers' },
+  ]) {
+    it(`cover new images of a pod that refers to the Secret, without a patch (${JSON.stringify(changes)})`, () => {
+      const decision = decideOn(
+        {
+          spec: {
+            ...referring.spec,
+            ephemeralContainers: [{ image: `${host.replace('eu-central-1', 'us-east-1')}/debug` }],
+          },
+        },
+        changes,
+      );
+      assert.ok(decision.action === 'ensure');
+      assert.equal(decision.reason, 'new-image');
+      assert.equal(decision.patch, undefined);
+      assert.deepEqual(
+        decision.registries.map(({ region }) => region),
+        ['eu-central-1', 'us-east-1'],
+      );
+    });
+  }
+});
+
+describe('what is not a review', () => {
+  const whole = reviewOf(pod);
+  const bad: [string, unknown, string][] = [
+    ['nothing', undefined, 'body'],
+    ['a list', [], 'body'],
+    ['another kind', { ...whole, kind: 'Pod' }, 'body'],
+    ['v1beta1', { ...whole, apiVersion: 'admission.k8s.io/v1beta1' }, 'body'],
+    ['no request', { ...whole, request: undefined }, 'request'],
+    ['no uid', reviewOf(pod, { uid: '' }), 'request.uid'],
+    ['no operation', reviewOf(pod, { operation: 3 }), 'request.operation'],
+    ['no resource', reviewOf(pod, { resource: 'pods' }), 'request.resource'],
+    ['no namespace', reviewOf(pod, { namespace: '' }), 'request.namespace'],
+  ];
+  for (const [what, body, place] of bad) {
+    it(`is named by its place: ${what}`, () => {
+      const review = readReview(body);
+      assert.ok(isBadReview(review));
+      assert.equal(review.place, place);
+    });
+  }
+});

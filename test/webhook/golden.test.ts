@@ -1,0 +1,58 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { describe, it } from 'node:test';
+import jsonPatch from 'fast-json-patch';
+import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { decide } from '../../src/webhook/decision.ts';
+import { pullSecretReference } from '../../src/webhook/patch.ts';
+import { operationsOf, reviewOf } from './admission-reviews.ts';
+
+const fixtures = new URL('../fixtures', import.meta.url);
+const rules = {
+  reference: pullSecretReference('ecr-pull-secrets'),
+  exclude: { namespaces: ['kube-*'], accounts: ['999999999999'] },
+};
+
+function readJson(path: string): unknown {
+  return JSON.parse(readFileSync(new URL(path, fixtures), 'utf8'));
+}
+
+function patchFor(pod: unknown) {
+  const review = readReview(reviewOf(pod));
+  assert.ok(!isBadReview(review));
+  const decision = decide(review, rules);
+  return decision.action === 'ensure' ? operationsOf(decision.patch) : [];
+}
+
+/** Cases of an update have the pod as it was. */
+const isUpdate = (name: string) => existsSync(new URL(`${name}/old.json`, fixtures));
+const names = readdirSync(fixtures).sort();
+
+describe('the patch of a created pod', () => {
+  for (const name of names.filter((name) => !isUpdate(name))) {
+    it(`is as in test/fixtures/${name}`, () => {
+      const pod = readJson(`${name}/pod.json`);
+      const patch = patchFor(pod);
+      assert.deepEqual(patch, readJson(`${name}/patch.json`));
+      const { newDocument } = jsonPatch.applyPatch(pod, structuredClone(patch), true, false);
+      assert.deepEqual(patchFor(newDocument), [], 'a second pass changes nothing');
+    });
+  }
+});
+
+describe('the decision on a changed pod', () => {
+  for (const name of names.filter(isUpdate)) {
+    it(`is as in test/fixtures/${name}`, () => {
+      const { subResource, ...expected } = Object(readJson(`${name}/decision.json`));
+      const oldObject = readJson(`${name}/old.json`);
+      const review = readReview(
+        reviewOf(readJson(`${name}/pod.json`), { operation: 'UPDATE', subResource, oldObject }),
+      );
+      assert.ok(!isBadReview(review));
+      const decision = decide(review, rules);
+      const hosts = decision.action === 'leave' ? [] : decision.registries.map(({ host }) => host);
+      assert.deepEqual({ action: decision.action, reason: decision.reason, hosts }, expected);
+      assert.equal('patch' in decision ? decision.patch : undefined, undefined);
+    });
+  }
+});

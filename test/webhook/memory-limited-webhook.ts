@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { type Agent, request as httpsRequest } from 'node:https';
+import { after } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import type { PemPair } from '../../src/certificates/key-pair.ts';
+import { testAuthority, testServing } from '../certificates/test-certificates.ts';
+
+/** Half of the chart's memory limit, as the image has it, in MiB. */
+const heapMiB = 128;
+
+const mainFile = fileURLToPath(new URL('memory-limited-webhook-process.ts', import.meta.url));
+
+export interface Limited {
+  readonly port: number;
+  readonly authority: PemPair;
+  /** What the process went through since the last call; it collects garbage before. */
+  measured(): Promise<{ maxStallMs: number; heapUsed: number; maxRss: number }>;
+  /** Sends a body and gives the answer; undefined if the connection was closed before. */
+  post(body: Buffer | string, options?: PostOptions): Promise<Posted | undefined>;
+  /** How many connections it has now. */
+  connections(): Promise<number>;
+}
+
+interface PostOptions {
+  readonly agent?: Agent;
+  readonly chunked?: boolean;
+}
+
+interface Posted {
+  readonly status: number;
+  readonly headers: Record<string, string | string[] | undefined>;
+  readonly text: string;
+  readonly reused: boolean;
+}
+
+/** Starts the webhook in a process with the heap that it has in a cluster. Ends it after the test. */
+export async function startLimited(maxConnections = 600): Promise<Limited> {
+  const authority = await testAuthority(Date.now());
+  const pair = await testServing(authority, Date.now());
+  const flags = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=4', '--expose-gc'];
+  const child = spawn(process.execPath, [...flags, mainFile], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    env: { ...process.env, MALLOC_ARENA_MAX: '1', UV_THREADPOOL_SIZE: '16' },
+  });
+  after(() => child.kill('SIGKILL'));
+  const next = async () => {
+    const [message] = await Promise.race([once(child, 'message'), once(child, 'exit').then(() => [])]);
+    assert.ok(message !== undefined, 'the process has ended');
+    return message;
+  };
+  child.send({ pair, maxConnections });
+  const port: number = await next();
+  return {
+    port,
+    authority,
+    measured: async () => {
+      child.send('measure');
+      return await next();
+    },
+    connections: async () => {
+      child.send('connections');
+      return await next();
+    },
+    post: (body, options) => post(port, authority.certPem, body, options),
+  };
+}
+
+function post(
+  port: number,
+  ca: string,
+  body: Buffer | string,
+  { agent, chunked = false }: PostOptions = {},
+): Promise<Posted | undefined> {
+  const { promise, resolve } = Promise.withResolvers<Posted | undefined>();
+  const request = httpsRequest(
+    {
+      host: '127.0.0.1',
+      port,
+      ca,
+      method: 'POST',
+      path: '/mutate?timeout=10s',
+      ...(agent !== undefined && { agent }),
+      headers: {
+        'content-type': 'application/json',
+        ...(!chunked && { 'content-length': Buffer.byteLength(body) }),
+      },
+    },
+    async (response) => {
+      let text = '';
+      response.on('error', () => undefined); // the rest of the body had nowhere to go
+      for await (const chunk of response) {
+        text += chunk;
+      }
+      const { statusCode = 0, headers } = response;
+      resolve({ status: statusCode, headers, text, reused: request.reusedSocket });
+    },
+  );
+  request.on('error', () => resolve(undefined));
+  request.end(body);
+  return promise;
+}

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import jsonPatch from 'fast-json-patch';
+import { pullSecretPatch, pullSecretReference } from '../../src/webhook/patch.ts';
+import { operationsOf } from './admission-reviews.ts';
+
+const name = 'ecr-pull-secrets';
+const ours = pullSecretReference(name);
+const plain = { noNullPrototype: true };
+const reference = fc.record(
+  { name: fc.oneof(fc.constant(name), fc.stringMatching(/^[a-z0-9-]{1,12}$/)) },
+  plain,
+);
+const spec = fc.record(
+  { imagePullSecrets: fc.array(reference, { maxLength: 6 }) },
+  { requiredKeys: [], ...plain },
+);
+const pod = fc.record({ spec }, plain);
+
+function applied<T>(document: T): T {
+  return jsonPatch.applyPatch(
+    structuredClone(document),
+    operationsOf(pullSecretPatch(document, ours)),
+    true,
+    false,
+  ).newDocument;
+}
+
+describe('the patch', () => {
+  it('applies, and leaves all references that were there in their order', () => {
+    fc.assert(
+      fc.property(pod, (before) => {
+        const were = before.spec.imagePullSecrets ?? [];
+        const are = applied(before).spec.imagePullSecrets ?? [];
+        assert.deepEqual(are.slice(0, were.length), were);
+        assert.equal(
+          are.filter((one) => one.name === name).length,
+          Math.max(1, were.filter((one) => one.name === name).length),
+        );
+      }),
+    );
+  });
+
+  it('changes nothing the second time', () => {
+    fc.assert(
+      fc.property(pod, (before) => {
+        assert.equal(pullSecretPatch(applied(before), ours), undefined);
+      }),
+    );
+  });
+
+  it('is never made for something without a spec', () => {
+    fc.assert(
+      fc.property(fc.jsonValue(), (value) => {
+        const patch = pullSecretPatch(value, ours);
+        assert.ok(patch === undefined || (typeof value === 'object' && value !== null && 'spec' in value));
+      }),
+    );
+  });
+});

@@ -1,0 +1,148 @@
+// What the operator and the pod's author see of a refused write: the kubectl warning, the log and the Event.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { eventApi } from '../../src/kube/events.ts';
+import { secretApi } from '../../src/kube/secrets.ts';
+import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { failed } from '../../src/pull-secrets/unavailable-host.ts';
+import { Attempts } from '../../src/renewal/failures.ts';
+import { news } from '../../src/renewal/host-events.ts';
+import { jsonLog } from '../../src/telemetry/log.ts';
+import { field, items } from '../../src/util/json.ts';
+import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-webhook.ts';
+import { configOf, NAME, pullSecret } from '../kube/secret-api-fixtures.ts';
+import { eventually } from '../support/eventually.ts';
+import { podWith } from '../support/pods.ts';
+import { assertNothingShown, hostIn, setUp } from '../support/program-fixture.ts';
+import { secretPath } from '../support/pull-secret.ts';
+import { bindPolicy, limitSecrets, policy, registerRefusingWebhook } from '../support/secret-refusers.ts';
+
+describeOnCluster('a refused write on a real API server', (cluster) => {
+  describe('is explained to the author of a pod, and in the log', () => {
+    const setting = setUp(cluster);
+    let webhook: ScriptedWebhook;
+    before(async () => {
+      webhook = await startScriptedWebhook();
+      webhook.script = ({ request }) => {
+        const { data } = Object(request['object']);
+        // as policy engines do, and with all of the Secret
+        return {
+          allowed: false,
+          status: { message: `every Secret needs an owner: ${JSON.stringify(data)}` },
+        };
+      };
+    });
+    after(() => webhook.stop());
+
+    const warned = async (namespace: string, region: string, cause: string, message: string) => {
+      const host = hostIn(region);
+      // The rule takes effect some time after it was made, and a busy machine may exceed the deadline.
+      await eventually(
+        'the warning names the refuser',
+        async () => {
+          const { status, warnings } = await setting().createPod(namespace, podWith([`${host}/app:1`]));
+          assert.equal(status, 201);
+          assert.deepEqual(warnings, [`no pull token yet for ${host}: ${cause}`]);
+          assert.ok((warnings[0] ?? '').length <= 120);
+          return true;
+        },
+        60_000,
+      );
+      await eventually('the log names it, too', () =>
+        setting()
+          .program.log()
+          .some(({ namespace: of, cause: logged }) => of === namespace && String(logged).includes(message)),
+      );
+    };
+
+    it('by the name of the policy', async () => {
+      const namespace = await setting().createNamespace();
+      const messageExpression = "string(object.data['.dockerconfigjson'])";
+      await policy(cluster(), 'Validating', 'need-owner', {
+        validations: [{ expression: 'false', messageExpression }],
+      });
+      await bindPolicy(cluster(), 'Validating', 'need-owner', namespace);
+      await eventually('the policy is in force', () => isRefused(namespace), 60_000);
+      const message = `cannot apply Secret ${namespace}/ecr-pull-secrets (invalid, HTTP 422, ValidatingAdmissionPolicy 'need-owner'`;
+      await warned(namespace, 'us-east-1', 'denied by policy "need-owner"', message);
+    });
+
+    it('by the name of the webhook', async () => {
+      const namespace = await setting().createNamespace();
+      const name = 'validate.kyverno.svc-fail';
+      await registerRefusingWebhook(cluster(), 'Validating', name, namespace, webhook);
+      await eventually('the webhook is called', () => isRefused(namespace), 60_000);
+      const message = `HTTP 400, admission webhook "${name}" denied the request`;
+      await warned(namespace, 'us-east-1', `denied by webhook "${name}"`, message);
+    });
+
+    it('by the name of the quota', async () => {
+      const namespace = await setting().createNamespace();
+      await limitSecrets(cluster(), namespace, 'few');
+      await warned(namespace, 'us-east-1', 'exceeded quota "few"', 'HTTP 403, exceeded quota: few');
+    });
+
+    it('by what to do if the Secret is immutable', async () => {
+      const namespace = await setting().createNamespace();
+      await setting().createPod(namespace, podWith([`${hostIn('us-east-1')}/app:1`]));
+      await eventually('the Secret is immutable', async () => {
+        const { body } = await cluster().request('GET', secretPath(namespace));
+        const frozen = { ...Object(body), immutable: true };
+        return (await cluster().request('PUT', secretPath(namespace), frozen)).status === 200;
+      });
+      const message =
+        'HTTP 422, the Secret is immutable, field data (FieldValueForbidden)): delete the Secret';
+      await warned(namespace, 'us-west-2', 'Secret is immutable; delete it', message);
+    });
+
+    it('without a token or key anywhere', () => assertNothingShown(setting()));
+
+    const isRefused = async (namespace: string): Promise<boolean> => {
+      const path = `/api/v1/namespaces/${namespace}/secrets?dryRun=All`;
+      return (await cluster().request('POST', path, pullSecretBody(namespace))).status >= 400;
+    };
+    const pullSecretBody = (namespace: string) => ({
+      ...pullSecret(namespace, 'probe'),
+      metadata: { name: 'probe' },
+    });
+  });
+
+  it('is explained in an Event of renewal, and counted as one that the operator has to cure', async () => {
+    const namespace = await cluster().createNamespace('refuser');
+    await limitSecrets(cluster(), namespace, 'few');
+    const config = configOf(cluster().kubeconfigPath, 60_000);
+    const host = hostIn('us-east-1');
+    const why = await secretApi(config)
+      .apply(pullSecret(namespace, 'Canary'), { fieldManager: 'one', force: true })
+      .then(
+        () => assert.fail('the quota refuses it'),
+        (error: unknown) => failed(host, error),
+      );
+    const attempts = new Attempts();
+    const now = Date.UTC(2026, 10, 23, 12);
+    const due = { namespace, kind: 'missing', reason: 'waiting', hosts: [host], endsAt: Infinity } as const;
+    attempts.note(due, [why], now, 0, 0);
+    const trouble = attempts.get(namespace, 'missing');
+    assert.ok(trouble?.permanent);
+    const tell = news({
+      secretName: NAME,
+      view: new SecretView(),
+      createEvent: (event) => eventApi(config, 'ecr-pull-secrets').create(event),
+      now: () => now,
+      log: jsonLog('silent', process.stderr),
+    });
+    tell({
+      failing: [{ namespace, host, kind: 'missing', endsAt: undefined, trouble }],
+      recovered: [],
+      endangered: [],
+    });
+    const event = await eventually('the Event is there', async () => {
+      const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
+      return items(field(body, 'items'))[0];
+    });
+    assert.equal(field(event, 'reason'), 'PullTokenRefused');
+    assert.match(String(field(event, 'message')), /exceeded quota: few, requested: .*\): raise that quota/);
+    await config.close();
+  });
+});

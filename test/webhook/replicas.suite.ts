@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { type Balancer, startBalancer } from '../doubles/tcp-balancer.ts';
+import { eventually } from '../support/eventually.ts';
+import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { createPod, podWith } from '../support/pods.ts';
+import { certificatesIn, type RunningProgram, startProgram } from '../support/program.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import type { Ground } from '../support/test-api-server.ts';
+
+const replicas = 2;
+
+/** Several processes behind one webhook: they share nothing but the API server. */
+export function replicasSuite(ground: () => Ground): void {
+  let ecr: EcrDouble;
+  let programs: RunningProgram[] = [];
+  let balancer: Balancer;
+  let webhook: Registered;
+  let directory: string;
+
+  /** Pods of the namespace that each process has answered for. */
+  const answered = (namespace: string) =>
+    programs.map(
+      (program) => program.log().filter((line) => line['namespace'] === namespace && line['pod']).length,
+    );
+  const tokenCalls = (regions: readonly string[]) =>
+    ecr.callsOf('GetAuthorizationToken').filter((call) => regions.includes(call.region)).length;
+
+  describe('two replicas behind one webhook', () => {
+    before(async () => {
+      ecr = await startEcrDouble();
+      directory = await mkdtemp(join(tmpdir(), 'replicas-'));
+      const certificates = await certificatesIn(directory);
+      const kubeconfigPath = await installAccount(ground());
+      programs = await Promise.all(
+        Array.from({ length: replicas }, () =>
+          startProgram({ kubeconfigPath, environment: ecr.env(), certificates }),
+        ),
+      );
+      balancer = await startBalancer(programs.map(({ webhookUrl }) => webhookUrl));
+      webhook = await registerWebhook(ground(), { webhookUrl: balancer.url, caPem: certificates.caPem });
+    });
+    after(async () => {
+      await webhook?.remove();
+      await Promise.all(programs.map((program) => program.stop()));
+      await balancer?.stop();
+      await ecr.stop();
+      await rm(directory, { recursive: true, force: true });
+    });
+
+    it('inject 200 pods that come at once: one Secret, and one token call for each process at most', async () => {
+      const namespace = await webhook.createNamespace();
+      const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
+      const pods = await Promise.all(
+        Array.from({ length: 200 }, () => createPod(ground(), namespace, podWith([image]))),
+      );
+      const refused = pods.filter(({ status }) => status !== 201).map(({ body }) => body);
+      assert.deepEqual(refused, []);
+      assert.ok(pods.every(({ pullSecrets }) => pullSecrets.join() === 'ecr-pull-secrets'));
+      assert.deepEqual(
+        pods.flatMap(({ warnings }) => warnings),
+        [],
+      );
+      const secret = await readPullSecret(ground(), namespace);
+      assert.equal(Object.keys(secret?.auths ?? {}).length, 1);
+      assert.ok(tokenCalls(['eu-central-1']) <= replicas, `${tokenCalls(['eu-central-1'])} calls`);
+      await eventually('both have answered, and all pods', () => {
+        const counts = answered(namespace);
+        return counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === 200;
+      });
+    });
+
+    it('spend at most two calls each on two namespaces × three accounts × two regions', async () => {
+      const regions = ['eu-west-1', 'us-west-2'];
+      const accounts = ['111111111111', '222222222222', '333333333333'];
+      const namespaces = [await webhook.createNamespace(), await webhook.createNamespace()];
+      const hosts = accounts.flatMap((account) =>
+        regions.map((region) => `${account}.dkr.ecr.${region}.amazonaws.com`),
+      );
+      const pods = namespaces.flatMap((namespace) =>
+        hosts.map((host) => ({ namespace, pod: podWith([`${host}/app`]) })),
+      );
+      const created = await Promise.all(
+        pods.map(({ namespace, pod }) => createPod(ground(), namespace, pod)),
+      );
+      assert.deepEqual(
+        created.flatMap(({ warnings }) => warnings),
+        [],
+      );
+      for (const namespace of namespaces) {
+        const secret = await readPullSecret(ground(), namespace);
+        assert.deepEqual(
+          Object.keys(secret?.auths ?? {}),
+          hosts.toSorted(),
+          'the union of what both were asked for',
+        );
+      }
+      assert.ok(tokenCalls(regions) <= 2 * replicas, `${tokenCalls(regions)} calls`);
+    });
+
+    it('end with all hosts, whoever was asked for which, in 20 namespaces at once', async () => {
+      const regions = ['ap-northeast-1', 'ap-northeast-2', 'ap-northeast-3', 'ap-southeast-1'];
+      const namespaces = await Promise.all(Array.from({ length: 20 }, () => webhook.createNamespace()));
+      const created = await Promise.all(
+        namespaces.flatMap((namespace) =>
+          regions.map((region) =>
+            createPod(ground(), namespace, podWith([`123456789012.dkr.ecr.${region}.amazonaws.com/app`])),
+          ),
+        ),
+      );
+      assert.deepEqual(
+        created.flatMap(({ warnings }) => warnings),
+        [],
+      );
+      for (const namespace of namespaces) {
+        const secret = await readPullSecret(ground(), namespace);
+        assert.equal(Object.keys(secret?.auths ?? {}).length, regions.length);
+        assert.ok(Object.values(secret?.hosts ?? {}).every((life) => life !== null));
+      }
+    });
+
+    it('go on when one of them is killed', async () => {
+      const [victim] = programs.splice(0, 1);
+      victim?.signal('SIGKILL');
+      await victim?.exited;
+      const namespace = await webhook.createNamespace();
+      await eventually('a pod is injected', async () => {
+        const pod = podWith(['123456789012.dkr.ecr.eu-central-1.amazonaws.com/app']);
+        return (await createPod(ground(), namespace, pod)).pullSecrets.length > 0;
+      });
+    });
+  });
+}
