@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { request as httpsRequest } from 'node:https';
 import { connect, type TLSSocket } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
-import { reviewOf } from '../test/webhook/admission-reviews.ts';
+import { buildPodReview } from '../test/webhook/admission-reviews.ts';
 
 /** What to do, until the thread is terminated. Numbers of bytes are those of whole bodies. */
 export type Order =
@@ -64,7 +64,9 @@ function bodyOf({ body, bytes }: Extract<Order, { kind: 'bodies' }>): Buffer {
   const spec = { containers: [{ image: `${host}/app:1` }] };
   // with dots, or the log would take it for a token and leave it out
   const longName = body === 'long-name' ? 'long.'.repeat(bytes / 5) : 'app';
-  const text = JSON.stringify(reviewOf({ metadata: { name: longName }, spec }, { namespace: 'attacker' }));
+  const text = JSON.stringify(
+    buildPodReview({ metadata: { name: longName }, spec }, { namespace: 'attacker' }),
+  );
   // tolerations may be empty objects in a pod that an API server passes on
   const filling = {
     'many-values': `"tolerations":${emptyObjects(bytes)},`,

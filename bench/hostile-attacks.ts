@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { hostsAnnotation, managedByLabel, productName } from '../src/labels.ts';
-import { maxReadHosts } from '../src/pull-secrets/hosts-annotation.ts';
+import { maxParsedHosts } from '../src/pull-secrets/hosts-annotation.ts';
 import { secretType } from '../src/pull-secrets/ownership.ts';
 import type { ApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
 import type { EcrDouble } from '../test/doubles/ecr/ecr-double.ts';
 import { eventually } from '../test/support/eventually.ts';
-import { madeUpRegions } from '../test/support/nonexistent-regions.ts';
+import { generateNonexistentRegions } from '../test/support/nonexistent-regions.ts';
 import { sumOf } from './exposition.ts';
 import type { AttackerData, Order, Tally } from './hostile-attacker.ts';
 import type { Launched } from './hostile-launch.ts';
@@ -57,7 +57,7 @@ export const attacks: readonly Attack[] = [
     watchMs: 10_000,
     renewWithinMs: 120_000,
     start: async (scene) => {
-      const regions = madeUpRegions(64);
+      const regions = generateNonexistentRegions(64);
       for (const region of regions) scene.ecr.fail('hang', { region });
       await Promise.all(
         Array.from({ length: 16 }, (_, index) =>
@@ -72,7 +72,7 @@ export const attacks: readonly Attack[] = [
     watchMs: 10_000,
     renewWithinMs: 60_000,
     start: async (scene) => {
-      const regions = madeUpRegions(200);
+      const regions = generateNonexistentRegions(200);
       for (const region of regions) scene.ecr.fail('hang', { region });
       await attackerPod(scene, 'attacker', regions);
       const callsBefore = scene.ecr.calls.length;
@@ -164,7 +164,7 @@ export const attacks: readonly Attack[] = [
     watchMs: 27_000,
     renewWithinMs: 60_000,
     start: async (scene) => {
-      const regions = madeUpRegions(5 * 1_900);
+      const regions = generateNonexistentRegions(5 * 1_900);
       for (const region of regions) scene.ecr.fail('cut', { region });
       const before = await scene.program.metrics();
       const callsBefore = scene.ecr.calls.length;
@@ -182,7 +182,7 @@ export const attacks: readonly Attack[] = [
         return [
           { note: `${calls} AWS calls`, met: calls <= 1_000 },
           { note: `${series} new metric series`, met: series <= 200 },
-          { note: `${failing} failing hosts`, met: failing <= 5 * maxReadHosts },
+          { note: `${failing} failing hosts`, met: failing <= 5 * maxParsedHosts },
         ];
       };
       return { end };
@@ -324,7 +324,7 @@ function ported(name: string, ...orders: readonly Order[]): Attack {
     watchMs: 10_000,
     renewWithinMs: 30_000,
     start: async (scene) => {
-      const [region = ''] = madeUpRegions(1);
+      const [region = ''] = generateNonexistentRegions(1);
       scene.ecr.fail('hang', { region });
       createNamespace(scene.cluster, 'attacker');
       const started = orders.map((order) => carryOut(order, region, scene.program));

@@ -6,9 +6,9 @@ import { text } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { hostsAnnotation } from '../src/labels.ts';
 import type { ApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
-import { secretWith } from '../test/support/bulk-requests.ts';
+import { buildPullSecret } from '../test/support/bulk-requests.ts';
 import { secretPath } from '../test/support/pull-secret.ts';
-import { reviewOf } from '../test/webhook/admission-reviews.ts';
+import { buildPodReview } from '../test/webhook/admission-reviews.ts';
 import type { Launched } from './hostile-launch.ts';
 
 /** What other tenants noticed. */
@@ -43,7 +43,7 @@ export async function storeSecret(
 ): Promise<void> {
   const ageMs = state === 'due' ? 8 * hourMs : 0;
   const life = { issuedAt: Date.now() - ageMs, expiresAt: Date.now() - ageMs + 12 * hourMs };
-  const content = secretWith(new Map([[host, life]]), 1);
+  const content = buildPullSecret(new Map([[host, life]]), 1);
   const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true`;
   const { status, body } = await cluster.request('PATCH', path, content, {
     contentType: 'application/apply-patch+yaml',
@@ -78,7 +78,9 @@ export async function reviewPod(
     signal: AbortSignal.timeout(timeoutMs),
     ...(agent !== undefined && { agent }),
   });
-  request.end(JSON.stringify(reviewOf({ metadata: { name: 'app' }, spec: { containers } }, { namespace })));
+  request.end(
+    JSON.stringify(buildPodReview({ metadata: { name: 'app' }, spec: { containers } }, { namespace })),
+  );
   const [response] = await once(request, 'response');
   await text(response);
   if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}`);

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
-import { installAccount } from '../test/support/installation.ts';
-import { bundleInto, certificatesIn } from '../test/support/program.ts';
+import { installServiceAccount } from '../test/support/installation.ts';
+import { bundleInto, createCertificateFiles } from '../test/support/program.ts';
 import { type Attack, attacks, type Scene } from './hostile-attacks.ts';
 import { type Launched, launch } from './hostile-launch.ts';
 import { chartMemoryLimit, imageLaunch } from './hostile-limits.ts';
@@ -39,7 +39,7 @@ const load = loadavg()[0] ?? Number.NaN;
 try {
   const program = join(directory, 'main.mjs');
   await bundleInto(program);
-  const certificates = await certificatesIn(directory);
+  const certificates = await createCertificateFiles(directory);
   for (const attack of attacks.filter(({ name }) => values.only.some((part) => name.includes(part)))) {
     process.stderr.write(`${attack.name}\n`);
     rows.push(await measure(attack, program, certificates));
@@ -60,7 +60,7 @@ async function measure(
     stops.push(() => cluster.stop());
     const ecr = await startEcrDouble();
     stops.push(() => ecr.stop());
-    const kubeconfigPath = await installAccount(cluster);
+    const kubeconfigPath = await installServiceAccount(cluster);
     const stalledReader = attack.stalledReader ?? false;
     const start = () =>
       launch({ program, certificates, kubeconfigPath, environment: ecr.env(), stalledReader });

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { startApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
-import { installAccount } from '../test/support/installation.ts';
-import { certificatesIn, startProgram } from '../test/support/program.ts';
+import { installServiceAccount } from '../test/support/installation.ts';
+import { createCertificateFiles, startProgram } from '../test/support/program.ts';
 import { sumOf } from './exposition.ts';
 import { type Callers, callers } from './load.ts';
 import { reviewText } from './review.ts';
@@ -61,7 +61,7 @@ interface Launch {
 }
 
 const directory = await mkdtemp(join(tmpdir(), 'bench-'));
-const certificates = await certificatesIn(directory);
+const certificates = await createCertificateFiles(directory);
 const body = reviewText('team-a');
 const stops: (() => Promise<unknown>)[] = [];
 try {
@@ -106,7 +106,7 @@ async function startOurs(): Promise<Server> {
   stops.push(() => ecr.stop());
   await cluster.request('POST', '/api/v1/namespaces', { metadata: { name: 'team-a' } });
   const program = await startProgram({
-    kubeconfigPath: await installAccount(cluster),
+    kubeconfigPath: await installServiceAccount(cluster),
     environment: ecr.env(),
     certificates,
     config: { log: { level: 'info' } },

@@ -1,12 +1,12 @@
-import { reviewOf } from '../test/webhook/admission-reviews.ts';
+import { buildPodReview } from '../test/webhook/admission-reviews.ts';
 
 /**
  * A review of 7.9 KB, as the API server sends it for a pod of a Deployment with a sidecar: with defaults filled in,
  * managed fields and some annotations, which is what makes real pods large.
  */
 export function reviewText(namespace: string): string {
-  const text = JSON.stringify(reviewOf(pod(''), { namespace }));
-  return JSON.stringify(reviewOf(pod('x'.repeat(Math.max(0, 7_900 - text.length))), { namespace }));
+  const text = JSON.stringify(buildPodReview(pod(''), { namespace }));
+  return JSON.stringify(buildPodReview(pod('x'.repeat(Math.max(0, 7_900 - text.length))), { namespace }));
 }
 
 function pod(padding: string) {

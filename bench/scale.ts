@@ -5,9 +5,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import { startCluster } from '../test/cluster/cluster.ts';
 import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
-import { type Crowd, crowdOf } from '../test/support/bulk-requests.ts';
-import { installAccount } from '../test/support/installation.ts';
-import { bundleInto, certificatesIn, type RunningProgram, startProgram } from '../test/support/program.ts';
+import { type BulkClient, createBulkClient } from '../test/support/bulk-requests.ts';
+import { installServiceAccount } from '../test/support/installation.ts';
+import {
+  bundleInto,
+  createCertificateFiles,
+  type RunningProgram,
+  startProgram,
+} from '../test/support/program.ts';
 import { sumOf } from './exposition.ts';
 import { type Figures, report } from './scale-report.ts';
 
@@ -49,15 +54,15 @@ const stops: (() => unknown)[] = [() => rm(directory, { recursive: true, force: 
 try {
   const program = join(directory, 'main.mjs');
   await bundleInto(program);
-  const certificates = await certificatesIn(directory);
+  const certificates = await createCertificateFiles(directory);
   const ecr = await startEcrDouble();
   stops.push(() => ecr.stop());
   const cluster = await startCluster();
   stops.push(() => cluster.stop());
-  const crowd = crowdOf(cluster.kubeconfigPath);
+  const crowd = createBulkClient(cluster.kubeconfigPath);
   stops.push(() => crowd.close());
   await fill(crowd);
-  const kubeconfigPath = await installAccount(cluster);
+  const kubeconfigPath = await installServiceAccount(cluster);
 
   const [loadAverage = Number.NaN] = loadavg();
   const startedAt = Date.now();
@@ -83,7 +88,7 @@ try {
 }
 
 /** Namespaces with Secrets whose tokens are four hours from their end: past half of their life, and past all delays. */
-async function fill(crowd: Crowd): Promise<void> {
+async function fill(crowd: BulkClient): Promise<void> {
   await crowd.createNamespaces(namespaces);
   const life = { issuedAt: Date.now() - 8 * hourMs, expiresAt: Date.now() + 4 * hourMs };
   await crowd.storeSecrets(namespaces, new Map(hosts.map((host) => [host, life])));
@@ -91,10 +96,10 @@ async function fill(crowd: Crowd): Promise<void> {
 
 async function measure(
   program: RunningProgram,
-  crowd: Crowd,
+  crowd: BulkClient,
   { startedAt, loadAverage }: { startedAt: number; loadAverage: number },
 ): Promise<Figures> {
-  const inSync = await memoryOf(program);
+  const isInSync = await memoryOf(program);
   const cpuBefore = await cpuSecondsOf(program);
   const before = await program.metrics();
   const requestsBefore = await apiRequests(crowd);
@@ -118,7 +123,7 @@ async function measure(
     load_average: loadAverage,
     in_sync_seconds: (inSyncAt - startedAt) / 1000,
     in_sync_cpu_seconds: cpuBefore,
-    rss_in_sync_mb: inSync.rss,
+    rss_in_sync_mb: isInSync.rss,
     rss_highest_mb: (await memoryOf(program)).highest,
     renewal_seconds: (lastAt - firstAt) / 1000,
     renewal_cpu_ms_each: ((cpuAfter - cpuBefore) * 1000) / namespaces.length,
@@ -135,7 +140,7 @@ async function measure(
 }
 
 /** Requests for single Secrets that the API server has counted, whoever made them. */
-async function apiRequests(crowd: Crowd): Promise<{ writes: number; reads: number }> {
+async function apiRequests(crowd: BulkClient): Promise<{ writes: number; reads: number }> {
   const text = String(await crowd.request('GET', '/metrics'));
   const count = (verb: string) =>
     sumOf(text, 'apiserver_request_total', 'resource="secrets"', `verb="${verb}"`);

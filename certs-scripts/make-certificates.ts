@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { CertificateError } from '../src/certificates/certificate-error.ts';
-import { issueAuthority, issueServing, serviceNames } from '../src/certificates/issue.ts';
+import { issueCaCertificate, issueServingCertificate, getServiceDnsNames } from '../src/certificates/issue.ts';
 
 const usage = `Makes a certificate authority and a serving certificate for the webhook.
 
@@ -69,7 +69,7 @@ function namesOf(flags: ReturnType<typeof readFlags>): string[] {
   const { service, namespace, dns = [] } = flags;
   if (service === undefined) return dns;
   if (namespace === undefined) throw new UsageError('--service goes with --namespace');
-  return [...serviceNames(service, namespace), ...dns];
+  return [...getServiceDnsNames(service, namespace), ...dns];
 }
 
 function days(flag: string, text: string): number {
@@ -84,9 +84,9 @@ async function make(
   lives: { days: number; caDays: number },
 ): Promise<Made> {
   const now = Date.now();
-  const ca = await issueAuthority({ commonName: 'ecr-pull-secrets CA', now, validForMs: lives.caDays });
-  const request = { authority: ca, dnsNames, ipAddresses, now, validForMs: lives.days };
-  const serving = await issueServing(request);
+  const ca = await issueCaCertificate({ commonName: 'ecr-pull-secrets CA', now, validForMs: lives.caDays });
+  const request = { ca, dnsNames, ipAddresses, now, validForMs: lives.days };
+  const serving = await issueServingCertificate(request);
   return { caCert: ca.certPem, caKey: ca.keyPem, cert: serving.certPem, key: serving.keyPem };
 }
 

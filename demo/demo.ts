@@ -1,10 +1,10 @@
 import { styleText } from 'node:util';
 import { stringify } from 'yaml';
-import { field } from '../src/util/json.ts';
+import { getField } from '../src/util/json.ts';
 import { startApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
 import { eventually } from '../test/support/eventually.ts';
-import { installAccount, registerWebhook } from '../test/support/installation.ts';
+import { installServiceAccount, registerWebhook } from '../test/support/installation.ts';
 import { type Admitted, createPod, type Pod, podWith } from '../test/support/pods.ts';
 import { startProgram } from '../test/support/program.ts';
 import { readPullSecret } from '../test/support/pull-secret.ts';
@@ -15,7 +15,7 @@ import { readPullSecret } from '../test/support/pull-secret.ts';
  */
 const cluster = await startApiStandIn();
 const ecr = await startEcrDouble();
-const kubeconfigPath = await installAccount(cluster);
+const kubeconfigPath = await installServiceAccount(cluster);
 const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
 const webhook = await registerWebhook(cluster, program);
 const namespace = await webhook.createNamespace();
@@ -30,7 +30,7 @@ show(typed.spec);
 
 title('The pod as admitted');
 const first = await create(typed);
-show(field(first.body, 'spec'));
+show(getField(first.body, 'spec'));
 
 title(`The Secret that is there now, in namespace ${namespace}`);
 await showSecret();
@@ -52,7 +52,7 @@ ecr.fail('cut');
 const during = await create(podWith([image('ap-south-1')]));
 print(`   Warning: ${during.warnings.join()}`);
 print(
-  `   pod/${String(field(field(during.body, 'metadata'), 'name'))} created, with imagePullSecrets: ${during.pullSecrets.join(', ')}`,
+  `   pod/${String(getField(getField(during.body, 'metadata'), 'name'))} created, with imagePullSecrets: ${during.pullSecrets.join(', ')}`,
 );
 await showSecret();
 

@@ -1,41 +1,41 @@
 import { randomBytes } from 'node:crypto';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Config } from './config/schema.ts';
-import { awsTokens } from './ecr/aws-token-source.ts';
-import type { Standing } from './ecr/call-queue.ts';
-import { identityOfHost } from './ecr/identity.ts';
+import { createAwsTokenSource } from './ecr/aws-token-source.ts';
+import type { EndpointTrust } from './ecr/call-queue.ts';
+import { createFingerprintResolver } from './ecr/identity.ts';
 import { parseEcrHost, type Registry } from './ecr/registry.ts';
-import { mostWaitMs } from './ecr/token-policy.ts';
+import { maxRetryDelayMs } from './ecr/token-policy.ts';
 import type { TokenSource } from './ecr/token-source.ts';
 import type { CallSlotsState } from './kube/call-slots.ts';
 import { type ClusterConfig, loadKubeConfig } from './kube/client.ts';
 import { listPods } from './kube/pods.ts';
-import { secretApi } from './kube/secrets.ts';
+import { createSecretApi } from './kube/secrets.ts';
 import { productName } from './labels.ts';
 import type { DropReason } from './pull-secrets/apply.ts';
-import { secretStore } from './pull-secrets/apply.ts';
-import { claimedEndpoints, endpointOf } from './pull-secrets/claimed-endpoints.ts';
-import { type PullSecrets, pullSecrets } from './pull-secrets/ensure.ts';
-import { pullSecretRules } from './pull-secrets/host-needs.ts';
-import { forgetHosts, Room } from './pull-secrets/host-removal.ts';
+import { createSecretStore } from './pull-secrets/apply.ts';
+import { createClaimedEndpointCheck, endpointKey } from './pull-secrets/claimed-endpoints.ts';
+import { createPullSecrets, type PullSecrets, type PullSecretsDependencies } from './pull-secrets/ensure.ts';
+import { createTokenRules } from './pull-secrets/host-needs.ts';
+import { DropPolicy, forgetHosts } from './pull-secrets/host-removal.ts';
 import { PodsInUse } from './pull-secrets/hosts-in-use.ts';
 import { MissingHosts } from './pull-secrets/missing-hosts.ts';
-import { replacedReport } from './pull-secrets/replaced-secret-report.ts';
-import { SecretView } from './pull-secrets/secret-cache.ts';
+import { createReplacedSecretReporter } from './pull-secrets/replaced-secret-report.ts';
+import { SecretCache } from './pull-secrets/secret-cache.ts';
 import { UnstoredHosts } from './pull-secrets/unstored-hosts.ts';
-import type { PlanRules, Trouble } from './renewal/plan-types.ts';
+import type { HostFailure, PlanRules } from './renewal/plan-types.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { matchesAny } from './util/glob.ts';
-import { occasionally } from './util/throttle-report.ts';
+import { throttleReport } from './util/throttle-report.ts';
 
 /** What every way to run the program needs. */
-export interface Core {
+export interface App {
   readonly cluster: ClusterConfig;
-  readonly view: SecretView;
+  readonly secretCache: SecretCache;
   readonly secrets: PullSecrets;
   /** What renewal goes by, for one replica that began to run at a time in ms. */
-  planRules(startedAt: number): Omit<PlanRules, 'namespaceTrouble' | 'lastStart'>;
+  planRules(startedAt: number): Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
   /** What housekeeping goes by. */
   readonly housekeeping: {
     readonly missing: MissingHosts;
@@ -43,102 +43,110 @@ export interface Core {
     readonly pods: PodsInUse;
     readonly replica: string;
     isConfigured(host: string): boolean;
-    forget(namespace: string): Promise<void>;
+    forgetHosts(namespace: string): Promise<void>;
   };
   /** Ends all connections. */
   close(): Promise<void>;
 }
 
-export interface CoreParts {
+export interface AppDependencies {
   readonly config: Config;
   readonly environment: NodeJS.ProcessEnv;
   readonly log: Log;
-  readonly metrics: Pick<Metrics, 'ecrCall' | 'secretWrite' | 'hostsDropped' | 'unstoredForgotten'>;
+  readonly metrics: Pick<
+    Metrics,
+    'countEcrCall' | 'countSecretWrite' | 'countDroppedHosts' | 'countForgottenHosts'
+  >;
   /** Registries that the operator named: their endpoints are taken for real ones. */
-  readonly configured: readonly Registry[];
+  readonly configuredRegistries: readonly Registry[];
   /** Whether the view may be believed without asking the API server. */
-  inSync(): boolean;
-  /** How long to wait for ECR before a Secret is written without the token, in ms; {@link patienceMs} if not given. */
-  readonly patienceMs?: number;
+  isInSync(): boolean;
+  /** How long to wait for ECR before a Secret is written without the token, in ms; {@link maxWaitMs} if not given. */
+  readonly maxWaitMs?: number;
   /** Whether failed writes are repeated for up to a minute, because no renewal follows. */
-  readonly isPatient?: boolean;
+  readonly isPersistent?: boolean;
   /** The wall clock in ms. */
   now(): number;
   /** A clock in ms that is never set; the process's own if not given. */
-  readonly steady?: () => number;
+  readonly monotonicNow?: () => number;
 }
 
 /**
  * How long a pod waits for ECR before its namespace's Secret is written with the host as one to be filled in: well
  * below the 5 s that the API server gives us, so that the note is stored before the pod is admitted.
  */
-const patienceMs = 2_000;
+const maxWaitMs = 2_000;
 
 /** Makes the parts between AWS and the API server, and puts them together. */
-export function compose(parts: CoreParts): Core {
-  const { config, log, metrics, inSync, now, steady } = parts;
+export function createApp(dependencies: AppDependencies): App {
+  const { config, log, metrics, isInSync, now, monotonicNow } = dependencies;
   const cluster = loadKubeConfig({
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,
     writeTimeoutMs: config.kubernetes.writeTimeout,
-    onOverload: overloadReport(log),
+    onOverload: createOverloadReporter(log),
     userAgent: `${productName}/${packageJson.version}`,
   });
-  const view = new SecretView(steady, replacedReport(config.secretName, log, steady), (namespace) =>
-    matchesAny(config.exclude.namespaces, namespace),
+  const secretCache = new SecretCache(
+    monotonicNow,
+    createReplacedSecretReporter(config.secretName, log, monotonicNow),
+    (namespace) => matchesAny(config.exclude.namespaces, namespace),
   );
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
-  const identityOf = identityOfHost(config.registries);
-  const tokens = tokensOf(parts, standings(parts.configured, view, now));
-  const { missing, pods, room, isConfigured } = roomOf(cluster, parts);
-  const unstored = unstoredOf(parts);
+  const identityOf = createFingerprintResolver(config.registries);
+  const tokens = createTokenSource(
+    dependencies,
+    createStandingResolver(dependencies.configuredRegistries, secretCache, now),
+  );
+  const { missing, pods, room, isConfigured } = createHostRetention(cluster, dependencies);
+  const unstored = createUnstoredHosts(dependencies);
   const writing = {
-    store: secretStore(secretApi(cluster), config.secretName, replica),
-    view,
-    room,
-    rules: pullSecretRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
+    store: createSecretStore(createSecretApi(cluster), config.secretName, replica),
+    secretCache,
+    dropPolicy: room,
+    rules: createTokenRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
     log,
-    isPatient: parts.isPatient,
-    counted: metrics.secretWrite,
-    dropped: (namespace: string, hosts: readonly string[], reason: DropReason) => {
-      metrics.hostsDropped(reason, hosts.length);
-      room.dropped(namespace, hosts);
+    isPersistent: dependencies.isPersistent,
+    countWrite: metrics.countSecretWrite,
+    onDropped: (namespace: string, hosts: readonly string[], reason: DropReason) => {
+      metrics.countDroppedHosts(reason, hosts.length);
+      room.recordDropped(namespace, hosts);
     },
-  };
-  const secrets = pullSecrets({
+  } satisfies Partial<PullSecretsDependencies>;
+  const secrets = createPullSecrets({
     ...writing,
     unstored,
-    inSync,
-    token: (namespace, registry) => tokens.get(registry, { namespace }),
-    newToken: (namespace, registry, endsAt) =>
+    hasSynced: isInSync,
+    getToken: (namespace, registry) => tokens.get(registry, { namespace }),
+    fetchNewToken: (namespace, registry, expiresAt) =>
       tokens.get(registry, {
         namespace,
         minRemainingMs: Number.POSITIVE_INFINITY,
-        mostWaitMs: mostWaitMs(endsAt, now()),
+        maxRetryDelayMs: maxRetryDelayMs(expiresAt, now()),
       }),
-    failure: (registry) => tokens.failure(registry)?.error,
-    patienceMs: parts.patienceMs ?? patienceMs,
+    lastError: (registry) => tokens.getFailure(registry)?.error,
+    maxWaitMs: dependencies.maxWaitMs ?? maxWaitMs,
   });
   return {
     cluster,
-    view,
+    secretCache,
     secrets,
     planRules: (startedAt) => ({
       replica,
       freshness,
       startedAt,
       identityOf,
-      remembered: (host) => withRegistry(host, (registry) => tokens.remembered(registry)),
-      regionTrouble: (host) => withRegistry(host, (registry) => troubleOf(tokens, registry)),
+      cachedToken: (host) => withRegistry(host, (registry) => tokens.getCached(registry)),
+      regionFailure: (host) => withRegistry(host, (registry) => getHostFailure(tokens, registry)),
     }),
     housekeeping: {
       ...{ missing, unstored, pods, replica, isConfigured },
-      forget: (namespace) =>
+      forgetHosts: (namespace) =>
         forgetHosts(namespace, {
           ...writing,
           pods,
-          keeps: (of, inUse) => room.keeps(of, inUse),
+          createKeepRule: (of, inUse) => room.createKeepRule(of, inUse),
           forgetAfterMs: config.secrets.forgetAfter,
         }),
     },
@@ -153,21 +161,32 @@ export function compose(parts: CoreParts): Core {
 const overloadLogIntervalMs = 60_000;
 
 /** Reports calls to the API server that were not sent. Who made them reports the failure of each as well. */
-function overloadReport(log: Log): (calls: CallSlotsState) => void {
-  const steady = () => performance.now();
-  return occasionally(overloadLogIntervalMs, steady, (times, { inFlight, slow, waiting }: CallSlotsState) =>
-    log.warn(
-      { times, inFlight, slow, waiting },
-      'did not send calls to the API server: too many are in flight',
-    ),
+function createOverloadReporter(log: Log): (calls: CallSlotsState) => void {
+  const monotonicNow = () => performance.now();
+  return throttleReport(
+    overloadLogIntervalMs,
+    monotonicNow,
+    (times, { inFlight, slow, waiting }: CallSlotsState) =>
+      log.warn(
+        { times, inFlight, slow, waiting },
+        'did not send calls to the API server: too many are in flight',
+      ),
   );
 }
 
-function standings(configured: readonly Registry[], view: SecretView, now: () => number) {
-  const proven = new Set(configured.map(endpointOf));
-  const isClaimed = claimedEndpoints({ secrets: () => view.entries(), changes: () => view.changes, now });
-  return (registry: Registry): Standing => {
-    if (proven.has(endpointOf(registry))) {
+function createStandingResolver(
+  configured: readonly Registry[],
+  secretCache: SecretCache,
+  now: () => number,
+) {
+  const proven = new Set(configured.map(endpointKey));
+  const isClaimed = createClaimedEndpointCheck({
+    secrets: () => secretCache.entries(),
+    changeCount: () => secretCache.changeCount,
+    now,
+  });
+  return (registry: Registry): EndpointTrust => {
+    if (proven.has(endpointKey(registry))) {
       return 'proven';
     }
     return isClaimed(registry) ? 'claimed' : 'unproven';
@@ -175,27 +194,35 @@ function standings(configured: readonly Registry[], view: SecretView, now: () =>
 }
 
 /** What decides which hosts stay in Secrets: pods, and what the operator named. */
-function roomOf(cluster: ClusterConfig, { config, configured, log, now, steady }: CoreParts) {
-  const monotonic = steady ?? (() => performance.now());
+function createHostRetention(
+  cluster: ClusterConfig,
+  { config, configuredRegistries, log, now, monotonicNow: monotonicMs }: AppDependencies,
+) {
+  const monotonic = monotonicMs ?? (() => performance.now());
   const missing = new MissingHosts(config.secrets.forgetAfter);
   const list = (namespace: string, onPod: (pod: unknown) => void) => listPods(cluster, namespace, onPod);
-  const pods = new PodsInUse({ list, steady: monotonic, log, secretName: config.secretName });
-  const named = new Set(configured.map(({ host }) => host));
+  const pods = new PodsInUse({ list, monotonicNow: monotonic, log, secretName: config.secretName });
+  const named = new Set(configuredRegistries.map(({ host }) => host));
   const isConfigured = (host: string) => named.has(host);
-  const room = new Room({ pods, missing, isConfigured, now, steady: monotonic });
+  const room = new DropPolicy({ pods, missing, isConfigured, now, monotonicNow: monotonic });
   return { missing, pods, room, isConfigured };
 }
 
 /** Hosts named in one line of the log. */
-const maxNamed = 5;
+const maxLoggedHosts = 5;
 
-function unstoredOf({ config, log, metrics, steady }: CoreParts): UnstoredHosts {
+function createUnstoredHosts({
+  config,
+  log,
+  metrics,
+  monotonicNow: monotonicMs,
+}: AppDependencies): UnstoredHosts {
   return new UnstoredHosts({
     maxHostsPerNamespace: config.secrets.maxHosts,
-    steady: steady ?? (() => performance.now()),
+    monotonicNow: monotonicMs ?? (() => performance.now()),
     onForgotten: (namespace, hosts, reason) => {
-      metrics.unstoredForgotten(reason, hosts.length);
-      const named = hosts.slice(0, maxNamed);
+      metrics.countForgottenHosts(reason, hosts.length);
+      const named = hosts.slice(0, maxLoggedHosts);
       log.warn(
         { namespace, reason, hosts: named, forgotten: hosts.length },
         'hosts that could not be stored are no longer retried',
@@ -204,12 +231,12 @@ function unstoredOf({ config, log, metrics, steady }: CoreParts): UnstoredHosts 
   });
 }
 
-function tokensOf(
-  { config, environment, log, metrics, now, steady }: CoreParts,
-  standingOf: (registry: Registry) => Standing,
+function createTokenSource(
+  { config, environment, log, metrics, now, monotonicNow: monotonicMs }: AppDependencies,
+  getEndpointTrust: (registry: Registry) => EndpointTrust,
 ) {
   const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
-  return awsTokens({
+  return createAwsTokenSource({
     rules: config.registries,
     freshness: { fraction: freshFraction, floorMs: minimumLife },
     timeouts: { connectMs: connectTimeout, requestMs: requestTimeout },
@@ -217,10 +244,10 @@ function tokensOf(
     environment,
     now,
     random: Math.random,
-    standingOf,
-    ...(steady && { monotonicNow: steady }),
+    getEndpointTrust,
+    ...(monotonicMs && { monotonicNow: monotonicMs }),
     onCall: ({ identity, region, outcome, failure, servedOld }) => {
-      metrics.ecrCall(region, outcome);
+      metrics.countEcrCall(region, outcome);
       if (failure === undefined) {
         log.info({ identity, region }, 'new ECR token');
       } else {
@@ -231,13 +258,13 @@ function tokensOf(
   });
 }
 
-function withRegistry<T>(host: string, ask: (registry: Registry) => T | undefined): T | undefined {
+function withRegistry<T>(host: string, lookUp: (registry: Registry) => T | undefined): T | undefined {
   const registry = parseEcrHost(host);
-  return registry === undefined ? undefined : ask(registry);
+  return registry === undefined ? undefined : lookUp(registry);
 }
 
-function troubleOf(tokens: TokenSource, registry: Registry): Trouble | undefined {
-  const failure = tokens.failure(registry);
+function getHostFailure(tokens: TokenSource, registry: Registry): HostFailure | undefined {
+  const failure = tokens.getFailure(registry);
   if (failure === undefined) {
     return undefined;
   }

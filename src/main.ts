@@ -7,7 +7,7 @@ import type { Config } from './config/schema.ts';
 import { removeHostsOnce, syncOnce, uninstallOnce } from './once.ts';
 import { serve } from './serve.ts';
 import { serializeError } from './telemetry/log-fields.ts';
-import { printable } from './telemetry/redact.ts';
+import { toPrintable } from './telemetry/redact.ts';
 
 async function main(args: readonly string[]): Promise<void> {
   const command = readCommand(args);
@@ -19,7 +19,7 @@ async function main(args: readonly string[]): Promise<void> {
       process.stdout.write(`${packageJson.version}\n`);
       return;
     case 'usage-error':
-      process.stderr.write(`ecr-pull-secrets: ${printable(command.problem)}\n\n${usage}`);
+      process.stderr.write(`ecr-pull-secrets: ${toPrintable(command.problem)}\n\n${usage}`);
       process.exitCode = 2;
       return;
     case 'serve':
@@ -64,7 +64,7 @@ process.stderr.on('error', () => undefined);
 main(process.argv.slice(2)).catch((error: unknown) => {
   const { message, code, stack } = serializeError(error);
   process.stderr.write(
-    printable(
+    toPrintable(
       `ecr-pull-secrets: ${message}\n${code === undefined && stack !== undefined ? `${stack}\n` : ''}`,
     ),
   );

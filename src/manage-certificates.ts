@@ -3,13 +3,13 @@ import closeWithGrace from 'close-with-grace';
 import packageJson from '../package.json' with { type: 'json' };
 import {
   ManagedCertificates,
-  managedSettings,
-  mountedSpreadMs,
+  mountedPropagationMs,
+  resolveManagedSettings,
 } from './certificates/managed-certificates.ts';
 import type { Config } from './config/schema.ts';
 import { loadKubeConfig } from './kube/client.ts';
-import { standardLog } from './telemetry/log.ts';
-import { statusPages } from './webhook/status-server.ts';
+import { createStandardLog } from './telemetry/log.ts';
+import { createStatusServer } from './webhook/status-server.ts';
 
 /** How long after the last write may end the process takes to end, ms. */
 const endMarginMs = 5_000;
@@ -20,17 +20,17 @@ const endMarginMs = 5_000;
  * @throws {CertificateError} no-namespace
  */
 export async function manageCertificates(config: Config): Promise<void> {
-  const { log } = standardLog(config.log.level);
+  const { log } = createStandardLog(config.log.level);
   const cluster = loadKubeConfig({
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,
     writeTimeoutMs: config.kubernetes.writeTimeout,
     userAgent: `ecr-pull-secrets/${packageJson.version}`,
   });
-  const settings = managedSettings(config, cluster);
+  const settings = resolveManagedSettings(config, cluster);
   let managed: ManagedCertificates | undefined;
-  const status = statusPages({
-    notReady: () => (managed === undefined ? ['no certificate yet'] : managed.problems()),
+  const status = createStatusServer({
+    getNotReadyReasons: () => (managed === undefined ? ['no certificate yet'] : managed.problems()),
   });
   const delay = config.kubernetes.writeTimeout + endMarginMs;
   closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
@@ -38,7 +38,7 @@ export async function manageCertificates(config: Config): Promise<void> {
     else log.fatal({ err }, 'shutting down after an unexpected error');
     await managed?.close();
     // A first certificate that is still being stored has no `managed` yet.
-    await cluster.idle();
+    await cluster.waitUntilIdle();
     await cluster.close();
     await status.close();
   });
@@ -51,6 +51,6 @@ export async function manageCertificates(config: Config): Promise<void> {
       log.info({ fingerprint, notAfter: new Date(notAfter).toISOString() }, 'stored a new certificate'),
     log,
     now: Date.now,
-    timing: { spreadMs: mountedSpreadMs },
+    timing: { replicaPropagationMs: mountedPropagationMs },
   });
 }

@@ -1,14 +1,14 @@
-import { compose } from './app.ts';
+import { createApp } from './app.ts';
 import type { RemoveHostCommand, SyncCommand, UninstallCommand } from './cli.ts';
 import type { Config } from './config/schema.ts';
 import type { Registry } from './ecr/registry.ts';
 import { listPods } from './kube/pods.ts';
-import { syncSettingsOf } from './provisioning/provisioning-settings.ts';
+import { resolveSyncSettings } from './provisioning/provisioning-settings.ts';
 import { removeHosts } from './provisioning/remove-hosts.ts';
 import { sync } from './provisioning/sync.ts';
 import { type Output, progressOn, tellRemoveHosts, tellSync, tellUninstall } from './provisioning/telling.ts';
 import { uninstall } from './provisioning/uninstall.ts';
-import { jsonLog } from './telemetry/log.ts';
+import { createJsonLog } from './telemetry/log.ts';
 
 /** A command that does its work once, and what it works with. */
 export interface Once<T> {
@@ -31,7 +31,7 @@ const syncPatienceMs = 120_000;
  * @throws ConfigError, KubeConfigError, or KubeError where it cannot begin
  */
 export async function syncOnce({ command, source, ...once }: Once<SyncCommand>): Promise<number> {
-  const settings = syncSettingsOf(once.config, command, source);
+  const settings = resolveSyncSettings(once.config, command, source);
   const core = coreOf(once, settings.registries);
   try {
     const progress = progressOn(once.stderr);
@@ -39,7 +39,7 @@ export async function syncOnce({ command, source, ...once }: Once<SyncCommand>):
       config: core.cluster,
       settings,
       secrets: core.secrets,
-      view: core.view,
+      secretCache: core.secretCache,
       progress,
       signal: new AbortController().signal,
     });
@@ -88,26 +88,26 @@ function coreOf(
   configured: readonly Registry[],
 ) {
   const uncounted = {
-    ecrCall: () => undefined,
-    secretWrite: () => undefined,
-    hostsDropped: () => undefined,
-    unstoredForgotten: () => undefined,
+    countEcrCall: () => undefined,
+    countSecretWrite: () => undefined,
+    countDroppedHosts: () => undefined,
+    countForgottenHosts: () => undefined,
   };
-  return compose({
+  return createApp({
     config,
     environment,
-    configured,
+    configuredRegistries: configured,
     log: logOf({ config, stderr }),
     metrics: uncounted,
-    inSync: () => true,
-    patienceMs: syncPatienceMs,
-    isPatient: true,
+    isInSync: () => true,
+    maxWaitMs: syncPatienceMs,
+    isPersistent: true,
     now: Date.now,
   });
 }
 
 function logOf({ config, stderr }: Pick<Once<unknown>, 'config' | 'stderr'>) {
-  return jsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
+  return createJsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
     write: (line) => void stderr.write(line),
   });
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { startApiStandIn } from './doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from './doubles/ecr/ecr-double.ts';
-import { installAccount, registerWebhook } from './support/installation.ts';
+import { installServiceAccount, registerWebhook } from './support/installation.ts';
 import { createPod, podWith } from './support/pods.ts';
 import { bundleInto, startProgram } from './support/program.ts';
 
@@ -16,7 +16,7 @@ describe('the bundle that the image holds', () => {
     await bundleInto(bundle);
     const cluster = await startApiStandIn();
     const ecr = await startEcrDouble();
-    const kubeconfigPath = await installAccount(cluster);
+    const kubeconfigPath = await installServiceAccount(cluster);
     const program = await startProgram({ kubeconfigPath, environment: ecr.env(), program: bundle });
     const webhook = await registerWebhook(cluster, program);
     const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';

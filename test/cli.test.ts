@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { readCommand } from '../src/cli.ts';
-import { certificatesIn } from './support/program.ts';
+import { createCertificateFiles } from './support/program.ts';
 
 const mainFile = fileURLToPath(new URL('../src/main.ts', import.meta.url));
 
@@ -29,7 +29,7 @@ describe('the command line', () => {
   let directory: string;
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'cli-'));
-    await certificatesIn(directory);
+    await createCertificateFiles(directory);
   });
   after(() => rm(directory, { recursive: true, force: true }));
 

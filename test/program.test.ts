@@ -6,13 +6,18 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
-import type { Match } from './doubles/api-server/api-faults.ts';
+import type { RequestMatcher } from './doubles/api-server/api-faults.ts';
 import { type ApiStandIn, startApiStandIn } from './doubles/api-server/api-stand-in.ts';
 import { type EcrDouble, startEcrDouble } from './doubles/ecr/ecr-double.ts';
 import { eventually } from './support/eventually.ts';
-import { installAccount } from './support/installation.ts';
-import { certificatesIn, type ProgramOptions, type RunningProgram, startProgram } from './support/program.ts';
-import { reviewOf } from './webhook/admission-reviews.ts';
+import { installServiceAccount } from './support/installation.ts';
+import {
+  createCertificateFiles,
+  type ProgramOptions,
+  type RunningProgram,
+  startProgram,
+} from './support/program.ts';
+import { buildPodReview } from './webhook/admission-reviews.ts';
 
 /** The whole process, between the stand-ins: what an operator does to it and sees of it. */
 describe('the program', () => {
@@ -22,7 +27,7 @@ describe('the program', () => {
   before(async () => {
     cluster = await startApiStandIn();
     ecr = await startEcrDouble();
-    account = await installAccount(cluster);
+    account = await installServiceAccount(cluster);
   });
   after(async () => {
     await ecr.stop();
@@ -48,7 +53,7 @@ describe('the program', () => {
       ...(agent !== undefined && { agent }),
     });
     const image = `123456789012.dkr.ecr.${region}.amazonaws.com/app:1`;
-    request.end(JSON.stringify(reviewOf({ spec: { containers: [{ image }] } }, { namespace })));
+    request.end(JSON.stringify(buildPodReview({ spec: { containers: [{ image }] } }, { namespace })));
     const [response] = await once(request, 'response');
     return {
       status: response.statusCode,
@@ -97,7 +102,7 @@ describe('the program', () => {
     const mount = await mkdtemp(join(tmpdir(), 'mount-'));
     const issue = async (version: string) => {
       await mkdir(join(mount, version));
-      return await certificatesIn(join(mount, version));
+      return await createCertificateFiles(join(mount, version));
     };
     // as the kubelet does it: tls.crt → ..data/tls.crt, ..data → VERSION, swapped by a rename
     const first = await issue('..v1');
@@ -142,7 +147,7 @@ describe('the program', () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { log: { level: 'trace' } } });
     const answers: string[] = [];
-    const secretRequests: Match = ({ resource }) => resource.resource === 'secrets';
+    const secretRequests: RequestMatcher = ({ resource }) => resource.resource === 'secrets';
     for (const status of [403, 409, 422, 500]) {
       // an answer that quotes what was sent, as some admission webhooks' refusals do
       const message = `refused: ${ecr.secrets().join(' ')} ${'QUJD'.repeat(200)}`;

@@ -5,9 +5,9 @@ import { spec, type TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
 import { obtainBinaries } from './cluster/binaries.ts';
 import { startCluster } from './cluster/cluster.ts';
-import { isCi, UNAVAILABLE } from './cluster/cluster-suite.ts';
+import { clusterUnavailableVariable, isCi } from './cluster/cluster-suite.ts';
 import {
-  KUBELET_PARSER_UNAVAILABLE,
+  kubeletParserUnavailableVariable,
   needsKubeletParser,
   prepareKubeletParser,
 } from './cluster/kubelet-parser.ts';
@@ -29,9 +29,9 @@ Files named *.cluster.test.ts need a real API server, see test/cluster/README.md
 
 const root = join(import.meta.dirname, '..');
 /** For one test or one suite, ms. A suite that needs longer sets its own. */
-const TIMEOUT_MS = 180_000;
+const timeoutMs = 180_000;
 /** For the whole run to stand still, ms: longer than the one test that it may be waiting for. */
-const STALL_MS = TIMEOUT_MS + 30_000;
+const stallMs = timeoutMs + 30_000;
 
 async function main(args: readonly string[]): Promise<number> {
   const { values, positionals } = parseArgs({
@@ -40,29 +40,29 @@ async function main(args: readonly string[]): Promise<number> {
     allowPositionals: true,
   });
   if (values.help) {
-    say(usage);
+    print(usage);
     return 0;
   }
-  const files = selected(positionals);
+  const files = selectFiles(positionals);
   if (files.length === 0) {
-    say(`no test file has ${positionals.join(' or ')} in its path`);
+    print(`no test file has ${positionals.join(' or ')} in its path`);
     return 2;
   }
   const whole = positionals.length === 0 && values.filter === undefined;
-  const ground = files.some(needsCluster) ? await prepareGround(process.env) : undefined;
+  const apiServerName = files.some(needsCluster) ? await prepareApiServer(process.env) : undefined;
   if (files.some(needsKubeletParser)) {
-    const reason = await prepareKubeletParser(process.env, say);
-    if (reason !== undefined) process.env[KUBELET_PARSER_UNAVAILABLE] = reason;
+    const reason = await prepareKubeletParser(process.env, print);
+    if (reason !== undefined) process.env[kubeletParserUnavailableVariable] = reason;
   }
   const { success, counts } = await runFiles(files, values.filter);
-  if (ground !== undefined) say(closingLine(ground, counts));
+  if (apiServerName !== undefined) print(formatClosingLine(apiServerName, counts));
   const required = whole && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));
   const missing = required && counts.ran === 0;
-  if (missing) say('FAILED: no test ran against a real API server, and this run must have some');
+  if (missing) print('FAILED: no test ran against a real API server, and this run must have some');
   return success && !missing ? 0 : 1;
 }
 
-function selected(parts: readonly string[]): string[] {
+function selectFiles(parts: readonly string[]): string[] {
   const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
   const wanted = parts.map((part) => part.replace(`${root}/`, '').replace(/^\.\//, ''));
   return all.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
@@ -72,17 +72,17 @@ function selected(parts: readonly string[]): string[] {
  * Sees to the binaries before any suite asks for them, so that a build is seen and happens once.
  * @returns where the cluster tests will run, for the closing line
  */
-async function prepareGround(env: NodeJS.ProcessEnv): Promise<string> {
+async function prepareApiServer(env: NodeJS.ProcessEnv): Promise<string> {
   if (env['TEST_KUBECONFIG']) {
     const cluster = await startCluster();
     await cluster.stop();
     return `Kubernetes ${cluster.version} of TEST_KUBECONFIG`;
   }
-  const search = await obtainBinaries(env, say);
+  const search = await obtainBinaries(env, print);
   if (search.binaries !== undefined) return `Kubernetes ${search.binaries.version}`;
-  env[UNAVAILABLE] = search.reason;
+  env[clusterUnavailableVariable] = search.reason;
   const consequence = isCi(env) ? 'fail' : 'are skipped';
-  say(`\n*** NO REAL API SERVER: ${search.reason}\n*** The tests that need one ${consequence}.\n`);
+  print(`\n*** NO REAL API SERVER: ${search.reason}\n*** The tests that need one ${consequence}.\n`);
   return 'none to be had';
 }
 
@@ -90,8 +90,8 @@ async function runFiles(files: readonly string[], filter: string[] | undefined) 
   const counter = new ClusterTestCounter();
   const stop = new AbortController();
   let success = false;
-  const stall = new StallGuard(STALL_MS, (unfinished) => {
-    say(`\n*** nothing happened for ${STALL_MS / 1000} s; these do not end: ${unfinished.join(', ')}\n`);
+  const stall = new StallGuard(stallMs, (unfinished) => {
+    print(`\n*** nothing happened for ${stallMs / 1000} s; these do not end: ${unfinished.join(', ')}\n`);
     stop.abort();
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
@@ -99,7 +99,7 @@ async function runFiles(files: readonly string[], filter: string[] | undefined) 
     files: files.map((file) => join(root, file)),
     cwd: root,
     concurrency: 2,
-    timeout: TIMEOUT_MS,
+    timeout: timeoutMs,
     signal: stop.signal,
     ...(filter === undefined ? {} : { testNamePatterns: filter }),
   });
@@ -113,11 +113,11 @@ async function runFiles(files: readonly string[], filter: string[] | undefined) 
   return { success, counts: counter.counts };
 }
 
-function closingLine(ground: string, { ran, skipped }: ClusterTests): string {
-  return `real API server (${ground}): ${ran} ${ran === 1 ? 'test' : 'tests'} ran, ${skipped} skipped`;
+function formatClosingLine(apiServerName: string, { ran, skipped }: ClusterTests): string {
+  return `real API server (${apiServerName}): ${ran} ${ran === 1 ? 'test' : 'tests'} ran, ${skipped} skipped`;
 }
 
-function say(line: string): void {
+function print(line: string): void {
   process.stdout.write(`${line}\n`);
 }
 
@@ -125,6 +125,6 @@ try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
   // A flag or a variable of the environment that cannot be, or a cluster of TEST_KUBECONFIG that does not answer.
-  say(`test/run.ts: ${error instanceof Error ? error.message : String(error)}`);
+  print(`test/run.ts: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 2;
 }

@@ -1,41 +1,41 @@
 import { X509Certificate } from 'node:crypto';
-import type { AuthorityFacts, Published } from './certificate-state.ts';
-import { BACKDATE_MS } from './issue.ts';
-import { hasReadableDates } from './key-pair.ts';
+import type { CaFacts, PublishedState } from './certificate-state.ts';
+import { backdateMs } from './issue.ts';
+import { hasParsableDates } from './key-pair.ts';
 
 /** A CA's certificate; its key is kept elsewhere. */
-export interface Authority extends AuthorityFacts {
+export interface CaCertificate extends CaFacts {
   readonly certPem: string;
 }
 
-export interface Bundle {
+export interface CaBundle {
   /** In the order of the text. */
-  readonly authorities: readonly Authority[];
+  readonly caCertificates: readonly CaCertificate[];
   /** Whether there is something in it that is no CA. */
-  readonly garbled: boolean;
+  readonly isMalformed: boolean;
 }
 
-const BLOCK = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
+const pemCertificatePattern = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
 /** Reads CAs in PEM, one after the other, as a caBundle or ca.crt has them. Never throws: what is no CA is left out. */
-export function readBundle(pem: string): Bundle {
-  const blocks = pem.match(BLOCK) ?? [];
-  const authorities = blocks.map(readAuthority).filter((authority) => authority !== undefined);
-  const rest = pem.replaceAll(BLOCK, '').trim();
-  return { authorities, garbled: rest !== '' || authorities.length < blocks.length };
+export function parseCaBundle(pem: string): CaBundle {
+  const blocks = pem.match(pemCertificatePattern) ?? [];
+  const caCertificates = blocks.map(parseCaCertificate).filter((ca) => ca !== undefined);
+  const rest = pem.replaceAll(pemCertificatePattern, '').trim();
+  return { caCertificates, isMalformed: rest !== '' || caCertificates.length < blocks.length };
 }
 
 /** The text of a bundle. */
-export function bundleOf(authorities: readonly Pick<Authority, 'certPem'>[]): string {
-  return authorities.map(({ certPem }) => `${certPem.trim()}\n`).join('');
+export function formatCaBundle(caCertificates: readonly Pick<CaCertificate, 'certPem'>[]): string {
+  return caCertificates.map(({ certPem }) => `${certPem.trim()}\n`).join('');
 }
 
 /** Reads one CA; undefined where it is none. */
-function readAuthority(certPem: string): Authority | undefined {
+function parseCaCertificate(certPem: string): CaCertificate | undefined {
   try {
     const certificate = new X509Certificate(certPem);
-    return certificate.ca && hasReadableDates(certificate)
-      ? { id: certificate.fingerprint256, certPem, ...lifeOf(certificate) }
+    return certificate.ca && hasParsableDates(certificate)
+      ? { id: certificate.fingerprint256, certPem, ...getValidity(certificate) }
       : undefined;
   } catch {
     return undefined;
@@ -43,48 +43,48 @@ function readAuthority(certPem: string): Authority | undefined {
 }
 
 /** The validity of a certificate that `issue.ts` made. */
-export function lifeOf({
+export function getValidity({
   validFromDate,
   validToDate,
 }: Pick<X509Certificate, 'validFromDate' | 'validToDate'>) {
-  const beginsAt = validFromDate.getTime();
-  return { beginsAt, issuedAt: beginsAt + BACKDATE_MS, endsAt: validToDate.getTime() };
+  const validFrom = validFromDate.getTime();
+  return { validFrom, issuedAt: validFrom + backdateMs, expiresAt: validToDate.getTime() };
 }
 
 /** The caBundles of the webhooks that call us; undefined: there is no configuration. */
 export type CaBundles = readonly string[] | undefined | 'unknown';
 
-export interface Publication {
-  readonly published: Published;
+export interface PublicationSnapshot {
+  readonly published: PublishedState;
   /** All CAs that stand in any of the caBundles. */
-  readonly authorities: readonly Authority[];
+  readonly caCertificates: readonly CaCertificate[];
 }
 
 /** Remembers since when each CA has been seen in all caBundles. */
-export class Publications {
-  readonly #since = new Map<string, number>();
+export class PublicationTracker {
+  readonly #publishedSince = new Map<string, number>();
 
   /**
    * Notes what is published now.
-   * @param steady a clock in ms that is never set
+   * @param monotonicMs a clock in ms that is never set
    */
-  note(caBundles: CaBundles, steady: number): Publication {
-    if (caBundles === 'unknown') return { published: 'unknown', authorities: [] };
-    const bundles = (caBundles ?? []).map(readBundle);
-    const authorities = bundles.flatMap((bundle) => bundle.authorities);
-    const everywhere = new Set(authorities.map(({ id }) => id));
+  recordBundles(caBundles: CaBundles, monotonicMs: number): PublicationSnapshot {
+    if (caBundles === 'unknown') return { published: 'unknown', caCertificates: [] };
+    const bundles = (caBundles ?? []).map(parseCaBundle);
+    const caCertificates = bundles.flatMap((bundle) => bundle.caCertificates);
+    const everywhere = new Set(caCertificates.map(({ id }) => id));
     for (const bundle of bundles) {
-      const ids = new Set(bundle.authorities.map(({ id }) => id));
+      const ids = new Set(bundle.caCertificates.map(({ id }) => id));
       for (const id of everywhere) if (!ids.has(id)) everywhere.delete(id);
     }
-    for (const id of this.#since.keys()) if (!everywhere.has(id)) this.#since.delete(id);
-    for (const id of everywhere) if (!this.#since.has(id)) this.#since.set(id, steady);
-    if (bundles.length === 0) return { published: 'nowhere', authorities };
+    for (const id of this.#publishedSince.keys()) if (!everywhere.has(id)) this.#publishedSince.delete(id);
+    for (const id of everywhere) if (!this.#publishedSince.has(id)) this.#publishedSince.set(id, monotonicMs);
+    if (bundles.length === 0) return { published: 'nowhere', caCertificates };
     const facts = bundles.map((bundle) => ({
-      ids: bundle.authorities.map(({ id }) => id),
-      garbled: bundle.garbled,
+      ids: bundle.caCertificates.map(({ id }) => id),
+      isMalformed: bundle.isMalformed,
     }));
-    const forMs = new Map([...this.#since].map(([id, since]) => [id, steady - since]));
-    return { published: { bundles: facts, forMs }, authorities };
+    const forMs = new Map([...this.#publishedSince].map(([id, since]) => [id, monotonicMs - since]));
+    return { published: { bundles: facts, forMs }, caCertificates };
   }
 }

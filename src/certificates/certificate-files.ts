@@ -1,14 +1,14 @@
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { CertificateError } from './certificate-error.ts';
-import { type CertificatePair, readPair } from './key-pair.ts';
-import { readText, WatchedFiles } from './watched-files.ts';
+import { type KeyPair, parseKeyPair } from './key-pair.ts';
+import { readTextFile, WatchedFiles } from './watched-files.ts';
 
 export type CertificateFilesOptions = {
   readonly certFile: string;
   readonly keyFile: string;
   /** A new pair, already checked. Called for changes only, not for the pair that open() found. */
-  readonly onChange: (pair: CertificatePair) => void;
+  readonly onChange: (keyPair: KeyPair) => void;
   /** What keeps a new pair from being taken: once for each problem in a row, not once for each look. */
   readonly onProblem: (error: CertificateError) => void;
   /** How often to look without being told, ms. Default 10,000 (as controller-runtime's certwatcher). */
@@ -19,28 +19,28 @@ export type CertificateFilesOptions = {
  * A certificate and its key in files, as mounted from a Secret: always the last pair that was good. Looks when
  * a directory changes and at every poll. While the files are missing, broken or half-written, the old pair stays.
  */
-export type CertificateFiles = WatchedFiles<CertificatePair>;
+export type CertificateFiles = WatchedFiles<KeyPair>;
 
 /**
  * Reads the pair and begins to watch it.
  * @throws {CertificateError} any code but bad-name and not-taken, with `path` where one file is to blame
  */
-export async function openCertificateFiles(options: CertificateFilesOptions): Promise<CertificateFiles> {
+export async function watchCertificateFiles(options: CertificateFilesOptions): Promise<CertificateFiles> {
   return await WatchedFiles.open({
     ...options,
     paths: [options.certFile, options.keyFile],
-    read: () => readFiles(options),
-    same: sameBytes,
+    read: () => readKeyPairFiles(options),
+    isSame: isSameKeyPair,
   });
 }
 
-async function readFiles(
+async function readKeyPairFiles(
   files: Pick<CertificateFilesOptions, 'certFile' | 'keyFile'>,
-): Promise<CertificatePair> {
-  const certPem = await readText(files.certFile);
-  const keyPem = await readText(files.keyFile);
+): Promise<KeyPair> {
+  const certPem = await readTextFile(files.certFile);
+  const keyPem = await readTextFile(files.keyFile);
   try {
-    return readPair(certPem, keyPem);
+    return parseKeyPair(certPem, keyPem);
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
     const path = error.code === 'bad-certificate' ? files.certFile : files.keyFile;
@@ -48,7 +48,7 @@ async function readFiles(
   }
 }
 
-function sameBytes(a: CertificatePair, b: CertificatePair): boolean {
+function isSameKeyPair(a: KeyPair, b: KeyPair): boolean {
   return a.certPem === b.certPem && a.keyPem === b.keyPem;
 }
 
@@ -68,17 +68,17 @@ export type ClientCa = WatchedFiles<string>;
  * Reads the file and begins to watch it.
  * @throws {CertificateError} missing-file, unreadable-file or bad-certificate, with `path`
  */
-export async function openClientCa({ caFile, ...options }: ClientCaOptions): Promise<ClientCa> {
+export async function watchClientCa({ caFile, ...options }: ClientCaOptions): Promise<ClientCa> {
   return await WatchedFiles.open({
     ...options,
     paths: [caFile],
-    read: () => readCa(caFile),
-    same: (one, other) => one === other,
+    read: () => readCaFile(caFile),
+    isSame: (one, other) => one === other,
   });
 }
 
-async function readCa(path: string): Promise<string> {
-  const pem = await readText(path);
+async function readCaFile(path: string): Promise<string> {
+  const pem = await readTextFile(path);
   try {
     if (!new X509Certificate(pem).ca) {
       throw new CertificateError('bad-certificate', 'it is not a CA');

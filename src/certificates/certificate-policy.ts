@@ -1,15 +1,15 @@
-import type { Reason } from './certificate-state.ts';
+import type { RenewalReason } from './certificate-state.ts';
 import {
-  type AuthorityFacts,
-  begunAndNotEnded,
-  dueAt,
-  type LeafFacts,
-  type Published,
-  publishingReason,
-  type Seen,
-  type StoredFacts,
-  settled,
-  troubleInTime,
+  type CaFacts,
+  findPublishReason,
+  findValidityProblem,
+  getRenewalTime,
+  isPropagated,
+  isWithinValidity,
+  type ObservedCertificates,
+  type PublishedState,
+  type ServingCertificateFacts,
+  type StoredCertificateFacts,
 } from './certificate-state.ts';
 
 /**
@@ -20,34 +20,38 @@ import {
 export type Step =
   | {
       readonly action: 'create' | 'new-authority' | 'recover';
-      readonly reason: Reason;
+      readonly reason: RenewalReason;
       readonly keep: readonly string[];
     }
-  | { readonly action: 'drop-old-authority'; readonly reason: Reason; readonly keep: readonly string[] }
-  | { readonly action: 'reissue-leaf' | 'restore-leaf'; readonly reason: Reason }
-  | { readonly action: 'publish'; readonly reason: Reason }
+  | {
+      readonly action: 'drop-old-authority';
+      readonly reason: RenewalReason;
+      readonly keep: readonly string[];
+    }
+  | { readonly action: 'reissue-leaf' | 'restore-leaf'; readonly reason: RenewalReason }
+  | { readonly action: 'publish'; readonly reason: RenewalReason }
   | { readonly action: 'nothing'; readonly reason: 'all-well' | 'foreign-secret' };
 
 export interface Decision {
   readonly step: Step;
   /** When time alone asks for another look, ms since the epoch. */
-  readonly lookAgainAt: number;
+  readonly recheckAt: number;
 }
 
-export interface PolicyRules {
+export interface RotationRules {
   /** How long a CA has to stand in the bundle before anything is served that needs it, ms. */
-  readonly settleMs: number;
+  readonly apiServerPropagationMs: number;
   /** How long a serving certificate lives, ms. */
-  readonly leafLifeMs: number;
+  readonly certificateLifetimeMs: number;
   /** How long it takes until every replica serves the certificate that the Secret holds, ms. */
-  readonly spreadMs: number;
+  readonly replicaPropagationMs: number;
 }
 
 /**
  * Of the older CAs the newest so many stay: a Secret that is damaged as often before the replicas have changed over must not
  * cost a replica the CA of the certificate that it serves.
  */
-const mostKept = 8;
+const maxRetainedCas = 8;
 
 /**
  * Decides on what every replica can see, so that they agree without a leader. After each step all is looked at anew,
@@ -56,22 +60,26 @@ const mostKept = 8;
  * The order of a change of CA: new CA in front of the bundle, publish both, wait until every API server knows, new
  * certificate, wait until the last certificate of the old CA has ended, drop it, publish.
  */
-export function decide(seen: Seen, rules: PolicyRules): Decision {
+export function planNextStep(seen: ObservedCertificates, rules: RotationRules): Decision {
   const { stored } = seen;
-  if (stored === 'foreign') return whenever({ action: 'nothing', reason: 'foreign-secret' });
-  if (stored === 'none') return startOver(seen, 'no-secret');
-  const [newest] = stored.authorities;
-  const trouble = stored.authorityProblem ?? troubleInTime('authority', newest, seen.now);
-  const leafTrouble = troubleOfLeaf(stored, seen.now);
-  if (newest === undefined || trouble !== undefined) {
-    const reason = trouble ?? 'authority-missing';
-    if (leafTrouble !== undefined) return startOver(seen, reason);
-    return whenever({ action: 'new-authority', reason, keep: kept(seen) });
+  if (stored === 'foreign') return withoutRecheck({ action: 'nothing', reason: 'foreign-secret' });
+  if (stored === 'none') return planRecovery(seen, 'no-secret');
+  const [newest] = stored.caCertificates;
+  const caProblem = stored.caProblem ?? findValidityProblem('authority', newest, seen.now);
+  const servingCertificateProblem = findServingCertificateProblem(stored, seen.now);
+  if (newest === undefined || caProblem !== undefined) {
+    const reason = caProblem ?? 'authority-missing';
+    if (servingCertificateProblem !== undefined) return planRecovery(seen, reason);
+    return withoutRecheck({ action: 'new-authority', reason, keep: listRetainedCas(seen) });
   }
-  if (stored.leaf === undefined || leafTrouble !== undefined) {
-    return replaceLeaf(seen, stored, leafTrouble ?? 'leaf-missing');
+  if (stored.servingCertificate === undefined || servingCertificateProblem !== undefined) {
+    return planReissue(seen, stored, servingCertificateProblem ?? 'leaf-missing');
   }
-  return whileServing(seen, rules, { newest, leaf: stored.leaf, authorities: stored.authorities });
+  return planRotation(seen, rules, {
+    newest,
+    servingCertificate: stored.servingCertificate,
+    caCertificates: stored.caCertificates,
+  });
 }
 
 /**
@@ -79,122 +87,156 @@ export function decide(seen: Seen, rules: PolicyRules): Decision {
  * good any more.
  * @param current what is served now; undefined: nothing
  */
-export function mayServe(
-  current: LeafFacts | undefined,
-  next: LeafFacts,
-  { published, now }: Pick<Seen, 'published' | 'now'>,
-  { settleMs }: Pick<PolicyRules, 'settleMs'>,
+export function canServe(
+  current: ServingCertificateFacts | undefined,
+  next: ServingCertificateFacts,
+  { published, now }: Pick<ObservedCertificates, 'published' | 'now'>,
+  { apiServerPropagationMs }: Pick<RotationRules, 'apiServerPropagationMs'>,
 ): boolean {
-  if (next.authority === undefined || !begunAndNotEnded(next, now)) return false;
-  if (current === undefined || !begunAndNotEnded(current, now)) return true;
-  if (current.authority === next.authority || settled(published, next.authority, settleMs)) return true;
-  return isIn(published, next.authority) && !isIn(published, current.authority);
+  if (next.issuerId === undefined || !isWithinValidity(next, now)) return false;
+  if (current === undefined || !isWithinValidity(current, now)) return true;
+  if (current.issuerId === next.issuerId || isPropagated(published, next.issuerId, apiServerPropagationMs))
+    return true;
+  return isPublished(published, next.issuerId) && !isPublished(published, current.issuerId);
 }
 
-interface Serving {
-  readonly newest: AuthorityFacts;
-  readonly leaf: LeafFacts;
-  readonly authorities: readonly AuthorityFacts[];
+interface ServingState {
+  readonly newest: CaFacts;
+  readonly servingCertificate: ServingCertificateFacts;
+  readonly caCertificates: readonly CaFacts[];
 }
 
 /** All that is stored is good. */
-function whileServing(seen: Seen, rules: PolicyRules, serving: Serving): Decision {
+function planRotation(seen: ObservedCertificates, rules: RotationRules, serving: ServingState): Decision {
   const { published, now } = seen;
-  const { newest, leaf, authorities } = serving;
-  const living = authorities.filter(({ endsAt }) => now <= endsAt).map(({ id }) => id);
-  const publish = publishingReason(published, living);
-  if (publish !== undefined) return whenever({ action: 'publish', reason: publish });
+  const { newest, servingCertificate, caCertificates } = serving;
+  const unexpired = caCertificates.filter(({ expiresAt }) => now <= expiresAt).map(({ id }) => id);
+  const publish = findPublishReason(published, unexpired);
+  if (publish !== undefined) return withoutRecheck({ action: 'publish', reason: publish });
   // Where nobody can say what is published, a new CA could not be made known: the one that is known goes on.
-  if (now >= dueAt(newest) && published !== 'unknown') {
-    return whenever({ action: 'new-authority', reason: 'authority-due', keep: living });
+  if (now >= getRenewalTime(newest) && published !== 'unknown') {
+    return withoutRecheck({ action: 'new-authority', reason: 'authority-due', keep: unexpired });
   }
-  const ofNewest = leaf.authority === newest.id;
-  const reissue = reissuingReason(leaf, ofNewest, now);
-  if (reissue !== undefined && (ofNewest || settled(published, newest.id, rules.settleMs))) {
-    return whenever({ action: 'reissue-leaf', reason: reissue });
+  const ofNewest = servingCertificate.issuerId === newest.id;
+  const reissue = findReissueReason(servingCertificate, ofNewest, now);
+  if (
+    reissue !== undefined &&
+    (ofNewest || isPropagated(published, newest.id, rules.apiServerPropagationMs))
+  ) {
+    return withoutRecheck({ action: 'reissue-leaf', reason: reissue });
   }
-  const dropAt = ofNewest ? lastOfOldEndsAt(newest, leaf, rules) : Number.POSITIVE_INFINITY;
-  if (authorities.length > 1 && now >= dropAt) {
-    return whenever({ action: 'drop-old-authority', reason: 'old-authority-unused', keep: [] });
+  const dropAt = ofNewest
+    ? lastOldCertificateExpiresAt(newest, servingCertificate, rules)
+    : Number.POSITIVE_INFINITY;
+  if (caCertificates.length > 1 && now >= dropAt) {
+    return withoutRecheck({ action: 'drop-old-authority', reason: 'old-authority-unused', keep: [] });
   }
-  if (living.length < authorities.length) {
-    const keep = living.filter((id) => id !== newest.id);
-    return whenever({ action: 'drop-old-authority', reason: 'old-authority-expired', keep });
+  if (unexpired.length < caCertificates.length) {
+    const keep = unexpired.filter((id) => id !== newest.id);
+    return withoutRecheck({ action: 'drop-old-authority', reason: 'old-authority-expired', keep });
   }
   const times = [
-    dueAt(newest),
-    dueAt(leaf),
-    leaf.endsAt,
-    ...authorities.map(({ endsAt }) => endsAt),
-    ...(authorities.length > 1 ? [dropAt] : []),
-    settlesAt(published, newest.id, now, rules.settleMs),
+    getRenewalTime(newest),
+    getRenewalTime(servingCertificate),
+    servingCertificate.expiresAt,
+    ...caCertificates.map(({ expiresAt }) => expiresAt),
+    ...(caCertificates.length > 1 ? [dropAt] : []),
+    propagatesAt(published, newest.id, now, rules.apiServerPropagationMs),
   ];
-  const lookAgainAt = Math.min(...times.filter((time) => time > now));
-  return { step: { action: 'nothing', reason: 'all-well' }, lookAgainAt };
+  const recheckAt = Math.min(...times.filter((time) => time > now));
+  return { step: { action: 'nothing', reason: 'all-well' }, recheckAt };
 }
 
-function troubleOfLeaf(stored: StoredFacts, now: number): Reason | undefined {
-  if (stored.leaf === undefined || stored.leafProblem !== undefined)
-    return stored.leafProblem ?? 'leaf-missing';
-  const authority = stored.authorities.find(({ id }) => id === stored.leaf?.authority);
-  if (authority === undefined) return 'leaf-of-unknown-authority';
-  return troubleInTime('leaf', stored.leaf, now) ?? troubleInTime('authority', authority, now);
+function findServingCertificateProblem(
+  stored: StoredCertificateFacts,
+  now: number,
+): RenewalReason | undefined {
+  if (stored.servingCertificate === undefined || stored.servingCertificateProblem !== undefined)
+    return stored.servingCertificateProblem ?? 'leaf-missing';
+  const ca = stored.caCertificates.find(({ id }) => id === stored.servingCertificate?.issuerId);
+  if (ca === undefined) return 'leaf-of-unknown-authority';
+  return (
+    findValidityProblem('leaf', stored.servingCertificate, now) ?? findValidityProblem('authority', ca, now)
+  );
 }
 
-function reissuingReason(leaf: LeafFacts, ofNewest: boolean, now: number): Reason | undefined {
+function findReissueReason(
+  servingCertificate: ServingCertificateFacts,
+  ofNewest: boolean,
+  now: number,
+): RenewalReason | undefined {
   if (!ofNewest) return 'authority-changed';
-  if (leaf.lacks.length > 0) return 'leaf-lacks-names';
-  return now >= dueAt(leaf) ? 'leaf-due' : undefined;
+  if (servingCertificate.missingNames.length > 0) return 'leaf-lacks-names';
+  return now >= getRenewalTime(servingCertificate) ? 'leaf-due' : undefined;
 }
 
 /**
  * From when on nobody can be met with a certificate of an older CA: the last of those was made before the newest CA
  * was, since the older one's key was thrown away then. And every replica has had the time to change over: certificates
- * of the older CA may live longer than `leafLifeMs`, where that was set to less since.
+ * of the older CA may live longer than `certificateLifetimeMs`, where that was set to less since.
  */
-function lastOfOldEndsAt(newest: AuthorityFacts, leaf: LeafFacts, { leafLifeMs, spreadMs }: PolicyRules) {
-  return Math.max(newest.issuedAt + leafLifeMs, leaf.issuedAt + spreadMs);
+function lastOldCertificateExpiresAt(
+  newest: CaFacts,
+  servingCertificate: ServingCertificateFacts,
+  { certificateLifetimeMs, replicaPropagationMs }: RotationRules,
+) {
+  return Math.max(
+    newest.issuedAt + certificateLifetimeMs,
+    servingCertificate.issuedAt + replicaPropagationMs,
+  );
 }
 
-function settlesAt(published: Published, id: string, now: number, settleMs: number): number {
+function propagatesAt(
+  published: PublishedState,
+  id: string,
+  now: number,
+  apiServerPropagationMs: number,
+): number {
   const forMs = typeof published === 'object' ? published.forMs.get(id) : undefined;
-  return forMs === undefined ? Number.POSITIVE_INFINITY : now + settleMs - forMs;
+  return forMs === undefined ? Number.POSITIVE_INFINITY : now + apiServerPropagationMs - forMs;
 }
 
-function isIn(published: Published, id: string | undefined): boolean {
+function isPublished(published: PublishedState, id: string | undefined): boolean {
   return typeof published === 'object' && id !== undefined && published.forMs.has(id);
 }
 
 /** Neither CA nor certificate is good. */
-function startOver(seen: Seen, reason: Reason): Decision {
-  const keep = kept(seen);
-  return whenever({ action: holdsLeafOf(keep, seen) ? 'recover' : 'create', reason, keep });
+function planRecovery(seen: ObservedCertificates, reason: RenewalReason): Decision {
+  const keep = listRetainedCas(seen);
+  return withoutRecheck({ action: hasServingCertificateOf(keep, seen) ? 'recover' : 'create', reason, keep });
 }
 
 /** The CA is good, the certificate is not. */
-function replaceLeaf(seen: Seen, { authorities }: StoredFacts, reason: Reason): Decision {
-  const valid = authorities.filter((authority) => begunAndNotEnded(authority, seen.now)).map(({ id }) => id);
-  return whenever({ action: holdsLeafOf(valid, seen) ? 'restore-leaf' : 'reissue-leaf', reason });
+function planReissue(
+  seen: ObservedCertificates,
+  { caCertificates }: StoredCertificateFacts,
+  reason: RenewalReason,
+): Decision {
+  const valid = caCertificates.filter((ca) => isWithinValidity(ca, seen.now)).map(({ id }) => id);
+  return withoutRecheck({
+    action: hasServingCertificateOf(valid, seen) ? 'restore-leaf' : 'reissue-leaf',
+    reason,
+  });
 }
 
 /** Whether this process holds a valid certificate of one of these CAs. */
-function holdsLeafOf(authorities: readonly string[], { served, now }: Seen): boolean {
-  const { authority } = served ?? {};
+function hasServingCertificateOf(
+  caCertificates: readonly string[],
+  { served, now }: ObservedCertificates,
+): boolean {
+  const { issuerId: ca } = served ?? {};
   return (
-    served !== undefined &&
-    authority !== undefined &&
-    authorities.includes(authority) &&
-    begunAndNotEnded(served, now)
+    served !== undefined && ca !== undefined && caCertificates.includes(ca) && isWithinValidity(served, now)
   );
 }
 
 /** CAs that somebody may still be served by, though a new one has to be made. */
-function kept({ stored, elsewhere, now }: Seen): string[] {
-  const own = typeof stored === 'object' ? stored.authorities : [];
-  const usable = [...own, ...elsewhere].filter((authority) => begunAndNotEnded(authority, now));
-  return [...new Set(usable.map(({ id }) => id))].slice(0, mostKept);
+function listRetainedCas({ stored, otherCaCertificates, now }: ObservedCertificates): string[] {
+  const own = typeof stored === 'object' ? stored.caCertificates : [];
+  const usable = [...own, ...otherCaCertificates].filter((ca) => isWithinValidity(ca, now));
+  return [...new Set(usable.map(({ id }) => id))].slice(0, maxRetainedCas);
 }
 
-function whenever(step: Step): Decision {
-  return { step, lookAgainAt: Number.POSITIVE_INFINITY };
+function withoutRecheck(step: Step): Decision {
+  return { step, recheckAt: Number.POSITIVE_INFINITY };
 }

@@ -1,46 +1,55 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
-import { type Authority, bundleOf, lifeOf, readBundle } from './ca-bundle.ts';
+import { type CaCertificate, formatCaBundle, getValidity, parseCaBundle } from './ca-bundle.ts';
 import { CertificateError } from './certificate-error.ts';
-import type { LeafFacts, Reason, StoredFacts } from './certificate-state.ts';
-import { type CertificatePair, type PemPair, readPair } from './key-pair.ts';
+import type { RenewalReason, ServingCertificateFacts, StoredCertificateFacts } from './certificate-state.ts';
+import { type KeyPair, type PemKeyPair, parseKeyPair } from './key-pair.ts';
 
 /** What the Secret holds, as it is to be written. */
-export interface Content {
+export interface SecretContent {
   /** Newest first. */
-  readonly authorities: readonly Pick<Authority, 'certPem'>[];
+  readonly caCertificates: readonly Pick<CaCertificate, 'certPem'>[];
   /** Of the newest; the keys of the others are gone. */
-  readonly authorityKeyPem: string;
-  readonly leaf: PemPair;
+  readonly caKeyPem: string;
+  readonly servingCertificate: PemKeyPair;
 }
 
 /** A serving certificate with its key. */
-export interface Leaf extends LeafFacts {
-  readonly pair: CertificatePair;
+export interface ServingCertificate extends ServingCertificateFacts {
+  readonly keyPair: KeyPair;
 }
 
 /** What the Secret holds, as it was found. */
-export interface Stored extends StoredFacts {
-  readonly authorities: readonly Authority[];
-  readonly authorityKeyPem: string;
-  readonly leaf: Leaf | undefined;
+export interface StoredCertificates extends StoredCertificateFacts {
+  readonly caCertificates: readonly CaCertificate[];
+  readonly caKeyPem: string;
+  readonly servingCertificate: ServingCertificate | undefined;
 }
 
 /** The keys of the Secret: those of a kubernetes.io/tls, and the CA's. */
-const keys = { authorities: 'ca.crt', authorityKey: 'ca.key', leaf: 'tls.crt', leafKey: 'tls.key' } as const;
+const secretKeys = {
+  caCertificates: 'ca.crt',
+  caKey: 'ca.key',
+  servingCertificate: 'tls.crt',
+  servingCertificateKey: 'tls.key',
+} as const;
 
 /** Whether it can be one of ours: nobody else keeps a CA's key beside the certificate. */
-export function holdsAuthorityKey(data: Readonly<Record<string, string>>): boolean {
-  return Object.hasOwn(data, keys.authorityKey);
+export function hasCaKey(data: Readonly<Record<string, string>>): boolean {
+  return Object.hasOwn(data, secretKeys.caKey);
 }
 
 /** The `data` of a Secret, in base64. */
-export function dataOf({ authorities, authorityKeyPem, leaf }: Content): Record<string, string> {
+export function formatSecretData({
+  caCertificates,
+  caKeyPem,
+  servingCertificate,
+}: SecretContent): Record<string, string> {
   return {
-    [keys.authorities]: base64(bundleOf(authorities)),
-    [keys.authorityKey]: base64(authorityKeyPem),
-    [keys.leaf]: base64(leaf.certPem),
-    [keys.leafKey]: base64(leaf.keyPem),
+    [secretKeys.caCertificates]: encodeBase64(formatCaBundle(caCertificates)),
+    [secretKeys.caKey]: encodeBase64(caKeyPem),
+    [secretKeys.servingCertificate]: encodeBase64(servingCertificate.certPem),
+    [secretKeys.servingCertificateKey]: encodeBase64(servingCertificate.keyPem),
   };
 }
 
@@ -48,19 +57,27 @@ export function dataOf({ authorities, authorityKeyPem, leaf }: Content): Record<
  * Reads the `data` of a Secret. Never throws: what is wrong with it is part of the result.
  * @param names that the certificate should be for: DNS names and IP addresses
  */
-export function readStored(data: Readonly<Record<string, string>>, names: readonly string[]): Stored {
+export function parseStored(
+  data: Readonly<Record<string, string>>,
+  names: readonly string[],
+): StoredCertificates {
   const text = (key: string) => Buffer.from(data[key] ?? '', 'base64').toString();
-  const { authorities } = readBundle(text(keys.authorities));
-  const authorityKeyPem = text(keys.authorityKey);
+  const { caCertificates } = parseCaBundle(text(secretKeys.caCertificates));
+  const caKeyPem = text(secretKeys.caKey);
   return {
-    authorities,
-    authorityKeyPem,
-    authorityProblem: authorityProblem(authorities[0], authorityKeyPem),
-    ...readLeaf(text(keys.leaf), text(keys.leafKey), authorities, names),
+    caCertificates,
+    caKeyPem,
+    caProblem: caProblem(caCertificates[0], caKeyPem),
+    ...parseServingCertificate(
+      text(secretKeys.servingCertificate),
+      text(secretKeys.servingCertificateKey),
+      caCertificates,
+      names,
+    ),
   };
 }
 
-function authorityProblem(newest: Authority | undefined, keyPem: string): Reason | undefined {
+function caProblem(newest: CaCertificate | undefined, keyPem: string): RenewalReason | undefined {
   if (newest === undefined) return 'authority-missing';
   try {
     const key = createPrivateKey(keyPem);
@@ -71,47 +88,58 @@ function authorityProblem(newest: Authority | undefined, keyPem: string): Reason
   }
 }
 
-const leafProblems: Readonly<Record<string, Reason>> = {
+const servingCertificateProblems: Readonly<Record<string, RenewalReason>> = {
   'bad-certificate': 'leaf-bad',
   'bad-key': 'leaf-key-bad',
   'key-mismatch': 'leaf-key-mismatch',
 };
 
-function readLeaf(
+function parseServingCertificate(
   certPem: string,
   keyPem: string,
-  authorities: readonly Authority[],
+  caCertificates: readonly CaCertificate[],
   names: readonly string[],
-): Pick<Stored, 'leaf' | 'leafProblem'> {
-  if (certPem === '' && keyPem === '') return { leaf: undefined, leafProblem: 'leaf-missing' };
+): Pick<StoredCertificates, 'servingCertificate' | 'servingCertificateProblem'> {
+  if (certPem === '' && keyPem === '')
+    return { servingCertificate: undefined, servingCertificateProblem: 'leaf-missing' };
   try {
-    const pair = readPair(certPem, keyPem);
-    return { leaf: leafOf(pair, authorities, names), leafProblem: undefined };
+    const keyPair = parseKeyPair(certPem, keyPem);
+    return {
+      servingCertificate: getServingCertificate(keyPair, caCertificates, names),
+      servingCertificateProblem: undefined,
+    };
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error; // Only a bug of ours: let it be seen.
-    return { leaf: undefined, leafProblem: leafProblems[error.code] ?? 'leaf-bad' };
+    return {
+      servingCertificate: undefined,
+      servingCertificateProblem: servingCertificateProblems[error.code] ?? 'leaf-bad',
+    };
   }
 }
 
-function leafOf(pair: CertificatePair, authorities: readonly Authority[], names: readonly string[]): Leaf {
-  const certificate = new X509Certificate(pair.certPem);
-  const signer = authorities.find(({ certPem }) => {
-    const authority = new X509Certificate(certPem);
+function getServingCertificate(
+  keyPair: KeyPair,
+  caCertificates: readonly CaCertificate[],
+  names: readonly string[],
+): ServingCertificate {
+  const certificate = new X509Certificate(keyPair.certPem);
+  const signer = caCertificates.find(({ certPem }) => {
+    const ca = new X509Certificate(certPem);
     // checkIssued is false, too, for a public key that cannot be decoded, and that `publicKey` throws at
-    return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+    return certificate.checkIssued(ca) && certificate.verify(ca.publicKey);
   });
   // An address has many forms; a DNS name is issued as it is wanted.
   const covers = (name: string) =>
-    isIP(name) === 0 ? pair.dnsNames.includes(name) : certificate.checkIP(name) !== undefined;
+    isIP(name) === 0 ? keyPair.dnsNames.includes(name) : certificate.checkIP(name) !== undefined;
   return {
-    id: pair.fingerprint,
-    authority: signer?.id,
-    lacks: names.filter((name) => !covers(name)),
-    pair,
-    ...lifeOf(certificate),
+    id: keyPair.fingerprint,
+    issuerId: signer?.id,
+    missingNames: names.filter((name) => !covers(name)),
+    keyPair,
+    ...getValidity(certificate),
   };
 }
 
-function base64(text: string): string {
+function encodeBase64(text: string): string {
   return Buffer.from(text).toString('base64');
 }

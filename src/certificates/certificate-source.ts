@@ -1,34 +1,36 @@
 import type { Config } from '../config/schema.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import type { Log } from '../telemetry/log.ts';
-import { openCertificateFiles } from './certificate-files.ts';
-import type { CertificatePair } from './key-pair.ts';
+import { watchCertificateFiles } from './certificate-files.ts';
+import type { KeyPair } from './key-pair.ts';
 
 /** Where the webhook's certificate comes from. */
 export interface CertificateSource {
   /** The pair to serve now: always the last that was good. */
-  readonly current: CertificatePair;
+  readonly current: KeyPair;
   /** Ends it. Nothing is called afterwards. */
   close(): void | Promise<void>;
 }
 
-export interface CertificateSourceParts {
+export interface CertificateSourceDependencies {
   readonly config: Pick<Config, 'certificates' | 'webhook'>;
   readonly cluster: ClusterConfig;
   /** A new pair, already checked. Called for changes only, not for the pair that was there at first. */
-  readonly onChange: (pair: CertificatePair) => void;
+  readonly onChange: (keyPair: KeyPair) => void;
   readonly log: Log;
 }
 
 /**
  * Opens the source that the configuration names. Managed certificates are waited for, however long it takes.
- * @throws {CertificateError} what openCertificateFiles and managedSettings say
+ * @throws {CertificateError} what watchCertificateFiles and resolveManagedSettings say
  */
-export async function openCertificates(parts: CertificateSourceParts): Promise<CertificateSource> {
-  const { config, cluster, onChange, log } = parts;
+export async function openCertificateSource(
+  dependencies: CertificateSourceDependencies,
+): Promise<CertificateSource> {
+  const { config, cluster, onChange, log } = dependencies;
   if (config.certificates.source === 'files') {
     const { certFile, keyFile } = config.webhook;
-    return await openCertificateFiles({
+    return await watchCertificateFiles({
       certFile,
       keyFile,
       onChange,
@@ -37,10 +39,10 @@ export async function openCertificates(parts: CertificateSourceParts): Promise<C
     });
   }
   // Those who bring files need not wait until node-forge is loaded.
-  const [{ managedSettings }, { ManagedCertificates }] = await Promise.all([
+  const [{ resolveManagedSettings }, { ManagedCertificates }] = await Promise.all([
     import('./managed-certificates.ts'),
     import('./managed-certificates.ts'),
   ]);
-  const settings = managedSettings(config, cluster);
+  const settings = resolveManagedSettings(config, cluster);
   return await ManagedCertificates.open({ ...settings, cluster, onChange, log, now: Date.now });
 }

@@ -1,35 +1,35 @@
 /** A validity, ms since the epoch. */
-export interface Life {
-  readonly beginsAt: number;
+export interface Lifetime {
+  readonly validFrom: number;
   /** When it was made: some minutes after it begins. */
   readonly issuedAt: number;
-  readonly endsAt: number;
+  readonly expiresAt: number;
 }
 
 /** What is to be known of a CA. */
-export interface AuthorityFacts extends Life {
+export interface CaFacts extends Lifetime {
   /** SHA-256 of the certificate. */
   readonly id: string;
 }
 
 /** What is to be known of a serving certificate. */
-export interface LeafFacts extends Life {
+export interface ServingCertificateFacts extends Lifetime {
   readonly id: string;
   /** The CA, among those that stand beside it, that signed it; undefined: none of them. */
-  readonly authority: string | undefined;
+  readonly issuerId: string | undefined;
   /** Names that are wanted and that it is not for. */
-  readonly lacks: readonly string[];
+  readonly missingNames: readonly string[];
 }
 
 /** What is to be known of the Secret. */
-export interface StoredFacts {
+export interface StoredCertificateFacts {
   /** Newest first. */
-  readonly authorities: readonly AuthorityFacts[];
+  readonly caCertificates: readonly CaFacts[];
   /** Why nothing can be signed with the first of them. */
-  readonly authorityProblem: Reason | undefined;
-  readonly leaf: LeafFacts | undefined;
+  readonly caProblem: RenewalReason | undefined;
+  readonly servingCertificate: ServingCertificateFacts | undefined;
   /** Why there is no `leaf`. */
-  readonly leafProblem: Reason | undefined;
+  readonly servingCertificateProblem: RenewalReason | undefined;
 }
 
 /** A webhook's caBundle. */
@@ -37,14 +37,14 @@ interface BundleFacts {
   /** The CAs in it. */
   readonly ids: readonly string[];
   /** Whether there is something in it that is no CA. */
-  readonly garbled: boolean;
+  readonly isMalformed: boolean;
 }
 
 /**
  * What the webhook configuration says. `unknown`: it cannot be read. `nowhere`: there is none, or no webhook in it, so
  * nobody calls us.
  */
-export type Published =
+export type PublishedState =
   | 'unknown'
   | 'nowhere'
   | {
@@ -55,41 +55,44 @@ export type Published =
     };
 
 /** All that a decision is made on. */
-export interface Seen {
+export interface ObservedCertificates {
   /** `foreign`: there is a Secret of our name, and somebody else made it. */
-  readonly stored: StoredFacts | 'none' | 'foreign';
-  readonly published: Published;
+  readonly stored: StoredCertificateFacts | 'none' | 'foreign';
+  readonly published: PublishedState;
   /** CAs that stand in a bundle or behind what this replica serves. */
-  readonly elsewhere: readonly AuthorityFacts[];
+  readonly otherCaCertificates: readonly CaFacts[];
   /** The certificate in this process's memory, the last that it took from the Secret. */
-  readonly served?: LeafFacts | undefined;
+  readonly served?: ServingCertificateFacts | undefined;
   /** ms since the epoch. */
   readonly now: number;
 }
 
 /** When to be replaced: at two thirds of its life, as cert-manager does. */
-export function dueAt({ issuedAt, endsAt }: Life): number {
-  return issuedAt + ((endsAt - issuedAt) * 2) / 3;
+export function getRenewalTime({ issuedAt, expiresAt }: Lifetime): number {
+  return issuedAt + ((expiresAt - issuedAt) * 2) / 3;
 }
 
-export function begunAndNotEnded({ beginsAt, endsAt }: Life, now: number): boolean {
-  return beginsAt <= now && now <= endsAt;
+export function isWithinValidity({ validFrom, expiresAt }: Lifetime, now: number): boolean {
+  return validFrom <= now && now <= expiresAt;
 }
 
-export function troubleInTime(
+export function findValidityProblem(
   what: 'authority' | 'leaf',
-  life: Life | undefined,
+  life: Lifetime | undefined,
   now: number,
-): Reason | undefined {
-  if (life === undefined || begunAndNotEnded(life, now)) return undefined;
-  return now < life.beginsAt ? `${what}-not-yet-valid` : `${what}-expired`;
+): RenewalReason | undefined {
+  if (life === undefined || isWithinValidity(life, now)) return undefined;
+  return now < life.validFrom ? `${what}-not-yet-valid` : `${what}-expired`;
 }
 
 /** Why the bundles have to be written; undefined: each holds the wanted CAs and no others. */
-export function publishingReason(published: Published, wanted: readonly string[]): Reason | undefined {
+export function findPublishReason(
+  published: PublishedState,
+  wanted: readonly string[],
+): RenewalReason | undefined {
   if (typeof published === 'string') return undefined;
-  const reasons = published.bundles.map(({ ids, garbled }): Reason | undefined => {
-    if (garbled) return 'bundle-garbled';
+  const reasons = published.bundles.map(({ ids, isMalformed }): RenewalReason | undefined => {
+    if (isMalformed) return 'bundle-garbled';
     if (ids.length === 0) return 'bundle-empty';
     if (wanted.some((id) => !ids.includes(id))) return 'bundle-lacks-authority';
     return ids.length > wanted.length ? 'bundle-holds-others' : undefined;
@@ -98,9 +101,13 @@ export function publishingReason(published: Published, wanted: readonly string[]
 }
 
 /** Whether a CA has been published for long enough that every API server knows it. */
-export function settled(published: Published, id: string | undefined, settleMs: number): boolean {
+export function isPropagated(
+  published: PublishedState,
+  id: string | undefined,
+  apiServerPropagationMs: number,
+): boolean {
   if (typeof published === 'string') return published === 'nowhere';
-  return id !== undefined && (published.forMs.get(id) ?? -1) >= settleMs;
+  return id !== undefined && (published.forMs.get(id) ?? -1) >= apiServerPropagationMs;
 }
 
 /** Why something is done, and how the log says it. Routine first; the others mend what should not be. */
@@ -114,7 +121,7 @@ const routine = {
   'bundle-holds-others': 'the webhook configuration held a CA that is not one of ours, or no longer',
 } as const;
 
-const mending = {
+const repair = {
   'no-secret': 'there was no Secret',
   'authority-missing': 'the Secret held no CA certificate in ca.crt',
   'authority-key-bad': 'ca.key was no RSA key in PEM',
@@ -133,12 +140,12 @@ const mending = {
   'bundle-garbled': 'the caBundle of the webhook configuration held something that is no CA',
 } as const;
 
-export type Reason = keyof typeof routine | keyof typeof mending;
+export type RenewalReason = keyof typeof routine | keyof typeof repair;
 
 /** In words, for the log. */
-export const words: Readonly<Record<Reason, string>> = { ...routine, ...mending };
+export const reasonTexts: Readonly<Record<RenewalReason, string>> = { ...routine, ...repair };
 
 /** Whether this is what happens by itself as time goes by. */
-export function isRoutine(reason: Reason): boolean {
+export function isRoutine(reason: RenewalReason): boolean {
   return Object.hasOwn(routine, reason);
 }

@@ -1,43 +1,43 @@
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { ObjectError } from '../kube/object-error.ts';
-import { ownAccount } from '../kube/own-service-account.ts';
-import { type OwnerReference, type SecretObject, secretApi } from '../kube/secrets.ts';
-import { secretNamed, watchNamed, webhookConfigurationNamed } from '../kube/single-object-watch.ts';
-import { type WebhookConfiguration, webhookConfigurationApi } from '../kube/webhook-configurations.ts';
+import { findOwnServiceAccount } from '../kube/own-service-account.ts';
+import { createSecretApi, type OwnerReference, type SecretObject } from '../kube/secrets.ts';
+import { selectSecret, selectWebhookConfiguration, watchObject } from '../kube/single-object-watch.ts';
+import { createWebhookConfigurationApi, type WebhookConfiguration } from '../kube/webhook-configurations.ts';
 import { fieldManager, instanceFieldManager, managedByLabel, productName } from '../labels.ts';
-import { type Content, dataOf, holdsAuthorityKey } from './certificate-secret.ts';
+import { formatSecretData, hasCaKey, type SecretContent } from './certificate-secret.ts';
 
 /** Where managed certificates are kept, and where their CA is made known. */
-export interface Place {
+export interface CertificateLocation {
   readonly namespace: string;
   readonly secretName: string;
   readonly webhookConfiguration: string;
 }
 
 /** What is in the cluster. */
-export interface Found {
+export interface FoundObjects {
   readonly secret: SecretObject | undefined;
   /** An error: we have no right to read it. */
   readonly configuration: WebhookConfiguration | undefined | KubeError;
 }
 
 /** Whether a Secret of our name was made by somebody else, and is to be left alone. */
-export function isForeign({ metadata, data = {} }: SecretObject): boolean {
-  const ours = metadata.labels?.[managedByLabel] === productName || holdsAuthorityKey(data);
-  return !ours && Object.keys(data).length > 0;
+export function isUnmanaged({ metadata, data = {} }: SecretObject): boolean {
+  const isManaged = metadata.labels?.[managedByLabel] === productName || hasCaKey(data);
+  return !isManaged && Object.keys(data).length > 0;
 }
 
 /** The one Secret and the one webhook configuration. Every failure is a {@link KubeError}. */
 export class CertificateStore {
   readonly #cluster: ClusterConfig;
-  readonly #place: Place;
+  readonly #location: CertificateLocation;
   readonly #instance: string;
 
   /** @param instance tells this process from other replicas: see src/secrets/store.ts */
-  constructor(cluster: ClusterConfig, place: Place, instance: string) {
+  constructor(cluster: ClusterConfig, place: CertificateLocation, instance: string) {
     this.#cluster = cluster;
-    this.#place = place;
+    this.#location = place;
     this.#instance = instance;
   }
 
@@ -45,23 +45,23 @@ export class CertificateStore {
    * Reads both: first the configuration, so that a bundle is never written from a Secret that is older than the bundle
    * it replaces.
    */
-  async find(): Promise<Found> {
-    const { namespace, secretName, webhookConfiguration } = this.#place;
-    const configuration = await this.#webhooks()
+  async read(): Promise<FoundObjects> {
+    const { namespace, secretName, webhookConfiguration } = this.#location;
+    const configuration = await this.#createWebhookApi()
       .read(webhookConfiguration)
       .catch((error: unknown) => {
         if (error instanceof KubeError && error.code === 'forbidden') return error;
         throw error;
       });
-    return { configuration, secret: await secretApi(this.#cluster).read(namespace, secretName) };
+    return { configuration, secret: await createSecretApi(this.#cluster).read(namespace, secretName) };
   }
 
   /** Writes the Secret; `conflict` where it is no longer as it was found. */
-  async write({ secret, configuration }: Found, content: Content): Promise<void> {
-    const { namespace, secretName: name } = this.#place;
+  async write({ secret, configuration }: FoundObjects, content: SecretContent): Promise<void> {
+    const { namespace, secretName: name } = this.#location;
     const { uid, resourceVersion } = secret?.metadata ?? {};
     const labels = { [managedByLabel]: productName };
-    const ownerReferences = secret === undefined ? await this.#owners(configuration) : [];
+    const ownerReferences = secret === undefined ? await this.#createOwnerReferences(configuration) : [];
     const metadata = {
       ...{ namespace, name, labels },
       ...(uid !== undefined && { uid }),
@@ -69,17 +69,17 @@ export class CertificateStore {
       ...(ownerReferences.length > 0 && { ownerReferences }),
     };
     // A type cannot be changed: a Secret that somebody made anew keeps the one that it got.
-    const object = { metadata, type: secret?.type ?? 'kubernetes.io/tls', data: dataOf(content) };
+    const object = { metadata, type: secret?.type ?? 'kubernetes.io/tls', data: formatSecretData(content) };
     const how =
       secret === undefined
         ? { fieldManager: instanceFieldManager(this.#instance), force: false }
         : { fieldManager, force: true };
-    await secretApi(this.#cluster).apply(object, how);
+    await createSecretApi(this.#cluster).apply(object, how);
   }
 
   /** Puts the bundle into all webhooks; `invalid` where the configuration is no longer as it was found. */
-  async publish(configuration: WebhookConfiguration, bundle: string): Promise<void> {
-    await this.#webhooks().publish(configuration, bundle);
+  async publishCaBundle(configuration: WebhookConfiguration, bundle: string): Promise<void> {
+    await this.#createWebhookApi().patchCaBundles(configuration, bundle);
   }
 
   /**
@@ -91,10 +91,10 @@ export class CertificateStore {
     onError: (error: KubeError) => void,
     onObjectError: (error: ObjectError) => void,
   ): () => Promise<void> {
-    const { namespace, secretName, webhookConfiguration } = this.#place;
-    const objects = [secretNamed(namespace, secretName), webhookConfigurationNamed(webhookConfiguration)];
+    const { namespace, secretName, webhookConfiguration } = this.#location;
+    const objects = [selectSecret(namespace, secretName), selectWebhookConfiguration(webhookConfiguration)];
     const watches = objects.map((object) =>
-      watchNamed({ config: this.#cluster, object, onChange, onError, onObjectError }),
+      watchObject({ config: this.#cluster, object, onChange, onError, onObjectError }),
     );
     for (const watch of watches) void watch.start();
     return async () => {
@@ -108,24 +108,24 @@ export class CertificateStore {
    * creation only: on a later change, the admission plugin OwnerReferencesPermissionEnforcement (on in OpenShift) would ask
    * for the right to delete the Secret.
    */
-  async #owners(configuration: Found['configuration']): Promise<OwnerReference[]> {
-    const account = await ownAccount(this.#cluster);
+  async #createOwnerReferences(configuration: FoundObjects['configuration']): Promise<OwnerReference[]> {
+    const account = await findOwnServiceAccount(this.#cluster);
     // an owner in another namespace would make the garbage collector delete the Secret at once
-    if (account?.namespace !== this.#place.namespace) {
+    if (account?.namespace !== this.#location.namespace) {
       return [];
     }
     const { name, uid } = account;
     const owner = { apiVersion: 'v1', kind: 'ServiceAccount', name, uid };
     const hasUid = configuration !== undefined && 'uid' in configuration && configuration.uid !== '';
-    return hasUid ? [owner, webhookOwner(configuration)] : [owner];
+    return hasUid ? [owner, createWebhookOwnerReference(configuration)] : [owner];
   }
 
-  #webhooks() {
-    return webhookConfigurationApi(this.#cluster, fieldManager);
+  #createWebhookApi() {
+    return createWebhookConfigurationApi(this.#cluster, fieldManager);
   }
 }
 
-function webhookOwner({ name, uid }: WebhookConfiguration): OwnerReference {
+function createWebhookOwnerReference({ name, uid }: WebhookConfiguration): OwnerReference {
   return {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'MutatingWebhookConfiguration',

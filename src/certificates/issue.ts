@@ -9,10 +9,10 @@ import { isIP } from 'node:net';
 import { promisify } from 'node:util';
 import forge from 'node-forge';
 import { CertificateError } from './certificate-error.ts';
-import { type PemPair, readPair } from './key-pair.ts';
+import { type PemKeyPair, parseKeyPair } from './key-pair.ts';
 
 /** A validity in time, from the caller's clock. */
-type Validity = {
+type IssueOptions = {
   /** ms since the epoch. */
   readonly now: number;
   /** How long after `now` the certificate ends, ms. */
@@ -22,11 +22,11 @@ type Validity = {
 };
 
 /** For a certificate authority of our own. */
-export type AuthorityRequest = Validity & { readonly commonName: string };
+export type CaRequest = IssueOptions & { readonly commonName: string };
 
 /** For a TLS server; at least one name. */
-export type ServingRequest = Validity & {
-  readonly authority: PemPair;
+export type ServingCertificateRequest = IssueOptions & {
+  readonly ca: PemKeyPair;
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
 };
@@ -35,24 +35,25 @@ export type ServingRequest = Validity & {
  * How far validity begins before `now`, against clocks that differ. What Kubernetes' own signer takes
  * (kube-controller-manager, pkg/controller/certificates/signer: `backdate: 5 * time.Minute`).
  */
-export const BACKDATE_MS = 5 * 60_000;
+export const backdateMs = 5 * 60_000;
 
 /** Longest commonName (RFC 5280, appendix A, ub-common-name). */
-const MAX_COMMON_NAME = 64;
+const maxCommonNameLength = 64;
 
-const DNS_NAME = /^(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
+const dnsNamePattern =
+  /^(?:\*\.)?[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*$/;
 
 const generateKey = promisify(generateKeyPair);
-const signAside = promisify(signWith);
+const signOffThread = promisify(signWith);
 
 /**
  * Makes a self-signed CA that may sign leaves and nothing below them. Here and below, keys and signatures are made off
  * the event loop; what is left on it takes 2 or 3 ms.
  */
-export async function issueAuthority(request: AuthorityRequest): Promise<PemPair> {
-  const keys = await newKeys(request.keyBits);
-  const certificate = newCertificate(keys, request.now, request.now + request.validForMs);
-  const name = [{ name: 'commonName', value: request.commonName.slice(0, MAX_COMMON_NAME) }];
+export async function issueCaCertificate(request: CaRequest): Promise<PemKeyPair> {
+  const keys = await generateKeys(request.keyBits);
+  const certificate = createCertificate(keys, request.now, request.now + request.validForMs);
+  const name = [{ name: 'commonName', value: request.commonName.slice(0, maxCommonNameLength) }];
   certificate.setSubject(name);
   certificate.setIssuer(name);
   certificate.setExtensions([
@@ -65,19 +66,19 @@ export async function issueAuthority(request: AuthorityRequest): Promise<PemPair
 
 /**
  * Makes a serving certificate that `authority` vouches for. It does not outlive the authority, whatever is asked.
- * @throws {CertificateError} bad-name; or what readPair says about the authority
+ * @throws {CertificateError} bad-name; or what parseKeyPair says about the authority
  */
-export async function issueServing(request: ServingRequest): Promise<PemPair> {
-  const { dnsNames, ipAddresses, authority } = request;
-  checkNames(dnsNames, ipAddresses);
-  const { notAfter } = readPair(authority.certPem, authority.keyPem);
-  const issuer = forge.pki.certificateFromPem(authority.certPem);
-  const keys = await newKeys(request.keyBits);
+export async function issueServingCertificate(request: ServingCertificateRequest): Promise<PemKeyPair> {
+  const { dnsNames, ipAddresses, ca } = request;
+  validateNames(dnsNames, ipAddresses);
+  const { notAfter } = parseKeyPair(ca.certPem, ca.keyPem);
+  const issuer = forge.pki.certificateFromPem(ca.certPem);
+  const keys = await generateKeys(request.keyBits);
   const end = Math.min(request.now + request.validForMs, notAfter);
-  const certificate = newCertificate(keys, request.now, end);
+  const certificate = createCertificate(keys, request.now, end);
   const first = dnsNames[0] ?? ipAddresses[0] ?? '';
   // The SAN is what counts. A name too long for a subject leaves the subject empty; the SAN is then critical.
-  const subject = first.length > MAX_COMMON_NAME ? [] : [{ name: 'commonName', value: first }];
+  const subject = first.length > maxCommonNameLength ? [] : [{ name: 'commonName', value: first }];
   certificate.setSubject(subject);
   certificate.setIssuer(issuer.subject.attributes);
   certificate.setExtensions([
@@ -86,22 +87,26 @@ export async function issueServing(request: ServingRequest): Promise<PemPair> {
     { name: 'extKeyUsage', serverAuth: true },
     { name: 'subjectKeyIdentifier' },
     { name: 'authorityKeyIdentifier', keyIdentifier: issuer.generateSubjectKeyIdentifier().getBytes() },
-    { name: 'subjectAltName', altNames: altNames(dnsNames, ipAddresses), critical: subject.length === 0 },
+    {
+      name: 'subjectAltName',
+      altNames: createAltNames(dnsNames, ipAddresses),
+      critical: subject.length === 0,
+    },
   ]);
-  return sign(certificate, signingKey(authority.keyPem), keys.keyPem);
+  return sign(certificate, parseSigningKey(ca.keyPem), keys.keyPem);
 }
 
 /** The names under which the API server calls a Service's webhook (`.svc`), and pods may (`.svc.cluster.local`). */
-export function serviceNames(service: string, namespace: string): string[] {
+export function getServiceDnsNames(service: string, namespace: string): string[] {
   return [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.cluster.local`];
 }
 
-type Keys = {
+type GeneratedKeys = {
   readonly keyPem: string;
   readonly forgePublicKey: forge.pki.rsa.PublicKey;
 };
 
-async function newKeys(keyBits = 2048): Promise<Keys> {
+async function generateKeys(keyBits = 2048): Promise<GeneratedKeys> {
   const { publicKey, privateKey } = await generateKey('rsa', {
     modulusLength: keyBits,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -113,28 +118,28 @@ async function newKeys(keyBits = 2048): Promise<Keys> {
   };
 }
 
-function newCertificate(keys: Keys, now: number, end: number): forge.pki.Certificate {
+function createCertificate(keys: GeneratedKeys, now: number, end: number): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = keys.forgePublicKey;
-  certificate.serialNumber = newSerial();
-  certificate.validity.notBefore = new Date(now - BACKDATE_MS);
+  certificate.serialNumber = generateSerialNumber();
+  certificate.validity.notBefore = new Date(now - backdateMs);
   certificate.validity.notAfter = new Date(end);
   return certificate;
 }
 
 // At most 20 octets and positive (RFC 5280, 4.1.2.2): the first bit is 0; the second is 1, so no octet is dropped.
-function newSerial(): string {
+function generateSerialNumber(): string {
   const bytes = randomBytes(16);
   bytes.writeUInt8((bytes.readUInt8(0) & 0x3f) | 0x40, 0);
   return bytes.toString('hex');
 }
 
-function checkNames(dnsNames: readonly string[], ipAddresses: readonly string[]): void {
+function validateNames(dnsNames: readonly string[], ipAddresses: readonly string[]): void {
   if (dnsNames.length + ipAddresses.length === 0) {
     throw new CertificateError('bad-name', 'a serving certificate needs at least one DNS name or IP address');
   }
   for (const name of dnsNames) {
-    const wellFormed = name.length <= 253 && DNS_NAME.test(name) && isIP(name) === 0;
+    const wellFormed = name.length <= 253 && dnsNamePattern.test(name) && isIP(name) === 0;
     if (!wellFormed) throw new CertificateError('bad-name', `not a DNS name: ${JSON.stringify(name)}`);
   }
   for (const ip of ipAddresses) {
@@ -145,19 +150,19 @@ function checkNames(dnsNames: readonly string[], ipAddresses: readonly string[])
 }
 
 // 2 and 7 are dNSName and iPAddress (RFC 5280, 4.2.1.6).
-function altNames(dnsNames: readonly string[], ipAddresses: readonly string[]): object[] {
+function createAltNames(dnsNames: readonly string[], ipAddresses: readonly string[]): object[] {
   return [
     ...dnsNames.map((value) => ({ type: 2, value })),
-    ...ipAddresses.map((ip) => ({ type: 7, ip: isIP(ip) === 6 ? hexGroups(ip) : ip })),
+    ...ipAddresses.map((ip) => ({ type: 7, ip: isIP(ip) === 6 ? expandIpv6(ip) : ip })),
   ];
 }
 
 // node-forge does not read the form with an IPv4 tail (`::ffff:10.0.0.1`). URL writes every form as hex groups.
-function hexGroups(ip: string): string {
+function expandIpv6(ip: string): string {
   return new URL(`http://[${ip}]/`).hostname.slice(1, -1);
 }
 
-function signingKey(keyPem: string): KeyObject {
+function parseSigningKey(keyPem: string): KeyObject {
   const key = createPrivateKey(keyPem);
   if (key.asymmetricKeyType !== 'rsa')
     throw new CertificateError('bad-key', "the authority's key is not RSA");
@@ -165,12 +170,16 @@ function signingKey(keyPem: string): KeyObject {
 }
 
 // node-forge's own arithmetic holds up the event loop for 20 ms and more: it lays out what is to be signed, and no more.
-const noSigner = { sign: () => '' } as unknown as forge.pki.rsa.PrivateKey;
+const placeholderSigner = { sign: () => '' } as unknown as forge.pki.rsa.PrivateKey;
 
-async function sign(certificate: forge.pki.Certificate, signer: KeyObject, keyPem: string): Promise<PemPair> {
-  certificate.sign(noSigner, forge.md.sha256.create());
+async function sign(
+  certificate: forge.pki.Certificate,
+  signer: KeyObject,
+  keyPem: string,
+): Promise<PemKeyPair> {
+  certificate.sign(placeholderSigner, forge.md.sha256.create());
   const toBeSigned = Buffer.from(forge.asn1.toDer(certificate.tbsCertificate).getBytes(), 'binary');
-  certificate.signature = (await signAside('sha256', toBeSigned, signer)).toString('binary');
+  certificate.signature = (await signOffThread('sha256', toBeSigned, signer)).toString('binary');
   const certPem = forge.pki.certificateToPem(certificate).replaceAll('\r\n', '\n');
   return { certPem, keyPem };
 }

@@ -3,14 +3,14 @@ import { createSecureContext } from 'node:tls';
 import { CertificateError } from './certificate-error.ts';
 
 /** A certificate with its private key, as PEM, before anybody looked at it. */
-export type PemPair = {
+export type PemKeyPair = {
   /** The leaf first; the chain above it may follow. */
   readonly certPem: string;
   readonly keyPem: string;
 };
 
 /** A pair that fits together, and what its leaf says. */
-export type CertificatePair = PemPair & {
+export type KeyPair = PemKeyPair & {
   /** First moment of validity, ms since the epoch. */
   readonly notBefore: number;
   /** Last moment of validity, ms since the epoch. */
@@ -21,32 +21,32 @@ export type CertificatePair = PemPair & {
   readonly ipAddresses: readonly string[];
 };
 
-export type PairState = 'valid' | 'expired' | 'not-yet-valid';
+export type ValidityState = 'valid' | 'expired' | 'not-yet-valid';
 
 /**
  * Parses a certificate and its key and checks that TLS can serve them together. Validity in time is not an
- * error here: ask pairState.
+ * error here: ask getValidityState.
  * @throws {CertificateError} bad-certificate, bad-key or key-mismatch
  */
-export function readPair(certPem: string, keyPem: string): CertificatePair {
-  const leaf = readCertificate(certPem);
-  const key = readKey(keyPem);
-  if (!leaf.checkPrivateKey(key)) {
+export function parseKeyPair(certPem: string, keyPem: string): KeyPair {
+  const servingCertificate = parseCertificate(certPem);
+  const key = parsePrivateKey(keyPem);
+  if (!servingCertificate.checkPrivateKey(key)) {
     throw new CertificateError('key-mismatch', 'the private key does not belong to the certificate');
   }
-  checkServable(certPem, keyPem);
-  if (!hasReadableDates(leaf)) {
+  validateServable(certPem, keyPem);
+  if (!hasParsableDates(servingCertificate)) {
     throw new CertificateError('bad-certificate', 'the validity of the certificate cannot be read');
   }
-  const names = leaf.subjectAltName ?? '';
+  const names = servingCertificate.subjectAltName ?? '';
   return {
     certPem,
     keyPem,
-    notBefore: leaf.validFromDate.getTime(),
-    notAfter: leaf.validToDate.getTime(),
-    fingerprint: leaf.fingerprint256,
-    dnsNames: alternativeNames(names, 'DNS'),
-    ipAddresses: alternativeNames(names, 'IP Address'),
+    notBefore: servingCertificate.validFromDate.getTime(),
+    notAfter: servingCertificate.validToDate.getTime(),
+    fingerprint: servingCertificate.fingerprint256,
+    dnsNames: parseAlternativeNames(names, 'DNS'),
+    ipAddresses: parseAlternativeNames(names, 'IP Address'),
   };
 }
 
@@ -54,7 +54,7 @@ export function readPair(certPem: string, keyPem: string): CertificatePair {
  * Whether both dates of a certificate could be read. Of a date that OpenSSL cannot read, node gives the text
  * `Bad time value` and an arbitrary Date (seen with 24.21): one that is valid for ever, or that cannot be formatted.
  */
-export function hasReadableDates({
+export function hasParsableDates({
   validFrom,
   validTo,
 }: Pick<X509Certificate, 'validFrom' | 'validTo'>): boolean {
@@ -62,12 +62,15 @@ export function hasReadableDates({
 }
 
 /** Where `now` (ms since the epoch) stands in a validity; both of its ends are inside (RFC 5280, 4.1.2.5). */
-export function pairState(pair: Pick<CertificatePair, 'notBefore' | 'notAfter'>, now: number): PairState {
-  if (now < pair.notBefore) return 'not-yet-valid';
-  return now > pair.notAfter ? 'expired' : 'valid';
+export function getValidityState(
+  keyPair: Pick<KeyPair, 'notBefore' | 'notAfter'>,
+  now: number,
+): ValidityState {
+  if (now < keyPair.notBefore) return 'not-yet-valid';
+  return now > keyPair.notAfter ? 'expired' : 'valid';
 }
 
-function readCertificate(certPem: string): X509Certificate {
+function parseCertificate(certPem: string): X509Certificate {
   try {
     return new X509Certificate(certPem);
   } catch (cause) {
@@ -76,7 +79,7 @@ function readCertificate(certPem: string): X509Certificate {
 }
 
 // No cause from here on: what OpenSSL says about a key it could not read stays out of logs.
-function readKey(keyPem: string): KeyObject {
+function parsePrivateKey(keyPem: string): KeyObject {
   try {
     return createPrivateKey(keyPem);
   } catch {
@@ -85,7 +88,7 @@ function readKey(keyPem: string): KeyObject {
 }
 
 // X509Certificate looks at the first certificate only. The server will load the whole chain, and refuses short keys.
-function checkServable(certPem: string, keyPem: string): void {
+function validateServable(certPem: string, keyPem: string): void {
   try {
     createSecureContext({ cert: certPem, key: keyPem });
   } catch {
@@ -94,7 +97,7 @@ function checkServable(certPem: string, keyPem: string): void {
 }
 
 // Node gives `DNS:a, IP Address:::1, DNS:"quoted"`; it quotes what could be taken for a separator (CVE-2021-44532).
-export function alternativeNames(text: string, kind: 'DNS' | 'IP Address'): string[] {
+export function parseAlternativeNames(text: string, kind: 'DNS' | 'IP Address'): string[] {
   const found = text.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
   return [...found].filter((match) => match[1] === kind).map((match) => match[2] ?? '');
 }

@@ -9,7 +9,7 @@ export interface WatchedFilesOptions<T> {
   readonly paths: readonly string[];
   /** Rejects with CertificateError if the files cannot be used. */
   read(): Promise<T>;
-  same(one: T, other: T): boolean;
+  isSame(one: T, other: T): boolean;
   /** New contents. Called for changes only, not for what open() found. */
   readonly onChange: (contents: T) => void;
   /** What keeps new contents from being taken: once for consecutive failures of one kind. */
@@ -24,13 +24,13 @@ export interface WatchedFilesOptions<T> {
  */
 export class WatchedFiles<T> {
   readonly #options: WatchedFilesOptions<T>;
-  readonly #poll: NodeJS.Timeout;
+  readonly #pollTimer: NodeJS.Timeout;
   #watchers: FSWatcher[] = [];
   #current: T;
-  #suspicion = '';
-  #problem = '';
+  #unconfirmedProblem = '';
+  #reportedProblem = '';
   #reading = false;
-  #askedAgain = false;
+  #isReadRequested = false;
   #closed = false;
 
   /** Reads the files and begins to watch them. Rejects as `read` does. */
@@ -41,8 +41,8 @@ export class WatchedFiles<T> {
   private constructor(options: WatchedFilesOptions<T>, first: T) {
     this.#options = options;
     this.#current = first;
-    this.#poll = setInterval(() => this.#lookAround(), options.pollIntervalMs ?? 10_000).unref();
-    this.#lookAround(); // The files may have changed between the first read and the watch.
+    this.#pollTimer = setInterval(() => this.#rewatch(), options.pollIntervalMs ?? 10_000).unref();
+    this.#rewatch(); // The files may have changed between the first read and the watch.
   }
 
   /** The contents to use now. */
@@ -53,21 +53,21 @@ export class WatchedFiles<T> {
   /** Ends the watch. Nothing is called afterwards. */
   close(): void {
     this.#closed = true;
-    clearInterval(this.#poll);
+    clearInterval(this.#pollTimer);
     this.#unwatch();
   }
 
   // A watch on a directory that was deleted and made again is dead, and nothing says so: begin anew each time.
-  #lookAround(): void {
+  #rewatch(): void {
     this.#unwatch();
     // The directory, not the file: the kubelet swaps the `..data` symlink beside it, and the file's inode stays.
     for (const directory of new Set(this.#options.paths.map((path) => dirname(path)))) this.#watch(directory);
-    this.#look();
+    this.#requestRead();
   }
 
   #watch(directory: string): void {
     try {
-      const watcher = watch(directory, { persistent: false }, () => this.#look());
+      const watcher = watch(directory, { persistent: false }, () => this.#requestRead());
       watcher.on('error', () => watcher.close());
       this.#watchers.push(watcher);
     } catch {
@@ -81,12 +81,12 @@ export class WatchedFiles<T> {
   }
 
   // One read at a time; an event during a read makes another one, since that read may have come too early.
-  async #look(): Promise<void> {
-    this.#askedAgain = true;
+  async #requestRead(): Promise<void> {
+    this.#isReadRequested = true;
     if (this.#reading) return;
     this.#reading = true;
-    while (this.#askedAgain && !this.#closed) {
-      this.#askedAgain = false;
+    while (this.#isReadRequested && !this.#closed) {
+      this.#isReadRequested = false;
       await this.#read();
     }
     this.#reading = false;
@@ -96,16 +96,16 @@ export class WatchedFiles<T> {
     try {
       const contents = await this.#options.read();
       if (this.#closed) return;
-      if (!this.#options.same(contents, this.#current)) this.#take(contents);
-      this.#suspicion = '';
-      this.#problem = '';
+      if (!this.#options.isSame(contents, this.#current)) this.#apply(contents);
+      this.#unconfirmedProblem = '';
+      this.#reportedProblem = '';
     } catch (error) {
       if (!(error instanceof CertificateError)) throw error; // Only a bug of ours: let it be seen.
-      if (!this.#closed) this.#weigh(error);
+      if (!this.#closed) this.#reportIfConfirmed(error);
     }
   }
 
-  #take(contents: T): void {
+  #apply(contents: T): void {
     try {
       this.#options.onChange(contents);
     } catch (cause) {
@@ -120,21 +120,21 @@ export class WatchedFiles<T> {
   }
 
   // A swap between the two reads gives the old certificate with the new key: only what a second look finds too is told.
-  #weigh(error: CertificateError): void {
+  #reportIfConfirmed(error: CertificateError): void {
     const problem = `${error.code} ${error.path ?? ''}`;
-    if (problem === this.#problem) return;
-    if (problem !== this.#suspicion && error.code !== 'not-taken') {
-      this.#suspicion = problem;
-      this.#askedAgain = true;
+    if (problem === this.#reportedProblem) return;
+    if (problem !== this.#unconfirmedProblem && error.code !== 'not-taken') {
+      this.#unconfirmedProblem = problem;
+      this.#isReadRequested = true;
       return;
     }
-    this.#problem = problem;
+    this.#reportedProblem = problem;
     this.#options.onProblem(error);
   }
 }
 
 /** @throws {CertificateError} missing-file or unreadable-file, with `path` */
-export async function readText(path: string): Promise<string> {
+export async function readTextFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {

@@ -1,20 +1,20 @@
 // Settings that are valid one by one, but of which one makes another ineffective.
 
-import { registriesOf } from '../ecr/registry.ts';
+import { parseEcrHosts } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
 /** Every setting that cannot have an effect because of another one. Each problem names both. */
-export function contradictions(config: Config): Problem[] {
-  return [...excludedNames(config), ...excludedRegistries(config), ...unusedRules(config)];
+export function findContradictions(config: Config): Problem[] {
+  return [...findExcludedNames(config), ...findExcludedRegistries(config), ...findUnusedRules(config)];
 }
 
 /**
  * `*` in a name is matched as an ordinary character. Only a `*` of the other pattern can match it, so a match means that
  * every namespace of the name's pattern is excluded.
  */
-function excludedNames({ exclude, provisioning }: Config): Problem[] {
+function findExcludedNames({ exclude, provisioning }: Config): Problem[] {
   return provisioning.namespaces.names.flatMap((name, index) => {
     const path = `provisioning.namespaces.names[${index}]`;
     if (matchesAny(exclude.namespaces, name)) {
@@ -28,9 +28,9 @@ function excludedNames({ exclude, provisioning }: Config): Problem[] {
   });
 }
 
-function excludedRegistries({ exclude, provisioning }: Config): Problem[] {
+function findExcludedRegistries({ exclude, provisioning }: Config): Problem[] {
   return provisioning.registries.flatMap((host, index) => {
-    const [registry] = registriesOf([host]);
+    const [registry] = parseEcrHosts([host]);
     return registry !== undefined && matchesAny(exclude.accounts, registry.account)
       ? [
           {
@@ -43,7 +43,7 @@ function excludedRegistries({ exclude, provisioning }: Config): Problem[] {
 }
 
 /** The first rule that matches a registry counts, so a rule after one that matches at least as much is never used. */
-function unusedRules({ registries }: Config): Problem[] {
+function findUnusedRules({ registries }: Config): Problem[] {
   return registries.flatMap((rule, index) => {
     const empty = (['accounts', 'regions'] as const).find((key) => rule[key]?.length === 0);
     if (empty !== undefined) {
@@ -53,7 +53,7 @@ function unusedRules({ registries }: Config): Problem[] {
     const wider = registries
       .slice(0, index)
       .findIndex(
-        (earlier) => covers(earlier.accounts, rule.accounts) && covers(earlier.regions, rule.regions),
+        (earlier) => coversAll(earlier.accounts, rule.accounts) && coversAll(earlier.regions, rule.regions),
       );
     return wider === -1
       ? []
@@ -67,6 +67,6 @@ function unusedRules({ registries }: Config): Problem[] {
 }
 
 /** Whether one list of patterns matches all that another matches; undefined matches everything. */
-function covers(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
+function coversAll(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
   return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
 }

@@ -1,8 +1,8 @@
 import * as v from 'valibot';
 import { type Document, parseDocument } from 'yaml';
-import { contradictions } from './contradictions.ts';
-import { type Problem, problemOf, unknownKeys } from './problems.ts';
-import { type Config, schema } from './schema.ts';
+import { findContradictions } from './contradictions.ts';
+import { findUnknownKeys, type Problem, toProblem } from './problems.ts';
+import { type Config, configSchema } from './schema.ts';
 
 /** The configuration cannot be used. `problems` holds all that is wrong, not just the first. */
 export class ConfigError extends Error {
@@ -31,20 +31,20 @@ export function readConfig(yaml: string, source: string): Config {
       document.errors.map((error) => ({ path: '', text: `is not YAML: ${error.message.trimEnd()}` })),
     );
   }
-  const value = plainValue(document, source);
-  const result = v.safeParse(schema, value);
-  const problems = [...unknownKeys(schema, value), ...(result.issues ?? []).map(problemOf)];
+  const value = toPlainValue(document, source);
+  const result = v.safeParse(configSchema, value);
+  const problems = [...findUnknownKeys(configSchema, value), ...(result.issues ?? []).map(toProblem)];
   if (!result.success || problems.length > 0) {
     throw new ConfigError(source, problems);
   }
-  const contradicting = contradictions(result.output);
-  if (contradicting.length > 0) {
-    throw new ConfigError(source, contradicting);
+  const conflicts = findContradictions(result.output);
+  if (conflicts.length > 0) {
+    throw new ConfigError(source, conflicts);
   }
   return result.output;
 }
 
-function plainValue(document: Document, source: string): unknown {
+function toPlainValue(document: Document, source: string): unknown {
   try {
     return document.toJS() ?? {};
   } catch {

@@ -11,10 +11,10 @@ export interface Problem {
 }
 
 /** Every key that the schema does not know, each with the nearest one that it does. */
-export function unknownKeys(schema: unknown, value: unknown, path = ''): Problem[] {
+export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Problem[] {
   const known = unwrap(schema);
   if (isSchema(known, 'array') && Array.isArray(value)) {
-    return value.flatMap((item, index) => unknownKeys(known['item'], item, `${path}[${index}]`));
+    return value.flatMap((item, index) => findUnknownKeys(known['item'], item, `${path}[${index}]`));
   }
   if (!isSchema(known, 'object')) {
     return [];
@@ -27,18 +27,18 @@ export function unknownKeys(schema: unknown, value: unknown, path = ''): Problem
   return Object.keys(value).flatMap((key) => {
     const place = path === '' ? key : `${path}.${key}`;
     return isObject(entries) && Object.hasOwn(entries, key)
-      ? unknownKeys(entries[key], value[key], place)
+      ? findUnknownKeys(entries[key], value[key], place)
       : [
           {
             path: place,
-            text: `is not known${suggestion(key, isObject(entries) ? Object.keys(entries) : [])}`,
+            text: `is not known${suggestKey(key, isObject(entries) ? Object.keys(entries) : [])}`,
           },
         ];
   });
 }
 
 /** A problem that valibot found, in our words: the schema's messages say what was expected. */
-export function problemOf(issue: v.BaseIssue<unknown>): Problem {
+export function toProblem(issue: v.BaseIssue<unknown>): Problem {
   const path = (issue.path ?? []).reduce(
     (text, item) => (typeof item.key === 'number' ? `${text}[${item.key}]` : `${text}.${item.key}`),
     '',
@@ -52,7 +52,7 @@ export function problemOf(issue: v.BaseIssue<unknown>): Problem {
   };
 }
 
-function suggestion(key: string, known: readonly string[]): string {
+function suggestKey(key: string, known: readonly string[]): string {
   const nearest = closest(key, [...known]);
   const near =
     nearest !== undefined && distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.ceil(key.length / 3);

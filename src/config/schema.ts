@@ -5,11 +5,11 @@ import {
   dnsName,
   duration,
   durationBetween,
+  globPattern,
   ipAddress,
+  nonEmptyText,
   objectName,
-  pattern,
   port,
-  text,
   wholeNumber,
 } from './value-types.ts';
 
@@ -18,23 +18,23 @@ const registryRule = v.object({
   /** Accounts that own the registries; none: every account. */
   accounts: v.optional(v.array(accountPattern, 'a list of accounts')),
   /** Regions of the registries; none: every region. */
-  regions: v.optional(v.array(pattern, 'a list of regions')),
+  regions: v.optional(v.array(globPattern, 'a list of regions')),
   /** The role to assume. */
   roleArn: v.pipe(
     v.string('the ARN of an IAM role'),
     v.regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/, 'the ARN of an IAM role'),
   ),
   /** The `sts:ExternalId` that the role's trust policy asks for. */
-  externalId: v.optional(v.pipe(text, v.minLength(2, 'at least 2 characters'))),
+  externalId: v.optional(v.pipe(nonEmptyText, v.minLength(2, 'at least 2 characters'))),
   /** Shows in CloudTrail. */
   sessionName: v.optional(
-    v.pipe(text, v.regex(/^[\w+=,.@-]{2,64}$/, '2 to 64 letters, digits or any of +=,.@-_')),
+    v.pipe(nonEmptyText, v.regex(/^[\w+=,.@-]{2,64}$/, '2 to 64 letters, digits or any of +=,.@-_')),
     'ecr-pull-secrets',
   ),
   /** An IAM policy as JSON text that narrows the role further. */
   sessionPolicy: v.optional(
     v.pipe(
-      text,
+      nonEmptyText,
       v.maxLength(2048, 'at most 2,048 characters, which is what STS takes'),
       v.check(isJson, 'an IAM policy as JSON text'),
     ),
@@ -56,7 +56,7 @@ const labelSelector = v.pipe(
 );
 
 /** How long a certificate lives: longer than any clock is wrong, and no longer than X.509 can say with ease. */
-const certificateLife = v.pipe(
+const certificateLifetime = v.pipe(
   duration,
   v.minValue(600_000, 'a duration from 10m to 87600h'),
   v.maxValue(87_600 * 3_600_000, 'a duration from 10m to 87600h'),
@@ -68,10 +68,10 @@ const certificateLife = v.pipe(
  */
 const writeTimeout = durationBetween('31s', '2m');
 
-const group = 'settings by name';
+const objectMessage = 'settings by name';
 
 /** Everything an operator may set. What is AWS's own (keys, region, endpoints) stays in AWS's environment variables. */
-export const schema = v.object({
+export const configSchema = v.object({
   /** The name of the Secret in every namespace. RBAC is granted for this one name. */
   secretName: v.optional(objectName, 'ecr-pull-secrets'),
   /** What happens to a pod whose token is not there by the deadline. */
@@ -81,12 +81,12 @@ export const schema = v.object({
     v.object(
       {
         /** Namespaces that neither admission nor provisioning handles. */
-        namespaces: v.optional(v.array(pattern, 'a list of namespaces'), () => []),
+        namespaces: v.optional(v.array(globPattern, 'a list of namespaces'), () => []),
         /** Namespaces that admission does not handle, and provisioning only if it names them without `*`. */
-        admissionNamespaces: v.optional(v.array(pattern, 'a list of namespaces'), () => ['kube-system']),
+        admissionNamespaces: v.optional(v.array(globPattern, 'a list of namespaces'), () => ['kube-system']),
         accounts: v.optional(v.array(accountPattern, 'a list of accounts'), () => []),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -111,7 +111,7 @@ export const schema = v.object({
         /** How many (identity, region) pairs are kept in memory. */
         maxRegions: v.optional(wholeNumber(1, 1000), 64),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -123,7 +123,7 @@ export const schema = v.object({
         /** How long a host may wait for its first token before it leaves the Secret, unless a pod names it. */
         forgetAfter: v.optional(durationBetween('1m', '8760h'), '24h'),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -136,7 +136,7 @@ export const schema = v.object({
         /** Whether to make Events in namespaces whose tokens cannot be renewed. */
         events: v.optional(v.boolean('true or false'), true),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -150,17 +150,17 @@ export const schema = v.object({
         namespaces: v.optional(
           v.object(
             {
-              names: v.optional(v.array(pattern, 'a list of namespaces'), () => []),
+              names: v.optional(v.array(globPattern, 'a list of namespaces'), () => []),
               selector: v.optional(labelSelector, ''),
             },
-            group,
+            objectMessage,
           ),
           {},
         ),
         /** ServiceAccounts that are to refer to the Secret. */
-        serviceAccounts: v.optional(v.array(pattern, 'a list of ServiceAccounts'), () => ['default']),
+        serviceAccounts: v.optional(v.array(globPattern, 'a list of ServiceAccounts'), () => ['default']),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -168,11 +168,11 @@ export const schema = v.object({
     v.object(
       {
         /** Where to listen; none: on all addresses, of IPv6 and IPv4, whichever the machine has. */
-        address: v.optional(text),
+        address: v.optional(nonEmptyText),
         port: v.optional(port, 8443),
         /** For `certificates.source: files` only, as `keyFile` is. */
-        certFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.crt'),
-        keyFile: v.optional(text, '/etc/ecr-pull-secrets/tls/tls.key'),
+        certFile: v.optional(nonEmptyText, '/etc/ecr-pull-secrets/tls/tls.crt'),
+        keyFile: v.optional(nonEmptyText, '/etc/ecr-pull-secrets/tls/tls.key'),
         /** Connections that are open at once; the idlest makes room for a new one. Each takes about 50 KiB. */
         maxConnections: v.optional(wholeNumber(16, 10_000), 600),
         /** Requires callers to present a client certificate; none: every caller is served. */
@@ -180,11 +180,11 @@ export const schema = v.object({
           v.object(
             {
               /** The CA that the certificate must chain to, as PEM. Picked up when it changes. */
-              caFile: text,
+              caFile: nonEmptyText,
               /** Of the certificate, the subject's CN or a DNS name of the SAN; none: any. */
-              allowedNames: v.optional(v.array(pattern, 'a list of names'), () => []),
+              allowedNames: v.optional(v.array(globPattern, 'a list of names'), () => []),
             },
-            group,
+            objectMessage,
           ),
         ),
         /**
@@ -197,7 +197,7 @@ export const schema = v.object({
         /** How long calls in flight may take to end after that. */
         drainTimeout: v.optional(durationBetween('1s', '10m'), '20s'),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -219,20 +219,20 @@ export const schema = v.object({
         /** The MutatingWebhookConfiguration whose `caBundle` is kept. */
         webhookConfiguration: v.optional(objectName, 'zz-ecr-pull-secrets'),
         /** Of the CA and of the certificate. Both are replaced at two thirds of it. */
-        authorityLife: v.optional(certificateLife, '8760h'),
-        leafLife: v.optional(certificateLife, '168h'),
+        authorityLife: v.optional(certificateLifetime, '8760h'),
+        leafLife: v.optional(certificateLifetime, '168h'),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
   status: v.optional(
     v.object(
       {
-        address: v.optional(text),
+        address: v.optional(nonEmptyText),
         port: v.optional(port, 8080),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -240,13 +240,13 @@ export const schema = v.object({
     v.object(
       {
         /** Where the API server is; none: the pod's own ServiceAccount, or the usual kubeconfig. */
-        kubeconfig: v.optional(text),
+        kubeconfig: v.optional(nonEmptyText),
         /** One read. */
         requestTimeout: v.optional(durationBetween('1s', '2m'), '10s'),
         /** One write. Longer than the API server waits for the slowest webhook, which is 30s. */
         writeTimeout: v.optional(writeTimeout, '40s'),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
@@ -258,14 +258,14 @@ export const schema = v.object({
           'info',
         ),
       },
-      group,
+      objectMessage,
     ),
     {},
   ),
 });
 
 /** The whole configuration with every default filled in; durations in milliseconds. */
-export type Config = v.InferOutput<typeof schema>;
+export type Config = v.InferOutput<typeof configSchema>;
 
 function isJson(candidate: string): boolean {
   try {

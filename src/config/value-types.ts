@@ -7,7 +7,7 @@ const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h:
 export const duration = v.pipe(
   v.string('a duration such as 500ms, 10s, 5m or 12h'),
   v.regex(/^(0|[1-9]\d{0,8})(ms|s|m|h)$/, 'a duration such as 500ms, 10s, 5m or 12h'),
-  v.transform(durationMs),
+  v.transform(parseDurationMs),
 );
 
 /**
@@ -16,10 +16,14 @@ export const duration = v.pipe(
  */
 export function durationBetween(from: string, to: string) {
   const expected = `a duration from ${from} to ${to}`;
-  return v.pipe(duration, v.minValue(durationMs(from), expected), v.maxValue(durationMs(to), expected));
+  return v.pipe(
+    duration,
+    v.minValue(parseDurationMs(from), expected),
+    v.maxValue(parseDurationMs(to), expected),
+  );
 }
 
-function durationMs(text: string): number {
+function parseDurationMs(text: string): number {
   return Number.parseInt(text, 10) * (unitMs[text.replace(/^\d+/, '')] ?? Number.NaN);
 }
 
@@ -65,7 +69,7 @@ export const ipAddress = v.pipe(
 );
 
 /** Text in which `*` stands for any run of characters. */
-export const pattern = v.pipe(
+export const globPattern = v.pipe(
   v.string('text, with * for any run of characters'),
   v.nonEmpty('text, with * for any run of characters'),
 );
@@ -80,4 +84,4 @@ export const accountPattern = v.pipe(
 );
 
 /** A path or another text that must not be empty. */
-export const text = v.pipe(v.string('text'), v.nonEmpty('text that is not empty'));
+export const nonEmptyText = v.pipe(v.string('text'), v.nonEmpty('text that is not empty'));

@@ -3,8 +3,8 @@ import { X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import type { Problem } from '../config/problems.ts';
 
-const variable = 'AWS_CA_BUNDLE';
-const certificate = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+const variableName = 'AWS_CA_BUNDLE';
+const certificatePattern = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 /**
  * Reads the CA certificates in the file that `AWS_CA_BUNDLE` names. As in the AWS CLI, they replace the default ones.
@@ -14,11 +14,11 @@ export function readCaBundle(environment: Readonly<Record<string, string | undef
   readonly certificates?: readonly string[];
   readonly problems: readonly Problem[];
 } {
-  const file = environment[variable];
+  const file = environment[variableName];
   if (!file || file !== file.trim()) {
     return { problems: [] }; // aws-variables.ts refuses spaces and line breaks at the end
   }
-  const problem = (text: string) => ({ problems: [{ path: variable, text }] });
+  const problem = (text: string) => ({ problems: [{ path: variableName, text }] });
   let pem: string;
   try {
     pem = readFileSync(file, 'utf8');
@@ -26,7 +26,7 @@ export function readCaBundle(environment: Readonly<Record<string, string | undef
     const code = error instanceof Error && 'code' in error ? error.code : 'unknown error';
     return problem(`names a file that cannot be read (${code})`);
   }
-  const certificates = pem.match(certificate) ?? [];
+  const certificates = pem.match(certificatePattern) ?? [];
   if (certificates.length === 0) {
     return problem('names a file without a CA certificate in PEM format');
   }

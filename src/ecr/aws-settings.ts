@@ -1,7 +1,7 @@
 // Reads the settings in environment variables that concern every connection to AWS.
 import { ConfigError } from '../config/load-config.ts';
 import { readCaBundle } from './aws-ca-bundle.ts';
-import { awsVariableProblems } from './aws-variables.ts';
+import { validateAwsVariables } from './aws-variables.ts';
 import { type ProxySettings, readProxySettings } from './proxy.ts';
 
 /** Variables of the environment by name, as `process.env` has them. */
@@ -21,7 +21,7 @@ export interface AwsSettings {
 export function readAwsSettings(environment: Environment): AwsSettings {
   const proxies = readProxySettings(environment);
   const bundle = readCaBundle(environment);
-  const problems = [...awsVariableProblems(environment), ...bundle.problems, ...proxies.problems];
+  const problems = [...validateAwsVariables(environment), ...bundle.problems, ...proxies.problems];
   if (problems.length > 0) {
     throw new ConfigError('the environment', problems);
   }

@@ -1,14 +1,14 @@
 import type { Environment } from './aws-settings.ts';
-import type { Standing } from './call-queue.ts';
-import { ecr } from './ecr-client.ts';
+import type { EndpointTrust } from './call-queue.ts';
+import { createEcrTokenClient } from './ecr-client.ts';
 import type { Timeouts } from './http-handler.ts';
-import { type IdentityRule, identities } from './identity.ts';
+import { createIdentityResolver, type IdentityRule } from './identity.ts';
 import type { Registry } from './registry.ts';
 import type { Freshness } from './token-policy.ts';
 
-import { type TokenCall, type TokenSource, tokenSource } from './token-source.ts';
+import { createTokenSource, type TokenCall, type TokenSource } from './token-source.ts';
 
-export interface AwsTokensOptions {
+export interface AwsTokenSourceOptions {
   readonly rules: readonly IdentityRule[];
   readonly freshness: Freshness;
   /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` if not given. */
@@ -23,28 +23,28 @@ export interface AwsTokensOptions {
   /** Gives a number in [0, 1). */
   random(): number;
   /** What is known of a registry's endpoint from which this process has no token yet. */
-  standingOf?(registry: Registry): Standing;
+  getEndpointTrust?(registry: Registry): EndpointTrust;
   onCall?(call: TokenCall): void;
 }
 
 /** Tokens from AWS by the SDK's own environment and the operator's rules. `close` ends the connections. */
-export function awsTokens(options: AwsTokensOptions): TokenSource & { close(): void } {
+export function createAwsTokenSource(options: AwsTokenSourceOptions): TokenSource & { close(): void } {
   const { timeouts, environment, maxKeys, now, freshness } = options;
-  const aws = ecr({
+  const aws = createEcrTokenClient({
     environment,
     timeouts: { totalMs: 2 * timeouts.requestMs, ...timeouts },
     maxClients: maxKeys,
     now: () => now(),
   });
-  const source = tokenSource({
-    identityOf: identities(options.rules),
-    fetch: aws.fetch,
+  const source = createTokenSource({
+    resolveIdentity: createIdentityResolver(options.rules),
+    fetchToken: aws.fetchToken,
     freshness,
     maxKeys,
     now: () => now(),
     monotonicNow: options.monotonicNow ?? (() => performance.now()),
     random: () => options.random(),
-    standingOf: (registry) => options.standingOf?.(registry) ?? 'unproven',
+    getEndpointTrust: (registry) => options.getEndpointTrust?.(registry) ?? 'unproven',
     onCall: (call) => options.onCall?.(call),
   });
   return { ...source, close: aws.close };

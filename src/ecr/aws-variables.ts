@@ -6,17 +6,17 @@ type Check = (value: string) => string | undefined;
 
 /** Sent in HTTP headers, or signed: printable ASCII without spaces. */
 const credential: Check = (value) =>
-  lineBreakOf(value) ??
+  findLineBreakProblem(value) ??
   (/^[\x21-\x7e]+$/.test(value)
     ? undefined
     : 'contains a space, a control character or a character outside of ASCII; set it exactly as AWS issued it');
 
 /** A path or a name. */
-const line: Check = (value) => lineBreakOf(value) ?? spacesOf(value);
+const line: Check = (value) => findLineBreakProblem(value) ?? findSpaceProblem(value);
 
 const url: Check = (value) =>
-  lineBreakOf(value) ??
-  spacesOf(value) ??
+  findLineBreakProblem(value) ??
+  findSpaceProblem(value) ??
   (/^https?:\/\/[^/]/i.test(value) && URL.canParse(value)
     ? undefined
     : 'must be a URL that begins with https:// or http://');
@@ -26,11 +26,11 @@ const boolean: Check = oneOf('true', 'false');
 
 /** As the SDK checks regions, because they become part of a host name. */
 const region: Check = (value) =>
-  lineBreakOf(value) ??
+  findLineBreakProblem(value) ??
   (/^(?!-)[A-Za-z\d-]{1,63}(?<!-)$/.test(value) ? undefined : 'must be a region such as eu-central-1');
 
 const sessionName: Check = (value) =>
-  lineBreakOf(value) ??
+  findLineBreakProblem(value) ??
   (/^[\w+=,.@-]{2,64}$/.test(value) ? undefined : 'must have 2 to 64 letters, digits or any of +=,.@-_');
 
 const attempts: Check = (value) => (/^[1-9]\d?$/.test(value) ? undefined : 'must be a number from 1 to 99');
@@ -78,7 +78,7 @@ const checks: Readonly<Record<string, Check>> = {
  * count as not set. The SDK reads the environment by itself, so values are refused instead of repaired: a key with a
  * final line break would also fail in the AWS CLI. Problems contain nothing of the values.
  */
-export function awsVariableProblems(environment: Readonly<Record<string, string | undefined>>): Problem[] {
+export function validateAwsVariables(environment: Readonly<Record<string, string | undefined>>): Problem[] {
   return Object.entries(checks).flatMap(([path, check]) => {
     const value = environment[path];
     const text = value ? check(value) : undefined;
@@ -93,14 +93,14 @@ function oneOf(...values: readonly string[]): Check {
   return (value) => (values.includes(value) ? undefined : `must be ${values.join(' or ')}`);
 }
 
-function lineBreakOf(value: string): string | undefined {
+function findLineBreakProblem(value: string): string | undefined {
   if (/[\r\n]$/.test(value)) {
     return 'ends with a line break; store it without one, for example with kubectl --from-literal or printf';
   }
   return /[\r\n]/.test(value) ? 'contains a line break; store it as a single line' : undefined;
 }
 
-function spacesOf(value: string): string | undefined {
+function findSpaceProblem(value: string): string | undefined {
   if (value !== value.trim()) {
     return 'begins or ends with a space; store it without';
   }

@@ -1,24 +1,24 @@
 import { ECRClient } from '@aws-sdk/client-ecr';
 import { fromNodeProviderChain, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
 import { productName } from '../labels.ts';
-import { within } from '../util/timeout.ts';
+import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
 import type { SharedHttpHandler } from './http-handler.ts';
 import type { Identity, Role } from './identity.ts';
-import { stsRegion } from './partitions.ts';
+import { resolveStsRegion } from './partitions.ts';
 
-type Provider = ReturnType<typeof fromNodeProviderChain>;
-type Credentials = Awaited<ReturnType<Provider>>;
-type GetCredentials = () => Promise<Credentials>;
+type SdkProvider = ReturnType<typeof fromNodeProviderChain>;
+type Credentials = Awaited<ReturnType<SdkProvider>>;
+type CredentialProvider = () => Promise<Credentials>;
 
 /** Credentials are renewed this long before they end, as the SDK does (`credentialsTreatedAsExpired`). */
-const renewEarlyMs = 300_000;
+const refreshBeforeExpiryMs = 300_000;
 
 export interface CredentialsOptions {
   readonly http: SharedHttpHandler;
   readonly environment: Environment;
   /** How long finding credentials may take in ms, whatever has to be asked: STS, node metadata, a process. */
-  readonly mostMs: number;
+  readonly timeoutMs: number;
   readonly now: () => number;
 }
 
@@ -28,58 +28,67 @@ export interface CredentialSource {
    * Credentials of an identity, remembered until shortly before they end. Rejects with the SDK's own errors, or with a
    * CredentialsTimeoutError.
    */
-  of(identity: Identity): GetCredentials;
+  getProvider(identity: Identity): CredentialProvider;
   /**
    * Reads all credentials anew when they are next needed. Files and environment may have changed; and the SDK's chain
    * remembers a resolution that hangs, and would wait for it for ever.
    */
-  forget(): void;
+  reset(): void;
 }
 
 /**
  * The SDK's providers are called without the config of the client that asks, and get their HTTP handler and STS
  * region here: else both would come from the client that happens to be the first.
  */
-export function credentialSource(options: CredentialsOptions): CredentialSource {
-  const region = configuredRegion(options.http);
-  const build = () => defaultChain(options, region);
-  let chain = build();
-  const roles = new Map<string, GetCredentials>();
-  const master: GetCredentials = () => within(options.mostMs, 'CredentialsTimeoutError', () => chain());
+export function createCredentialSource(options: CredentialsOptions): CredentialSource {
+  const getRegion = createRegionLookup(options.http);
+  const createChain = () => createDefaultChain(options, getRegion);
+  let chain = createChain();
+  const roleProviders = new Map<string, CredentialProvider>();
+  const defaultProvider: CredentialProvider = () =>
+    withTimeout(options.timeoutMs, 'CredentialsTimeoutError', () => chain());
   return {
-    of: ({ key, role }) => {
+    getProvider: ({ key, role }) => {
       if (role === undefined) {
-        return master;
+        return defaultProvider;
       }
-      const known = roles.get(key) ?? assumed(role, master, region, options);
-      roles.set(key, known);
-      return known;
+      const provider =
+        roleProviders.get(key) ?? createRoleProvider(role, defaultProvider, getRegion, options);
+      roleProviders.set(key, provider);
+      return provider;
     },
-    forget: () => {
-      chain = build();
-      roles.clear();
+    reset: () => {
+      chain = createChain();
+      roleProviders.clear();
     },
   };
 }
 
-function defaultChain({ http, environment }: CredentialsOptions, region: () => Promise<string | undefined>) {
-  const ofSts = async () => stsRegion(environment['AWS_ROLE_ARN'] || undefined, await region());
+function createDefaultChain(
+  { http, environment }: CredentialsOptions,
+  getRegion: () => Promise<string | undefined>,
+) {
+  const getStsRegion = async () =>
+    resolveStsRegion(environment['AWS_ROLE_ARN'] || undefined, await getRegion());
   return fromNodeProviderChain({
     ignoreCache: true,
     clientConfig: { requestHandler: http },
-    parentClientConfig: { requestHandler: http, region: ofSts },
+    parentClientConfig: { requestHandler: http, region: getStsRegion },
   });
 }
 
-function assumed(
+function createRoleProvider(
   role: Role,
-  master: GetCredentials,
-  region: () => Promise<string | undefined>,
-  { http, mostMs, now }: CredentialsOptions,
-): GetCredentials {
+  masterCredentials: CredentialProvider,
+  getRegion: () => Promise<string | undefined>,
+  { http, timeoutMs: maxMs, now }: CredentialsOptions,
+): CredentialProvider {
   const provider = fromTemporaryCredentials({
-    masterCredentials: master,
-    clientConfig: { requestHandler: http, region: async () => stsRegion(role.roleArn, await region()) },
+    masterCredentials,
+    clientConfig: {
+      requestHandler: http,
+      region: async () => resolveStsRegion(role.roleArn, await getRegion()),
+    },
     params: {
       RoleArn: role.roleArn,
       RoleSessionName: role.sessionName ?? productName,
@@ -87,33 +96,33 @@ function assumed(
       Policy: role.sessionPolicy,
     },
   });
-  return remembered(() => within(mostMs, 'CredentialsTimeoutError', () => provider()), now);
+  return cacheCredentials(() => withTimeout(maxMs, 'CredentialsTimeoutError', () => provider()), now);
 }
 
 /** One call at a time, its result kept until shortly before its end; a failure is not kept. */
-function remembered(get: GetCredentials, now: () => number): GetCredentials {
-  let kept: Credentials | undefined;
-  let underWay: Promise<Credentials> | undefined;
+function cacheCredentials(fetchCredentials: CredentialProvider, now: () => number): CredentialProvider {
+  let cached: Credentials | undefined;
+  let inFlight: Promise<Credentials> | undefined;
   return () => {
     if (
-      kept !== undefined &&
-      now() < (kept.expiration?.getTime() ?? Number.POSITIVE_INFINITY) - renewEarlyMs
+      cached !== undefined &&
+      now() < (cached.expiration?.getTime() ?? Number.POSITIVE_INFINITY) - refreshBeforeExpiryMs
     ) {
-      return Promise.resolve(kept);
+      return Promise.resolve(cached);
     }
-    underWay ??= get()
+    inFlight ??= fetchCredentials()
       .then((credentials) => {
-        kept = credentials;
+        cached = credentials;
         return credentials;
       })
       .finally(() => {
-        underWay = undefined;
+        inFlight = undefined;
       });
-    return underWay;
+    return inFlight;
   };
 }
 
 /** The region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none. */
-function configuredRegion(http: SharedHttpHandler): () => Promise<string | undefined> {
+function createRegionLookup(http: SharedHttpHandler): () => Promise<string | undefined> {
   return () => new ECRClient({ requestHandler: http }).config.region().catch(() => undefined);
 }

@@ -24,7 +24,7 @@ export interface LookupDependencies {
 const responseTimeoutMs = 1_500;
 
 /** c-ares repeats a lost query, or queries the next server, after 0.25 to 0.5 s: its timer is coarse. */
-const query = { timeout: 250, tries: 3 };
+const queryOptions = { timeout: 250, tries: 3 };
 
 /**
  * How many calls of getaddrinfo run at a time, and wait. With the 16 threads of the image, 8 may run getaddrinfo, so that
@@ -34,8 +34,8 @@ const query = { timeout: 250, tries: 3 };
 const unansweredNames = { concurrency: 1, maxWaiting: 16 };
 const namesWithoutAddress = { concurrency: 4, maxWaiting: 64 };
 
-const system: LookupDependencies = {
-  createResolver: () => new promises.Resolver(query),
+const systemDependencies: LookupDependencies = {
+  createResolver: () => new promises.Resolver(queryOptions),
   getaddrinfo: lookup,
   readHosts: () => readFile('/etc/hosts', 'utf8'),
 };
@@ -56,10 +56,10 @@ export function createLookup({
   createResolver,
   getaddrinfo,
   readHosts,
-}: LookupDependencies = system): LookupFunction {
+}: LookupDependencies = systemDependencies): LookupFunction {
   const inFlight = new Map<string, Promise<Result>>();
-  const queueUnanswered = boundedQueue(unansweredNames);
-  const queueWithoutAddress = boundedQueue(namesWithoutAddress);
+  const queueUnanswered = createBoundedQueue(unansweredNames);
+  const queueWithoutAddress = createBoundedQueue(namesWithoutAddress);
 
   async function resolve(hostname: string, options: LookupOptions): Promise<Result> {
     const call = () =>
@@ -85,7 +85,7 @@ export function createLookup({
       inFlight.set(key, result);
     }
     result.then(
-      ([error, addresses, family]) => callback(error, copyOf(addresses), family),
+      ([error, addresses, family]) => callback(error, copyAddresses(addresses), family),
       (error) => callback(error, ''),
     );
   };
@@ -115,7 +115,7 @@ function listsHost(hosts: string, hostname: string): boolean {
   });
 }
 
-function boundedQueue({ concurrency, maxWaiting }: { concurrency: number; maxWaiting: number }) {
+function createBoundedQueue({ concurrency, maxWaiting }: { concurrency: number; maxWaiting: number }) {
   const limit = pLimit(concurrency);
   return async <T>(call: () => Promise<T>): Promise<T> => {
     if (limit.pendingCount >= maxWaiting) {
@@ -126,6 +126,6 @@ function boundedQueue({ concurrency, maxWaiting }: { concurrency: number; maxWai
 }
 
 /** Callers that share a lookup may change what they receive. After an error there are no addresses, despite the type. */
-function copyOf(addresses: string | LookupAddress[]): string | LookupAddress[] {
+function copyAddresses(addresses: string | LookupAddress[]): string | LookupAddress[] {
   return Array.isArray(addresses) ? addresses.map((address) => ({ ...address })) : addresses;
 }

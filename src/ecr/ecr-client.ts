@@ -1,17 +1,17 @@
 import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { LRUCache } from 'lru-cache';
 import { productName } from '../labels.ts';
-import { within } from '../util/timeout.ts';
+import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
-import type { Standing } from './call-queue.ts';
-import { credentialSource } from './credentials.ts';
-import { sharedHttpHandler, type Timeouts } from './http-handler.ts';
-import { endpointKey, type Identity } from './identity.ts';
+import type { EndpointTrust } from './call-queue.ts';
+import { createCredentialSource } from './credentials.ts';
+import { createSharedHttpHandler, type Timeouts } from './http-handler.ts';
+import { getEndpointKey, type Identity } from './identity.ts';
 import type { Registry } from './registry.ts';
-import { readAuthorization, type Token } from './token.ts';
-import { classify, suspectsCredentials, type TokenError } from './token-error.ts';
+import { parseAuthorization, type Token } from './token.ts';
+import { classifyError, isCredentialError, type TokenError } from './token-error.ts';
 
-export interface EcrOptions {
+export interface EcrTokenClientOptions {
   /** The process's environment, for its proxies and `AWS_ROLE_ARN`. The SDK reads what is its own by itself. */
   readonly environment: Environment;
   /**
@@ -24,75 +24,77 @@ export interface EcrOptions {
   readonly now: () => number;
 }
 
-export interface Ecr {
+export interface EcrTokenClient {
   /** Calls GetAuthorizationToken. Rejects with TokenError only. */
-  fetch(identity: Identity, registry: Registry, standing: Standing): Promise<Token>;
+  fetchToken(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<Token>;
   /** Ends all connections. */
   close(): void;
 }
 
 /** Which part of the whole time a call may take. */
-const shareOfTime: Readonly<Record<Standing, number>> = { proven: 1, claimed: 0.5, unproven: 0.25 };
+const timeoutFraction: Readonly<Record<EndpointTrust, number>> = { proven: 1, claimed: 0.5, unproven: 0.25 };
 
 /**
  * Endpoints that are not proven may have the credentials read again once in this time, in ms: a disabled region answers
  * UnrecognizedClientException to good credentials, and everyone who can write an image name can name one.
  */
-const rereadGapMs = 60_000;
+const credentialReloadIntervalMs = 60_000;
 
 /** The edge to AWS: a bounded number of clients, one for each identity, region and kind of endpoint. */
-export function ecr(options: EcrOptions): Ecr {
+export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenClient {
   const { environment, timeouts, now } = options;
-  const http = sharedHttpHandler(timeouts, environment);
-  const credentials = credentialSource({ http, environment, mostMs: timeouts.totalMs / 2, now });
+  const http = createSharedHttpHandler(timeouts, environment);
+  const credentials = createCredentialSource({ http, environment, timeoutMs: timeouts.totalMs / 2, now });
   const clients = new LRUCache<string, ECRClient>({
     max: options.maxClients,
     dispose: (client) => client.destroy(),
   });
-  let rereadAt = Number.NEGATIVE_INFINITY;
+  let lastReloadAt = Number.NEGATIVE_INFINITY;
 
   /** Whether a failure is a reason to read the credentials again. */
-  function mayReread(failure: TokenError, standing: Standing): boolean {
-    if (!suspectsCredentials(failure)) {
+  function shouldReloadCredentials(failure: TokenError, trust: EndpointTrust): boolean {
+    if (!isCredentialError(failure)) {
       return false;
     }
-    const own = failure.code === 'no-credentials' || failure.code === 'credentials-timeout';
-    return own || standing === 'proven' || Math.abs(now() - rereadAt) >= rereadGapMs;
+    const noCredentials = failure.code === 'no-credentials' || failure.code === 'credentials-timeout';
+    return (
+      noCredentials || trust === 'proven' || Math.abs(now() - lastReloadAt) >= credentialReloadIntervalMs
+    );
   }
 
-  function clientOf(identity: Identity, registry: Registry): ECRClient {
-    const key = endpointKey(identity, registry);
-    const known = clients.get(key);
-    if (known !== undefined) {
-      return known;
+  function getClient(identity: Identity, registry: Registry): ECRClient {
+    const key = getEndpointKey(identity, registry);
+    const cached = clients.get(key);
+    if (cached !== undefined) {
+      return cached;
     }
     const client: ECRClient = new ECRClient({
       region: registry.region,
-      credentials: credentials.of(identity),
+      credentials: credentials.getProvider(identity),
       requestHandler: http,
       customUserAgent: productName,
-      ...endpointFlags(registry, () => client.config.serviceConfiguredEndpoint?.()),
+      ...getEndpointFlags(registry, () => client.config.serviceConfiguredEndpoint?.()),
     });
     clients.set(key, client);
     return client;
   }
 
   return {
-    async fetch(identity, registry, standing) {
+    async fetchToken(identity, registry, trust) {
       try {
         // first and with a limit of their own, so that slow credentials are not taken for a slow endpoint
-        await credentials.of(identity)();
-        const client = clientOf(identity, registry);
-        const ms = timeouts.totalMs * shareOfTime[standing];
-        const answer = await within(ms, 'TimeoutError', (abortSignal) =>
+        await credentials.getProvider(identity)();
+        const client = getClient(identity, registry);
+        const timeoutMs = timeouts.totalMs * timeoutFraction[trust];
+        const response = await withTimeout(timeoutMs, 'TimeoutError', (abortSignal) =>
           client.send(new GetAuthorizationTokenCommand({}), { abortSignal }),
         );
-        return readAuthorization(answer, registry.region, now());
+        return parseAuthorization(response, registry.region, now());
       } catch (error) {
-        const failure = classify(error, registry.region);
-        if (mayReread(failure, standing)) {
-          rereadAt = now();
-          credentials.forget();
+        const failure = classifyError(error, registry.region);
+        if (shouldReloadCredentials(failure, trust)) {
+          lastReloadAt = now();
+          credentials.reset();
           clients.clear();
         }
         throw failure;
@@ -107,13 +109,13 @@ export function ecr(options: EcrOptions): Ecr {
  * environment decides. The SDK throws on a flag together with an endpoint that is configured by environment or
  * profile, so it is asked about that itself.
  */
-function endpointFlags(
+function getEndpointFlags(
   { fips, dualStack }: Registry,
   configuredEndpoint: () => Promise<string | undefined> | undefined,
 ) {
-  const unlessConfigured = async () => (await configuredEndpoint()) === undefined;
+  const isNotConfigured = async () => (await configuredEndpoint()) === undefined;
   return {
-    ...(fips && { useFipsEndpoint: unlessConfigured }),
-    ...(dualStack && { useDualstackEndpoint: unlessConfigured }),
+    ...(fips && { useFipsEndpoint: isNotConfigured }),
+    ...(dualStack && { useDualstackEndpoint: isNotConfigured }),
   };
 }

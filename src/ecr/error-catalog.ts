@@ -3,62 +3,65 @@ export interface Cause {
   /** Waiting does not help, a person has to change something. */
   readonly permanent: boolean;
   /** What happened, in few words; where it is not given, the code says it. */
-  readonly short?: string;
+  readonly summary?: string;
   /** What the operator can do. */
   readonly advice: string;
   /** The credentials themselves may be at fault: read them anew before the next call. */
-  readonly credentials?: boolean;
+  readonly isCredentialError?: boolean;
 }
 
-const keys = {
+const invalidKeys = {
   permanent: true,
-  credentials: true,
+  isCredentialError: true,
   advice: 'Check the access key, that it belongs to this AWS partition, and that the region is enabled',
 } satisfies Cause;
 
-const signature = {
+const invalidSignature = {
   permanent: true,
-  credentials: true,
+  isCredentialError: true,
   advice: 'Check the secret key and the clock of this machine',
 } satisfies Cause;
 
-const expired = {
+const expiredCredentials = {
   permanent: true,
-  credentials: true,
+  isCredentialError: true,
   advice: 'The credentials or the web identity token in use have ended: have them renewed',
 } satisfies Cause;
 
-const identityToken = {
+const invalidIdentityToken = {
   permanent: true,
-  credentials: true,
+  isCredentialError: true,
   advice:
     "Check the web identity token's issuer and audience, that its file holds nothing but the token (no line break), and the role's trust policy",
 } satisfies Cause;
 
-const policy = {
+const invalidSessionPolicy = {
   permanent: true,
   advice:
     'Check the session policy of the registry rule: valid JSON of an IAM policy, 2,048 characters at most',
 } satisfies Cause;
 
-const parameter = { permanent: true, advice: 'Check the role, external ID and session name' } satisfies Cause;
+const invalidParameter = {
+  permanent: true,
+  advice: 'Check the role, external ID and session name',
+} satisfies Cause;
 
-const noSuchApi = {
+const wrongEndpoint = {
   permanent: true,
   advice: 'Check the AWS_ENDPOINT_URL settings: what answers there is not the API that was called',
 } satisfies Cause;
 
-const subscription = {
+const missingSubscription = {
   permanent: true,
   advice: 'Complete the sign-up of the AWS account in use, and subscribe it to Amazon ECR',
 } satisfies Cause;
 
-const suspended = {
+const suspendedAccount = {
   permanent: true,
   advice: 'The AWS account in use is suspended: check its billing, or contact AWS Support',
 } satisfies Cause;
 
-const kms = {
+const kmsFailure = {
   permanent: true,
   advice: 'Enable the AWS KMS key that ECR uses, and allow the identity in use to use it in the key policy',
 } satisfies Cause;
@@ -82,27 +85,27 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
         "STS refused the role: its trust policy must allow sts:AssumeRole (or sts:AssumeRoleWithWebIdentity) to the identity in use, with the same external ID if it asks for one, and the identity's own policy must allow it too",
     },
   ],
-  ['UnrecognizedClientException', keys],
-  ['InvalidClientTokenId', keys],
-  ['InvalidSignatureException', signature],
-  ['SignatureDoesNotMatch', signature],
-  ['IncompleteSignature', signature],
-  ['IncompleteSignatureException', signature],
-  ['MissingAuthenticationToken', signature],
-  ['MissingAuthenticationTokenException', signature],
-  ['ExpiredToken', expired],
-  ['ExpiredTokenException', expired],
-  ['InvalidIdentityToken', identityToken],
-  ['InvalidIdentityTokenException', identityToken],
-  ['IDPRejectedClaim', identityToken],
-  ['IDPRejectedClaimException', identityToken],
-  ['MalformedPolicyDocument', policy],
-  ['MalformedPolicyDocumentException', policy],
-  ['PackedPolicyTooLarge', policy],
-  ['PackedPolicyTooLargeException', policy],
-  ['InvalidParameterException', parameter],
-  ['ValidationError', parameter],
-  ['ValidationException', parameter],
+  ['UnrecognizedClientException', invalidKeys],
+  ['InvalidClientTokenId', invalidKeys],
+  ['InvalidSignatureException', invalidSignature],
+  ['SignatureDoesNotMatch', invalidSignature],
+  ['IncompleteSignature', invalidSignature],
+  ['IncompleteSignatureException', invalidSignature],
+  ['MissingAuthenticationToken', invalidSignature],
+  ['MissingAuthenticationTokenException', invalidSignature],
+  ['ExpiredToken', expiredCredentials],
+  ['ExpiredTokenException', expiredCredentials],
+  ['InvalidIdentityToken', invalidIdentityToken],
+  ['InvalidIdentityTokenException', invalidIdentityToken],
+  ['IDPRejectedClaim', invalidIdentityToken],
+  ['IDPRejectedClaimException', invalidIdentityToken],
+  ['MalformedPolicyDocument', invalidSessionPolicy],
+  ['MalformedPolicyDocumentException', invalidSessionPolicy],
+  ['PackedPolicyTooLarge', invalidSessionPolicy],
+  ['PackedPolicyTooLargeException', invalidSessionPolicy],
+  ['InvalidParameterException', invalidParameter],
+  ['ValidationError', invalidParameter],
+  ['ValidationException', invalidParameter],
   [
     'RegionDisabledException',
     {
@@ -111,21 +114,21 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     },
   ],
   ['OptInRequired', { permanent: true, advice: 'Enable the region, or ECR, for the AWS account in use' }],
-  ['SubscriptionRequired', subscription],
-  ['SubscriptionRequiredException', subscription],
-  ['AccountSuspended', suspended],
-  ['AccountSuspendedException', suspended],
-  ['AuthFailure', keys],
-  ['KmsException', kms],
-  ['KMSException', kms],
-  ['UnknownOperationException', noSuchApi],
-  ['InvalidAction', noSuchApi],
+  ['SubscriptionRequired', missingSubscription],
+  ['SubscriptionRequiredException', missingSubscription],
+  ['AccountSuspended', suspendedAccount],
+  ['AccountSuspendedException', suspendedAccount],
+  ['AuthFailure', invalidKeys],
+  ['KmsException', kmsFailure],
+  ['KMSException', kmsFailure],
+  ['UnknownOperationException', wrongEndpoint],
+  ['InvalidAction', wrongEndpoint],
   [
     'no-credentials',
     {
       permanent: true,
-      credentials: true,
-      short: 'no AWS credentials',
+      isCredentialError: true,
+      summary: 'no AWS credentials',
       advice:
         'Give this process AWS credentials: access keys, a web identity (AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE), a profile, or those of the node; a file that was named must be readable',
     },
@@ -134,8 +137,8 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'credentials-timeout',
     {
       permanent: false,
-      credentials: true,
-      short: 'finding AWS credentials timed out',
+      isCredentialError: true,
+      summary: 'finding AWS credentials timed out',
       advice: 'Check the way to STS or to whatever gives this process its AWS credentials',
     },
   ],
@@ -143,8 +146,8 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'bad-credentials',
     {
       permanent: true,
-      credentials: true,
-      short: 'unusable AWS credentials',
+      isCredentialError: true,
+      summary: 'unusable AWS credentials',
       advice:
         'An access key or token in the credentials file, or from the credential provider, contains a line break or another character that HTTP headers cannot contain: store it without',
     },
@@ -153,7 +156,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'bad-endpoint-url',
     {
       permanent: true,
-      short: 'endpoint is not a URL',
+      summary: 'endpoint is not a URL',
       advice: 'endpoint_url in the AWS configuration file must begin with https:// or http://',
     },
   ],
@@ -161,7 +164,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'bad-endpoint',
     {
       permanent: true,
-      short: 'no endpoint for this region',
+      summary: 'no endpoint for this region',
       advice: 'FIPS or dual-stack does not exist in this partition, or was asked for with a custom endpoint',
     },
   ],
@@ -169,36 +172,43 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'tls',
     {
       permanent: true,
-      short: 'TLS error',
+      summary: 'TLS error',
       advice:
         'The certificate of the endpoint or proxy is not trusted: name a file with its CA in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS',
     },
   ],
-  ['clock', { permanent: false, short: 'clock skew', advice: 'Set the clock of this machine' }],
+  ['clock', { permanent: false, summary: 'clock skew', advice: 'Set the clock of this machine' }],
   [
     'throttled',
-    { permanent: false, short: 'throttled', advice: 'Other callers in this account may be too many' },
+    { permanent: false, summary: 'throttled', advice: 'Other callers in this account may be too many' },
   ],
-  ['server-error', { permanent: false, short: 'AWS server error', advice: 'It is tried again' }],
+  ['server-error', { permanent: false, summary: 'AWS server error', advice: 'It is tried again' }],
   [
     'identity-provider',
     {
       permanent: false,
-      short: 'identity provider unreachable',
+      summary: 'identity provider unreachable',
       advice: 'STS could not read the keys of the OIDC issuer: check that it is reachable from AWS',
     },
   ],
   [
     'timeout',
-    { permanent: false, short: 'timed out', advice: 'Check the way to AWS: routes, proxies, VPC endpoints' },
+    {
+      permanent: false,
+      summary: 'timed out',
+      advice: 'Check the way to AWS: routes, proxies, VPC endpoints',
+    },
   ],
-  ['network', { permanent: false, short: 'network error', advice: 'Check DNS and the way to AWS' }],
-  ['proxy', { permanent: false, short: 'proxy error', advice: 'Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY' }],
+  ['network', { permanent: false, summary: 'network error', advice: 'Check DNS and the way to AWS' }],
+  [
+    'proxy',
+    { permanent: false, summary: 'proxy error', advice: 'Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY' },
+  ],
   [
     'proxy-authentication',
     {
       permanent: true,
-      short: 'proxy login failed',
+      summary: 'proxy login failed',
       advice: 'Check the user name and password in HTTPS_PROXY or HTTP_PROXY',
     },
   ],
@@ -206,7 +216,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'bad-answer',
     {
       permanent: false,
-      short: 'unusable answer',
+      summary: 'unusable answer',
       advice: 'Check what answers at the ECR endpoint, and the clock of this machine',
     },
   ],
@@ -214,16 +224,16 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'too-many-regions',
     {
       permanent: false,
-      short: 'too many new regions',
+      summary: 'too many new regions',
       advice:
         'The namespace names many regions without a token yet; tokens are fetched a few regions at a time',
     },
   ],
-  ['unknown', { permanent: false, short: 'unknown error', advice: 'It is tried again' }],
+  ['unknown', { permanent: false, summary: 'unknown error', advice: 'It is tried again' }],
 ]);
 
 /** Codes that stand for one of ours. */
-export const aliases: ReadonlyMap<string, string> = new Map(
+export const codeAliases: ReadonlyMap<string, string> = new Map(
   Object.entries({
     throttled: [
       'BandwidthLimitExceeded',

@@ -5,7 +5,7 @@ import { createSecureContext } from 'node:tls';
 import { NodeHttpHandler, type NodeHttpHandlerOptions } from '@smithy/node-http-handler';
 import { type Environment, readAwsSettings } from './aws-settings.ts';
 import { createLookup } from './dns-lookup.ts';
-import { type ProxyServer, type ProxySettings, proxyFor } from './proxy.ts';
+import { type ProxyServer, type ProxySettings, selectProxy } from './proxy.ts';
 import { TunnelAgent } from './proxy-tunnel.ts';
 
 /** How long AWS may take, in ms. */
@@ -17,7 +17,7 @@ export interface Timeouts {
 }
 
 /** Idle connections are closed before AWS, or a proxy or load balancer on the way, would do it. */
-const idleMs = 20_000;
+const idleTimeoutMs = 20_000;
 
 /**
  * Connections to one host: one for each call that may run at a time (see call-queue.ts), and some for STS. With an endpoint of
@@ -26,7 +26,7 @@ const idleMs = 20_000;
 const maxSockets = 96;
 
 /** Bytes of an answer: some hundred times what ECR and STS send, and next to nothing in memory. */
-const maxAnswerBytes = 1024 * 1024;
+const maxResponseBytes = 1024 * 1024;
 
 /** The HTTP status of a proxy that does not accept the credentials, or wants some. */
 const proxyAuthenticationRequired = 407;
@@ -34,7 +34,7 @@ const proxyAuthenticationRequired = 407;
 /**
  * The one HTTP handler of all AWS clients, those of STS and IAM Identity Center too. A client that is dropped must not
  * end the calls of the others, so `destroy`, which each client calls, does nothing; `close` ends the connections. An
- * answer that is too long fails with the code `ANSWER_TOO_LARGE`, and the rest of it is not read: an endpoint is what its
+ * answer that is too long fails with the code `RESPONSE_TOO_LARGE`, and the rest of it is not read: an endpoint is what its
  * operator, DNS or a proxy on the way say it is.
  *
  * Errors of requests through a proxy have a `proxyVariable`: the environment variable that named the proxy. Where a
@@ -42,20 +42,20 @@ const proxyAuthenticationRequired = 407;
  */
 export class SharedHttpHandler extends NodeHttpHandler {
   readonly #proxies: ProxySettings;
-  readonly #proxied: NodeHttpHandler;
+  readonly #proxiedHandler: NodeHttpHandler;
 
   constructor(direct: NodeHttpHandlerOptions, proxied: NodeHttpHandlerOptions, proxies: ProxySettings) {
     super(direct);
-    this.#proxied = new NodeHttpHandler(proxied);
+    this.#proxiedHandler = new NodeHttpHandler(proxied);
     this.#proxies = proxies;
   }
 
   override async handle(...call: Parameters<NodeHttpHandler['handle']>) {
-    const proxy = proxyFor(this.#proxies, call[0]);
-    const result = await (proxy === undefined ? super.handle(...call) : this.#handleThrough(proxy, ...call));
+    const proxy = selectProxy(this.#proxies, call[0]);
+    const result = await (proxy === undefined ? super.handle(...call) : this.#handleViaProxy(proxy, ...call));
     const { body } = result.response;
     if (body instanceof Readable) {
-      result.response.body = bounded(body);
+      result.response.body = limitBody(body);
     }
     return result;
   }
@@ -64,12 +64,12 @@ export class SharedHttpHandler extends NodeHttpHandler {
 
   close(): void {
     super.destroy();
-    this.#proxied.destroy();
+    this.#proxiedHandler.destroy();
   }
 
-  async #handleThrough({ variable }: ProxyServer, ...call: Parameters<NodeHttpHandler['handle']>) {
+  async #handleViaProxy({ variable }: ProxyServer, ...call: Parameters<NodeHttpHandler['handle']>) {
     try {
-      const result = await this.#proxied.handle(...call);
+      const result = await this.#proxiedHandler.handle(...call);
       const { statusCode, body } = result.response;
       if (statusCode === proxyAuthenticationRequired) {
         body?.destroy();
@@ -85,17 +85,17 @@ export class SharedHttpHandler extends NodeHttpHandler {
   }
 }
 
-function tooLarge(): Error {
-  return Object.assign(new Error(`more than ${maxAnswerBytes} bytes`), { code: 'ANSWER_TOO_LARGE' });
+function createTooLargeError(): Error {
+  return Object.assign(new Error(`more than ${maxResponseBytes} bytes`), { code: 'ANSWER_TOO_LARGE' });
 }
 
 /** The same stream, which fails where it is too long. To fail destroys the answer, and with it the connection. */
-function bounded(body: Readable): Readable {
+function limitBody(body: Readable): Readable {
   let length = 0;
   const counter = new Transform({
     transform(chunk: Buffer, _, done) {
       length += chunk.length;
-      done(length > maxAnswerBytes ? tooLarge() : null, chunk);
+      done(length > maxResponseBytes ? createTooLargeError() : null, chunk);
     },
   });
   pipeline(body, counter, () => undefined); // who reads the counter gets its error
@@ -106,7 +106,7 @@ function bounded(body: Readable): Readable {
  * Goes through the proxies that the environment names (see proxy.ts), which the SDK does not do by itself.
  * @throws ConfigError with every variable that cannot be used; its text holds nothing of their values
  */
-export function sharedHttpHandler(timeouts: Timeouts, environment: Environment): SharedHttpHandler {
+export function createSharedHttpHandler(timeouts: Timeouts, environment: Environment): SharedHttpHandler {
   const { proxies, ca } = readAwsSettings(environment);
   const options = {
     connectionTimeout: timeouts.connectMs,
@@ -118,7 +118,7 @@ export function sharedHttpHandler(timeouts: Timeouts, environment: Environment):
     keepAlive: true,
     maxSockets,
     maxFreeSockets: 2,
-    timeout: idleMs,
+    timeout: idleTimeoutMs,
     lookup: createLookup(),
     // one for all connections: to parse a bundle takes 9 ms, of which the loop would wait for each connection
     ...(ca && { secureContext: createSecureContext({ ca: [...ca] }) }),

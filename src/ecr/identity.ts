@@ -32,46 +32,51 @@ const defaultIdentity: Identity = { key: 'default' };
  * Compiles the rules. The first that matches a registry counts; where none does, the process asks as itself.
  * Rules with equal roles share one identity, and differing roles never do: the key numbers them.
  */
-export function identities(rules: readonly IdentityRule[]): (registry: Registry) => Identity {
-  const roles = rules.map(roleText);
-  const compiled = rules.map((rule) => ({ rule, identity: identityOf(rule, roles.indexOf(roleText(rule))) }));
-  return (registry) => compiled.find(({ rule }) => covers(rule, registry))?.identity ?? defaultIdentity;
+export function createIdentityResolver(rules: readonly IdentityRule[]): (registry: Registry) => Identity {
+  const roles = rules.map(serializeRole);
+  const compiled = rules.map((rule) => ({
+    rule,
+    identity: toIdentity(rule, roles.indexOf(serializeRole(rule))),
+  }));
+  return (registry) => compiled.find(({ rule }) => matchesRule(rule, registry))?.identity ?? defaultIdentity;
 }
 
 /**
  * Tells in a few characters, the same in every process and after every restart, which role asked for a token: its ARN,
  * external ID, session name and policy. Undefined for the process's own identity. Nothing can be read back from it.
  */
-function fingerprint({ role }: Identity): string | undefined {
-  return role === undefined ? undefined : hash32(roleText(role)).toString(16).padStart(8, '0');
+function getFingerprint({ role }: Identity): string | undefined {
+  return role === undefined ? undefined : hash32(serializeRole(role)).toString(16).padStart(8, '0');
 }
 
 /** Gives the fingerprint of the role that asks for a host's tokens. */
-export function identityOfHost(rules: readonly IdentityRule[]): (host: string) => string | undefined {
-  const of = identities(rules);
+export function createFingerprintResolver(
+  rules: readonly IdentityRule[],
+): (host: string) => string | undefined {
+  const resolveIdentity = createIdentityResolver(rules);
   return (host) => {
     const registry = parseEcrHost(host);
-    return registry === undefined ? undefined : fingerprint(of(registry));
+    return registry === undefined ? undefined : getFingerprint(resolveIdentity(registry));
   };
 }
 
-function covers({ accounts, regions }: IdentityRule, registry: Registry): boolean {
+function matchesRule({ accounts, regions }: IdentityRule, registry: Registry): boolean {
   return (
     (accounts === undefined || matchesAny(accounts, registry.account)) &&
     (regions === undefined || matchesAny(regions, registry.region))
   );
 }
 
-function identityOf(rule: IdentityRule, number: number): Identity {
+function toIdentity(rule: IdentityRule, index: number): Identity {
   const { roleArn, externalId, sessionName, sessionPolicy } = rule;
-  return { key: `${roleArn}#${number}`, role: { roleArn, externalId, sessionName, sessionPolicy } };
+  return { key: `${roleArn}#${index}`, role: { roleArn, externalId, sessionName, sessionPolicy } };
 }
 
-function roleText({ roleArn, externalId, sessionName, sessionPolicy }: Role): string {
+function serializeRole({ roleArn, externalId, sessionName, sessionPolicy }: Role): string {
   return JSON.stringify([roleArn, externalId, sessionName, sessionPolicy].map((part) => part ?? null));
 }
 
 /** Tells apart who asks which endpoint: identity, region, FIPS, dual-stack. */
-export function endpointKey({ key }: Identity, { region, fips, dualStack }: Registry): string {
+export function getEndpointKey({ key }: Identity, { region, fips, dualStack }: Registry): string {
   return JSON.stringify([key, region, fips, dualStack]);
 }

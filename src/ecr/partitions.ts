@@ -76,14 +76,14 @@ export const partitions: readonly Partition[] = [
 ];
 
 /** The partition to which a region belongs, by the prefix of its name. Never fails: an unknown region is in `aws`. */
-export function partitionOfRegion(region: string): Partition {
-  const claimed = partitions.find((row) => row.regionPrefixes.some((prefix) => region.startsWith(prefix)));
-  return claimed ?? commercial;
+export function getPartition(region: string): Partition {
+  const match = partitions.find((row) => row.regionPrefixes.some((prefix) => region.startsWith(prefix)));
+  return match ?? defaultPartition;
 }
 
-const commercial: Partition = partitions[0] ?? neverEmpty();
+const defaultPartition: Partition = partitions[0] ?? throwEmptyTable();
 
-function neverEmpty(): never {
+function throwEmptyTable(): never {
   throw new Error('the partition table is empty');
 }
 
@@ -91,12 +91,12 @@ function neverEmpty(): never {
  * The region whose STS is asked for a role: the configured one if it lies in the role's partition, else the
  * partition's home. Left to itself the SDK would take the region of the first image that anybody names.
  * @param roleArn undefined where the role is not known: the configured region counts
- * @param configured the region of AWS_REGION, of the profile or of the node; undefined: none
+ * @param configuredRegion the region of AWS_REGION, of the profile or of the node; undefined: none
  */
-export function stsRegion(roleArn: string | undefined, configured: string | undefined): string {
-  const id = roleArn?.split(':')[1] ?? partitionOfRegion(configured ?? '').id;
-  if (configured !== undefined && partitionOfRegion(configured).id === id) {
-    return configured;
+export function resolveStsRegion(roleArn: string | undefined, configuredRegion: string | undefined): string {
+  const id = roleArn?.split(':')[1] ?? getPartition(configuredRegion ?? '').id;
+  if (configuredRegion !== undefined && getPartition(configuredRegion).id === id) {
+    return configuredRegion;
   }
-  return (partitions.find((partition) => partition.id === id) ?? commercial).stsHomeRegion;
+  return (partitions.find((partition) => partition.id === id) ?? defaultPartition).stsHomeRegion;
 }

@@ -34,37 +34,42 @@ export class TunnelAgent extends Agent {
 
   override createConnection(options: ConnectionOptions, callback?: Callback): undefined {
     let current: { destroy(error?: Error): unknown };
-    let ended = false;
-    const end = (error: Error | null, socket?: Duplex) => {
-      if (ended) return;
-      ended = true;
+    let settled = false;
+    const settle = (error: Error | null, socket?: Duplex) => {
+      if (settled) return;
+      settled = true;
       clearTimeout(timer);
       if (error !== null) current.destroy();
       (callback as ((error: Error | null, socket?: Duplex) => void) | undefined)?.(error, socket);
     };
-    const failure = (error: Error) => end(error);
-    const timer = setTimeout(failure, this.#tunnel.connectMs, tunnelError('TimeoutError'));
-    const connecting = connectRequest(this.#tunnel, options);
-    const refused = (error: Error & { code?: string }) =>
-      end(error.code?.startsWith('HPE_') === true ? tunnelError('ERR_PROXY_TUNNEL') : error);
-    current = connecting.on('error', refused).on('connect', ({ statusCode = 0 }, socket: Duplex, head) => {
-      socket.on('error', failure);
-      if (ended || statusCode !== 200 || head.length > 0) {
-        socket.destroy();
-        end(tunnelError('ERR_PROXY_TUNNEL', statusCode));
-        return;
-      }
-      const secure = super.createConnection({ ...options, socket } as ConnectionOptions) as Duplex;
-      current = secure.on('error', failure).once('secureConnect', () => {
-        secure.off('error', failure);
-        end(null, secure);
+    const onError = (error: Error) => settle(error);
+    const timer = setTimeout(onError, this.#tunnel.connectMs, createTunnelError('TimeoutError'));
+    const request = createConnectRequest(this.#tunnel, options);
+    const onRequestError = (error: Error & { code?: string }) =>
+      settle(error.code?.startsWith('HPE_') === true ? createTunnelError('ERR_PROXY_TUNNEL') : error);
+    current = request
+      .on('error', onRequestError)
+      .on('connect', ({ statusCode = 0 }, socket: Duplex, head) => {
+        socket.on('error', onError);
+        if (settled || statusCode !== 200 || head.length > 0) {
+          socket.destroy();
+          settle(createTunnelError('ERR_PROXY_TUNNEL', statusCode));
+          return;
+        }
+        const tlsSocket = super.createConnection({ ...options, socket } as ConnectionOptions) as Duplex;
+        current = tlsSocket.on('error', onError).once('secureConnect', () => {
+          tlsSocket.off('error', onError);
+          settle(null, tlsSocket);
+        });
       });
-    });
-    connecting.end();
+    request.end();
   }
 }
 
-function connectRequest({ proxy, lookup }: TunnelOptions, { host, port }: ConnectionOptions): ClientRequest {
+function createConnectRequest(
+  { proxy, lookup }: TunnelOptions,
+  { host, port }: ConnectionOptions,
+): ClientRequest {
   const { protocol, hostname, port: proxyPort, username, password } = new URL(proxy);
   const endpoint = `${isIP(String(host)) === 6 ? `[${host}]` : host}:${port ?? 443}`;
   const credentials = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`);
@@ -86,7 +91,7 @@ function connectRequest({ proxy, lookup }: TunnelOptions, { host, port }: Connec
   });
 }
 
-function tunnelError(code: string, statusCode?: IncomingMessage['statusCode']): Error {
+function createTunnelError(code: string, statusCode?: IncomingMessage['statusCode']): Error {
   return Object.assign(new Error('cannot open a tunnel through the proxy'), {
     code,
     ...(statusCode !== undefined && { statusCode }),

@@ -1,4 +1,4 @@
-import { type Partition, partitionOfRegion } from './partitions.ts';
+import { getPartition, type Partition } from './partitions.ts';
 
 /** A private ECR registry as an image names it. */
 export interface Registry {
@@ -14,7 +14,7 @@ export interface Registry {
 }
 
 /** No ECR host is longer; anything longer is refused before any pattern sees it. */
-const longestHost = 128;
+const maxHostLength = 128;
 
 /** `ACCOUNT.dkr.ecr` or `ACCOUNT.dkr-ecr`, region, suffix, port. Each class ends where the next begins: no backtracking. */
 const hostPattern =
@@ -26,7 +26,7 @@ const hostPattern =
  * is not of the suffix's partition. Never throws; linear in the length of its input.
  */
 export function parseEcrHost(host: string): Registry | undefined {
-  if (host.length > longestHost) {
+  if (host.length > maxHostLength) {
     return undefined;
   }
   const groups = hostPattern.exec(host)?.groups;
@@ -35,19 +35,19 @@ export function parseEcrHost(host: string): Registry | undefined {
   }
   const { account = '', region = '', suffix = '' } = groups;
   const dualStack = groups['dash'] === '-';
-  const partition = partitionOfRegion(region);
-  if (!suffixesOf(partition, dualStack).includes(suffix)) {
+  const partition = getPartition(region);
+  if (!getSuffixes(partition, dualStack).includes(suffix)) {
     return undefined;
   }
   return { host, account, region, partition: partition.id, fips: groups['fips'] !== undefined, dualStack };
 }
 
 /** The ECR registries among hosts, in their order; what is none is left out. */
-export function registriesOf(hosts: Iterable<string>): Registry[] {
+export function parseEcrHosts(hosts: Iterable<string>): Registry[] {
   return [...hosts].flatMap((host) => parseEcrHost(host) ?? []);
 }
 
-function suffixesOf(partition: Partition, dualStack: boolean): readonly string[] {
+function getSuffixes(partition: Partition, dualStack: boolean): readonly string[] {
   return dualStack ? partition.dualStackSuffixes : [partition.suffix];
 }
 
@@ -56,13 +56,13 @@ function suffixesOf(partition: Partition, dualStack: boolean): readonly string[]
  * (distribution/reference). A host in the path, tag or digest is none. Undefined where there is no slash, or nothing
  * before or behind it; too long a host for ECR's is none either.
  */
-export function hostOfImage(image: string): string | undefined {
+export function getImageHost(image: string): string | undefined {
   const slash = image.indexOf('/');
-  return slash > 0 && slash <= longestHost && slash < image.length - 1 ? image.slice(0, slash) : undefined;
+  return slash > 0 && slash <= maxHostLength && slash < image.length - 1 ? image.slice(0, slash) : undefined;
 }
 
 /** The ECR registry that an image reference pulls from; undefined where it is not ECR's. */
-export function registryOfImage(image: string): Registry | undefined {
-  const host = hostOfImage(image);
+export function getImageRegistry(image: string): Registry | undefined {
+  const host = getImageHost(image);
   return host === undefined ? undefined : parseEcrHost(host);
 }

@@ -1,12 +1,12 @@
 import { LRUCache } from 'lru-cache';
-import { backoffMs, permanentRegionBackoff, transientRegionBackoff } from '../util/backoff.ts';
-import type { Standing } from './call-queue.ts';
+import { permanentRegionBackoff, tokenRetryMs, transientRegionBackoff } from '../util/backoff.ts';
+import type { EndpointTrust } from './call-queue.ts';
 import type { Token } from './token.ts';
 import type { TokenError } from './token-error.ts';
-import { isAlive } from './token-policy.ts';
+import { isUnexpired } from './token-policy.ts';
 
 /** Who asks which endpoint of which region. */
-export interface Asker {
+export interface Caller {
   /** Tells identity, region and kind of endpoint apart. */
   readonly key: string;
   readonly identity: string;
@@ -20,11 +20,11 @@ export interface TokenState {
   /** End of the token in ms since the epoch; it may have passed. Undefined: there never was one. */
   readonly expiresAt?: number;
   /** Why the last call failed. */
-  readonly failure?: TokenError;
+  readonly getFailure?: TokenError;
 }
 
 /** A failure that lasts. Times are in ms since the epoch, by the wall clock. */
-export interface LastingFailure {
+export interface FailureState {
   readonly error: TokenError;
   /** When the first of the failures in a row was. */
   readonly since: number;
@@ -34,16 +34,16 @@ export interface LastingFailure {
   readonly retryAt: number;
 }
 
-interface Failed extends LastingFailure {
-  readonly inARow: number;
+interface FailureEntry extends FailureState {
+  readonly consecutive: number;
 }
 
-interface Kept<T> {
-  readonly asker: Asker;
+interface CacheEntry<T> {
+  readonly caller: Caller;
   readonly value: T;
 }
 
-export interface MemoryOptions {
+export interface TokenCacheOptions {
   /** How many tokens, and how many failures, are kept. */
   readonly maxKeys: number;
   /** The wall clock in ms. */
@@ -59,82 +59,87 @@ const maxUntrustedFailures = 1024;
  * Tokens and failures, in bounded caches of their own: everyone who can write an image name can cause a failure, and
  * must not push out a token, nor the failure of an endpoint that others use.
  */
-export class Memory {
-  readonly #tokens: LRUCache<string, Kept<Token>>;
-  readonly #failures: LRUCache<string, Kept<Failed>>;
-  readonly #untrustedFailures = new LRUCache<string, Kept<Failed>>({ max: maxUntrustedFailures });
-  readonly #options: MemoryOptions;
+export class TokenCache {
+  readonly #tokens: LRUCache<string, CacheEntry<Token>>;
+  readonly #failures: LRUCache<string, CacheEntry<FailureEntry>>;
+  readonly #untrustedFailures = new LRUCache<string, CacheEntry<FailureEntry>>({ max: maxUntrustedFailures });
+  readonly #options: TokenCacheOptions;
 
-  constructor(options: MemoryOptions) {
+  constructor(options: TokenCacheOptions) {
     this.#tokens = new LRUCache({ max: options.maxKeys });
     this.#failures = new LRUCache({ max: options.maxKeys });
     this.#options = options;
   }
 
   /** The last token, which may have ended. */
-  token(key: string): Token | undefined {
+  getToken(key: string): Token | undefined {
     return this.#tokens.get(key)?.value;
   }
 
-  livingToken(key: string): Token | undefined {
-    const token = this.token(key);
-    return token !== undefined && isAlive(token.expiresAt, this.#options.now()) ? token : undefined;
+  getUnexpiredToken(key: string): Token | undefined {
+    const token = this.getToken(key);
+    return token !== undefined && isUnexpired(token.expiresAt, this.#options.now()) ? token : undefined;
   }
 
   /** The last failure, unless a call has succeeded since. */
-  failure(key: string): LastingFailure | undefined {
-    return this.#failed(key);
+  getFailure(key: string): FailureState | undefined {
+    return this.#findFailure(key);
   }
 
-  #failed(key: string): Failed | undefined {
+  #findFailure(key: string): FailureEntry | undefined {
     return (this.#failures.get(key) ?? this.#untrustedFailures.get(key))?.value;
   }
 
   /**
    * The failure because of which this endpoint is left alone for now. A clock that was set back to before the failure
    * ends the wait, or it would last for as long as the clock was set back.
-   * @param mostWaitMs ends the wait this long after the failure, though its own is longer
+   * @param maxRetryDelayMs ends the wait this long after the failure, though its own is longer
    */
-  waitingFor(key: string, mostWaitMs: number): TokenError | undefined {
-    const failed = this.failure(key);
+  getBackoffError(key: string, maxRetryDelayMs: number): TokenError | undefined {
+    const failure = this.getFailure(key);
     const now = this.#options.now();
-    const waits =
-      failed !== undefined && failed.at <= now && now < Math.min(failed.retryAt, failed.at + mostWaitMs);
-    return waits ? failed.error : undefined;
+    const isBackingOff =
+      failure !== undefined &&
+      failure.at <= now &&
+      now < Math.min(failure.retryAt, failure.at + maxRetryDelayMs);
+    return isBackingOff ? failure.error : undefined;
   }
 
-  succeeded(asker: Asker, token: Token): void {
-    this.#tokens.set(asker.key, { asker, value: token });
-    this.#failures.delete(asker.key);
-    this.#untrustedFailures.delete(asker.key);
+  recordSuccess(caller: Caller, getToken: Token): void {
+    this.#tokens.set(caller.key, { caller, value: getToken });
+    this.#failures.delete(caller.key);
+    this.#untrustedFailures.delete(caller.key);
   }
 
   /** Gives the failure back with the time from which the endpoint may be asked again. */
-  failed(asker: Asker, failure: TokenError, standing: Standing): TokenError {
-    const before = this.#failed(asker.key);
-    const inARow = (before?.inARow ?? 0) + 1;
+  recordFailure(caller: Caller, getFailure: TokenError, trust: EndpointTrust): TokenError {
+    const previous = this.#findFailure(caller.key);
+    const consecutive = (previous?.consecutive ?? 0) + 1;
     const at = this.#options.now();
-    const since = Math.min(before?.since ?? at, at);
-    const policy = failure.permanent ? permanentRegionBackoff : transientRegionBackoff;
-    const retryAt = at + backoffMs(policy, inARow, this.#options.random());
-    const error = failure.retryingAt(retryAt);
-    const failures = standing === 'proven' ? this.#failures : this.#untrustedFailures;
-    failures.set(asker.key, { asker, value: { error, since, at, retryAt, inARow } });
+    const since = Math.min(previous?.since ?? at, at);
+    const policy = getFailure.permanent ? permanentRegionBackoff : transientRegionBackoff;
+    const retryAt = at + tokenRetryMs(policy, consecutive, this.#options.random());
+    const error = getFailure.withRetryAt(retryAt);
+    const failures = trust === 'proven' ? this.#failures : this.#untrustedFailures;
+    failures.set(caller.key, { caller, value: { error, since, at, retryAt, consecutive } });
     return error;
   }
 
   snapshot(): TokenState[] {
     const states = new Map<string, TokenState>();
-    for (const { asker, value } of this.#tokens.values()) {
-      states.set(asker.key, { ...shown(asker), expiresAt: value.expiresAt });
+    for (const { caller, value } of this.#tokens.values()) {
+      states.set(caller.key, { ...toTokenState(caller), expiresAt: value.expiresAt });
     }
-    for (const { asker, value } of [...this.#untrustedFailures.values(), ...this.#failures.values()]) {
-      states.set(asker.key, { ...(states.get(asker.key) ?? shown(asker)), failure: value.error });
+    for (const { caller, value } of [...this.#untrustedFailures.values(), ...this.#failures.values()]) {
+      states.set(caller.key, {
+        ...(states.get(caller.key) ?? toTokenState(caller)),
+        getFailure: value.error,
+      });
     }
     return [...states.values()];
   }
 }
 
-function shown({ identity, region }: Asker): TokenState {
+function toTokenState({ identity, region }: Caller): TokenState {
   return { identity, region };
 }

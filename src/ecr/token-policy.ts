@@ -2,7 +2,7 @@
 import { hash32 } from '../util/hash.ts';
 
 /** When a token was received and when it ends, both in ms since the epoch, by the wall clock. */
-export interface Life {
+export interface Validity {
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
@@ -16,30 +16,30 @@ export interface Freshness {
 }
 
 /** The lifetime of a token in a Secret. */
-export interface StoredLife extends Life {
+export interface StoredLifetime extends Validity {
   /** Fingerprint of the role that fetched it; undefined: the program's own identity. */
   readonly identity?: string;
 }
 
 /** AWS: "valid for 12 hours" (Amazon ECR API reference, GetAuthorizationToken). */
-export const longestLifeMs = 12 * 3_600_000;
+export const maxLifetimeMs = 12 * 3_600_000;
 
 /** The share of a life, at its beginning, in which a token is fresh whatever was asked for. */
-const newborn = 0.1;
+const newFraction = 0.1;
 
 /**
  * Until when a token has enough of its life left, in ms since the epoch: the larger of a fraction of its life and a
  * floor, but never more than nine tenths of its life, or a token that lives shorter than the floor would be fetched
  * again at every call.
  */
-export function freshUntil({ issuedAt, expiresAt }: Life, { fraction, floorMs }: Freshness): number {
-  const life = expiresAt - issuedAt;
-  return expiresAt - Math.min(Math.max(fraction * life, floorMs), (1 - newborn) * life);
+export function getFreshUntil({ issuedAt, expiresAt }: Validity, { fraction, floorMs }: Freshness): number {
+  const lifetimeMs = expiresAt - issuedAt;
+  return expiresAt - Math.min(Math.max(fraction * lifetimeMs, floorMs), (1 - newFraction) * lifetimeMs);
 }
 
 /** Whether a token is at the beginning of its life: fresh, whatever was asked for. */
-function isNewborn({ issuedAt, expiresAt }: Life, now: number): boolean {
-  return Math.abs(now - issuedAt) <= newborn * (expiresAt - issuedAt);
+function isNew({ issuedAt, expiresAt }: Validity, now: number): boolean {
+  return Math.abs(now - issuedAt) <= newFraction * (expiresAt - issuedAt);
 }
 
 /**
@@ -49,20 +49,22 @@ function isNewborn({ issuedAt, expiresAt }: Life, now: number): boolean {
  * a tenth of the life before `issuedAt` makes the token not fresh, since nobody knows its age any more; otherwise it
  * would count as fresh for as long as the clock was set back.
  */
-export function isFresh(life: Life, now: number, freshness: Freshness): boolean {
-  const remaining = life.expiresAt - now;
-  const known = remaining <= (1 + newborn) * (life.expiresAt - life.issuedAt);
-  return isAlive(life.expiresAt, now) && now <= freshUntil(life, freshness) && known;
+export function isFresh(lifetime: Validity, now: number, freshness: Freshness): boolean {
+  const remaining = lifetime.expiresAt - now;
+  const isAgePlausible = remaining <= (1 + newFraction) * (lifetime.expiresAt - lifetime.issuedAt);
+  return isUnexpired(lifetime.expiresAt, now) && now <= getFreshUntil(lifetime, freshness) && isAgePlausible;
 }
 
 /** Whether a life that somebody may have made up can be that of a valid token: no longer than AWS gives, and not over. */
-export function isBelievable({ issuedAt, expiresAt }: Life, now: number): boolean {
+export function isPlausible({ issuedAt, expiresAt }: Validity, now: number): boolean {
   const remaining = expiresAt - now;
-  return expiresAt - issuedAt <= longestLifeMs && remaining > 0 && remaining <= (1 + newborn) * longestLifeMs;
+  return (
+    expiresAt - issuedAt <= maxLifetimeMs && remaining > 0 && remaining <= (1 + newFraction) * maxLifetimeMs
+  );
 }
 
 /** Whether a token has not ended yet; all times in ms since the epoch. */
-export function isAlive(expiresAt: number, now: number): boolean {
+export function isUnexpired(expiresAt: number, now: number): boolean {
   return now < expiresAt;
 }
 
@@ -71,17 +73,17 @@ export function isAlive(expiresAt: number, now: number): boolean {
  * `isFresh` takes the larger of is left. Every fresh token is usable.
  */
 export function isUsable(
-  { issuedAt, expiresAt }: Life,
+  { issuedAt, expiresAt }: Validity,
   now: number,
   { fraction, floorMs }: Freshness,
 ): boolean {
-  const life = expiresAt - issuedAt;
-  const needed = Math.min(fraction * life, floorMs, (1 - newborn) * life);
-  return isAlive(expiresAt, now) && expiresAt - now >= needed;
+  const lifetimeMs = expiresAt - issuedAt;
+  const requiredMs = Math.min(fraction * lifetimeMs, floorMs, (1 - newFraction) * lifetimeMs);
+  return isUnexpired(expiresAt, now) && expiresAt - now >= requiredMs;
 }
 
 /** A token that ends this share of its life later than the stored one is worth a write, though that one is fresh. */
-const worthwhile = 0.25;
+const minGainFraction = 0.25;
 
 /** Clocks of machines may differ by this much, in ms; Kubernetes' own signer allows for as much. */
 const clockSkewMs = 5 * 60_000;
@@ -101,23 +103,23 @@ export interface ReplacementRules {
  * @param now the wall clock in ms
  */
 export function isReplaceable(
-  stored: StoredLife,
-  token: Life,
+  stored: StoredLifetime,
+  token: Validity,
   now: number,
   { freshness, identity }: ReplacementRules,
 ): boolean {
-  if (!isAlive(token.expiresAt, now)) {
+  if (!isUnexpired(token.expiresAt, now)) {
     return false;
   }
   if (stored.identity !== identity) {
     return true;
   }
-  if (stored.issuedAt > now + clockSkewMs && isNewborn(token, now)) {
+  if (stored.issuedAt > now + clockSkewMs && isNew(token, now)) {
     return true;
   }
   const gain = token.expiresAt - stored.expiresAt;
-  const isMuch = gain >= worthwhile * (token.expiresAt - token.issuedAt);
-  return gain > 0 && (isMuch || now > freshUntil(stored, freshness));
+  const isMuch = gain >= minGainFraction * (token.expiresAt - token.issuedAt);
+  return gain > 0 && (isMuch || now > getFreshUntil(stored, freshness));
 }
 
 /** Why a host of a Secret is to be renewed. */
@@ -151,14 +153,14 @@ export interface ScheduleRules {
   /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
   identityOf(host: string): string | undefined;
   /** The remembered token of a host's region, which may be old. */
-  remembered(host: string): Life | undefined;
+  cachedToken(host: string): Validity | undefined;
 }
 
 /** The two clocks at one moment, both in ms. */
-export interface Moment {
-  readonly wall: number;
+export interface ClockReading {
+  readonly wallMs: number;
   /** Never set; only differences mean anything. */
-  readonly steady: number;
+  readonly monotonicMs: number;
 }
 
 /**
@@ -167,68 +169,79 @@ export interface Moment {
  * first replica writes, the others see it, and if it is gone the next is minutes behind. Together they are well below
  * the tenth of a life for which a token counts as new, so that one token serves all.
  */
-const spread = 0.06;
-const lag = 0.03;
+const namespaceSpreadFraction = 0.06;
+const replicaLagFraction = 0.03;
 
 /**
  * When a host is due, from what is known of its stored token.
- * @param life of the stored token; undefined: there is none
- * @param seenAt when this state of the Secret was first seen, by the steady clock
+ * @param lifetime of the stored token; undefined: there is none
+ * @param observedAt when this state of the Secret was first seen, by the steady clock
  */
-export function dueTime(
+export function computeDueTime(
   namespace: string,
   host: string,
-  life: StoredLife | undefined,
-  seenAt: number,
-  now: Moment,
+  lifetime: StoredLifetime | undefined,
+  observedAt: number,
+  now: ClockReading,
   rules: ScheduleRules,
 ): DueTime {
-  if (life === undefined) {
-    return { at: soonAfter(seenAt, namespace, now, rules.replica), reason: 'waiting' };
+  if (lifetime === undefined) {
+    return { at: jitterAfter(observedAt, namespace, now, rules.replica), reason: 'waiting' };
   }
-  if (life.expiresAt <= now.wall) {
-    return { at: now.wall, reason: 'ended' };
+  if (lifetime.expiresAt <= now.wallMs) {
+    return { at: now.wallMs, reason: 'ended' };
   }
-  const half = freshUntil(life, rules.freshness);
-  const left = life.expiresAt - half;
-  const delay = left * (spread * fraction(namespace) + lag * fraction(`${rules.replica}/${namespace}`));
-  let first: DueTime = { at: half + delay, reason: 'half-life' };
-  const orAt = (at: number, reason: Reason) => {
+  const freshUntilMs = getFreshUntil(lifetime, rules.freshness);
+  const remainingMs = lifetime.expiresAt - freshUntilMs;
+  const delayMs =
+    remainingMs *
+    (namespaceSpreadFraction * hashFraction(namespace) +
+      replicaLagFraction * hashFraction(`${rules.replica}/${namespace}`));
+  let first: DueTime = { at: freshUntilMs + delayMs, reason: 'half-life' };
+  const considerAt = (at: number, reason: Reason) => {
     if (at < first.at) {
       first = { at, reason };
     }
   };
   // how old it was when it was first seen is not known, but it has aged since
-  orAt(now.wall + (seenAt + (half - life.issuedAt) + delay - now.steady), 'clock');
-  if (life.identity !== rules.identityOf(host) && life.issuedAt < rules.startedAt) {
-    orAt(soonAfter(seenAt, namespace, now, rules.replica), 'config-changed');
+  considerAt(
+    now.wallMs + (observedAt + (freshUntilMs - lifetime.issuedAt) + delayMs - now.monotonicMs),
+    'clock',
+  );
+  if (lifetime.identity !== rules.identityOf(host) && lifetime.issuedAt < rules.startedAt) {
+    considerAt(jitterAfter(observedAt, namespace, now, rules.replica), 'config-changed');
   }
-  const token = rules.remembered(host);
-  if (token !== undefined && isNewborn(token, now.wall) && endsMuchLater(token, life)) {
-    orAt(token.issuedAt + delay, 'alongside');
+  const token = rules.cachedToken(host);
+  if (token !== undefined && isNew(token, now.wallMs) && expiresMuchLater(token, lifetime)) {
+    considerAt(token.issuedAt + delayMs, 'alongside');
   }
   return first;
 }
 
 /** A moment after something was seen that cannot wait, another one for each replica: at most 3 s. */
-export function soonAfter(seenAt: number, namespace: string, now: Moment, replica: string): number {
-  return now.wall + (seenAt + 3_000 * fraction(`${replica}/${namespace}`) - now.steady);
+export function jitterAfter(
+  observedAt: number,
+  namespace: string,
+  now: ClockReading,
+  replica: string,
+): number {
+  return now.wallMs + (observedAt + 3_000 * hashFraction(`${replica}/${namespace}`) - now.monotonicMs);
 }
 
 /**
  * How long after a failed call the next one may wait at most, in ms: a twentieth of what the stored token has left, so
  * that there are many more tries before it ends; never less than 5 s. No bound where there is no token to lose.
  */
-export function mostWaitMs(endsAt: number | undefined, now: number): number {
-  const left = endsAt === undefined ? 0 : endsAt - now;
-  return left > 0 ? Math.max(5_000, left / 20) : Number.POSITIVE_INFINITY;
+export function maxRetryDelayMs(expiresAt: number | undefined, now: number): number {
+  const remainingMs = expiresAt === undefined ? 0 : expiresAt - now;
+  return remainingMs > 0 ? Math.max(5_000, remainingMs / 20) : Number.POSITIVE_INFINITY;
 }
 
-function endsMuchLater(token: Life, life: Life): boolean {
-  return token.expiresAt - life.expiresAt >= worthwhile * (token.expiresAt - token.issuedAt);
+function expiresMuchLater(token: Validity, lifetime: Validity): boolean {
+  return token.expiresAt - lifetime.expiresAt >= minGainFraction * (token.expiresAt - token.issuedAt);
 }
 
 /** From 0 to 1, the same for the same text, spread evenly over different ones. */
-function fraction(text: string): number {
+function hashFraction(text: string): number {
   return hash32(text) / 2 ** 32;
 }

@@ -1,16 +1,16 @@
-import { CallQueue, type QueuedCall, type Standing } from './call-queue.ts';
-import { endpointKey, type Identity } from './identity.ts';
+import { CallQueue, type EndpointTrust, type QueuedCall } from './call-queue.ts';
+import { getEndpointKey, type Identity } from './identity.ts';
 import type { Registry } from './registry.ts';
 import type { Token } from './token.ts';
 import {
-  type Asker,
-  type LastingFailure,
-  Memory,
-  type MemoryOptions,
+  type Caller,
+  type FailureState,
+  TokenCache,
+  type TokenCacheOptions,
   type TokenState,
 } from './token-cache.ts';
-import { classify, TokenError } from './token-error.ts';
-import { type Freshness, isFresh, type Life } from './token-policy.ts';
+import { classifyError, TokenError } from './token-error.ts';
+import { type Freshness, isFresh, type Validity } from './token-policy.ts';
 
 /** One call of GetAuthorizationToken that has ended. */
 export interface TokenCall {
@@ -24,12 +24,12 @@ export interface TokenCall {
   readonly servedOld: boolean;
 }
 
-export interface TokenSourceOptions extends MemoryOptions {
-  identityOf(registry: Registry): Identity;
-  /** Calls AWS. Has to end by itself, sooner for an endpoint of a lower standing. */
-  fetch(identity: Identity, registry: Registry, standing: Standing): Promise<Token>;
+export interface TokenSourceOptions extends TokenCacheOptions {
+  resolveIdentity(registry: Registry): Identity;
+  /** Calls AWS. Has to end by itself, sooner for an endpoint of a lower trust. */
+  fetchToken(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<Token>;
   /** What is known of a registry's endpoint from which this process has no token yet; `unproven` if not given. */
-  standingOf?(registry: Registry): Standing;
+  getEndpointTrust?(registry: Registry): EndpointTrust;
   readonly freshness: Freshness;
   /** A monotonic clock, in ms. */
   monotonicNow(): number;
@@ -37,13 +37,13 @@ export interface TokenSourceOptions extends MemoryOptions {
 }
 
 /** What is wanted of a token beside that it is fresh. */
-interface TokenWish {
+interface GetTokenOptions {
   /** The namespace that needs the token. What it may ask of endpoints that are not proven is bounded. */
   readonly namespace?: string;
   /** What must be left of its life beside what makes it fresh, in ms; never more than a new token has. */
   readonly minRemainingMs?: number;
   /** After a failure, ask again this many ms after it, though the region is to be left alone for longer. */
-  readonly mostWaitMs?: number;
+  readonly maxRetryDelayMs?: number;
 }
 
 export interface TokenSource {
@@ -53,11 +53,11 @@ export interface TokenSource {
    * answer comes at once.
    * @throws TokenError, with `retryAt` if AWS was asked
    */
-  get(registry: Registry, wish?: TokenWish): Promise<Token>;
+  get(registry: Registry, options?: GetTokenOptions): Promise<Token>;
   /** The life of the remembered token of a registry, which may have ended. Asks nobody. */
-  remembered(registry: Registry): Life | undefined;
+  getCached(registry: Registry): Validity | undefined;
   /** Why the last call for a registry failed; undefined: it did not, or there was none. */
-  failure(registry: Registry): LastingFailure | undefined;
+  getFailure(registry: Registry): FailureState | undefined;
   snapshot(): TokenState[];
 }
 
@@ -68,43 +68,48 @@ export interface TokenSource {
  * Calls in flight stand in a map and not in the cache (lru-cache's `fetchMethod`): there a made-up region would push
  * out a token for as long as its call hangs, and a full cache would cancel calls that others wait for.
  */
-export function tokenSource(options: TokenSourceOptions): TokenSource {
-  const { freshness, now, standingOf = () => 'unproven' } = options;
-  const memory = new Memory(options);
+export function createTokenSource(options: TokenSourceOptions): TokenSource {
+  const { freshness, now, getEndpointTrust = () => 'unproven' } = options;
+  const cache = new TokenCache(options);
   const inFlight = new Map<string, QueuedCall<Token>>();
   const queue = new CallQueue(() => options.monotonicNow());
 
-  const keyOf = (registry: Registry) => endpointKey(options.identityOf(registry), registry);
+  const getKey = (registry: Registry) => getEndpointKey(options.resolveIdentity(registry), registry);
 
-  async function call(asker: Asker, standing: Standing, ask: () => Promise<Token>): Promise<Token> {
-    const started = performance.now();
-    const result = await outcomeOf(ask, asker.region);
-    const durationMs = performance.now() - started;
-    const { identity, region } = asker;
+  async function fetchAndRecord(
+    caller: Caller,
+    trust: EndpointTrust,
+    fetchToken: () => Promise<Token>,
+  ): Promise<Token> {
+    const startedAt = performance.now();
+    const result = await fetchOrClassify(fetchToken, caller.region);
+    const durationMs = performance.now() - startedAt;
+    const { identity, region } = caller;
     if (!(result instanceof TokenError)) {
-      memory.succeeded(asker, result);
+      cache.recordSuccess(caller, result);
       options.onCall?.({ identity, region, outcome: 'success', durationMs, servedOld: false });
       return result;
     }
-    const failure = memory.failed(asker, result, standing);
-    const old = memory.livingToken(asker.key);
-    const servedOld = old !== undefined;
+    const failure = cache.recordFailure(caller, result, trust);
+    const cachedToken = cache.getUnexpiredToken(caller.key);
+    const servedOld = cachedToken !== undefined;
     options.onCall?.({ identity, region, outcome: failure.code, durationMs, failure, servedOld });
-    return old ?? Promise.reject(failure);
+    return cachedToken ?? Promise.reject(failure);
   }
 
-  function start(namespace: string, registry: Registry): Promise<Token> {
-    const identity = options.identityOf(registry);
-    const key = endpointKey(identity, registry);
+  function startCall(namespace: string, registry: Registry): Promise<Token> {
+    const identity = options.resolveIdentity(registry);
+    const key = getEndpointKey(identity, registry);
     const { region } = registry;
-    const standing = memory.token(key) === undefined ? standingOf(registry) : 'proven';
-    const asker = { key, identity: identity.key, region };
-    const fetchToken = () => call(asker, standing, () => options.fetch(identity, registry, standing));
+    const trust = cache.getToken(key) === undefined ? getEndpointTrust(registry) : 'proven';
+    const caller = { key, identity: identity.key, region };
+    const fetchToken = () =>
+      fetchAndRecord(caller, trust, () => options.fetchToken(identity, registry, trust));
     const serializeBy = JSON.stringify([identity.key, region]);
     const queued =
-      standing === 'proven'
+      trust === 'proven'
         ? queue.addProven(serializeBy, fetchToken)
-        : queue.addUntrusted(namespace, standing, serializeBy, fetchToken);
+        : queue.addUntrusted(namespace, trust, serializeBy, fetchToken);
     if (queued === undefined) {
       return Promise.reject(new TokenError({ code: 'too-many-regions', region }));
     }
@@ -113,34 +118,40 @@ export function tokenSource(options: TokenSourceOptions): TokenSource {
   }
 
   return {
-    async get(registry, { namespace = '', minRemainingMs = 0, mostWaitMs = Number.POSITIVE_INFINITY } = {}) {
-      const key = keyOf(registry);
-      const token = memory.token(key);
-      const wish = { ...freshness, floorMs: Math.max(freshness.floorMs, minRemainingMs) };
-      if (token !== undefined && isFresh(token, now(), wish)) {
+    async get(
+      registry,
+      { namespace = '', minRemainingMs = 0, maxRetryDelayMs = Number.POSITIVE_INFINITY } = {},
+    ) {
+      const key = getKey(registry);
+      const token = cache.getToken(key);
+      const required = { ...freshness, floorMs: Math.max(freshness.floorMs, minRemainingMs) };
+      if (token !== undefined && isFresh(token, now(), required)) {
         return token;
       }
-      const joined = inFlight.get(key);
-      if (joined !== undefined) {
-        joined.join(namespace);
-        return await joined.result;
+      const inFlightCall = inFlight.get(key);
+      if (inFlightCall !== undefined) {
+        inFlightCall.addNamespace(namespace);
+        return await inFlightCall.result;
       }
-      const failure = memory.waitingFor(key, mostWaitMs);
+      const failure = cache.getBackoffError(key, maxRetryDelayMs);
       if (failure !== undefined) {
-        return memory.livingToken(key) ?? Promise.reject(failure);
+        return cache.getUnexpiredToken(key) ?? Promise.reject(failure);
       }
-      return await start(namespace, registry);
+      return await startCall(namespace, registry);
     },
-    remembered: (registry) => memory.token(keyOf(registry)),
-    failure: (registry) => memory.failure(keyOf(registry)),
-    snapshot: () => memory.snapshot(),
+    getCached: (registry) => cache.getToken(getKey(registry)),
+    getFailure: (registry) => cache.getFailure(getKey(registry)),
+    snapshot: () => cache.snapshot(),
   };
 }
 
-async function outcomeOf(ask: () => Promise<Token>, region: string): Promise<Token | TokenError> {
+async function fetchOrClassify(
+  fetchToken: () => Promise<Token>,
+  region: string,
+): Promise<Token | TokenError> {
   try {
-    return await ask();
+    return await fetchToken();
   } catch (error) {
-    return classify(error, region);
+    return classifyError(error, region);
   }
 }

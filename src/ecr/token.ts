@@ -1,14 +1,14 @@
-import { field, items } from '../util/json.ts';
+import { getField, getItems } from '../util/json.ts';
 import { TokenError } from './token-error.ts';
-import { type Life, longestLifeMs } from './token-policy.ts';
+import { maxLifetimeMs, type Validity } from './token-policy.ts';
 
 /** An ECR token. What it is worth is kept private: nothing but `auth()` shows it. */
-export class Token implements Life {
+export class Token implements Validity {
   readonly issuedAt: number;
   readonly expiresAt: number;
   readonly #auth: string;
 
-  constructor(auth: string, life: Life) {
+  constructor(auth: string, life: Validity) {
     this.#auth = auth;
     this.issuedAt = life.issuedAt;
     this.expiresAt = life.expiresAt;
@@ -19,7 +19,7 @@ export class Token implements Life {
     return this.#auth;
   }
 
-  toJSON(): Life {
+  toJSON(): Validity {
     return { issuedAt: this.issuedAt, expiresAt: this.expiresAt };
   }
 
@@ -33,7 +33,7 @@ export class Token implements Life {
 }
 
 /** About five times the largest that ECR gives out. */
-const longestAuth = 16_384;
+const maxAuthLength = 16_384;
 
 /**
  * Reads the answer to GetAuthorizationToken as the AWS SDK gives it, believing nothing of it.
@@ -42,35 +42,35 @@ const longestAuth = 16_384;
  * @param now the wall clock in ms at which the answer came
  * @throws TokenError `bad-answer`, saying what is wrong but nothing of the token
  */
-export function readAuthorization(answer: unknown, region: string, now: number): Token {
-  const bad = (what: string) =>
-    new TokenError({ code: 'bad-answer', region, happened: `ECR's answer is unusable: ${what}` });
-  const data = items(field(answer, 'authorizationData'))[0];
+export function parseAuthorization(response: unknown, region: string, now: number): Token {
+  const createError = (what: string) =>
+    new TokenError({ code: 'bad-answer', region, description: `ECR's answer is unusable: ${what}` });
+  const data = getItems(getField(response, 'authorizationData'))[0];
   if (data === undefined) {
-    throw bad('it holds no authorizationData');
+    throw createError('it holds no authorizationData');
   }
-  const auth = field(data, 'authorizationToken');
+  const auth = getField(data, 'authorizationToken');
   if (typeof auth !== 'string' || auth === '') {
-    throw bad('it holds no authorizationToken');
+    throw createError('it holds no authorizationToken');
   }
-  const decoded = auth.length <= longestAuth ? fromBase64(auth) : undefined;
+  const decoded = auth.length <= maxAuthLength ? decodeBase64(auth) : undefined;
   if (decoded === undefined) {
-    throw bad(`its authorizationToken is not base64 of at most ${longestAuth} characters`);
+    throw createError(`its authorizationToken is not base64 of at most ${maxAuthLength} characters`);
   }
   if (!/^AWS:[\x21-\x7e]+$/.test(decoded)) {
-    throw bad('its authorizationToken does not decode to "AWS:" and a password');
+    throw createError('its authorizationToken does not decode to "AWS:" and a password');
   }
-  const expiresAt = field(data, 'expiresAt');
+  const expiresAt = getField(data, 'expiresAt');
   if (!(expiresAt instanceof Date) || Number.isNaN(expiresAt.getTime())) {
-    throw bad('it holds no expiresAt');
+    throw createError('it holds no expiresAt');
   }
   if (expiresAt.getTime() <= now) {
-    throw bad('its expiresAt is in the past by the clock of this machine');
+    throw createError('its expiresAt is in the past by the clock of this machine');
   }
-  return new Token(auth, { issuedAt: now, expiresAt: Math.min(expiresAt.getTime(), now + longestLifeMs) });
+  return new Token(auth, { issuedAt: now, expiresAt: Math.min(expiresAt.getTime(), now + maxLifetimeMs) });
 }
 
 /** Strict, where `atob` would pass over white space and missing padding; undefined for anything else. */
-function fromBase64(text: string): string | undefined {
+function decodeBase64(text: string): string | undefined {
   return text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? atob(text) : undefined;
 }

@@ -6,7 +6,7 @@ export interface Status {
   reason: string | undefined;
   /** `details.causes`: why, in which field. */
   causes: readonly Cause[];
-  /** May quote the object that was sent: see refusalOf in `refusal.ts`. */
+  /** May quote the object that was sent: see parseRefusal in `refusal.ts`. */
   message: string;
 }
 
@@ -16,7 +16,7 @@ export interface Cause {
   field: string;
 }
 
-function parsed(body: unknown): unknown {
+function parseJsonOrUndefined(body: unknown): unknown {
   if (typeof body !== 'string') return body;
   try {
     return JSON.parse(body);
@@ -29,22 +29,22 @@ function parsed(body: unknown): unknown {
  * Reads a `Status` out of an answer's body (parsed, or as text). Never fails: what is not a Status has no
  * causes and no message. Form: https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go.
  */
-export function statusOf(body: unknown): Status {
-  const status = parsed(body);
+export function parseStatus(body: unknown): Status {
+  const status = parseJsonOrUndefined(body);
   if (!isObject(status) || status['kind'] !== 'Status') {
     return { reason: undefined, causes: [], message: '' };
   }
   const details = isObject(status['details']) ? status['details'] : {};
   const causes: unknown[] = Array.isArray(details['causes']) ? details['causes'] : [];
   return {
-    reason: textOf(status['reason']),
+    reason: stringOrEmpty(status['reason']),
     causes: causes
       .filter(isObject)
-      .map(({ reason, field }) => ({ reason: textOf(reason), field: textOf(field) })),
-    message: textOf(status['message']),
+      .map(({ reason, field }) => ({ reason: stringOrEmpty(reason), field: stringOrEmpty(field) })),
+    message: stringOrEmpty(status['message']),
   };
 }
 
-function textOf(value: unknown): string {
+function stringOrEmpty(value: unknown): string {
   return typeof value === 'string' ? value : '';
 }

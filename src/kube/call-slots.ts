@@ -71,12 +71,12 @@ export class CallSlots {
   readonly #inFlightOf = new Map<string, number>();
   readonly #slowKeys: LRUCache<string, true>;
   /** Slow calls that still use a quick slot, because all slow slots are taken. */
-  readonly #toMove = new Set<Call>();
-  #quick = 0;
+  readonly #slowInFastSlots = new Set<Call>();
+  #fast = 0;
   #slow = 0;
   #waitingCount = 0;
   #overloaded = 0;
-  #whenIdle: (() => void)[] = [];
+  #idleCallbacks: (() => void)[] = [];
 
   constructor(options: CallSlotsOptions) {
     this.#options = options;
@@ -85,27 +85,27 @@ export class CallSlots {
 
   get state(): CallSlotsState {
     return {
-      inFlight: this.#quick + this.#slow,
-      slow: this.#slow + this.#toMove.size,
+      inFlight: this.#fast + this.#slow,
+      slow: this.#slow + this.#slowInFastSlots.size,
       waiting: this.#waitingCount,
       overloaded: this.#overloaded,
     };
   }
 
   /** Resolves when no call is in flight or waits. */
-  async idle(): Promise<void> {
+  async waitUntilIdle(): Promise<void> {
     if (this.#isIdle()) return;
-    await new Promise<void>((resolve) => this.#whenIdle.push(resolve));
+    await new Promise<void>((resolve) => this.#idleCallbacks.push(resolve));
   }
 
   #isIdle(): boolean {
-    return this.#quick + this.#slow + this.#waitingCount === 0;
+    return this.#fast + this.#slow + this.#waitingCount === 0;
   }
 
-  #noticeIdle(): void {
+  #resolveIfIdle(): void {
     if (!this.#isIdle()) return;
-    for (const resolve of this.#whenIdle) resolve();
-    this.#whenIdle = [];
+    for (const resolve of this.#idleCallbacks) resolve();
+    this.#idleCallbacks = [];
   }
 
   /**
@@ -116,7 +116,7 @@ export class CallSlots {
    */
   async acquire(key: string, signal?: AbortSignal): Promise<ReleaseSlot> {
     signal?.throwIfAborted();
-    return this.#mayStart(key) ? this.#begin(key) : await this.#wait(key, signal);
+    return this.#canStart(key) ? this.#start(key) : await this.#wait(key, signal);
   }
 
   /** Fails all calls that wait. */
@@ -126,9 +126,9 @@ export class CallSlots {
     }
   }
 
-  #mayStart(key: string): boolean {
+  #canStart(key: string): boolean {
     const { quick, slow, perKey } = this.#options;
-    const isFree = this.#slowKeys.has(key) ? this.#slow < slow : this.#quick < quick;
+    const isFree = this.#slowKeys.has(key) ? this.#slow < slow : this.#fast < quick;
     return isFree && (this.#inFlightOf.get(key) ?? 0) < perKey;
   }
 
@@ -136,7 +136,7 @@ export class CallSlots {
     const { maxWaiting, maxWaitingPerKey, maxWaitMs } = this.#options;
     const ofKey = this.#waiting.get(key) ?? new Set();
     if (this.#waitingCount >= maxWaiting || ofKey.size >= maxWaitingPerKey) {
-      throw this.#overload('too many calls wait');
+      throw this.#createOverloadedError('too many calls wait');
     }
     const { promise, resolve, reject } = Promise.withResolvers<ReleaseSlot>();
     const leave = () => {
@@ -154,14 +154,14 @@ export class CallSlots {
       fail: (error) => {
         leave();
         reject(error);
-        this.#noticeIdle();
+        this.#resolveIfIdle();
       },
     };
-    const timer = setTimeout(() => waiter.fail(this.#overload('no slot in time')), maxWaitMs);
+    const timer = setTimeout(() => waiter.fail(this.#createOverloadedError('no slot in time')), maxWaitMs);
     const onAbort = () => {
       const { reason } = signal ?? {};
       const isTimeout = reason instanceof Error && reason.name === 'TimeoutError';
-      waiter.fail(isTimeout ? this.#overload('no slot in time') : reason);
+      waiter.fail(isTimeout ? this.#createOverloadedError('no slot in time') : reason);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#waiting.set(key, ofKey.add(waiter));
@@ -169,21 +169,21 @@ export class CallSlots {
     return await promise;
   }
 
-  #overload(message: string): OverloadedError {
+  #createOverloadedError(message: string): OverloadedError {
     this.#overloaded += 1;
     return new OverloadedError(message);
   }
 
-  #begin(key: string): ReleaseSlot {
+  #start(key: string): ReleaseSlot {
     const call: Call = { usesSlowSlot: this.#slowKeys.has(key) };
     if (call.usesSlowSlot) this.#slow += 1;
-    else this.#quick += 1;
+    else this.#fast += 1;
     this.#inFlightOf.set(key, (this.#inFlightOf.get(key) ?? 0) + 1);
     let isSlow = false;
     const timer = setTimeout(() => {
       isSlow = true;
       this.#slowKeys.set(key, true);
-      if (!call.usesSlowSlot) this.#toMove.add(call);
+      if (!call.usesSlowSlot) this.#slowInFastSlots.add(call);
       this.#startNext();
     }, this.#options.slowAfterMs);
     let isReleased = false;
@@ -192,36 +192,36 @@ export class CallSlots {
       isReleased = true;
       clearTimeout(timer);
       if (!isSlow) this.#slowKeys.delete(key);
-      this.#end(key, call);
+      this.#finish(key, call);
     };
   }
 
-  #end(key: string, call: Call): void {
-    this.#toMove.delete(call);
+  #finish(key: string, call: Call): void {
+    this.#slowInFastSlots.delete(call);
     if (call.usesSlowSlot) this.#slow -= 1;
-    else this.#quick -= 1;
+    else this.#fast -= 1;
     const left = (this.#inFlightOf.get(key) ?? 1) - 1;
     if (left === 0) this.#inFlightOf.delete(key);
     else this.#inFlightOf.set(key, left);
     this.#startNext();
-    this.#noticeIdle();
+    this.#resolveIfIdle();
   }
 
   #startNext(): void {
     const { quick, slow } = this.#options;
-    for (const call of this.#toMove) {
+    for (const call of this.#slowInFastSlots) {
       if (this.#slow >= slow) break;
-      this.#toMove.delete(call);
+      this.#slowInFastSlots.delete(call);
       call.usesSlowSlot = true;
       this.#slow += 1;
-      this.#quick -= 1;
+      this.#fast -= 1;
     }
     for (const [key, waiters] of this.#waiting) {
-      const mayStartSlow = this.#slow < slow && this.#slowKeys.size > 0;
-      if (this.#quick >= quick && !mayStartSlow) return;
+      const canStartSlow = this.#slow < slow && this.#slowKeys.size > 0;
+      if (this.#fast >= quick && !canStartSlow) return;
       const [first] = waiters;
-      if (first === undefined || !this.#mayStart(key)) continue;
-      first.start(this.#begin(key));
+      if (first === undefined || !this.#canStart(key)) continue;
+      first.start(this.#start(key));
       // The key's next call comes after those of the others; the loop reaches it again at the end.
       if (waiters.size > 0) {
         this.#waiting.delete(key);

@@ -25,11 +25,11 @@ export interface CallTimeouts {
 export const defaultWriteTimeoutMs = 40_000;
 
 /** Calls that the API server runs no admission for. */
-const reads: ReadonlySet<string> = new Set([HttpMethod.GET, HttpMethod.HEAD]);
+const readMethods: ReadonlySet<string> = new Set([HttpMethod.GET, HttpMethod.HEAD]);
 
-export function kindOf(method: string, url: string): CallKind {
+export function classifyCall(method: string, url: string): CallKind {
   const { pathname, searchParams } = new URL(url);
-  const isWrite = !reads.has(method);
+  const isWrite = !readMethods.has(method);
   const namespace = /\/namespaces\/([^/]+)\//.exec(pathname)?.[1];
   return {
     isWatch: searchParams.get('watch') === 'true',
@@ -38,6 +38,9 @@ export function kindOf(method: string, url: string): CallKind {
   };
 }
 
-export function timeoutOf({ isWrite }: CallKind, { requestTimeoutMs, writeTimeoutMs }: CallTimeouts): number {
+export function getCallTimeoutMs(
+  { isWrite }: CallKind,
+  { requestTimeoutMs, writeTimeoutMs }: CallTimeouts,
+): number {
   return isWrite ? writeTimeoutMs : requestTimeoutMs;
 }

@@ -9,11 +9,11 @@ import {
   type RequestContext,
   ServerConfiguration,
 } from '@kubernetes/client-node';
-import { boundedHttp } from './bounded-http.ts';
+import { createBoundedHttp } from './bounded-http.ts';
 import { CallSlots, type CallSlotsState } from './call-slots.ts';
-import { defaultWriteTimeoutMs, kindOf } from './call-timeouts.ts';
+import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
 import { Connections } from './connection-pool.ts';
-import { errorOf, KubeError } from './errors.ts';
+import { KubeError, toKubeError } from './errors.ts';
 
 /** How to reach the API server. */
 export interface KubeConfigOptions {
@@ -78,7 +78,7 @@ export class ClusterConfig extends KubeConfig {
     });
     this.#slots = new CallSlots(slotBounds);
     const { requestTimeoutMs, writeTimeoutMs = defaultWriteTimeoutMs, onOverload } = options;
-    this.http = boundedHttp({
+    this.http = createBoundedHttp({
       slots: this.#slots,
       timeouts: { requestTimeoutMs, writeTimeoutMs },
       onOverload: () => onOverload?.(this.#slots.state),
@@ -101,8 +101,8 @@ export class ClusterConfig extends KubeConfig {
       context.setHeaderParam('Authorization', `Basic ${Buffer.from(options.auth).toString('base64')}`);
     }
     context.setHeaderParam('User-Agent', this.#options.userAgent);
-    const { isWatch } = kindOf(context.getHttpMethod(), context.getUrl());
-    const { calls, watches } = this.#dispatchers(options);
+    const { isWatch } = classifyCall(context.getHttpMethod(), context.getUrl());
+    const { calls, watches } = this.#getDispatchers(options);
     context.setDispatcher(isWatch ? watches : calls);
   }
 
@@ -115,9 +115,9 @@ export class ClusterConfig extends KubeConfig {
    * Resolves when no call is in flight or waits. A call that follows another one at once counts as part of it. Calls end within
    * their timeouts; watches do not count.
    */
-  async idle(): Promise<void> {
+  async waitUntilIdle(): Promise<void> {
     do {
-      await this.#slots.idle();
+      await this.#slots.waitUntilIdle();
       await callersContinue();
     } while (this.calls.inFlight + this.calls.waiting > 0);
   }
@@ -128,14 +128,14 @@ export class ClusterConfig extends KubeConfig {
     await this.#connections.close();
   }
 
-  #dispatchers(options: RequestOptions) {
+  #getDispatchers(options: RequestOptions) {
     const { ca, cert, key, rejectUnauthorized, servername } = options;
     const tls = { ca, cert, key, rejectUnauthorized, servername };
     return this.#connections.get(tls, this.getCurrentCluster()?.proxyUrl);
   }
 }
 
-function load(config: ClusterConfig, kubeconfigPath: string | undefined): void {
+function loadInto(config: ClusterConfig, kubeconfigPath: string | undefined): void {
   try {
     if (kubeconfigPath === undefined) config.loadFromDefault();
     else config.loadFromFile(kubeconfigPath);
@@ -158,7 +158,7 @@ function load(config: ClusterConfig, kubeconfigPath: string | undefined): void {
  */
 export function loadKubeConfig(options: KubeConfigOptions): ClusterConfig {
   const config = new ClusterConfig(options);
-  load(config, options.kubeconfigPath);
+  loadInto(config, options.kubeconfigPath);
   const server = config.getCurrentCluster()?.server;
   // client-node falls back to this address, then refuses each request to it.
   if (server === undefined || (options.kubeconfigPath === undefined && server === 'http://localhost:8080')) {
@@ -173,29 +173,32 @@ export function loadKubeConfig(options: KubeConfigOptions): ClusterConfig {
 }
 
 /** What client-node's generated calls of any group need, for the API server that the config names. */
-export function apiConfiguration(config: ClusterConfig): Configuration {
+export function createApiConfiguration(config: ClusterConfig): Configuration {
   const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
   return createConfiguration({ baseServer, httpApi: config.http, authMethods: { default: config } });
 }
 
 /** client-node's calls for the core group. */
-export function coreApi(config: ClusterConfig): CoreV1Api {
-  return new CoreV1Api(apiConfiguration(config));
+export function createCoreApi(config: ClusterConfig): CoreV1Api {
+  return new CoreV1Api(createApiConfiguration(config));
 }
 
 /** Makes a call. @throws {KubeError} for every failure */
-export async function attempt<T>(operation: string, call: () => Promise<T>): Promise<T> {
+export async function withKubeErrors<T>(operation: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
   } catch (error) {
-    throw errorOf(error, operation);
+    throw toKubeError(error, operation);
   }
 }
 
 /** Makes a call on one object; undefined where there is no such object. @throws {KubeError} for any other failure */
-export async function unlessMissing<T>(operation: string, call: () => Promise<T>): Promise<T | undefined> {
+export async function undefinedIfNotFound<T>(
+  operation: string,
+  call: () => Promise<T>,
+): Promise<T | undefined> {
   try {
-    return await attempt(operation, call);
+    return await withKubeErrors(operation, call);
   } catch (error) {
     if (error instanceof KubeError && error.code === 'not-found') return undefined;
     throw error;
@@ -203,7 +206,7 @@ export async function unlessMissing<T>(operation: string, call: () => Promise<T>
 }
 
 /** The namespace that we run in: the pod's own, or the one of the kubeconfig's context; undefined where neither says. */
-export function ownNamespace(config: ClusterConfig): string | undefined {
+export function getOwnNamespace(config: ClusterConfig): string | undefined {
   const namespace = config.getContextObject(config.getCurrentContext())?.namespace?.trim();
   return namespace === '' ? undefined : namespace;
 }

@@ -7,7 +7,7 @@ export type TlsOptions = Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'reject
 
 // Below the 90 s after which the API server ends an idle connection (staging/src/k8s.io/apiserver/pkg/server/
 // secure_serving.go), so that a request never meets a connection that is just being closed.
-const KEEP_ALIVE_MS = 30_000;
+const keepAliveMs = 30_000;
 
 export interface ConnectionsOptions {
   /** Time to connect, in ms. */
@@ -51,11 +51,11 @@ export class Connections {
     if (last !== undefined && last.proxyUrl === proxyUrl && isDeepStrictEqual(last.tls, tls))
       return last.dispatchers;
     const dispatchers = {
-      calls: this.#make(tls, proxyUrl, { connections: this.#options.maxCalls }),
-      watches: this.#make(tls, proxyUrl, {}),
+      calls: this.#createDispatcher(tls, proxyUrl, { connections: this.#options.maxCalls }),
+      watches: this.#createDispatcher(tls, proxyUrl, {}),
     };
     this.#current = { tls, proxyUrl, dispatchers };
-    for (const dispatcher of dispatchersOf(last)) this.#retire(dispatcher);
+    for (const dispatcher of listDispatchers(last)) this.#retire(dispatcher);
     return dispatchers;
   }
 
@@ -70,29 +70,33 @@ export class Connections {
 
   /** Ends all connections, with what is under way on them. */
   async close(): Promise<void> {
-    const all = [...dispatchersOf(this.#current), ...this.#retired];
+    const all = [...listDispatchers(this.#current), ...this.#retired];
     this.#current = undefined;
     await Promise.all(all.map((dispatcher) => dispatcher.destroy()));
   }
 
-  #make(tls: TlsOptions, proxyUrl: string | undefined, bound: { connections?: number }): Dispatcher {
-    const given = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
-    const pool = { ...bound, allowH2: false, keepAliveTimeout: KEEP_ALIVE_MS };
+  #createDispatcher(
+    tls: TlsOptions,
+    proxyUrl: string | undefined,
+    bound: { connections?: number },
+  ): Dispatcher {
+    const definedTls = Object.fromEntries(Object.entries(tls).filter(([, value]) => value !== undefined));
+    const pool = { ...bound, allowH2: false, keepAliveTimeout: keepAliveMs };
     const timeout = this.#options.connectTimeoutMs;
     if (proxyUrl === undefined) {
-      const connect = { ...given, timeout, keepAlive: true, keepAliveInitialDelay: 30_000 };
+      const connect = { ...definedTls, timeout, keepAlive: true, keepAliveInitialDelay: 30_000 };
       return new Agent({ ...pool, connect });
     }
     return new ProxyAgent({
       ...pool,
       uri: proxyUrl,
-      requestTls: given,
+      requestTls: definedTls,
       // ProxyAgent ignores a timeout in `connect`.
       connectTimeout: timeout,
     });
   }
 }
 
-function dispatchersOf(current: { dispatchers: Dispatchers } | undefined): Dispatcher[] {
+function listDispatchers(current: { dispatchers: Dispatchers } | undefined): Dispatcher[] {
   return current === undefined ? [] : [current.dispatchers.calls, current.dispatchers.watches];
 }

@@ -1,8 +1,8 @@
 import { ApiException } from '@kubernetes/client-node';
-import { type Status, statusOf } from './api-status.ts';
-import { AnswerTooLargeError } from './bounded-http.ts';
+import { parseStatus, type Status } from './api-status.ts';
+import { ResponseTooLargeError } from './bounded-http.ts';
 import { OverloadedError } from './call-slots.ts';
-import { type Refusal, refusalOf } from './refusal.ts';
+import { parseRefusal, type Refusal } from './refusal.ts';
 
 /** What kind of failure a call to the API server ended in. Decide on this, never on a message. */
 export type KubeErrorCode =
@@ -21,7 +21,7 @@ export type KubeErrorCode =
   | 'too-large'
   | 'unknown';
 
-const ADVICE: Record<KubeErrorCode, string> = {
+const adviceByCode: Record<KubeErrorCode, string> = {
   'not-found': 'there is no such object, or its namespace is gone',
   conflict: 'somebody else changed it, or owns a field of it with another value; read it again and retry',
   forbidden: 'refused; check the rules of our ServiceAccount, quotas and admission policies',
@@ -67,15 +67,15 @@ export class KubeError extends Error {
     const facts = [code, status === undefined ? '' : `HTTP ${status}`, refusal?.text ?? detail ?? '']
       .filter(Boolean)
       .join(', ');
-    super(`cannot ${operation} (${facts}): ${refusal?.advice ?? ADVICE[code]}`);
-    this.shortCause = refusal?.short ?? `API server: ${code}`;
+    super(`cannot ${operation} (${facts}): ${refusal?.advice ?? adviceByCode[code]}`);
+    this.shortCause = refusal?.shortText ?? `API server: ${code}`;
     this.code = code;
     this.operation = operation;
     this.status = status;
   }
 }
 
-const CODES: ReadonlyMap<number, KubeErrorCode> = new Map([
+const codeByHttpStatus: ReadonlyMap<number, KubeErrorCode> = new Map([
   [400, 'invalid'],
   [401, 'unauthorized'],
   [403, 'forbidden'],
@@ -95,14 +95,14 @@ const CODES: ReadonlyMap<number, KubeErrorCode> = new Map([
  * and mostly gives no reason: its 404 does not mean that the namespace is gone, nor its 409 or 429 that retrying at once
  * helps.
  */
-const REASONS: ReadonlyMap<number, readonly string[]> = new Map([
+const reasonsByHttpStatus: ReadonlyMap<number, readonly string[]> = new Map([
   [401, ['Unauthorized']],
   [404, ['NotFound']],
   [409, ['Conflict', 'AlreadyExists']],
   [429, ['TooManyRequests']],
 ]);
 
-function codeOf(httpStatus: number, status: Status): KubeErrorCode {
+function classifyStatus(httpStatus: number, status: Status): KubeErrorCode {
   // The cause's reason is the documented way to tell it apart from other refusals:
   // https://github.com/kubernetes/api/blob/master/core/v1/types.go (NamespaceTerminatingCause).
   if (status.causes.some(({ reason }) => reason === 'NamespaceTerminating')) return 'namespace-terminating';
@@ -110,10 +110,10 @@ function codeOf(httpStatus: number, status: Status): KubeErrorCode {
   // another one. For us it is one thing.
   if (httpStatus === 422 && status.causes.some(({ field }) => field === 'metadata.uid')) return 'conflict';
   // A body that is not a Status comes from no webhook.
-  if (status.reason !== undefined && REASONS.get(httpStatus)?.includes(status.reason) === false) {
+  if (status.reason !== undefined && reasonsByHttpStatus.get(httpStatus)?.includes(status.reason) === false) {
     return 'forbidden';
   }
-  return CODES.get(httpStatus) ?? (httpStatus >= 500 ? 'server-error' : 'unknown');
+  return codeByHttpStatus.get(httpStatus) ?? (httpStatus >= 500 ? 'server-error' : 'unknown');
 }
 
 /**
@@ -122,53 +122,53 @@ function codeOf(httpStatus: number, status: Status): KubeErrorCode {
  * @param httpStatus the HTTP status, or the event's `code`
  * @param body the answer's body, parsed or as text; only its machine-readable parts are looked at
  */
-export function errorOfStatus(httpStatus: number, body: unknown, operation: string): KubeError {
-  const status = statusOf(body);
-  const code = codeOf(httpStatus, status);
-  return new KubeError({ code, operation, status: httpStatus, refusal: refusalOf(status) });
+export function createStatusError(httpStatus: number, body: unknown, operation: string): KubeError {
+  const status = parseStatus(body);
+  const code = classifyStatus(httpStatus, status);
+  return new KubeError({ code, operation, status: httpStatus, refusal: parseRefusal(status) });
 }
 
-const CLIENT_TIMEOUTS = new Set([
+const clientTimeoutCodes = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_HEADERS_TIMEOUT',
   'UND_ERR_BODY_TIMEOUT',
 ]);
 
 // The only files that a call reads: token, CA, client certificate.
-const CREDENTIAL_FILES = new Set(['ENOENT', 'EACCES', 'EPERM']);
+const credentialFileCodes = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
 /** Errors are wrapped two or three times; more than this is a chain that leads back to itself. */
-const MAX_CAUSES = 8;
+const maxCauses = 8;
 
 /** The error code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED: a name, never data. */
-function systemCode(failure: unknown, causesLeft = MAX_CAUSES): string | undefined {
+function findSystemCode(failure: unknown, causesLeft = maxCauses): string | undefined {
   if (!(failure instanceof Error) || causesLeft === 0) return undefined;
   if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
     return failure.code;
   }
-  return systemCode(failure.cause, causesLeft - 1);
+  return findSystemCode(failure.cause, causesLeft - 1);
 }
 
-function codeOfSystem(code: string | undefined): KubeErrorCode {
+function classifySystemCode(code: string | undefined): KubeErrorCode {
   if (code === undefined) return 'unknown';
-  if (CREDENTIAL_FILES.has(code)) return 'unauthorized';
-  return CLIENT_TIMEOUTS.has(code) ? 'timeout' : 'network';
+  if (credentialFileCodes.has(code)) return 'unauthorized';
+  return clientTimeoutCodes.has(code) ? 'timeout' : 'network';
 }
 
 /**
  * Makes a KubeError of whatever a call threw: client-node's ApiException, fetch's TypeError, an aborted
  * signal, or a KubeError (given back as it is).
  */
-export function errorOf(failure: unknown, operation: string): KubeError {
+export function toKubeError(failure: unknown, operation: string): KubeError {
   if (failure instanceof KubeError) return failure;
-  if (failure instanceof ApiException) return errorOfStatus(failure.code, failure.body, operation);
-  if (failure instanceof AnswerTooLargeError) {
+  if (failure instanceof ApiException) return createStatusError(failure.code, failure.body, operation);
+  if (failure instanceof ResponseTooLargeError) {
     return new KubeError({ code: 'too-large', operation, detail: failure.message });
   }
   if (failure instanceof OverloadedError) return new KubeError({ code: 'overloaded', operation });
-  const detail = systemCode(failure);
+  const detail = findSystemCode(failure);
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });
   }
-  return new KubeError({ code: codeOfSystem(detail), operation, detail });
+  return new KubeError({ code: classifySystemCode(detail), operation, detail });
 }

@@ -1,10 +1,10 @@
 import type { CoreV1Event } from '@kubernetes/client-node';
 import type { ClusterConfig } from './client.ts';
-import { attempt, coreApi } from './client.ts';
+import { createCoreApi, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
 
 /** Something to tell the people of a namespace about an object in it. */
-export interface EventAbout {
+export interface KubeEvent {
   /** Of the Event itself: the same for the same news, so that replicas tell it once. */
   readonly name: string;
   readonly object: {
@@ -25,18 +25,18 @@ export interface EventAbout {
 /** Makes Events. Rejects with KubeError. */
 export interface EventApi {
   /** @returns false where there is an Event of this name already */
-  create(event: EventAbout): Promise<boolean>;
+  create(event: KubeEvent): Promise<boolean>;
 }
 
 /** @param component who tells: shows as the Event's source */
-export function eventApi(config: ClusterConfig, component: string): EventApi {
-  const api = coreApi(config);
+export function createEventApi(config: ClusterConfig, component: string): EventApi {
+  const api = createCoreApi(config);
   return {
     create: async (event) => {
       const { namespace } = event.object;
       try {
-        await attempt(`create Event ${namespace}/${event.name}`, () =>
-          api.createNamespacedEvent({ namespace, body: bodyOf(event, component) }),
+        await withKubeErrors(`create Event ${namespace}/${event.name}`, () =>
+          api.createNamespacedEvent({ namespace, body: createEventBody(event, component) }),
         );
         return true;
       } catch (error) {
@@ -47,7 +47,10 @@ export function eventApi(config: ClusterConfig, component: string): EventApi {
   };
 }
 
-function bodyOf({ name, object, type, reason, message, at }: EventAbout, component: string): CoreV1Event {
+function createEventBody(
+  { name, object, type, reason, message, at }: KubeEvent,
+  component: string,
+): CoreV1Event {
   const time = new Date(at);
   return {
     metadata: { name, namespace: object.namespace },

@@ -11,17 +11,19 @@ export interface FieldOwner {
  * What of `metadata.managedFields` tells who wrote what; the rest is large and not kept. Never throws.
  * Form: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
  */
-export function fieldOwners(managedFields: unknown): FieldOwner[] {
+export function parseFieldOwners(managedFields: unknown): FieldOwner[] {
   const entries: unknown[] = Array.isArray(managedFields) ? managedFields : [];
   return entries.flatMap((entry) => {
     if (!isObject(entry) || typeof entry['manager'] !== 'string') return [];
     const { manager, fieldsV1 } = entry;
     const metadata = isObject(fieldsV1) ? fieldsV1['f:metadata'] : undefined;
-    return [{ manager, data: keysAt(fieldsV1, 'f:data'), annotations: keysAt(metadata, 'f:annotations') }];
+    return [
+      { manager, data: listKeys(fieldsV1, 'f:data'), annotations: listKeys(metadata, 'f:annotations') },
+    ];
   });
 }
 
-function keysAt(fields: unknown, name: string): string[] {
+function listKeys(fields: unknown, name: string): string[] {
   const at = isObject(fields) ? fields[name] : undefined;
   if (!isObject(at)) return [];
   return Object.keys(at)

@@ -1,25 +1,25 @@
 import type { ClusterConfig } from './client.ts';
-import { follow, type Watch, type WatchSettings } from './informer.ts';
+import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { listAll } from './list.ts';
-import { ACCEPT_METADATA, metadataOf, type Resource, type Sink } from './resource.ts';
+import { acceptMetadata, getMetadata, type Resource, type ResourceEventHandler } from './resource.ts';
 
 /** What is kept of a namespace. */
 export interface Namespace {
   readonly name: string;
   /** It is being deleted: nothing new can be made in it. */
-  readonly terminating: boolean;
+  readonly isTerminating: boolean;
 }
 
 /** @param selector of labels, as kubectl takes it; empty: all namespaces */
-function namespaces(selector: string): Resource<Namespace> {
+function createNamespaceResource(selector: string): Resource<Namespace> {
   return {
     noun: selector === '' ? 'namespaces' : `namespaces with ${selector}`,
     path: '/api/v1/namespaces',
     query: selector === '' ? {} : { labelSelector: selector },
-    accept: ACCEPT_METADATA,
-    item: (object) => {
-      const { name, deletionTimestamp } = metadataOf(object);
-      return typeof name === 'string' ? { name, terminating: deletionTimestamp !== undefined } : undefined;
+    accept: acceptMetadata,
+    parseItem: (object) => {
+      const { name, deletionTimestamp } = getMetadata(object);
+      return typeof name === 'string' ? { name, isTerminating: deletionTimestamp !== undefined } : undefined;
     },
   };
 }
@@ -27,16 +27,20 @@ function namespaces(selector: string): Resource<Namespace> {
 /** Lists the namespaces that a selector of labels chooses. @throws {KubeError} */
 export async function listNamespaces(
   config: ClusterConfig,
-  selector: string,
-  stop: AbortSignal,
+  labelSelector: string,
+  signal: AbortSignal,
 ): Promise<Namespace[]> {
-  return (await listAll(config, namespaces(selector), stop)).items;
+  return (await listAll(config, createNamespaceResource(labelSelector), signal)).items;
 }
 
-/** Follows them: see {@link follow}. One that no longer has the labels is told as removed. */
+/** Follows them: see {@link createInformer}. One that no longer has the labels is told as removed. */
 export function watchNamespaces({
   selector,
   ...options
-}: WatchSettings & { config: ClusterConfig; selector: string; sink: Sink<Namespace> }): Watch {
-  return follow({ ...options, resource: namespaces(selector) });
+}: CommonInformerOptions & {
+  config: ClusterConfig;
+  selector: string;
+  handler: ResourceEventHandler<Namespace>;
+}): Informer {
+  return createInformer({ ...options, resource: createNamespaceResource(selector) });
 }

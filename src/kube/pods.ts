@@ -1,7 +1,7 @@
 // Lists the pods of one namespace, in answers of bounded size.
 import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
-import { type Page, readPage } from './list.ts';
+import { type Page, parsePage } from './list.ts';
 import { getText } from './request.ts';
 
 /** Bounds of one list. What exceeds them fails as a whole: half a list says nothing about pods that do not exist. */
@@ -9,17 +9,17 @@ export interface PodListLimits {
   /** Pods in one answer, at first: fewer where pods are large. */
   readonly pageSize: number;
   /** Bytes of one answer. A pod has at most about 1.5 MiB in etcd; 4 MiB of JSON are parsed in some 30 ms. */
-  readonly pageBytes: number;
+  readonly maxPageBytes: number;
   /** Answers of one list. */
-  readonly pages: number;
+  readonly maxPages: number;
   /** Milliseconds that a list may take. */
   readonly timeoutMs: number;
 }
 
 const defaultLimits: PodListLimits = {
   pageSize: 100,
-  pageBytes: 4 * 1024 * 1024,
-  pages: 200,
+  maxPageBytes: 4 * 1024 * 1024,
+  maxPages: 200,
   timeoutMs: 20_000,
 };
 
@@ -36,13 +36,13 @@ export async function listPods(
   onPod: (pod: unknown) => void,
   limits: Partial<PodListLimits> = {},
 ): Promise<void> {
-  const { pageSize, pageBytes, pages, timeoutMs } = { ...defaultLimits, ...limits };
+  const { pageSize, maxPageBytes, maxPages, timeoutMs } = { ...defaultLimits, ...limits };
   const operation = `list pods of namespace ${namespace}`;
   const stop = AbortSignal.timeout(timeoutMs);
   let limit = pageSize;
   let next: string | undefined;
-  for (let answers = 1; answers <= pages; answers += 1) {
-    const page = await getPage(config, { namespace, limit, next, operation, stop, pageBytes });
+  for (let requests = 1; requests <= maxPages; requests += 1) {
+    const page = await fetchPage(config, { namespace, limit, next, operation, signal: stop, maxPageBytes });
     if (page === undefined && limit === 1) {
       throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
     }
@@ -51,12 +51,12 @@ export async function listPods(
       continue;
     }
     page.objects.forEach(onPod);
-    if (page.next === undefined) {
+    if (page.continueToken === undefined) {
       return;
     }
-    next = page.next;
+    next = page.continueToken;
   }
-  throw new KubeError({ code: 'unknown', operation, detail: `more than ${pages} pages` });
+  throw new KubeError({ code: 'unknown', operation, detail: `more than ${maxPages} pages` });
 }
 
 interface PageRequest {
@@ -64,13 +64,13 @@ interface PageRequest {
   readonly limit: number;
   readonly next: string | undefined;
   readonly operation: string;
-  readonly stop: AbortSignal;
-  readonly pageBytes: number;
+  readonly signal: AbortSignal;
+  readonly maxPageBytes: number;
 }
 
 /** @returns undefined where the answer has more bytes than it may */
-async function getPage(config: ClusterConfig, request: PageRequest): Promise<Page | undefined> {
-  const { namespace, limit, next, operation, stop, pageBytes } = request;
+async function fetchPage(config: ClusterConfig, request: PageRequest): Promise<Page | undefined> {
+  const { namespace, limit, next, operation, signal, maxPageBytes } = request;
   const query = {
     // pods that have ended pull nothing any more, and there may be thousands of them
     fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
@@ -78,9 +78,9 @@ async function getPage(config: ClusterConfig, request: PageRequest): Promise<Pag
     ...(next !== undefined && { continue: next }),
   };
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const asked = { path, query, accept: 'application/json', signal: stop, operation };
+  const textRequest = { path, query, accept: 'application/json', signal, operation };
   try {
-    return readPage(await getText(config, asked, pageBytes), operation);
+    return parsePage(await getText(config, textRequest, maxPageBytes), operation);
   } catch (error) {
     if (error instanceof KubeError && error.code === 'too-large') {
       return undefined;

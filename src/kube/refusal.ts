@@ -6,7 +6,7 @@ export interface Refusal {
   /** For logs and Events. At most {@link maxTextLength} characters. */
   readonly text: string;
   /** For a kubectl warning: what happened first, then the name. At most {@link maxShortLength} characters. */
-  readonly short: string;
+  readonly shortText: string;
   /** What the operator can do. */
   readonly advice: string;
 }
@@ -17,12 +17,12 @@ const maxShortLength = 60;
 /** How much of a message is looked at, in characters: two names of 253 characters and the words around them. */
 const maxMessageLength = 1_000;
 
-const name = '[a-z0-9.-]{1,253}';
+const namePattern = '[a-z0-9.-]{1,253}';
 /** How the API server begins a refusal: `secrets "NAME" is forbidden: `. */
-const forbidden = `^${name}(?: "[a-z0-9.:-]{1,253}")? is forbidden: `;
+const forbiddenPrefix = `^${namePattern}(?: "[a-z0-9.:-]{1,253}")? is forbidden: `;
 /** `count/secrets=1,secrets=1`. */
-const amount = '[a-z][a-z0-9./-]{0,80}=[0-9]{1,20}[EGKMPTikm]{0,2}';
-const amounts = `${amount}(?:,${amount}){0,5}`;
+const amountPattern = '[a-z][a-z0-9./-]{0,80}=[0-9]{1,20}[EGKMPTikm]{0,2}';
+const amountsPattern = `${amountPattern}(?:,${amountPattern}){0,5}`;
 
 const adviceOnWebhook = 'change the rule behind that webhook, or what it requires of the namespace';
 const adviceOnPolicy = 'change that policy, or what it requires of the namespace';
@@ -30,7 +30,7 @@ const adviceOnQuota = 'raise that quota, or delete what is not needed in the nam
 const adviceOnFailedWebhook = 'check that webhook: its Service, its pods and its certificate';
 const adviceOnImmutable = 'delete the Secret; it is created again for the next pod or by the next renewal';
 
-interface Form {
+interface RefusalPattern {
   readonly pattern: RegExp;
   refusal(groups: readonly string[], message: string): Refusal;
 }
@@ -42,72 +42,87 @@ interface Form {
  * in `test/kube/refuser.cluster.test.ts`. Sources: k8s.io/apiserver `pkg/admission/plugin/webhook/errors/statuserror.go`,
  * `pkg/admission/plugin/policy` and `plugin/resourcequota/controller.go`.
  */
-const forms: readonly Form[] = [
-  form(`^admission webhook "(${name})" (denied the request|does not support dry run)`, ([webhook, verb]) => ({
-    text: `admission webhook "${webhook}" ${verb}`,
-    short: `denied by webhook "${webhook}"`,
-    advice: adviceOnWebhook,
-  })),
-  form(`^Internal error occurred: failed calling webhook "(${name})": `, ([webhook], message) => ({
-    text: `failed calling webhook "${webhook}"${causeOfFailedCall(message)}`,
-    short: `webhook failed: "${webhook}"`,
-    advice: adviceOnFailedWebhook,
-  })),
-  form(
-    `${forbidden}ValidatingAdmissionPolicy '(${name})' with binding '(${name})' denied request`,
+const refusalPatterns: readonly RefusalPattern[] = [
+  createRefusalPattern(
+    `^admission webhook "(${namePattern})" (denied the request|does not support dry run)`,
+    ([webhook, verb]) => ({
+      text: `admission webhook "${webhook}" ${verb}`,
+      shortText: `denied by webhook "${webhook}"`,
+      advice: adviceOnWebhook,
+    }),
+  ),
+  createRefusalPattern(
+    `^Internal error occurred: failed calling webhook "(${namePattern})": `,
+    ([webhook], message) => ({
+      text: `failed calling webhook "${webhook}"${formatWebhookFailureCause(message)}`,
+      shortText: `webhook failed: "${webhook}"`,
+      advice: adviceOnFailedWebhook,
+    }),
+  ),
+  createRefusalPattern(
+    `${forbiddenPrefix}ValidatingAdmissionPolicy '(${namePattern})' with binding '(${namePattern})' denied request`,
     ([policy, binding]) => ({
       text: `ValidatingAdmissionPolicy '${policy}' with binding '${binding}' denied request`,
-      short: `denied by policy "${policy}"`,
+      shortText: `denied by policy "${policy}"`,
       advice: adviceOnPolicy,
     }),
   ),
   // a MutatingAdmissionPolicy whose expression fails
-  form(`^policy '(${name})' with binding '(${name})' denied request`, ([policy, binding]) => ({
-    text: `policy '${policy}' with binding '${binding}' denied request`,
-    short: `denied by policy "${policy}"`,
-    advice: adviceOnPolicy,
-  })),
-  form(
-    `${forbidden}exceeded quota: (${name})(?=[,:]|$)(, requested: ${amounts}, used: ${amounts}, limited: ${amounts})?`,
+  createRefusalPattern(
+    `^policy '(${namePattern})' with binding '(${namePattern})' denied request`,
+    ([policy, binding]) => ({
+      text: `policy '${policy}' with binding '${binding}' denied request`,
+      shortText: `denied by policy "${policy}"`,
+      advice: adviceOnPolicy,
+    }),
+  ),
+  createRefusalPattern(
+    `${forbiddenPrefix}exceeded quota: (${namePattern})(?=[,:]|$)(, requested: ${amountsPattern}, used: ${amountsPattern}, limited: ${amountsPattern})?`,
     ([quota, numbers]) => ({
       text: `exceeded quota: ${quota}${numbers}`,
-      short: `exceeded quota "${quota}"`,
+      shortText: `exceeded quota "${quota}"`,
       advice: adviceOnQuota,
     }),
   ),
-  form(`${forbidden}(status unknown for quota|failed quota): (${name})(?=[,:]|$)`, ([what, quota]) => ({
-    text: `${what}: ${quota}`,
-    short: `${what}: "${quota}"`,
-    advice: adviceOnQuota,
-  })),
-  form(
-    `${forbidden}(?:User "([a-z0-9:.@/-]{1,253})"|User "[^"]{0,253}") cannot ([a-z]{1,20}) resource "([a-z/]{1,80})"` +
+  createRefusalPattern(
+    `${forbiddenPrefix}(status unknown for quota|failed quota): (${namePattern})(?=[,:]|$)`,
+    ([what, quota]) => ({
+      text: `${what}: ${quota}`,
+      shortText: `${what}: "${quota}"`,
+      advice: adviceOnQuota,
+    }),
+  ),
+  createRefusalPattern(
+    `${forbiddenPrefix}(?:User "([a-z0-9:.@/-]{1,253})"|User "[^"]{0,253}") cannot ([a-z]{1,20}) resource "([a-z/]{1,80})"` +
       `( in API group "[a-z0-9.-]{0,253}")?( in the namespace "[a-z0-9-]{1,63}"| at the cluster scope)?`,
     ([user, verb, resource, group, scope]) => ({
       text: `${user ? `User "${user}"` : 'the user'} cannot ${verb} resource "${resource}"${group}${scope}`,
-      short: `no right to ${verb} ${resource}`,
+      shortText: `no right to ${verb} ${resource}`,
       advice: 'grant that right to the account',
     }),
   ),
   // the API server does not say of which webhook
-  form(`${forbidden}expression '`, () => ({
+  createRefusalPattern(`${forbiddenPrefix}expression '`, () => ({
     text: 'a match condition of an admission webhook failed',
-    short: 'a match condition of a webhook failed',
+    shortText: 'a match condition of a webhook failed',
     advice: 'check the match conditions of the admission webhooks for this resource',
   })),
-  form('^Internal error occurred: error in (?:add|copy|move|remove|replace|test) for path: ', () => ({
-    text: 'the patch of a mutating webhook does not apply',
-    short: 'the patch of a mutating webhook is wrong',
-    advice: 'check the mutating webhooks for this resource',
-  })),
+  createRefusalPattern(
+    '^Internal error occurred: error in (?:add|copy|move|remove|replace|test) for path: ',
+    () => ({
+      text: 'the patch of a mutating webhook does not apply',
+      shortText: 'the patch of a mutating webhook is wrong',
+      advice: 'check the mutating webhooks for this resource',
+    }),
+  ),
 ];
 
-function form(pattern: string, refusal: Form['refusal']): Form {
+function createRefusalPattern(pattern: string, refusal: RefusalPattern['refusal']): RefusalPattern {
   return { pattern: new RegExp(pattern), refusal };
 }
 
 /** Why a webhook could not be called. What else the text holds may come from the webhook. */
-const causesOfFailedCall: readonly (readonly [end: RegExp, cause: string])[] = [
+const webhookFailureCauses: readonly (readonly [end: RegExp, cause: string])[] = [
   [/: context deadline exceeded(?: \(Client\.Timeout exceeded while awaiting headers\))?$/, 'timed out'],
   [/: connection refused$/, 'connection refused'],
   [/: no such host$/, 'no such host'],
@@ -116,9 +131,9 @@ const causesOfFailedCall: readonly (readonly [end: RegExp, cause: string])[] = [
   [/: tls: failed to verify certificate: x509: [^"]{1,200}$/, 'its certificate cannot be verified'],
 ];
 
-function causeOfFailedCall(message: string): string {
+function formatWebhookFailureCause(message: string): string {
   const end = message.slice(-maxMessageLength);
-  const [, cause] = causesOfFailedCall.find(([pattern]) => pattern.test(end)) ?? [];
+  const [, cause] = webhookFailureCauses.find(([pattern]) => pattern.test(end)) ?? [];
   return cause === undefined ? '' : ` (${cause})`;
 }
 
@@ -126,28 +141,28 @@ function causeOfFailedCall(message: string): string {
  * Reads who refused a request.
  * @returns undefined where the answer does not say so in a known form
  */
-export function refusalOf({ message, causes }: Status): Refusal | undefined {
+export function parseRefusal({ message, causes }: Status): Refusal | undefined {
   const start = message.slice(0, maxMessageLength);
-  const fields = fieldsOf(causes);
-  for (const { pattern, refusal } of forms) {
+  const fields = formatFields(causes);
+  for (const { pattern, refusal } of refusalPatterns) {
     const groups = pattern.exec(start);
     if (groups !== null) {
       const found = refusal(
         groups.slice(1).map((group) => group ?? ''),
         message,
       );
-      return bounded({ ...found, text: found.text + (fields && `, field ${fields}`) });
+      return truncateRefusal({ ...found, text: found.text + (fields && `, field ${fields}`) });
     }
   }
   // the API server's own validation
   if (!invalidPattern.test(start)) return undefined;
   if (start.startsWith('Secret "') && causes.some(isImmutable)) {
     const text = `the Secret is immutable, field ${fields}`;
-    return bounded({ text, short: 'Secret is immutable; delete it', advice: adviceOnImmutable });
+    return truncateRefusal({ text, shortText: 'Secret is immutable; delete it', advice: adviceOnImmutable });
   }
   if (fields === '') return undefined;
   const advice = 'the API server does not accept the object';
-  return bounded({ text: `field ${fields}`, short: `invalid field ${fields}`, advice });
+  return truncateRefusal({ text: `field ${fields}`, shortText: `invalid field ${fields}`, advice });
 }
 
 const invalidPattern = /^[A-Za-z.]{1,253} "[a-z0-9.:-]{1,253}" is invalid: /;
@@ -172,7 +187,7 @@ const reasonPattern =
   /^FieldValue(?:Duplicate|Forbidden|Invalid|NotFound|NotSupported|Required|TooLong|TooMany|TypeInvalid)$/;
 
 /** `data[.dockerconfigjson] (FieldValueInvalid)`; an empty text where no cause names a field. */
-function fieldsOf(causes: readonly Cause[]): string {
+function formatFields(causes: readonly Cause[]): string {
   const described = causes
     .slice(0, 100)
     .filter(({ field }) => field.length <= 150 && fieldPattern.test(field))
@@ -180,10 +195,10 @@ function fieldsOf(causes: readonly Cause[]): string {
   return [...new Set(described)].slice(0, maxFields).join(', ');
 }
 
-function bounded({ text, short, advice }: Refusal): Refusal {
-  return { text: cut(text, maxTextLength), short: cut(short, maxShortLength), advice };
+function truncateRefusal({ text, shortText, advice }: Refusal): Refusal {
+  return { text: truncate(text, maxTextLength), shortText: truncate(shortText, maxShortLength), advice };
 }
 
-function cut(text: string, length: number): string {
+function truncate(text: string, length: number): string {
   return text.length <= length ? text : `${text.slice(0, length - 3)}...`;
 }

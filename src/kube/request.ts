@@ -1,7 +1,7 @@
 import { HttpMethod, RequestContext, type ResponseContext } from '@kubernetes/client-node';
-import { textOf } from './bounded-http.ts';
+import { readText } from './bounded-http.ts';
 import type { ClusterConfig } from './client.ts';
-import { errorOf, errorOfStatus, KubeError } from './errors.ts';
+import { createStatusError, KubeError, toKubeError } from './errors.ts';
 
 /** A GET that client-node's generated calls cannot make: metadata only, or streaming. */
 export interface GetRequest {
@@ -19,7 +19,7 @@ export interface GetRequest {
  *
  * @throws {KubeError} for any other status, and where no answer came
  */
-export async function get(config: ClusterConfig, request: GetRequest): Promise<ResponseContext> {
+export async function sendGet(config: ClusterConfig, request: GetRequest): Promise<ResponseContext> {
   const { path, query, accept, signal, operation } = request;
   try {
     const context = new RequestContext(`${config.getCurrentCluster()?.server}${path}`, HttpMethod.GET);
@@ -29,14 +29,14 @@ export async function get(config: ClusterConfig, request: GetRequest): Promise<R
     await config.applySecurityAuthentication(context);
     const response = await config.http.send(context).toPromise();
     if (response.httpStatusCode === 200) return response;
-    throw errorOfStatus(response.httpStatusCode, await response.body.text(), operation);
+    throw createStatusError(response.httpStatusCode, await response.body.text(), operation);
   } catch (error) {
-    throw errorOf(error, operation);
+    throw toKubeError(error, operation);
   }
 }
 
 /**
- * As {@link get}, with the answer's body.
+ * As {@link sendGet}, with the answer's body.
  *
  * @throws {KubeError} `too-large` where it is longer than the limit
  */
@@ -45,11 +45,11 @@ export async function getText(
   request: GetRequest,
   limitBytes: number,
 ): Promise<string> {
-  const response = await get(config, request);
+  const response = await sendGet(config, request);
   try {
-    return await textOf(response, limitBytes);
+    return await readText(response, limitBytes);
   } catch (error) {
-    throw errorOf(error, request.operation);
+    throw toKubeError(error, request.operation);
   }
 }
 

@@ -18,15 +18,15 @@ export interface Resource<T> {
   readonly query: Readonly<Record<string, string>>;
   /** `Accept` of a list, and of a watch. */
   readonly accept: { readonly list: string; readonly watch: string };
-  /** Keeps of an object what is needed; undefined where it is none of these. Should not throw: see {@link Sink.reject}. */
-  item(object: unknown): T | undefined;
+  /** Keeps of an object what is needed; undefined where it is none of these. Should not throw: see {@link ResourceEventHandler.reject}. */
+  parseItem(object: unknown): T | undefined;
 }
 
 /**
  * Where a watch puts what it sees. Its methods are called in the order of the API server's changes. A throw from `set`
  * or `remove` concerns the one object: it is reported and rejected, and the watch goes on.
  */
-export interface Sink<T> {
+export interface ResourceEventHandler<T> {
   /** These are all there are: after a list, of which each has been passed to `set` before. */
   replace(items: readonly T[]): void;
   /** This one is new or changed, or is part of a list that is still being read. */
@@ -37,19 +37,19 @@ export interface Sink<T> {
   reject?(object: ObjectIdentity): void;
 }
 
-const JSON_ONLY = 'application/json';
+const acceptJson = 'application/json';
 
 /** Whole objects. */
-export const ACCEPT_OBJECTS = { list: JSON_ONLY, watch: JSON_ONLY };
+export const acceptObjects = { list: acceptJson, watch: acceptJson };
 
 /** Metadata only. https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches */
-export const ACCEPT_METADATA = {
-  list: `${JSON_ONLY};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1`,
-  watch: `${JSON_ONLY};as=PartialObjectMetadata;g=meta.k8s.io;v=v1`,
+export const acceptMetadata = {
+  list: `${acceptJson};as=PartialObjectMetadataList;g=meta.k8s.io;v=v1`,
+  watch: `${acceptJson};as=PartialObjectMetadata;g=meta.k8s.io;v=v1`,
 };
 
 /** The texts of an object whose values should be texts. */
-export function texts(value: unknown): Record<string, string> {
+export function pickStrings(value: unknown): Record<string, string> {
   if (!isObject(value)) return {};
   return Object.fromEntries(
     Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
@@ -57,6 +57,6 @@ export function texts(value: unknown): Record<string, string> {
 }
 
 /** The `metadata` of an object, or an empty one where the value is no object. */
-export function metadataOf(object: unknown): Record<string, unknown> {
+export function getMetadata(object: unknown): Record<string, unknown> {
   return isObject(object) && isObject(object['metadata']) ? object['metadata'] : {};
 }

@@ -1,8 +1,8 @@
 import type { ClusterConfig } from './client.ts';
-import { type FieldOwner, fieldOwners } from './field-managers.ts';
-import { follow, type Watch, type WatchSettings } from './informer.ts';
-import { type Listed, listAll } from './list.ts';
-import { ACCEPT_METADATA, metadataOf, type ObjectIdentity, type Resource, texts } from './resource.ts';
+import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
+import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
+import { type ListResult, listAll } from './list.ts';
+import { acceptMetadata, getMetadata, type ObjectIdentity, pickStrings, type Resource } from './resource.ts';
 
 /** What the watch tells about one Secret: no data. */
 export interface SecretMetadata {
@@ -12,11 +12,11 @@ export interface SecretMetadata {
   labels: Readonly<Record<string, string>>;
   annotations: Readonly<Record<string, string>>;
   /** Who was the last to set which key. */
-  owners: readonly FieldOwner[];
+  fieldOwners: readonly FieldOwner[];
 }
 
 /** Where the watch puts what it sees. Its methods are called in the order of the API server's changes. */
-export interface SecretMetadataSink {
+export interface SecretEventHandler {
   /** These are all there are: after a list. */
   replace(items: readonly SecretMetadata[]): void;
   /** This one is new or changed. */
@@ -28,47 +28,54 @@ export interface SecretMetadataSink {
 }
 
 /** Keeps of a PartialObjectMetadata what {@link SecretMetadata} has; undefined where it is none. */
-export function secretMetadata(object: unknown): SecretMetadata | undefined {
-  const { namespace, uid, resourceVersion, labels, annotations, managedFields } = metadataOf(object);
+export function parseSecretMetadata(object: unknown): SecretMetadata | undefined {
+  const { namespace, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof uid !== 'string' || typeof resourceVersion !== 'string') {
     return undefined;
   }
-  const owners = fieldOwners(managedFields);
-  return { namespace, uid, resourceVersion, labels: texts(labels), annotations: texts(annotations), owners };
+  const owners = parseFieldOwners(managedFields);
+  return {
+    namespace,
+    uid,
+    resourceVersion,
+    labels: pickStrings(labels),
+    annotations: pickStrings(annotations),
+    fieldOwners: owners,
+  };
 }
 
 /** What to watch, and whom to tell. */
-export interface SecretWatchOptions extends WatchSettings {
+export interface SecretInformerOptions extends CommonInformerOptions {
   config: ClusterConfig;
   /** The name that all watched Secrets have. */
   name: string;
-  sink: SecretMetadataSink;
+  handler: SecretEventHandler;
 }
 
 /** A running watch of Secrets. */
-export type SecretWatch = Watch;
+export type SecretInformer = Informer;
 
 /** Metadata of all Secrets of one name in all namespaces: RBAC on that name suffices to list and watch them. */
-function secretsNamed(name: string): Resource<SecretMetadata> {
+function createSecretResource(name: string): Resource<SecretMetadata> {
   return {
     noun: `Secrets named ${name}`,
     path: '/api/v1/secrets',
     query: { fieldSelector: `metadata.name=${name}` },
-    accept: ACCEPT_METADATA,
-    item: secretMetadata,
+    accept: acceptMetadata,
+    parseItem: parseSecretMetadata,
   };
 }
 
-/** Follows the metadata of all Secrets of one name in all namespaces. See {@link follow}. */
-export function watchSecretMetadata({ name, sink, ...options }: SecretWatchOptions): SecretWatch {
-  return follow({
+/** Follows the metadata of all Secrets of one name in all namespaces. See {@link createInformer}. */
+export function watchSecretMetadata({ name, handler, ...options }: SecretInformerOptions): SecretInformer {
+  return createInformer({
     ...options,
-    resource: secretsNamed(name),
-    sink: {
-      replace: (items) => sink.replace(items),
-      set: (item) => sink.set(item),
-      remove: ({ namespace }, resourceVersion) => sink.remove(namespace, resourceVersion),
-      reject: (object) => sink.reject?.(object),
+    resource: createSecretResource(name),
+    handler: {
+      replace: (items) => handler.replace(items),
+      set: (item) => handler.set(item),
+      remove: ({ namespace }, resourceVersion) => handler.remove(namespace, resourceVersion),
+      reject: (object) => handler.reject?.(object),
     },
   });
 }
@@ -77,7 +84,7 @@ export function watchSecretMetadata({ name, sink, ...options }: SecretWatchOptio
 export async function listSecretMetadata(
   config: ClusterConfig,
   name: string,
-  stop: AbortSignal,
-): Promise<Listed<SecretMetadata>> {
-  return await listAll(config, secretsNamed(name), stop);
+  signal: AbortSignal,
+): Promise<ListResult<SecretMetadata>> {
+  return await listAll(config, createSecretResource(name), signal);
 }

@@ -1,9 +1,9 @@
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { isObject } from '../util/json.ts';
-import { attempt, type ClusterConfig, coreApi, unlessMissing } from './client.ts';
+import { type ClusterConfig, createCoreApi, undefinedIfNotFound, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
-import { type FieldOwner, fieldOwners } from './field-managers.ts';
-import { metadataOf, texts } from './resource.ts';
+import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
+import { getMetadata, pickStrings } from './resource.ts';
 
 /** An object with which another is deleted: by the garbage collector, once all of its owners are gone. */
 export interface OwnerReference {
@@ -28,7 +28,7 @@ export interface SecretObject {
     ownerReferences?: readonly OwnerReference[];
   };
   /** Who was the last to set which key; only on what was read or stored. */
-  owners?: readonly FieldOwner[];
+  fieldOwners?: readonly FieldOwner[];
   type?: string;
   /** Values in base64, as the API has them. */
   data?: Record<string, string>;
@@ -61,8 +61,8 @@ export interface SecretApi {
  * Keeps of an object what {@link SecretObject} has; undefined where it is not a Secret. Values that are not texts are
  * left out. Never throws.
  */
-export function secretObject(object: unknown): SecretObject | undefined {
-  const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = metadataOf(object);
+export function parseSecret(object: unknown): SecretObject | undefined {
+  const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
   const { type, data } = isObject(object) ? object : {};
   return {
@@ -71,29 +71,29 @@ export function secretObject(object: unknown): SecretObject | undefined {
       name,
       ...(typeof uid === 'string' && { uid }),
       ...(typeof resourceVersion === 'string' && { resourceVersion }),
-      ...(isObject(labels) && { labels: texts(labels) }),
-      ...(isObject(annotations) && { annotations: texts(annotations) }),
+      ...(isObject(labels) && { labels: pickStrings(labels) }),
+      ...(isObject(annotations) && { annotations: pickStrings(annotations) }),
     },
-    owners: fieldOwners(managedFields),
+    fieldOwners: parseFieldOwners(managedFields),
     ...(typeof type === 'string' && { type }),
-    ...(isObject(data) && { data: texts(data) }),
+    ...(isObject(data) && { data: pickStrings(data) }),
   };
 }
 
-function checked(object: unknown, operation: string): SecretObject {
-  const secret = secretObject(object);
+function parseSecretOrThrow(object: unknown, operation: string): SecretObject {
+  const secret = parseSecret(object);
   if (secret !== undefined) return secret;
   throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a Secret' });
 }
 
 /** Makes the calls for Secrets on the API server that the config names. */
-export function secretApi(config: ClusterConfig): SecretApi {
-  const api = coreApi(config);
+export function createSecretApi(config: ClusterConfig): SecretApi {
+  const api = createCoreApi(config);
   return {
     read: async (namespace, name) => {
       const operation = `read Secret ${namespace}/${name}`;
-      return await unlessMissing(operation, async () =>
-        checked(await api.readNamespacedSecret({ namespace, name }), operation),
+      return await undefinedIfNotFound(operation, async () =>
+        parseSecretOrThrow(await api.readNamespacedSecret({ namespace, name }), operation),
       );
     },
     apply: async (secret, { fieldManager, force }) => {
@@ -102,8 +102,8 @@ export function secretApi(config: ClusterConfig): SecretApi {
       const body = { apiVersion: 'v1', kind: 'Secret', ...secret };
       // Without this header client-node sends a JSON patch.
       const asApply = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
-      return await attempt(operation, async () =>
-        checked(
+      return await withKubeErrors(operation, async () =>
+        parseSecretOrThrow(
           await api.patchNamespacedSecret({ namespace, name, body, fieldManager, force }, asApply),
           operation,
         ),
@@ -123,7 +123,7 @@ export async function deleteSecret(config: ClusterConfig, { metadata }: SecretOb
     ...(uid !== undefined && { uid }),
     ...(resourceVersion !== undefined && { resourceVersion }),
   };
-  await unlessMissing(`delete Secret ${namespace}/${name}`, () =>
-    coreApi(config).deleteNamespacedSecret({ namespace, name, body: { preconditions } }),
+  await undefinedIfNotFound(`delete Secret ${namespace}/${name}`, () =>
+    createCoreApi(config).deleteNamespacedSecret({ namespace, name, body: { preconditions } }),
   );
 }

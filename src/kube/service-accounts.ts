@@ -1,14 +1,20 @@
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { fieldManager, referenceAnnotation } from '../labels.ts';
 import { isObject } from '../util/json.ts';
-import { attempt, type ClusterConfig, coreApi, unlessMissing } from './client.ts';
+import { type ClusterConfig, createCoreApi, undefinedIfNotFound, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
-import { follow, type Watch, type WatchSettings } from './informer.ts';
+import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { listAll } from './list.ts';
-import { ACCEPT_OBJECTS, metadataOf, type Resource, type Sink, texts } from './resource.ts';
+import {
+  acceptObjects,
+  getMetadata,
+  pickStrings,
+  type Resource,
+  type ResourceEventHandler,
+} from './resource.ts';
 
 /** One operation of a JSON patch (RFC 6902). */
-export type Operation =
+export type JsonPatchOperation =
   | { readonly op: 'test' | 'add'; readonly path: string; readonly value: unknown }
   | { readonly op: 'remove'; readonly path: string };
 
@@ -19,36 +25,36 @@ export interface ServiceAccount {
   readonly uid: string;
   readonly resourceVersion: string;
   /** Names in `imagePullSecrets`, in order; an entry without a name is an empty text. */
-  readonly pullSecrets: readonly string[];
+  readonly imagePullSecrets: readonly string[];
   /** The pull secret whose reference we added: what {@link referenceAnnotation} says. */
-  readonly reference: string | undefined;
+  readonly managedReference: string | undefined;
   /** Whether it has any annotation. */
-  readonly annotated: boolean;
+  readonly hasAnnotations: boolean;
 }
 
 /** Keeps of an object what {@link ServiceAccount} has; undefined where it is none. */
-export function serviceAccount(object: unknown): ServiceAccount | undefined {
-  const { namespace, name, uid, resourceVersion, annotations } = metadataOf(object);
+export function parseServiceAccount(object: unknown): ServiceAccount | undefined {
+  const { namespace, name, uid, resourceVersion, annotations } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
   if (typeof uid !== 'string' || typeof resourceVersion !== 'string') return undefined;
   const references: unknown = isObject(object) ? object['imagePullSecrets'] : undefined;
-  const list: unknown[] = Array.isArray(references) ? references : [];
-  const told = texts(annotations);
+  const entries: unknown[] = Array.isArray(references) ? references : [];
+  const annotationValues = pickStrings(annotations);
   return {
     namespace,
     name,
     uid,
     resourceVersion,
-    pullSecrets: list.map((entry) =>
+    imagePullSecrets: entries.map((entry) =>
       isObject(entry) && typeof entry['name'] === 'string' ? entry['name'] : '',
     ),
-    reference: told[referenceAnnotation],
-    annotated: Object.keys(told).length > 0,
+    managedReference: annotationValues[referenceAnnotation],
+    hasAnnotations: Object.keys(annotationValues).length > 0,
   };
 }
 
 /** Which ServiceAccounts; what is not given is not restricted. */
-export interface ServiceAccountsOf {
+export interface ServiceAccountSelection {
   readonly namespace?: string;
   /** A restriction to this name lets RBAC grant the name alone. */
   readonly name?: string;
@@ -59,18 +65,22 @@ export interface ServiceAccountsOf {
   readonly keptNames?: ReadonlySet<string>;
 }
 
-function serviceAccounts({ namespace, name, keptNames }: ServiceAccountsOf): Resource<ServiceAccount> {
+function createServiceAccountResource({
+  namespace,
+  name,
+  keptNames,
+}: ServiceAccountSelection): Resource<ServiceAccount> {
   const isKept = (account: ServiceAccount) =>
-    keptNames === undefined || keptNames.has(account.name) || account.reference !== undefined;
+    keptNames === undefined || keptNames.has(account.name) || account.managedReference !== undefined;
   const where = namespace === undefined ? '' : ` of ${namespace}`;
   return {
     noun: `ServiceAccounts${where}${name === undefined ? '' : ` named ${name}`}`,
     path: `/api/v1/${namespace === undefined ? '' : `namespaces/${namespace}/`}serviceaccounts`,
     query: name === undefined ? {} : { fieldSelector: `metadata.name=${name}` },
     // they hold nothing secret, and metadata does not show the pull secrets
-    accept: ACCEPT_OBJECTS,
-    item: (object) => {
-      const account = serviceAccount(object);
+    accept: acceptObjects,
+    parseItem: (object) => {
+      const account = parseServiceAccount(object);
       return account !== undefined && isKept(account) ? account : undefined;
     },
   };
@@ -79,18 +89,22 @@ function serviceAccounts({ namespace, name, keptNames }: ServiceAccountsOf): Res
 /** Lists ServiceAccounts. @throws {KubeError} */
 export async function listServiceAccounts(
   config: ClusterConfig,
-  which: ServiceAccountsOf,
-  stop: AbortSignal,
+  selection: ServiceAccountSelection,
+  signal: AbortSignal,
 ): Promise<ServiceAccount[]> {
-  return (await listAll(config, serviceAccounts(which), stop)).items;
+  return (await listAll(config, createServiceAccountResource(selection), signal)).items;
 }
 
-/** Follows ServiceAccounts: see {@link follow}. */
+/** Follows ServiceAccounts: see {@link createInformer}. */
 export function watchServiceAccounts({
   which,
   ...options
-}: WatchSettings & { config: ClusterConfig; which: ServiceAccountsOf; sink: Sink<ServiceAccount> }): Watch {
-  return follow({ ...options, resource: serviceAccounts(which) });
+}: CommonInformerOptions & {
+  config: ClusterConfig;
+  which: ServiceAccountSelection;
+  handler: ResourceEventHandler<ServiceAccount>;
+}): Informer {
+  return createInformer({ ...options, resource: createServiceAccountResource(which) });
 }
 
 /** Reads and patches single ServiceAccounts. Every failure is a {@link KubeError}. */
@@ -98,30 +112,30 @@ export interface ServiceAccountApi {
   /** The ServiceAccount, or undefined where there is none. */
   read(namespace: string, name: string): Promise<ServiceAccount | undefined>;
   /** Sends a JSON patch and gives back what is stored then; `invalid` where one of its tests fails. */
-  patch(account: ServiceAccount, patch: readonly Operation[]): Promise<ServiceAccount>;
+  patch(account: ServiceAccount, patch: readonly JsonPatchOperation[]): Promise<ServiceAccount>;
 }
 
 /** Makes the calls for ServiceAccounts on the API server that the config names. */
-export function serviceAccountApi(config: ClusterConfig): ServiceAccountApi {
-  const api = coreApi(config);
-  const checked = (object: unknown, operation: string): ServiceAccount => {
-    const account = serviceAccount(object);
+export function createServiceAccountApi(config: ClusterConfig): ServiceAccountApi {
+  const api = createCoreApi(config);
+  const parseOrThrow = (object: unknown, operation: string): ServiceAccount => {
+    const account = parseServiceAccount(object);
     if (account !== undefined) return account;
     throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a ServiceAccount' });
   };
   return {
     read: async (namespace, name) => {
       const operation = `read ServiceAccount ${namespace}/${name}`;
-      return await unlessMissing(operation, async () =>
-        checked(await api.readNamespacedServiceAccount({ namespace, name }), operation),
+      return await undefinedIfNotFound(operation, async () =>
+        parseOrThrow(await api.readNamespacedServiceAccount({ namespace, name }), operation),
       );
     },
     patch: async ({ namespace, name }, patch) => {
       const operation = `patch ServiceAccount ${namespace}/${name}`;
       const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
       const request = { namespace, name, body: patch, fieldManager };
-      return await attempt(operation, async () =>
-        checked(await api.patchNamespacedServiceAccount(request, asJsonPatch), operation),
+      return await withKubeErrors(operation, async () =>
+        parseOrThrow(await api.patchNamespacedServiceAccount(request, asJsonPatch), operation),
       );
     },
   };

@@ -1,9 +1,9 @@
 import type { ClusterConfig } from './client.ts';
-import { follow, type Watch, type WatchSettings } from './informer.ts';
-import { ACCEPT_METADATA, metadataOf } from './resource.ts';
+import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
+import { acceptMetadata, getMetadata } from './resource.ts';
 
 /** One object, by its name. */
-export interface Named {
+export interface ObjectSelector {
   /** Of its collection: `/api/v1/namespaces/NAMESPACE/secrets`. */
   readonly path: string;
   readonly name: string;
@@ -12,34 +12,38 @@ export interface Named {
 }
 
 /** A Secret, as something to follow. */
-export function secretNamed(namespace: string, name: string): Named {
+export function selectSecret(namespace: string, name: string): ObjectSelector {
   return { path: `/api/v1/namespaces/${namespace}/secrets`, name, noun: `Secret ${namespace}/${name}` };
 }
 
 /** A MutatingWebhookConfiguration, as something to follow. */
-export function webhookConfigurationNamed(name: string): Named {
+export function selectWebhookConfiguration(name: string): ObjectSelector {
   const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
   return { path, name, noun: `MutatingWebhookConfiguration ${name}` };
 }
 
 /**
  * Tells whenever one object may have changed, without saying how: only metadata passes. RBAC on the one name suffices.
- * See {@link follow}.
+ * See {@link createInformer}.
  */
-export function watchNamed({
+export function watchObject({
   object: { path, name, noun },
   onChange,
   ...options
-}: WatchSettings & { config: ClusterConfig; object: Named; onChange: () => void }): Watch {
-  return follow({
+}: CommonInformerOptions & {
+  config: ClusterConfig;
+  object: ObjectSelector;
+  onChange: () => void;
+}): Informer {
+  return createInformer({
     ...options,
     resource: {
       noun,
       path,
       query: { fieldSelector: `metadata.name=${name}` },
-      accept: ACCEPT_METADATA,
-      item: (object) => metadataOf(object)['name'],
+      accept: acceptMetadata,
+      parseItem: (object) => getMetadata(object)['name'],
     },
-    sink: { replace: onChange, set: onChange, remove: onChange, reject: onChange },
+    handler: { replace: onChange, set: onChange, remove: onChange, reject: onChange },
   });
 }

@@ -1,10 +1,10 @@
 import { isObject } from '../util/json.ts';
-import { MAX_OBJECT_BYTES } from './bounded-http.ts';
+import { maxObjectBytes } from './bounded-http.ts';
 import type { ClusterConfig } from './client.ts';
-import { errorOf, errorOfStatus, KubeError } from './errors.ts';
-import { get } from './request.ts';
+import { createStatusError, KubeError, toKubeError } from './errors.ts';
+import { sendGet } from './request.ts';
 import type { Resource } from './resource.ts';
-import { metadataOf } from './resource.ts';
+import { getMetadata } from './resource.ts';
 
 /** A change that a watch reports. */
 export interface WatchEvent {
@@ -21,7 +21,7 @@ export interface UnreadableLine {
 }
 
 /** One watch request. */
-export interface StreamOptions {
+export interface WatchStreamOptions {
   config: ClusterConfig;
   resource: Resource<unknown>;
   resourceVersion: string;
@@ -36,31 +36,31 @@ export interface StreamOptions {
 }
 
 // Of a line, in characters: one event with one object.
-const MAX_LINE = MAX_OBJECT_BYTES;
+const maxLineLength = maxObjectBytes;
 
-const TYPES = new Set(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK']);
+const eventTypes = new Set(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK']);
 
-function isType(type: unknown): type is WatchEvent['type'] {
-  return typeof type === 'string' && TYPES.has(type);
+function isEventType(type: unknown): type is WatchEvent['type'] {
+  return typeof type === 'string' && eventTypes.has(type);
 }
 
 /** @throws {KubeError} for an ERROR event */
-function eventOf(line: string | undefined, operation: string): WatchEvent | UnreadableLine {
-  const event = line === undefined ? undefined : parsed(line);
+function parseEvent(line: string | undefined, operation: string): WatchEvent | UnreadableLine {
+  const event = line === undefined ? undefined : parseJsonOrUndefined(line);
   const { type, object } = isObject(event) ? event : {};
   if (type === 'ERROR') {
     const status = isObject(object) && typeof object['code'] === 'number' ? object['code'] : 500;
-    throw errorOfStatus(status, object, operation);
+    throw createStatusError(status, object, operation);
   }
-  const { resourceVersion } = metadataOf(object);
-  if (!isType(type) || typeof resourceVersion !== 'string') {
+  const { resourceVersion } = getMetadata(object);
+  if (!isEventType(type) || typeof resourceVersion !== 'string') {
     const detail = line === undefined ? 'a line is too long' : 'a line is not a watch event';
     return { type: 'UNREADABLE', error: new KubeError({ code: 'unknown', operation, detail }) };
   }
   return { type, object, resourceVersion };
 }
 
-function parsed(line: string): unknown {
+function parseJsonOrUndefined(line: string): unknown {
   try {
     return JSON.parse(line);
   } catch {
@@ -69,7 +69,7 @@ function parsed(line: string): unknown {
 }
 
 /** The lines of a stream; undefined for one that is too long. */
-async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string | undefined> {
+async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string | undefined> {
   const decoder = new TextDecoder();
   let parts: string[] = [];
   let length = 0;
@@ -77,10 +77,10 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
     const [first = '', ...others] = decoder.decode(chunk, { stream: true }).split('\n');
     length += first.length;
     // Of a line that is too long nothing is kept, only its end is looked for.
-    if (length > MAX_LINE) parts = [];
+    if (length > maxLineLength) parts = [];
     else parts.push(first);
     for (const other of others) {
-      if (length > 0) yield length > MAX_LINE ? undefined : parts.join('');
+      if (length > 0) yield length > maxLineLength ? undefined : parts.join('');
       parts = [other];
       length = other.length;
     }
@@ -88,7 +88,7 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
   // A line that was cut off at the end is left: the next watch brings its event again.
 }
 
-function deadline(controller: AbortController, ms: number): NodeJS.Timeout {
+function abortAfter(controller: AbortController, ms: number): NodeJS.Timeout {
   return setTimeout(() => controller.abort(new DOMException('silence', 'TimeoutError')), ms);
 }
 
@@ -101,7 +101,9 @@ function deadline(controller: AbortController, ms: number): NodeJS.Timeout {
  *
  * @throws {KubeError} `timeout` for silence, `gone` where the resourceVersion is too old (by status or by event)
  */
-export async function* watchStream(options: StreamOptions): AsyncGenerator<WatchEvent | UnreadableLine> {
+export async function* streamEvents(
+  options: WatchStreamOptions,
+): AsyncGenerator<WatchEvent | UnreadableLine> {
   const { config, resource, resourceVersion, seconds, slackMs, onOpen } = options;
   const { path, accept } = resource;
   const operation = `watch ${resource.noun}`;
@@ -114,17 +116,17 @@ export async function* watchStream(options: StreamOptions): AsyncGenerator<Watch
   };
   const controller = new AbortController();
   const signal = AbortSignal.any([options.signal, controller.signal]);
-  let timer = deadline(controller, config.requestTimeoutMs);
+  let timer = abortAfter(controller, config.requestTimeoutMs);
   try {
     const request = { path, query, accept: accept.watch, signal, operation };
-    const stream = (await get(config, request)).body.stream();
+    const stream = (await sendGet(config, request)).body.stream();
     clearTimeout(timer);
-    timer = deadline(controller, seconds * 1000 + slackMs);
+    timer = abortAfter(controller, seconds * 1000 + slackMs);
     onOpen();
     if (stream === null) return;
-    for await (const line of lines(stream)) yield eventOf(line, operation);
+    for await (const line of readLines(stream)) yield parseEvent(line, operation);
   } catch (error) {
-    throw errorOf(error, operation);
+    throw toKubeError(error, operation);
   } finally {
     clearTimeout(timer);
     controller.abort();

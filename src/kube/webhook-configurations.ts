@@ -1,8 +1,8 @@
 import { AdmissionregistrationV1Api, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { isObject } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
-import { apiConfiguration, attempt, unlessMissing } from './client.ts';
-import { metadataOf } from './resource.ts';
+import { createApiConfiguration, undefinedIfNotFound, withKubeErrors } from './client.ts';
+import { getMetadata } from './resource.ts';
 
 /** A MutatingWebhookConfiguration, as much of it as we look at. */
 export interface WebhookConfiguration {
@@ -21,12 +21,12 @@ export interface WebhookConfigurationApi {
    * Puts one caBundle into all of its webhooks, and changes nothing else; `invalid` where the configuration is not the
    * one that was read any more.
    */
-  publish(read: WebhookConfiguration, caBundle: string): Promise<void>;
+  patchCaBundles(read: WebhookConfiguration, caBundle: string): Promise<void>;
 }
 
 /** Keeps of an object what {@link WebhookConfiguration} has. A caBundle that is not a text counts as none. Never throws. */
-export function webhookConfiguration(name: string, object: unknown): WebhookConfiguration {
-  const { uid, resourceVersion } = metadataOf(object);
+export function parseWebhookConfiguration(name: string, object: unknown): WebhookConfiguration {
+  const { uid, resourceVersion } = getMetadata(object);
   const listed: unknown = isObject(object) ? object['webhooks'] : undefined;
   const webhooks: unknown[] = Array.isArray(listed) ? listed : [];
   const caBundles = webhooks.map((webhook) => {
@@ -46,17 +46,17 @@ export function webhookConfiguration(name: string, object: unknown): WebhookConf
  * Makes the calls on the API server that the config names.
  * @param fieldManager who owns the caBundles, for the API server
  */
-export function webhookConfigurationApi(
+export function createWebhookConfigurationApi(
   config: ClusterConfig,
   fieldManager: string,
 ): WebhookConfigurationApi {
-  const api = new AdmissionregistrationV1Api(apiConfiguration(config));
+  const api = new AdmissionregistrationV1Api(createApiConfiguration(config));
   return {
     read: async (name) =>
-      await unlessMissing(`read MutatingWebhookConfiguration ${name}`, async () =>
-        webhookConfiguration(name, await api.readMutatingWebhookConfiguration({ name })),
+      await undefinedIfNotFound(`read MutatingWebhookConfiguration ${name}`, async () =>
+        parseWebhookConfiguration(name, await api.readMutatingWebhookConfiguration({ name })),
       ),
-    publish: async ({ name, resourceVersion, caBundles }, caBundle) => {
+    patchCaBundles: async ({ name, resourceVersion, caBundles }, caBundle) => {
       const value = Buffer.from(caBundle).toString('base64');
       // Not an apply: that one would make a configuration where there is none, with webhooks that are not whole.
       const body = [
@@ -69,7 +69,7 @@ export function webhookConfigurationApi(
         })),
       ];
       const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
-      await attempt(`patch MutatingWebhookConfiguration ${name}`, () =>
+      await withKubeErrors(`patch MutatingWebhookConfiguration ${name}`, () =>
         api.patchMutatingWebhookConfiguration({ name, body, fieldManager }, asJsonPatch),
       );
     },

@@ -1,122 +1,125 @@
 import type { Namespace } from '../kube/namespaces.ts';
-import type { Sink } from '../kube/resource.ts';
+import type { ResourceEventHandler } from '../kube/resource.ts';
 import { compareResourceVersions } from '../kube/resource-version.ts';
-import type { SecretMetadataSink } from '../kube/secret-metadata.ts';
+import type { SecretEventHandler } from '../kube/secret-metadata.ts';
 import type { ServiceAccount } from '../kube/service-accounts.ts';
-import type { Seen } from './provisioning-plan.ts';
+import type { ObservedNamespace } from './provisioning-plan.ts';
 
 /** Namespaces and ServiceAccounts as they were seen last: by watches, and by our own changes at once. */
-export class World {
+export class ClusterCache {
   readonly #namespaces = new Map<string, Namespace>();
   /** Namespace → name → ServiceAccount. */
-  readonly #accounts = new Map<string, Map<string, ServiceAccount>>();
-  readonly #changed: (namespace: string) => void;
+  readonly #serviceAccounts = new Map<string, Map<string, ServiceAccount>>();
+  readonly #onChange: (namespace: string) => void;
 
   /** @param changed called with each namespace in which something is other than before */
   constructor(changed: (namespace: string) => void) {
-    this.#changed = changed;
+    this.#onChange = changed;
   }
 
-  seen(name: string): Omit<Seen, 'secret'> {
-    const accounts = [...(this.#accounts.get(name)?.values() ?? [])];
-    return { name, namespace: this.#namespaces.get(name), accounts };
+  getObserved(name: string): Omit<ObservedNamespace, 'secret'> {
+    const accounts = [...(this.#serviceAccounts.get(name)?.values() ?? [])];
+    return { name, namespace: this.#namespaces.get(name), serviceAccounts: accounts };
   }
 
-  names(): Set<string> {
-    return new Set([...this.#namespaces.keys(), ...this.#accounts.keys()]);
+  namespaceNames(): Set<string> {
+    return new Set([...this.#namespaces.keys(), ...this.#serviceAccounts.keys()]);
   }
 
-  namespaces(): Sink<Namespace> {
+  createNamespaceHandler(): ResourceEventHandler<Namespace> {
     return {
       replace: (items) => {
         const before = [...this.#namespaces.keys()];
         this.#namespaces.clear();
         for (const item of items) this.#namespaces.set(item.name, item);
-        for (const name of new Set([...before, ...this.#namespaces.keys()])) this.#changed(name);
+        for (const name of new Set([...before, ...this.#namespaces.keys()])) this.#onChange(name);
       },
       set: (item) => {
         this.#namespaces.set(item.name, item);
-        this.#changed(item.name);
+        this.#onChange(item.name);
       },
-      remove: ({ name }) => this.#forgetNamespace(name),
-      reject: ({ name }) => this.#forgetNamespace(name),
+      remove: ({ name }) => this.#removeNamespace(name),
+      reject: ({ name }) => this.#removeNamespace(name),
     };
   }
 
   /** For a watch of the ServiceAccounts of one name, or of all. */
-  accounts(name: string | undefined): Sink<ServiceAccount> {
+  createServiceAccountHandler(name: string | undefined): ResourceEventHandler<ServiceAccount> {
     return {
       replace: (items) => {
         const listed = new Set(items.map((item) => `${item.namespace}/${item.name}`));
-        for (const account of this.#all()) {
+        for (const account of this.#allServiceAccounts()) {
           const covered = name === undefined || account.name === name;
           if (covered && !listed.has(`${account.namespace}/${account.name}`)) {
-            this.forget(account.namespace, account.name);
+            this.removeServiceAccount(account.namespace, account.name);
           }
         }
-        for (const item of items) this.learn(item);
+        for (const item of items) this.setServiceAccount(item);
       },
-      set: (item) => this.learn(item),
-      remove: (object) => this.forget(object.namespace, object.name),
-      reject: (object) => this.forget(object.namespace, object.name),
+      set: (item) => this.setServiceAccount(item),
+      remove: (object) => this.removeServiceAccount(object.namespace, object.name),
+      reject: (object) => this.removeServiceAccount(object.namespace, object.name),
     };
   }
 
   /** Takes a ServiceAccount as it was read or stored, unless a later version of it is known. */
-  learn(account: ServiceAccount): void {
+  setServiceAccount(account: ServiceAccount): void {
     const { namespace, name, resourceVersion } = account;
-    const ofNamespace = this.#accounts.get(namespace) ?? new Map<string, ServiceAccount>();
+    const ofNamespace = this.#serviceAccounts.get(namespace) ?? new Map<string, ServiceAccount>();
     if (compareResourceVersions(resourceVersion, ofNamespace.get(name)?.resourceVersion) === -1) {
       return;
     }
-    this.#accounts.set(namespace, ofNamespace.set(name, account));
-    this.#changed(namespace);
+    this.#serviceAccounts.set(namespace, ofNamespace.set(name, account));
+    this.#onChange(namespace);
   }
 
-  forget(namespace: string, name: string): void {
-    const ofNamespace = this.#accounts.get(namespace);
+  removeServiceAccount(namespace: string, name: string): void {
+    const ofNamespace = this.#serviceAccounts.get(namespace);
     ofNamespace?.delete(name);
     if (ofNamespace?.size === 0) {
-      this.#accounts.delete(namespace);
+      this.#serviceAccounts.delete(namespace);
     }
-    this.#changed(namespace);
+    this.#onChange(namespace);
   }
 
   /** The namespace takes nothing new any more, though the watch has not said so yet. */
-  endNamespace(name: string): void {
-    this.#namespaces.set(name, { name, terminating: true });
+  markTerminating(name: string): void {
+    this.#namespaces.set(name, { name, isTerminating: true });
   }
 
-  #forgetNamespace(name: string): void {
+  #removeNamespace(name: string): void {
     this.#namespaces.delete(name);
-    this.#changed(name);
+    this.#onChange(name);
   }
 
-  #all(): ServiceAccount[] {
-    return [...this.#accounts.values()].flatMap((ofNamespace) => [...ofNamespace.values()]);
+  #allServiceAccounts(): ServiceAccount[] {
+    return [...this.#serviceAccounts.values()].flatMap((ofNamespace) => [...ofNamespace.values()]);
   }
 }
 
 /**
  * A sink that passes on what the watch of Secrets reports, and then tells of which namespace it was; of a list, none.
  */
-export function told(sink: SecretMetadataSink, changed: (namespace?: string) => void): SecretMetadataSink {
+export function notifyOnChange(
+  handler: SecretEventHandler,
+  onChange: (namespace?: string) => void,
+): SecretEventHandler {
   return {
     replace: (items) => {
-      sink.replace(items);
-      changed();
+      handler.replace(items);
+      onChange();
     },
     set: (item) => {
-      sink.set(item);
-      changed(item.namespace);
+      handler.set(item);
+      onChange(item.namespace);
     },
     remove: (namespace, resourceVersion) => {
-      sink.remove(namespace, resourceVersion);
-      changed(namespace);
+      handler.remove(namespace, resourceVersion);
+      onChange(namespace);
     },
     reject: (object) => {
-      sink.reject?.(object);
-      changed(object.namespace);
+      handler.reject?.(object);
+      onChange(object.namespace);
     },
   };
 }

@@ -1,85 +1,94 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import type { ClusterConfig } from '../kube/client.ts';
-import { errorOf, type KubeError } from '../kube/errors.ts';
-import type { Watch } from '../kube/informer.ts';
+import { type KubeError, toKubeError } from '../kube/errors.ts';
+import type { Informer } from '../kube/informer.ts';
 import { watchNamespaces } from '../kube/namespaces.ts';
 import type { ObjectError } from '../kube/object-error.ts';
 import {
   listServiceAccounts,
-  type ServiceAccountsOf,
+  type ServiceAccountSelection,
   watchServiceAccounts,
 } from '../kube/service-accounts.ts';
 import type { Log } from '../telemetry/log.ts';
-import { apiServerBackoff, backoffMs } from '../util/backoff.ts';
-import type { World } from './cluster-cache.ts';
-import { isPattern, type Settings } from './provisioning-settings.ts';
+import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
+import type { ClusterCache } from './cluster-cache.ts';
+import { isPattern, type ProvisioningSettings } from './provisioning-settings.ts';
 
-export interface SourceParts {
+export interface InformerDependencies {
   readonly config: ClusterConfig;
-  readonly settings: Settings;
-  readonly world: World;
+  readonly settings: ProvisioningSettings;
+  readonly cache: ClusterCache;
   readonly log: Log;
-  ready(): Promise<void>;
+  whenSynced(): Promise<void>;
   onWatchError(error: KubeError): void;
   onObjectError(error: ObjectError): void;
   random(): number;
 }
 
 /** What tells of namespaces and ServiceAccounts. */
-export interface Sources {
+export interface ProvisioningInformers {
   /** Resolves when the namespaces are known, or when stopped before. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Watches of namespaces and ServiceAccounts; see {@link accountWatches}. On top of that one look at all ServiceAccounts, for references that we added under other settings. With
+ * Watches of namespaces and ServiceAccounts; see {@link createServiceAccountWatches}. On top of that one look at all ServiceAccounts, for references that we added under other settings. With
  * the mode off there is only that look.
  */
-export function sources(parts: SourceParts): Sources {
+export function createInformers(dependencies: InformerDependencies): ProvisioningInformers {
   const stopping = new AbortController();
   const stopped = Promise.withResolvers<void>();
-  let looking: Promise<void> | undefined;
-  const { settings } = parts;
-  const on = settings.registries.length > 0;
-  const namespaces = on ? [namespaceWatch(parts)] : [];
-  const accounts = on ? accountWatches(parts) : undefined;
+  let staleReferenceSearch: Promise<void> | undefined;
+  const { settings } = dependencies;
+  const isEnabled = settings.registries.length > 0;
+  const namespaces = isEnabled ? [watchSelectedNamespaces(dependencies)] : [];
+  const accounts = isEnabled ? createServiceAccountWatches(dependencies) : undefined;
   return {
     start: async () => {
       // the pull Secrets come first, with the mode off too
-      const known = Promise.all([...namespaces.map((watch) => watch.start()), parts.ready()]);
+      const synced = Promise.all([...namespaces.map((watch) => watch.start()), dependencies.whenSynced()]);
       accounts?.start();
-      await Promise.race([known, stopped.promise]);
-      looking = lookForOld(parts, stopping.signal);
+      await Promise.race([synced, stopped.promise]);
+      staleReferenceSearch = findStaleReferences(dependencies, stopping.signal);
     },
     stop: async () => {
       stopping.abort();
       stopped.resolve();
-      await Promise.all([looking, accounts?.stop(), ...namespaces.map((watch) => watch.stop())]);
+      await Promise.all([staleReferenceSearch, accounts?.stop(), ...namespaces.map((watch) => watch.stop())]);
     },
   };
 }
 
-function namespaceWatch({
+function watchSelectedNamespaces({
   config,
-  settings: { selector },
-  world,
+  settings: { labelSelector },
+  cache,
   onWatchError: onError,
   onObjectError,
-}: SourceParts): Watch {
-  return watchNamespaces({ config, selector, sink: world.namespaces(), onError, onObjectError });
+}: InformerDependencies): Informer {
+  return watchNamespaces({
+    config,
+    selector: labelSelector,
+    handler: cache.createNamespaceHandler(),
+    onError,
+    onObjectError,
+  });
 }
 
-async function lookForOld({ config, world, log, random }: SourceParts, signal: AbortSignal): Promise<void> {
+async function findStaleReferences(
+  { config, cache, log, random }: InformerDependencies,
+  signal: AbortSignal,
+): Promise<void> {
   for (let failures = 1; !signal.aborted; failures += 1) {
     try {
       const accounts = await listServiceAccounts(config, {}, signal);
       for (const account of accounts) {
-        if (account.reference !== undefined) world.learn(account);
+        if (account.managedReference !== undefined) cache.setServiceAccount(account);
       }
       return;
     } catch (failure) {
-      const error = errorOf(failure, 'list ServiceAccounts');
+      const error = toKubeError(failure, 'list ServiceAccounts');
       if (error.code === 'forbidden') {
         log.debug(
           { err: error },
@@ -88,21 +97,23 @@ async function lookForOld({ config, world, log, random }: SourceParts, signal: A
         return;
       }
     }
-    await wait(backoffMs(apiServerBackoff, failures, random()), undefined, { signal }).catch(() => undefined);
+    await wait(tokenRetryMs(apiServerBackoff, failures, random()), undefined, { signal }).catch(
+      () => undefined,
+    );
   }
 }
 
-interface AccountWatches {
+interface ServiceAccountWatches {
   /** Starts. ServiceAccounts are reported when they are known. */
   start(): void;
   /** Stops, and resolves when nothing is in flight: nothing is reported after that. */
   stop(): Promise<void>;
 }
 
-interface AccountWatchDependencies {
+interface ServiceAccountWatchDependencies {
   readonly config: ClusterConfig;
-  readonly settings: Pick<Settings, 'serviceAccounts'>;
-  readonly world: Pick<World, 'accounts'>;
+  readonly settings: Pick<ProvisioningSettings, 'serviceAccounts'>;
+  readonly cache: Pick<ClusterCache, 'createServiceAccountHandler'>;
   readonly log: Log;
   /** Called for each failure of a watch, which then reconnects. */
   onWatchError(error: KubeError): void;
@@ -116,18 +127,25 @@ interface AccountWatchDependencies {
  *
  * Where that watch is forbidden, names without a pattern are watched one by one. That lasts until the process ends.
  */
-function accountWatches(dependencies: AccountWatchDependencies): AccountWatches {
+function createServiceAccountWatches(dependencies: ServiceAccountWatchDependencies): ServiceAccountWatches {
   const names = new Set(dependencies.settings.serviceAccounts);
   const hasPattern = [...names].some(isPattern);
   const [single] = names;
   if (single === undefined) return { start: () => undefined, stop: async () => undefined };
-  if (hasPattern) return separately([{}], dependencies);
-  return names.size === 1 ? separately([{ name: single }], dependencies) : together(names, dependencies);
+  if (hasPattern) return watchSeparately([{}], dependencies);
+  return names.size === 1
+    ? watchSeparately([{ name: single }], dependencies)
+    : watchTogether(names, dependencies);
 }
 
 /** One watch for each. */
-function separately(selections: readonly ServiceAccountsOf[], dependencies: AccountWatchDependencies) {
-  const watches = selections.map((which) => watchOf(which, dependencies, dependencies.onWatchError));
+function watchSeparately(
+  selections: readonly ServiceAccountSelection[],
+  dependencies: ServiceAccountWatchDependencies,
+) {
+  const watches = selections.map((selection) =>
+    watchSelection(selection, dependencies, dependencies.onWatchError),
+  );
   return {
     start: () => {
       for (const watch of watches) void watch.start();
@@ -139,41 +157,50 @@ function separately(selections: readonly ServiceAccountsOf[], dependencies: Acco
 }
 
 /** One watch for several names, or one for each name where that is forbidden. */
-function together(names: ReadonlySet<string>, dependencies: AccountWatchDependencies): AccountWatches {
+function watchTogether(
+  names: ReadonlySet<string>,
+  dependencies: ServiceAccountWatchDependencies,
+): ServiceAccountWatches {
   const { log, onWatchError } = dependencies;
-  let byName: AccountWatches | undefined;
+  let separateWatches: ServiceAccountWatches | undefined;
   let stopped = false;
   const onError = (error: KubeError) => {
     if (error.code !== 'forbidden') {
       onWatchError(error);
       return;
     }
-    if (byName !== undefined || stopped) return;
-    void shared.stop();
-    byName = separately(
+    if (separateWatches !== undefined || stopped) return;
+    void sharedWatch.stop();
+    separateWatches = watchSeparately(
       [...names].map((name) => ({ name })),
       dependencies,
     );
-    byName.start();
+    separateWatches.start();
     log.info(
       { serviceAccounts: [...names], err: error },
       'no right to list and watch all ServiceAccounts; watching each name separately',
     );
   };
-  const shared = watchOf({ keptNames: names }, dependencies, onError);
+  const sharedWatch = watchSelection({ keptNames: names }, dependencies, onError);
   return {
-    start: () => void shared.start(),
+    start: () => void sharedWatch.start(),
     stop: async () => {
       stopped = true;
-      await Promise.all([shared.stop(), byName?.stop()]);
+      await Promise.all([sharedWatch.stop(), separateWatches?.stop()]);
     },
   };
 }
 
-function watchOf(
-  which: ServiceAccountsOf,
-  { config, world, onObjectError }: AccountWatchDependencies,
+function watchSelection(
+  selection: ServiceAccountSelection,
+  { config, cache, onObjectError }: ServiceAccountWatchDependencies,
   onError: (error: KubeError) => void,
-): Watch {
-  return watchServiceAccounts({ config, which, sink: world.accounts(which.name), onError, onObjectError });
+): Informer {
+  return watchServiceAccounts({
+    config,
+    which: selection,
+    handler: cache.createServiceAccountHandler(selection.name),
+    onError,
+    onObjectError,
+  });
 }

@@ -1,10 +1,10 @@
 import { ConfigError } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
-import { type Registry, registriesOf } from '../ecr/registry.ts';
+import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 
 /** What is to be provided, and where. */
-export interface Settings {
+export interface ProvisioningSettings {
   /** The Secret's name in every namespace. */
   readonly secretName: string;
   /** What each Secret is to hold; none: the mode is off. */
@@ -12,39 +12,43 @@ export interface Settings {
   /** Names and patterns of namespaces; none: all. */
   readonly namespaces: readonly string[];
   /** Of labels of namespaces, as kubectl takes it; empty: all. The API server judges by it. */
-  readonly selector: string;
+  readonly labelSelector: string;
   /** Namespaces that are skipped, as patterns. */
-  readonly excluded: readonly string[];
+  readonly excludedNamespaces: readonly string[];
   /** Namespaces, as patterns, that are selected only if `namespaces` has them without `*`. */
-  readonly onlyByName: readonly string[];
+  readonly explicitOnlyNamespaces: readonly string[];
   /** Names and patterns of ServiceAccounts. */
   readonly serviceAccounts: readonly string[];
 }
 
 /** What a command line gives in place of the configuration; an empty list gives nothing. */
-export interface Given {
+export interface SettingOverrides {
   readonly registries: readonly string[];
   readonly namespaces: readonly string[];
   readonly serviceAccounts: readonly string[];
 }
 
-const nothing: Given = { registries: [], namespaces: [], serviceAccounts: [] };
+const noOverrides: SettingOverrides = { registries: [], namespaces: [], serviceAccounts: [] };
 
 /** The settings of a configuration, in which what was given on the command line wins. */
-export function settingsOf(config: Config, given: Given = nothing): Settings {
+export function resolveSettings(
+  config: Config,
+  overrides: SettingOverrides = noOverrides,
+): ProvisioningSettings {
   const { provisioning, exclude, secretName } = config;
-  const named = given.namespaces.length > 0;
+  const hasNamespaceOverrides = overrides.namespaces.length > 0;
   return {
     secretName,
     registries:
-      given.registries.length > 0
-        ? registriesOf(new Set(given.registries))
-        : registriesOf(new Set(provisioning.registries)),
-    namespaces: named ? given.namespaces : provisioning.namespaces.names,
-    selector: named ? '' : provisioning.namespaces.selector,
-    excluded: exclude.namespaces,
-    onlyByName: exclude.admissionNamespaces,
-    serviceAccounts: given.serviceAccounts.length > 0 ? given.serviceAccounts : provisioning.serviceAccounts,
+      overrides.registries.length > 0
+        ? parseEcrHosts(new Set(overrides.registries))
+        : parseEcrHosts(new Set(provisioning.registries)),
+    namespaces: hasNamespaceOverrides ? overrides.namespaces : provisioning.namespaces.names,
+    labelSelector: hasNamespaceOverrides ? '' : provisioning.namespaces.selector,
+    excludedNamespaces: exclude.namespaces,
+    explicitOnlyNamespaces: exclude.admissionNamespaces,
+    serviceAccounts:
+      overrides.serviceAccounts.length > 0 ? overrides.serviceAccounts : provisioning.serviceAccounts,
   };
 }
 
@@ -53,33 +57,39 @@ export function settingsOf(config: Config, given: Given = nothing): Settings {
  * @param source what the configuration was read from, for the message
  * @throws ConfigError
  */
-export function syncSettingsOf(config: Config, given: Given, source: string): Settings {
-  const settings = settingsOf(config, given);
+export function resolveSyncSettings(
+  config: Config,
+  overrides: SettingOverrides,
+  source: string,
+): ProvisioningSettings {
+  const settings = resolveSettings(config, overrides);
   if (settings.registries.length === 0) {
     const text = 'names no registry, and neither does --registry: at least one ECR host is needed';
     throw new ConfigError(source, [{ path: 'provisioning.registries', text }]);
   }
-  const contradicting = [
-    ...given.namespaces
-      .filter((name) => matchesAny(settings.excluded, name))
+  const problems = [
+    ...overrides.namespaces
+      .filter((name) => matchesAny(settings.excludedNamespaces, name))
       .map((name) => ({ path: 'exclude.namespaces', text: `excludes ${name}, which --namespace names` })),
-    ...registriesOf(new Set(given.registries))
+    ...parseEcrHosts(new Set(overrides.registries))
       .filter(({ account }) => matchesAny(config.exclude.accounts, account))
       .map(({ host }) => ({ path: 'exclude.accounts', text: `excludes ${host}, which --registry names` })),
   ];
-  if (contradicting.length > 0) {
-    throw new ConfigError(source, contradicting);
+  if (problems.length > 0) {
+    throw new ConfigError(source, problems);
   }
   return settings;
 }
 
 /** Settings of provisioning that were set, and have no effect in `serve` because no registry is named. */
-export function unusedSettings({ provisioning: { registries, namespaces } }: Config): string[] {
-  const set = {
+export function findUnusedSettings({ provisioning: { registries, namespaces } }: Config): string[] {
+  const isSetByPath = {
     'provisioning.namespaces.names': namespaces.names.length > 0,
     'provisioning.namespaces.selector': namespaces.selector !== '',
   };
-  return registries.length > 0 ? [] : Object.entries(set).flatMap(([path, isSet]) => (isSet ? [path] : []));
+  return registries.length > 0
+    ? []
+    : Object.entries(isSetByPath).flatMap(([path, isSet]) => (isSet ? [path] : []));
 }
 
 /** Whether a name is a pattern: it can be found in a list only. */

@@ -1,11 +1,11 @@
 // Removes hosts from the pull Secret of one namespace, on behalf of the operator.
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
-import { secretApi } from '../kube/secrets.ts';
-import { type ChangeParts, changeSecret, secretStore } from '../pull-secrets/apply.ts';
-import { type HostsInUse, hostCollector } from '../pull-secrets/hosts-in-use.ts';
-import { type Content, withoutHosts } from '../pull-secrets/merge.ts';
-import { SecretView } from '../pull-secrets/secret-cache.ts';
+import { createSecretApi } from '../kube/secrets.ts';
+import { type ChangeSecretDependencies, changeSecret, createSecretStore } from '../pull-secrets/apply.ts';
+import { createHostCollector, type HostsInUse } from '../pull-secrets/hosts-in-use.ts';
+import { omitHosts, type SecretContent } from '../pull-secrets/merge.ts';
+import { SecretCache } from '../pull-secrets/secret-cache.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { HostRemoval, RemoveHostsResult } from './result.ts';
 
@@ -44,7 +44,7 @@ export async function removeHosts(parts: RemoveHostsParts): Promise<RemoveHostsR
       const dropped = removals.filter(({ outcome }) => outcome === 'removed').map(({ host }) => host);
       return dropped.length === 0
         ? undefined
-        : { content: withoutHosts(present, new Set(dropped)), dropped, reason: 'removed' as const };
+        : { content: omitHosts(present, new Set(dropped)), dropped, reason: 'removed' as const };
     },
     writing,
   );
@@ -57,7 +57,7 @@ export async function removeHosts(parts: RemoveHostsParts): Promise<RemoveHostsR
 
 function removalOf(
   host: string,
-  present: Content,
+  present: SecretContent,
   inUse: HostsInUse,
   { configured, dryRun }: RemoveHostsParts,
 ): HostRemoval {
@@ -77,7 +77,7 @@ function removalOf(
 /** A pod may have been created while its host was removed: then the host waits for its token again. */
 async function restoreInUse(
   removals: readonly HostRemoval[],
-  writing: ChangeParts,
+  writing: ChangeSecretDependencies,
   parts: RemoveHostsParts,
 ): Promise<HostRemoval[]> {
   if (!removals.some(({ outcome }) => outcome === 'removed')) {
@@ -99,7 +99,7 @@ async function restoreInUse(
   return checked;
 }
 
-function withWaiting(present: Content, added: readonly string[]): Content {
+function withWaiting(present: SecretContent, added: readonly string[]): SecretContent {
   const missing = added.filter((host) => !present.hosts.has(host));
   const requested = missing.map((host) => [host, Date.now()] as const);
   return {
@@ -110,7 +110,7 @@ function withWaiting(present: Content, added: readonly string[]): Content {
 }
 
 async function hostsInUse({ listPods, namespace }: RemoveHostsParts): Promise<HostsInUse> {
-  const { hosts, add } = hostCollector();
+  const { hosts, add } = createHostCollector();
   await listPods(namespace, add);
   return hosts;
 }
@@ -121,12 +121,12 @@ function notRestored({ namespace, secretName }: RemoveHostsParts): KubeError {
   return new KubeError({ code: 'conflict', operation, detail });
 }
 
-function writingParts({ config, secretName, log }: RemoveHostsParts): ChangeParts {
+function writingParts({ config, secretName, log }: RemoveHostsParts): ChangeSecretDependencies {
   return {
-    store: secretStore(secretApi(config), secretName, 'remove-host'),
-    view: new SecretView(),
+    store: createSecretStore(createSecretApi(config), secretName, 'remove-host'),
+    secretCache: new SecretCache(),
     log,
-    isPatient: true,
-    counted: () => undefined,
+    isPersistent: true,
+    countWrite: () => undefined,
   };
 }

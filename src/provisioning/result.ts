@@ -1,5 +1,5 @@
 import { KubeError } from '../kube/errors.ts';
-import { ForeignSecretError, type Shortfall } from '../pull-secrets/unavailable-host.ts';
+import { type UnavailableHost, UnmanagedSecretError } from '../pull-secrets/unavailable-host.ts';
 
 /** Something that did not work in a namespace. Holds nothing secret. */
 export interface Failure {
@@ -64,13 +64,13 @@ export interface RemoveHostsResult {
 }
 
 /** @param shortfall why a host has no fresh token */
-export function hostFailure({ host, code, text, message }: Shortfall): Failure {
+export function hostFailure({ host, code, text, message }: UnavailableHost): Failure {
   return { what: host, code, text: message ?? text };
 }
 
 /** The failure that an error is; one of no known kind is a bug and comes out as `internal-error`. */
 export function failureOf(what: string, error: unknown): Failure {
-  if (error instanceof KubeError || error instanceof ForeignSecretError) {
+  if (error instanceof KubeError || error instanceof UnmanagedSecretError) {
     return { what, code: error.code, text: error.message };
   }
   return { what, code: 'internal-error', text: 'internal error' };

@@ -1,22 +1,26 @@
 import pLimit from 'p-limit';
-import { type Registry, registriesOf } from '../ecr/registry.ts';
+import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
 import { addReference } from '../kube/service-account-references.ts';
-import { listServiceAccounts, type ServiceAccountApi, serviceAccountApi } from '../kube/service-accounts.ts';
+import {
+  createServiceAccountApi,
+  listServiceAccounts,
+  type ServiceAccountApi,
+} from '../kube/service-accounts.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
-import type { SecretView } from '../pull-secrets/secret-cache.ts';
+import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import { matchesAny } from '../util/glob.ts';
 import { isSelected } from './provisioning-plan.ts';
-import { isPattern, type Settings } from './provisioning-settings.ts';
+import { isPattern, type ProvisioningSettings } from './provisioning-settings.ts';
 import { type Failure, failureOf, hostFailure, type NamespaceResult, type SyncResult } from './result.ts';
 
 export interface SyncParts {
   readonly config: ClusterConfig;
-  readonly settings: Settings;
-  readonly secrets: Pick<PullSecrets, 'look' | 'renew'>;
+  readonly settings: ProvisioningSettings;
+  readonly secrets: Pick<PullSecrets, 'refreshCache' | 'renew'>;
   /** The view that `secrets` writes into. */
-  readonly view: Pick<SecretView, 'get'>;
+  readonly secretCache: Pick<SecretCache, 'get'>;
   /** Called after each namespace. */
   progress(done: number, total: number, failed: number): void;
   /** Ends it, as a failure. */
@@ -33,7 +37,7 @@ const namespacesAtOnce = 8;
 export async function sync(parts: SyncParts): Promise<SyncResult> {
   const names = await namespacesOf(parts);
   const limit = pLimit(namespacesAtOnce);
-  const accounts = serviceAccountApi(parts.config);
+  const accounts = createServiceAccountApi(parts.config);
   const ended = { all: 0, failed: 0 };
   const namespaces = await Promise.all(
     names.map((namespace) =>
@@ -51,11 +55,11 @@ export async function sync(parts: SyncParts): Promise<SyncResult> {
 
 /** Namespaces that are named take no right to list them. The settings exclude none of these: {@link syncSettingsOf}. */
 async function namespacesOf({ config, settings, signal }: SyncParts): Promise<string[]> {
-  const { namespaces, selector } = settings;
-  if (selector === '' && namespaces.length > 0 && !namespaces.some(isPattern)) {
+  const { namespaces, labelSelector } = settings;
+  if (labelSelector === '' && namespaces.length > 0 && !namespaces.some(isPattern)) {
     return [...new Set(namespaces)];
   }
-  const listed = await listNamespaces(config, selector, signal);
+  const listed = await listNamespaces(config, labelSelector, signal);
   return listed.filter((namespace) => isSelected(namespace, settings)).map(({ name }) => name);
 }
 
@@ -76,14 +80,14 @@ async function syncNamespace(
 
 async function syncSecret(
   namespace: string,
-  { secrets, view, settings }: SyncParts,
+  { secrets, secretCache, settings }: SyncParts,
 ): Promise<Pick<NamespaceResult, 'secret' | 'failures'>> {
   try {
-    const before = await secrets.look(namespace);
-    const shortfalls = await secrets.renew(namespace, union(settings.registries, before?.hosts.keys()));
-    const changed = view.get(namespace)?.resourceVersion !== before?.resourceVersion;
-    return shortfalls.length > 0
-      ? { secret: 'failed', failures: shortfalls.map(hostFailure) }
+    const before = await secrets.refreshCache(namespace);
+    const unavailableHosts = await secrets.renew(namespace, union(settings.registries, before?.hosts.keys()));
+    const changed = secretCache.get(namespace)?.resourceVersion !== before?.resourceVersion;
+    return unavailableHosts.length > 0
+      ? { secret: 'failed', failures: unavailableHosts.map(hostFailure) }
       : { secret: changed ? 'updated' : 'unchanged', failures: [] };
   } catch (error) {
     return { secret: 'failed', failures: [failureOf(`Secret ${settings.secretName}`, error)] };
@@ -93,7 +97,7 @@ async function syncSecret(
 /** What is wanted, and the hosts that pods brought into the Secret. */
 function union(wanted: readonly Registry[], stored: Iterable<string> = []): Registry[] {
   const hosts = new Set(wanted.map(({ host }) => host));
-  return [...wanted, ...registriesOf(stored).filter(({ host }) => !hosts.has(host))];
+  return [...wanted, ...parseEcrHosts(stored).filter(({ host }) => !hosts.has(host))];
 }
 
 type Reference = NamespaceResult['serviceAccounts'][number] & { readonly failure?: Failure };
@@ -132,8 +136,8 @@ async function syncReference(
 ): Promise<Reference> {
   const what = `ServiceAccount ${name}`;
   try {
-    const { account, changed } = await addReference(accounts, namespace, name, secret);
-    if (account === undefined) {
+    const { serviceAccount, changed } = await addReference(accounts, namespace, name, secret);
+    if (serviceAccount === undefined) {
       const failure = { what, code: 'not-found', text: 'there is no such ServiceAccount' };
       return { name, reference: 'failed', failure };
     }

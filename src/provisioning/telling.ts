@@ -1,4 +1,4 @@
-import { printable, scrub, visible } from '../telemetry/redact.ts';
+import { escapeDeceptive, scrub, toPrintable } from '../telemetry/redact.ts';
 import { progressText, removeHostsText, syncText, uninstallText } from './report.ts';
 import type { RemoveHostsResult, SyncResult, UninstallResult } from './result.ts';
 
@@ -24,23 +24,23 @@ export function progressOn(output: Output): (done: number, total: number, failed
 
 /** Tells the result. @returns the exit code: 1 if anything failed */
 export function tellSync(result: SyncResult, format: Format, output: Output): number {
-  output.write(format === 'json' ? jsonText(result) : printable(syncText(result)));
+  output.write(format === 'json' ? jsonText(result) : toPrintable(syncText(result)));
   return result.failed > 0 ? 1 : 0;
 }
 
 /** Tells the result. @returns the exit code: 1 if anything failed */
 export function tellUninstall(result: UninstallResult, format: Format, output: Output): number {
-  output.write(format === 'json' ? jsonText(result) : printable(uninstallText(result)));
+  output.write(format === 'json' ? jsonText(result) : toPrintable(uninstallText(result)));
   return result.failed > 0 ? 1 : 0;
 }
 
 /** Reports the result. @returns the exit code: 1 if a host stays that was to be removed */
 export function tellRemoveHosts(result: RemoveHostsResult, format: Format, output: Output): number {
-  output.write(format === 'json' ? jsonText(result) : printable(removeHostsText(result)));
+  output.write(format === 'json' ? jsonText(result) : toPrintable(removeHostsText(result)));
   return result.failed > 0 ? 1 : 0;
 }
 
 /** On one line, each string without credentials. */
 function jsonText(result: SyncResult | UninstallResult | RemoveHostsResult): string {
-  return `${JSON.stringify(result, (_key, value) => (typeof value === 'string' ? visible(scrub(value)) : value))}\n`;
+  return `${JSON.stringify(result, (_key, value) => (typeof value === 'string' ? escapeDeceptive(scrub(value)) : value))}\n`;
 }

@@ -2,11 +2,15 @@ import pLimit from 'p-limit';
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import { listSecretMetadata } from '../kube/secret-metadata.ts';
-import { deleteSecret, secretApi } from '../kube/secrets.ts';
+import { createSecretApi, deleteSecret } from '../kube/secrets.ts';
 import { removeReference } from '../kube/service-account-references.ts';
-import { listServiceAccounts, type ServiceAccount, serviceAccountApi } from '../kube/service-accounts.ts';
-import { isOurs } from '../pull-secrets/apply.ts';
-import { ForeignSecretError } from '../pull-secrets/unavailable-host.ts';
+import {
+  createServiceAccountApi,
+  listServiceAccounts,
+  type ServiceAccount,
+} from '../kube/service-accounts.ts';
+import { isManagedSecret } from '../pull-secrets/apply.ts';
+import { UnmanagedSecretError } from '../pull-secrets/unavailable-host.ts';
 import { failureOf, type Removal, type UninstallResult } from './result.ts';
 
 export interface UninstallParts {
@@ -34,7 +38,7 @@ export async function uninstall(parts: UninstallParts): Promise<UninstallResult>
   const limit = pLimit(atOnce);
   const references = await Promise.all(
     accounts
-      .filter(({ reference }) => reference === secretName)
+      .filter(({ managedReference }) => managedReference === secretName)
       .map((account) => limit(() => removeFrom(account, parts))),
   );
   const deleted = await Promise.all(
@@ -50,7 +54,7 @@ async function removeFrom(
 ): Promise<Removal> {
   const removal = { kind: 'ServiceAccount', namespace, name } as const;
   try {
-    if (!dryRun) await removeReference(serviceAccountApi(config), namespace, name);
+    if (!dryRun) await removeReference(createServiceAccountApi(config), namespace, name);
     return { ...removal, outcome: dryRun ? 'would-remove' : 'removed' };
   } catch (error) {
     return { ...removal, outcome: 'failed', failure: failureOf(`ServiceAccount ${name}`, error) };
@@ -67,7 +71,7 @@ async function removeSecret(namespace: string, parts: UninstallParts): Promise<R
     } catch (error) {
       const changed = error instanceof KubeError && error.code === 'conflict';
       if (!changed || tries === mostTries) {
-        const outcome = error instanceof ForeignSecretError ? 'left' : 'failed';
+        const outcome = error instanceof UnmanagedSecretError ? 'left' : 'failed';
         return { ...removal, outcome, failure: failureOf(`Secret ${parts.secretName}`, error) };
       }
     }
@@ -79,12 +83,12 @@ async function tryToRemove(
   namespace: string,
   { config, secretName, dryRun }: UninstallParts,
 ): Promise<Removal['outcome'] | undefined> {
-  const secret = await secretApi(config).read(namespace, secretName);
+  const secret = await createSecretApi(config).read(namespace, secretName);
   if (secret === undefined) {
     return undefined;
   }
-  if (!isOurs(secret)) {
-    throw new ForeignSecretError(namespace, secretName);
+  if (!isManagedSecret(secret)) {
+    throw new UnmanagedSecretError(namespace, secretName);
   }
   if (!dryRun) {
     await deleteSecret(config, secret);

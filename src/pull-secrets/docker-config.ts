@@ -1,11 +1,11 @@
 // Parses a dockerconfigjson as the kubelet does (kubernetes pkg/credentialprovider/config.go, Go's encoding/json).
-import { type Member, membersOf } from '../util/json-members.ts';
+import { type Member, parseMembers } from '../util/json-members.ts';
 
 /** An entry of `auths` as JSON: ours holds `auth` alone; one that a user added is kept as it is, character by character. */
 export type AuthEntry = string;
 
 /** What had to be left out of a Secret's content that another user wrote, and why. Holds no values. */
-export interface Malformed {
+export interface MalformedPart {
   readonly place: string;
   readonly text: string;
 }
@@ -15,11 +15,11 @@ export interface DockerConfig {
   readonly auths: ReadonlyMap<string, AuthEntry>;
   /** Registries whose entries hold neither a username nor a password. */
   readonly anonymous: ReadonlySet<string>;
-  readonly malformed: readonly Malformed[];
+  readonly malformed: readonly MalformedPart[];
 }
 
 /** Maximum number of reports for one Secret, and maximum length of a name in them: both can fill a megabyte. */
-const maxReported = { parts: 10, nameLength: 128 };
+const reportLimits = { parts: 10, nameLength: 128 };
 
 /** Maximum nesting depth of an entry: Go's decoder accepts 10,000 levels (`encoding/json/scanner.go`), and two are around it. */
 const maxEntryDepth = 9_998;
@@ -30,36 +30,36 @@ const maxEntryDepth = 9_998;
  * in any case, `null` for an absent field, and the last of several values. Linear in the length of the text. Never throws.
  */
 export function parseDockerConfig(text: string | undefined): DockerConfig {
-  const auths = new Map<string, Reading>();
-  const malformed: Malformed[] = [];
-  const report: Report = (place, text) => {
-    if (malformed.length < maxReported.parts) {
+  const auths = new Map<string, ParsedEntry>();
+  const malformed: MalformedPart[] = [];
+  const report: ReportMalformed = (place, text) => {
+    if (malformed.length < reportLimits.parts) {
       malformed.push({ place, text });
     }
   };
-  for (const member of membersOfDocument(text, report)) {
-    if (fold(member.name) === 'auths') {
-      readAuths(member, auths, report);
+  for (const member of parseDocument(text, report)) {
+    if (foldCase(member.name) === 'auths') {
+      parseAuths(member, auths, report);
     } else {
-      report(quoted(member.name), 'is not in "auths", the only part that the kubelet uses');
+      report(quoteName(member.name), 'is not in "auths", the only part that the kubelet uses');
     }
   }
   return {
     auths: new Map([...auths].map(([registry, { entry }]) => [registry, entry])),
-    anonymous: new Set([...auths].filter(([, reading]) => reading.anonymous).map(([registry]) => registry)),
+    anonymous: new Set([...auths].filter(([, parsed]) => parsed.anonymous).map(([registry]) => registry)),
     malformed,
   };
 }
 
-type Report = (place: string, text: string) => void;
+type ReportMalformed = (place: string, text: string) => void;
 
 /** An entry that the kubelet accepts. */
-interface Reading {
+interface ParsedEntry {
   readonly entry: AuthEntry;
   readonly anonymous: boolean;
 }
 
-function membersOfDocument(text: string | undefined, report: Report): Member[] {
+function parseDocument(text: string | undefined, report: ReportMalformed): Member[] {
   if (text === undefined || text === '') {
     report('.dockerconfigjson', 'is missing or empty');
     return [];
@@ -68,7 +68,7 @@ function membersOfDocument(text: string | undefined, report: Report): Member[] {
     report('.dockerconfigjson', 'is not JSON');
     return [];
   }
-  const members = membersOf(text);
+  const members = parseMembers(text);
   if (members === undefined && !isNull(text)) {
     report('.dockerconfigjson', 'is not a JSON object');
   }
@@ -76,8 +76,8 @@ function membersOfDocument(text: string | undefined, report: Report): Member[] {
 }
 
 /** Adds the entries of one `auths`. A document can hold several, which Go's decoder merges unless one is `null`. */
-function readAuths({ json }: Member, auths: Map<string, Reading>, report: Report): void {
-  const members = membersOf(json);
+function parseAuths({ json }: Member, auths: Map<string, ParsedEntry>, report: ReportMalformed): void {
+  const members = parseMembers(json);
   if (members === undefined) {
     if (isNull(json)) {
       auths.clear();
@@ -88,38 +88,38 @@ function readAuths({ json }: Member, auths: Map<string, Reading>, report: Report
   }
   for (const member of members) {
     const registry = member.name.toWellFormed(); // Go's decoder replaces lone surrogates with U+FFFD.
-    const reading = readEntry(member);
-    if (typeof reading === 'string') {
-      report(`auths[${quoted(registry)}]`, reading);
+    const parsed = parseEntry(member);
+    if (typeof parsed === 'string') {
+      report(`auths[${quoteName(registry)}]`, parsed);
     } else {
-      auths.set(registry, reading);
+      auths.set(registry, parsed);
     }
   }
 }
 
 /** @returns a text that says why the kubelet refuses the entry */
-function readEntry({ json, depth }: Member): Reading | string {
+function parseEntry({ json, depth }: Member): ParsedEntry | string {
   if (depth > maxEntryDepth) {
     return 'is nested more deeply than the kubelet accepts';
   }
-  const members = membersOf(json);
+  const members = parseMembers(json);
   if (members === undefined) {
     return isNull(json) ? { entry: '{}', anonymous: true } : 'is not an object';
   }
   const fields = new Map<string, string>();
   for (const { name, json } of members) {
-    const known = fold(name);
-    if (!knownFields.has(known)) {
+    const field = foldCase(name);
+    if (!knownFields.has(field)) {
       continue;
     }
     const value: unknown = JSON.parse(json);
     if (typeof value === 'string') {
-      fields.set(known, value); // as in Go's decoder, the last string counts and `null` changes nothing
+      fields.set(field, value); // as in Go's decoder, the last string counts and `null` changes nothing
     } else if (value !== null) {
-      return `has a value of "${known}" that is not a string`;
+      return `has a value of "${field}" that is not a string`;
     }
   }
-  const credentials = credentialsOf(fields);
+  const credentials = decodeCredentials(fields);
   return credentials === undefined
     ? 'has a value of "auth" that is not base64 of USERNAME:PASSWORD'
     : { entry: json.trim(), anonymous: credentials === ':' };
@@ -128,12 +128,12 @@ function readEntry({ json, depth }: Member): Reading | string {
 const knownFields: ReadonlySet<string> = new Set(['username', 'password', 'email', 'auth']);
 
 /** `USERNAME:PASSWORD`, empty where there are none; undefined where `auth`, which comes first, cannot be decoded. */
-function credentialsOf(fields: ReadonlyMap<string, string>): string | undefined {
+function decodeCredentials(fields: ReadonlyMap<string, string>): string | undefined {
   const auth = fields.get('auth') ?? '';
   if (auth === '') {
     return `${fields.get('username') ?? ''}:${fields.get('password') ?? ''}`;
   }
-  const decoded = fromBase64(auth);
+  const decoded = decodeBase64(auth);
   return decoded?.includes(':') === true ? decoded : undefined;
 }
 
@@ -142,7 +142,7 @@ function credentialsOf(fields: ReadonlyMap<string, string>): string | undefined 
  * not. `atob` skips all whitespace.
  * @returns a character for each byte; undefined where the text is not base64
  */
-function fromBase64(text: string): string | undefined {
+function decodeBase64(text: string): string | undefined {
   const encoded = text.replace(/[\r\n]/g, '');
   const padding = encoded.endsWith('==') ? 2 : encoded.endsWith('=') ? 1 : 0;
   const digits = encoded.slice(0, encoded.length - padding);
@@ -151,7 +151,7 @@ function fromBase64(text: string): string | undefined {
 }
 
 /** A field's name in lower case. Go's decoder ignores case by Unicode's simple folding, where U+017F is an s. */
-function fold(name: string): string {
+function foldCase(name: string): string {
   return name.replaceAll('\u017f', 's').toLowerCase();
 }
 
@@ -168,6 +168,6 @@ function isNull(json: string): boolean {
   return json.trim() === 'null';
 }
 
-function quoted(name: string): string {
-  return JSON.stringify(name.slice(0, maxReported.nameLength));
+function quoteName(name: string): string {
+  return JSON.stringify(name.slice(0, reportLimits.nameLength));
 }

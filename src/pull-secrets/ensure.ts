@@ -1,93 +1,96 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Registry } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
-import { isOurs, type WriteParts, writeUnion } from './apply.ts';
-import { isObstacle } from './cached-secret.ts';
-import { type Need, type NeedRules, needOf, reflects } from './host-needs.ts';
-import type { Room } from './host-removal.ts';
+import { isManagedSecret, mergeIntoSecret, type WriteSecretDependencies } from './apply.ts';
+import { isBlockingSecret } from './cached-secret.ts';
+import { determineNeed, isUpToDate, type TokenNeed, type TokenRules } from './host-needs.ts';
+import type { DropPolicy } from './host-removal.ts';
 import type { KnownSecret } from './secret-cache.ts';
 import {
-  failed,
-  foreignSecret,
+  failedHost,
   isGone,
-  notFresh,
-  pending,
-  type Shortfall,
-  secretFull,
+  pendingHost,
+  secretFullHost,
+  staleHost,
+  type UnavailableHost,
+  unmanagedSecretHost,
 } from './unavailable-host.ts';
-import { type UnstoredHosts, writeFailure } from './unstored-hosts.ts';
-import { coalesced } from './write-queue.ts';
+import { toWriteFailure, type UnstoredHosts } from './unstored-hosts.ts';
+import { coalesceWrites } from './write-queue.ts';
 
-export interface EnsureParts extends WriteParts {
-  readonly rules: NeedRules;
+export interface PullSecretsDependencies extends WriteSecretDependencies {
+  readonly rules: TokenRules;
   /** Makes room in full Secrets; without it, they stay full. */
-  readonly room?: Pick<Room, 'requested' | 'mayTry' | 'droppable' | 'refused'>;
+  readonly dropPolicy?: Pick<DropPolicy, 'recordRequested' | 'canDrop' | 'findDroppable' | 'recordRefused'>;
   /** Keeps hosts whose write failed, for renewal to try again; without it, they are only reported. */
   readonly unstored?: UnstoredHosts;
   /** Whether the view may be believed without asking the API server. */
-  inSync(): boolean;
-  token(namespace: string, registry: Registry): Promise<Token>;
+  hasSynced(): boolean;
+  getToken(namespace: string, registry: Registry): Promise<Token>;
   /**
    * A token with nearly its whole life left; where none can be had, the best there is, or a rejection.
-   * @param endsAt when the stored token ends, in ms: the closer, the sooner a failed call may be made again
+   * @param expiresAt when the stored token ends, in ms: the closer, the sooner a failed call may be made again
    */
-  newToken(namespace: string, registry: Registry, endsAt: number): Promise<Token>;
+  fetchNewToken(namespace: string, registry: Registry, expiresAt: number): Promise<Token>;
   /** Why the last call for a registry failed; undefined: it did not. */
-  failure(registry: Registry): Error | undefined;
+  lastError(registry: Registry): Error | undefined;
   /** How long to wait for ECR before the Secret is written with the tokens that are there by then, in ms. */
-  readonly patienceMs: number;
+  readonly maxWaitMs: number;
 }
 
 /** What admission asks for, and later renewal and provisioning. */
 export interface PullSecrets {
   /** Whether the namespace's Secret is known to hold fresh tokens for all of these. Does no I/O. */
-  covers(namespace: string, registries: readonly Registry[]): boolean;
+  hasFreshTokens(namespace: string, registries: readonly Registry[]): boolean;
   /**
    * Makes the namespace's Secret hold a token for each registry, or at least name the host as one to be filled in.
    * Comes back when that is done or has failed, or when ECR takes too long; what is not done by then goes on. A token
    * that is good enough for now is renewed behind the answer. Hosts whose write failed are kept until they are stored.
    * @returns the hosts without a living token, and why; none: all is well
    */
-  ensure(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
+  ensure(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]>;
   /**
    * Renews the namespace's Secret: asks for new tokens and stores each that takes the place of another. Writes a Secret
    * anew that is gone, or that somebody else has changed. Comes back when that is done or has failed, or when ECR takes too
    * long, so that one endpoint that hangs delays no other; a token that arrives later is stored then.
    * @returns the hosts whose tokens are not fresh now, and why (`pending`: ECR has not answered yet); none: all is well
    */
-  renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]>;
+  renew(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]>;
   /**
    * Resolves when nothing that was begun has still to be written. Waiting for a token, as long as a caller would, and between
    * two tries counts, although no call to the API server is in flight then.
    */
-  settled(): Promise<void>;
+  waitUntilIdle(): Promise<void>;
   /** Reads the namespace's Secret into the view. Rejects with KubeError. */
-  look(namespace: string): Promise<KnownSecret | undefined>;
+  refreshCache(namespace: string): Promise<KnownSecret | undefined>;
 }
 
 /** The only writer of Secrets. */
-export function pullSecrets(parts: EnsureParts): PullSecrets {
-  const { rules, log } = parts;
-  const known = (namespace: string) => (parts.inSync() ? parts.view.get(namespace) : undefined);
-  const write = coalesced(async (namespace, wanted, mayAdd) =>
-    reflects(known(namespace), wanted, rules) ? [] : await writeUnion(namespace, wanted, parts, mayAdd),
+export function createPullSecrets(dependencies: PullSecretsDependencies): PullSecrets {
+  const { rules, log } = dependencies;
+  const cachedSecret = (namespace: string) =>
+    dependencies.hasSynced() ? dependencies.secretCache.get(namespace) : undefined;
+  const write = coalesceWrites(async (namespace, wanted, addableHosts) =>
+    isUpToDate(cachedSecret(namespace), wanted, rules)
+      ? []
+      : await mergeIntoSecret(namespace, wanted, dependencies, addableHosts),
   );
 
   const inFlight = new Set<Promise<unknown>>();
 
-  function tracked<T>(work: Promise<T>): Promise<T> {
-    const done = () => inFlight.delete(work);
-    inFlight.add(work);
-    work.then(done, done);
-    return work;
+  function track<T>(task: Promise<T>): Promise<T> {
+    const done = () => inFlight.delete(task);
+    inFlight.add(task);
+    task.then(done, done);
+    return task;
   }
 
   /**
    * Keeps hosts whose write failed, unless the Secret names them: those are renewed anyway.
    * @param requested whether a pod wants them, or they were only to be renewed
    */
-  function noteFailure(namespace: string, failures: readonly Shortfall[], requested: boolean): void {
-    const { unstored, view } = parts;
+  function recordFailure(namespace: string, failures: readonly UnavailableHost[], requested: boolean): void {
+    const { unstored, secretCache } = dependencies;
     const [first] = failures;
     if (first === undefined || unstored === undefined) {
       return;
@@ -95,153 +98,168 @@ export function pullSecrets(parts: EnsureParts): PullSecrets {
     if (isGone(first.code)) {
       unstored.forget(namespace);
     } else if (requested) {
-      const secret = view.get(namespace);
-      const isNamed = (host: string) => secret?.ours === true && secret.hosts.has(host);
+      const secret = secretCache.get(namespace);
+      const isNamed = (host: string) => secret?.isManaged === true && secret.hosts.has(host);
       const hosts = failures.map(({ host }) => host).filter((host) => !isNamed(host));
-      unstored.requested(namespace, hosts, writeFailure(first));
+      unstored.add(namespace, hosts, toWriteFailure(first));
     } else {
-      unstored.failedAgain(namespace, writeFailure(first));
+      unstored.recordFailure(namespace, toWriteFailure(first));
     }
   }
 
-  /** @param requested see {@link noteFailure} */
+  /** @param requested see {@link recordFailure} */
   async function store(
     namespace: string,
     tokens: ReadonlyMap<string, Token | undefined>,
-    mayAdd: ReadonlySet<string>,
+    addableHosts: ReadonlySet<string>,
     requested: boolean,
-  ): Promise<Shortfall[]> {
+  ): Promise<UnavailableHost[]> {
     try {
-      const refused = (await write(namespace, tokens, mayAdd)).filter((host) => tokens.has(host));
-      parts.unstored?.remove(namespace, tokens.keys());
-      parts.room?.refused(namespace, refused);
-      return refused.map(secretFull);
+      const refused = (await write(namespace, tokens, addableHosts)).filter((host) => tokens.has(host));
+      dependencies.unstored?.remove(namespace, tokens.keys());
+      dependencies.dropPolicy?.recordRefused(namespace, refused);
+      return refused.map(secretFullHost);
     } catch (error) {
       log.warn({ namespace, hosts: [...tokens.keys()], err: error }, 'pull Secret not written');
-      const failures = [...tokens.keys()].map((host) => failed(host, error));
-      noteFailure(namespace, failures, requested);
+      const failures = [...tokens.keys()].map((host) => failedHost(host, error));
+      recordFailure(namespace, failures, requested);
       return failures;
     }
   }
 
   /**
    * Fetches tokens, and stores those that arrive in time together and each later one by itself.
-   * @param mayAdd hosts that are added to an intact Secret that does not name them
-   * @param requested see {@link noteFailure}
+   * @param addableHosts hosts that are added to an intact Secret that does not name them
+   * @param requested see {@link recordFailure}
    */
   async function fetchAndStore(
     namespace: string,
     registries: readonly Registry[],
     fetchToken: (registry: Registry) => Promise<Token>,
-    mayAdd: ReadonlySet<string>,
+    addableHosts: ReadonlySet<string>,
     requested: boolean,
-  ): Promise<Shortfall[]> {
+  ): Promise<UnavailableHost[]> {
     const fetches = registries.map((registry) => ({
       host: registry.host,
-      result: fetched(registry, fetchToken),
+      result: tryFetchToken(registry, fetchToken),
     }));
-    const inTime = await settledWithin(parts.patienceMs, fetches);
+    const inTime = await settleWithTimeout(dependencies.maxWaitMs, fetches);
     for (const [index, { host, result }] of fetches.entries()) {
-      if (inTime[index]?.shortfall?.code === 'pending') {
+      if (inTime[index]?.unavailable?.code === 'pending') {
         void result.then(({ token }) =>
-          token === undefined ? [] : tracked(store(namespace, new Map([[host, token]]), mayAdd, requested)),
+          token === undefined
+            ? []
+            : track(store(namespace, new Map([[host, token]]), addableHosts, requested)),
         );
       }
     }
-    const missing = inTime.flatMap(({ shortfall }) => shortfall ?? []);
+    const missing = inTime.flatMap(({ unavailable }) => unavailable ?? []);
     const tokens = new Map(inTime.map(({ host, token }) => [host, token]));
-    const notStored = await store(namespace, tokens, mayAdd, requested);
+    const notStored = await store(namespace, tokens, addableHosts, requested);
     return [...notStored, ...missing.filter(({ host }) => notStored.every((other) => other.host !== host))];
   }
 
-  async function renew(namespace: string, registries: readonly Registry[]): Promise<Shortfall[]> {
-    const stored = parts.view.get(namespace)?.hosts;
+  async function renew(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]> {
+    const stored = dependencies.secretCache.get(namespace)?.hosts;
     // a host that has left the Secret since then stays out
-    const mayAdd = new Set(registries.map(({ host }) => host).filter((host) => stored?.has(host) !== true));
+    const addableHosts = new Set(
+      registries.map(({ host }) => host).filter((host) => stored?.has(host) !== true),
+    );
     const fetchToken = (registry: Registry) => {
-      const life = stored?.get(registry.host);
+      const lifetime = stored?.get(registry.host);
       // where there is none to replace, the remembered one will do: a deleted namespace costs no call
-      return life === undefined
-        ? parts.token(namespace, registry)
-        : parts.newToken(namespace, registry, life.expiresAt);
+      return lifetime === undefined
+        ? dependencies.getToken(namespace, registry)
+        : dependencies.fetchNewToken(namespace, registry, lifetime.expiresAt);
     };
-    const missing = await tracked(fetchAndStore(namespace, registries, fetchToken, mayAdd, false));
+    const missing = await track(fetchAndStore(namespace, registries, fetchToken, addableHosts, false));
     return registries.flatMap((registry) => {
       const { host } = registry;
-      const life = parts.view.get(namespace)?.hosts.get(host);
-      const why = missing.find((other) => other.host === host);
-      if (why !== undefined || (life !== undefined && rules.isFresh(life))) {
-        return why ?? [];
+      const lifetime = dependencies.secretCache.get(namespace)?.hosts.get(host);
+      const unavailable = missing.find((other) => other.host === host);
+      if (unavailable !== undefined || (lifetime !== undefined && rules.isFresh(lifetime))) {
+        return unavailable ?? [];
       }
-      const failure = parts.failure(registry);
-      return failure === undefined ? notFresh(host) : failed(host, failure);
+      const failure = dependencies.lastError(registry);
+      return failure === undefined ? staleHost(host) : failedHost(host, failure);
     });
   }
 
   return {
     renew,
-    settled: async () => {
+    waitUntilIdle: async () => {
       while (inFlight.size > 0) {
         await Promise.allSettled(inFlight);
       }
     },
-    look: async (namespace) => {
-      const secret = await parts.store.read(namespace);
+    refreshCache: async (namespace) => {
+      const secret = await dependencies.store.read(namespace);
       if (secret !== undefined) {
-        parts.view.learn(secret, isOurs(secret));
+        dependencies.secretCache.updateFromRead(secret, isManagedSecret(secret));
       }
-      return secret === undefined ? undefined : parts.view.get(namespace);
+      return secret === undefined ? undefined : dependencies.secretCache.get(namespace);
     },
-    covers: (namespace, registries) => {
-      const secret = known(namespace);
+    hasFreshTokens: (namespace, registries) => {
+      const secret = cachedSecret(namespace);
       return (
-        secret?.ours === true && registries.every(({ host }) => needOf(host, secret, rules) === 'nothing')
+        secret?.isManaged === true &&
+        registries.every(({ host }) => determineNeed(host, secret, rules) === 'nothing')
       );
     },
     ensure: async (namespace, registries) => {
-      parts.room?.requested(namespace, registries);
-      const secret = known(namespace);
-      if (secret !== undefined && !secret.ours) {
-        const failures = registries.map(({ host }) => foreignSecret(host));
-        if (isObstacle(secret)) {
-          noteFailure(namespace, failures, true);
+      dependencies.dropPolicy?.recordRequested(namespace, registries);
+      const secret = cachedSecret(namespace);
+      if (secret !== undefined && !secret.isManaged) {
+        const failures = registries.map(({ host }) => unmanagedSecretHost(host));
+        if (isBlockingSecret(secret)) {
+          recordFailure(namespace, failures, true);
         }
         return failures;
       }
-      const needing = (need: Need) => registries.filter(({ host }) => needOf(host, secret, rules) === need);
-      const [renewal, token, room] = [needing('renewal'), needing('token'), needing('room')];
+      const registriesThatNeed = (need: TokenNeed) =>
+        registries.filter(({ host }) => determineNeed(host, secret, rules) === need);
+      const [renewal, token, room] = [
+        registriesThatNeed('renewal'),
+        registriesThatNeed('token'),
+        registriesThatNeed('room'),
+      ];
       if (renewal.length > 0) {
         renew(namespace, renewal).catch((error: unknown) =>
           log.error({ namespace, err: error }, 'renewal failed'),
         );
       }
-      const roomMayBeMade = room.length > 0 && parts.room?.mayTry(namespace) === true;
-      const toFill = roomMayBeMade ? [...token, ...room] : token;
-      const closed = roomMayBeMade ? [] : room.map(({ host }) => host);
-      parts.room?.refused(namespace, closed);
-      const fetchToken = (registry: Registry) => parts.token(namespace, registry);
-      const mayAdd = new Set(toFill.map(({ host }) => host));
-      const filled =
-        toFill.length > 0 ? await tracked(fetchAndStore(namespace, toFill, fetchToken, mayAdd, true)) : [];
-      return [...closed.map(secretFull), ...filled];
+      const canDrop = room.length > 0 && dependencies.dropPolicy?.canDrop(namespace) === true;
+      const toFill = canDrop ? [...token, ...room] : token;
+      const refusedHosts = canDrop ? [] : room.map(({ host }) => host);
+      dependencies.dropPolicy?.recordRefused(namespace, refusedHosts);
+      const fetchToken = (registry: Registry) => dependencies.getToken(namespace, registry);
+      const addableHosts = new Set(toFill.map(({ host }) => host));
+      const unavailableAfterFill =
+        toFill.length > 0
+          ? await track(fetchAndStore(namespace, toFill, fetchToken, addableHosts, true))
+          : [];
+      return [...refusedHosts.map(secretFullHost), ...unavailableAfterFill];
     },
   };
 }
 
 /** How asking for one registry's token ended. */
-interface Fetched {
+interface FetchResult {
   readonly host: string;
   readonly token?: Token;
   /** Why there is no token. */
-  readonly shortfall?: Shortfall;
+  readonly unavailable?: UnavailableHost;
 }
 
 /** Asks for a registry's token; a failure is a result. */
-async function fetched(registry: Registry, token: (registry: Registry) => Promise<Token>): Promise<Fetched> {
+async function tryFetchToken(
+  registry: Registry,
+  token: (registry: Registry) => Promise<Token>,
+): Promise<FetchResult> {
   try {
     return { host: registry.host, token: await token(registry) };
   } catch (error) {
-    return { host: registry.host, shortfall: failed(registry.host, error) };
+    return { host: registry.host, unavailable: failedHost(registry.host, error) };
   }
 }
 
@@ -249,17 +267,17 @@ async function fetched(registry: Registry, token: (registry: Registry) => Promis
  * Waits for all of them, but no longer than `ms`: what has not ended by then is told as a shortfall `pending` in its
  * place, and goes on.
  */
-async function settledWithin(
+async function settleWithTimeout(
   ms: number,
-  fetches: readonly { host: string; result: Promise<Fetched> }[],
-): Promise<Fetched[]> {
+  fetches: readonly { host: string; result: Promise<FetchResult> }[],
+): Promise<FetchResult[]> {
   const done = new AbortController();
   const timeout = sleep(ms, undefined, { signal: done.signal }).catch(() => undefined);
-  const settled = await Promise.all(
+  const results = await Promise.all(
     fetches.map(({ host, result }) =>
-      Promise.race([result, timeout.then(() => ({ host, shortfall: pending(host) }))]),
+      Promise.race([result, timeout.then(() => ({ host, shortfall: pendingHost(host) }))]),
     ),
   );
   done.abort();
-  return settled;
+  return results;
 }

@@ -1,8 +1,14 @@
-import { type Freshness, freshUntil, isReplaceable, isUsable, type StoredLife } from '../ecr/token-policy.ts';
-import type { MergeRules, Wanted } from './merge.ts';
+import {
+  type Freshness,
+  getFreshUntil,
+  isReplaceable,
+  isUsable,
+  type StoredLifetime,
+} from '../ecr/token-policy.ts';
+import type { DesiredHosts, MergeRules } from './merge.ts';
 import type { KnownSecret } from './secret-cache.ts';
 
-export interface RuleParts {
+export interface TokenRulesDependencies {
   readonly freshness: Freshness;
   /** Hosts in one Secret, at most. */
   readonly maxHosts: number;
@@ -13,20 +19,25 @@ export interface RuleParts {
 }
 
 /** Binds the token policy to a configuration and a clock. */
-export function pullSecretRules({ freshness, maxHosts, identityOf, now }: RuleParts): NeedRules {
+export function createTokenRules({
+  freshness,
+  maxHosts,
+  identityOf,
+  now,
+}: TokenRulesDependencies): TokenRules {
   return {
     maxHosts,
     identityOf,
     now,
-    isFresh: (life) => now() <= freshUntil(life, freshness),
-    isUsable: (life) => isUsable(life, now(), freshness),
-    replaces: (token, stored, host) =>
+    isFresh: (lifetime) => now() <= getFreshUntil(lifetime, freshness),
+    isUsable: (lifetime) => isUsable(lifetime, now(), freshness),
+    shouldReplace: (token, stored, host) =>
       isReplaceable(stored, token, now(), { freshness, identity: identityOf(host) }),
   };
 }
 
 /** What a host needs in a namespace's Secret, as far as that is known. */
-export type Need =
+export type TokenNeed =
   /** Its token is fresh. */
   | 'nothing'
   /** Its token is good enough for a pod that starts now, but due for renewal. */
@@ -36,30 +47,38 @@ export type Need =
   /** It is not among the Secret's hosts, and there is no room for more. */
   | 'room';
 
-export interface NeedRules extends MergeRules {
-  isFresh(life: StoredLife): boolean;
-  isUsable(life: StoredLife): boolean;
+export interface TokenRules extends MergeRules {
+  isFresh(lifetime: StoredLifetime): boolean;
+  isUsable(lifetime: StoredLifetime): boolean;
 }
 
 /** @param secret what is known of the namespace's Secret; undefined: there is none, or nobody knows */
-export function needOf(host: string, secret: KnownSecret | undefined, rules: NeedRules): Need {
-  const life = secret?.hosts.get(host);
-  if (life !== undefined && rules.isUsable(life)) {
-    return rules.isFresh(life) ? 'nothing' : 'renewal';
+export function determineNeed(host: string, secret: KnownSecret | undefined, rules: TokenRules): TokenNeed {
+  const lifetime = secret?.hosts.get(host);
+  if (lifetime !== undefined && rules.isUsable(lifetime)) {
+    return rules.isFresh(lifetime) ? 'nothing' : 'renewal';
   }
-  const full = secret !== undefined && secret.hosts.size >= rules.maxHosts && !secret.hosts.has(host);
-  return full ? 'room' : 'token';
+  const isFull = secret !== undefined && secret.hosts.size >= rules.maxHosts && !secret.hosts.has(host);
+  return isFull ? 'room' : 'token';
 }
 
 /** Whether a Secret already holds or names all that is wanted, as we wrote it, so that there is nothing to write. */
-export function reflects(secret: KnownSecret | undefined, wanted: Wanted, rules: MergeRules): boolean {
-  return secret?.ours === true && secret.intact && [...wanted].every(([host, token]) => holds(host, token));
+export function isUpToDate(
+  secret: KnownSecret | undefined,
+  wanted: DesiredHosts,
+  rules: MergeRules,
+): boolean {
+  return (
+    secret?.isManaged === true &&
+    secret.isIntact &&
+    [...wanted].every(([host, token]) => isSatisfied(host, token))
+  );
 
-  function holds(host: string, token: Parameters<MergeRules['replaces']>[0] | undefined): boolean {
+  function isSatisfied(host: string, token: Parameters<MergeRules['shouldReplace']>[0] | undefined): boolean {
     const stored = secret?.hosts.get(host);
     if (token === undefined) {
       return secret?.hosts.has(host) === true;
     }
-    return stored !== undefined && !rules.replaces(token, stored, host);
+    return stored !== undefined && !rules.shouldReplace(token, stored, host);
   }
 }

@@ -2,21 +2,21 @@
 
 import { LRUCache } from 'lru-cache';
 import type { Registry } from '../ecr/registry.ts';
-import { changeSecret, type WriteParts } from './apply.ts';
+import { changeSecret, type WriteSecretDependencies } from './apply.ts';
 import type { HostsInUse, PodsInUse } from './hosts-in-use.ts';
 import {
-  type Content,
-  type Droppable,
-  droppableHosts,
-  forgettableHosts,
+  type DroppableHost,
+  findDroppableHosts,
+  findForgettableHosts,
   mergeContent,
-  withoutHosts,
+  omitHosts,
+  type SecretContent,
 } from './merge.ts';
-import { type MissingHosts, settleMs } from './missing-hosts.ts';
+import { type MissingHosts, podCreationMs } from './missing-hosts.ts';
 
-export interface ForgetParts extends WriteParts {
+export interface ForgetHostsDependencies extends WriteSecretDependencies {
   readonly pods: PodsInUse;
-  readonly keeps: Room['keeps'];
+  readonly createKeepRule: DropPolicy['createKeepRule'];
   /** How long a host may wait for its first token, in ms. */
   readonly forgetAfterMs: number;
 }
@@ -27,26 +27,26 @@ export interface ForgetParts extends WriteParts {
  * left for renewal to restore first.
  * @throws ForeignSecretError or KubeError
  */
-export async function forgetHosts(namespace: string, parts: ForgetParts): Promise<void> {
-  const { rules, pods, keeps, forgetAfterMs } = parts;
+export async function forgetHosts(namespace: string, dependencies: ForgetHostsDependencies): Promise<void> {
+  const { rules, pods, createKeepRule, forgetAfterMs } = dependencies;
   await changeSecret(
     namespace,
-    async (present, state) => {
+    async (current, state) => {
       if (state !== 'intact') {
         return undefined;
       }
-      const { content } = mergeContent(present, new Map(), rules);
+      const { content } = mergeContent(current, new Map(), rules);
       // the pods are listed after the Secret was read: a pod that came between them is in the list, or will request
-      const inUse = await pods.hostsOf(namespace);
-      const isKept = keeps(namespace, inUse);
-      const dropped = forgettableHosts(content, forgetAfterMs, { isKept, now: rules.now() });
-      return { content: withoutHosts(content, new Set(dropped)), dropped, reason: 'forgotten' as const };
+      const inUse = await pods.listHosts(namespace);
+      const isKept = createKeepRule(namespace, inUse);
+      const dropped = findForgettableHosts(content, forgetAfterMs, { isKept, now: rules.now() });
+      return { content: omitHosts(content, new Set(dropped)), dropped, reason: 'forgotten' as const };
     },
-    parts,
+    dependencies,
   );
 }
 
-export interface RoomParts {
+export interface DropPolicyDependencies {
   readonly pods: PodsInUse;
   readonly missing: MissingHosts;
   /** Whether the operator configured the host (`provisioning.registries`): it never leaves a Secret. */
@@ -54,7 +54,7 @@ export interface RoomParts {
   /** The wall clock in ms. */
   now(): number;
   /** A monotonic clock in ms. */
-  steady(): number;
+  monotonicNow(): number;
 }
 
 /** Namespaces in which pods have lately requested hosts that were not fresh, and such hosts; more are not remembered. */
@@ -62,53 +62,54 @@ const maxNamespaces = 1_000;
 const maxHostsPerNamespace = 500;
 
 /** Room in the Secrets of all namespaces. */
-export class Room {
-  readonly #parts: RoomParts;
+export class DropPolicy {
+  readonly #dependencies: DropPolicyDependencies;
   /** Namespace → host → when a pod requested it last, ms of the monotonic clock. */
-  readonly #requested = new LRUCache<string, Map<string, number>>({ max: maxNamespaces });
+  readonly #recentRequests = new LRUCache<string, Map<string, number>>({ max: maxNamespaces });
 
-  constructor(parts: RoomParts) {
-    this.#parts = parts;
+  constructor(parts: DropPolicyDependencies) {
+    this.#dependencies = parts;
   }
 
   /** A pod that is being created requests these: they stay until it can have been stored. */
-  requested(namespace: string, registries: readonly Registry[]): void {
-    const now = this.#parts.steady();
-    const before = this.#requested.get(namespace) ?? [];
-    const lately = new Map([...before].filter(([, at]) => now - at < settleMs));
-    for (const { host } of registries.slice(0, Math.max(0, maxHostsPerNamespace - lately.size))) {
-      lately.set(host, now);
+  recordRequested(namespace: string, registries: readonly Registry[]): void {
+    const now = this.#dependencies.monotonicNow();
+    const previous = this.#recentRequests.get(namespace) ?? [];
+    const recent = new Map([...previous].filter(([, at]) => now - at < podCreationMs));
+    for (const { host } of registries.slice(0, Math.max(0, maxHostsPerNamespace - recent.size))) {
+      recent.set(host, now);
     }
-    this.#requested.set(namespace, lately);
+    this.#recentRequests.set(namespace, recent);
   }
 
   /** Whether it is worthwhile to try and make room; if not, the pods were listed a moment ago, or may not be listed. */
-  mayTry(namespace: string): boolean {
-    return this.#parts.pods.mayAsk(namespace);
+  canDrop(namespace: string): boolean {
+    return this.#dependencies.pods.canList(namespace);
   }
 
   /** The hosts that may leave a Secret so that others have room; none where the pods cannot be listed. */
-  async droppable(namespace: string, present: Content): Promise<readonly Droppable[]> {
-    const inUse = await this.#parts.pods.hostsOf(namespace);
-    const isKept = this.keeps(namespace, inUse);
-    return droppableHosts(present, { isKept, now: this.#parts.now() });
+  async findDroppable(namespace: string, current: SecretContent): Promise<readonly DroppableHost[]> {
+    const inUse = await this.#dependencies.pods.listHosts(namespace);
+    const isKept = this.createKeepRule(namespace, inUse);
+    return findDroppableHosts(current, { isKept, now: this.#dependencies.now() });
   }
 
   /** Tells which hosts have to stay in a namespace's Secret. */
-  keeps(namespace: string, inUse: HostsInUse | undefined): (host: string) => boolean {
-    const { isConfigured, steady } = this.#parts;
-    const lately = this.#requested.get(namespace);
-    const isNew = (host: string) => steady() - (lately?.get(host) ?? Number.NEGATIVE_INFINITY) < settleMs;
-    return (host) => inUse === undefined || inUse.has(host) || isNew(host) || isConfigured(host);
+  createKeepRule(namespace: string, inUse: HostsInUse | undefined): (host: string) => boolean {
+    const { isConfigured, monotonicNow } = this.#dependencies;
+    const recent = this.#recentRequests.get(namespace);
+    const isRecent = (host: string) =>
+      monotonicNow() - (recent?.get(host) ?? Number.NEGATIVE_INFINITY) < podCreationMs;
+    return (host) => inUse === undefined || inUse.has(host) || isRecent(host) || isConfigured(host);
   }
 
   /** These found no room: they are added when there is some, as long as a pod names them. */
-  refused(namespace: string, hosts: readonly string[]): void {
-    this.#parts.missing.note(namespace, hosts, 'refused', this.#parts.steady());
+  recordRefused(namespace: string, hosts: readonly string[]): void {
+    this.#dependencies.missing.record(namespace, hosts, 'refused', this.#dependencies.monotonicNow());
   }
 
   /** These left the Secret: they are added again if it turns out that a pod names them. */
-  dropped(namespace: string, hosts: readonly string[]): void {
-    this.#parts.missing.note(namespace, hosts, 'dropped', this.#parts.steady());
+  recordDropped(namespace: string, hosts: readonly string[]): void {
+    this.#dependencies.missing.record(namespace, hosts, 'dropped', this.#dependencies.monotonicNow());
   }
 }

@@ -1,9 +1,9 @@
 import { parseEcrHost } from '../ecr/registry.ts';
-import type { StoredLife } from '../ecr/token-policy.ts';
-import { field, isObject } from '../util/json.ts';
+import type { StoredLifetime } from '../ecr/token-policy.ts';
+import { getField, isObject } from '../util/json.ts';
 
 /** Every host that a namespace uses, with the life of its stored token, or undefined while it waits for one. */
-export type HostLives = ReadonlyMap<string, StoredLife | undefined>;
+export type HostLifetimes = ReadonlyMap<string, StoredLifetime | undefined>;
 
 /** Since when hosts without a token have been requested, in ms since the epoch, by host. */
 export type RequestTimes = ReadonlyMap<string, number>;
@@ -13,11 +13,14 @@ export type RequestTimes = ReadonlyMap<string, number>;
  * RFC 3339; an end is rounded down, so that it is never promised too late.
  * @param requestedAt for hosts without a token; a host that is in neither map is written as `null`
  */
-export function formatHosts(hosts: HostLives, requestedAt: RequestTimes = new Map()): string {
+export function formatHosts(hosts: HostLifetimes, requestedAt: RequestTimes = new Map()): string {
   const sorted = [...hosts].sort(([a], [b]) => (a < b ? -1 : 1));
   return JSON.stringify(
     Object.fromEntries(
-      sorted.map(([host, life]) => [host, life ? formatLife(life) : formatRequest(requestedAt.get(host))]),
+      sorted.map(([host, lifetime]) => [
+        host,
+        lifetime ? formatLifetime(lifetime) : formatRequest(requestedAt.get(host)),
+      ]),
     ),
   );
 }
@@ -26,29 +29,29 @@ export function formatHosts(hosts: HostLives, requestedAt: RequestTimes = new Ma
  * Hosts that are read of one Secret: the largest `secrets.maxHosts` that can be configured. The Secrets of this program
  * never name more, also where the setting was larger when they were written.
  */
-export const maxReadHosts = 250;
+export const maxParsedHosts = 250;
 
 /**
- * What an annotation of {@link maxReadHosts} hosts can have at most: a host has up to 128 characters and three fields, and an
+ * What an annotation of {@link maxParsedHosts} hosts can have at most: a host has up to 128 characters and three fields, and an
  * entry some 250 characters. The API server allows 256 KiB, whose parsing takes 40 ms and comes with every change of the
  * Secret's metadata, so a tenant could keep every replica busy with it.
  */
-const maxAnnotation = { length: 64 * 1024, commas: 4 * maxReadHosts };
+const annotationLimits = { length: 64 * 1024, commas: 4 * maxParsedHosts };
 
 /**
  * Reads the annotation back. It is untrusted input, because anyone who may write the Secret can write anything into it:
  * an entry that is not an ECR host is skipped, and a host whose times cannot be read waits for a token. Reads the first
- * {@link maxReadHosts} hosts. Returns no hosts where the text is not a JSON object, or larger than this program ever writes.
+ * {@link maxParsedHosts} hosts. Returns no hosts where the text is not a JSON object, or larger than this program ever writes.
  * Never throws.
  */
-export function parseHosts(text: string | undefined): Map<string, StoredLife | undefined> {
-  const hosts = new Map<string, StoredLife | undefined>();
-  for (const [host, life] of Object.entries(parseObject(text))) {
-    if (hosts.size === maxReadHosts) {
+export function parseHosts(text: string | undefined): Map<string, StoredLifetime | undefined> {
+  const hosts = new Map<string, StoredLifetime | undefined>();
+  for (const [host, lifetime] of Object.entries(parseObject(text))) {
+    if (hosts.size === maxParsedHosts) {
       break;
     }
     if (parseEcrHost(host) !== undefined) {
-      hosts.set(host, parseLife(life));
+      hosts.set(host, parseLifetime(lifetime));
     }
   }
   return hosts;
@@ -59,13 +62,13 @@ export function parseHosts(text: string | undefined): Map<string, StoredLife | u
  * readable time is left out, as are all hosts of annotations that older versions wrote. Never throws.
  * @param hosts what {@link parseHosts} read from the same text
  */
-export function parseRequestTimes(text: string | undefined, hosts: HostLives): RequestTimes {
+export function parseRequestTimes(text: string | undefined, hosts: HostLifetimes): RequestTimes {
   if (text?.includes('requestedAt') !== true) {
-    return noTimes; // most Secrets have a token for every host: one parse and no further map
+    return noRequestTimes; // most Secrets have a token for every host: one parse and no further map
   }
   const times = new Map<string, number>();
   for (const [host, entry] of Object.entries(parseObject(text))) {
-    const ms = parseTime(field(entry, 'requestedAt'));
+    const ms = parseTime(getField(entry, 'requestedAt'));
     if (hosts.has(host) && hosts.get(host) === undefined && !Number.isNaN(ms)) {
       times.set(host, ms);
     }
@@ -73,22 +76,22 @@ export function parseRequestTimes(text: string | undefined, hosts: HostLives): R
   return times;
 }
 
-const noTimes: RequestTimes = new Map();
+const noRequestTimes: RequestTimes = new Map();
 
 /**
  * Adds hosts that a Secret had before: those that it does not name any more wait for their tokens again. They come first, so
- * that hosts that another writer added cannot push them out, and all of them together are at most {@link maxReadHosts}.
+ * that hosts that another writer added cannot push them out, and all of them together are at most {@link maxParsedHosts}.
  */
-export function withWaiting(hosts: HostLives, before: HostLives): HostLives {
-  const names = new Set([...before.keys(), ...hosts.keys()]);
-  return new Map([...names].slice(0, maxReadHosts).map((host) => [host, hosts.get(host)]));
+export function addFormerHosts(hosts: HostLifetimes, formerHosts: HostLifetimes): HostLifetimes {
+  const names = new Set([...formerHosts.keys(), ...hosts.keys()]);
+  return new Map([...names].slice(0, maxParsedHosts).map((host) => [host, hosts.get(host)]));
 }
 
 function formatRequest(requestedAt: number | undefined): { requestedAt: string } | null {
   return requestedAt === undefined ? null : { requestedAt: formatTime(requestedAt) };
 }
 
-function formatLife({ issuedAt, expiresAt, identity }: StoredLife): Record<string, string> {
+function formatLifetime({ issuedAt, expiresAt, identity }: StoredLifetime): Record<string, string> {
   return {
     issuedAt: formatTime(issuedAt),
     expiresAt: formatTime(expiresAt),
@@ -100,10 +103,10 @@ function formatTime(ms: number): string {
   return new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z');
 }
 
-function parseLife(value: unknown): StoredLife | undefined {
-  const issuedAt = parseTime(field(value, 'issuedAt'));
-  const expiresAt = parseTime(field(value, 'expiresAt'));
-  const identity = field(value, 'identity');
+function parseLifetime(value: unknown): StoredLifetime | undefined {
+  const issuedAt = parseTime(getField(value, 'issuedAt'));
+  const expiresAt = parseTime(getField(value, 'expiresAt'));
+  const identity = getField(value, 'identity');
   if (!(issuedAt < expiresAt)) {
     return undefined;
   }
@@ -119,7 +122,11 @@ function parseTime(value: unknown): number {
 }
 
 function parseObject(text: string | undefined): object {
-  if (text === undefined || text.length > maxAnnotation.length || hasMoreCommas(text, maxAnnotation.commas)) {
+  if (
+    text === undefined ||
+    text.length > annotationLimits.length ||
+    hasMoreCommas(text, annotationLimits.commas)
+  ) {
     return {};
   }
   try {
@@ -132,7 +139,7 @@ function parseObject(text: string | undefined): object {
 
 function hasMoreCommas(text: string, max: number): boolean {
   let commas = 0;
-  for (let at = text.indexOf(','); at >= 0; at = text.indexOf(',', at + 1)) {
+  for (let index = text.indexOf(','); index >= 0; index = text.indexOf(',', index + 1)) {
     commas += 1;
     if (commas > max) {
       return true;

@@ -1,31 +1,31 @@
 import { parseEcrHost } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
-import type { StoredLife } from '../ecr/token-policy.ts';
-import { type AuthEntry, type Malformed, parseDockerConfig } from './docker-config.ts';
+import type { StoredLifetime } from '../ecr/token-policy.ts';
+import { type AuthEntry, type MalformedPart, parseDockerConfig } from './docker-config.ts';
 import {
-  type HostLives,
-  maxReadHosts,
+  type HostLifetimes,
+  maxParsedHosts,
   parseHosts,
   parseRequestTimes,
   type RequestTimes,
 } from './hosts-annotation.ts';
 
 /** What a pull Secret holds. */
-export interface Content {
-  readonly hosts: HostLives;
+export interface SecretContent {
+  readonly hosts: HostLifetimes;
   /** Of hosts that have neither a token nor an entry; empty for hosts that are not written yet. */
   readonly requestedAt: RequestTimes;
   readonly auths: ReadonlyMap<string, AuthEntry>;
 }
 
 /** What an ensure wants of a Secret: each host, with a token if there is one yet. */
-export type Wanted = ReadonlyMap<string, Token | undefined>;
+export type DesiredHosts = ReadonlyMap<string, Token | undefined>;
 
 /** What a merge goes by. */
 export interface MergeRules {
   readonly maxHosts: number;
   /** Whether a token is to take the place of the one that is stored for a host. */
-  replaces(token: Token, stored: StoredLife, host: string): boolean;
+  shouldReplace(token: Token, stored: StoredLifetime, host: string): boolean;
   /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
   identityOf(host: string): string | undefined;
   /** The wall clock in ms. */
@@ -35,8 +35,8 @@ export interface MergeRules {
 /** Bytes of a dockerconfigjson, below the 1 MiB of a Secret (kubernetes `pkg/apis/core/types.go`, MaxSecretSize). */
 const maxBytes = 1_000_000;
 
-export interface Merged {
-  readonly content: Content;
+export interface MergeResult {
+  readonly content: SecretContent;
   /** Hosts that found no room, or whose token did. */
   readonly refused: readonly string[];
   /** Hosts that left so that others have room. */
@@ -44,40 +44,40 @@ export interface Merged {
 }
 
 /** A host that may leave a Secret when others need its room. */
-export interface Droppable {
+export interface DroppableHost {
   readonly host: string;
   /** Whether its token is valid: it then leaves only for a host that has a token, too. */
   readonly valid: boolean;
 }
 
-export const noContent: Content = { hosts: new Map(), requestedAt: new Map(), auths: new Map() };
+export const emptyContent: SecretContent = { hosts: new Map(), requestedAt: new Map(), auths: new Map() };
 
 /**
  * Reads a Secret's dockerconfigjson and annotation. Hosts come from both, so that neither a lost annotation nor a
  * lost entry loses a host; a life counts only while its entry is there and holds credentials. Entries that the kubelet
  * refuses are left out: see {@link parseDockerConfig}.
- * At most {@link maxReadHosts} hosts are read; entries beyond them stay, but are not renewed. Never throws.
+ * At most {@link maxParsedHosts} hosts are read; entries beyond them stay, but are not renewed. Never throws.
  */
 export function readContent(
   dockerConfigJson: string | undefined,
   annotation: string | undefined,
-): { content: Content; malformed: readonly Malformed[] } {
+): { content: SecretContent; malformed: readonly MalformedPart[] } {
   const { auths, anonymous, malformed } = parseDockerConfig(dockerConfigJson);
-  const hosts = new Map<string, StoredLife | undefined>();
-  for (const [host, life] of parseHosts(annotation)) {
-    hosts.set(host, auths.has(host) && !anonymous.has(host) ? life : undefined);
+  const hosts = new Map<string, StoredLifetime | undefined>();
+  for (const [host, lifetime] of parseHosts(annotation)) {
+    hosts.set(host, auths.has(host) && !anonymous.has(host) ? lifetime : undefined);
   }
   for (const host of auths.keys()) {
-    if (hosts.size < maxReadHosts && !hosts.has(host) && parseEcrHost(host) !== undefined) {
+    if (hosts.size < maxParsedHosts && !hosts.has(host) && parseEcrHost(host) !== undefined) {
       hosts.set(host, undefined);
     }
   }
-  const requestedAt = withoutEntries(parseRequestTimes(annotation, hosts), auths);
+  const requestedAt = omitHostsWithEntries(parseRequestTimes(annotation, hosts), auths);
   return { content: { hosts, requestedAt, auths }, malformed };
 }
 
 /** A host with an entry that somebody else wrote can be pulled from: it is not one that never received a token. */
-function withoutEntries(times: RequestTimes, auths: Content['auths']): RequestTimes {
+function omitHostsWithEntries(times: RequestTimes, auths: SecretContent['auths']): RequestTimes {
   return new Map([...times].filter(([host]) => !auths.has(host)));
 }
 
@@ -88,107 +88,117 @@ function withoutEntries(times: RequestTimes, auths: Content['auths']): RequestTi
  * @param droppable in the order in which they may leave; none of them is wanted
  */
 export function mergeContent(
-  existing: Content,
-  wanted: Wanted,
+  existing: SecretContent,
+  wanted: DesiredHosts,
   rules: MergeRules,
-  droppable: readonly Droppable[] = [],
-): Merged {
+  findDroppable: readonly DroppableHost[] = [],
+): MergeResult {
   const hosts = new Map(existing.hosts);
   const auths = new Map(existing.auths);
   const refused: string[] = [];
   const dropped: string[] = [];
-  let bytes = contentBytes(auths);
-  let spare = sparesOf(droppable, existing);
+  let bytes = countContentBytes(auths);
+  let candidates = toDropCandidates(findDroppable, existing);
   for (const [host, token] of wanted) {
     const stored = hosts.get(host);
-    const entry = replacingEntry(token, stored, host, rules);
-    const added = entry === undefined ? 0 : entryBytes(host, entry) - entryBytes(host, auths.get(host));
-    const lack = {
+    const entry = createReplacementEntry(token, stored, host, rules);
+    const addedBytes =
+      entry === undefined ? 0 : countEntryBytes(host, entry) - countEntryBytes(host, auths.get(host));
+    const shortage = {
       hosts: hosts.has(host) ? 0 : hosts.size + 1 - rules.maxHosts,
-      bytes: added > 0 ? bytes + added - maxBytes : 0,
+      bytes: addedBytes > 0 ? bytes + addedBytes - maxBytes : 0,
     };
-    const leaving = hostsToDrop(lack, spare, entry !== undefined);
-    if (leaving === undefined) {
+    const toDrop = selectHostsToDrop(shortage, candidates, entry !== undefined);
+    if (toDrop === undefined) {
       refused.push(host);
       continue;
     }
-    for (const other of leaving) {
+    for (const other of toDrop) {
       bytes -= other.bytes;
       hosts.delete(other.host);
       auths.delete(other.host);
       dropped.push(other.host);
     }
-    spare = spare.filter((other) => !leaving.includes(other));
-    bytes += added;
+    candidates = candidates.filter((other) => !toDrop.includes(other));
+    bytes += addedBytes;
     if (token !== undefined && entry !== undefined) {
-      hosts.set(host, lifeOf(token, rules.identityOf(host)));
+      hosts.set(host, toStoredLifetime(token, rules.identityOf(host)));
       auths.set(host, entry);
     } else {
       hosts.set(host, stored);
     }
   }
-  const requestedAt = requestTimes(hosts, auths, existing.requestedAt, rules.now());
+  const requestedAt = updateRequestTimes(hosts, auths, existing.requestedAt, rules.now());
   return { content: { hosts, requestedAt, auths }, refused, dropped };
 }
 
 /** The entry of a token that is to be stored; undefined: what is stored stays. */
-function replacingEntry(
+function createReplacementEntry(
   token: Token | undefined,
-  stored: StoredLife | undefined,
+  stored: StoredLifetime | undefined,
   host: string,
   rules: MergeRules,
 ): AuthEntry | undefined {
-  const better = token !== undefined && (stored === undefined || rules.replaces(token, stored, host));
-  return better ? JSON.stringify({ auth: token.auth() }) : undefined;
+  const isBetter = token !== undefined && (stored === undefined || rules.shouldReplace(token, stored, host));
+  return isBetter ? JSON.stringify({ auth: token.auth() }) : undefined;
 }
 
-type Spare = Droppable & { readonly bytes: number };
+type DropCandidate = DroppableHost & { readonly bytes: number };
 
-function sparesOf(droppable: readonly Droppable[], { hosts, auths }: Content): Spare[] {
-  return droppable
+function toDropCandidates(
+  findDroppable: readonly DroppableHost[],
+  { hosts, auths }: SecretContent,
+): DropCandidate[] {
+  return findDroppable
     .filter(({ host }) => hosts.has(host))
-    .map((one) => ({ ...one, bytes: entryBytes(one.host, auths.get(one.host)) }));
+    .map((candidate) => ({
+      ...candidate,
+      bytes: countEntryBytes(candidate.host, auths.get(candidate.host)),
+    }));
 }
 
 /** The first hosts that may leave and free what is lacking; undefined: all of them do not. */
-function hostsToDrop(
-  lack: { readonly hosts: number; readonly bytes: number },
-  spare: readonly Spare[],
+function selectHostsToDrop(
+  shortage: { readonly hosts: number; readonly bytes: number },
+  candidates: readonly DropCandidate[],
   forToken: boolean,
-): Spare[] | undefined {
-  const leaving: Spare[] = [];
-  let { hosts, bytes } = lack;
-  for (const one of spare) {
+): DropCandidate[] | undefined {
+  const toDrop: DropCandidate[] = [];
+  let { hosts, bytes } = shortage;
+  for (const candidate of candidates) {
     if (hosts <= 0 && bytes <= 0) {
       break;
     }
-    if ((forToken || !one.valid) && (hosts > 0 || one.bytes > 0)) {
-      leaving.push(one);
+    if ((forToken || !candidate.valid) && (hosts > 0 || candidate.bytes > 0)) {
+      toDrop.push(candidate);
       hosts -= 1;
-      bytes -= one.bytes;
+      bytes -= candidate.bytes;
     }
   }
-  return hosts <= 0 && bytes <= 0 ? leaving : undefined;
+  return hosts <= 0 && bytes <= 0 ? toDrop : undefined;
 }
 
 /** Takes hosts out, with their entries. */
-export function withoutHosts({ hosts, requestedAt, auths }: Content, dropped: ReadonlySet<string>): Content {
+export function omitHosts(
+  { hosts, requestedAt, auths }: SecretContent,
+  dropped: ReadonlySet<string>,
+): SecretContent {
   const kept = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([host]) => !dropped.has(host)));
   return { hosts: kept(hosts), requestedAt: kept(requestedAt), auths: kept(auths) };
 }
 
 /** A host keeps the time at which it was first requested; one in the future is of a clock that was ahead. */
-function requestTimes(
-  hosts: HostLives,
-  auths: Content['auths'],
-  before: RequestTimes,
+function updateRequestTimes(
+  hosts: HostLifetimes,
+  auths: SecretContent['auths'],
+  previous: RequestTimes,
   now: number,
 ): Map<string, number> {
-  const waiting = [...hosts].filter(([host, life]) => life === undefined && !auths.has(host));
-  return new Map(waiting.map(([host]) => [host, Math.min(before.get(host) ?? now, now)]));
+  const pendingHosts = [...hosts].filter(([host, lifetime]) => lifetime === undefined && !auths.has(host));
+  return new Map(pendingHosts.map(([host]) => [host, Math.min(previous.get(host) ?? now, now)]));
 }
 
-function lifeOf({ issuedAt, expiresAt }: Token, identity: string | undefined): StoredLife {
+function toStoredLifetime({ issuedAt, expiresAt }: Token, identity: string | undefined): StoredLifetime {
   return { issuedAt, expiresAt, ...(identity !== undefined && { identity }) };
 }
 
@@ -198,12 +208,12 @@ export function formatDockerConfig(auths: ReadonlyMap<string, AuthEntry>): strin
   return `{"auths":{${entries.map(([host, entry]) => `${JSON.stringify(host)}:${entry}`).join()}}}`;
 }
 
-function contentBytes(auths: ReadonlyMap<string, AuthEntry>): number {
-  return [...auths].reduce((sum, [host, entry]) => sum + entryBytes(host, entry), '{"auths":{}}'.length);
+function countContentBytes(auths: ReadonlyMap<string, AuthEntry>): number {
+  return [...auths].reduce((sum, [host, entry]) => sum + countEntryBytes(host, entry), '{"auths":{}}'.length);
 }
 
 /** Bytes of `"HOST":ENTRY,`; content that we write is ASCII, what others wrote counts three bytes a character. */
-function entryBytes(host: string, entry: AuthEntry | undefined): number {
+function countEntryBytes(host: string, entry: AuthEntry | undefined): number {
   if (entry === undefined) {
     return 0;
   }
@@ -224,17 +234,20 @@ export interface DropRules {
  * those whose token has expired, and last those whose token is valid, the one that expires first at the front. A host
  * with an entry that somebody else wrote stays, since that entry may be what its pods pull with.
  */
-export function droppableHosts({ hosts, auths }: Content, { isKept, now }: DropRules): Droppable[] {
+export function findDroppableHosts(
+  { hosts, auths }: SecretContent,
+  { isKept, now }: DropRules,
+): DroppableHost[] {
   return [...hosts]
-    .filter(([host, life]) => !isKept(host) && (life !== undefined || !auths.has(host)))
-    .map(([host, life]) => ({ host, expiresAt: life?.expiresAt ?? Number.NEGATIVE_INFINITY }))
+    .filter(([host, lifetime]) => !isKept(host) && (lifetime !== undefined || !auths.has(host)))
+    .map(([host, lifetime]) => ({ host, expiresAt: lifetime?.expiresAt ?? Number.NEGATIVE_INFINITY }))
     .sort((a, b) => a.expiresAt - b.expiresAt)
     .map(({ host, expiresAt }) => ({ host, valid: expiresAt > now }));
 }
 
 /** Hosts that never received a token and were requested too long ago. */
-export function forgettableHosts(
-  { requestedAt }: Pick<Content, 'requestedAt'>,
+export function findForgettableHosts(
+  { requestedAt }: Pick<SecretContent, 'requestedAt'>,
   forgetAfterMs: number,
   { isKept, now }: DropRules,
 ): string[] {

@@ -8,7 +8,7 @@ import {
   productName,
 } from '../labels.ts';
 import { formatHosts } from './hosts-annotation.ts';
-import { type Content, formatDockerConfig } from './merge.ts';
+import { formatDockerConfig, type SecretContent } from './merge.ts';
 
 export const secretType = 'kubernetes.io/dockerconfigjson';
 export const dockerConfigKey = '.dockerconfigjson';
@@ -17,7 +17,7 @@ export const dockerConfigKey = '.dockerconfigjson';
 export interface OwnershipFacts {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** Who was the last to set which key; empty where the API server does not say so. */
-  readonly owners?: readonly FieldOwner[] | undefined;
+  readonly fieldOwners?: readonly FieldOwner[] | undefined;
   /** Undefined where only metadata is known, which does not show the type. */
   readonly type?: string | undefined;
 }
@@ -27,12 +27,14 @@ export interface OwnershipFacts {
  * annotation that one of the program's field managers still owns. The latter is a Secret whose label another writer changed or
  * removed. It is repaired, because pods depend on its tokens.
  */
-export function ownsSecret({ labels, owners = [], type = secretType }: OwnershipFacts): boolean {
-  return type === secretType && (hasOurLabel(labels) || (owners.length > 0 && hasOwnContent(owners)));
+export function ownsSecret({ labels, fieldOwners = [], type = secretType }: OwnershipFacts): boolean {
+  return (
+    type === secretType && (hasManagedByLabel(labels) || (fieldOwners.length > 0 && ownsContent(fieldOwners)))
+  );
 }
 
 /** Whether an unmanaged Secret says that it is to stay unmanaged, so that it is no failure. */
-export function isHandedOver(annotations: Readonly<Record<string, string>> | undefined): boolean {
+export function isOptedOut(annotations: Readonly<Record<string, string>> | undefined): boolean {
   return annotations?.[managedAnnotation] === 'false';
 }
 
@@ -40,35 +42,35 @@ export function isHandedOver(annotations: Readonly<Record<string, string>> | und
  * Whether label, content and annotation are as one of the program's field managers wrote them, so that there is nothing to
  * repair.
  */
-export function isIntact({ labels, owners = [] }: OwnershipFacts): boolean {
-  return hasOurLabel(labels) && hasOwnContent(owners);
+export function isIntact({ labels, fieldOwners = [] }: OwnershipFacts): boolean {
+  return hasManagedByLabel(labels) && ownsContent(fieldOwners);
 }
 
 /**
  * Whether content and annotation are as one of the program's field managers wrote them: a writer that changes a field takes it
  * from its owner. True where the API server names no owners at all.
  */
-export function hasOwnContent(owners: readonly FieldOwner[]): boolean {
-  const own = owners.filter(({ manager }) => isOwnFieldManager(manager));
+export function ownsContent(owners: readonly FieldOwner[]): boolean {
+  const ownFields = owners.filter(({ manager }) => isOwnFieldManager(manager));
   return (
     owners.length === 0 ||
-    (own.some(({ data }) => data.includes(dockerConfigKey)) &&
-      own.some(({ annotations }) => annotations.includes(hostsAnnotation)))
+    (ownFields.some(({ data }) => data.includes(dockerConfigKey)) &&
+      ownFields.some(({ annotations }) => annotations.includes(hostsAnnotation)))
   );
 }
 
-function hasOurLabel(labels: OwnershipFacts['labels']): boolean {
+function hasManagedByLabel(labels: OwnershipFacts['labels']): boolean {
   return labels?.[managedByLabel] === productName;
 }
 
 /** What of a Secret is ours to write. */
-export type Written = Required<Pick<SecretObject, 'type' | 'data'>> & {
+export type SecretManifest = Required<Pick<SecretObject, 'type' | 'data'>> & {
   readonly labels: Record<string, string>;
   readonly annotations: Record<string, string>;
 };
 
 /** A pull Secret's content in the API's form. Equal content gives equal text. */
-export function written(content: Content): Written {
+export function createManifest(content: SecretContent): SecretManifest {
   return {
     type: secretType,
     labels: { [managedByLabel]: productName },
@@ -78,9 +80,9 @@ export function written(content: Content): Written {
 }
 
 /** Whether a Secret already holds exactly this. */
-export function holds(secret: SecretObject, { annotations, data }: Written): boolean {
+export function matchesManifest(secret: SecretObject, { annotations, data }: SecretManifest): boolean {
   return (
-    hasOurLabel(secret.metadata.labels) &&
+    hasManagedByLabel(secret.metadata.labels) &&
     secret.metadata.annotations?.[hostsAnnotation] === annotations[hostsAnnotation] &&
     secret.data?.[dockerConfigKey] === data[dockerConfigKey]
   );

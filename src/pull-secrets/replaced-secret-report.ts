@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Log } from '../telemetry/log.ts';
 
-const intervalMs = 3_600_000;
+const reportIntervalMs = 3_600_000;
 
 /** Namespaces that are remembered. The least recently logged one beyond that may be logged again. */
 const maxNamespaces = 10_000;
@@ -12,17 +12,17 @@ const message =
 
 /**
  * Makes the function that logs a replaced Secret. A tenant that replaces and restores the Secret in turn does not flood the log.
- * @param steady a monotonic clock in ms
+ * @param monotonicNow a monotonic clock in ms
  */
-export function replacedReport(
+export function createReplacedSecretReporter(
   secretName: string,
   log: Pick<Log, 'warn'>,
-  steady: () => number = () => performance.now(),
+  monotonicNow: () => number = () => performance.now(),
 ): (namespace: string) => void {
   const loggedAt = new LRUCache<string, number>({ max: maxNamespaces });
   return (namespace) => {
-    const now = steady();
-    if (now - (loggedAt.get(namespace) ?? Number.NEGATIVE_INFINITY) >= intervalMs) {
+    const now = monotonicNow();
+    if (now - (loggedAt.get(namespace) ?? Number.NEGATIVE_INFINITY) >= reportIntervalMs) {
       loggedAt.set(namespace, now);
       log.warn({ namespace, secret: secretName }, message);
     }

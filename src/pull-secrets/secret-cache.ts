@@ -2,38 +2,38 @@ import { compareResourceVersions } from '../kube/resource-version.ts';
 import type { SecretMetadata } from '../kube/secret-metadata.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import { hostsAnnotation } from '../labels.ts';
-import { hasOwnHosts, isSameState, type KnownSecret, type LostSecret } from './cached-secret.ts';
-import { type HostLives, parseHosts, parseRequestTimes, withWaiting } from './hosts-annotation.ts';
-import { hasOwnContent, isHandedOver, isIntact, ownsSecret, secretType } from './ownership.ts';
-import { tokenExpiries } from './token-expirations.ts';
+import { type CachedSecret, type DeletedSecret, hasTrustedHosts, isSameState } from './cached-secret.ts';
+import { addFormerHosts, type HostLifetimes, parseHosts, parseRequestTimes } from './hosts-annotation.ts';
+import { isIntact, isOptedOut, ownsContent, ownsSecret, secretType } from './ownership.ts';
+import { findTokenExpiries } from './token-expirations.ts';
 
-export type { KnownSecret, LostSecret } from './cached-secret.ts';
+export type { CachedSecret as KnownSecret, DeletedSecret as LostSecret } from './cached-secret.ts';
 
 /** An object of the watch that could not be read, as far as it says which one it is. */
 type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVersion'>;
 
 type ReadableSecret = Pick<SecretMetadata, 'uid' | 'resourceVersion'> &
-  Partial<Pick<SecretMetadata, 'labels' | 'annotations' | 'owners'>>;
+  Partial<Pick<SecretMetadata, 'labels' | 'annotations' | 'fieldOwners'>>;
 
 type UnmanagedSecret = Pick<ReadableSecret, 'uid' | 'resourceVersion' | 'annotations'> & {
   readonly hasOtherType: boolean;
 };
 
-const noHosts: HostLives = new Map();
+const noHosts: HostLifetimes = new Map();
 
 /**
  * Namespace → hosts → life of the stored token, in memory, for every namespace of the cluster. Fed by the watch with
  * metadata, and by our own writes at once, so that the next pod need not wait for the watch. Holds no token.
  */
-export class SecretView {
-  readonly #secrets = new Map<string, KnownSecret>();
-  readonly #lost = new Map<string, LostSecret>();
+export class SecretCache {
+  readonly #secrets = new Map<string, CachedSecret>();
+  readonly #deleted = new Map<string, DeletedSecret>();
   /** Namespace → hosts that its managed Secret does not name, although the namespace's Secret did before. */
-  readonly #unnamed = new Map<string, HostLives>();
-  readonly #steady: () => number;
+  readonly #unnamed = new Map<string, HostLifetimes>();
+  readonly #monotonicNow: () => number;
   readonly #onReplaced: (namespace: string) => void;
   readonly #isExcluded: (namespace: string) => boolean;
-  #changes = 0;
+  #changeCount = 0;
 
   /**
    * @param steady a monotonic clock in ms
@@ -45,37 +45,37 @@ export class SecretView {
     onReplaced: (namespace: string) => void = () => undefined,
     isExcluded: (namespace: string) => boolean = () => false,
   ) {
-    this.#steady = steady;
+    this.#monotonicNow = steady;
     this.#onReplaced = onReplaced;
     this.#isExcluded = isExcluded;
   }
 
-  get(namespace: string): KnownSecret | undefined {
+  get(namespace: string): CachedSecret | undefined {
     return this.#secrets.get(namespace);
   }
 
   /** All that is known, by namespace. */
-  entries(): Iterable<[string, KnownSecret]> {
+  entries(): Iterable<[string, CachedSecret]> {
     return this.#secrets.entries();
   }
 
   /** Grows with every change, so that two looks can be told apart. */
-  get changes(): number {
-    return this.#changes;
+  get changeCount(): number {
+    return this.#changeCount;
   }
 
   /** Hosts of Secrets of ours that somebody deleted, by namespace, until there is a Secret again. */
-  lost(): ReadonlyMap<string, LostSecret> {
-    return this.#lost;
+  deletedSecrets(): ReadonlyMap<string, DeletedSecret> {
+    return this.#deleted;
   }
 
   /** The hosts that a namespace's Secret names, or named before it was deleted, replaced or edited. */
-  hostsOf(namespace: string): HostLives {
-    const known = this.#secrets.get(namespace);
-    if (known === undefined) {
-      return this.#lost.get(namespace)?.hosts ?? noHosts;
+  hostsOf(namespace: string): HostLifetimes {
+    const cached = this.#secrets.get(namespace);
+    if (cached === undefined) {
+      return this.#deleted.get(namespace)?.hosts ?? noHosts;
     }
-    return known.ours ? known.hosts : known.formerHosts;
+    return cached.isManaged ? cached.hosts : cached.formerHosts;
   }
 
   /**
@@ -83,11 +83,11 @@ export class SecretView {
    * namespace is gone, or no pod needs them any more.
    */
   forget(namespace: string): void {
-    const known = this.#secrets.get(namespace);
-    this.#lost.delete(namespace);
-    if (known !== undefined && known.formerHosts.size > 0) {
-      this.#changes += 1;
-      this.#secrets.set(namespace, { ...known, formerHosts: noHosts });
+    const cached = this.#secrets.get(namespace);
+    this.#deleted.delete(namespace);
+    if (cached !== undefined && cached.formerHosts.size > 0) {
+      this.#changeCount += 1;
+      this.#secrets.set(namespace, { ...cached, formerHosts: noHosts });
     }
   }
 
@@ -106,50 +106,54 @@ export class SecretView {
 
   /** Takes one Secret's metadata, unless this or a later version of it is known. */
   set({ namespace, ...secret }: SecretMetadata): void {
-    const known = this.#secrets.get(namespace);
-    if ((compareResourceVersions(known?.resourceVersion, secret.resourceVersion) ?? -1) >= 0) {
+    const cached = this.#secrets.get(namespace);
+    if ((compareResourceVersions(cached?.resourceVersion, secret.resourceVersion) ?? -1) >= 0) {
       return;
     }
-    const hasOtherType = known?.hasOtherType === true && known.uid === secret.uid;
+    const hasOtherType = cached?.hasOtherType === true && cached.uid === secret.uid;
     if (!hasOtherType && ownsSecret(secret)) {
-      this.#putManaged(namespace, secret, this.#before(namespace, secret));
+      this.#putManaged(namespace, secret, this.#formerHosts(namespace, secret));
     } else {
-      this.#replaceByUnmanaged(namespace, { ...secret, hasOtherType });
+      this.#replaceWithUnmanaged(namespace, { ...secret, hasOtherType });
     }
   }
 
   /** Takes a Secret that could not be read for an unmanaged one, so that it is not changed. */
   reject({ namespace, uid, resourceVersion }: UnreadableSecret): void {
-    const known = this.#secrets.get(namespace);
-    const hasOtherType = known?.hasOtherType === true && known.uid === uid;
+    const cached = this.#secrets.get(namespace);
+    const hasOtherType = cached?.hasOtherType === true && cached.uid === uid;
     this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType });
   }
 
   /** Notes a deleted Secret as lost, unless a later one has taken its place. */
   remove(namespace: string, resourceVersion: string): void {
-    const known = this.#secrets.get(namespace);
-    if (known !== undefined && (compareResourceVersions(known.resourceVersion, resourceVersion) ?? -1) <= 0) {
+    const cached = this.#secrets.get(namespace);
+    if (
+      cached !== undefined &&
+      (compareResourceVersions(cached.resourceVersion, resourceVersion) ?? -1) <= 0
+    ) {
       this.#delete(namespace);
     }
   }
 
   /**
    * Takes a Secret as it was read, unless a later version is known.
-   * @param ours whether it is managed, by its type as well, which metadata does not show
+   * @param isManaged whether it is managed, by its type as well, which metadata does not show
    */
-  learn(secret: SecretObject, ours: boolean): void {
-    const { namespace, ...read } = metadataOf(secret);
-    const known = this.#secrets.get(namespace);
-    const hasOtherType = !ours && secret.type !== secretType;
-    const order = compareResourceVersions(known?.resourceVersion, read.resourceVersion) ?? -1;
-    const isKnown = order === 0 && known?.ours === ours && (known.hasOtherType ?? false) === hasOtherType;
-    if (order > 0 || isKnown) {
+  updateFromRead(secret: SecretObject, isManaged: boolean): void {
+    const { namespace, ...read } = pickMetadata(secret);
+    const cached = this.#secrets.get(namespace);
+    const hasOtherType = !isManaged && secret.type !== secretType;
+    const order = compareResourceVersions(cached?.resourceVersion, read.resourceVersion) ?? -1;
+    const isCached =
+      order === 0 && cached?.isManaged === isManaged && (cached.hasOtherType ?? false) === hasOtherType;
+    if (order > 0 || isCached) {
       return;
     }
-    if (ours) {
-      this.#putManaged(namespace, read, this.#before(namespace, read));
+    if (isManaged) {
+      this.#putManaged(namespace, read, this.#formerHosts(namespace, read));
     } else {
-      this.#replaceByUnmanaged(namespace, { ...read, hasOtherType });
+      this.#replaceWithUnmanaged(namespace, { ...read, hasOtherType });
     }
   }
 
@@ -157,38 +161,38 @@ export class SecretView {
    * Takes a Secret as we have just stored it, unless a later version is known. What it names is all that the namespace needs,
    * since {@link hostsOf} was taken into account when it was written.
    */
-  stored(secret: SecretObject): void {
-    const { namespace, ...written } = metadataOf(secret);
-    const known = this.#secrets.get(namespace);
-    if ((compareResourceVersions(known?.resourceVersion, written.resourceVersion) ?? -1) <= 0) {
-      this.#putManaged(namespace, written, noHosts);
+  updateFromWrite(secret: SecretObject): void {
+    const { namespace, ...stored } = pickMetadata(secret);
+    const cached = this.#secrets.get(namespace);
+    if ((compareResourceVersions(cached?.resourceVersion, stored.resourceVersion) ?? -1) <= 0) {
+      this.#putManaged(namespace, stored, noHosts);
     }
   }
 
-  /** When stored tokens expire, by label of their region: see {@link tokenExpiries}. */
+  /** When stored tokens expire, by label of their region: see {@link findTokenExpiries}. */
   tokenExpiries(now: number, labelOf: (region: string) => string): Map<string, number> {
-    return tokenExpiries(this.#secrets.values(), now, labelOf);
+    return findTokenExpiries(this.#secrets.values(), now, labelOf);
   }
 
   /** What the namespace needs besides the hosts that a version of its managed Secret names. */
-  #before(namespace: string, { uid, owners }: ReadableSecret): HostLives {
-    const known = this.#secrets.get(namespace);
-    const isOwnUpdate = known?.ours === true && known.uid === uid && hasOwnContent(owners ?? []);
+  #formerHosts(namespace: string, { uid, fieldOwners }: ReadableSecret): HostLifetimes {
+    const cached = this.#secrets.get(namespace);
+    const isOwnUpdate = cached?.isManaged === true && cached.uid === uid && ownsContent(fieldOwners ?? []);
     // a host that it does not name any more has left it for a reason, unless it was missing before
     return isOwnUpdate ? (this.#unnamed.get(namespace) ?? noHosts) : this.hostsOf(namespace);
   }
 
-  #putManaged(namespace: string, secret: ReadableSecret, before: HostLives): void {
-    const { uid, resourceVersion, labels, annotations, owners = [] } = secret;
+  #putManaged(namespace: string, secret: ReadableSecret, formerHosts: HostLifetimes): void {
+    const { uid, resourceVersion, labels, annotations, fieldOwners = [] } = secret;
     const annotation = annotations?.[hostsAnnotation];
     const named = parseHosts(annotation);
-    const unnamed = new Map([...before].filter(([host]) => !named.has(host)));
-    const hosts = unnamed.size === 0 ? named : withWaiting(named, before);
+    const unnamed = new Map([...formerHosts].filter(([host]) => !named.has(host)));
+    const hosts = unnamed.size === 0 ? named : addFormerHosts(named, formerHosts);
     this.#put(namespace, {
       ...{ uid, resourceVersion, hosts, formerHosts: noHosts },
-      ours: true,
-      intact: unnamed.size === 0 && isIntact({ labels, owners }),
-      hasOwnHosts: hasOwnContent(owners),
+      isManaged: true,
+      isIntact: unnamed.size === 0 && isIntact({ labels, fieldOwners }),
+      hasTrustedHosts: ownsContent(fieldOwners),
       requestedAt: parseRequestTimes(annotation, hosts),
     });
     if (unnamed.size > 0) {
@@ -196,10 +200,10 @@ export class SecretView {
     }
   }
 
-  #replaceByUnmanaged(namespace: string, secret: UnmanagedSecret): void {
-    const wasManaged = this.#secrets.get(namespace)?.ours === true || this.#lost.has(namespace);
+  #replaceWithUnmanaged(namespace: string, secret: UnmanagedSecret): void {
+    const wasManaged = this.#secrets.get(namespace)?.isManaged === true || this.#deleted.has(namespace);
     this.#putUnmanaged(namespace, secret);
-    if (wasManaged && this.#secrets.get(namespace)?.handedOver !== true) {
+    if (wasManaged && this.#secrets.get(namespace)?.isOptedOut !== true) {
       this.#onReplaced(namespace);
     }
   }
@@ -209,43 +213,48 @@ export class SecretView {
     namespace: string,
     { uid, resourceVersion, annotations, hasOtherType }: UnmanagedSecret,
   ): void {
-    const known = this.#secrets.get(namespace);
-    const lost = this.#lost.get(namespace);
+    const cached = this.#secrets.get(namespace);
+    const deleted = this.#deleted.get(namespace);
     this.#put(namespace, {
       ...{ uid, resourceVersion, hasOtherType, hosts: noHosts, requestedAt: new Map() },
-      ours: false,
-      intact: false,
-      handedOver: isHandedOver(annotations) || this.#isExcluded(namespace),
-      hasOwnHosts: known === undefined ? lost?.intact === true : hasOwnHosts(known),
+      isManaged: false,
+      isIntact: false,
+      isOptedOut: isOptedOut(annotations) || this.#isExcluded(namespace),
+      hasTrustedHosts: cached === undefined ? deleted?.isIntact === true : hasTrustedHosts(cached),
       formerHosts: this.hostsOf(namespace),
     });
   }
 
-  #put(namespace: string, secret: Omit<KnownSecret, 'learnedAt'>): void {
-    const known = this.#secrets.get(namespace);
-    const learnedAt = known !== undefined && isSameState(known, secret) ? known.learnedAt : this.#steady();
-    this.#changes += 1;
-    this.#lost.delete(namespace);
+  #put(namespace: string, secret: Omit<CachedSecret, 'observedAt'>): void {
+    const cached = this.#secrets.get(namespace);
+    const learnedAt =
+      cached !== undefined && isSameState(cached, secret) ? cached.observedAt : this.#monotonicNow();
+    this.#changeCount += 1;
+    this.#deleted.delete(namespace);
     this.#unnamed.delete(namespace);
-    this.#secrets.set(namespace, { ...secret, learnedAt });
+    this.#secrets.set(namespace, { ...secret, observedAt: learnedAt });
   }
 
   #delete(namespace: string): void {
-    const known = this.#secrets.get(namespace);
+    const cached = this.#secrets.get(namespace);
     const hosts = this.hostsOf(namespace);
-    this.#changes += 1;
+    this.#changeCount += 1;
     this.#secrets.delete(namespace);
     this.#unnamed.delete(namespace);
-    if (known !== undefined && hosts.size > 0) {
-      this.#lost.set(namespace, { hosts, intact: hasOwnHosts(known), learnedAt: this.#steady() });
+    if (cached !== undefined && hosts.size > 0) {
+      this.#deleted.set(namespace, {
+        hosts,
+        isIntact: hasTrustedHosts(cached),
+        observedAt: this.#monotonicNow(),
+      });
     }
   }
 }
 
-function metadataOf({
+function pickMetadata({
   metadata,
-  owners = [],
+  fieldOwners = [],
 }: SecretObject): ReadableSecret & { readonly namespace: string } {
   const { namespace, uid = '', resourceVersion = '', labels = {}, annotations = {} } = metadata;
-  return { namespace, uid, resourceVersion, labels, annotations, owners };
+  return { namespace, uid, resourceVersion, labels, annotations, fieldOwners };
 }

@@ -1,21 +1,21 @@
 import { parseEcrHost } from '../ecr/registry.ts';
-import { hasOwnHosts } from './cached-secret.ts';
-import type { HostLives } from './hosts-annotation.ts';
+import { hasTrustedHosts } from './cached-secret.ts';
+import type { HostLifetimes } from './hosts-annotation.ts';
 
 /** What is needed of a Secret here. */
-interface Stored {
-  readonly ours: boolean;
-  readonly intact: boolean;
-  readonly hasOwnHosts?: boolean;
-  readonly hosts: HostLives;
+interface SecretWithHosts {
+  readonly isManaged: boolean;
+  readonly isIntact: boolean;
+  readonly hasTrustedHosts?: boolean;
+  readonly hosts: HostLifetimes;
 }
 
 /** Of the tokens of one region, or of the regions that share a label. Times are in ms since the epoch. */
 interface Expiries {
   /** When the first of the unexpired tokens expires; infinite where there is none. */
-  next: number;
+  nextAt: number;
   /** When the last of the others expired; minus infinity where there is none. */
-  last: number;
+  lastAt: number;
   /** Secrets that hold an unexpired token. */
   readonly holders: Set<object>;
 }
@@ -32,37 +32,37 @@ interface Expiries {
  * @param now the wall clock in ms
  * @param labelOf gives the label of a region; regions may share one
  */
-export function tokenExpiries(
-  secrets: Iterable<Stored>,
+export function findTokenExpiries(
+  secrets: Iterable<SecretWithHosts>,
   now: number,
   labelOf: (region: string) => string,
 ): Map<string, number> {
-  const labelled = new Map<string, number>();
+  const unexpired = new Map<string, number>();
   const expired = new Map<string, number>();
-  const regions = [...expiriesByRegion(secrets, now)].sort(
+  const regions = [...groupExpiriesByRegion(secrets, now)].sort(
     ([nameA, a], [nameB, b]) => b.holders.size - a.holders.size || (nameA < nameB ? -1 : 1),
   );
-  for (const [region, { next, last }] of regions) {
+  for (const [region, { nextAt, lastAt }] of regions) {
     const label = labelOf(region);
-    if (next < Number.POSITIVE_INFINITY) {
-      labelled.set(label, Math.min(next, labelled.get(label) ?? next));
+    if (nextAt < Number.POSITIVE_INFINITY) {
+      unexpired.set(label, Math.min(nextAt, unexpired.get(label) ?? nextAt));
     } else {
-      expired.set(label, Math.max(last, expired.get(label) ?? last));
+      expired.set(label, Math.max(lastAt, expired.get(label) ?? lastAt));
     }
   }
-  return new Map([...expired, ...labelled]);
+  return new Map([...expired, ...unexpired]);
 }
 
-function expiriesByRegion(secrets: Iterable<Stored>, now: number): Map<string, Expiries> {
+function groupExpiriesByRegion(secrets: Iterable<SecretWithHosts>, now: number): Map<string, Expiries> {
   const byRegion = new Map<string, Expiries>();
-  const regionOf = rememberedRegions();
+  const regionOf = memoizeRegions();
   for (const secret of secrets) {
-    for (const [host, life] of secret.ours && hasOwnHosts(secret) ? secret.hosts : []) {
+    for (const [host, lifetime] of secret.isManaged && hasTrustedHosts(secret) ? secret.hosts : []) {
       const region = regionOf(host);
-      if (region !== undefined && life !== undefined) {
-        const expiries = byRegion.get(region) ?? none();
+      if (region !== undefined && lifetime !== undefined) {
+        const expiries = byRegion.get(region) ?? createExpiries();
         byRegion.set(region, expiries);
-        note(expiries, secret, life.expiresAt, now);
+        recordExpiry(expiries, secret, lifetime.expiresAt, now);
       }
     }
   }
@@ -70,7 +70,7 @@ function expiriesByRegion(secrets: Iterable<Stored>, now: number): Map<string, E
 }
 
 /** 10,000 namespaces share a few hosts, so each is parsed once. */
-function rememberedRegions(): (host: string) => string | undefined {
+function memoizeRegions(): (host: string) => string | undefined {
   const regions = new Map<string, string | undefined>();
   return (host) => {
     if (!regions.has(host)) {
@@ -80,15 +80,15 @@ function rememberedRegions(): (host: string) => string | undefined {
   };
 }
 
-function none(): Expiries {
-  return { next: Number.POSITIVE_INFINITY, last: Number.NEGATIVE_INFINITY, holders: new Set() };
+function createExpiries(): Expiries {
+  return { nextAt: Number.POSITIVE_INFINITY, lastAt: Number.NEGATIVE_INFINITY, holders: new Set() };
 }
 
-function note(expiries: Expiries, secret: object, expiresAt: number, now: number): void {
+function recordExpiry(expiries: Expiries, secret: object, expiresAt: number, now: number): void {
   if (expiresAt > now) {
     expiries.holders.add(secret);
-    expiries.next = Math.min(expiresAt, expiries.next);
+    expiries.nextAt = Math.min(expiresAt, expiries.nextAt);
   } else {
-    expiries.last = Math.max(expiresAt, expiries.last);
+    expiries.lastAt = Math.max(expiresAt, expiries.lastAt);
   }
 }

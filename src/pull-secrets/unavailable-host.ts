@@ -2,7 +2,7 @@ import { TokenError } from '../ecr/token-error.ts';
 import { KubeError } from '../kube/errors.ts';
 
 /** Why a host has no living token in its namespace's Secret yet. */
-export interface Shortfall {
+export interface UnavailableHost {
   readonly host: string;
   /** For metrics and decisions: `foreign-secret`, `secret-full`, `pending`, or the code of a failed call. */
   readonly code: string;
@@ -23,7 +23,7 @@ const permanentCodes: ReadonlySet<string> = new Set([
   'invalid',
 ]);
 
-/** Whether retrying does not help, by the code of a {@link Shortfall} that is not about a token. */
+/** Whether retrying does not help, by the code of a {@link UnavailableHost} that is not about a token. */
 export function isPermanent(code: string): boolean {
   return permanentCodes.has(code);
 }
@@ -34,7 +34,7 @@ export function isGone(code: string): boolean {
 }
 
 /** A Secret of our name that somebody else made: it is reported and left. */
-export class ForeignSecretError extends Error {
+export class UnmanagedSecretError extends Error {
   override readonly name = 'ForeignSecretError';
   readonly code = 'foreign-secret';
 
@@ -46,7 +46,7 @@ export class ForeignSecretError extends Error {
   }
 }
 
-export function foreignSecret(host: string): Shortfall {
+export function unmanagedSecretHost(host: string): UnavailableHost {
   const message =
     'the pull Secret exists but is not managed by ecr-pull-secrets, so it is not changed. Delete or rename it, or set ' +
     'another secretName';
@@ -59,29 +59,29 @@ export function foreignSecret(host: string): Shortfall {
   };
 }
 
-export function secretFull(host: string): Shortfall {
+export function secretFullHost(host: string): UnavailableHost {
   const message =
     'the pull Secret is full: all hosts are in use, or the program may not list pods. Delete unneeded pods, run ' +
     'ecr-pull-secrets remove-host, or raise secrets.maxHosts';
   return { host, code: 'secret-full', text: 'the pull Secret is full', message };
 }
 
-export function pending(host: string): Shortfall {
+export function pendingHost(host: string): UnavailableHost {
   return { host, code: 'pending', text: 'ECR has not answered yet' };
 }
 
 /** The token that could be had is as old as the one that is stored. */
-export function notFresh(host: string): Shortfall {
+export function staleHost(host: string): UnavailableHost {
   return { host, code: 'not-fresh', text: 'no newer token' };
 }
 
 /** The shortfall that a failed call leaves; an error of no known kind is a bug and comes out as `internal-error`. */
-export function failed(host: string, error: unknown): Shortfall {
+export function failedHost(host: string, error: unknown): UnavailableHost {
   if (error instanceof TokenError) {
     return { host, code: error.code, text: error.shortCause, message: error.message, cause: 'token' };
   }
-  if (error instanceof ForeignSecretError) {
-    return foreignSecret(host);
+  if (error instanceof UnmanagedSecretError) {
+    return unmanagedSecretHost(host);
   }
   if (error instanceof KubeError) {
     return { host, code: error.code, text: error.shortCause, message: error.message, cause: 'write' };

@@ -1,5 +1,5 @@
 // Keeps the hosts that pods request while their Secret cannot be written, until they are stored or no longer wanted.
-import { isPermanent, type Shortfall } from './unavailable-host.ts';
+import { isPermanent, type UnavailableHost } from './unavailable-host.ts';
 
 /** Times are in ms of a monotonic clock. */
 export interface UnstoredHost {
@@ -19,7 +19,7 @@ export interface WriteFailure {
 }
 
 /** The hosts of one namespace. */
-export interface UnstoredOf {
+export interface NamespaceUnstoredHosts {
   readonly hosts: ReadonlyMap<string, UnstoredHost>;
   readonly failure: WriteFailure;
 }
@@ -31,13 +31,13 @@ export type ForgetReason =
   /** Nothing has requested it for `secrets.forgetAfter`. */
   | 'expired';
 
-export interface UnstoredHostsOptions {
+export interface UnstoredHostsDependencies {
   /** Hosts that one namespace's Secret can hold. */
   readonly maxHostsPerNamespace: number;
   /** Hosts of all namespaces; {@link defaultMaxHosts} if not given. */
   readonly maxHosts?: number;
   /** A monotonic clock in ms. */
-  steady(): number;
+  monotonicNow(): number;
   /** Called when hosts that may still be wanted are forgotten. */
   onForgotten?(namespace: string, hosts: readonly string[], reason: ForgetReason): void;
 }
@@ -45,7 +45,7 @@ export interface UnstoredHostsOptions {
 /** A host takes some 200 bytes here, so that these take 2 MB. */
 const defaultMaxHosts = 10_000;
 
-interface Kept {
+interface MutableUnstoredHosts {
   readonly hosts: Map<string, UnstoredHost>;
   failure: WriteFailure;
 }
@@ -55,15 +55,15 @@ interface Kept {
  * with the most hosts gives way.
  */
 export class UnstoredHosts {
-  readonly #options: Required<UnstoredHostsOptions>;
-  readonly #namespaces = new Map<string, Kept>();
+  readonly #dependencies: Required<UnstoredHostsDependencies>;
+  readonly #namespaces = new Map<string, MutableUnstoredHosts>();
   /** Number of hosts → the namespaces that have so many, so that the largest is found without a search. */
   readonly #bySize: Set<string>[] = [];
   #total = 0;
-  #changes = 0;
+  #changeCount = 0;
 
-  constructor(options: UnstoredHostsOptions) {
-    this.#options = { maxHosts: defaultMaxHosts, onForgotten: () => undefined, ...options };
+  constructor(options: UnstoredHostsDependencies) {
+    this.#dependencies = { maxHosts: defaultMaxHosts, onForgotten: () => undefined, ...options };
   }
 
   /** Hosts of all namespaces. */
@@ -72,11 +72,11 @@ export class UnstoredHosts {
   }
 
   /** Grows whenever a host comes or goes. */
-  get changes(): number {
-    return this.#changes;
+  get changeCount(): number {
+    return this.#changeCount;
   }
 
-  all(): ReadonlyMap<string, UnstoredOf> {
+  byNamespace(): ReadonlyMap<string, NamespaceUnstoredHosts> {
     return this.#namespaces;
   }
 
@@ -84,33 +84,33 @@ export class UnstoredHosts {
    * Keeps hosts that were requested and whose write failed.
    * @param since when that began, in ms of the monotonic clock; now, if not given
    */
-  requested(namespace: string, hosts: readonly string[], failure: WriteFailure, since?: number): void {
+  add(namespace: string, hosts: readonly string[], failure: WriteFailure, since?: number): void {
     if (hosts.length === 0) {
       return;
     }
-    const now = this.#options.steady();
+    const now = this.#dependencies.monotonicNow();
     const kept = this.#namespaces.get(namespace) ?? { hosts: new Map<string, UnstoredHost>(), failure };
     kept.failure = failure;
     const surplus: string[] = [];
     for (const host of hosts) {
-      const known = kept.hosts.get(host);
-      if (known !== undefined) {
-        kept.hosts.set(host, { ...known, requestedAt: now });
+      const existing = kept.hosts.get(host);
+      if (existing !== undefined) {
+        kept.hosts.set(host, { ...existing, requestedAt: now });
       } else if (this.#hasRoom(namespace, kept.hosts.size)) {
         this.#namespaces.set(namespace, kept);
-        this.#resized(namespace, kept.hosts.size, kept.hosts.size + 1);
+        this.#updateSize(namespace, kept.hosts.size, kept.hosts.size + 1);
         kept.hosts.set(host, { since: since ?? now, requestedAt: now });
       } else {
         surplus.push(host);
       }
     }
     if (surplus.length > 0) {
-      this.#options.onForgotten(namespace, surplus, 'limit');
+      this.#dependencies.onForgotten(namespace, surplus, 'limit');
     }
   }
 
   /** Records why a further write failed; the hosts that are kept stay as they are. */
-  failedAgain(namespace: string, failure: WriteFailure): void {
+  recordFailure(namespace: string, failure: WriteFailure): void {
     const kept = this.#namespaces.get(namespace);
     if (kept !== undefined) {
       kept.failure = failure;
@@ -118,9 +118,9 @@ export class UnstoredHosts {
   }
 
   /** Takes kept hosts for requested again, because a pod names them. */
-  confirm(namespace: string, inUse: { has(host: string): boolean }): void {
+  confirmRequested(namespace: string, inUse: { has(host: string): boolean }): void {
     const hosts = this.#namespaces.get(namespace)?.hosts ?? new Map<string, UnstoredHost>();
-    const requestedAt = this.#options.steady();
+    const requestedAt = this.#dependencies.monotonicNow();
     for (const [host, { since }] of hosts) {
       if (inUse.has(host)) {
         hosts.set(host, { since, requestedAt });
@@ -138,7 +138,7 @@ export class UnstoredHosts {
     for (const host of hosts) {
       kept.hosts.delete(host);
     }
-    this.#resized(namespace, before, kept.hosts.size);
+    this.#updateSize(namespace, before, kept.hosts.size);
     if (kept.hosts.size === 0) {
       this.#namespaces.delete(namespace);
     }
@@ -151,27 +151,27 @@ export class UnstoredHosts {
 
   /** Forgets hosts that nothing has requested for so long, ms. */
   expire(forgetAfterMs: number): void {
-    const now = this.#options.steady();
+    const now = this.#dependencies.monotonicNow();
     for (const [namespace, { hosts }] of this.#namespaces) {
       const expired = [...hosts].filter(([, { requestedAt }]) => now - requestedAt >= forgetAfterMs);
       if (expired.length > 0) {
         const names = expired.map(([host]) => host);
         this.remove(namespace, names);
-        this.#options.onForgotten(namespace, names, 'expired');
+        this.#dependencies.onForgotten(namespace, names, 'expired');
       }
     }
   }
 
   /** Whether one more host of a namespace may be kept; makes room for it where that is fair. */
   #hasRoom(namespace: string, size: number): boolean {
-    const { maxHosts, maxHostsPerNamespace } = this.#options;
+    const { maxHosts, maxHostsPerNamespace } = this.#dependencies;
     if (size >= maxHostsPerNamespace) {
       return false;
     }
     if (this.#total < maxHosts) {
       return true;
     }
-    const largest = this.#largest();
+    const largest = this.#findLargest();
     const hosts = largest === undefined ? undefined : this.#namespaces.get(largest)?.hosts;
     // a namespace gives way only to one that stays smaller, so that two of them do not evict each other in turns
     if (largest === undefined || largest === namespace || hosts === undefined || hosts.size <= size + 1) {
@@ -179,11 +179,11 @@ export class UnstoredHosts {
     }
     const newest = [...hosts.keys()].slice(-1);
     this.remove(largest, newest);
-    this.#options.onForgotten(largest, newest, 'limit');
+    this.#dependencies.onForgotten(largest, newest, 'limit');
     return true;
   }
 
-  #largest(): string | undefined {
+  #findLargest(): string | undefined {
     for (let size = this.#bySize.length - 1; size > 0; size -= 1) {
       for (const namespace of this.#bySize[size] ?? []) {
         return namespace;
@@ -192,7 +192,7 @@ export class UnstoredHosts {
     return undefined;
   }
 
-  #resized(namespace: string, before: number, after: number): void {
+  #updateSize(namespace: string, before: number, after: number): void {
     if (before === after) {
       return;
     }
@@ -202,11 +202,11 @@ export class UnstoredHosts {
       this.#bySize[after].add(namespace);
     }
     this.#total += after - before;
-    this.#changes += 1;
+    this.#changeCount += 1;
   }
 }
 
 /** @param shortfall what a failed write leaves */
-export function writeFailure({ code, text, message }: Shortfall): WriteFailure {
+export function toWriteFailure({ code, text, message }: UnavailableHost): WriteFailure {
   return { code, permanent: isPermanent(code), message: message ?? text };
 }

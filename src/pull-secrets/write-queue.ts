@@ -1,11 +1,11 @@
 import type { Token } from '../ecr/token.ts';
-import type { Wanted } from './merge.ts';
+import type { DesiredHosts } from './merge.ts';
 
-interface Turn {
+interface PendingWrite {
   readonly wanted: Map<string, Token | undefined>;
-  readonly mayAdd: Set<string>;
+  readonly addableHosts: Set<string>;
   started: boolean;
-  done: Promise<readonly string[]>;
+  result: Promise<readonly string[]>;
 }
 
 /**
@@ -13,52 +13,60 @@ interface Turn {
  * number of pods at the same moment cost two writes at most. Namespaces do not wait for each other.
  * @param write gets the hosts that one of the callers lets it add; see writeUnion
  */
-export function coalesced(
-  write: (namespace: string, wanted: Wanted, mayAdd: ReadonlySet<string>) => Promise<readonly string[]>,
-): (namespace: string, wanted: Wanted, mayAdd?: ReadonlySet<string>) => Promise<readonly string[]> {
-  const last = new Map<string, Turn>();
-  return (namespace, wanted, mayAdd = new Set(wanted.keys())) => {
-    const waiting = last.get(namespace);
-    if (waiting !== undefined && !waiting.started) {
-      add(waiting.wanted, wanted);
-      for (const host of ofThese(wanted, mayAdd)) {
-        waiting.mayAdd.add(host);
+export function coalesceWrites(
+  write: (
+    namespace: string,
+    wanted: DesiredHosts,
+    addableHosts: ReadonlySet<string>,
+  ) => Promise<readonly string[]>,
+): (
+  namespace: string,
+  wanted: DesiredHosts,
+  addableHosts?: ReadonlySet<string>,
+) => Promise<readonly string[]> {
+  const lastWrites = new Map<string, PendingWrite>();
+  return (namespace, wanted, addableHosts = new Set(wanted.keys())) => {
+    const queued = lastWrites.get(namespace);
+    if (queued !== undefined && !queued.started) {
+      mergeTokens(queued.wanted, wanted);
+      for (const host of selectAddable(wanted, addableHosts)) {
+        queued.addableHosts.add(host);
       }
-      return waiting.done;
+      return queued.result;
     }
-    const turn: Turn = {
+    const pending: PendingWrite = {
       wanted: new Map(wanted),
-      mayAdd: new Set(ofThese(wanted, mayAdd)),
+      addableHosts: new Set(selectAddable(wanted, addableHosts)),
       started: false,
-      done: Promise.resolve([]),
+      result: Promise.resolve([]),
     };
-    const before = waiting?.done ?? Promise.resolve();
-    turn.done = before
+    const previous = queued?.result ?? Promise.resolve();
+    pending.result = previous
       .catch(() => undefined) // whoever asked for that one was told
       .then(() => {
-        turn.started = true;
-        return write(namespace, turn.wanted, turn.mayAdd);
+        pending.started = true;
+        return write(namespace, pending.wanted, pending.addableHosts);
       })
       .finally(() => {
-        if (last.get(namespace) === turn) {
-          last.delete(namespace);
+        if (lastWrites.get(namespace) === pending) {
+          lastWrites.delete(namespace);
         }
       });
-    last.set(namespace, turn);
-    return turn.done;
+    lastWrites.set(namespace, pending);
+    return pending.result;
   };
 }
 
 /** A caller speaks for its own hosts only. */
-function ofThese(wanted: Wanted, mayAdd: ReadonlySet<string>): string[] {
-  return [...wanted.keys()].filter((host) => mayAdd.has(host));
+function selectAddable(wanted: DesiredHosts, addableHosts: ReadonlySet<string>): string[] {
+  return [...wanted.keys()].filter((host) => addableHosts.has(host));
 }
 
-function add(to: Map<string, Token | undefined>, wanted: Wanted): void {
+function mergeTokens(target: Map<string, Token | undefined>, wanted: DesiredHosts): void {
   for (const [host, token] of wanted) {
-    const there = to.get(host);
-    if (there === undefined || (token !== undefined && token.expiresAt > there.expiresAt)) {
-      to.set(host, token);
+    const existing = target.get(host);
+    if (existing === undefined || (token !== undefined && token.expiresAt > existing.expiresAt)) {
+      target.set(host, token);
     }
   }
 }

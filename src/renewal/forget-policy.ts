@@ -12,7 +12,7 @@ export interface ForgetRules {
 }
 
 /** Replicas are spread over this time, ms: the first one writes, and the others see that there is nothing left to do. */
-const spreadMs = 300_000;
+const replicaPropagationMs = 300_000;
 
 /**
  * Whether a host of a Secret has waited long enough for its first token, or the Secret, written by an older version, does
@@ -20,15 +20,17 @@ const spreadMs = 300_000;
  */
 export function isForgettable(
   namespace: string,
-  { ours, intact, hosts, requestedAt }: KnownSecret,
+  { isManaged, isIntact, hosts, requestedAt }: KnownSecret,
   { forgetAfterMs, replica, now }: ForgetRules,
 ): boolean {
-  if (!ours || !intact) {
+  if (!isManaged || !isIntact) {
     return false;
   }
-  const delay = Math.min(spreadMs, forgetAfterMs) * (hash32(`${replica}/${namespace}`) / 2 ** 32);
-  const dueBefore = now - forgetAfterMs - delay;
+  const delayMs =
+    Math.min(replicaPropagationMs, forgetAfterMs) * (hash32(`${replica}/${namespace}`) / 2 ** 32);
+  const dueBefore = now - forgetAfterMs - delayMs;
   return [...hosts].some(
-    ([host, life]) => life === undefined && (requestedAt.get(host) ?? Number.NEGATIVE_INFINITY) <= dueBefore,
+    ([host, lifetime]) =>
+      lifetime === undefined && (requestedAt.get(host) ?? Number.NEGATIVE_INFINITY) <= dueBefore,
   );
 }

@@ -18,14 +18,14 @@ export interface Due {
   readonly reason: Reason | 'edited' | 'deleted';
   readonly hosts: readonly string[];
   /** When the first of these hosts' tokens expires, in ms since the epoch; infinite where none ever had one. */
-  readonly endsAt: number;
+  readonly expiresAt: number;
 }
 
-/** The code of a {@link Trouble} that is none: a renewal went well, and came too soon after the last one. */
-export const repeatedCode = 'mended';
+/** The code of a {@link HostFailure} that is none: a renewal went well, and came too soon after the last one. */
+export const repeatedRenewalCode = 'mended';
 
 /** What keeps a host from being renewed. Times are in ms since the epoch. */
-export interface Trouble {
+export interface HostFailure {
   readonly code: string;
   /** A person has to change something. */
   readonly permanent: boolean;
@@ -45,8 +45,8 @@ export interface Overdue {
   readonly host: string;
   readonly kind: DueKind;
   /** When its token ends; undefined: it has none. */
-  readonly endsAt: number | undefined;
-  readonly trouble: Trouble;
+  readonly expiresAt: number | undefined;
+  readonly failure: HostFailure;
   /** It has no valid token, and the Secret cannot be written: pods fail now, and no token from elsewhere helps them. */
   readonly isUrgent?: boolean;
 }
@@ -61,9 +61,9 @@ export interface Plan {
 
 export interface PlanRules extends ScheduleRules {
   /** Why the last call for a host's region failed; undefined: it did not. */
-  regionTrouble(host: string): Trouble | undefined;
+  regionFailure(host: string): HostFailure | undefined;
   /** Why the last try for hosts of this kind failed in a namespace, and when the next one is; undefined: it did not. */
-  namespaceTrouble(namespace: string, kind: DueKind): Trouble | undefined;
+  namespaceFailure(namespace: string, kind: DueKind): HostFailure | undefined;
   /** When this replica lately started a renewal in a namespace, by the monotonic clock in ms; undefined: it did not. */
-  lastStart(namespace: string): number | undefined;
+  lastStartAt(namespace: string): number | undefined;
 }

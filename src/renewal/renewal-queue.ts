@@ -1,7 +1,7 @@
 // Runs due renewals of one kind, with bounded concurrency and at a bounded rate.
 
-import { paced } from '../util/rate-limit.ts';
-import { patience } from '../util/slot-limit.ts';
+import { createRateLimit } from '../util/rate-limit.ts';
+import { detachSlowTasks } from '../util/slot-limit.ts';
 import type { Due } from './plan-types.ts';
 
 export interface RenewalQueueOptions {
@@ -9,8 +9,8 @@ export interface RenewalQueueOptions {
   readonly concurrency: number;
   /** Renewals that start in a second. */
   readonly perSecond: number;
-  /** How long a renewal holds its slot, in ms; {@link patienceMs} if not given. After that it continues without one. */
-  readonly patienceMs?: number | undefined;
+  /** How long a renewal holds its slot, in ms; {@link maxWaitMs} if not given. After that it continues without one. */
+  readonly maxWaitMs?: number | undefined;
   /** What of a planned renewal is still due when it can start; undefined: another replica was faster. */
   stillDue(planned: Due): Due | undefined;
   /** Renews. Must not reject. */
@@ -18,7 +18,7 @@ export interface RenewalQueueOptions {
 }
 
 /** A write that the API server has not answered by then most likely waits for an admission webhook. */
-const patienceMs = 3_000;
+const maxWaitMs = 3_000;
 
 /** Renewals that continue without a slot. Beyond these, a renewal holds its slot until it ends. */
 const maxDetached = 64;
@@ -41,8 +41,8 @@ export class RenewalQueue {
 
   constructor(options: RenewalQueueOptions) {
     this.#options = options;
-    this.#holdSlot = patience({ patienceMs: options.patienceMs ?? patienceMs, maxDetached });
-    this.#rateLimit = paced(options.perSecond, () => performance.now());
+    this.#holdSlot = detachSlowTasks({ maxWaitMs: options.maxWaitMs ?? maxWaitMs, maxDetached });
+    this.#rateLimit = createRateLimit(options.perSecond, () => performance.now());
   }
 
   /** Renewals that wait or are in flight. */
@@ -56,7 +56,7 @@ export class RenewalQueue {
   }
 
   /** Whether something waits, starts or is in flight. */
-  get busy(): boolean {
+  get isBusy(): boolean {
     return this.#starting !== undefined || this.#inFlight.size > 0;
   }
 
@@ -73,7 +73,7 @@ export class RenewalQueue {
   }
 
   /** Resolves when what starts and what is in flight now is done. */
-  async settled(): Promise<void> {
+  async waitUntilIdle(): Promise<void> {
     await Promise.all([this.#starting, ...this.#inFlight.values()]);
   }
 

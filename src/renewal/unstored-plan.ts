@@ -1,61 +1,65 @@
 // Plans hosts that are wanted but not stored: their last write failed, or an unmanaged Secret is in the way.
 
-import { type Moment, soonAfter } from '../ecr/token-policy.ts';
-import { isObstacle, reportedFormerHosts } from '../pull-secrets/cached-secret.ts';
-import type { HostLives } from '../pull-secrets/hosts-annotation.ts';
+import { type ClockReading, jitterAfter } from '../ecr/token-policy.ts';
+import { formerHostsToReport, isBlockingSecret } from '../pull-secrets/cached-secret.ts';
+import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
 import type { KnownSecret, LostSecret } from '../pull-secrets/secret-cache.ts';
-import { foreignSecret } from '../pull-secrets/unavailable-host.ts';
-import { type UnstoredHost, type UnstoredOf, writeFailure } from '../pull-secrets/unstored-hosts.ts';
-import type { Overdue, Plan, Trouble } from './plan-types.ts';
+import { unmanagedSecretHost } from '../pull-secrets/unavailable-host.ts';
+import {
+  type NamespaceUnstoredHosts,
+  toWriteFailure,
+  type UnstoredHost,
+} from '../pull-secrets/unstored-hosts.ts';
+import type { HostFailure, Overdue, Plan } from './plan-types.ts';
 
 /** What is known of a namespace. */
-export interface Namespace {
+export interface NamespaceState {
   readonly secret?: KnownSecret | undefined;
-  readonly lost?: LostSecret | undefined;
-  readonly unstored?: UnstoredOf | undefined;
+  readonly deleted?: LostSecret | undefined;
+  readonly unstored?: NamespaceUnstoredHosts | undefined;
 }
 
-const nothing: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
+const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
 const noHosts: ReadonlyMap<string, UnstoredHost> = new Map();
 
 /**
  * Plans the hosts of a namespace that are kept because their write failed. All of them count as overdue from the start:
  * their pods cannot pull. They do not wait for a failed region, because to name a host in the Secret takes no token.
- * @param attempt why renewal's own last try failed, and when the next one is; undefined: it did not
+ * @param lastFailure why renewal's own last try failed, and when the next one is; undefined: it did not
  * @param replica tells this replica from the others
  */
 export function planUnstored(
   namespace: string,
-  { secret, lost, unstored }: Namespace,
-  attempt: Trouble | undefined,
-  now: Moment,
+  { secret, deleted, unstored }: NamespaceState,
+  lastFailure: HostFailure | undefined,
+  now: ClockReading,
   replica: string,
 ): Plan {
-  if (secret !== undefined && !secret.ours) {
+  if (secret !== undefined && !secret.isManaged) {
     return planUnmanaged(namespace, secret, unstored?.hosts ?? noHosts, now);
   }
-  const named: HostLives | undefined = secret?.hosts ?? lost?.hosts;
+  const named: HostLifetimes | undefined = secret?.hosts ?? deleted?.hosts;
   const hosts = [...(unstored?.hosts ?? noHosts)].filter(([host]) => named?.has(host) !== true);
-  const [first] = hosts;
-  if (unstored === undefined || first === undefined) {
-    return nothing;
+  const [firstHost] = hosts;
+  if (unstored === undefined || firstHost === undefined) {
+    return emptyPlan;
   }
-  const firstTryAt = soonAfter(first[1].since, namespace, now, replica);
-  const retryAt = attempt === undefined || attempt.at > now.wall ? firstTryAt : attempt.retryAt;
+  const firstTryAt = jitterAfter(firstHost[1].since, namespace, now, replica);
+  const retryAt = lastFailure === undefined || lastFailure.at > now.wallMs ? firstTryAt : lastFailure.retryAt;
   const overdue = hosts.map(([host, { since }]) => {
-    const at = wallTime(since, now);
-    return unavailable(namespace, host, {
+    const at = toWallMs(since, now);
+    return createOverdue(namespace, host, {
       ...unstored.failure,
-      ...{ since: at, at: attempt?.at ?? at, retryAt },
+      ...{ since: at, at: lastFailure?.at ?? at, retryAt },
     });
   });
-  if (retryAt > now.wall) {
+  if (retryAt > now.wallMs) {
     return { due: [], overdue, nextAt: retryAt };
   }
   const names = hosts.map(([host]) => host);
-  const endsAt = Number.POSITIVE_INFINITY;
+  const expiresAt = Number.POSITIVE_INFINITY;
   return {
-    due: [{ namespace, kind: 'missing', reason: 'waiting', hosts: names, endsAt }],
+    due: [{ namespace, kind: 'missing', reason: 'waiting', hosts: names, expiresAt }],
     overdue,
     nextAt: Number.POSITIVE_INFINITY,
   };
@@ -66,26 +70,26 @@ function planUnmanaged(
   namespace: string,
   secret: KnownSecret,
   unstored: ReadonlyMap<string, UnstoredHost>,
-  now: Moment,
+  now: ClockReading,
 ): Plan {
-  if (!isObstacle(secret)) {
-    return nothing;
+  if (!isBlockingSecret(secret)) {
+    return emptyPlan;
   }
-  const overdue = [...new Set([...unstored.keys(), ...reportedFormerHosts(secret)])].map((host) => {
-    const since = wallTime(unstored.get(host)?.since ?? secret.learnedAt, now);
-    const failure = writeFailure(foreignSecret(host));
-    return unavailable(namespace, host, {
+  const overdue = [...new Set([...unstored.keys(), ...formerHostsToReport(secret)])].map((host) => {
+    const since = toWallMs(unstored.get(host)?.since ?? secret.observedAt, now);
+    const failure = toWriteFailure(unmanagedSecretHost(host));
+    return createOverdue(namespace, host, {
       ...failure,
       ...{ since, at: since, retryAt: Number.POSITIVE_INFINITY },
     });
   });
-  return { ...nothing, overdue };
+  return { ...emptyPlan, overdue };
 }
 
-function unavailable(namespace: string, host: string, trouble: Trouble): Overdue {
-  return { namespace, host, kind: 'missing', endsAt: undefined, trouble, isUrgent: true };
+function createOverdue(namespace: string, host: string, failure: HostFailure): Overdue {
+  return { namespace, host, kind: 'missing', expiresAt: undefined, failure, isUrgent: true };
 }
 
-function wallTime(steady: number, now: Moment): number {
-  return now.wall - (now.steady - steady);
+function toWallMs(monotonicMs: number, now: ClockReading): number {
+  return now.wallMs - (now.monotonicMs - monotonicMs);
 }

@@ -1,15 +1,15 @@
 // Makes any value fit for a log line: without credentials, of bounded size, and never a reason to throw.
 import { format } from 'node:util';
-import { isPlain, scrub, visible } from './redact.ts';
+import { escapeDeceptive, isPlain, scrub } from './redact.ts';
 
 /** Maximum characters of a string. */
-const maxText = 1024;
+const maxTextLength = 1024;
 
 /** Maximum characters of a stack, which alone says where a bug is. */
-const maxStack = 4096;
+const maxStackLength = 4096;
 
 /** Maximum characters of a key. */
-const maxKey = 128;
+const maxKeyLength = 128;
 
 /** Maximum items of a list, and keys of an object. */
 const maxItems = 100;
@@ -43,8 +43,8 @@ export function cleanArguments(
   const isMessage = first !== undefined && typeof first !== 'object';
   const fields = typeof first === 'object' && first !== null ? cleanFields(first) : {};
   const at = isMessage ? 0 : 1;
-  const message = args.length > at + 1 ? formatted(args.slice(at)) : args[at];
-  return message === undefined ? [fields] : [fields, cleanText(textOf(message), maxText)];
+  const message = args.length > at + 1 ? formatMessage(args.slice(at)) : args[at];
+  return message === undefined ? [fields] : [fields, cleanText(toText(message), maxTextLength)];
 }
 
 /**
@@ -54,30 +54,32 @@ export function cleanArguments(
  */
 export function serializeError(error: unknown): Record<string, string> {
   if (!isError(error)) {
-    return { message: scrubHead(textOf(error), maxText) };
+    return { message: scrubHead(toText(error), maxTextLength) };
   }
-  const code = read(error, 'code');
+  const code = readProperty(error, 'code');
   const known =
     typeof code === 'string' || typeof code === 'number'
-      ? { code: scrubHead(`${code}`, maxText) }
+      ? { code: scrubHead(`${code}`, maxTextLength) }
       : undefined;
   return {
-    type: scrubHead(textOf(read(error, 'name')), maxText),
+    type: scrubHead(toText(readProperty(error, 'name')), maxTextLength),
     ...known,
-    message: scrubHead(textOf(read(error, 'message')), maxText),
-    ...(known === undefined && { stack: scrubHead(textOf(read(error, 'stack') ?? ''), maxStack) }),
+    message: scrubHead(toText(readProperty(error, 'message')), maxTextLength),
+    ...(known === undefined && {
+      stack: scrubHead(toText(readProperty(error, 'stack') ?? ''), maxStackLength),
+    }),
   };
 }
 
 /** Scrubs no more of a text than can be shown. */
 function scrubHead(text: string, max: number): string {
-  return scrub(text.slice(0, lookedAt(text, max)));
+  return scrub(text.slice(0, findScanEnd(text, max)));
 }
 
 function cleanFields(fields: object): Record<string, unknown> {
   const budget = { bytes: maxFieldsBytes };
   try {
-    if (isHarmless(fields)) {
+    if (isClean(fields)) {
       return fields;
     }
     if (isError(fields)) {
@@ -93,7 +95,7 @@ function cleanFields(fields: object): Record<string, unknown> {
  * Whether fields are an ordinary object of a few short, plain texts, as those of nearly all lines are. They need no
  * copy, which would cost a tenth of a line.
  */
-function isHarmless(fields: object): fields is Record<string, string> {
+function isClean(fields: object): fields is Record<string, string> {
   if (Object.getPrototypeOf(fields) !== Object.prototype) {
     return false;
   }
@@ -122,11 +124,11 @@ function cleanObject(object: object, depth: number, budget: Budget): Record<stri
     }
     shown += 1;
     const name = cleanKey(key, budget);
-    const value = read(object, key);
+    const value = readProperty(object, key);
     clean[name] =
       key === 'err' && depth === 0
         ? cleanObject(serializeError(value), 1, budget)
-        : cleanValue(value, key === 'stack' ? maxStack : maxText, depth + 1, budget);
+        : cleanValue(value, key === 'stack' ? maxStackLength : maxTextLength, depth + 1, budget);
   }
   return clean;
 }
@@ -138,7 +140,7 @@ function cleanList(list: readonly unknown[], depth: number, budget: Budget): unk
       clean.push(`[${list.length - at} more]`);
       break;
     }
-    clean.push(cleanValue(list[at], maxText, depth + 1, budget));
+    clean.push(cleanValue(list[at], maxTextLength, depth + 1, budget));
   }
   return clean;
 }
@@ -151,9 +153,9 @@ function cleanValue(value: unknown, max: number, depth: number, budget: Budget):
         budget.bytes -= value.length + 3; // nearly all that is logged
         return value;
       }
-      return fitting(cleanText(value, max), budget);
+      return fitToBudget(cleanText(value, max), budget);
     case 'bigint':
-      return fitting(cleanText(textOf(value), max), budget);
+      return fitToBudget(cleanText(toText(value), max), budget);
     case 'object':
       return cleanReference(value, depth, budget);
     case 'number':
@@ -178,7 +180,7 @@ function cleanReference(value: object | null, depth: number, budget: Budget): un
       return `[${value.byteLength} bytes]`; // scrubbing would find no credential in numbers
     }
     if (value instanceof String) {
-      return cleanValue(String.prototype.valueOf.call(value), maxText, depth, budget);
+      return cleanValue(String.prototype.valueOf.call(value), maxTextLength, depth, budget);
     }
     if (depth > maxDepth) {
       return Array.isArray(value) ? '[list]' : '[object]';
@@ -187,7 +189,7 @@ function cleanReference(value: object | null, depth: number, budget: Budget): un
       return cleanList(value, depth, budget);
     }
     return 'toJSON' in value && typeof value.toJSON === 'function'
-      ? cleanValue(value.toJSON(), maxText, depth + 1, budget)
+      ? cleanValue(value.toJSON(), maxTextLength, depth + 1, budget)
       : cleanObject(value, depth, budget);
   } catch {
     return unreadable; // a getter, a `toJSON` or a proxy that throws
@@ -195,7 +197,7 @@ function cleanReference(value: object | null, depth: number, budget: Budget): un
 }
 
 /** The text, or how long it was where it does not fit into the line. */
-function fitting(text: string, budget: Budget): string {
+function fitToBudget(text: string, budget: Budget): string {
   const bytes = Buffer.byteLength(JSON.stringify(text)) + 1;
   if (bytes > budget.bytes) {
     budget.bytes = 0;
@@ -206,12 +208,12 @@ function fitting(text: string, budget: Budget): string {
 }
 
 function cleanKey(key: string, budget: Budget): string {
-  if (isPlain(key) && key.length <= maxKey && key !== '__proto__') {
+  if (isPlain(key) && key.length <= maxKeyLength && key !== '__proto__') {
     budget.bytes -= key.length + 3;
     return key;
   }
   // an assignment to `__proto__` would make no property
-  const clean = key === '__proto__' ? '[__proto__]' : cleanText(key, maxKey);
+  const clean = key === '__proto__' ? '[__proto__]' : cleanText(key, maxKeyLength);
   budget.bytes -= Buffer.byteLength(JSON.stringify(clean)) + 1;
   return clean;
 }
@@ -221,32 +223,32 @@ function cleanText(text: string, max: number): string {
   if (isPlain(text)) {
     return text;
   }
-  const head = text.slice(0, lookedAt(text, max));
-  const shown = visible(scrub(head));
+  const head = text.slice(0, findScanEnd(text, max));
+  const shown = escapeDeceptive(scrub(head));
   const unseen = text.length - head.length;
   if (unseen === 0 && shown.length <= max) {
     return shown;
   }
-  const end = wholeCharacters(shown, max);
+  const end = findCharacterBoundary(shown, max);
   const cut = shown.length - Math.min(end, shown.length) + unseen;
   return `${shown.slice(0, end)}[${cut} more characters]`;
 }
 
 /** How much of a text is worth looking at: up to the last space in a few times of what is shown, so no word is torn. */
-function lookedAt(text: string, max: number): number {
-  const most = 4 * max;
-  if (text.length <= most) {
+function findScanEnd(text: string, max: number): number {
+  const maxScanned = 4 * max;
+  if (text.length <= maxScanned) {
     return text.length;
   }
-  let end = most;
-  while (end > most - max && !/\s/.test(text.charAt(end))) {
+  let end = maxScanned;
+  while (end > maxScanned - max && !/\s/.test(text.charAt(end))) {
     end -= 1;
   }
   return end;
 }
 
 /** The largest end up to `max` that does not cut a surrogate pair in half. */
-function wholeCharacters(text: string, max: number): number {
+function findCharacterBoundary(text: string, max: number): number {
   const last = text.charCodeAt(max - 1);
   return last >= 0xd800 && last <= 0xdbff ? max - 1 : max;
 }
@@ -254,7 +256,7 @@ function wholeCharacters(text: string, max: number): number {
 /** The largest integers take minutes to become decimal. */
 const maxIntegerBits = 256;
 
-function textOf(value: unknown): string {
+function toText(value: unknown): string {
   if (typeof value === 'string') {
     return value;
   }
@@ -270,10 +272,10 @@ function textOf(value: unknown): string {
 }
 
 /** Fills the placeholders of a message with values that have been cleaned, each for itself. */
-function formatted([message, ...values]: readonly unknown[]): string {
+function formatMessage([message, ...values]: readonly unknown[]): string {
   const budget = { bytes: maxFieldsBytes };
   try {
-    return format(textOf(message), ...values.map((value) => cleanValue(value, maxText, 1, budget)));
+    return format(toText(message), ...values.map((value) => cleanValue(value, maxTextLength, 1, budget)));
   } catch {
     return unreadable; // a field named `toString`, for one
   }
@@ -292,7 +294,7 @@ function isError(value: unknown): value is Error {
   }
 }
 
-function read(object: object, key: string): unknown {
+function readProperty(object: object, key: string): unknown {
   try {
     return (object as Record<string, unknown>)[key];
   } catch {

@@ -2,24 +2,24 @@
 import { writeSync } from 'node:fs';
 
 /** Lines are written when this many characters have come together, or after `gatherMs`: a write each costs too much. */
-const gatherLength = 16_384;
-const gatherMs = 100;
+const batchLength = 16_384;
+const batchDelayMs = 100;
 
 /** How soon a full pipe is tried again, in ms. */
-const fullPipeMs = 5;
+const fullPipeRetryMs = 5;
 
 /** Maximum bytes that wait while standard output cannot be written: some 6,000 lines. */
 const maxWaitingBytes = 1024 * 1024;
 
 /** How long the end of the process waits for a reader that takes nothing, and for one that is slow, in ms. */
-const exitStallMs = 1_000;
-const exitMs = 5_000;
+const maxExitStallMs = 1_000;
+const maxExitMs = 5_000;
 
 export interface LineOutput {
   /** Takes a line, with its line feed. Never throws. */
   write(line: string): void;
   /** How many lines were dropped so far. */
-  dropped(): number;
+  droppedLines(): number;
 }
 
 export interface LineWriterOptions {
@@ -32,7 +32,7 @@ export interface LineWriterOptions {
 }
 
 /** What became of the lines that waited: all written, or the code of the error. */
-type Flushed = 'all' | string;
+type FlushResult = 'all' | string;
 
 /**
  * Gathers lines and writes them in batches. What cannot be written waits, whatever the error: a full pipe, a full disk
@@ -40,19 +40,19 @@ type Flushed = 'all' | string;
  */
 export class LineWriter implements LineOutput {
   readonly #options: LineWriterOptions;
-  #gathered = '';
+  #buffer = '';
   #waiting: Uint8Array[] = [];
   #waitingBytes = 0;
   #dropped = 0;
   #reported = 0;
   /** How many characters come together before they are written; none once the process exits. */
-  #gatherLength = gatherLength;
+  #batchLength = batchLength;
 
   constructor(options: LineWriterOptions) {
     this.#options = options;
   }
 
-  dropped(): number {
+  droppedLines(): number {
     return this.#dropped;
   }
 
@@ -61,17 +61,17 @@ export class LineWriter implements LineOutput {
       this.#dropped += 1;
       return;
     }
-    this.#gathered += line;
-    if (this.#gathered.length >= this.#gatherLength) {
+    this.#buffer += line;
+    if (this.#buffer.length >= this.#batchLength) {
       this.flush();
     }
   }
 
   /** Writes as much as standard output takes now. */
-  flush(): Flushed {
-    if (this.#gathered !== '') {
-      const bytes = Buffer.from(this.#gathered);
-      this.#gathered = '';
+  flush(): FlushResult {
+    if (this.#buffer !== '') {
+      const bytes = Buffer.from(this.#buffer);
+      this.#buffer = '';
       this.#waiting.push(bytes);
       this.#waitingBytes += bytes.length;
     }
@@ -85,17 +85,17 @@ export class LineWriter implements LineOutput {
   }
 
   #isFull(line: string): boolean {
-    return this.#waitingBytes + this.#gathered.length + line.length > this.#options.maxWaitingBytes;
+    return this.#waitingBytes + this.#buffer.length + line.length > this.#options.maxWaitingBytes;
   }
 
   /** A batch that was written in part goes on where it stopped, so that no line is torn. */
-  #writeWaiting(): Flushed {
+  #writeWaiting(): FlushResult {
     for (let batch = this.#waiting[0]; batch !== undefined; batch = this.#waiting[0]) {
       let written: number;
       try {
         written = this.#options.write(batch);
       } catch (error) {
-        return codeOf(error);
+        return getErrorCode(error);
       }
       this.#waitingBytes -= written;
       if (written === batch.length) {
@@ -112,9 +112,9 @@ export class LineWriter implements LineOutput {
    * room: Kubernetes would have to kill the process.
    */
   flushAtExit(): void {
-    this.#gatherLength = 0;
-    const begun = performance.now();
-    let progress = begun;
+    this.#batchLength = 0;
+    const startedAt = performance.now();
+    let progress = startedAt;
     let before = this.#waitingBytes;
     while (this.flush() === 'EAGAIN') {
       const now = performance.now();
@@ -122,10 +122,10 @@ export class LineWriter implements LineOutput {
         before = this.#waitingBytes;
         progress = now;
       }
-      if (now - progress > exitStallMs || now - begun > exitMs) {
+      if (now - progress > maxExitStallMs || now - startedAt > maxExitMs) {
         return;
       }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fullPipeMs);
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, fullPipeRetryMs);
     }
   }
 }
@@ -138,18 +138,18 @@ export class LineWriter implements LineOutput {
  * after EPIPE it goes silent.
  * @param onRecovery called with the number of lines dropped since the last call, once lines can be written again
  */
-export function standardOutput(onRecovery: (lines: number) => void): LineOutput {
-  neverBlock(process.stdout);
+export function createStandardOutput(onRecovery: (lines: number) => void): LineOutput {
+  preventBlocking(process.stdout);
   const writer = new LineWriter({
     write: (bytes) => writeSync(process.stdout.fd, bytes),
     maxWaitingBytes,
     onRecovery,
   });
   const flush = () => {
-    const delayMs = writer.flush() === 'EAGAIN' ? fullPipeMs : gatherMs;
+    const delayMs = writer.flush() === 'EAGAIN' ? fullPipeRetryMs : batchDelayMs;
     setTimeout(flush, delayMs).unref();
   };
-  setTimeout(flush, gatherMs).unref();
+  setTimeout(flush, batchDelayMs).unref();
   process.on('exit', () => writer.flushAtExit());
   return writer;
 }
@@ -158,10 +158,10 @@ export function standardOutput(onRecovery: (lines: number) => void): LineOutput 
  * Node makes a pipe or socket non-blocking when it makes its stream, which is when the stream is first asked for; a write
  * to a full one then fails with EAGAIN at once. Errors of what other code writes to the stream must not end the process.
  */
-function neverBlock(stream: NodeJS.WriteStream): void {
+function preventBlocking(stream: NodeJS.WriteStream): void {
   stream.on('error', () => undefined);
 }
 
-function codeOf(error: unknown): string {
+function getErrorCode(error: unknown): string {
   return error instanceof Error && 'code' in error ? `${error.code}` : 'unknown';
 }

@@ -1,7 +1,7 @@
 // The program's log.
 import { type DestinationStream, type Logger, pino } from 'pino';
 import { cleanArguments } from './log-fields.ts';
-import { type LineOutput, standardOutput } from './log-output.ts';
+import { createStandardOutput, type LineOutput } from './log-output.ts';
 
 /** No child loggers: pino serializes their bindings without asking any hook. */
 export type Log = Pick<
@@ -15,12 +15,12 @@ export type Log = Pick<
  * method never throws and never shows a credential.
  * @param stream where lines go; must not throw
  */
-export function jsonLog(level: string, stream: DestinationStream): Log {
+export function createJsonLog(level: string, stream: DestinationStream): Log {
   return pino(
     {
       level,
       base: null,
-      timestamp: isoTime(Date.now),
+      timestamp: createIsoTimestamp(Date.now),
       formatters: { level: (label) => ({ level: label }) },
       // pino's own would take the cleaned error for one that it has to serialize
       serializers: { err: (cleaned: unknown) => cleaned },
@@ -40,16 +40,16 @@ export function jsonLog(level: string, stream: DestinationStream): Log {
 }
 
 /** A log on standard output, which also reports how many lines were dropped once lines can be written again. */
-export function standardLog(level: string): { readonly log: Log; readonly output: LineOutput } {
-  const output = standardOutput((lines) =>
+export function createStandardLog(level: string): { readonly log: Log; readonly output: LineOutput } {
+  const output = createStandardOutput((lines) =>
     log.error({ lines }, 'log lines dropped: standard output could not be written to'),
   );
-  const log = jsonLog(level, output);
+  const log = createJsonLog(level, output);
   return { log, output };
 }
 
 /** The time of a line, in UTC to the millisecond; made once for all lines of one. */
-function isoTime(now: () => number): () => string {
+function createIsoTimestamp(now: () => number): () => string {
   let last = Number.NaN;
   let text = '';
   return () => {

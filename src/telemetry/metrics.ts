@@ -1,7 +1,7 @@
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from '@prometheus-io/client';
 
 /** Regions come from image names, which anybody may write: past this many, a label says `other`. */
-const mostRegionLabels = 64;
+const maxRegionLabels = 64;
 
 /** Of these, how many regions have a label that have not given a token: nobody's made-up regions take those of others. */
 const maxUnprovenRegionLabels = 16;
@@ -10,11 +10,11 @@ const maxUnprovenRegionLabels = 16;
 const maxOutcomeLabels = 64;
 
 /** Durations that are noted between two scrapes before they are told. */
-const mostDurations = 1024;
+const maxBufferedDurations = 1024;
 
 /** What the metrics show of the state of the program, asked for at each scrape. */
-interface ObservedState {
-  inSync(): boolean;
+interface MetricsState {
+  isInSync(): boolean;
   /** Calls to the API server: how many are in flight, how many of these are slow, and how many wait; and how many were not sent. */
   apiCalls(): {
     readonly inFlight: number;
@@ -43,25 +43,25 @@ interface ObservedState {
 export interface Metrics {
   review(outcome: string, reason: string): void;
   admissionSeconds(seconds: number): void;
-  ecrCall(region: string, outcome: string): void;
-  secretWrite(outcome: string): void;
-  hostsDropped(reason: string, hosts: number): void;
-  unstoredForgotten(reason: string, hosts: number): void;
-  watchFailure(code: string): void;
-  unreadableObject(resource: string): void;
-  renewal(reason: string, outcome: string): void;
+  countEcrCall(region: string, outcome: string): void;
+  countSecretWrite(outcome: string): void;
+  countDroppedHosts(reason: string, hosts: number): void;
+  countForgottenHosts(reason: string, hosts: number): void;
+  countWatchFailure(code: string): void;
+  countUnreadableObject(resource: string): void;
+  countRenewal(reason: string, outcome: string): void;
   /** Gives the gauges their source. */
-  observe(state: ObservedState): void;
+  setState(state: MetricsState): void;
   /** All of it in Prometheus' text format. */
-  exposition(): Promise<{ contentType: string; text: string }>;
+  render(): Promise<{ contentType: string; text: string }>;
 }
 
 /** Metrics of one process, in a registry of their own. */
-export function prometheusMetrics(): Metrics {
+export function createPrometheusMetrics(): Metrics {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
-  const admissions = admissionMetrics(registers);
+  const admissions = createAdmissionMetrics(registers);
   const ecrCalls = new Counter({
     name: 'ecr_pull_secrets_ecr_calls_total',
     help: 'Calls of GetAuthorizationToken, by region and outcome: success, or the code of the failure.',
@@ -104,26 +104,26 @@ export function prometheusMetrics(): Metrics {
     labelNames: ['reason', 'outcome'],
     registers,
   });
-  const state: { current: ObservedState | undefined } = { current: undefined };
+  const state: { current: MetricsState | undefined } = { current: undefined };
   registerGauges(registers, state);
   registerDroppedLogLines(registers, state);
   registerApiCalls(registers, state);
-  const regionLabel = regionLabels();
-  const outcomeLabel = boundedLabel(maxOutcomeLabels);
+  const regionLabel = createRegionLabeler();
+  const outcomeLabel = createBoundedLabeler(maxOutcomeLabels);
   return {
     ...admissions,
-    ecrCall: (region, outcome) =>
+    countEcrCall: (region, outcome) =>
       ecrCalls.inc({ region: regionLabel(region, outcome), outcome: outcomeLabel(outcome) }),
-    secretWrite: (outcome) => secretWrites.inc({ outcome }),
-    hostsDropped: (reason, hosts) => hostsDropped.inc({ reason }, hosts),
-    unstoredForgotten: (reason, hosts) => unstoredForgotten.inc({ reason }, hosts),
-    watchFailure: (code) => watchFailures.inc({ code }),
-    unreadableObject: (resource) => unreadableObjects.inc({ resource }),
-    renewal: (reason, outcome) => renewals.inc({ reason, outcome }),
-    observe: (observed) => {
+    countSecretWrite: (outcome) => secretWrites.inc({ outcome }),
+    countDroppedHosts: (reason, hosts) => hostsDropped.inc({ reason }, hosts),
+    countForgottenHosts: (reason, hosts) => unstoredForgotten.inc({ reason }, hosts),
+    countWatchFailure: (code) => watchFailures.inc({ code }),
+    countUnreadableObject: (resource) => unreadableObjects.inc({ resource }),
+    countRenewal: (reason, outcome) => renewals.inc({ reason, outcome }),
+    setState: (observed) => {
       state.current = observed;
     },
-    exposition: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
+    render: async () => ({ contentType: registry.contentType, text: await registry.metrics() }),
   };
 }
 
@@ -131,21 +131,21 @@ export function prometheusMetrics(): Metrics {
  * What is counted for every pod is only noted at once, and told to the client library at the scrape, or when many have
  * come together: one by one that would be a tenth of an admission's CPU.
  */
-function admissionMetrics(registers: Registry[]): Pick<Metrics, 'review' | 'admissionSeconds'> {
+function createAdmissionMetrics(registers: Registry[]): Pick<Metrics, 'review' | 'admissionSeconds'> {
   /** Outcome → reason → how often. */
-  const noted = new Map<string, Map<string, number>>();
+  const pendingCounts = new Map<string, Map<string, number>>();
   new Counter({
     name: 'ecr_pull_secrets_reviews_total',
     help: 'Admission reviews answered, by outcome and reason. Outcome refused: requests and connections refused before they were known to be reviews.',
     labelNames: ['outcome', 'reason'],
     registers,
     collect() {
-      for (const [outcome, reasons] of noted) {
+      for (const [outcome, reasons] of pendingCounts) {
         for (const [reason, times] of reasons) {
           this.inc({ outcome, reason }, times);
         }
       }
-      noted.clear();
+      pendingCounts.clear();
     },
   });
   const durations: number[] = [];
@@ -166,28 +166,28 @@ function admissionMetrics(registers: Registry[]): Pick<Metrics, 'review' | 'admi
   });
   return {
     review: (outcome, reason) => {
-      let reasons = noted.get(outcome);
+      let reasons = pendingCounts.get(outcome);
       if (reasons === undefined) {
         reasons = new Map();
-        noted.set(outcome, reasons);
+        pendingCounts.set(outcome, reasons);
       }
       reasons.set(reason, (reasons.get(reason) ?? 0) + 1);
     },
     admissionSeconds: (seconds) => {
-      if (durations.push(seconds) === mostDurations) {
+      if (durations.push(seconds) === maxBufferedDurations) {
         observeAll(histogram);
       }
     },
   };
 }
 
-function registerGauges(registers: Registry[], state: { current: ObservedState | undefined }): void {
+function registerGauges(registers: Registry[], state: { current: MetricsState | undefined }): void {
   new Gauge({
     name: 'ecr_pull_secrets_in_sync',
     help: '1 while the view of the pull Secrets follows the API server, 0 otherwise.',
     registers,
     collect() {
-      this.set(state.current?.inSync() === true ? 1 : 0);
+      this.set(state.current?.isInSync() === true ? 1 : 0);
     },
   });
   new Gauge({
@@ -212,7 +212,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
       this.set({ permanent: 'false' }, counts.false);
     },
   });
-  const expiryLabel = boundedLabel(mostRegionLabels);
+  const expiryLabel = createBoundedLabeler(maxRegionLabels);
   new Gauge({
     name: 'ecr_pull_secrets_full_secrets',
     help: 'Namespaces whose pull Secret has no room for a host that a pod requested.',
@@ -247,7 +247,7 @@ function registerGauges(registers: Registry[], state: { current: ObservedState |
   });
 }
 
-function registerApiCalls(registers: Registry[], state: { current: ObservedState | undefined }): void {
+function registerApiCalls(registers: Registry[], state: { current: MetricsState | undefined }): void {
   new Gauge({
     name: 'ecr_pull_secrets_api_calls',
     help: 'Calls to the API server, without watches, by state: in-flight, slow (of those in flight, longer than 2 s) or waiting (for others to end).',
@@ -272,7 +272,7 @@ function registerApiCalls(registers: Registry[], state: { current: ObservedState
 }
 
 /** A counter whose count is kept by the log. */
-function registerDroppedLogLines(registers: Registry[], state: { current: ObservedState | undefined }): void {
+function registerDroppedLogLines(registers: Registry[], state: { current: MetricsState | undefined }): void {
   new Counter({
     name: 'ecr_pull_secrets_log_lines_dropped_total',
     help: 'Log lines dropped because standard output could not be written to.',
@@ -285,9 +285,9 @@ function registerDroppedLogLines(registers: Registry[], state: { current: Observ
 }
 
 /** Gives the labels of regions by which calls are counted. */
-function regionLabels(): (region: string, outcome: string) => string {
-  const provenLabel = boundedLabel(mostRegionLabels - maxUnprovenRegionLabels);
-  const unprovenLabel = boundedLabel(maxUnprovenRegionLabels);
+function createRegionLabeler(): (region: string, outcome: string) => string {
+  const provenLabel = createBoundedLabeler(maxRegionLabels - maxUnprovenRegionLabels);
+  const unprovenLabel = createBoundedLabeler(maxUnprovenRegionLabels);
   const proven = new Set<string>();
   return (region, outcome) => {
     if (outcome === 'success' && provenLabel(region) === region) {
@@ -298,10 +298,10 @@ function regionLabels(): (region: string, outcome: string) => string {
 }
 
 /** Passes the first `most` distinct labels through, and gives `other` for all that come later. */
-function boundedLabel(most: number): (label: string) => string {
+function createBoundedLabeler(maxLabels: number): (label: string) => string {
   const known = new Set<string>();
   return (label) => {
-    if (!known.has(label) && known.size < most) {
+    if (!known.has(label) && known.size < maxLabels) {
       known.add(label);
     }
     return known.has(label) ? label : 'other';

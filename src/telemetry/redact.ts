@@ -6,19 +6,19 @@ const redacted = '[redacted]';
  * The shortest run of base64 characters that counts as a credential. An ECR password has more than 2,000; no host,
  * ARN or digest that we log has a run of 100 with an uppercase letter in it.
  */
-const shortestToken = 100;
+const minTokenLength = 100;
 
 /**
  * The longest legal name of a Kubernetes object, a DNS subdomain: lowercase letters, digits, `-` and `.`
  * (https://kubernetes.io/docs/concepts/overview/working-with-objects/names/).
  */
-const longestName = 253;
+const maxNameLength = 253;
 
 /**
  * Runs of base64 and base64url characters, percent-encoded ones too, also where line breaks divide them, as PEM, MIME
  * and `base64` do after 64 or 76 characters. A line break may be written as `\n`.
  */
-const runs =
+const base64Runs =
   /(?<![A-Za-z0-9+/_=%-])[A-Za-z0-9+/_=%-]{16,}(?:(?:[\r\n\v\f\x85\u2028\u2029]+[ \t]{0,16}|(?:\\r|\\n)+)[A-Za-z0-9+/_=%-]{16,})*(?:(?:[\r\n]+|(?:\\r|\\n)+)[A-Za-z0-9+/_=%-]+)?/g;
 
 const lineBreaks = /[\s\x85]+|\\r|\\n/;
@@ -27,13 +27,13 @@ const lineBreaks = /[\s\x85]+|\\r|\\n/;
  * What a credential looks like, and what takes its place. Each pattern is linear in the length of the text: no part of
  * it can be matched in two ways.
  */
-const rules: readonly (readonly [RegExp, string | ((match: string) => string)])[] = [
+const redactionRules: readonly (readonly [RegExp, string | ((match: string) => string)])[] = [
   // a private key, also one whose end was cut off
   [
     /-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----|$)/g,
     redacted,
   ],
-  [runs, (run) => (isToken(run) ? redacted : run)],
+  [base64Runs, (run) => (isToken(run) ? redacted : run)],
   // a JSON web token, an ECR password (base64 of `{"`) or an ECR authorization token (base64 of `AWS:`)
   [/(?:eyJ|QVdTO)[A-Za-z0-9+/_=%-]{16,}(?:\.[A-Za-z0-9_-]+)*/g, redacted],
   // an ECR authorization token, decoded; not the type of a resource (`AWS::ECR::Repository`)
@@ -65,28 +65,28 @@ const rules: readonly (readonly [RegExp, string | ((match: string) => string)])[
 
 /** Whether a run of base64 characters is a credential and not the name of something. */
 function isToken(run: string): boolean {
-  if (run.length < shortestToken) {
+  if (run.length < minTokenLength) {
     return false;
   }
   const pieces = run.split(lineBreaks);
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
   // 100 random base64 characters without an uppercase letter: once in 10^22 tokens
   return (
-    (length >= shortestToken && /[A-Z]/.test(run)) ||
-    pieces.some((piece) => piece.split('/').some((name) => name.length > longestName))
+    (length >= minTokenLength && /[A-Z]/.test(run)) ||
+    pieces.some((piece) => piece.split('/').some((name) => name.length > maxNameLength))
   );
 }
 
 /** What {@link isPlain} looks for, by the lower byte of a character's code: an uppercase letter, or anything else. */
 const uppercase = 1;
 const special = 2;
-const kinds = Uint8Array.from({ length: 256 }, (_, code) => {
+const characterKinds = Uint8Array.from({ length: 256 }, (_, code) => {
   const character = String.fromCharCode(code);
   return /[a-z0-9 ._/,()-]/.test(character) ? 0 : /[A-Z]/.test(character) ? uppercase : special;
 });
 
 /** The shortest text of letters and digits that any rule applies to: an access key id. */
-const shortestMixed = 16;
+const minMixedLength = 16;
 
 /**
  * Whether a text can be shown as it is, because no rule applies to a legal name or to a few words. Costs less than a
@@ -94,15 +94,15 @@ const shortestMixed = 16;
  */
 export function isPlain(text: string): boolean {
   const { length } = text;
-  if (length > longestName) {
+  if (length > maxNameLength) {
     return false;
   }
   let found = 0;
   for (let at = 0; at < length; at += 1) {
     const code = text.charCodeAt(at);
-    found |= (kinds[code & 0xff] ?? special) | (code >> 8 === 0 ? 0 : special);
+    found |= (characterKinds[code & 0xff] ?? special) | (code >> 8 === 0 ? 0 : special);
   }
-  return found === 0 || (found === uppercase && length < shortestMixed);
+  return found === 0 || (found === uppercase && length < minMixedLength);
 }
 
 /**
@@ -112,7 +112,7 @@ export function isPlain(text: string): boolean {
 export function scrub(text: string): string {
   return isPlain(text)
     ? text
-    : rules.reduce(
+    : redactionRules.reduce(
         (scrubbed, [pattern, by]) =>
           typeof by === 'string' ? scrubbed.replace(pattern, by) : scrubbed.replace(pattern, by),
         text,
@@ -123,26 +123,26 @@ export function scrub(text: string): string {
  * Characters that no escape of JSON makes visible and that could rearrange, hide or break what a terminal shows: DEL
  * and C1 controls, separators of lines, bidirectional and zero-width ones, tags, and halves of surrogate pairs.
  */
-const deceptive =
+const deceptiveCharacters =
   /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Surrogate}]/gu;
 
 /** Writes deceptive characters as `<U+202E>`. Those below U+0020 stay, JSON escapes them. */
-export function visible(text: string): string {
-  return text.replace(deceptive, codePoint);
+export function escapeDeceptive(text: string): string {
+  return text.replace(deceptiveCharacters, formatCodePoint);
 }
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const controls = /[\x00-\x08\x0b-\x1f]/g;
+const controlCharacters = /[\x00-\x08\x0b-\x1f]/g;
 
 /**
  * A text for a terminal, where nothing escapes it: without credentials, and with all control characters but tabs and
  * line breaks made visible, so that no value can move the cursor or set the title.
  */
-export function printable(text: string): string {
-  return visible(scrub(text)).replace(controls, codePoint);
+export function toPrintable(text: string): string {
+  return escapeDeceptive(scrub(text)).replace(controlCharacters, formatCodePoint);
 }
 
-function codePoint(character: string): string {
+function formatCodePoint(character: string): string {
   const hex = (character.codePointAt(0) ?? 0).toString(16).toUpperCase();
   return `<U+${hex.padStart(4, '0')}>`;
 }

@@ -13,7 +13,7 @@ export interface BackoffPolicy {
  * @param random a number in [0, 1)
  * @returns whole ms
  */
-export function backoffMs({ firstMs, maxMs }: BackoffPolicy, failures: number, random: number): number {
+export function tokenRetryMs({ firstMs, maxMs }: BackoffPolicy, failures: number, random: number): number {
   const full = Math.min(maxMs, firstMs * 2 ** Math.min(failures - 1, 30));
   return Math.round(full / 2 + (full / 2) * random);
 }

@@ -42,7 +42,7 @@ export class FairQueue {
   readonly #options: FairQueueOptions;
   /** Namespace → its jobs, oldest first; the namespace whose turn is next comes first. */
   readonly #waiting = new Map<string, Job[]>();
-  readonly #runningOf = new Map<string, number>();
+  readonly #runningByNamespace = new Map<string, number>();
   readonly #serialized = new Set<string>();
   #running = 0;
 
@@ -52,7 +52,7 @@ export class FairQueue {
 
   /** Whether the namespace may add one more job. */
   hasRoom(namespace: string): boolean {
-    return this.#waitingOf(namespace).length < this.#options.maxWaiting;
+    return this.#getWaiting(namespace).length < this.#options.maxWaiting;
   }
 
   /**
@@ -63,7 +63,7 @@ export class FairQueue {
     if (!this.hasRoom(namespace)) {
       return false;
     }
-    const waiting = this.#waitingOf(namespace);
+    const waiting = this.#getWaiting(namespace);
     if (!waiting.includes(job)) {
       this.#waiting.set(namespace, [...waiting, job]);
       this.#startNext();
@@ -72,13 +72,13 @@ export class FairQueue {
   }
 
   /** A job may have started on the turn of another namespace. */
-  #waitingOf(namespace: string): Job[] {
+  #getWaiting(namespace: string): Job[] {
     return (this.#waiting.get(namespace) ?? []).filter(({ started }) => !started);
   }
 
   #startNext(): void {
     while (this.#running < this.#options.concurrency) {
-      const next = this.#take();
+      const next = this.#takeNext();
       if (next === undefined) {
         return;
       }
@@ -87,16 +87,16 @@ export class FairQueue {
   }
 
   /** Takes the next job that may run, and moves its namespace to the end. */
-  #take(): { namespace: string; job: Job } | undefined {
+  #takeNext(): { namespace: string; job: Job } | undefined {
     for (const namespace of this.#waiting.keys()) {
-      const waiting = this.#waitingOf(namespace);
-      const job = this.#nextOf(namespace, waiting);
-      const left = waiting.filter((other) => other !== job);
-      if (job !== undefined || left.length === 0) {
+      const waiting = this.#getWaiting(namespace);
+      const job = this.#findRunnable(namespace, waiting);
+      const remaining = waiting.filter((other) => other !== job);
+      if (job !== undefined || remaining.length === 0) {
         this.#waiting.delete(namespace);
       }
-      if (left.length > 0) {
-        this.#waiting.set(namespace, left);
+      if (remaining.length > 0) {
+        this.#waiting.set(namespace, remaining);
       }
       if (job !== undefined) {
         return { namespace, job };
@@ -105,24 +105,24 @@ export class FairQueue {
     return undefined;
   }
 
-  #nextOf(namespace: string, waiting: readonly Job[]): Job | undefined {
-    return (this.#runningOf.get(namespace) ?? 0) < this.#options.perNamespace
+  #findRunnable(namespace: string, waiting: readonly Job[]): Job | undefined {
+    return (this.#runningByNamespace.get(namespace) ?? 0) < this.#options.perNamespace
       ? waiting.find(({ serializeBy }) => !this.#serialized.has(serializeBy))
       : undefined;
   }
 
   async #run(namespace: string, job: Job): Promise<void> {
     this.#running += 1;
-    this.#runningOf.set(namespace, (this.#runningOf.get(namespace) ?? 0) + 1);
+    this.#runningByNamespace.set(namespace, (this.#runningByNamespace.get(namespace) ?? 0) + 1);
     this.#serialized.add(job.serializeBy);
     await job.start();
     this.#running -= 1;
     this.#serialized.delete(job.serializeBy);
-    const left = (this.#runningOf.get(namespace) ?? 1) - 1;
-    if (left > 0) {
-      this.#runningOf.set(namespace, left);
+    const remaining = (this.#runningByNamespace.get(namespace) ?? 1) - 1;
+    if (remaining > 0) {
+      this.#runningByNamespace.set(namespace, remaining);
     } else {
-      this.#runningOf.delete(namespace);
+      this.#runningByNamespace.delete(namespace);
     }
     this.#startNext();
   }
@@ -139,7 +139,7 @@ export class NamespaceBudgets {
   readonly #burst: number;
   readonly #refillMs: number;
   readonly #now: () => number;
-  readonly #spent = new LRUCache<string, { left: number; at: number }>({ max: maxBudgets });
+  readonly #buckets = new LRUCache<string, { left: number; at: number }>({ max: maxBudgets });
 
   constructor({ burst, refillMs, now }: { burst: number; refillMs: number; now: () => number }) {
     this.#burst = burst;
@@ -148,12 +148,12 @@ export class NamespaceBudgets {
   }
 
   /** @returns false if the namespace has spent its budget */
-  spend(namespace: string): boolean {
+  trySpend(namespace: string): boolean {
     const now = this.#now();
-    const { left, at } = this.#spent.get(namespace) ?? { left: this.#burst, at: now };
+    const { left, at } = this.#buckets.get(namespace) ?? { left: this.#burst, at: now };
     const refilled = Math.min(this.#burst, left + (now - at) / this.#refillMs);
     const granted = refilled >= 1;
-    this.#spent.set(namespace, { left: granted ? refilled - 1 : refilled, at: now });
+    this.#buckets.set(namespace, { left: granted ? refilled - 1 : refilled, at: now });
     return granted;
   }
 }

@@ -15,7 +15,7 @@ export interface Member {
  * @param json valid JSON: text that `JSON.parse` has accepted, or a member's `json`
  * @returns undefined where the value is not an object
  */
-export function membersOf(json: string): Member[] | undefined {
+export function parseMembers(json: string): Member[] | undefined {
   let at = skipWhitespace(json, 0);
   if (json[at] !== '{') {
     return undefined;
@@ -23,17 +23,17 @@ export function membersOf(json: string): Member[] | undefined {
   const members: Member[] = [];
   at = skipWhitespace(json, at + 1);
   while (at < json.length && json[at] !== '}') {
-    const nameEnd = endOfString(json, at);
+    const nameEnd = findStringEnd(json, at);
     const from = skipWhitespace(json, skipWhitespace(json, nameEnd) + 1);
-    const { end, depth } = endOfValue(json, from);
-    members.push({ name: textOf(json.slice(at, nameEnd)), json: json.slice(from, end), depth });
+    const { end, depth } = findValueEnd(json, from);
+    members.push({ name: parseString(json.slice(at, nameEnd)), json: json.slice(from, end), depth });
     at = json[end] === ',' ? skipWhitespace(json, end + 1) : end;
   }
   return members;
 }
 
 /** Where the comma or brace is that follows a member's value, and how deep the value is nested. */
-function endOfValue(json: string, from: number): { end: number; depth: number } {
+function findValueEnd(json: string, from: number): { end: number; depth: number } {
   let [at, level, depth] = [from, 0, 0];
   while (at < json.length) {
     const character = json[at];
@@ -41,7 +41,7 @@ function endOfValue(json: string, from: number): { end: number; depth: number } 
       break;
     }
     if (character === '"') {
-      at = endOfString(json, at);
+      at = findStringEnd(json, at);
       continue;
     }
     if (character === '{' || character === '[') {
@@ -56,17 +56,17 @@ function endOfValue(json: string, from: number): { end: number; depth: number } 
 }
 
 /** The position behind a string's closing quote: the first quote that follows an even number of backslashes. */
-function endOfString(json: string, openingQuote: number): number {
+function findStringEnd(json: string, openingQuote: number): number {
   for (let from = openingQuote + 1; ; ) {
     const quote = json.indexOf('"', from);
     if (quote === -1) {
       return json.length;
     }
-    let text = quote;
-    while (json.charCodeAt(text - 1) === backslash) {
-      text -= 1;
+    let start = quote;
+    while (json.charCodeAt(start - 1) === backslash) {
+      start -= 1;
     }
-    if ((quote - text) % 2 === 0) {
+    if ((quote - start) % 2 === 0) {
       return quote + 1;
     }
     from = quote + 1;
@@ -76,7 +76,7 @@ function endOfString(json: string, openingQuote: number): number {
 const backslash = 0x5c;
 
 /** What a JSON string says; a Secret can hold 100,000 names, most of them without escapes. */
-function textOf(json: string): string {
+function parseString(json: string): string {
   return json.includes('\\') ? JSON.parse(json) : json.slice(1, -1);
 }
 

@@ -4,11 +4,11 @@ export function isObject(value: unknown): value is Record<string, unknown> {
 }
 
 /** A field of a value that may be anything; undefined where there is none. */
-export function field(value: unknown, name: string): unknown {
+export function getField(value: unknown, name: string): unknown {
   return isObject(value) ? value[name] : undefined;
 }
 
 /** The items of a value that may be anything; none where it is no list. */
-export function items(value: unknown): readonly unknown[] {
+export function getItems(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

@@ -2,19 +2,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 
-export interface PatienceOptions {
+export interface DetachOptions {
   /** How long a task may hold its slot, in ms. After that it continues without one. */
-  readonly patienceMs: number;
+  readonly maxWaitMs: number;
   /** Tasks that continue without a slot at a time. Beyond these, a task holds its slot until it ends. */
   readonly maxDetached: number;
 }
 
-export interface PatientLimitOptions extends PatienceOptions {
+export interface SlotLimitOptions extends DetachOptions {
   /** Tasks that hold a slot at a time. */
   readonly concurrency: number;
 }
 
-export interface PatientLimit {
+export interface SlotLimit {
   /** Tasks that have not started. */
   readonly waiting: number;
   /** Runs a task as soon as a slot is free. Resolves or rejects as the task does. */
@@ -25,34 +25,34 @@ export interface PatientLimit {
  * Makes the function that says how long a task holds its slot.
  * @returns takes the end of a task, which must not reject; resolves when the task has ended, or may continue without its slot
  */
-export function patience({
-  patienceMs,
+export function detachSlowTasks({
+  maxWaitMs,
   maxDetached,
-}: PatienceOptions): (ended: Promise<void>) => Promise<void> {
+}: DetachOptions): (taskEnd: Promise<void>) => Promise<void> {
   let detached = 0;
-  return async (ended) => {
+  return async (taskEnd) => {
     const timer = new AbortController();
-    const timeout = sleep(patienceMs, true, { signal: timer.signal, ref: false }).catch(() => false);
-    const isSlow = await Promise.race([ended.then(() => false), timeout]);
+    const timeout = sleep(maxWaitMs, true, { signal: timer.signal, ref: false }).catch(() => false);
+    const isSlow = await Promise.race([taskEnd.then(() => false), timeout]);
     timer.abort();
     if (!isSlow) {
       return;
     }
     if (detached >= maxDetached) {
-      await ended;
+      await taskEnd;
       return;
     }
     detached += 1;
-    void ended.then(() => {
+    void taskEnd.then(() => {
       detached -= 1;
     });
   };
 }
 
 /** A concurrency limit for calls of which a few may hang: p-limit, with slots that are given up. */
-export function patientLimit({ concurrency, ...options }: PatientLimitOptions): PatientLimit {
+export function createSlotLimit({ concurrency, ...options }: SlotLimitOptions): SlotLimit {
   const limit = pLimit(concurrency);
-  const holdSlot = patience(options);
+  const slowTaskGuard = detachSlowTasks(options);
   return {
     get waiting() {
       return limit.pendingCount;
@@ -62,7 +62,7 @@ export function patientLimit({ concurrency, ...options }: PatientLimitOptions): 
         void limit(async () => {
           const running = (async () => await task())();
           running.then(resolve, reject);
-          await holdSlot(running.then(ignore, ignore));
+          await slowTaskGuard(running.then(ignore, ignore));
         });
       }),
   };

@@ -3,19 +3,19 @@
 /**
  * Wraps a report so that it is made at most once in `intervalMs`. The report gets the number of calls since the last one,
  * this one included.
- * @param now monotonic clock, in ms
+ * @param monotonicNow monotonic clock, in ms
  */
-export function occasionally<T extends unknown[]>(
+export function throttleReport<T extends unknown[]>(
   intervalMs: number,
-  now: () => number,
+  monotonicNow: () => number,
   report: (times: number, ...details: T) => void,
 ): (...details: T) => void {
-  let next = Number.NEGATIVE_INFINITY;
+  let nextAt = Number.NEGATIVE_INFINITY;
   let times = 0;
   return (...details) => {
     times += 1;
-    if (now() >= next) {
-      next = now() + intervalMs;
+    if (monotonicNow() >= nextAt) {
+      nextAt = monotonicNow() + intervalMs;
       report(times, ...details);
       times = 0;
     }

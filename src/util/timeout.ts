@@ -3,7 +3,7 @@
  * ends as the work does.
  * @param name the name of the error, by which it is told apart as errors of the AWS SDK are
  */
-export async function within<T>(
+export async function withTimeout<T>(
   ms: number,
   name: 'TimeoutError' | 'CredentialsTimeoutError',
   work: (signal: AbortSignal) => Promise<T>,

@@ -1,7 +1,7 @@
 import { isObject } from '../util/json.ts';
 
 /** What we need of an AdmissionReview (admission.k8s.io/v1): one request of the API server. */
-export interface ReviewRequest {
+export interface AdmissionRequest {
   readonly uid: string;
   /** `pods`, or `pods/ephemeralcontainers`; any other resource is not ours to judge. */
   readonly resource: string;
@@ -15,33 +15,33 @@ export interface ReviewRequest {
 }
 
 /** Why something is not an AdmissionReview that we can answer. */
-export interface BadReview {
-  readonly place: string;
+export interface InvalidReview {
+  readonly path: string;
   readonly expected: string;
 }
 
 /** Reads a parsed JSON body as an AdmissionReview. Never throws. */
-export function readReview(body: unknown): ReviewRequest | BadReview {
+export function parseReview(body: unknown): AdmissionRequest | InvalidReview {
   if (!isObject(body) || body['apiVersion'] !== 'admission.k8s.io/v1' || body['kind'] !== 'AdmissionReview') {
-    return { place: 'body', expected: 'an AdmissionReview of admission.k8s.io/v1' };
+    return { path: 'body', expected: 'an AdmissionReview of admission.k8s.io/v1' };
   }
   const request = body['request'];
   if (!isObject(request)) {
-    return { place: 'request', expected: 'an object' };
+    return { path: 'request', expected: 'an object' };
   }
   const { uid, operation, namespace } = request;
   if (typeof uid !== 'string' || uid === '') {
-    return { place: 'request.uid', expected: 'text that is not empty' };
+    return { path: 'request.uid', expected: 'text that is not empty' };
   }
   if (typeof operation !== 'string') {
-    return { place: 'request.operation', expected: 'text' };
+    return { path: 'request.operation', expected: 'text' };
   }
-  const resource = resourceOf(request);
+  const resource = getResource(request);
   if (resource === undefined) {
-    return { place: 'request.resource', expected: 'group, version and resource' };
+    return { path: 'request.resource', expected: 'group, version and resource' };
   }
   if (typeof namespace !== 'string' || namespace === '') {
-    return { place: 'request.namespace', expected: 'the namespace of the pod' };
+    return { path: 'request.namespace', expected: 'the namespace of the pod' };
   }
   return {
     uid,
@@ -54,12 +54,12 @@ export function readReview(body: unknown): ReviewRequest | BadReview {
   };
 }
 
-export function isBadReview(review: ReviewRequest | BadReview): review is BadReview {
+export function isInvalidReview(review: AdmissionRequest | InvalidReview): review is InvalidReview {
   return 'expected' in review;
 }
 
 /** `pods` or `pods/SUBRESOURCE` for the core group's v1; `group/version/resource` for anything else. */
-function resourceOf(request: Record<string, unknown>): string | undefined {
+function getResource(request: Record<string, unknown>): string | undefined {
   const { resource: gvr, subResource } = request;
   if (!isObject(gvr)) {
     return undefined;
@@ -74,30 +74,30 @@ function resourceOf(request: Record<string, unknown>): string | undefined {
 
 /** What the API server waits where it does not say (kubernetes `pkg/apis/admissionregistration`, timeoutSeconds). */
 const defaultTimeoutMs = 10_000;
-const longestTimeoutMs = 30_000;
+const maxTimeoutMs = 30_000;
 
-const units: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
+const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
 
 /**
  * How long the answer to a review may take, in ms: what the API server says in `?timeout=5s` (a Go duration) less a
  * margin for the way back, but never less than half of it.
  */
-export function answerWithinMs(timeout: string | undefined, marginMs: number): number {
-  const timeoutMs = Math.min(durationMs(timeout) ?? defaultTimeoutMs, longestTimeoutMs);
+export function getResponseTimeoutMs(timeout: string | undefined, marginMs: number): number {
+  const timeoutMs = Math.min(parseDurationMs(timeout) ?? defaultTimeoutMs, maxTimeoutMs);
   return Math.max(timeoutMs - marginMs, timeoutMs / 2);
 }
 
 /** The `timeout` in the query of a call's address, as it stands there. */
-export function timeoutOf(url: string): string | undefined {
+export function getTimeoutParameter(url: string): string | undefined {
   const query = url.indexOf('?');
   return query < 0 ? undefined : (new URLSearchParams(url.slice(query)).get('timeout') ?? undefined);
 }
 
 /** `1m30s`, `5s` or `500ms` in ms; undefined for anything else, and for nothing. */
-function durationMs(text: string | undefined): number | undefined {
+function parseDurationMs(text: string | undefined): number | undefined {
   if (text === undefined || !/^(\d{1,6}(\.\d{1,9})?(ms|s|m)){1,3}$/.test(text)) {
     return undefined;
   }
   const parts = text.matchAll(/([\d.]+)(ms|s|m)/g);
-  return [...parts].reduce((sum, [, amount, unit = '']) => sum + Number(amount) * (units[unit] ?? 0), 0);
+  return [...parts].reduce((sum, [, amount, unit = '']) => sum + Number(amount) * (msPerUnit[unit] ?? 0), 0);
 }

@@ -1,7 +1,7 @@
 import type { Patch } from './patch.ts';
 
 /** What the answer to a review says besides its uid. */
-export interface Verdict {
+export interface AdmissionResponse {
   readonly allowed: boolean;
   readonly patch?: Patch | undefined;
   /** Shown to the pod's author by kubectl. */
@@ -14,7 +14,10 @@ export interface Verdict {
  * The text of the AdmissionReview (admission.k8s.io/v1) that answers a request. The only place that makes one: uid,
  * apiVersion and kind are on every answer, and patch and patchType come together or not at all.
  */
-export function answerTo(uid: string, { allowed, patch, warnings = [], message }: Verdict): string {
+export function formatAdmissionReview(
+  uid: string,
+  { allowed, patch, warnings = [], message }: AdmissionResponse,
+): string {
   let response = `"uid":${JSON.stringify(uid)},"allowed":${allowed}`;
   if (patch !== undefined) {
     response += `,"patchType":"JSONPatch","patch":"${patch}"`;
@@ -30,6 +33,6 @@ export function answerTo(uid: string, { allowed, patch, warnings = [], message }
 }
 
 /** Text of a body that is not an answer to a review, because what came was none. */
-export function errorBody(code: string, message: string): string {
+export function formatErrorBody(code: string, message: string): string {
   return JSON.stringify({ error: { code, message } });
 }

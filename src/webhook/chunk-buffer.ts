@@ -4,7 +4,7 @@
  * Collects chunks by copying them into blocks. Chunks themselves are not kept, because each costs some 500 bytes beside its
  * content, and a client decides how small they are.
  */
-export class Gathered {
+export class ChunkBuffer {
   readonly #blockBytes: number;
   readonly #blocks: Buffer[] = [];
   #freeInLast = 0;
@@ -17,7 +17,7 @@ export class Gathered {
   }
 
   /** Bytes of memory that the content takes. */
-  get allocated(): number {
+  get allocatedBytes(): number {
     return this.#blocks.length * this.#blockBytes;
   }
 

@@ -2,14 +2,14 @@
 import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
-import { alternativeNames } from '../certificates/key-pair.ts';
+import { parseAlternativeNames } from '../certificates/key-pair.ts';
 import type { Log } from '../telemetry/log.ts';
 import { matchesAny } from '../util/glob.ts';
-import { occasionally } from '../util/throttle-report.ts';
-import { errorBody } from './admission-response.ts';
+import { throttleReport } from '../util/throttle-report.ts';
+import { formatErrorBody } from './admission-response.ts';
 
 /** Why a client may not send reviews. */
-interface Unauthenticated {
+interface AuthenticationFailure {
   readonly status: 401 | 403;
   readonly code: 'no-client-certificate' | 'bad-client-certificate' | 'client-name-not-allowed';
   readonly message: string;
@@ -20,7 +20,10 @@ interface Unauthenticated {
  * @param allowedNames for the subject's CN or a DNS name of the SAN; `*` stands for any run of characters; none: any name
  * @returns undefined if the client may send reviews
  */
-function judgeClient(socket: TLSSocket, allowedNames: readonly string[]): Unauthenticated | undefined {
+function authenticateClient(
+  socket: TLSSocket,
+  allowedNames: readonly string[],
+): AuthenticationFailure | undefined {
   const certificate = socket.getPeerX509Certificate();
   if (certificate === undefined) {
     return {
@@ -37,7 +40,10 @@ function judgeClient(socket: TLSSocket, allowedNames: readonly string[]): Unauth
       message: `the client certificate is not accepted: ${socket.authorizationError ?? 'resumed session'}`,
     };
   }
-  if (allowedNames.length > 0 && !namesOf(certificate).some((name) => matchesAny(allowedNames, name))) {
+  if (
+    allowedNames.length > 0 &&
+    !getCertificateNames(certificate).some((name) => matchesAny(allowedNames, name))
+  ) {
     return {
       status: 403,
       code: 'client-name-not-allowed',
@@ -48,22 +54,22 @@ function judgeClient(socket: TLSSocket, allowedNames: readonly string[]): Unauth
 }
 
 /** The subject's CN, and the DNS names of the SAN. */
-export function namesOf(certificate: X509Certificate): string[] {
+export function getCertificateNames(certificate: X509Certificate): string[] {
   const commonName: unknown = certificate.toLegacyObject().subject?.CN;
   const commonNames = Array.isArray(commonName) ? commonName : [commonName];
   return [
     ...commonNames.filter((name): name is string => typeof name === 'string'),
-    ...alternativeNames(certificate.subjectAltName ?? '', 'DNS'),
+    ...parseAlternativeNames(certificate.subjectAltName ?? '', 'DNS'),
   ];
 }
 
-export interface ClientGuardParts {
+export interface ClientGuardDependencies {
   readonly allowedNames: readonly string[];
   readonly log: Log;
   /** Counts a refused request by its reason. */
-  refused(reason: string): void;
+  onRefused(reason: string): void;
   /** A monotonic clock, in ms. */
-  now(): number;
+  monotonicNow(): number;
 }
 
 /** At most one line for each reason in the log, in ms. */
@@ -73,44 +79,48 @@ const logIntervalMs = 60_000;
  * Makes the function that lets a request pass, or answers it with 401 or 403. An answer, unlike a failed handshake, shows in
  * the API server's error. Each connection is judged once; its body is not read if it may not pass.
  */
-export function clientGuard(
-  parts: ClientGuardParts,
+export function createClientGuard(
+  dependencies: ClientGuardDependencies,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const { allowedNames, refused } = parts;
-  const judged = new WeakMap<object, Unauthenticated | 'passes'>();
-  const report = reporter(parts);
+  const { allowedNames, onRefused } = dependencies;
+  const results = new WeakMap<object, AuthenticationFailure | 'passes'>();
+  const report = createRefusalReporter(dependencies);
   return (request, response) => {
     const { socket } = request;
-    let verdict = judged.get(socket);
-    if (verdict === undefined) {
+    let result = results.get(socket);
+    if (result === undefined) {
       // Anything but a TLS socket would be a mistake of ours; it has no certificate.
-      verdict = socket instanceof TLSSocket ? (judgeClient(socket, allowedNames) ?? 'passes') : noTls;
-      judged.set(socket, verdict);
+      result =
+        socket instanceof TLSSocket ? (authenticateClient(socket, allowedNames) ?? 'passes') : noTlsFailure;
+      results.set(socket, result);
     }
-    if (verdict === 'passes') {
+    if (result === 'passes') {
       return true;
     }
-    const { status, code, message } = verdict;
-    refused(code);
+    const { status, code, message } = result;
+    onRefused(code);
     report(code, message, socket.remoteAddress);
     response.writeHead(status, { 'content-type': 'application/json', connection: 'close' });
-    response.end(errorBody(code, message));
+    response.end(formatErrorBody(code, message));
     return false;
   };
 }
 
-const noTls: Unauthenticated = { status: 401, code: 'no-client-certificate', message: 'no TLS' };
+const noTlsFailure: AuthenticationFailure = { status: 401, code: 'no-client-certificate', message: 'no TLS' };
 
-function reporter({ log, now }: ClientGuardParts) {
+function createRefusalReporter({ log, monotonicNow }: ClientGuardDependencies) {
   const byCode = new Map<string, (message: string, address: string | undefined) => void>();
   return (code: string, message: string, address: string | undefined) => {
     let report = byCode.get(code);
     if (report === undefined) {
-      report = occasionally(logIntervalMs, now, (requests, cause: string, last: string | undefined) =>
-        log.warn(
-          { code, cause, address: last, requests },
-          'refused requests without a valid client certificate',
-        ),
+      report = throttleReport(
+        logIntervalMs,
+        monotonicNow,
+        (requests, cause: string, last: string | undefined) =>
+          log.warn(
+            { code, cause, address: last, requests },
+            'refused requests without a valid client certificate',
+          ),
       );
       byCode.set(code, report);
     }

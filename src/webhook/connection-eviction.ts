@@ -9,41 +9,45 @@ export interface Connection {
   /** `handshake`: TLS is being negotiated. `receiving`: a request is incomplete. `waiting`: a request is being answered. */
   readonly phase: 'handshake' | 'idle' | 'receiving' | 'waiting';
   /** Whether a request that came on it was answered with success. */
-  readonly useful: boolean;
+  readonly hasServed: boolean;
 }
 
 /** Connections with a lower rank are evicted first. */
-function rank({ phase, useful }: Connection): number {
+function getEvictionRank({ phase, hasServed }: Connection): number {
   if (phase === 'waiting') {
     return 2;
   }
-  return useful ? 1 : 0;
+  return hasServed ? 1 : 0;
 }
 
 /**
  * The connection to evict: one of the client address that has the most connections, so that clients who open many lose their own
  * and never those of an API server that has few. Of these, first one that never served a request, then an idle one, then
  * one whose request is being answered; among equals the one that has been idle longest.
- * @param held number of connections by address
+ * @param countByAddress number of connections by address
  */
-export function connectionToEvict<T extends Connection>(
+export function selectConnectionToEvict<T extends Connection>(
   connections: Iterable<T>,
-  held: ReadonlyMap<string, number>,
+  countByAddress: ReadonlyMap<string, number>,
 ): T | undefined {
   let victim: T | undefined;
   for (const connection of connections) {
-    if (victim === undefined || goesBefore(connection, victim, held)) {
+    if (victim === undefined || isEvictedBefore(connection, victim, countByAddress)) {
       victim = connection;
     }
   }
   return victim;
 }
 
-function goesBefore(one: Connection, other: Connection, held: ReadonlyMap<string, number>): boolean {
-  const byCrowd = (held.get(one.address) ?? 0) - (held.get(other.address) ?? 0);
-  if (byCrowd !== 0) {
-    return byCrowd > 0;
+function isEvictedBefore(
+  one: Connection,
+  other: Connection,
+  countByAddress: ReadonlyMap<string, number>,
+): boolean {
+  const countDifference = (countByAddress.get(one.address) ?? 0) - (countByAddress.get(other.address) ?? 0);
+  if (countDifference !== 0) {
+    return countDifference > 0;
   }
-  const byRank = rank(one) - rank(other);
-  return byRank !== 0 ? byRank < 0 : one.idleSince < other.idleSince;
+  const rankDifference = getEvictionRank(one) - getEvictionRank(other);
+  return rankDifference !== 0 ? rankDifference < 0 : one.idleSince < other.idleSince;
 }

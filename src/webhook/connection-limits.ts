@@ -2,7 +2,7 @@
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
-import { type Connection, connectionToEvict } from './connection-eviction.ts';
+import { type Connection, selectConnectionToEvict } from './connection-eviction.ts';
 import { type HandshakeLimits, HandshakeQueue } from './handshake-queue.ts';
 
 export interface ConnectionLimits {
@@ -10,36 +10,36 @@ export interface ConnectionLimits {
   /** Of TLS handshakes; not given: the server speaks no TLS. */
   readonly handshakes?: HandshakeLimits;
   /** A monotonic clock, in ms. */
-  now(): number;
+  monotonicNow(): number;
   /** A connection was closed to make room. */
   onEvicted(): void;
 }
 
 /** Follows one connection from its first packet to its end. */
-class Tracked implements Connection {
+class TrackedConnection implements Connection {
   readonly address: string;
   /** Address and port of the client. */
   readonly peer: string;
   /** The socket that was accepted, and the TLS socket over it. */
-  readonly accepted: Socket;
-  #secured: Socket | undefined;
+  readonly acceptedSocket: Socket;
+  #tlsSocket: Socket | undefined;
   idleSince: number;
-  useful = false;
+  hasServed = false;
   /** The request in flight, and its response. */
   exchange: { readonly request: IncomingMessage; readonly response: ServerResponse } | undefined;
 
-  #shaking: boolean;
+  #isHandshaking: boolean;
 
   constructor(socket: Socket, usesTls: boolean, now: number) {
     this.address = socket.remoteAddress ?? '';
-    this.peer = peerOf(socket);
-    this.accepted = socket;
-    this.#shaking = usesTls;
+    this.peer = formatPeer(socket);
+    this.acceptedSocket = socket;
+    this.#isHandshaking = usesTls;
     this.idleSince = now;
   }
 
   get phase(): Connection['phase'] {
-    if (this.#shaking) {
+    if (this.#isHandshaking) {
       return 'handshake';
     }
     if (this.exchange === undefined) {
@@ -48,22 +48,22 @@ class Tracked implements Connection {
     return this.exchange.request.complete ? 'waiting' : 'receiving';
   }
 
-  secured(socket: Socket): void {
-    this.#shaking = false;
-    this.#secured = socket;
+  completeHandshake(socket: Socket): void {
+    this.#isHandshaking = false;
+    this.#tlsSocket = socket;
   }
 
   destroy(): void {
-    this.#secured?.destroy();
-    this.accepted.destroy();
+    this.#tlsSocket?.destroy();
+    this.acceptedSocket.destroy();
   }
 }
 
 export interface Connections {
   /** What each request has to pass; false: its connection was closed, because it has one in flight already. */
-  mayPass(request: IncomingMessage, response: ServerResponse): boolean;
+  acceptRequest(request: IncomingMessage, response: ServerResponse): boolean;
   /** Closes all connections but those whose request is being answered. */
-  closeUnanswered(): void;
+  closeInactive(): void;
 }
 
 /**
@@ -71,72 +71,72 @@ export interface Connections {
  * one request in flight only, since Go's client never pipelines, and a pipeline would be a queue without a bound.
  */
 export function limitConnections(server: HttpServer | HttpsServer, limits: ConnectionLimits): Connections {
-  const { maxConnections, now, onEvicted } = limits;
+  const { maxConnections, monotonicNow, onEvicted } = limits;
   const handshakes = limits.handshakes && new HandshakeQueue(limits.handshakes);
   const usesTls = handshakes !== undefined;
-  const open = new Set<Tracked>();
+  const open = new Set<TrackedConnection>();
   /** Those whose handshake is in progress, by `peer`. */
-  const shaking = new Map<string, Tracked>();
+  const handshaking = new Map<string, TrackedConnection>();
   /** Number of connections by client address. */
-  const held = new Map<string, number>();
-  const bySocket = new WeakMap<Socket, Tracked>();
+  const countByAddress = new Map<string, number>();
+  const bySocket = new WeakMap<Socket, TrackedConnection>();
 
-  const forget = (connection: Tracked) => {
+  const remove = (connection: TrackedConnection) => {
     if (!open.delete(connection)) {
       return;
     }
-    shaking.delete(connection.peer);
-    const left = (held.get(connection.address) ?? 1) - 1;
-    if (left === 0) {
-      held.delete(connection.address);
+    handshaking.delete(connection.peer);
+    const remaining = (countByAddress.get(connection.address) ?? 1) - 1;
+    if (remaining === 0) {
+      countByAddress.delete(connection.address);
     } else {
-      held.set(connection.address, left);
+      countByAddress.set(connection.address, remaining);
     }
   };
   const evictOne = () => {
-    const victim = connectionToEvict(open, held);
+    const victim = selectConnectionToEvict(open, countByAddress);
     if (victim !== undefined) {
-      forget(victim);
+      remove(victim);
       victim.destroy();
       onEvicted();
     }
   };
-  const takeIn = (socket: Socket) => {
-    const connection = new Tracked(socket, usesTls, now());
+  const accept = (socket: Socket) => {
+    const connection = new TrackedConnection(socket, usesTls, monotonicNow());
     socket.on('error', () => undefined); // a reset before the handshake concerns nobody
-    socket.once('close', () => forget(connection));
+    socket.once('close', () => remove(connection));
     if (open.size >= maxConnections) {
       evictOne();
     }
     open.add(connection);
-    held.set(connection.address, (held.get(connection.address) ?? 0) + 1);
+    countByAddress.set(connection.address, (countByAddress.get(connection.address) ?? 0) + 1);
     if (usesTls) {
-      shaking.set(connection.peer, connection);
+      handshaking.set(connection.peer, connection);
     } else {
       bySocket.set(socket, connection);
     }
   };
   if (handshakes === undefined) {
-    server.prependListener('connection', takeIn);
+    server.prependListener('connection', accept);
   } else {
-    const startTls = heldBack(server);
+    const startTls = deferHandshakes(server);
     server.on('connection', (socket: Socket) => {
-      takeIn(socket);
+      accept(socket);
       handshakes.add(socket, () => startTls(socket));
     });
   }
   server.prependListener('secureConnection', (socket: Socket) => {
-    const peer = peerOf(socket);
-    const connection = shaking.get(peer);
+    const peer = formatPeer(socket);
+    const connection = handshaking.get(peer);
     if (connection !== undefined) {
-      shaking.delete(peer);
-      handshakes?.done(connection.accepted);
-      connection.secured(socket);
+      handshaking.delete(peer);
+      handshakes?.done(connection.acceptedSocket);
+      connection.completeHandshake(socket);
       bySocket.set(socket, connection);
     }
   });
 
-  const mayPass: Connections['mayPass'] = (request, response) => {
+  const acceptRequest: Connections['acceptRequest'] = (request, response) => {
     const connection = bySocket.get(request.socket);
     // A client may send its next request before this process hears that the last response went out.
     if (connection === undefined || connection.exchange?.response.writableEnded === false) {
@@ -146,33 +146,33 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
     const exchange = { request, response };
     connection.exchange = exchange;
     response.once('close', () => {
-      connection.useful ||= response.statusCode === 200;
+      connection.hasServed ||= response.statusCode === 200;
       if (connection.exchange === exchange) {
         connection.exchange = undefined;
-        connection.idleSince = now();
+        connection.idleSince = monotonicNow();
       }
     });
     return true;
   };
-  const closeUnanswered = () => {
+  const closeInactive = () => {
     for (const connection of [...open].filter(({ phase }) => phase !== 'waiting')) {
       connection.destroy();
     }
   };
-  return { mayPass, closeUnanswered };
+  return { acceptRequest, closeInactive };
 }
 
 /** How long what has not been answered may still come in once a server closes, in ms, and how often that is looked at. */
-const closing = { graceMs: 2_000, lookMs: 250 };
+const closeTimeouts = { graceMs: 2_000, checkMs: 250 };
 
 /** Lets a server that is closing end although clients hold requests back: Node no longer looks at its timeouts then. */
-export function closeInTime(server: HttpServer | HttpsServer, { closeUnanswered }: Connections): void {
-  const end = setTimeout(() => {
-    closeUnanswered();
-    const look = setInterval(closeUnanswered, closing.lookMs);
-    server.once('close', () => clearInterval(look));
-  }, closing.graceMs);
-  server.once('close', () => clearTimeout(end));
+export function enforceCloseTimeout(server: HttpServer | HttpsServer, { closeInactive }: Connections): void {
+  const timer = setTimeout(() => {
+    closeInactive();
+    const interval = setInterval(closeInactive, closeTimeouts.checkMs);
+    server.once('close', () => clearInterval(interval));
+  }, closeTimeouts.graceMs);
+  server.once('close', () => clearTimeout(timer));
 }
 
 /**
@@ -180,7 +180,7 @@ export function closeInTime(server: HttpServer | HttpsServer, { closeUnanswered 
  * been read goes through JavaScript, is slower, and loses what was written last when it is destroyed.
  * @returns starts the handshake on an accepted socket
  */
-function heldBack(server: HttpServer | HttpsServer): (socket: Socket) => void {
+function deferHandshakes(server: HttpServer | HttpsServer): (socket: Socket) => void {
   // net.Server looks at it for each socket that it accepts, and tls.Server for each handshake, which is to be read
   const pausing = server as HttpServer & { pauseOnConnect?: boolean };
   const starters = server.listeners('connection');
@@ -195,6 +195,6 @@ function heldBack(server: HttpServer | HttpsServer): (socket: Socket) => void {
   };
 }
 
-function peerOf({ remoteAddress, remotePort }: Socket): string {
+function formatPeer({ remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress}:${remotePort}`;
 }

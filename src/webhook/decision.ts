@@ -1,14 +1,14 @@
 import type { Config } from '../config/schema.ts';
-import { imagesOfPod, registriesOfPod } from '../ecr/pod-images.ts';
-import { hostOfImage, type parseEcrHost, type Registry } from '../ecr/registry.ts';
+import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
+import { getImageHost, type parseEcrHost, type Registry } from '../ecr/registry.ts';
 import { injectAnnotation } from '../labels.ts';
 import { matchesAny } from '../util/glob.ts';
-import { field } from '../util/json.ts';
-import type { ReviewRequest } from './admission-request.ts';
-import { type Patch, type PullSecretReference, pullSecretPatch, refersTo } from './patch.ts';
+import { getField } from '../util/json.ts';
+import type { AdmissionRequest } from './admission-request.ts';
+import { createPullSecretPatch, hasReference, type Patch, type PullSecretReference } from './patch.ts';
 
 /** Why a review is answered as it is: logged, counted and asserted on. */
-type Reason =
+type DecisionReason =
   | 'not-a-pod'
   | 'operation'
   | 'namespace-excluded'
@@ -23,30 +23,33 @@ type Reason =
   | 'new-image';
 
 /** The pod needs tokens for these registries. */
-export interface Ensure {
+export interface EnsureDecision {
   readonly action: 'ensure';
-  readonly reason: Reason;
+  readonly reason: DecisionReason;
   readonly registries: readonly Registry[];
   /** None where the pod refers to the Secret already, or can no longer be changed. */
   readonly patch: Patch | undefined;
 }
 
 /** The pod gets an image that it may be unable to pull, because a reference can no longer be added. */
-export interface Warn {
+export interface WarnDecision {
   readonly action: 'warn';
-  readonly reason: Reason;
+  readonly reason: DecisionReason;
   /** Of the new images. */
   readonly registries: readonly Registry[];
 }
 
 /** What to do about a review. */
-export type Decision = Ensure | Warn | { readonly action: 'leave'; readonly reason: Reason };
+export type Decision =
+  | EnsureDecision
+  | WarnDecision
+  | { readonly action: 'leave'; readonly reason: DecisionReason };
 
 export interface DecisionRules {
   /** What pods get. */
   readonly reference: PullSecretReference;
   /** Reads a host; parseEcrHost if not given. */
-  readonly registryOf?: typeof parseEcrHost;
+  readonly parseHost?: typeof parseEcrHost;
   readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
 }
 
@@ -54,43 +57,47 @@ export interface DecisionRules {
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
 /** What an operator excludes from admission: {@link DecisionRules.exclude}. */
-export function excludedFromAdmission({ exclude }: Pick<Config, 'exclude'>): DecisionRules['exclude'] {
+export function getAdmissionExclusions({ exclude }: Pick<Config, 'exclude'>): DecisionRules['exclude'] {
   const { namespaces, admissionNamespaces, accounts } = exclude;
   return { namespaces: [...namespaces, ...admissionNamespaces], accounts };
 }
 
 /** Decides what a review asks of us. */
-export function decide(request: ReviewRequest, rules: DecisionRules): Decision {
+export function decide(request: AdmissionRequest, rules: DecisionRules): Decision {
   const { resource, operation, namespace, object, oldObject } = request;
   if (resource !== 'pods' && resource !== 'pods/ephemeralcontainers') {
-    return leave('not-a-pod');
+    return skip('not-a-pod');
   }
-  const creating = resource === 'pods' && operation === 'CREATE';
-  if (!creating && operation !== 'UPDATE') {
-    return leave('operation');
+  const isCreate = resource === 'pods' && operation === 'CREATE';
+  if (!isCreate && operation !== 'UPDATE') {
+    return skip('operation');
   }
   if (matchesAny(rules.exclude.namespaces, namespace)) {
-    return leave('namespace-excluded');
+    return skip('namespace-excluded');
   }
-  const found = registriesOfPod(object, rules.registryOf);
+  const found = getPodRegistries(object, rules.parseHost);
   if (found.length === 0) {
-    return leave('no-ecr-image');
+    return skip('no-ecr-image');
   }
   const registries = found.filter(({ account }) => !matchesAny(rules.exclude.accounts, account));
   if (registries.length === 0) {
-    return leave('account-excluded');
+    return skip('account-excluded');
   }
-  return creating
-    ? decideOnNew(object, registries, rules)
-    : decideOnExisting(object, oldObject, registries, rules);
+  return isCreate
+    ? decideOnCreate(object, registries, rules)
+    : decideOnUpdate(object, oldObject, registries, rules);
 }
 
-function decideOnNew(pod: unknown, registries: readonly Registry[], { reference }: DecisionRules): Decision {
-  const exemption = exemptionOf(pod);
-  if (exemption !== undefined) {
-    return leave(exemption);
+function decideOnCreate(
+  pod: unknown,
+  registries: readonly Registry[],
+  { reference }: DecisionRules,
+): Decision {
+  const skipReason = getSkipReason(pod);
+  if (skipReason !== undefined) {
+    return skip(skipReason);
   }
-  const patch = pullSecretPatch(pod, reference);
+  const patch = createPullSecretPatch(pod, reference);
   return {
     action: 'ensure',
     reason: patch ? 'ecr-image' : 'already-referring',
@@ -103,38 +110,38 @@ function decideOnNew(pod: unknown, registries: readonly Registry[], { reference 
  * `imagePullSecrets` of a pod cannot change any more, its images can: `kubectl debug` adds one, `kubectl set image` changes
  * one. Other updates, such as those of labels by controllers, warrant no warning.
  */
-function decideOnExisting(
+function decideOnUpdate(
   pod: unknown,
   oldPod: unknown,
   registries: readonly Registry[],
   { reference }: DecisionRules,
 ): Decision {
-  if (refersTo(pod, reference)) {
+  if (hasReference(pod, reference)) {
     return { action: 'ensure', reason: 'new-image', registries, patch: undefined };
   }
-  const exemption = exemptionOf(pod);
-  if (exemption !== undefined) {
-    return leave(exemption);
+  const skipReason = getSkipReason(pod);
+  if (skipReason !== undefined) {
+    return skip(skipReason);
   }
-  const before = new Set(imagesOfPod(oldPod));
-  const newImages = imagesOfPod(pod).filter((image) => !before.has(image));
-  const hosts = new Set(newImages.map(hostOfImage));
-  const added = registries.filter(({ host }) => hosts.has(host));
-  return added.length === 0
-    ? leave('not-referring')
-    : { action: 'warn', reason: 'reference-missing', registries: added };
+  const oldImages = new Set(getPodImages(oldPod));
+  const newImages = getPodImages(pod).filter((image) => !oldImages.has(image));
+  const hosts = new Set(newImages.map(getImageHost));
+  const newRegistries = registries.filter(({ host }) => hosts.has(host));
+  return newRegistries.length === 0
+    ? skip('not-referring')
+    : { action: 'warn', reason: 'reference-missing', registries: newRegistries };
 }
 
 /** Why a pod is skipped whatever its images are; undefined: it is not. */
-function exemptionOf(pod: unknown): Reason | undefined {
-  const annotations = field(field(pod, 'metadata'), 'annotations');
+function getSkipReason(pod: unknown): DecisionReason | undefined {
+  const annotations = getField(getField(pod, 'metadata'), 'annotations');
   // A mirror pod may not refer to Secrets: the API server would refuse it (plugin/pkg/admission/noderestriction).
-  if (field(annotations, mirrorAnnotation) !== undefined) {
+  if (getField(annotations, mirrorAnnotation) !== undefined) {
     return 'mirror-pod';
   }
-  return field(annotations, injectAnnotation) === 'false' ? 'opted-out' : undefined;
+  return getField(annotations, injectAnnotation) === 'false' ? 'opted-out' : undefined;
 }
 
-function leave(reason: Reason): Decision {
+function skip(reason: DecisionReason): Decision {
   return { action: 'leave', reason };
 }

@@ -1,16 +1,16 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Gathered } from './chunk-buffer.ts';
-import type { Answer } from './handler.ts';
+import { ChunkBuffer } from './chunk-buffer.ts';
+import type { WebhookResponse } from './handler.ts';
 
-export interface OrdinaryParts {
+export interface OrdinaryCallDependencies {
   /** The path of the webhook. */
   readonly path: string;
   /** Of a body, in bytes; at most what each connection may hold. */
-  readonly limit: number;
+  readonly maxBodyBytes: number;
   /** Answers a call from its body and its address; never throws or rejects. */
-  answer(bytes: Buffer, url: string): Answer | Promise<Answer>;
+  handleBody(bytes: Buffer, url: string): WebhookResponse | Promise<WebhookResponse>;
   /** Whether answers are to close their connection. */
-  draining(): boolean;
+  isDraining(): boolean;
 }
 
 /**
@@ -19,18 +19,18 @@ export interface OrdinaryParts {
  * request and reply cost as much again as all that we do for a pod.
  * @returns whether it took the call; what is unusual in any way is left to the framework
  */
-export function ordinaryCalls({
+export function createOrdinaryCallHandler({
   path,
-  limit,
-  answer,
-  draining,
-}: OrdinaryParts): (request: IncomingMessage, response: ServerResponse) => boolean {
+  maxBodyBytes,
+  handleBody,
+  isDraining,
+}: OrdinaryCallDependencies): (request: IncomingMessage, response: ServerResponse) => boolean {
   const withQuery = `${path}?`;
-  const send = (response: ServerResponse, { status, body }: Answer) => {
+  const send = (response: ServerResponse, { status, body }: WebhookResponse) => {
     const length = String(Buffer.byteLength(body));
     // As a list, node puts the headers on the wire as they are.
     const headers = ['content-type', 'application/json', 'content-length', length];
-    response.writeHead(status, draining() ? [...headers, 'connection', 'close'] : headers);
+    response.writeHead(status, isDraining() ? [...headers, 'connection', 'close'] : headers);
     response.end(body);
   };
   return (request, response) => {
@@ -40,16 +40,16 @@ export function ordinaryCalls({
       method === 'POST' &&
       (url === path || url.startsWith(withQuery)) &&
       headers['content-type'] === 'application/json' &&
-      length <= limit;
+      length <= maxBodyBytes;
     if (!ordinary) {
       return false;
     }
     readBody(request, length, (bytes) => {
-      const answered = answer(bytes, url);
-      if (answered instanceof Promise) {
-        answered.then((later) => send(response, later));
+      const result = handleBody(bytes, url);
+      if (result instanceof Promise) {
+        result.then((resolved) => send(response, resolved));
       } else {
-        send(response, answered);
+        send(response, result);
       }
     });
     return true;
@@ -59,19 +59,19 @@ export function ordinaryCalls({
 /** Reads a body of a known length. A call for a pod of usual size comes in one piece. Nothing is kept once `done` is called. */
 function readBody(request: IncomingMessage, length: number, done: (bytes: Buffer) => void): void {
   let whole: Buffer | undefined;
-  let parts: Gathered | undefined;
+  let chunks: ChunkBuffer | undefined;
   request.on('data', (chunk: Buffer) => {
     if (chunk.length === length) {
       whole = chunk;
     } else {
-      parts ??= new Gathered(length);
-      parts.add(chunk);
+      chunks ??= new ChunkBuffer(length);
+      chunks.add(chunk);
     }
   });
   request.on('end', () => {
-    const bytes = whole ?? parts?.take() ?? Buffer.alloc(0);
+    const bytes = whole ?? chunks?.take() ?? Buffer.alloc(0);
     whole = undefined;
-    parts = undefined;
+    chunks = undefined;
     done(bytes);
   });
 }

@@ -1,38 +1,44 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Registry } from '../ecr/registry.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
-import { type Shortfall, secretFull } from '../pull-secrets/unavailable-host.ts';
+import { secretFullHost, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
 import type { Log } from '../telemetry/log.ts';
 import {
-  answerWithinMs,
-  type BadReview,
-  isBadReview,
-  type ReviewRequest,
-  readReview,
-  timeoutOf,
+  type AdmissionRequest,
+  getResponseTimeoutMs,
+  getTimeoutParameter,
+  type InvalidReview,
+  isInvalidReview,
+  parseReview,
 } from './admission-request.ts';
-import { answerTo, errorBody } from './admission-response.ts';
-import { type Decision, type DecisionRules, decide, type Ensure, type Warn } from './decision.ts';
-import { maxHostsPerPod, maxNameLength, maxWaitingHosts, maxWaitingHostsPerNamespace } from './limits.ts';
-import { describeReview, type ReviewSubject, subjectOf } from './review-log.ts';
-import { WaitingHosts } from './waiting-hosts.ts';
-import { missingReferenceWarning, missingTokenWarning } from './warnings.ts';
+import { formatAdmissionReview, formatErrorBody } from './admission-response.ts';
+import {
+  type Decision,
+  type DecisionRules,
+  decide,
+  type EnsureDecision,
+  type WarnDecision,
+} from './decision.ts';
+import { maxHostsPerPod, maxNameLength, maxPendingHosts, maxPendingHostsPerNamespace } from './limits.ts';
+import { describeReview, getSubject, type ReviewSubject } from './review-log.ts';
+import { PendingHostCounter } from './waiting-hosts.ts';
+import { formatMissingReferenceWarning, formatMissingTokenWarning } from './warnings.ts';
 
-export interface MutateParts {
+export interface AdmissionHandlerDependencies {
   readonly rules: DecisionRules;
   readonly onFailure: 'admit' | 'deny';
   readonly deadlineMarginMs: number;
-  readonly pullSecrets: Pick<PullSecrets, 'covers' | 'ensure'>;
+  readonly pullSecrets: Pick<PullSecrets, 'hasFreshTokens' | 'ensure'>;
   readonly log: Log;
   readonly metrics: {
     /** Counts an answer by its outcome and the reason of the decision. */
-    review(outcome: Outcome, reason: string): void;
+    review(outcome: AdmissionOutcome, reason: string): void;
     admissionSeconds(seconds: number): void;
   };
 }
 
 /** How a review ended. */
-type Outcome =
+type AdmissionOutcome =
   /** The pod refers to the Secret now, and the Secret has its tokens. */
   | 'injected'
   /** The pod referred to it before, and the Secret has its tokens. */
@@ -47,7 +53,7 @@ type Outcome =
   | 'error';
 
 /** An HTTP answer: status and JSON text. */
-export interface Answer {
+export interface WebhookResponse {
   readonly status: number;
   readonly body: string;
 }
@@ -59,178 +65,227 @@ export interface Answer {
  * kept while the answer waits: a pod may have megabytes.
  * @returns takes the parsed body, and the address of the call with its query
  */
-export function reviewAnswerer(parts: MutateParts): (body: unknown, url: string) => Answer | Promise<Answer> {
-  const waiting = new WaitingHosts(maxWaitingHosts, maxWaitingHostsPerNamespace);
+export function createAdmissionHandler(
+  dependencies: AdmissionHandlerDependencies,
+): (body: unknown, url: string) => WebhookResponse | Promise<WebhookResponse> {
+  const pendingHosts = new PendingHostCounter(maxPendingHosts, maxPendingHostsPerNamespace);
   return (body, url) => {
-    const request = readBoundedReview(body);
-    if (isBadReview(request)) {
-      parts.metrics.review('error', 'bad-review');
-      return { status: 400, body: errorBody('bad-review', `${request.place}: expected ${request.expected}`) };
+    const request = parseBoundedReview(body);
+    if (isInvalidReview(request)) {
+      dependencies.metrics.review('error', 'bad-review');
+      return {
+        status: 400,
+        body: formatErrorBody('bad-review', `${request.path}: expected ${request.expected}`),
+      };
     }
-    const timed = timedFrom(performance.now(), parts);
-    const answer = answerReview(request, url, parts, waiting);
-    return answer instanceof Promise ? answer.then(timed) : timed(answer);
+    const observeDuration = createDurationObserver(performance.now(), dependencies);
+    const response = handleRequest(request, url, dependencies, pendingHosts);
+    return response instanceof Promise ? response.then(observeDuration) : observeDuration(response);
   };
 }
 
 /** Observes the duration of a review. Not inline, because a closure would keep the body with it. */
-function timedFrom(started: number, { metrics }: MutateParts): (answer: Answer) => Answer {
-  return (answer) => {
-    metrics.admissionSeconds((performance.now() - started) / 1000);
-    return answer;
+function createDurationObserver(
+  startedAt: number,
+  { metrics }: AdmissionHandlerDependencies,
+): (response: WebhookResponse) => WebhookResponse {
+  return (response) => {
+    metrics.admissionSeconds((performance.now() - startedAt) / 1000);
+    return response;
   };
 }
 
 /** Reads a review. What of it outlives the body is no longer than names in Kubernetes are. */
-function readBoundedReview(body: unknown): ReviewRequest | BadReview {
-  const request = readReview(body);
-  if (isBadReview(request)) {
+function parseBoundedReview(body: unknown): AdmissionRequest | InvalidReview {
+  const request = parseReview(body);
+  if (isInvalidReview(request)) {
     return request;
   }
-  const long = (['uid', 'namespace'] as const).find((key) => request[key].length > maxNameLength);
-  return long === undefined
+  const tooLong = (['uid', 'namespace'] as const).find((key) => request[key].length > maxNameLength);
+  return tooLong === undefined
     ? request
-    : { place: `request.${long}`, expected: `at most ${maxNameLength} characters` };
+    : { path: `request.${tooLong}`, expected: `at most ${maxNameLength} characters` };
 }
 
-function answerReview(
-  request: ReviewRequest,
+function handleRequest(
+  request: AdmissionRequest,
   url: string,
-  parts: MutateParts,
-  waiting: WaitingHosts,
-): Answer | Promise<Answer> {
-  const subject = subjectOf(request);
+  dependencies: AdmissionHandlerDependencies,
+  pendingHosts: PendingHostCounter,
+): WebhookResponse | Promise<WebhookResponse> {
+  const subject = getSubject(request);
   let decision: Decision | undefined;
   try {
-    decision = decide(request, parts.rules);
-    return act(decision, subject, request.dryRun, url, parts, waiting);
+    decision = decide(request, dependencies.rules);
+    return executeDecision(decision, subject, request.dryRun, url, dependencies, pendingHosts);
   } catch (error) {
-    return onBug(subject, decision, error, parts);
+    return respondToInternalError(subject, decision, error, dependencies);
   }
 }
 
-function act(
+function executeDecision(
   decision: Decision,
   subject: ReviewSubject,
   dryRun: boolean,
   url: string,
-  parts: MutateParts,
-  waiting: WaitingHosts,
-): Answer | Promise<Answer> {
+  dependencies: AdmissionHandlerDependencies,
+  pendingHosts: PendingHostCounter,
+): WebhookResponse | Promise<WebhookResponse> {
   const { uid, namespace } = subject;
   if (decision.action === 'leave') {
-    return tell('left', subject, decision.reason, parts, answerTo(uid, { allowed: true }));
+    return recordResponse(
+      'left',
+      subject,
+      decision.reason,
+      dependencies,
+      formatAdmissionReview(uid, { allowed: true }),
+    );
   }
   if (decision.action === 'warn') {
-    return warn(subject, decision, parts);
+    return respondWithWarning(subject, decision, dependencies);
   }
   const { patch, reason, registries } = decision;
   if (dryRun) {
-    return tell('dry-run', subject, reason, parts, answerTo(uid, { allowed: true, patch }));
+    return recordResponse(
+      'dry-run',
+      subject,
+      reason,
+      dependencies,
+      formatAdmissionReview(uid, { allowed: true, patch }),
+    );
   }
-  if (parts.pullSecrets.covers(namespace, registries)) {
-    return complete(subject, decision, parts);
+  if (dependencies.pullSecrets.hasFreshTokens(namespace, registries)) {
+    return respondWithTokens(subject, decision, dependencies);
   }
-  const withinMs = answerWithinMs(timeoutOf(url), parts.deadlineMarginMs);
-  const wait = waitOf(decision);
-  return ensureThenAnswer(subject, wait, withinMs, parts, waiting).catch((error: unknown) =>
-    onBug(subject, wait, error, parts),
+  const timeoutMs = getResponseTimeoutMs(getTimeoutParameter(url), dependencies.deadlineMarginMs);
+  const pending = limitHosts(decision);
+  return ensureAndRespond(subject, pending, timeoutMs, dependencies, pendingHosts).catch((error: unknown) =>
+    respondToInternalError(subject, pending, error, dependencies),
   );
 }
 
 /** What is kept while an answer waits. */
-interface Wait extends Ensure {
+interface PendingEnsure extends EnsureDecision {
   /** The first of the hosts that are too many for one pod. */
-  readonly surplus: string | undefined;
+  readonly excessHost: string | undefined;
 }
 
-function waitOf({ registries, ...decision }: Ensure): Wait {
+function limitHosts({ registries, ...decision }: EnsureDecision): PendingEnsure {
   return {
     ...decision,
     registries: registries.slice(0, maxHostsPerPod),
-    surplus: registries[maxHostsPerPod]?.host,
+    excessHost: registries[maxHostsPerPod]?.host,
   };
 }
 
-async function ensureThenAnswer(
+async function ensureAndRespond(
   subject: ReviewSubject,
-  wait: Wait,
-  withinMs: number,
-  parts: MutateParts,
-  waiting: WaitingHosts,
-): Promise<Answer> {
-  const missing = await ensuredWithin(withinMs, subject.namespace, wait.registries, parts, waiting);
-  if (wait.surplus !== undefined) {
-    missing.push(secretFull(wait.surplus));
+  pending: PendingEnsure,
+  timeoutMs: number,
+  dependencies: AdmissionHandlerDependencies,
+  pendingHosts: PendingHostCounter,
+): Promise<WebhookResponse> {
+  const missing = await ensureWithTimeout(
+    timeoutMs,
+    subject.namespace,
+    pending.registries,
+    dependencies,
+    pendingHosts,
+  );
+  if (pending.excessHost !== undefined) {
+    missing.push(secretFullHost(pending.excessHost));
   }
   if (missing.length === 0) {
-    return complete(subject, wait, parts);
+    return respondWithTokens(subject, pending, dependencies);
   }
   const { uid } = subject;
-  const warning = missingTokenWarning(missing);
-  const denied = parts.onFailure === 'deny';
-  const verdict = denied
+  const warning = formatMissingTokenWarning(missing);
+  const isDenied = dependencies.onFailure === 'deny';
+  const response = isDenied
     ? { allowed: false, message: warning }
-    : { allowed: true, patch: wait.patch, warnings: [warning] };
-  const outcome = denied ? 'denied' : 'incomplete';
-  return tell(outcome, subject, wait.reason, parts, answerTo(uid, verdict), missing);
+    : { allowed: true, patch: pending.patch, warnings: [warning] };
+  const outcome = isDenied ? 'denied' : 'incomplete';
+  return recordResponse(
+    outcome,
+    subject,
+    pending.reason,
+    dependencies,
+    formatAdmissionReview(uid, response),
+    missing,
+  );
 }
 
 /** Rejects if `ensure` does so in time. If it does later, the answer has gone out and the error is logged here. */
-async function ensuredWithin(
-  ms: number,
+async function ensureWithTimeout(
+  timeoutMs: number,
   namespace: string,
   registries: readonly Registry[],
-  { pullSecrets, log }: MutateParts,
-  waiting: WaitingHosts,
-): Promise<Shortfall[]> {
-  if (!waiting.begin(namespace, registries.length)) {
-    return registries.map(({ host }) => overloaded(host));
+  { pullSecrets, log }: AdmissionHandlerDependencies,
+  pendingHosts: PendingHostCounter,
+): Promise<UnavailableHost[]> {
+  if (!pendingHosts.tryAdd(namespace, registries.length)) {
+    return registries.map(({ host }) => toOverloadedHost(host));
   }
-  const answered = new AbortController();
+  const settled = new AbortController();
   const ensure = async () => await pullSecrets.ensure(namespace, registries);
-  const ensured = ensure().finally(() => waiting.end(namespace, registries.length));
-  const deadline = sleep(ms, 'deadline' as const, { signal: answered.signal }).catch(() => [] as Shortfall[]);
-  const result = await Promise.race([ensured, deadline]).finally(() => answered.abort());
+  const ensuring = ensure().finally(() => pendingHosts.remove(namespace, registries.length));
+  const deadline = sleep(timeoutMs, 'deadline' as const, { signal: settled.signal }).catch(
+    () => [] as UnavailableHost[],
+  );
+  const result = await Promise.race([ensuring, deadline]).finally(() => settled.abort());
   if (result !== 'deadline') {
     return [...result];
   }
-  ensured.catch((error: unknown) => log.error({ namespace, err: error }, 'failed to ensure a pull Secret'));
+  ensuring.catch((error: unknown) => log.error({ namespace, err: error }, 'failed to ensure a pull Secret'));
   return registries
-    .filter((registry) => !pullSecrets.covers(namespace, [registry]))
-    .map(({ host }) => tooLate(host));
+    .filter((registry) => !pullSecrets.hasFreshTokens(namespace, [registry]))
+    .map(({ host }) => toTimedOutHost(host));
 }
 
-function overloaded(host: string): Shortfall {
+function toOverloadedHost(host: string): UnavailableHost {
   return { host, code: 'overloaded', text: 'too many pods are waiting; recreate the pod' };
 }
 
-function tooLate(host: string): Shortfall {
+function toTimedOutHost(host: string): UnavailableHost {
   return { host, code: 'deadline', text: 'not ready in time, still trying' };
 }
 
 /** Never denies, whatever `onFailure` is, because the pod may have other credentials for the host. */
-function warn(subject: ReviewSubject, { reason, registries }: Warn, parts: MutateParts): Answer {
-  const text = missingReferenceWarning(subject.resource);
+function respondWithWarning(
+  subject: ReviewSubject,
+  { reason, registries }: WarnDecision,
+  dependencies: AdmissionHandlerDependencies,
+): WebhookResponse {
+  const text = formatMissingReferenceWarning(subject.resource);
   const missing = registries.slice(0, maxHostsPerPod).map(({ host }) => ({ host, code: reason, text }));
-  const body = answerTo(subject.uid, { allowed: true, warnings: [text] });
-  return tell('warned', subject, reason, parts, body, missing);
+  const body = formatAdmissionReview(subject.uid, { allowed: true, warnings: [text] });
+  return recordResponse('warned', subject, reason, dependencies, body, missing);
 }
 
-function complete(subject: ReviewSubject, { patch, reason }: Ensure, parts: MutateParts): Answer {
+function respondWithTokens(
+  subject: ReviewSubject,
+  { patch, reason }: EnsureDecision,
+  dependencies: AdmissionHandlerDependencies,
+): WebhookResponse {
   const outcome = patch ? 'injected' : 'covered';
-  return tell(outcome, subject, reason, parts, answerTo(subject.uid, { allowed: true, patch }));
+  return recordResponse(
+    outcome,
+    subject,
+    reason,
+    dependencies,
+    formatAdmissionReview(subject.uid, { allowed: true, patch }),
+  );
 }
 
 /** Logs and counts an answer, and makes it one. */
-function tell(
-  outcome: Outcome,
+function recordResponse(
+  outcome: AdmissionOutcome,
   subject: ReviewSubject,
   reason: string,
-  { log, metrics }: MutateParts,
+  { log, metrics }: AdmissionHandlerDependencies,
   body: string,
-  missing: readonly Shortfall[] = [],
-): Answer {
+  missing: readonly UnavailableHost[] = [],
+): WebhookResponse {
   metrics.review(outcome, reason);
   const level = missing.length > 0 ? 'warn' : outcome === 'left' ? 'debug' : 'info';
   if (log.isLevelEnabled(level)) {
@@ -243,17 +298,17 @@ function tell(
  * The answer after an error that should not be. What was decided before still holds: a pod that is admitted without the
  * reference can never get it.
  */
-function onBug(
+function respondToInternalError(
   { uid, namespace }: ReviewSubject,
   decision: Decision | undefined,
   error: unknown,
-  { onFailure, log, metrics }: MutateParts,
-): Answer {
+  { onFailure, log, metrics }: AdmissionHandlerDependencies,
+): WebhookResponse {
   metrics.review('error', 'internal-error');
   log.error({ uid, namespace, err: error }, 'failed to answer a review');
   const message = 'ecr-pull-secrets: internal error, see its log';
   const patch = decision?.action === 'ensure' ? decision.patch : undefined;
-  const verdict =
+  const response =
     onFailure === 'deny' ? { allowed: false, message } : { allowed: true, patch, warnings: [message] };
-  return { status: 200, body: answerTo(uid, verdict) };
+  return { status: 200, body: formatAdmissionReview(uid, response) };
 }

@@ -3,14 +3,14 @@ import type { Socket } from 'node:net';
 
 export interface HandshakeLimits {
   /** Handshakes that start in one turn of the event loop. */
-  readonly startsPerTurn: number;
+  readonly maxStartsPerTick: number;
   /** Handshakes in progress. Others wait. */
   readonly maxInProgress: number;
   /** How long a handshake may take while others wait, in ms. */
-  readonly patienceMs: number;
+  readonly maxWaitMs: number;
 }
 
-interface Connection {
+interface PendingHandshake {
   readonly socket: Socket;
   start(): void;
 }
@@ -22,10 +22,10 @@ interface Connection {
 export class HandshakeQueue {
   readonly #limits: HandshakeLimits;
   /** Address → its connections, oldest first; the address whose turn is next comes first. */
-  readonly #waiting = new Map<string, Connection[]>();
+  readonly #waiting = new Map<string, PendingHandshake[]>();
   /** When each handshake in progress started, by a monotonic clock in ms, oldest first. */
   readonly #inProgress = new Map<Socket, number>();
-  #nextTurn: NodeJS.Immediate | undefined;
+  #immediate: NodeJS.Immediate | undefined;
   /** Waits for the oldest handshake to run out of patience. */
   #timer: NodeJS.Timeout | undefined;
 
@@ -49,27 +49,27 @@ export class HandshakeQueue {
   }
 
   #schedule(): void {
-    if (this.#nextTurn !== undefined || this.#waiting.size === 0) {
+    if (this.#immediate !== undefined || this.#waiting.size === 0) {
       return;
     }
     clearTimeout(this.#timer);
-    const waitMs = this.#isFull() ? this.#oldestEndsInMs() : 0;
-    if (waitMs > 0) {
-      this.#timer = setTimeout(() => this.#schedule(), waitMs).unref();
+    const delayMs = this.#isFull() ? this.#oldestTimeoutInMs() : 0;
+    if (delayMs > 0) {
+      this.#timer = setTimeout(() => this.#schedule(), delayMs).unref();
       return;
     }
-    this.#nextTurn = setImmediate(() => {
-      this.#nextTurn = undefined;
+    this.#immediate = setImmediate(() => {
+      this.#immediate = undefined;
       this.#startSome();
       this.#schedule();
     });
   }
 
   #startSome(): void {
-    for (let started = 0; started < this.#limits.startsPerTurn && this.#waiting.size > 0; started += 1) {
+    for (let started = 0; started < this.#limits.maxStartsPerTick && this.#waiting.size > 0; started += 1) {
       const [oldest] = this.#inProgress.keys();
       if (this.#isFull() && oldest !== undefined) {
-        if (this.#oldestEndsInMs() > 0) {
+        if (this.#oldestTimeoutInMs() > 0) {
           return;
         }
         this.#inProgress.delete(oldest);
@@ -83,9 +83,9 @@ export class HandshakeQueue {
     return this.#inProgress.size >= this.#limits.maxInProgress;
   }
 
-  #oldestEndsInMs(): number {
+  #oldestTimeoutInMs(): number {
     const [startedAt = 0] = this.#inProgress.values();
-    return startedAt + this.#limits.patienceMs - performance.now();
+    return startedAt + this.#limits.maxWaitMs - performance.now();
   }
 
   #startNext(): void {

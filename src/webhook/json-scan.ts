@@ -10,12 +10,12 @@ const openBrace = 0x7b;
  * which is never less than the number of values but for one. Reads each byte at most once, and no more of the text than it
  * takes to decide. A text that is not JSON gets an answer as well, and costs no more to refuse.
  */
-export function mayHoldMoreValues(json: Buffer, max: number): boolean {
+export function mayExceedValueCount(json: Buffer, max: number): boolean {
   let values = 0;
   for (let at = 0; at < json.length; at += 1) {
     const byte = json[at];
     if (byte === quote) {
-      at = endOfString(json, at + 1);
+      at = findStringEnd(json, at + 1);
     } else if (byte === comma || byte === openBrace || byte === openBracket) {
       values += 1;
       if (values > max) {
@@ -27,7 +27,7 @@ export function mayHoldMoreValues(json: Buffer, max: number): boolean {
 }
 
 /** The position of the quote that closes a string whose content begins at `from`; the length if none does. */
-function endOfString(json: Buffer, from: number): number {
+function findStringEnd(json: Buffer, from: number): number {
   let at = from;
   while (at < json.length && json[at] !== quote) {
     at += json[at] === backslash ? 2 : 1;
@@ -35,7 +35,7 @@ function endOfString(json: Buffer, from: number): number {
   return at;
 }
 
-const begin = Buffer.from('"managedFields":[');
+const listStart = Buffer.from('"managedFields":[');
 const closeBracket = 0x5d;
 
 /**
@@ -45,30 +45,30 @@ const closeBracket = 0x5d;
  * time linear in the length.
  * @param json as the API server's encoder writes it; what is spaced otherwise comes back as it is
  */
-export function withoutManagedFields(json: Buffer): string {
+export function stripManagedFields(json: Buffer): string {
   let text = '';
-  let kept = 0;
-  let at = json.indexOf(begin);
+  let copiedUpTo = 0;
+  let at = json.indexOf(listStart);
   while (at >= 0) {
-    let next = at + begin.length;
+    let next = at + listStart.length;
     // Without a backslash before its quote it is a key: no text can hold such a quote.
     if (json[at - 1] !== backslash) {
-      text += json.toString('utf8', kept, next);
-      next = endOfList(json, next);
-      kept = next;
+      text += json.toString('utf8', copiedUpTo, next);
+      next = findListEnd(json, next);
+      copiedUpTo = next;
     }
-    at = json.indexOf(begin, next);
+    at = json.indexOf(listStart, next);
   }
-  return text + json.toString('utf8', kept);
+  return text + json.toString('utf8', copiedUpTo);
 }
 
 /** Where the bracket is that closes a list whose content begins at `from`; the end of all if it is never closed. */
-function endOfList(json: Buffer, from: number): number {
+function findListEnd(json: Buffer, from: number): number {
   let depth = 1;
   for (let at = from; at < json.length; at += 1) {
     const byte = json[at];
     if (byte === quote) {
-      at = endOfString(json, at + 1);
+      at = findStringEnd(json, at + 1);
     } else if (byte === openBracket) {
       depth += 1;
     } else if (byte === closeBracket) {

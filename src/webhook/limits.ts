@@ -27,7 +27,7 @@ export const slowBodyMs = 1_000;
  * about as many in its managed fields. Parsing this many takes at most 90 ms and 15 MiB (measured with 60,000 distinct keys,
  * the worst case); 7 MiB of `{}` would take 2.3 s and more memory than there is.
  */
-export const maxValues = 60_000;
+export const maxJsonValues = 60_000;
 
 /** The most hosts of one pod that are looked at: no Secret holds more (`secrets.maxHosts`). */
 export const maxHostsPerPod = 250;
@@ -35,8 +35,8 @@ export const maxHostsPerPod = 250;
 /**
  * Hosts for which reviews wait, or whose work goes on after the answer: of all namespaces, and of one. Each holds about 1 KiB.
  */
-export const maxWaitingHosts = 20_000;
-export const maxWaitingHostsPerNamespace = 2_000;
+export const maxPendingHosts = 20_000;
+export const maxPendingHostsPerNamespace = 2_000;
 
 /** The longest name that Kubernetes gives to anything (RFC 1123 subdomain); a review's uid is shorter. */
 export const maxNameLength = 253;
@@ -45,7 +45,7 @@ export const maxNameLength = 253;
  * Handshakes take 1 to 2 ms of CPU, most of it for the signature when the client's first message is read. All that are in
  * progress can reach that point at once, which then takes a tenth of a second.
  */
-export const handshakes = { startsPerTurn: 16, maxInProgress: 48, patienceMs: 500 };
+export const handshakeLimits = { maxStartsPerTick: 16, maxInProgress: 48, maxWaitMs: 500 };
 
 /** For a TLS handshake to complete, for the headers of a request, and for a whole request to come in, in ms. */
 export const handshakeTimeoutMs = 5_000;

@@ -1,50 +1,53 @@
 import type { Log } from '../telemetry/log.ts';
-import { errorBody } from './admission-response.ts';
-import type { Answer } from './handler.ts';
-import { mayHoldMoreValues, withoutManagedFields } from './json-scan.ts';
-import { maxValues, smallBodyBytes } from './limits.ts';
+import { formatErrorBody } from './admission-response.ts';
+import type { WebhookResponse } from './handler.ts';
+import { mayExceedValueCount, stripManagedFields } from './json-scan.ts';
+import { maxJsonValues, smallBodyBytes } from './limits.ts';
 
-export interface BodyParts {
+export interface BodyHandlerDependencies {
   /** Answers a call from its parsed body and its address, whose query tells the timeout. Keeps nothing of the body. */
-  answer(body: unknown, url: string): Answer | Promise<Answer>;
+  handleReview(body: unknown, url: string): WebhookResponse | Promise<WebhookResponse>;
   readonly log: Log;
   /** Counts what is refused before it is known to be a review, by its reason. */
-  refused(reason: string): void;
+  onRefused(reason: string): void;
 }
 
 /**
  * Makes the function that answers a call from its body as it came; undefined: none came. It never throws or rejects:
  * what is not JSON gets a 400, what would cost too much to parse a 413, and a bug of ours a 500.
  */
-export function bodyAnswerer({
-  answer,
+export function createBodyHandler({
+  handleReview,
   log,
-  refused,
-}: BodyParts): (bytes: Buffer | undefined, url: string) => Answer | Promise<Answer> {
-  const onBug = (error: unknown): Answer => {
+  onRefused,
+}: BodyHandlerDependencies): (
+  bytes: Buffer | undefined,
+  url: string,
+) => WebhookResponse | Promise<WebhookResponse> {
+  const respondToInternalError = (error: unknown): WebhookResponse => {
     log.error({ err: error }, 'a request could not be answered');
-    return { status: 500, body: errorBody('internal-error', 'internal error') };
+    return { status: 500, body: formatErrorBody('internal-error', 'internal error') };
   };
   return (bytes, url) => {
-    if (bytes !== undefined && bytes.length > smallBodyBytes && mayHoldMoreValues(bytes, maxValues)) {
-      refused('too-many-values');
+    if (bytes !== undefined && bytes.length > smallBodyBytes && mayExceedValueCount(bytes, maxJsonValues)) {
+      onRefused('too-many-values');
       return {
         status: 413,
-        body: errorBody('too-many-values', `the body has more than ${maxValues} JSON values`),
+        body: formatErrorBody('too-many-values', `the body has more than ${maxJsonValues} JSON values`),
       };
     }
     let body: unknown;
     try {
       // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
-      body = bytes && JSON.parse(withoutManagedFields(bytes));
+      body = bytes && JSON.parse(stripManagedFields(bytes));
     } catch {
-      return { status: 400, body: errorBody('not-json', 'the body is not JSON') };
+      return { status: 400, body: formatErrorBody('not-json', 'the body is not JSON') };
     }
     try {
-      const answered = answer(body, url);
-      return answered instanceof Promise ? answered.catch(onBug) : answered;
+      const response = handleReview(body, url);
+      return response instanceof Promise ? response.catch(respondToInternalError) : response;
     } catch (error) {
-      return onBug(error);
+      return respondToInternalError(error);
     }
   };
 }

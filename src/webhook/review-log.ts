@@ -1,6 +1,6 @@
-import type { Shortfall } from '../pull-secrets/unavailable-host.ts';
-import { field } from '../util/json.ts';
-import type { ReviewRequest } from './admission-request.ts';
+import type { UnavailableHost } from '../pull-secrets/unavailable-host.ts';
+import { getField } from '../util/json.ts';
+import type { AdmissionRequest } from './admission-request.ts';
 import { maxNameLength } from './limits.ts';
 
 /** What is known of a review after its body is gone. */
@@ -14,13 +14,13 @@ export interface ReviewSubject {
 }
 
 /** Keeps no part of the body but names. */
-export function subjectOf({ uid, namespace, operation, resource, object }: ReviewRequest): ReviewSubject {
+export function getSubject({ uid, namespace, operation, resource, object }: AdmissionRequest): ReviewSubject {
   return {
     uid,
     namespace,
-    operation: bounded(operation),
-    resource: bounded(resource),
-    pod: bounded(podName(object)),
+    operation: limitLength(operation),
+    resource: limitLength(resource),
+    pod: limitLength(getPodName(object)),
   };
 }
 
@@ -32,29 +32,29 @@ export function describeReview(
   { namespace, pod, operation, resource }: ReviewSubject,
   outcome: string,
   reason: string,
-  missing: readonly Shortfall[],
+  missing: readonly UnavailableHost[],
 ): Record<string, unknown> {
-  const told: Record<string, unknown> = { namespace, pod, outcome, reason };
+  const fields: Record<string, unknown> = { namespace, pod, outcome, reason };
   if (operation !== 'CREATE' || resource !== 'pods') {
-    told['operation'] = operation;
-    told['resource'] = resource;
+    fields['operation'] = operation;
+    fields['resource'] = resource;
   }
   if (missing.length > 0) {
-    told['missing'] = missing.map(({ host, code }) => ({ host, code }));
+    fields['missing'] = missing.map(({ host, code }) => ({ host, code }));
     // One write serves all hosts of a pod, so that they mostly have one cause.
-    told['cause'] = missing[0]?.message ?? missing[0]?.text;
+    fields['cause'] = missing[0]?.message ?? missing[0]?.text;
   }
-  return told;
+  return fields;
 }
 
 /** A pod of a ReplicaSet has no name yet when it is reviewed, only the beginning of one. */
-function podName(pod: unknown): string {
-  const metadata = field(pod, 'metadata');
-  const name = field(metadata, 'name') ?? field(metadata, 'generateName');
+function getPodName(pod: unknown): string {
+  const metadata = getField(pod, 'metadata');
+  const name = getField(metadata, 'name') ?? getField(metadata, 'generateName');
   return typeof name === 'string' ? name : '';
 }
 
 /** Nothing in Kubernetes has a longer name, so the API server is about to refuse such an object. */
-function bounded(text: string): string {
+function limitLength(text: string): string {
   return text.length <= maxNameLength ? text : `[${text.length} characters]`;
 }

@@ -2,26 +2,26 @@ import { createServer, type Server, type ServerOptions } from 'node:https';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
-import { occasionally } from '../util/throttle-report.ts';
-import { errorBody } from './admission-response.ts';
-import { BodyIntake, RefusedBodyError } from './body-intake.ts';
+import { throttleReport } from '../util/throttle-report.ts';
+import { formatErrorBody } from './admission-response.ts';
+import { BodyReceiver, BodyRejectedError } from './body-intake.ts';
 import { freeMemory } from './chunk-buffer.ts';
-import { clientGuard } from './client-auth.ts';
-import { type Connections, closeInTime, limitConnections } from './connection-limits.ts';
-import { ordinaryCalls } from './fast-path.ts';
-import type { Answer } from './handler.ts';
+import { createClientGuard } from './client-auth.ts';
+import { type Connections, enforceCloseTimeout, limitConnections } from './connection-limits.ts';
+import { createOrdinaryCallHandler } from './fast-path.ts';
+import type { WebhookResponse } from './handler.ts';
 import * as limits from './limits.ts';
-import { type BodyParts, bodyAnswerer } from './request-body.ts';
-import { type TlsIdentity, tlsOptions } from './tls-options.ts';
+import { type BodyHandlerDependencies, createBodyHandler } from './request-body.ts';
+import { createTlsOptions, type TlsIdentity } from './tls-options.ts';
 
-export interface WebhookParts extends BodyParts {
+export interface WebhookDependencies extends BodyHandlerDependencies {
   /** What to begin with; later ones go to `Webhook.renew`. */
   readonly identity: TlsIdentity;
   /** Names of clients that may call, where `identity` has a CA for clients; none: any that has a certificate of it. */
   readonly allowedNames?: readonly string[];
   readonly maxConnections: number;
   /** Whether the process is about to end, so that callers should go elsewhere. */
-  draining(): boolean;
+  isDraining(): boolean;
 }
 
 export type Webhook = FastifyInstance<Server>;
@@ -30,28 +30,41 @@ export type Webhook = FastifyInstance<Server>;
 const keepAliveMs = 120_000;
 
 /** For the first call of a connection to come in while we close. */
-const firstCallMs = 1_000;
+const firstRequestTimeoutMs = 1_000;
 
 /** At most one line of its kind in the log, in ms. */
 const logIntervalMs = 60_000;
 
 const path = '/mutate';
 
-const now = () => performance.now();
+const monotonicNow = () => performance.now();
 
 /**
  * The HTTPS application: `POST /mutate`. It is not listening yet. Whatever comes, an answer goes out; while draining
  * each one closes its connection, because the API server would otherwise stay on it. What one client, and all together, can
  * make it hold is bounded (limits.ts).
  */
-export function webhook(parts: WebhookParts): Webhook {
-  const { identity, allowedNames = [], maxConnections, answer, draining, log, refused } = parts;
-  const answerBody = bodyAnswerer({ answer, log, refused });
-  const tookOrdinary = ordinaryCalls({ path, limit: limits.smallBodyBytes, answer: answerBody, draining });
+export function createWebhook(dependencies: WebhookDependencies): Webhook {
+  const {
+    identity,
+    allowedNames = [],
+    maxConnections,
+    handleReview,
+    isDraining,
+    log,
+    onRefused,
+  } = dependencies;
+  const handleBody = createBodyHandler({ handleReview, log, onRefused });
+  const handleOrdinary = createOrdinaryCallHandler({
+    path,
+    maxBodyBytes: limits.smallBodyBytes,
+    handleBody,
+    isDraining,
+  });
   const options: ServerOptions = {
-    ...tlsOptions(identity),
+    ...createTlsOptions(identity),
     requestCert: identity.clientCaPem !== undefined,
-    rejectUnauthorized: false, // by judgeClient, which says why
+    rejectUnauthorized: false, // by authenticateClient, which says why
     handshakeTimeout: limits.handshakeTimeoutMs,
     keepAliveTimeout: keepAliveMs,
     headersTimeout: limits.headersTimeoutMs,
@@ -62,84 +75,89 @@ export function webhook(parts: WebhookParts): Webhook {
   const server = createServer(options);
   const connections = limitConnections(server, {
     maxConnections,
-    handshakes: limits.handshakes,
-    now,
-    onEvicted: evictionReport(parts),
+    handshakes: limits.handshakeLimits,
+    monotonicNow,
+    onEvicted: createEvictionReporter(dependencies),
   });
-  const isKnown =
-    identity.clientCaPem === undefined ? undefined : clientGuard({ allowedNames, log, refused, now });
+  const isAllowed =
+    identity.clientCaPem === undefined
+      ? undefined
+      : createClientGuard({ allowedNames, log, onRefused, monotonicNow });
   const app = fastify({
     https: options,
-    serverFactory: (others) =>
+    serverFactory: (handleWithFastify) =>
       server.on('request', (request, response) => {
-        if (!connections.mayPass(request, response) || isKnown?.(request, response) === false) {
+        if (!connections.acceptRequest(request, response) || isAllowed?.(request, response) === false) {
           return;
         }
-        if (!tookOrdinary(request, response)) {
-          others(request, response);
+        if (!handleOrdinary(request, response)) {
+          handleWithFastify(request, response);
         }
       }),
     logger: false,
     // a call that comes on a kept connection while we close is answered like any other
     return503OnClosing: false,
   });
-  closeConnections(app, connections);
-  addUnusualCalls(app, answerBody, parts);
+  drainConnections(app, connections);
+  addFallbackRoutes(app, handleBody, dependencies);
   return app;
 }
 
 /** Serves new connections with another certificate, and judges clients by another CA. */
-export function renewIdentity(app: Webhook, identity: TlsIdentity): void {
-  app.server.setSecureContext(tlsOptions(identity));
+export function updateTlsIdentity(app: Webhook, identity: TlsIdentity): void {
+  app.server.setSecureContext(createTlsOptions(identity));
 }
 
-function evictionReport({ log, refused, maxConnections }: WebhookParts): () => void {
-  const report = occasionally(logIntervalMs, now, (connections) =>
+function createEvictionReporter({ log, onRefused, maxConnections }: WebhookDependencies): () => void {
+  const report = throttleReport(logIntervalMs, monotonicNow, (connections) =>
     log.warn({ connections, maxConnections }, 'closed connections to make room for new ones'),
   );
   return () => {
-    refused('connections');
+    onRefused('connections');
     report();
   };
 }
 
 /** All calls but the ordinary ones. */
-function addUnusualCalls(
+function addFallbackRoutes(
   app: Webhook,
-  answerBody: ReturnType<typeof bodyAnswerer>,
-  { draining, log, refused }: WebhookParts,
+  handleBody: ReturnType<typeof createBodyHandler>,
+  { isDraining, log, onRefused }: WebhookDependencies,
 ): void {
   const { maxBodyBytes, smallBodyBytes, maxBytesInFlight, slowBodyMs } = limits;
-  const intake = new BodyIntake({ maxBodyBytes, smallBodyBytes, maxBytesInFlight, slowBodyMs }, now);
+  const receiver = new BodyReceiver(
+    { maxBodyBytes, smallBodyBytes, maxBytesInFlight, slowBodyMs },
+    monotonicNow,
+  );
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', (_request, payload, done) =>
-    intake.receive(payload, (error, body) => done(error ?? null, body)),
+    receiver.receive(payload, (error, body) => done(error ?? null, body)),
   );
-  const send = (reply: FastifyReply, { status, body }: Answer) => {
-    if (draining()) {
+  const send = (reply: FastifyReply, { status, body }: WebhookResponse) => {
+    if (isDraining()) {
       reply.header('connection', 'close');
     }
     return reply.code(status).header('content-type', 'application/json').send(body);
   };
   app.post<{ Body: Buffer | undefined }>(path, (request, reply) => {
-    const answered = answerBody(request.body, request.url);
+    const result = handleBody(request.body, request.url);
     if (request.body !== undefined) {
       freeMemory(request.body); // the answer may take seconds
     }
-    if (answered instanceof Promise) {
-      answered.then((later) => send(reply, later));
+    if (result instanceof Promise) {
+      result.then((resolved) => send(reply, resolved));
     } else {
-      send(reply, answered);
+      send(reply, result);
     }
   });
   app.setNotFoundHandler((_request, reply) =>
-    send(reply, { status: 404, body: errorBody('not-found', 'the webhook is POST /mutate') }),
+    send(reply, { status: 404, body: formatErrorBody('not-found', 'the webhook is POST /mutate') }),
   );
   app.setErrorHandler<Error & { statusCode?: number; code?: string }>((error, _request, reply) => {
     const status = error.statusCode ?? 500;
-    const isKnown = error instanceof RefusedBodyError;
+    const isKnown = error instanceof BodyRejectedError;
     if (isKnown) {
-      refused(error.code);
+      onRefused(error.code);
       // The rest of the body is not read. The API server's client tries again within its own time (client-go, checkWait).
       reply.header('connection', 'close');
       if (status === 503) {
@@ -149,7 +167,7 @@ function addUnusualCalls(
       log.error({ err: error }, 'a request could not be answered');
     }
     const message = status >= 500 && !isKnown ? 'internal error' : error.message;
-    return send(reply, { status, body: errorBody(error.code ?? 'internal-error', message) });
+    return send(reply, { status, body: formatErrorBody(error.code ?? 'internal-error', message) });
   });
 }
 
@@ -159,12 +177,12 @@ function addUnusualCalls(
  * (`persistConn.shouldRetryRequest` in net/http). And it takes one that was opened and never used for busy, and Go's
  * clients leave such ones behind.
  */
-function closeConnections(app: Webhook, connections: Connections): void {
+function drainConnections(app: Webhook, connections: Connections): void {
   const open = new Set<TLSSocket>();
   let closing = false;
   const closeIfUnused = async (socket: TLSSocket) => {
-    await sleep(firstCallMs, undefined, { ref: false });
-    await hasRead();
+    await sleep(firstRequestTimeoutMs, undefined, { ref: false });
+    await waitForPendingReads();
     if (socket.bytesRead === 0) {
       socket.destroy();
     }
@@ -177,9 +195,9 @@ function closeConnections(app: Webhook, connections: Connections): void {
     }
   });
   app.addHook('preClose', async () => {
-    await hasRead();
+    await waitForPendingReads();
     closing = true;
-    closeInTime(app.server, connections);
+    enforceCloseTimeout(app.server, connections);
     for (const socket of open) {
       void closeIfUnused(socket);
     }
@@ -187,7 +205,7 @@ function closeConnections(app: Webhook, connections: Connections): void {
 }
 
 /** Ends when the process has read what came for it before. */
-async function hasRead(): Promise<void> {
+async function waitForPendingReads(): Promise<void> {
   await nextTurn(); // out of the present turn of the event loop, which may have polled already
   await nextTurn();
 }

@@ -1,11 +1,11 @@
 import { type FastifyInstance, fastify } from 'fastify';
-import { closeInTime, limitConnections } from './connection-limits.ts';
+import { enforceCloseTimeout, limitConnections } from './connection-limits.ts';
 import { headersTimeoutMs, maxStatusConnections, requestTimeoutMs, timeoutCheckMs } from './limits.ts';
 
 /** What the status port shows. */
-export interface StatusParts {
+export interface StatusDependencies {
   /** Why the process should get no reviews now; none: it is ready. */
-  notReady(): readonly string[];
+  getNotReadyReasons(): readonly string[];
   /** None: there is no `/metrics`. */
   metrics?(): Promise<{ contentType: string; text: string }>;
 }
@@ -20,7 +20,7 @@ const inactivityMs = 30_000;
  * The plain HTTP application for probes and Prometheus: `/healthz`, `/readyz` and perhaps `/metrics`. It is not listening
  * yet. Anybody in the cluster may reach it, so it reads no bodies and keeps few connections: the newest is always served.
  */
-export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance {
+export function createStatusServer({ getNotReadyReasons, metrics }: StatusDependencies): FastifyInstance {
   const app = fastify({
     logger: false,
     return503OnClosing: false,
@@ -32,21 +32,21 @@ export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance
   });
   const connections = limitConnections(app.server, {
     maxConnections: maxStatusConnections,
-    now: () => performance.now(),
+    monotonicNow: () => performance.now(),
     onEvicted: () => undefined,
   });
   app.addHook('onRequest', (request, reply, done) => {
-    if (connections.mayPass(request.raw, reply.raw)) {
+    if (connections.acceptRequest(request.raw, reply.raw)) {
       done();
     } else {
       reply.hijack(); // its connection is closed
     }
   });
-  app.addHook('preClose', async () => closeInTime(app.server, connections));
+  app.addHook('preClose', async () => enforceCloseTimeout(app.server, connections));
   app.removeAllContentTypeParsers();
   app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'));
   app.get('/readyz', (_request, reply) => {
-    const reasons = notReady();
+    const reasons = getNotReadyReasons();
     const text = reasons.length === 0 ? 'ok\n' : `${reasons.join('\n')}\n`;
     return reply
       .code(reasons.length === 0 ? 200 : 503)
@@ -57,20 +57,20 @@ export function statusPages({ notReady, metrics }: StatusParts): FastifyInstance
   return app;
 }
 
-function addMetrics(app: FastifyInstance, metrics: Required<StatusParts>['metrics']): void {
-  const exposition = coalesced(async () => {
+function addMetrics(app: FastifyInstance, metrics: Required<StatusDependencies>['metrics']): void {
+  const getExposition = coalesceCalls(async () => {
     const { contentType, text } = await metrics();
     // Bytes, because a string is copied for each client that reads slowly.
     return { contentType, bytes: Buffer.from(text) };
   });
   app.get('/metrics', async (_request, reply) => {
-    const { contentType, bytes } = await exposition();
+    const { contentType, bytes } = await getExposition();
     return reply.header('content-type', contentType).send(bytes);
   });
 }
 
 /** Calls that come while one is in flight get its result. */
-function coalesced<T>(call: () => Promise<T>): () => Promise<T> {
+function coalesceCalls<T>(call: () => Promise<T>): () => Promise<T> {
   let inFlight: Promise<T> | undefined;
   return () => {
     inFlight ??= call().finally(() => {

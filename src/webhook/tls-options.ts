@@ -1,7 +1,7 @@
 // What the webhook's server accepts in TLS.
 import { constants } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
-import type { PemPair } from '../certificates/key-pair.ts';
+import type { PemKeyPair } from '../certificates/key-pair.ts';
 
 /** TLS 1.3's suites; for TLS 1.2 those with ephemeral keys and AEAD, as Go's clients offer them. */
 const ciphers = [
@@ -17,7 +17,7 @@ const ciphers = [
 ].join(':');
 
 /** The serving certificate, and the CA of client certificates where they are required. */
-export interface TlsIdentity extends PemPair {
+export interface TlsIdentity extends PemKeyPair {
   readonly clientCaPem: string | undefined;
 }
 
@@ -25,7 +25,7 @@ export interface TlsIdentity extends PemPair {
  * Options for the server and for its `setSecureContext`. No session can be resumed: Go's clients do not, unless told to, and
  * a resumed session would not present its certificate again.
  */
-export function tlsOptions({ certPem, keyPem, clientCaPem }: TlsIdentity): SecureContextOptions {
+export function createTlsOptions({ certPem, keyPem, clientCaPem }: TlsIdentity): SecureContextOptions {
   return {
     cert: certPem,
     key: keyPem,

@@ -1,7 +1,7 @@
 // Bounds how many hosts reviews wait for, in all and for one namespace.
 
 /** Counts the hosts of reviews whose work is in progress. */
-export class WaitingHosts {
+export class PendingHostCounter {
   readonly #max: number;
   readonly #maxPerNamespace: number;
   readonly #byNamespace = new Map<string, number>();
@@ -13,21 +13,21 @@ export class WaitingHosts {
   }
 
   /** False: these would be too many, and are not counted. */
-  begin(namespace: string, hosts: number): boolean {
-    const ofNamespace = (this.#byNamespace.get(namespace) ?? 0) + hosts;
-    if (ofNamespace > this.#maxPerNamespace || this.#total + hosts > this.#max) {
+  tryAdd(namespace: string, hosts: number): boolean {
+    const inNamespace = (this.#byNamespace.get(namespace) ?? 0) + hosts;
+    if (inNamespace > this.#maxPerNamespace || this.#total + hosts > this.#max) {
       return false;
     }
-    this.#byNamespace.set(namespace, ofNamespace);
+    this.#byNamespace.set(namespace, inNamespace);
     this.#total += hosts;
     return true;
   }
 
   /** Takes back what `begin` counted. */
-  end(namespace: string, hosts: number): void {
-    const left = (this.#byNamespace.get(namespace) ?? 0) - hosts;
-    if (left > 0) {
-      this.#byNamespace.set(namespace, left);
+  remove(namespace: string, hosts: number): void {
+    const remaining = (this.#byNamespace.get(namespace) ?? 0) - hosts;
+    if (remaining > 0) {
+      this.#byNamespace.set(namespace, remaining);
     } else {
       this.#byNamespace.delete(namespace);
     }

@@ -1,8 +1,8 @@
 /** What kubectl shows without cutting it off (kubernetes `staging/src/k8s.io/apiserver/pkg/warning`). */
-const longestWarning = 120;
+const maxWarningLength = 120;
 
-/** A host whose token is not there, and why: see the shortfalls of the secrets room. */
-interface Missing {
+/** A host whose token is not there, and why: see the unavailableHosts of the secrets room. */
+interface MissingToken {
   readonly host: string;
   readonly text: string;
 }
@@ -11,12 +11,12 @@ interface Missing {
  * One short warning for a pod's author: the first host and the cause, and how many more there are. ASCII, and at most
  * 120 characters: the cause is cut before the host is.
  */
-export function missingTokenWarning(missing: readonly Missing[]): string {
+export function formatMissingTokenWarning(missing: readonly MissingToken[]): string {
   const { host, text } = missing[0] ?? { host: 'unknown host', text: 'unknown cause' };
   const more = missing.length > 1 ? ` (+${missing.length - 1} more)` : '';
   const start = `no pull token yet for ${host}${more}: `;
   const warning = `${start}${text}`.replace(/[^\x20-\x7e]/g, '?');
-  return warning.length <= longestWarning ? warning : `${warning.slice(0, longestWarning - 3)}...`;
+  return warning.length <= maxWarningLength ? warning : `${warning.slice(0, maxWarningLength - 3)}...`;
 }
 
 /**
@@ -24,8 +24,8 @@ export function missingTokenWarning(missing: readonly Missing[]): string {
  * with other credentials of the pod or the node.
  * @param resource `pods/ephemeralcontainers` for what `kubectl debug` adds
  */
-export function missingReferenceWarning(resource: string): string {
-  const cure =
+export function formatMissingReferenceWarning(resource: string): string {
+  const remedy =
     resource === 'pods/ephemeralcontainers' ? 'use kubectl debug --copy-to' : 'delete and recreate the pod';
-  return `the new ECR image may fail to pull: imagePullSecrets of a pod cannot be changed; ${cure}`;
+  return `the new ECR image may fail to pull: imagePullSecrets of a pod cannot be changed; ${remedy}`;
 }

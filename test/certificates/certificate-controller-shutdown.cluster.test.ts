@@ -10,13 +10,13 @@ import { stringify } from 'yaml';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { eventually } from '../support/eventually.ts';
 import { startSilentWebhook } from '../support/silent-webhook.ts';
-import { makeSetting } from './managed-certificates-fixture.ts';
+import { createCertificatesFixture } from './managed-certificates-fixture.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 describeOnCluster('the certificate controller', (cluster) => {
   it('stores the certificate that a slow webhook delays before it ends', async () => {
-    const setting = await makeSetting(cluster());
+    const setting = await createCertificatesFixture(cluster());
     const { namespace, webhookConfiguration } = setting.place;
     const label = ['kubernetes.io/metadata.name', namespace] as const;
     const webhook = await startSilentWebhook(cluster(), { label, timeoutSeconds: 15 });
@@ -37,7 +37,7 @@ describeOnCluster('the certificate controller', (cluster) => {
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
       assert.deepEqual(await exited, [0, null]);
-      assert.ok((await setting.stored())?.leaf);
+      assert.ok((await setting.stored())?.servingCertificate);
     } finally {
       child.kill('SIGKILL');
       await webhook.stop();

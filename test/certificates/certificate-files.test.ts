@@ -5,94 +5,94 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, describe, it, type TestContext } from 'node:test';
 import type { CertificateError } from '../../src/certificates/certificate-error.ts';
-import { openCertificateFiles, openClientCa } from '../../src/certificates/certificate-files.ts';
-import type { CertificatePair, PemPair } from '../../src/certificates/key-pair.ts';
+import { watchCertificateFiles, watchClientCa } from '../../src/certificates/certificate-files.ts';
+import type { KeyPair, PemKeyPair } from '../../src/certificates/key-pair.ts';
 import { eventually } from '../support/eventually.ts';
 import { MountedSecret } from './mounted-secret.ts';
-import { testAuthority, testServing } from './test-certificates.ts';
+import { issueTestCa, issueTestServingCertificate } from './test-certificates.ts';
 
 const now = Date.now();
-const authority = await testAuthority(now);
+const ca = await issueTestCa(now);
 const [first, second, third] = await Promise.all([
-  testServing(authority, now),
-  testServing(authority, now),
-  testServing(authority, now),
+  issueTestServingCertificate(ca, now),
+  issueTestServingCertificate(ca, now),
+  issueTestServingCertificate(ca, now),
 ]);
 const mixed = { certPem: second.certPem, keyPem: first.keyPem };
 
 /** Longer than any test: what happens then happens by the watch. */
-const NEVER = 3_600_000;
+const neverMs = 3_600_000;
 
-const endings: (() => unknown)[] = [];
+const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const end of endings.splice(0)) await end();
+  for (const end of cleanups.splice(0)) await end();
 });
 
 describe('a mounted Secret, by the watch alone', () => {
   it('is taken at every swap of ..data, not only at the first', async () => {
-    const { secret, seen, files } = await openMounted(NEVER);
-    for (const pair of [second, third, first]) {
-      await secret.swap(pair);
-      assert.equal((await seen.next('change')).certPem, pair.certPem);
-      assert.equal(files.current.keyPem, pair.keyPem);
+    const { secret, seen, files } = await openMounted(neverMs);
+    for (const keyPair of [second, third, first]) {
+      await secret.update(keyPair);
+      assert.equal((await seen.next('change')).certPem, keyPair.certPem);
+      assert.equal(files.current.keyPem, keyPair.keyPem);
     }
     assert.deepEqual(seen.counts(), { change: 3, problem: 0 });
   });
 
   it('keeps the old pair while the new one does not fit together, says so once, takes the mended one', async () => {
-    const { secret, seen, files } = await openMounted(NEVER);
-    await secret.swap(mixed);
+    const { secret, seen, files } = await openMounted(neverMs);
+    await secret.update(mixed);
     const problem = await seen.next('problem');
     assert.deepEqual([problem.code, problem.path], ['key-mismatch', secret.keyFile]);
     assert.equal(files.current.certPem, first.certPem);
-    await secret.swap(mixed);
-    await secret.swap(second);
+    await secret.update(mixed);
+    await secret.update(second);
     assert.equal((await seen.next('change')).certPem, second.certPem);
     assert.deepEqual(seen.counts(), { change: 1, problem: 1 });
   });
 
   it('tells the same problem again when it was away in between', async () => {
-    const { secret, seen } = await openMounted(NEVER);
+    const { secret, seen } = await openMounted(neverMs);
     for (const good of [second, first]) {
-      await secret.swap(mixed);
+      await secret.update(mixed);
       await seen.next('problem');
-      await secret.swap(good);
+      await secret.update(good);
       await seen.next('change');
     }
     assert.deepEqual(seen.counts(), { change: 2, problem: 2 });
   });
 
   it('is no event when the bytes are the same', async () => {
-    const { secret, seen } = await openMounted(NEVER);
-    await secret.swap(first);
-    await secret.swap(first);
-    await secret.swap(second);
+    const { secret, seen } = await openMounted(neverMs);
+    await secret.update(first);
+    await secret.update(first);
+    await secret.update(second);
     await seen.next('change');
     assert.deepEqual(seen.counts(), { change: 1, problem: 0 });
   });
 
   it('is offered again when its receiver threw', async () => {
-    const { secret, seen, files } = await openMounted(NEVER, { refuses: 1 });
-    await secret.swap(second);
+    const { secret, seen, files } = await openMounted(neverMs, { refuses: 1 });
+    await secret.update(second);
     assert.equal((await seen.next('problem')).code, 'not-taken');
     // One swap is several events, so it may have been taken by now.
-    await secret.swap(second);
+    await secret.update(second);
     await seen.next('change');
     assert.equal(files.current.certPem, second.certPem);
   });
 
   it('is not the current one while its receiver throws', async () => {
-    const { secret, seen, files } = await openMounted(NEVER, { refuses: Number.POSITIVE_INFINITY });
-    await secret.swap(second);
+    const { secret, seen, files } = await openMounted(neverMs, { refuses: Number.POSITIVE_INFINITY });
+    await secret.update(second);
     assert.equal((await seen.next('problem')).code, 'not-taken');
     assert.equal(files.current.certPem, first.certPem);
   });
 
   it('is left alone after close', async () => {
-    const { secret, seen, files } = await openMounted(NEVER);
-    const other = await open(secret, NEVER);
+    const { secret, seen, files } = await openMounted(neverMs);
+    const other = await open(secret, neverMs);
     files.close();
-    await secret.swap(second);
+    await secret.update(second);
     await other.seen.next('change');
     assert.deepEqual(seen.counts(), { change: 0, problem: 0 });
   });
@@ -114,13 +114,13 @@ describe('a poll finds what no watch tells', () => {
   it('a symlink further up that points elsewhere', async () => {
     const link = join(tmpdir(), `link-${process.pid}`);
     await symlink(await plainFolder(first), link);
-    endings.push(() => rm(link));
+    cleanups.push(() => rm(link));
     const { seen } = await open({ certFile: join(link, 'tls.crt'), keyFile: join(link, 'tls.key') }, 20);
     // Twice, since the look at the start may come late enough to find the first.
-    for (const pair of [second, third]) {
-      await symlink(await plainFolder(pair), `${link}.new`);
+    for (const keyPair of [second, third]) {
+      await symlink(await plainFolder(keyPair), `${link}.new`);
       await rename(`${link}.new`, link);
-      assert.equal((await seen.next('change')).certPem, pair.certPem);
+      assert.equal((await seen.next('change')).certPem, keyPair.certPem);
     }
   });
 });
@@ -128,7 +128,7 @@ describe('a poll finds what no watch tells', () => {
 it('two files written one after the other end as the new pair', async () => {
   const folder = await plainFolder(first);
   const paths = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') };
-  const { seen } = await open(paths, NEVER);
+  const { seen } = await open(paths, neverMs);
   await writeFile(paths.certFile, second.certPem);
   await seen.next('problem');
   await writeFile(paths.keyFile, second.keyPem);
@@ -139,73 +139,73 @@ describe('the first look', () => {
   it('fails with the path of the missing file', async () => {
     const folder = await plainFolder(first);
     const paths = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'none') };
-    await assert.rejects(open(paths, NEVER), { code: 'missing-file', path: paths.keyFile });
+    await assert.rejects(open(paths, neverMs), { code: 'missing-file', path: paths.keyFile });
   });
 
   it('fails with the path of what is no file', async () => {
     const folder = await plainFolder(first);
     const paths = { certFile: folder, keyFile: join(folder, 'tls.key') };
-    await assert.rejects(open(paths, NEVER), { code: 'unreadable-file', path: folder });
+    await assert.rejects(open(paths, neverMs), { code: 'unreadable-file', path: folder });
   });
 
   it('fails on a pair that does not fit together', async () => {
     const folder = await plainFolder(mixed);
     const paths = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') };
-    await assert.rejects(open(paths, NEVER), { code: 'key-mismatch', path: paths.keyFile });
+    await assert.rejects(open(paths, neverMs), { code: 'key-mismatch', path: paths.keyFile });
   });
 });
 
-async function plainFolder(pair: PemPair): Promise<string> {
+async function plainFolder(keyPair: PemKeyPair): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'plain-'));
-  endings.push(() => rm(folder, { recursive: true, force: true }));
-  await writeFile(join(folder, 'tls.crt'), pair.certPem);
-  await writeFile(join(folder, 'tls.key'), pair.keyPem);
+  cleanups.push(() => rm(folder, { recursive: true, force: true }));
+  await writeFile(join(folder, 'tls.crt'), keyPair.certPem);
+  await writeFile(join(folder, 'tls.key'), keyPair.keyPem);
   return folder;
 }
 
 async function openMounted(pollIntervalMs: number, how: { refuses?: number } = {}) {
-  const secret = await MountedSecret.make(first);
-  endings.push(() => secret.remove());
+  const secret = await MountedSecret.create(first);
+  cleanups.push(() => secret.remove());
   return { secret, ...(await open(secret, pollIntervalMs, how)) };
 }
 
 async function open(paths: Paths, pollIntervalMs: number, { refuses = 0 } = {}) {
-  const seen = new Seen();
+  const seen = new ChangeRecorder();
   let left = refuses;
-  const onChange = (pair: CertificatePair) => {
+  const onChange = (keyPair: KeyPair) => {
     left -= 1;
     if (left >= 0) throw new Error('not now');
-    seen.tell('change', pair);
+    seen.record('change', keyPair);
   };
-  const onProblem = (error: CertificateError) => seen.tell('problem', error);
+  const onProblem = (error: CertificateError) => seen.record('problem', error);
   const { certFile, keyFile } = paths;
-  const files = await openCertificateFiles({ certFile, keyFile, pollIntervalMs, onChange, onProblem });
-  endings.unshift(() => files.close());
+  const files = await watchCertificateFiles({ certFile, keyFile, pollIntervalMs, onChange, onProblem });
+  cleanups.unshift(() => files.close());
   return { files, seen };
 }
 
 type Paths = { readonly certFile: string; readonly keyFile: string };
-type Told = { change: CertificatePair; problem: CertificateError };
+type ReportedEvents = { change: KeyPair; problem: CertificateError };
 
 /** What a source told so far, and the next thing it tells, within ten seconds. */
-class Seen {
-  readonly #told: { [K in keyof Told]: Told[K][] } = { change: [], problem: [] };
+class ChangeRecorder {
+  readonly #reported: { [K in keyof ReportedEvents]: ReportedEvents[K][] } = { change: [], problem: [] };
   readonly #taken = { change: 0, problem: 0 };
   readonly #bell = new EventEmitter();
 
-  tell<K extends keyof Told>(kind: K, what: Told[K]): void {
-    this.#told[kind].push(what);
+  record<K extends keyof ReportedEvents>(kind: K, what: ReportedEvents[K]): void {
+    this.#reported[kind].push(what);
     this.#bell.emit('told');
   }
 
-  counts(): Record<keyof Told, number> {
-    return { change: this.#told.change.length, problem: this.#told.problem.length };
+  counts(): Record<keyof ReportedEvents, number> {
+    return { change: this.#reported.change.length, problem: this.#reported.problem.length };
   }
 
-  async next<K extends keyof Told>(kind: K): Promise<Told[K]> {
+  async next<K extends keyof ReportedEvents>(kind: K): Promise<ReportedEvents[K]> {
     const signal = AbortSignal.timeout(10_000);
     for (;;) {
-      const found = this.#told[kind][this.#taken[kind]];
+      const found = this.#reported[kind][this.#taken[kind]];
       if (found !== undefined) {
         this.#taken[kind] += 1;
         return found;
@@ -218,11 +218,11 @@ class Seen {
 describe('the CA of client certificates', () => {
   it('is picked up when its file changes, and kept while the file cannot be used', async (t) => {
     const caFile = await emptyFile(t);
-    const [first, second] = await Promise.all([testAuthority(Date.now()), testAuthority(Date.now())]);
+    const [first, second] = await Promise.all([issueTestCa(Date.now()), issueTestCa(Date.now())]);
     await writeFile(caFile, first.certPem);
     const taken: string[] = [];
     const problems: string[] = [];
-    const ca = await openClientCa({
+    const ca = await watchClientCa({
       caFile,
       pollIntervalMs: 50,
       onChange: (caPem) => taken.push(caPem),
@@ -241,11 +241,11 @@ describe('the CA of client certificates', () => {
   it('is refused at the start: no file, no PEM, no CA', async (t) => {
     const caFile = await emptyFile(t);
     const options = { caFile, onChange: () => undefined, onProblem: () => undefined };
-    await assert.rejects(openClientCa({ ...options, caFile: `${caFile}-2` }), { code: 'missing-file' });
-    await assert.rejects(openClientCa(options), { code: 'bad-certificate', path: caFile });
-    const serving = await testServing(await testAuthority(Date.now()), Date.now());
+    await assert.rejects(watchClientCa({ ...options, caFile: `${caFile}-2` }), { code: 'missing-file' });
+    await assert.rejects(watchClientCa(options), { code: 'bad-certificate', path: caFile });
+    const serving = await issueTestServingCertificate(await issueTestCa(Date.now()), Date.now());
     await writeFile(caFile, serving.certPem);
-    await assert.rejects(openClientCa(options), { code: 'bad-certificate', path: caFile });
+    await assert.rejects(watchClientCa(options), { code: 'bad-certificate', path: caFile });
   });
 });
 

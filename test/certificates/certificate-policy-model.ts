@@ -1,68 +1,85 @@
-import { decide, mayServe, type PolicyRules, type Step } from '../../src/certificates/certificate-policy.ts';
+import {
+  canServe,
+  planNextStep,
+  type RotationRules,
+  type Step,
+} from '../../src/certificates/certificate-policy.ts';
 import type {
-  AuthorityFacts,
-  LeafFacts,
-  Life,
-  Published,
-  StoredFacts,
+  CaFacts,
+  Lifetime,
+  PublishedState,
+  ServingCertificateFacts,
+  StoredCertificateFacts,
 } from '../../src/certificates/certificate-state.ts';
 
 /** Seconds, in ms. */
-export const s = 1_000;
-export const rules: PolicyRules = { settleMs: 30 * s, leafLifeMs: 600 * s, spreadMs: 60 * s };
-export const authorityLifeMs = 3_000 * s;
-const backdateMs = 300 * s;
+export const secondMs = 1_000;
+export const rules: RotationRules = {
+  apiServerPropagationMs: 30 * secondMs,
+  certificateLifetimeMs: 600 * secondMs,
+  replicaPropagationMs: 60 * secondMs,
+};
+export const caLifetimeMs = 3_000 * secondMs;
+const backdateMs = 300 * secondMs;
 
-let made = 0;
+let issuedCount = 0;
 
-function life(now: number, lifeMs: number): Life {
-  return { beginsAt: now - backdateMs, issuedAt: now, endsAt: now + lifeMs };
+function createLifetime(now: number, lifeMs: number): Lifetime {
+  return { validFrom: now - backdateMs, issuedAt: now, expiresAt: now + lifeMs };
 }
 
-export function newAuthority(now: number, lifeMs = authorityLifeMs): AuthorityFacts {
-  made += 1;
-  return { id: `authority-${made}`, ...life(now, lifeMs) };
+export function createCa(now: number, lifeMs = caLifetimeMs): CaFacts {
+  issuedCount += 1;
+  return { id: `authority-${issuedCount}`, ...createLifetime(now, lifeMs) };
 }
 
-export function newLeaf(authority: AuthorityFacts | undefined, now: number): LeafFacts {
-  made += 1;
-  const endsAt = Math.min(now + rules.leafLifeMs, authority?.endsAt ?? Number.POSITIVE_INFINITY);
-  return { id: `leaf-${made}`, authority: authority?.id, lacks: [], ...life(now, endsAt - now) };
+export function createServingCertificate(ca: CaFacts | undefined, now: number): ServingCertificateFacts {
+  issuedCount += 1;
+  const expiresAt = Math.min(now + rules.certificateLifetimeMs, ca?.expiresAt ?? Number.POSITIVE_INFINITY);
+  return {
+    id: `leaf-${issuedCount}`,
+    issuerId: ca?.id,
+    missingNames: [],
+    ...createLifetime(now, expiresAt - now),
+  };
 }
 
 /** A Secret that holds these. */
-export function holding(authorities: readonly AuthorityFacts[], leaf: LeafFacts | undefined): StoredFacts {
+export function createStoredState(
+  caCertificates: readonly CaFacts[],
+  servingCertificate: ServingCertificateFacts | undefined,
+): StoredCertificateFacts {
   return {
-    authorities,
-    authorityProblem: authorities.length === 0 ? 'authority-missing' : undefined,
-    leaf,
-    leafProblem: leaf === undefined ? 'leaf-missing' : undefined,
+    caCertificates,
+    caProblem: caCertificates.length === 0 ? 'authority-missing' : undefined,
+    servingCertificate,
+    servingCertificateProblem: servingCertificate === undefined ? 'leaf-missing' : undefined,
   };
 }
 
 /** One process: what it serves, and since when it has seen which CA published. */
-export interface Replica {
-  current: LeafFacts | undefined;
-  authority: AuthorityFacts | undefined;
+export interface ModelReplica {
+  current: ServingCertificateFacts | undefined;
+  ca: CaFacts | undefined;
   readonly since: Map<string, number>;
 }
 
-export function newReplica(): Replica {
-  return { current: undefined, authority: undefined, since: new Map() };
+export function createModelReplica(): ModelReplica {
+  return { current: undefined, ca: undefined, since: new Map() };
 }
 
 /** A cluster with a Secret and one webhook, and the steps of the policy done to it in no time. */
-export class World {
-  now = 1_000_000 * s;
-  stored: StoredFacts | 'none' = 'none';
+export class PolicyModel {
+  now = 1_000_000 * secondMs;
+  stored: StoredCertificateFacts | 'none' = 'none';
   /** The caBundle as it was, with the time from which on; the latest last. */
   readonly bundles: { readonly from: number; readonly ids: readonly string[] }[] = [{ from: 0, ids: [] }];
   /** Every CA that ever was. */
-  readonly authorities = new Map<string, AuthorityFacts>();
+  readonly caCertificates = new Map<string, CaFacts>();
   readonly steps: Step[] = [];
-  readonly #rules: PolicyRules;
+  readonly #rules: RotationRules;
 
-  constructor(theirs: PolicyRules = rules) {
+  constructor(theirs: RotationRules = rules) {
     this.#rules = theirs;
   }
 
@@ -71,7 +88,7 @@ export class World {
   }
 
   /** What an API server knows that is so much behind. */
-  bundleAgo(ms: number): readonly string[] {
+  getBundleBefore(ms: number): readonly string[] {
     return this.bundles.findLast(({ from }) => from <= this.now - ms)?.ids ?? [];
   }
 
@@ -79,70 +96,86 @@ export class World {
     this.bundles.push({ from: this.now, ids });
   }
 
-  know(...authorities: readonly AuthorityFacts[]): void {
-    for (const authority of authorities) this.authorities.set(authority.id, authority);
+  addCas(...caCertificates: readonly CaFacts[]): void {
+    for (const ca of caCertificates) this.caCertificates.set(ca.id, ca);
   }
 
   /** One step of one replica; it sees what is there now, since a write from an older sight is refused. */
-  look(replica: Replica): Step {
+  reconcile(replica: ModelReplica): Step {
     const { stored, now } = this;
     const published = this.#publishedFor(replica);
-    const next = stored === 'none' ? undefined : stored.leaf;
+    const next = stored === 'none' ? undefined : stored.servingCertificate;
     if (next !== undefined && next.id !== replica.current?.id) {
-      if (mayServe(replica.current, next, { published, now }, this.#rules)) {
+      if (canServe(replica.current, next, { published, now }, this.#rules)) {
         replica.current = next;
-        replica.authority = this.authorities.get(next.authority ?? '');
+        replica.ca = this.caCertificates.get(next.issuerId ?? '');
       }
     }
-    const elsewhere = [
-      ...(replica.authority === undefined ? [] : [replica.authority]),
-      ...this.#known(this.bundle),
+    const otherCaCertificates = [
+      ...(replica.ca === undefined ? [] : [replica.ca]),
+      ...this.#findCas(this.bundle),
     ];
-    const { step } = decide({ stored, published, elsewhere, served: replica.current, now }, this.#rules);
+    const { step } = planNextStep(
+      { stored, published, otherCaCertificates, served: replica.current, now },
+      this.#rules,
+    );
     this.steps.push(step);
-    this.#do(step, stored, replica.current);
+    this.#execute(step, stored, replica.current);
     return step;
   }
 
-  #do(step: Step, before: StoredFacts | 'none', served: LeafFacts | undefined): void {
-    const authorities = before === 'none' ? [] : before.authorities;
-    const leaf = before === 'none' ? undefined : before.leaf;
-    const made = newAuthority(this.now);
-    this.know(made);
+  #execute(
+    step: Step,
+    before: StoredCertificateFacts | 'none',
+    served: ServingCertificateFacts | undefined,
+  ): void {
+    const caCertificates = before === 'none' ? [] : before.caCertificates;
+    const servingCertificate = before === 'none' ? undefined : before.servingCertificate;
+    const made = createCa(this.now);
+    this.addCas(made);
     switch (step.action) {
       case 'create':
-        this.stored = holding([made, ...this.#known(step.keep)], newLeaf(made, this.now));
+        this.stored = createStoredState(
+          [made, ...this.#findCas(step.keep)],
+          createServingCertificate(made, this.now),
+        );
         break;
       case 'new-authority':
-        this.stored = holding([made, ...this.#known(step.keep)], leaf);
+        this.stored = createStoredState([made, ...this.#findCas(step.keep)], servingCertificate);
         break;
       case 'recover':
-        this.stored = holding([made, ...this.#known(step.keep)], served);
+        this.stored = createStoredState([made, ...this.#findCas(step.keep)], served);
         break;
       case 'restore-leaf':
-        this.stored = holding(authorities, served);
+        this.stored = createStoredState(caCertificates, served);
         break;
       case 'reissue-leaf':
-        this.stored = holding(authorities, newLeaf(authorities[0], this.now));
+        this.stored = createStoredState(
+          caCertificates,
+          createServingCertificate(caCertificates[0], this.now),
+        );
         break;
       case 'drop-old-authority':
-        this.stored = holding([...authorities.slice(0, 1), ...this.#known(step.keep)], leaf);
+        this.stored = createStoredState(
+          [...caCertificates.slice(0, 1), ...this.#findCas(step.keep)],
+          servingCertificate,
+        );
         break;
       case 'publish':
-        this.publish(authorities.filter(({ endsAt }) => this.now <= endsAt).map(({ id }) => id));
+        this.publish(caCertificates.filter(({ expiresAt }) => this.now <= expiresAt).map(({ id }) => id));
     }
   }
 
-  #publishedFor({ since }: Replica): Published {
+  #publishedFor({ since }: ModelReplica): PublishedState {
     const ids = this.bundle;
     for (const id of since.keys()) if (!ids.includes(id)) since.delete(id);
     for (const id of ids) if (!since.has(id)) since.set(id, this.now);
     const forMs = new Map([...since].map(([id, from]) => [id, this.now - from]));
-    const known = ids.filter((id) => this.authorities.has(id));
-    return { bundles: [{ ids: known, garbled: known.length < ids.length }], forMs };
+    const known = ids.filter((id) => this.caCertificates.has(id));
+    return { bundles: [{ ids: known, isMalformed: known.length < ids.length }], forMs };
   }
 
-  #known(ids: readonly string[]): AuthorityFacts[] {
-    return ids.flatMap((id) => this.authorities.get(id) ?? []);
+  #findCas(ids: readonly string[]): CaFacts[] {
+    return ids.flatMap((id) => this.caCertificates.get(id) ?? []);
   }
 }

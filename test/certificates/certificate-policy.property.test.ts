@@ -1,22 +1,22 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { StoredFacts } from '../../src/certificates/certificate-state.ts';
+import type { StoredCertificateFacts } from '../../src/certificates/certificate-state.ts';
 import {
-  authorityLifeMs,
-  holding,
-  newAuthority,
-  newLeaf,
-  newReplica,
-  type Replica,
+  caLifetimeMs,
+  createCa,
+  createModelReplica,
+  createServingCertificate,
+  createStoredState,
+  type ModelReplica,
+  PolicyModel,
   rules,
-  s,
-  World,
+  secondMs,
 } from './certificate-policy-model.ts';
 
 /** A replica that was told nothing looks this often; an API server is behind by at most this much. */
-const lagMs = rules.settleMs / 2;
-const tickMs = 5 * s;
+const lagMs = rules.apiServerPropagationMs / 2;
+const tickMs = 5 * secondMs;
 
 type Chance = (most: number) => number;
 
@@ -32,42 +32,51 @@ function chanceOf(numbers: readonly number[]): Chance {
 // A run of so many steps does not get clearer by being shortened, and takes for ever to be.
 const numbers = fc.noShrink(fc.array(fc.nat(1_000_000), { minLength: 500, maxLength: 500 }));
 
-function assertGood(world: World): void {
-  const { stored, now } = world;
-  assert.ok(stored !== 'none' && stored.leaf !== undefined);
-  const [newest] = stored.authorities;
-  assert.ok(newest !== undefined && stored.authorityProblem === undefined);
-  assert.ok(newest.beginsAt <= now && now <= newest.endsAt, 'the CA is valid');
-  assert.ok(stored.leaf.beginsAt <= now && now <= stored.leaf.endsAt, 'the certificate is valid');
-  assert.ok(world.bundle.includes(stored.leaf.authority ?? ''), 'its CA is published');
+function assertValidState(model: PolicyModel): void {
+  const { stored, now } = model;
+  assert.ok(stored !== 'none' && stored.servingCertificate !== undefined);
+  const [newest] = stored.caCertificates;
+  assert.ok(newest !== undefined && stored.caProblem === undefined);
+  assert.ok(newest.validFrom <= now && now <= newest.expiresAt, 'the CA is valid');
+  assert.ok(
+    stored.servingCertificate.validFrom <= now && now <= stored.servingCertificate.expiresAt,
+    'the certificate is valid',
+  );
+  assert.ok(model.bundle.includes(stored.servingCertificate.issuerId ?? ''), 'its CA is published');
 }
 
 /** Lets time pass; in each tick every replica may take some steps, in any order. */
-function live(world: World, replicas: readonly Replica[], ms: number, chance: Chance, check = () => {}) {
-  const lookedAt = new Map(replicas.map((replica) => [replica, world.now]));
-  for (const end = world.now + ms; world.now < end; world.now += tickMs) {
+function simulate(
+  model: PolicyModel,
+  replicas: readonly ModelReplica[],
+  ms: number,
+  chance: Chance,
+  check = () => {},
+) {
+  const lookedAt = new Map(replicas.map((replica) => [replica, model.now]));
+  for (const end = model.now + ms; model.now < end; model.now += tickMs) {
     for (let turn = chance(4); turn >= 0; turn -= 1) {
       const replica = replicas[chance(replicas.length - 1)];
       if (replica === undefined) continue;
-      world.look(replica);
-      lookedAt.set(replica, world.now);
+      model.reconcile(replica);
+      lookedAt.set(replica, model.now);
       check();
     }
     for (const replica of replicas) {
-      if (world.now - (lookedAt.get(replica) ?? 0) < lagMs) continue;
-      world.look(replica);
-      lookedAt.set(replica, world.now);
+      if (model.now - (lookedAt.get(replica) ?? 0) < lagMs) continue;
+      model.reconcile(replica);
+      lookedAt.set(replica, model.now);
     }
     check();
   }
 }
 
 /** What every API server has to find, whether it is up to date or behind. */
-function assertServed(world: World, replicas: readonly Replica[]): void {
+function assertServed(model: PolicyModel, replicas: readonly ModelReplica[]): void {
   for (const { current } of replicas) {
-    assert.ok(current !== undefined && world.now <= current.endsAt, 'what is served is valid');
-    for (const bundle of [world.bundle, world.bundleAgo(lagMs)]) {
-      assert.ok(bundle.includes(current.authority ?? ''), 'its CA is published');
+    assert.ok(current !== undefined && model.now <= current.expiresAt, 'what is served is valid');
+    for (const bundle of [model.bundle, model.getBundleBefore(lagMs)]) {
+      assert.ok(bundle.includes(current.issuerId ?? ''), 'its CA is published');
     }
   }
 }
@@ -75,20 +84,22 @@ function assertServed(world: World, replicas: readonly Replica[]): void {
 /** Any state of the Secret, in facts. */
 const anyStored = fc
   .record({
-    ages: fc.array(fc.integer({ min: -2 * authorityLifeMs, max: 2 * authorityLifeMs }), { maxLength: 3 }),
+    ages: fc.array(fc.integer({ min: -2 * caLifetimeMs, max: 2 * caLifetimeMs }), { maxLength: 3 }),
     problem: fc.constantFrom(undefined, 'authority-key-bad' as const, 'authority-key-mismatch' as const),
     leafOf: fc.nat(3),
-    leafAge: fc.integer({ min: -2 * rules.leafLifeMs, max: 2 * rules.leafLifeMs }),
-    leaf: fc.constantFrom('good', 'lacks', 'none'),
+    leafAge: fc.integer({ min: -2 * rules.certificateLifetimeMs, max: 2 * rules.certificateLifetimeMs }),
+    servingCertificate: fc.constantFrom('good', 'lacks', 'none'),
   })
-  .map(({ ages, problem, leafOf, leafAge, leaf }) => (now: number): StoredFacts => {
-    const authorities = ages.map((age) => newAuthority(now - age));
-    const made = newLeaf(authorities[leafOf], now - leafAge);
-    const stored = holding(
-      authorities,
-      leaf === 'none' ? undefined : { ...made, lacks: leaf === 'lacks' ? ['x'] : [] },
+  .map(({ ages, problem, leafOf, leafAge, servingCertificate }) => (now: number): StoredCertificateFacts => {
+    const caCertificates = ages.map((age) => createCa(now - age));
+    const made = createServingCertificate(caCertificates[leafOf], now - leafAge);
+    const stored = createStoredState(
+      caCertificates,
+      servingCertificate === 'none'
+        ? undefined
+        : { ...made, missingNames: servingCertificate === 'lacks' ? ['x'] : [] },
     );
-    return authorities.length > 0 ? { ...stored, authorityProblem: problem } : stored;
+    return caCertificates.length > 0 ? { ...stored, caProblem: problem } : stored;
   });
 
 describe('whatever the Secret and the caBundle hold', () => {
@@ -99,27 +110,32 @@ describe('whatever the Secret and the caBundle hold', () => {
         fc.uniqueArray(fc.nat(4), { maxLength: 4 }),
         fc.boolean(),
         (stored, published, restarted) => {
-          const world = new World();
-          if (stored !== null) world.stored = stored(world.now);
-          if (world.stored !== 'none') world.know(...world.stored.authorities);
-          const ids = [...world.authorities.keys(), 'not-a-certificate', 'of-somebody-else'];
-          world.know({ ...newAuthority(world.now), id: 'of-somebody-else' });
-          world.publish(published.flatMap((index) => ids[index] ?? []));
-          const replica = newReplica();
+          const model = new PolicyModel();
+          if (stored !== null) model.stored = stored(model.now);
+          if (model.stored !== 'none') model.addCas(...model.stored.caCertificates);
+          const ids = [...model.caCertificates.keys(), 'not-a-certificate', 'of-somebody-else'];
+          model.addCas({ ...createCa(model.now), id: 'of-somebody-else' });
+          model.publish(published.flatMap((index) => ids[index] ?? []));
+          const replica = createModelReplica();
           if (!restarted) {
-            replica.authority = newAuthority(world.now);
-            replica.current = newLeaf(replica.authority, world.now);
-            world.know(replica.authority);
+            replica.ca = createCa(model.now);
+            replica.current = createServingCertificate(replica.ca, model.now);
+            model.addCas(replica.ca);
           }
           let steps = 1;
-          while (world.look(replica).action !== 'nothing' && steps < 9) steps += 1;
-          assert.ok(steps <= 6, world.steps.map(({ action, reason }) => `${action}: ${reason}`).join());
-          assertGood(world);
-          live(world, [replica], rules.settleMs + 2 * rules.leafLifeMs, chanceOf([1, 2, 3]));
-          assertGood(world);
-          assert.deepEqual(replica.current?.lacks, []);
-          assert.equal(replica.current?.id, world.stored !== 'none' && world.stored.leaf?.id);
-          assert.ok(world.bundle.length <= 2, 'what was in use before is not trusted any more');
+          while (model.reconcile(replica).action !== 'nothing' && steps < 9) steps += 1;
+          assert.ok(steps <= 6, model.steps.map(({ action, reason }) => `${action}: ${reason}`).join());
+          assertValidState(model);
+          simulate(
+            model,
+            [replica],
+            rules.apiServerPropagationMs + 2 * rules.certificateLifetimeMs,
+            chanceOf([1, 2, 3]),
+          );
+          assertValidState(model);
+          assert.deepEqual(replica.current?.missingNames, []);
+          assert.equal(replica.current?.id, model.stored !== 'none' && model.stored.servingCertificate?.id);
+          assert.ok(model.bundle.length <= 2, 'what was in use before is not trusted any more');
         },
       ),
       { numRuns: 500 },
@@ -130,30 +146,30 @@ describe('whatever the Secret and the caBundle hold', () => {
 /** Three replicas that have agreed on their first CA. */
 function inService(chances: Parameters<typeof chanceOf>[0]) {
   const chance = chanceOf(chances);
-  const world = new World();
-  const replicas = [newReplica(), newReplica(), newReplica()];
-  live(world, replicas, 2 * rules.settleMs, chance);
-  return { chance, world, replicas };
+  const model = new PolicyModel();
+  const replicas = [createModelReplica(), createModelReplica(), createModelReplica()];
+  simulate(model, replicas, 2 * rules.apiServerPropagationMs, chance);
+  return { chance, model, replicas };
 }
 
 describe('three replicas, over the lives of several CAs', () => {
   it('never serve what an API server could not trust, though they restart at any time', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
-        const { chance, world, replicas } = inService(chances);
-        live(world, replicas, 3 * authorityLifeMs, chance, () => {
+        const { chance, model, replicas } = inService(chances);
+        simulate(model, replicas, 3 * caLifetimeMs, chance, () => {
           assertServed(
-            world,
+            model,
             replicas.filter(({ current }) => current !== undefined),
           );
           const unlucky = replicas[chance(400)];
-          if (unlucky !== undefined) Object.assign(unlucky, newReplica());
+          if (unlucky !== undefined) Object.assign(unlucky, createModelReplica());
         });
-        assertGood(world);
-        const made = world.steps.filter(({ action }) => action === 'new-authority').length;
+        assertValidState(model);
+        const made = model.steps.filter(({ action }) => action === 'new-authority').length;
         assert.ok(made >= 3, `${made} changes of CA`);
-        assert.equal(world.steps.filter(({ action }) => action === 'create').length, 1);
-        assert.ok(world.bundle.length <= 2);
+        assert.equal(model.steps.filter(({ action }) => action === 'create').length, 1);
+        assert.ok(model.bundle.length <= 2);
       }),
       { numRuns: 30 },
     );
@@ -162,28 +178,30 @@ describe('three replicas, over the lives of several CAs', () => {
   it('nor when the Secret is deleted or spoilt again and again', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
-        const { chance, world, replicas } = inService(chances);
+        const { chance, model, replicas } = inService(chances);
         for (let damage = 0; damage < 20; damage += 1) {
-          spoil(world, chance(3));
-          live(world, replicas, chance(2 * rules.leafLifeMs), chance, () => assertServed(world, replicas));
+          corruptSecret(model, chance(3));
+          simulate(model, replicas, chance(2 * rules.certificateLifetimeMs), chance, () =>
+            assertServed(model, replicas),
+          );
         }
-        live(world, replicas, rules.settleMs + 2 * rules.leafLifeMs, chance);
-        assertGood(world);
-        assert.ok(world.bundle.length <= 2, 'one CA, or two where a change is under way');
+        simulate(model, replicas, rules.apiServerPropagationMs + 2 * rules.certificateLifetimeMs, chance);
+        assertValidState(model);
+        assert.ok(model.bundle.length <= 2, 'one CA, or two where a change is under way');
       }),
       { numRuns: 50 },
     );
   });
 });
 
-function spoil(world: World, how: number): void {
-  if (world.stored === 'none' || how === 0) {
-    world.stored = 'none';
+function corruptSecret(model: PolicyModel, how: number): void {
+  if (model.stored === 'none' || how === 0) {
+    model.stored = 'none';
   } else if (how === 1) {
-    world.stored = holding([], undefined);
+    model.stored = createStoredState([], undefined);
   } else if (how === 2) {
-    world.stored = { ...world.stored, authorityProblem: 'authority-key-mismatch' };
+    model.stored = { ...model.stored, caProblem: 'authority-key-mismatch' };
   } else {
-    world.stored = holding(world.stored.authorities, undefined);
+    model.stored = createStoredState(model.stored.caCertificates, undefined);
   }
 }

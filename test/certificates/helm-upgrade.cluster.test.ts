@@ -2,17 +2,22 @@ import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { eventually } from '../support/eventually.ts';
-import { makeSetting, type Setting, type Source, startSource } from './managed-certificates-fixture.ts';
+import {
+  type CertificatesFixture,
+  createCertificatesFixture,
+  startReplica,
+  type TestReplica,
+} from './managed-certificates-fixture.ts';
 
 const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
 /** What `helm upgrade` sends: its template leaves caBundle out. */
 describeOnCluster('a chart that is upgraded', (cluster) => {
-  let setting: Setting;
-  let source: Source;
+  let setting: CertificatesFixture;
+  let source: TestReplica;
   before(async () => {
-    setting = await makeSetting(cluster());
-    source = await startSource(setting);
+    setting = await createCertificatesFixture(cluster());
+    source = await startReplica(setting);
     await eventually('published', async () =>
       (await setting.published()).every(({ length }) => length === 1),
     );
@@ -37,7 +42,7 @@ describeOnCluster('a chart that is upgraded', (cluster) => {
   const assertKept = async (timeoutSeconds: number, emptyBefore: number) => {
     const { body } = await cluster().request('GET', path());
     assert.match(JSON.stringify(body), new RegExp(`"timeoutSeconds":${timeoutSeconds}`));
-    const id = (await setting.stored())?.authorities[0]?.id;
+    const id = (await setting.stored())?.caCertificates[0]?.id;
     for (const bundle of await setting.published()) {
       assert.deepEqual(
         bundle.map((one) => one.id),

@@ -7,43 +7,51 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { checkServerIdentity, connect, createServer, type PeerCertificate } from 'node:tls';
-import { issueAuthority, issueServing, serviceNames } from '../../src/certificates/issue.ts';
-import { type PemPair, readPair } from '../../src/certificates/key-pair.ts';
-import { DAY, testAuthority, testServing } from './test-certificates.ts';
+import {
+  getServiceDnsNames,
+  issueCaCertificate,
+  issueServingCertificate,
+} from '../../src/certificates/issue.ts';
+import { type PemKeyPair, parseKeyPair } from '../../src/certificates/key-pair.ts';
+import { dayMs, issueTestCa, issueTestServingCertificate } from './test-certificates.ts';
 
 const now = Date.now();
-const authority = await testAuthority(now);
+const issuer = await issueTestCa(now);
 
 describe('issued certificates', () => {
   it('a CA is a CA, self-signed, critical where it must be', () => {
-    const ca = new X509Certificate(authority.certPem);
+    const ca = new X509Certificate(issuer.certPem);
     assert.equal(ca.ca, true);
     assert.equal(ca.subject, 'CN=test CA');
     assert.ok(ca.verify(ca.publicKey));
-    assert.equal(readPair(authority.certPem, authority.keyPem).notAfter, seconds(now + 10 * DAY));
+    assert.equal(parseKeyPair(issuer.certPem, issuer.keyPem).notAfter, seconds(now + 10 * dayMs));
   });
 
   it('a leaf is signed by the CA, begins a little early, ends on time', async () => {
-    const pair = await testServing(authority, now);
-    const leaf = new X509Certificate(pair.certPem);
-    const ca = new X509Certificate(authority.certPem);
-    assert.ok(leaf.verify(ca.publicKey));
-    assert.ok(leaf.checkIssued(ca));
-    assert.equal(leaf.ca, false);
-    assert.deepEqual(leaf.keyUsage, ['1.3.6.1.5.5.7.3.1'], 'serverAuth, and only that');
-    const read = readPair(pair.certPem, pair.keyPem);
+    const keyPair = await issueTestServingCertificate(issuer, now);
+    const servingCertificate = new X509Certificate(keyPair.certPem);
+    const ca = new X509Certificate(issuer.certPem);
+    assert.ok(servingCertificate.verify(ca.publicKey));
+    assert.ok(servingCertificate.checkIssued(ca));
+    assert.equal(servingCertificate.ca, false);
+    assert.deepEqual(servingCertificate.keyUsage, ['1.3.6.1.5.5.7.3.1'], 'serverAuth, and only that');
+    const read = parseKeyPair(keyPair.certPem, keyPair.keyPem);
     assert.equal(read.notBefore, seconds(now - 5 * 60_000));
-    assert.equal(read.notAfter, seconds(now + DAY));
+    assert.equal(read.notAfter, seconds(now + dayMs));
     assert.deepEqual([read.dnsNames, read.ipAddresses], [['web.apps.svc'], ['127.0.0.1']]);
   });
 
   it('a leaf does not outlive its CA', async () => {
-    const pair = await testServing(authority, now, { validForMs: 99 * DAY });
-    assert.equal(readPair(pair.certPem, pair.keyPem).notAfter, seconds(now + 10 * DAY));
+    const keyPair = await issueTestServingCertificate(issuer, now, { validForMs: 99 * dayMs });
+    assert.equal(parseKeyPair(keyPair.certPem, keyPair.keyPem).notAfter, seconds(now + 10 * dayMs));
   });
 
   it('serials are positive, 16 octets and differ', async () => {
-    const pairs = [await testServing(authority, now), await testServing(authority, now), authority];
+    const pairs = [
+      await issueTestServingCertificate(issuer, now),
+      await issueTestServingCertificate(issuer, now),
+      issuer,
+    ];
     const serials = pairs.map(({ certPem }) => new X509Certificate(certPem).serialNumber);
     assert.equal(new Set(serials).size, 3);
     for (const serial of serials) assert.match(serial, /^[4-7][0-9A-F]{31}$/);
@@ -54,8 +62,8 @@ describe('issued certificates', () => {
   }, async () => {
     const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.svc`;
     for (const dnsNames of [['web.apps.svc'], [long]]) {
-      const leaf = await testServing(authority, now, { dnsNames });
-      assert.match(opensslVerify(leaf.certPem), /: OK\n$/);
+      const servingCertificate = await issueTestServingCertificate(issuer, now, { dnsNames });
+      assert.match(opensslVerify(servingCertificate.certPem), /: OK\n$/);
     }
   });
 });
@@ -65,22 +73,22 @@ describe('TLS that trusts only the CA', () => {
 
   it('accepts every name that was issued for, and no other', async () => {
     const ipAddresses = names.slice(1);
-    const pair = await testServing(authority, now, { ipAddresses });
-    for (const name of names) assert.equal(await handshake(pair, authority.certPem, name), 'accepted', name);
-    assert.equal(await handshake(pair, authority.certPem, 'web.other.svc'), 'ERR_TLS_CERT_ALTNAME_INVALID');
-    assert.equal(await handshake(pair, authority.certPem, '127.0.0.2'), 'ERR_TLS_CERT_ALTNAME_INVALID');
+    const keyPair = await issueTestServingCertificate(issuer, now, { ipAddresses });
+    for (const name of names) assert.equal(await handshake(keyPair, issuer.certPem, name), 'accepted', name);
+    assert.equal(await handshake(keyPair, issuer.certPem, 'web.other.svc'), 'ERR_TLS_CERT_ALTNAME_INVALID');
+    assert.equal(await handshake(keyPair, issuer.certPem, '127.0.0.2'), 'ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
   it('refuses the leaf of another CA of the same name', async () => {
-    const other = await testAuthority(now);
-    const pair = await testServing(other, now);
-    assert.equal(await handshake(pair, other.certPem, 'web.apps.svc'), 'accepted');
-    assert.notEqual(await handshake(pair, authority.certPem, 'web.apps.svc'), 'accepted');
+    const other = await issueTestCa(now);
+    const keyPair = await issueTestServingCertificate(other, now);
+    assert.equal(await handshake(keyPair, other.certPem, 'web.apps.svc'), 'accepted');
+    assert.notEqual(await handshake(keyPair, issuer.certPem, 'web.apps.svc'), 'accepted');
   });
 
   it('refuses an expired leaf', async () => {
-    const pair = await testServing(authority, now - 3 * DAY);
-    assert.equal(await handshake(pair, authority.certPem, 'web.apps.svc'), 'CERT_HAS_EXPIRED');
+    const keyPair = await issueTestServingCertificate(issuer, now - 3 * dayMs);
+    assert.equal(await handshake(keyPair, issuer.certPem, 'web.apps.svc'), 'CERT_HAS_EXPIRED');
   });
 });
 
@@ -94,20 +102,20 @@ describe('what is not issued', () => {
     ['an address with a zone', { ipAddresses: ['fe80::1%eth0'] }],
   ];
   for (const [what, names] of refused) {
-    it(what, () => assert.rejects(testServing(authority, now, names), { code: 'bad-name' }));
+    it(what, () => assert.rejects(issueTestServingCertificate(issuer, now, names), { code: 'bad-name' }));
   }
 
   it('for an authority whose key is another', async () => {
-    const { keyPem } = await issueAuthority({ commonName: 'other', now, validForMs: DAY });
-    const mixed = { certPem: authority.certPem, keyPem };
-    await assert.rejects(testServing(mixed, now), { code: 'key-mismatch' });
+    const { keyPem } = await issueCaCertificate({ commonName: 'other', now, validForMs: dayMs });
+    const mixed = { certPem: issuer.certPem, keyPem };
+    await assert.rejects(issueTestServingCertificate(mixed, now), { code: 'key-mismatch' });
   });
 
   it('for an authority that is no certificate', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-    const request = { dnsNames: ['a'], ipAddresses: [], now, validForMs: DAY };
-    await assert.rejects(issueServing({ ...request, authority: { certPem: 'x', keyPem } }), {
+    const request = { dnsNames: ['a'], ipAddresses: [], now, validForMs: dayMs };
+    await assert.rejects(issueServingCertificate({ ...request, ca: { certPem: 'x', keyPem } }), {
       code: 'bad-certificate',
     });
   });
@@ -117,7 +125,7 @@ it('making a CA and a certificate leaves the event loop free for others', async 
   const busyMs: number[] = [];
   for (let times = 0; times < 6; times += 1) {
     const before = performance.eventLoopUtilization();
-    await testServing(await testAuthority(now), now);
+    await issueTestServingCertificate(await issueTestCa(now), now);
     busyMs.push(performance.eventLoopUtilization(before).active);
   }
   // node-forge's own signatures take 40 ms and more for the two; the least of several is what a busy machine leaves.
@@ -125,12 +133,12 @@ it('making a CA and a certificate leaves the event loop free for others', async 
 });
 
 it('a Service has the name that the API server dials', () => {
-  assert.deepEqual(serviceNames('web', 'apps'), ['web.apps.svc', 'web.apps.svc.cluster.local']);
+  assert.deepEqual(getServiceDnsNames('web', 'apps'), ['web.apps.svc', 'web.apps.svc.cluster.local']);
 });
 
 /** A real handshake on loopback in which the client asks for `name` and trusts `ca` alone. */
-async function handshake(pair: PemPair, ca: string, name: string): Promise<string> {
-  const server = createServer({ cert: pair.certPem, key: pair.keyPem }, (socket) => socket.end());
+async function handshake(keyPair: PemKeyPair, ca: string, name: string): Promise<string> {
+  const server = createServer({ cert: keyPair.certPem, key: keyPair.keyPem }, (socket) => socket.end());
   server.on('tlsClientError', () => undefined);
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const address = server.address();
@@ -170,7 +178,7 @@ function hasOpenssl(): boolean {
 function opensslVerify(leafPem: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'verify-'));
   try {
-    writeFileSync(join(folder, 'ca.crt'), authority.certPem);
+    writeFileSync(join(folder, 'ca.crt'), issuer.certPem);
     writeFileSync(join(folder, 'leaf.crt'), leafPem);
     const flags = ['-x509_strict', '-purpose', 'sslserver', '-CAfile', join(folder, 'ca.crt')];
     return execFileSync('openssl', ['verify', ...flags, join(folder, 'leaf.crt')], { encoding: 'utf8' });

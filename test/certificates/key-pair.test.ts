@@ -3,28 +3,28 @@ import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import { CertificateError } from '../../src/certificates/certificate-error.ts';
-import { pairState, readPair } from '../../src/certificates/key-pair.ts';
-import { DAY, testAuthority, testServing } from './test-certificates.ts';
+import { getValidityState, parseKeyPair } from '../../src/certificates/key-pair.ts';
+import { dayMs, issueTestCa, issueTestServingCertificate } from './test-certificates.ts';
 
 const now = Date.now();
-const authority = await testAuthority(now);
-const good = await testServing(authority, now);
-const other = await testServing(authority, now);
+const ca = await issueTestCa(now);
+const good = await issueTestServingCertificate(ca, now);
+const other = await issueTestServingCertificate(ca, now);
 
 describe('readPair', () => {
   it('takes a leaf with its chain, and reads the leaf', () => {
-    const pair = readPair(good.certPem + authority.certPem, good.keyPem);
-    assert.deepEqual(pair.dnsNames, ['web.apps.svc']);
-    assert.match(pair.fingerprint, /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
+    const keyPair = parseKeyPair(good.certPem + ca.certPem, good.keyPem);
+    assert.deepEqual(keyPair.dnsNames, ['web.apps.svc']);
+    assert.match(keyPair.fingerprint, /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
   });
 
   it('reads every name of several', async () => {
     const dnsNames = ['a.b.svc', '*.c.example'];
     const ipAddresses = ['10.0.0.1', '::1'];
-    const { certPem, keyPem } = await testServing(authority, now, { dnsNames, ipAddresses });
-    const pair = readPair(certPem, keyPem);
-    assert.deepEqual(pair.dnsNames, dnsNames);
-    assert.deepEqual(pair.ipAddresses, ['10.0.0.1', '0:0:0:0:0:0:0:1']);
+    const { certPem, keyPem } = await issueTestServingCertificate(ca, now, { dnsNames, ipAddresses });
+    const keyPair = parseKeyPair(certPem, keyPem);
+    assert.deepEqual(keyPair.dnsNames, dnsNames);
+    assert.deepEqual(keyPair.ipAddresses, ['10.0.0.1', '0:0:0:0:0:0:0:1']);
   });
 
   const cut = (pem: string) => `${pem.slice(0, pem.length / 2)}\n`;
@@ -36,7 +36,7 @@ describe('readPair', () => {
     ['another key', good.certPem, other.keyPem, 'key-mismatch'],
     ['half a certificate', cut(good.certPem), good.keyPem, 'bad-certificate'],
     ['no certificate', '', good.keyPem, 'bad-certificate'],
-    ['half a chain', good.certPem + cut(authority.certPem), good.keyPem, 'bad-certificate'],
+    ['half a chain', good.certPem + cut(ca.certPem), good.keyPem, 'bad-certificate'],
     ['half a key', good.certPem, cut(good.keyPem), 'bad-key'],
     ['no key', good.certPem, '', 'bad-key'],
     ['an encrypted key', good.certPem, encrypted, 'bad-key'],
@@ -45,7 +45,7 @@ describe('readPair', () => {
   for (const [what, certPem, keyPem, code] of broken) {
     it(`refuses ${what}: ${code}, and shows no key`, () => {
       assert.throws(
-        () => readPair(certPem, keyPem),
+        () => parseKeyPair(certPem, keyPem),
         (error) => {
           assert.ok(error instanceof CertificateError);
           assert.equal(error.code, code);
@@ -58,16 +58,16 @@ describe('readPair', () => {
 });
 
 describe('pairState', () => {
-  const pair = { notBefore: 1000, notAfter: 2000 };
+  const keyPair = { notBefore: 1000, notAfter: 2000 };
   const cases = { 999: 'not-yet-valid', 1000: 'valid', 2000: 'valid', 2001: 'expired' };
   for (const [at, state] of Object.entries(cases)) {
-    it(`at ${at}: ${state}`, () => assert.equal(pairState(pair, Number(at)), state));
+    it(`at ${at}: ${state}`, () => assert.equal(getValidityState(keyPair, Number(at)), state));
   }
 
   it('of a real pair', () => {
-    const read = readPair(good.certPem, good.keyPem);
-    assert.equal(pairState(read, now), 'valid');
-    assert.equal(pairState(read, now + DAY), 'expired');
-    assert.equal(pairState(read, now - DAY), 'not-yet-valid');
+    const read = parseKeyPair(good.certPem, good.keyPem);
+    assert.equal(getValidityState(read, now), 'valid');
+    assert.equal(getValidityState(read, now + dayMs), 'expired');
+    assert.equal(getValidityState(read, now - dayMs), 'not-yet-valid');
   });
 });

@@ -1,29 +1,29 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { type Authority, readBundle } from '../../src/certificates/ca-bundle.ts';
-import { readStored, type Stored } from '../../src/certificates/certificate-secret.ts';
-import type { Place } from '../../src/certificates/certificate-store.ts';
-import type { CertificatePair } from '../../src/certificates/key-pair.ts';
-import { ManagedCertificates, type Timing } from '../../src/certificates/managed-certificates.ts';
+import { type CaCertificate, parseCaBundle } from '../../src/certificates/ca-bundle.ts';
+import { parseStored, type StoredCertificates } from '../../src/certificates/certificate-secret.ts';
+import type { CertificateLocation } from '../../src/certificates/certificate-store.ts';
+import type { KeyPair } from '../../src/certificates/key-pair.ts';
+import { ManagedCertificates, type ReconcileTiming } from '../../src/certificates/managed-certificates.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
-import type { Ground } from '../support/test-api-server.ts';
-import { DAY } from './test-certificates.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
+import { dayMs } from './test-certificates.ts';
 
-const RBAC = '/apis/rbac.authorization.k8s.io/v1';
-const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+const rbacPath = '/apis/rbac.authorization.k8s.io/v1';
+const webhookConfigurationsPath = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const secretName = 'ecr-pull-secrets-tls';
-export const NAMES = ['web.apps.svc', '127.0.0.1'];
+export const certificateNames = ['web.apps.svc', '127.0.0.1'];
 
 /** A namespace with an account that has the rights of docs/certificates.md, and a webhook configuration. */
-export interface Setting {
-  readonly place: Place;
+export interface CertificatesFixture {
+  readonly place: CertificateLocation;
   /** For the account. */
   readonly kubeconfigPath: string;
   /** What the Secret holds; undefined: there is none. */
-  stored(): Promise<Stored | undefined>;
+  stored(): Promise<StoredCertificates | undefined>;
   /** The CAs in the caBundle of every webhook. */
-  published(): Promise<readonly Authority[][]>;
+  published(): Promise<readonly CaCertificate[][]>;
   deleteSecret(): Promise<void>;
   /** Changes what the Secret holds, as a person would. */
   editSecret(change: (data: Record<string, string>) => void): Promise<void>;
@@ -31,7 +31,7 @@ export interface Setting {
   setCaBundle(text: string | undefined): Promise<void>;
 }
 
-export interface SettingOptions {
+export interface CertificatesFixtureOptions {
   /** Where the webhooks are; `service` by default. */
   readonly url?: string;
   readonly namespaceSelector?: unknown;
@@ -40,21 +40,28 @@ export interface SettingOptions {
   readonly webhooks?: number;
 }
 
-export async function makeSetting(ground: Ground, options: SettingOptions = {}): Promise<Setting> {
-  const namespace = await ground.createNamespace('certificates');
+export async function createCertificatesFixture(
+  apiServer: TestApiServer,
+  options: CertificatesFixtureOptions = {},
+): Promise<CertificatesFixture> {
+  const namespace = await apiServer.createNamespace('certificates');
   const webhookConfiguration = `zz-${namespace}`;
   const place = { namespace, secretName, webhookConfiguration };
-  const kubeconfigPath = await account(ground, place, options.verbs ?? ['get', 'list', 'watch', 'patch']);
-  await post(ground, CONFIGURATIONS, configuration(place, options));
+  const kubeconfigPath = await createServiceAccount(
+    apiServer,
+    place,
+    options.verbs ?? ['get', 'list', 'watch', 'patch'],
+  );
+  await createObject(apiServer, webhookConfigurationsPath, buildWebhookConfiguration(place, options));
   const secretPath = `/api/v1/namespaces/${namespace}/secrets/${secretName}`;
-  const configurationPath = `${CONFIGURATIONS}/${webhookConfiguration}`;
+  const configurationPath = `${webhookConfigurationsPath}/${webhookConfiguration}`;
   const get = async (path: string) => {
-    const { status, body } = await ground.request('GET', path);
+    const { status, body } = await apiServer.request('GET', path);
     // biome-ignore lint/suspicious/noExplicitAny: whatever the API server has
     return status === 404 ? undefined : (body as any);
   };
   const put = async (path: string, object: unknown) => {
-    const { status, body } = await ground.request('PUT', path, object);
+    const { status, body } = await apiServer.request('PUT', path, object);
     assert.equal(status, 200, JSON.stringify(body));
   };
   return {
@@ -62,16 +69,16 @@ export async function makeSetting(ground: Ground, options: SettingOptions = {}):
     kubeconfigPath,
     stored: async () => {
       const secret = await get(secretPath);
-      return secret === undefined ? undefined : readStored(secret.data ?? {}, NAMES);
+      return secret === undefined ? undefined : parseStored(secret.data ?? {}, certificateNames);
     },
     published: async () => {
       const { webhooks } = await get(configurationPath);
       return webhooks.map(({ clientConfig }: { clientConfig: { caBundle?: string } }) => [
-        ...readBundle(atob(clientConfig.caBundle ?? '')).authorities,
+        ...parseCaBundle(atob(clientConfig.caBundle ?? '')).caCertificates,
       ]);
     },
     deleteSecret: async () => {
-      assert.equal((await ground.request('DELETE', secretPath)).status, 200);
+      assert.equal((await apiServer.request('DELETE', secretPath)).status, 200);
     },
     editSecret: async (change) => {
       const { metadata, ...secret } = await get(secretPath);
@@ -92,10 +99,10 @@ export async function makeSetting(ground: Ground, options: SettingOptions = {}):
 }
 
 /** One replica. */
-export interface Source {
+export interface TestReplica {
   readonly certificates: ManagedCertificates;
   /** The pairs that it changed to, in order. */
-  readonly changes: CertificatePair[];
+  readonly changes: KeyPair[];
   /** All that it logged, as text and parsed. */
   output(): string;
   log(): Record<string, string>[];
@@ -104,42 +111,53 @@ export interface Source {
   end(): Promise<void>;
 }
 
-export interface SourceOptions {
+export interface TestReplicaOptions {
   readonly names?: readonly string[];
-  readonly authorityLifeMs?: number;
-  readonly leafLifeMs?: number;
-  readonly timing?: Partial<Timing>;
+  readonly caLifetimeMs?: number;
+  readonly certificateLifetimeMs?: number;
+  readonly timing?: Partial<ReconcileTiming>;
   readonly now?: () => number;
-  readonly onChange?: (pair: CertificatePair) => void;
+  readonly onChange?: (keyPair: KeyPair) => void;
 }
 
 /** Begins to open a source; `log` and `end` are there at once. */
-export async function startSource(setting: Setting, options: SourceOptions = {}): Promise<Source> {
-  const { opening, ...rest } = openSource(setting, options);
+export async function startReplica(
+  fixture: CertificatesFixture,
+  options: TestReplicaOptions = {},
+): Promise<TestReplica> {
+  const { opening, ...rest } = openReplica(fixture, options);
   return { ...rest, certificates: await opening };
 }
 
 /** As startSource, for one that may never open. */
-export function openSource({ place, kubeconfigPath }: Setting, options: SourceOptions = {}) {
-  const { names = NAMES, authorityLifeMs = 365 * DAY, leafLifeMs = 7 * DAY, now = Date.now } = options;
+export function openReplica(
+  { place, kubeconfigPath }: CertificatesFixture,
+  options: TestReplicaOptions = {},
+) {
+  const {
+    names = certificateNames,
+    caLifetimeMs = 365 * dayMs,
+    certificateLifetimeMs = 7 * dayMs,
+    now = Date.now,
+  } = options;
   const cluster = loadKubeConfig({
     kubeconfigPath,
     requestTimeoutMs: 5_000,
     userAgent: 'certificates-test/1',
   });
   const lines: string[] = [];
-  const changes: CertificatePair[] = [];
+  const changes: KeyPair[] = [];
   const opening = ManagedCertificates.open({
     cluster,
-    place,
-    making: { names, authorityLifeMs, leafLifeMs },
-    onChange: (pair) => {
-      options.onChange?.(pair);
-      changes.push(pair);
+    location: place,
+    issueRules: { names, caLifetimeMs, certificateLifetimeMs },
+    onChange: (keyPair) => {
+      options.onChange?.(keyPair);
+      changes.push(keyPair);
     },
-    log: jsonLog('debug', { write: (line) => lines.push(line) }),
+    log: createJsonLog('debug', { write: (line) => lines.push(line) }),
     now,
-    timing: { settleMs: 500, spreadMs: 1_000, tickMs: 100, ...options.timing },
+    timing: { apiServerPropagationMs: 500, replicaPropagationMs: 1_000, tickMs: 100, ...options.timing },
   });
   const log = () => lines.map((line) => JSON.parse(line));
   return {
@@ -155,7 +173,10 @@ export function openSource({ place, kubeconfigPath }: Setting, options: SourceOp
   };
 }
 
-function configuration({ namespace, webhookConfiguration }: Place, options: SettingOptions) {
+function buildWebhookConfiguration(
+  { namespace, webhookConfiguration }: CertificateLocation,
+  options: CertificatesFixtureOptions,
+) {
   const { url, namespaceSelector = { matchLabels: { nobody: 'here' } }, webhooks = 2 } = options;
   const clientConfig = url === undefined ? { service: { name: 'web', namespace, path: '/mutate' } } : { url };
   return {
@@ -176,13 +197,17 @@ function configuration({ namespace, webhookConfiguration }: Place, options: Sett
   };
 }
 
-async function account(ground: Ground, place: Place, verbs: readonly string[]): Promise<string> {
+async function createServiceAccount(
+  apiServer: TestApiServer,
+  place: CertificateLocation,
+  verbs: readonly string[],
+): Promise<string> {
   const { namespace, webhookConfiguration } = place;
   const name = `certificates-${randomBytes(4).toString('hex')}`;
   const apiGroup = 'rbac.authorization.k8s.io';
   const subjects = [{ kind: 'ServiceAccount', namespace, name }];
-  const here = `${RBAC}/namespaces/${namespace}`;
-  await post(ground, `${here}/roles`, {
+  const here = `${rbacPath}/namespaces/${namespace}`;
+  await createObject(apiServer, `${here}/roles`, {
     apiVersion: `${apiGroup}/v1`,
     kind: 'Role',
     metadata: { name },
@@ -195,14 +220,14 @@ async function account(ground: Ground, place: Place, verbs: readonly string[]): 
       },
     ],
   });
-  await post(ground, `${here}/rolebindings`, {
+  await createObject(apiServer, `${here}/rolebindings`, {
     apiVersion: `${apiGroup}/v1`,
     kind: 'RoleBinding',
     metadata: { name },
     roleRef: { apiGroup, kind: 'Role', name },
     subjects,
   });
-  await post(ground, `${RBAC}/clusterroles`, {
+  await createObject(apiServer, `${rbacPath}/clusterroles`, {
     apiVersion: `${apiGroup}/v1`,
     kind: 'ClusterRole',
     metadata: { name },
@@ -215,17 +240,17 @@ async function account(ground: Ground, place: Place, verbs: readonly string[]): 
       },
     ],
   });
-  await post(ground, `${RBAC}/clusterrolebindings`, {
+  await createObject(apiServer, `${rbacPath}/clusterrolebindings`, {
     apiVersion: `${apiGroup}/v1`,
     kind: 'ClusterRoleBinding',
     metadata: { name },
     roleRef: { apiGroup, kind: 'ClusterRole', name },
     subjects,
   });
-  return await ground.serviceAccountKubeconfig(namespace, name);
+  return await apiServer.serviceAccountKubeconfig(namespace, name);
 }
 
-async function post(ground: Ground, path: string, object: unknown): Promise<void> {
-  const { status, body } = await ground.request('POST', path, object);
+async function createObject(apiServer: TestApiServer, path: string, object: unknown): Promise<void> {
+  const { status, body } = await apiServer.request('POST', path, object);
   assert.equal(status, 201, `POST ${path}: ${JSON.stringify(body)}`);
 }

@@ -1,36 +1,36 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { openCertificates } from '../../src/certificates/certificate-source.ts';
-import { serviceNames } from '../../src/certificates/issue.ts';
+import { openCertificateSource } from '../../src/certificates/certificate-source.ts';
+import { getServiceDnsNames } from '../../src/certificates/issue.ts';
 import { readConfig } from '../../src/config/load-config.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 import {
-  makeSetting,
-  NAMES,
-  openSource,
-  type Setting,
-  type SourceOptions,
-  startSource,
+  type CertificatesFixture,
+  certificateNames,
+  createCertificatesFixture,
+  openReplica,
+  startReplica,
+  type TestReplicaOptions,
 } from './managed-certificates-fixture.ts';
-import { DAY } from './test-certificates.ts';
+import { dayMs } from './test-certificates.ts';
 
 /** What a person who breaks something, and a program that starts, find. */
-export function managedSuite(ground: () => Ground): void {
+export function managedSuite(apiServer: () => TestApiServer): void {
   describe('certificates without help', () => {
-    let setting: Setting;
+    let setting: CertificatesFixture;
     const endings: (() => Promise<void>)[] = [];
     beforeEach(async () => {
-      setting = await makeSetting(ground());
+      setting = await createCertificatesFixture(apiServer());
     });
     afterEach(async () => {
       for (const end of endings.splice(0)) await end();
     });
-    const start = async (options: SourceOptions = {}, where = setting) => {
-      const source = await startSource(where, options);
+    const start = async (options: TestReplicaOptions = {}, where = setting) => {
+      const source = await startReplica(where, options);
       endings.push(source.end);
       return source;
     };
@@ -38,23 +38,24 @@ export function managedSuite(ground: () => Ground): void {
     const agreed = () =>
       eventually('Secret and caBundles agree', async () => {
         const stored = await setting.stored();
-        assert.deepEqual([stored?.authorityProblem, stored?.leafProblem], [undefined, undefined]);
-        const [newest] = stored?.authorities ?? [];
-        assert.ok(newest !== undefined && stored?.leaf?.authority === newest.id);
-        const ids = stored.authorities.map(({ id }) => id);
+        assert.deepEqual([stored?.caProblem, stored?.servingCertificateProblem], [undefined, undefined]);
+        const [newest] = stored?.caCertificates ?? [];
+        assert.ok(newest !== undefined && stored?.servingCertificate?.issuerId === newest.id);
+        const ids = stored.caCertificates.map(({ id }) => id);
         for (const bundle of await setting.published())
           assert.deepEqual(
             bundle.map(({ id }) => id),
             ids,
           );
-        return { authority: newest.id, leaf: stored.leaf.id, ids };
+        return { ca: newest.id, servingCertificate: stored.servingCertificate.id, ids };
       });
 
     it('three replicas that start at the same moment make one CA', async () => {
       const sources = await Promise.all([start(), start(), start()]);
-      const { leaf, ids } = await agreed();
+      const { servingCertificate, ids } = await agreed();
       assert.equal(ids.length, 1);
-      for (const { certificates } of sources) assert.equal(certificates.current.fingerprint, leaf);
+      for (const { certificates } of sources)
+        assert.equal(certificates.current.fingerprint, servingCertificate);
       const made = sources.flatMap(({ did }) => did('no-secret'));
       assert.equal(made.length, 1);
       assert.equal(made[0]?.['level'], 'info');
@@ -62,11 +63,11 @@ export function managedSuite(ground: () => Ground): void {
 
     it('a restart, or another version, takes over what is there', async () => {
       const first = await start();
-      const { authority, leaf } = await agreed();
+      const { ca, servingCertificate } = await agreed();
       await first.certificates.close();
       const second = await start();
-      assert.equal(second.certificates.current.fingerprint, leaf);
-      assert.equal((await agreed()).authority, authority);
+      assert.equal(second.certificates.current.fingerprint, servingCertificate);
+      assert.equal((await agreed()).ca, ca);
       assert.deepEqual(second.log(), []);
     });
 
@@ -79,17 +80,17 @@ export function managedSuite(ground: () => Ground): void {
         userAgent: 'certificates-test/1',
       });
       const config = readConfig(yaml, 'test');
-      const log = jsonLog('error', { write: () => undefined });
-      const source = await openCertificates({ config, cluster, log, onChange: () => undefined });
+      const log = createJsonLog('error', { write: () => undefined });
+      const source = await openCertificateSource({ config, cluster, log, onChange: () => undefined });
       endings.push(async () => {
         await source.close();
         await cluster.close();
       });
-      assert.deepEqual(source.current.dnsNames, serviceNames('web', setting.place.namespace));
-      assert.equal(source.current.fingerprint, (await agreed()).leaf);
+      assert.deepEqual(source.current.dnsNames, getServiceDnsNames('web', setting.place.namespace));
+      assert.equal(source.current.fingerprint, (await agreed()).servingCertificate);
     });
 
-    const broken: [string, string, (one: Setting) => Promise<void>][] = [
+    const broken: [string, string, (one: CertificatesFixture) => Promise<void>][] = [
       ['a deleted Secret', 'no-secret', (one) => one.deleteSecret()],
       ['an emptied caBundle', 'bundle-empty', (one) => one.setCaBundle(undefined)],
       ['a caBundle of garbage', 'bundle-garbled', (one) => one.setCaBundle('garbage\n')],
@@ -120,9 +121,9 @@ export function managedSuite(ground: () => Ground): void {
         const warnings = () =>
           sources.flatMap(({ did }) => did(reason)).filter(({ level }) => level === 'warn');
         await eventually('somebody warns', () => warnings().length > 0, 5_000);
-        const { leaf } = await agreed();
+        const { servingCertificate } = await agreed();
         await eventually('all serve what is stored', () =>
-          sources.every(({ certificates }) => certificates.current.fingerprint === leaf),
+          sources.every(({ certificates }) => certificates.current.fingerprint === servingCertificate),
         );
         for (const source of sources) assertNoKeys(source.output(), await setting.stored());
       });
@@ -133,7 +134,7 @@ export function managedSuite(ground: () => Ground): void {
       const before = await agreed();
       await setting.editSecret((data) => Object.assign(data, { 'tls.crt': '', 'tls.key': '' }));
       await eventually('it is stored again', () => source.did('leaf-missing').length > 0);
-      assert.equal((await agreed()).leaf, before.leaf);
+      assert.equal((await agreed()).servingCertificate, before.servingCertificate);
       assert.deepEqual(source.changes, []);
     });
 
@@ -141,10 +142,10 @@ export function managedSuite(ground: () => Ground): void {
       let ahead = 0;
       const source = await start({ now: () => Date.now() + ahead });
       const before = await agreed();
-      ahead = 400 * DAY;
+      ahead = 400 * dayMs;
       await eventually('a new CA', () => source.did('authority-expired').length > 0);
       const after = await agreed();
-      assert.notEqual(after.authority, before.authority);
+      assert.notEqual(after.ca, before.ca);
       assert.equal(after.ids.length, 1, 'the expired one is gone');
       assert.ok(source.certificates.current.notAfter > Date.now() + ahead);
     });
@@ -159,7 +160,7 @@ export function managedSuite(ground: () => Ground): void {
         assert.deepEqual(ipAddresses, ['0:0:0:0:0:0:0:1', '127.0.0.1']);
         return true;
       });
-      assert.equal((await agreed()).authority, before.authority);
+      assert.equal((await agreed()).ca, before.ca);
       assert.equal(other.did('leaf-lacks-names').length, 1);
     });
 
@@ -167,23 +168,23 @@ export function managedSuite(ground: () => Ground): void {
       const { namespace, secretName } = setting.place;
       const data = { 'tls.crt': btoa('theirs'), 'tls.key': btoa('theirs') };
       const path = `/api/v1/namespaces/${namespace}/secrets`;
-      await ground().request('POST', path, {
+      await apiServer().request('POST', path, {
         metadata: { name: secretName },
         type: 'kubernetes.io/tls',
         data,
       });
-      const source = openSource(setting);
+      const source = openReplica(setting);
       await eventually('it is told', () => source.output().includes('set certificates.secretName'));
-      assert.equal((await setting.stored())?.leafProblem, 'leaf-bad');
+      assert.equal((await setting.stored())?.servingCertificateProblem, 'leaf-bad');
       await setting.deleteSecret();
       await source.opening;
       await source.end();
     });
 
     it('without a right on the webhook configuration it serves all the same, and says so once', async () => {
-      const restricted = await makeSetting(ground(), { verbs: ['watch'] });
+      const restricted = await createCertificatesFixture(apiServer(), { verbs: ['watch'] });
       const { certificates, log } = await start({ timing: { pollMs: 100 } }, restricted);
-      assert.deepEqual(certificates.current.dnsNames, NAMES.slice(0, 1));
+      assert.deepEqual(certificates.current.dnsNames, certificateNames.slice(0, 1));
       const told = () => log().filter(({ msg }) => msg === 'certificates: something is not as it should be');
       await eventually('it is told', () => told().length > 0);
       assert.equal(told().length, 1);
@@ -200,7 +201,7 @@ export function managedSuite(ground: () => Ground): void {
       await agreed();
       await setting.deleteSecret();
       await eventually('it is taken', () => source.changes.length === 1);
-      assert.equal(source.certificates.current.fingerprint, (await agreed()).leaf);
+      assert.equal(source.certificates.current.fingerprint, (await agreed()).servingCertificate);
       assert.ok(source.log().some(({ err }) => JSON.stringify(err ?? '').includes('not-taken')));
     });
   });
@@ -209,9 +210,9 @@ export function managedSuite(ground: () => Ground): void {
 /** No line of a key that is or was stored is in the text. */
 function assertNoKeys(
   text: string,
-  stored: { authorityKeyPem: string; leaf?: { pair: { keyPem: string } } | undefined } | undefined,
+  stored: { caKeyPem: string; servingCertificate?: { keyPair: { keyPem: string } } | undefined } | undefined,
 ): void {
   assert.ok(!text.includes('PRIVATE KEY'));
-  const keys = `${stored?.authorityKeyPem}${stored?.leaf?.pair.keyPem}`;
+  const keys = `${stored?.caKeyPem}${stored?.servingCertificate?.keyPair.keyPem}`;
   for (const line of keys.split('\n').filter((one) => one.length > 20)) assert.ok(!text.includes(line));
 }

@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { managedSettings } from '../../src/certificates/managed-certificates.ts';
+import { resolveManagedSettings } from '../../src/certificates/managed-certificates.ts';
 import { readConfig } from '../../src/config/load-config.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { DAY } from './test-certificates.ts';
+import { dayMs } from './test-certificates.ts';
 
 const folder = await mkdtemp(join(tmpdir(), 'settings-'));
 after(() => rm(folder, { recursive: true }));
@@ -23,28 +23,36 @@ async function clusterIn(namespace: string | undefined) {
 
 describe('the settings of managed certificates', () => {
   it('are, unless told otherwise, those of the chart', async () => {
-    const { place, making } = managedSettings(readConfig('', 'defaults'), await clusterIn('apps'));
-    assert.deepEqual(place, {
+    const { location, issueRules } = resolveManagedSettings(
+      readConfig('', 'defaults'),
+      await clusterIn('apps'),
+    );
+    assert.deepEqual(location, {
       namespace: 'apps',
       secretName: 'ecr-pull-secrets-tls',
       webhookConfiguration: 'zz-ecr-pull-secrets',
     });
     const names = ['ecr-pull-secrets.apps.svc', 'ecr-pull-secrets.apps.svc.cluster.local'];
-    assert.deepEqual(making, { names, authorityLifeMs: 365 * DAY, leafLifeMs: 7 * DAY });
+    assert.deepEqual(issueRules, { names, caLifetimeMs: 365 * dayMs, certificateLifetimeMs: 7 * dayMs });
   });
 
   it('are all that an operator set', async () => {
     const yaml =
       'certificates: { source: managed, namespace: other, service: web, dnsNames: ["*.x.y"], ipAddresses: ["::1"], leafLife: 24h }';
-    const { place, making } = managedSettings(readConfig(yaml, 'set'), await clusterIn(undefined));
-    assert.equal(place.namespace, 'other');
-    assert.deepEqual(making.names, ['web.other.svc', 'web.other.svc.cluster.local', '*.x.y', '::1']);
-    assert.equal(making.leafLifeMs, DAY);
+    const { location, issueRules } = resolveManagedSettings(
+      readConfig(yaml, 'set'),
+      await clusterIn(undefined),
+    );
+    assert.equal(location.namespace, 'other');
+    assert.deepEqual(issueRules.names, ['web.other.svc', 'web.other.svc.cluster.local', '*.x.y', '::1']);
+    assert.equal(issueRules.certificateLifetimeMs, dayMs);
   });
 
   it('need a namespace', async () => {
     const cluster = await clusterIn(undefined);
-    assert.throws(() => managedSettings(readConfig('', 'defaults'), cluster), { code: 'no-namespace' });
+    assert.throws(() => resolveManagedSettings(readConfig('', 'defaults'), cluster), {
+      code: 'no-namespace',
+    });
   });
 
   const refused: [string, RegExp][] = [

@@ -2,29 +2,29 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import type { PolicyRules } from '../../src/certificates/certificate-policy.ts';
-import type { LeafFacts } from '../../src/certificates/certificate-state.ts';
-import { mountedSpreadMs } from '../../src/certificates/managed-certificates.ts';
+import type { RotationRules } from '../../src/certificates/certificate-policy.ts';
+import type { ServingCertificateFacts } from '../../src/certificates/certificate-state.ts';
+import { mountedPropagationMs } from '../../src/certificates/managed-certificates.ts';
 import {
-  authorityLifeMs,
-  holding,
-  newReplica,
-  type Replica,
+  caLifetimeMs,
+  createModelReplica,
+  createStoredState,
+  type ModelReplica,
+  PolicyModel,
   rules,
-  s,
-  World,
+  secondMs,
 } from './certificate-policy-model.ts';
 
 /** A kubelet updates a mounted Secret within its sync period and the delay of its cache: 1 to 2 minutes. */
-const mountLagMs = 120 * s;
+const mountLagMs = 120 * secondMs;
 /** An API server is behind by at most this much. */
-const lagMs = rules.settleMs / 2;
-const tickMs = 5 * s;
-const mounted: PolicyRules = { ...rules, spreadMs: mountedSpreadMs };
+const lagMs = rules.apiServerPropagationMs / 2;
+const tickMs = 5 * secondMs;
+const mounted: RotationRules = { ...rules, replicaPropagationMs: mountedPropagationMs };
 
 /** What a replica finds in its files. */
 interface Mount {
-  shows: LeafFacts | undefined;
+  shows: ServingCertificateFacts | undefined;
   /** When it takes what the Secret holds at the latest. */
   updateBy: number;
 }
@@ -42,26 +42,26 @@ const chances: fc.Arbitrary<Chance> = fc
   });
 
 class Installation {
-  readonly world: World;
-  readonly controller: Replica = newReplica();
+  readonly model: PolicyModel;
+  readonly controller: ModelReplica = createModelReplica();
   readonly mounts: Mount[] = Array.from({ length: 3 }, () => ({ shows: undefined, updateBy: 0 }));
   readonly #chance: Chance;
 
-  constructor(theirs: PolicyRules, chance: Chance) {
-    this.world = new World(theirs);
+  constructor(theirs: RotationRules, chance: Chance) {
+    this.model = new PolicyModel(theirs);
     this.#chance = chance;
-    this.live(2 * mountLagMs, false);
+    this.advance(2 * mountLagMs, false);
   }
 
   /** Lets time pass. @param checked whether every API server has to trust what every replica shows */
-  live(ms: number, checked = true): void {
-    const { world } = this;
-    for (const end = world.now + ms; world.now < end; world.now += tickMs) {
+  advance(ms: number, checked = true): void {
+    const { model } = this;
+    for (const end = model.now + ms; model.now < end; model.now += tickMs) {
       const looks = this.#chance(6);
       for (let step = 0; step < looks || this.#chance(5) === 0; step += 1) {
         this.#mount();
         if (checked) this.#check();
-        world.look(this.controller);
+        model.reconcile(this.controller);
       }
       this.#mount();
       if (checked) this.#check();
@@ -69,31 +69,32 @@ class Installation {
   }
 
   #mount(): void {
-    const { stored, now } = this.world;
+    const { stored, now } = this.model;
     for (const mount of this.mounts) {
       // a broken file is not served: the last good one stays
-      const leaf = stored === 'none' ? undefined : stored.leaf;
-      if (leaf === undefined || leaf.id === mount.shows?.id) mount.updateBy = now + mountLagMs;
-      else if (now >= mount.updateBy || this.#chance(20) === 0) mount.shows = leaf;
+      const servingCertificate = stored === 'none' ? undefined : stored.servingCertificate;
+      if (servingCertificate === undefined || servingCertificate.id === mount.shows?.id)
+        mount.updateBy = now + mountLagMs;
+      else if (now >= mount.updateBy || this.#chance(20) === 0) mount.shows = servingCertificate;
     }
   }
 
   #check(): void {
     for (const { shows } of this.mounts) {
-      assert.ok(shows !== undefined && this.world.now <= shows.endsAt, 'what is served is valid');
-      for (const bundle of [this.world.bundle, this.world.bundleAgo(lagMs)]) {
-        assert.ok(bundle.includes(shows.authority ?? ''), 'its CA is published');
+      assert.ok(shows !== undefined && this.model.now <= shows.expiresAt, 'what is served is valid');
+      for (const bundle of [this.model.bundle, this.model.getBundleBefore(lagMs)]) {
+        assert.ok(bundle.includes(shows.issuerId ?? ''), 'its CA is published');
       }
     }
   }
 
-  spoil(): void {
-    const { world } = this;
+  corrupt(): void {
+    const { model } = this;
     const how = this.#chance(3);
-    if (world.stored === 'none' || how === 0) world.stored = 'none';
-    else if (how === 1) world.stored = holding([], undefined);
-    else if (how === 2) world.stored = { ...world.stored, authorityProblem: 'authority-key-mismatch' };
-    else world.stored = holding(world.stored.authorities, undefined);
+    if (model.stored === 'none' || how === 0) model.stored = 'none';
+    else if (how === 1) model.stored = createStoredState([], undefined);
+    else if (how === 2) model.stored = { ...model.stored, caProblem: 'authority-key-mismatch' };
+    else model.stored = createStoredState(model.stored.caCertificates, undefined);
   }
 }
 
@@ -103,11 +104,11 @@ describe('replicas that serve mounted files', () => {
       fc.property(chances, (chance) => {
         const installation = new Installation(mounted, chance);
         for (let restarts = 0; restarts < 40; restarts += 1) {
-          installation.live(chance(300 * s));
-          Object.assign(installation.controller, newReplica());
+          installation.advance(chance(300 * secondMs));
+          Object.assign(installation.controller, createModelReplica());
         }
-        installation.live(2 * authorityLifeMs);
-        const made = installation.world.steps.filter(({ action }) => action === 'new-authority').length;
+        installation.advance(2 * caLifetimeMs);
+        const made = installation.model.steps.filter(({ action }) => action === 'new-authority').length;
         assert.ok(made >= 2, `${made} changes of CA`);
       }),
       { numRuns: 20 },
@@ -117,7 +118,9 @@ describe('replicas that serve mounted files', () => {
   it('nor where certificates live longer than the settings say now', () => {
     fc.assert(
       fc.property(chances, (chance) => {
-        new Installation({ ...mounted, leafLifeMs: 60 * s }, chance).live(3 * authorityLifeMs);
+        new Installation({ ...mounted, certificateLifetimeMs: 60 * secondMs }, chance).advance(
+          3 * caLifetimeMs,
+        );
       }),
       { numRuns: 20 },
     );
@@ -128,11 +131,11 @@ describe('replicas that serve mounted files', () => {
       fc.property(chances, (chance) => {
         const installation = new Installation(mounted, chance);
         for (let damage = 0; damage < 20; damage += 1) {
-          installation.spoil();
-          installation.live(chance(2 * rules.leafLifeMs));
+          installation.corrupt();
+          installation.advance(chance(2 * rules.certificateLifetimeMs));
         }
-        installation.live(2 * rules.leafLifeMs + mounted.spreadMs);
-        assert.ok(installation.world.bundle.length <= 2, 'one CA, or two where a change is under way');
+        installation.advance(2 * rules.certificateLifetimeMs + mounted.replicaPropagationMs);
+        assert.ok(installation.model.bundle.length <= 2, 'one CA, or two where a change is under way');
       }),
       { numRuns: 30 },
     );

@@ -1,7 +1,7 @@
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { PemPair } from '../../src/certificates/key-pair.ts';
+import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 
 /**
  * A folder with a mounted Secret as the kubelet makes it: `tls.crt -> ..data/tls.crt`, `..data -> ..1`, and a new
@@ -11,9 +11,9 @@ export class MountedSecret {
   readonly folder: string;
   #version = 0;
 
-  static async make(pair: PemPair): Promise<MountedSecret> {
+  static async create(keyPair: PemKeyPair): Promise<MountedSecret> {
     const mounted = new MountedSecret(await mkdtemp(join(tmpdir(), 'mounted-')));
-    await mounted.swap(pair);
+    await mounted.update(keyPair);
     await symlink('..data/tls.crt', mounted.certFile);
     await symlink('..data/tls.key', mounted.keyFile);
     return mounted;
@@ -32,13 +32,13 @@ export class MountedSecret {
   }
 
   /** Another version of the Secret, at one stroke; the old one is deleted afterwards, as the kubelet does. */
-  async swap(pair: PemPair): Promise<void> {
+  async update(keyPair: PemKeyPair): Promise<void> {
     const old = `..${this.#version}`;
     this.#version += 1;
     const name = `..${this.#version}`;
     await mkdir(join(this.folder, name));
-    await writeFile(join(this.folder, name, 'tls.crt'), pair.certPem);
-    await writeFile(join(this.folder, name, 'tls.key'), pair.keyPem);
+    await writeFile(join(this.folder, name, 'tls.crt'), keyPair.certPem);
+    await writeFile(join(this.folder, name, 'tls.key'), keyPair.keyPem);
     await symlink(name, join(this.folder, '..data_tmp'));
     await rename(join(this.folder, '..data_tmp'), join(this.folder, '..data'));
     await rm(join(this.folder, old), { recursive: true, force: true });

@@ -9,7 +9,7 @@ import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { bundleInto, startProgram } from '../support/program.ts';
-import { makeSetting } from './managed-certificates-fixture.ts';
+import { createCertificatesFixture } from './managed-certificates-fixture.ts';
 
 describeOnCluster('the program with managed certificates', (cluster) => {
   it('runs from its bundle, answers probes while it waits, and is called by the API server', async () => {
@@ -18,7 +18,7 @@ describeOnCluster('the program with managed certificates', (cluster) => {
     await bundleInto(bundle);
     const port = await freePort();
     const team = await cluster().createNamespace('team');
-    const setting = await makeSetting(cluster(), {
+    const setting = await createCertificatesFixture(cluster(), {
       url: `https://127.0.0.1:${port}/mutate`,
       namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': team } },
     });
@@ -43,7 +43,7 @@ describeOnCluster('the program with managed certificates', (cluster) => {
       const { pullSecrets } = await createPod(cluster(), team, podWith([image]), { dryRun: true });
       return pullSecrets.length === 1;
     });
-    const key = (await setting.stored())?.authorityKeyPem ?? '';
+    const key = (await setting.stored())?.caKeyPem ?? '';
     assert.match(key, /PRIVATE KEY/);
     assert.ok(!program.output().includes('PRIVATE KEY'));
     await program.stop();

@@ -1,37 +1,41 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import forge from 'node-forge';
-import { issueAuthority, issueServing, type ServingRequest } from '../../src/certificates/issue.ts';
-import type { PemPair } from '../../src/certificates/key-pair.ts';
+import {
+  issueCaCertificate,
+  issueServingCertificate,
+  type ServingCertificateRequest,
+} from '../../src/certificates/issue.ts';
+import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 
-export const DAY = 86_400_000;
+export const dayMs = 86_400_000;
 
 /** A CA for one test file; its key is the slow part. */
-export function testAuthority(now: number): Promise<PemPair> {
-  return issueAuthority({ commonName: 'test CA', now, validForMs: 10 * DAY });
+export function issueTestCa(now: number): Promise<PemKeyPair> {
+  return issueCaCertificate({ commonName: 'test CA', now, validForMs: 10 * dayMs });
 }
 
 /** A serving pair for `web.apps.svc` and 127.0.0.1, one day long, unless told otherwise. */
-export function testServing(
-  authority: PemPair,
+export function issueTestServingCertificate(
+  ca: PemKeyPair,
   now: number,
-  how: Partial<ServingRequest> = {},
-): Promise<PemPair> {
-  return issueServing({
-    authority,
+  how: Partial<ServingCertificateRequest> = {},
+): Promise<PemKeyPair> {
+  return issueServingCertificate({
+    ca,
     dnsNames: ['web.apps.svc'],
     ipAddresses: ['127.0.0.1'],
     now,
-    validForMs: DAY,
+    validForMs: dayMs,
     ...how,
   });
 }
 
 /** A client certificate of an authority, one day long, as an API server has it. */
-export function testClient(
-  authority: PemPair,
+export function issueTestClientCertificate(
+  ca: PemKeyPair,
   commonName: string,
   dnsNames: readonly string[] = [],
-): PemPair {
+): PemKeyPair {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', {
     modulusLength: 2048,
     publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -43,13 +47,13 @@ export function testClient(
   certificate.validity.notBefore = new Date(Date.now() - 60_000);
   certificate.validity.notAfter = new Date(Date.now() + 86_400_000);
   certificate.setSubject([{ name: 'commonName', value: commonName }]);
-  certificate.setIssuer(forge.pki.certificateFromPem(authority.certPem).subject.attributes);
+  certificate.setIssuer(forge.pki.certificateFromPem(ca.certPem).subject.attributes);
   certificate.setExtensions([
     { name: 'extKeyUsage', clientAuth: true },
     ...(dnsNames.length > 0
       ? [{ name: 'subjectAltName', altNames: dnsNames.map((value) => ({ type: 2, value })) }]
       : []),
   ]);
-  certificate.sign(forge.pki.privateKeyFromPem(authority.keyPem), forge.md.sha256.create());
+  certificate.sign(forge.pki.privateKeyFromPem(ca.keyPem), forge.md.sha256.create());
   return { certPem: forge.pki.certificateToPem(certificate), keyPem: privateKey };
 }

@@ -2,19 +2,19 @@ import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { Publications, readBundle } from '../../src/certificates/ca-bundle.ts';
+import { PublicationTracker, parseCaBundle } from '../../src/certificates/ca-bundle.ts';
 import { CertificateError } from '../../src/certificates/certificate-error.ts';
-import { dataOf, readStored } from '../../src/certificates/certificate-secret.ts';
-import { isForeign } from '../../src/certificates/certificate-store.ts';
-import { readPair } from '../../src/certificates/key-pair.ts';
-import { secretObject } from '../../src/kube/secrets.ts';
+import { formatSecretData, parseStored } from '../../src/certificates/certificate-secret.ts';
+import { isUnmanaged } from '../../src/certificates/certificate-store.ts';
+import { parseKeyPair } from '../../src/certificates/key-pair.ts';
+import { parseSecret } from '../../src/kube/secrets.ts';
 import { damaged } from '../support/untrusted-json.ts';
-import { testAuthority, testServing } from './test-certificates.ts';
+import { issueTestCa, issueTestServingCertificate } from './test-certificates.ts';
 
 const now = Date.now();
-const authority = await testAuthority(now);
-const leaf = await testServing(authority, now);
-const data = dataOf({ authorities: [authority], authorityKeyPem: authority.keyPem, leaf });
+const issuer = await issueTestCa(now);
+const servingCertificate = await issueTestServingCertificate(issuer, now);
+const data = formatSecretData({ caCertificates: [issuer], caKeyPem: issuer.keyPem, servingCertificate });
 const names = ['web.apps.svc', '127.0.0.1'];
 
 /** OIDs of RSA and EC keys, of signature algorithms and of the subject's names, as DER has them. */
@@ -57,38 +57,46 @@ const base64 = (text: string) => Buffer.from(text).toString('base64');
 describe('the TLS Secret and the caBundle, whatever is in them', () => {
   it('are read without a throw where certificates and keys are damaged', () => {
     const check = (ca: string, caKey: string, cert: string, key: string) => {
-      const stored = readStored(
+      const stored = parseStored(
         { 'ca.crt': base64(ca), 'ca.key': base64(caKey), 'tls.crt': base64(cert), 'tls.key': base64(key) },
         names,
       );
-      assert.ok(stored.leaf !== undefined || stored.leafProblem !== undefined);
-      for (const { beginsAt, endsAt } of [...stored.authorities, ...(stored.leaf ? [stored.leaf] : [])]) {
-        assert.ok(Number.isFinite(beginsAt) && Number.isFinite(endsAt), 'dates can be compared and written');
+      assert.ok(stored.servingCertificate !== undefined || stored.servingCertificateProblem !== undefined);
+      for (const { validFrom, expiresAt } of [
+        ...stored.caCertificates,
+        ...(stored.servingCertificate ? [stored.servingCertificate] : []),
+      ]) {
+        assert.ok(
+          Number.isFinite(validFrom) && Number.isFinite(expiresAt),
+          'dates can be compared and written',
+        );
       }
-      new Publications().note([ca, cert], 0);
+      new PublicationTracker().recordBundles([ca, cert], 0);
       try {
-        readPair(cert, key);
+        parseKeyPair(cert, key);
       } catch (error) {
         assert.ok(error instanceof CertificateError, `${error}`);
       }
     };
     for (const [ca, cert] of [
-      [withoutDate(authority.certPem), leaf.certPem],
-      [authority.certPem, withoutDate(leaf.certPem)],
+      [withoutDate(issuer.certPem), servingCertificate.certPem],
+      [issuer.certPem, withoutDate(servingCertificate.certPem)],
     ] as const) {
-      check(ca, authority.keyPem, cert, leaf.keyPem);
+      check(ca, issuer.keyPem, cert, servingCertificate.keyPem);
     }
-    assert.deepEqual(readBundle(withoutDate(authority.certPem)).authorities, []);
-    const keyless = withoutKey(authority.certPem);
+    assert.deepEqual(parseCaBundle(withoutDate(issuer.certPem)).caCertificates, []);
+    const keyless = withoutKey(issuer.certPem);
     assert.throws(() => new X509Certificate(keyless).publicKey);
-    check(keyless, authority.keyPem, leaf.certPem, leaf.keyPem);
-    assert.throws(() => readPair(withoutDate(leaf.certPem), leaf.keyPem), { code: 'bad-certificate' });
+    check(keyless, issuer.keyPem, servingCertificate.certPem, servingCertificate.keyPem);
+    assert.throws(() => parseKeyPair(withoutDate(servingCertificate.certPem), servingCertificate.keyPem), {
+      code: 'bad-certificate',
+    });
     const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
     const parts = fc.tuple(
-      mostly(authority.certPem),
-      mostly(authority.keyPem),
-      mostly(leaf.certPem),
-      mostly(leaf.keyPem),
+      mostly(issuer.certPem),
+      mostly(issuer.keyPem),
+      mostly(servingCertificate.certPem),
+      mostly(servingCertificate.keyPem),
     );
     fc.assert(
       fc.property(parts, (drawn) => check(...drawn)),
@@ -98,10 +106,10 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
 
   it('are read without a throw where the Secret is damaged', () => {
     const check = (object: unknown) => {
-      const secret = secretObject(object);
+      const secret = parseSecret(object);
       if (secret !== undefined) {
-        isForeign(secret);
-        readStored(secret.data ?? {}, names);
+        isUnmanaged(secret);
+        parseStored(secret.data ?? {}, names);
       }
     };
     const metadata = { namespace: 'a', name: 'tls', labels: {} };

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { readPair } from '../../src/certificates/key-pair.ts';
+import { parseKeyPair } from '../../src/certificates/key-pair.ts';
 
 const script = join(import.meta.dirname, '../../certs-scripts/make-certificates.ts');
 const root = mkdtempSync(join(tmpdir(), 'certs-script-'));
@@ -22,11 +22,11 @@ describe('certificates as files', () => {
     assert.equal(run(...forService, ...more).code, 0);
     assert.deepEqual(readdirSync(out).sort(), ['ca.crt', 'ca.key', 'tls.crt', 'tls.key']);
     for (const key of ['ca.key', 'tls.key']) assert.equal(statSync(join(out, key)).mode & 0o777, 0o600);
-    const pair = readPair(at('tls.crt'), at('tls.key'));
-    assert.deepEqual(pair.dnsNames, ['web.apps.svc', 'web.apps.svc.cluster.local', 'localhost']);
-    assert.deepEqual(pair.ipAddresses, ['127.0.0.1', '0:0:0:0:0:0:0:1']);
-    assert.equal(days(pair.notAfter), 7);
-    assert.equal(days(readPair(at('ca.crt'), at('ca.key')).notAfter), 3650);
+    const keyPair = parseKeyPair(at('tls.crt'), at('tls.key'));
+    assert.deepEqual(keyPair.dnsNames, ['web.apps.svc', 'web.apps.svc.cluster.local', 'localhost']);
+    assert.deepEqual(keyPair.ipAddresses, ['127.0.0.1', '0:0:0:0:0:0:0:1']);
+    assert.equal(days(keyPair.notAfter), 7);
+    assert.equal(days(parseKeyPair(at('ca.crt'), at('ca.key')).notAfter), 3650);
   });
 
   it('are not overwritten, not even one of them', () => {
@@ -46,7 +46,7 @@ describe('certificates as files', () => {
     assert.equal(run(...forService, '--out', out, '--force').code, 0);
     assert.notEqual(at('tls.crt'), before);
     assert.equal(statSync(join(out, 'tls.key')).mode & 0o777, 0o600);
-    readPair(at('tls.crt'), at('tls.key'));
+    parseKeyPair(at('tls.crt'), at('tls.key'));
   });
 });
 
@@ -59,7 +59,7 @@ describe('certificates as a Secret', () => {
     assert.deepEqual(secret, { apiVersion: 'v1', kind: 'Secret', metadata, type: 'kubernetes.io/tls' });
     assert.deepEqual(Object.keys(data).sort(), ['ca.crt', 'tls.crt', 'tls.key']);
     const text = (key: string) => Buffer.from(data[key], 'base64').toString();
-    assert.equal(days(readPair(text('tls.crt'), text('tls.key')).notAfter), 365);
+    assert.equal(days(parseKeyPair(text('tls.crt'), text('tls.key')).notAfter), 365);
     assert.equal(stdout.split('\n')[1], `# ${data['ca.crt']}`);
     assert.doesNotMatch(text('ca.crt'), /PRIVATE/);
   });

@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
-import { at, only } from './rendered-objects.ts';
+import { findOne, getValueAt } from './rendered-objects.ts';
 
 const provisioning = { registries: [registry] };
 
@@ -13,7 +13,10 @@ describeWithHelm('AWS credentials', (helm) => {
   it('asks for web identity with a token of its own', async () => {
     const roleArn = 'arn:aws:iam::123456789012:role/ecr-pull';
     const values = { aws: { credentials: { source: 'webIdentity', webIdentity: { roleArn } } } };
-    const spec = at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
+    const spec = getValueAt(
+      findOne(await render(values), 'Deployment', 'ecr-pull-secrets'),
+      'spec.template.spec',
+    );
     const { env, volumeMounts } = spec.containers[0];
     const variables = Object.fromEntries(env.map((one: Values) => [one['name'], one['value']]));
     assert.equal(variables['AWS_ROLE_ARN'], roleArn);
@@ -31,8 +34,8 @@ describeWithHelm('AWS credentials', (helm) => {
       aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
     });
     for (const spec of [
-      at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),
-      at(only(objects, 'CronJob'), 'spec.jobTemplate.spec.template.spec'),
+      getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),
+      getValueAt(findOne(objects, 'CronJob'), 'spec.jobTemplate.spec.template.spec'),
     ]) {
       assert.deepEqual(spec.containers[0].envFrom, [{ secretRef: { name: 'keys' } }]);
     }
@@ -41,8 +44,8 @@ describeWithHelm('AWS credentials', (helm) => {
   it('runs the Roles Anywhere helper beside the program, where the SDK looks for it, and as one that a Job does not wait for', async () => {
     const objects = await render(rolesAnywhere());
     for (const spec of [
-      at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),
-      at(only(objects, 'CronJob'), 'spec.jobTemplate.spec.template.spec'),
+      getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),
+      getValueAt(findOne(objects, 'CronJob'), 'spec.jobTemplate.spec.template.spec'),
     ]) {
       const [sidecar] = spec.initContainers;
       assert.equal(sidecar.restartPolicy, 'Always');

@@ -12,7 +12,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { freePort } from '../cluster/server-process.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Release } from './release.ts';
-import { at } from './rendered-objects.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -73,17 +73,17 @@ export async function mountCertificate(cluster: Cluster, release: Release): Prom
   const read = async () => {
     const { status, body } = await cluster.request('GET', path);
     if (status !== 200) return undefined;
-    const value = (key: string) => Buffer.from(at(body, 'data')[key], 'base64').toString();
+    const value = (key: string) => Buffer.from(getValueAt(body, 'data')[key], 'base64').toString();
     return { certPem: value('tls.crt'), keyPem: value('tls.key') };
   };
   let shown = await eventually('the Secret is there', read);
-  const mounted = await MountedSecret.make(shown);
+  const mounted = await MountedSecret.create(shown);
   const stopping = new AbortController();
   const following = (async () => {
     while (!stopping.signal.aborted) {
       const pair = await read();
       if (pair !== undefined && pair.certPem !== shown.certPem) {
-        await mounted.swap(pair);
+        await mounted.update(pair);
         shown = pair;
       }
       await new Promise((resolve) => setTimeout(resolve, 250));

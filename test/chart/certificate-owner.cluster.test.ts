@@ -4,8 +4,8 @@ import { before, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { controllerName, startController } from './certificate-controller.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
-import { newRelease, type Release } from './release.ts';
-import { at } from './rendered-objects.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 // on in OpenShift: who changes owners must be allowed to delete the object
 const args = ['--enable-admission-plugins=OwnerReferencesPermissionEnforcement'];
@@ -16,7 +16,7 @@ describeChartOnCluster(
     let release: Release;
     let owners: string[];
     before(async () => {
-      release = await newRelease(cluster(), helm());
+      release = await createRelease(cluster(), helm());
       await release.install();
       owners = [
         `/api/v1/namespaces/${release.namespace}/serviceaccounts/${controllerName}`,
@@ -30,7 +30,7 @@ describeChartOnCluster(
       return status === 200 ? body : undefined;
     };
     const references = (secret: unknown) =>
-      at(secret, 'metadata.ownerReferences').map(({ kind, name, uid }: Record<string, string>) => ({
+      getValueAt(secret, 'metadata.ownerReferences').map(({ kind, name, uid }: Record<string, string>) => ({
         kind,
         name,
         uid,
@@ -38,7 +38,7 @@ describeChartOnCluster(
     const expected = () =>
       Promise.all(
         owners.map(async (owner, index) => {
-          const { name, uid } = at((await get(owner)).body, 'metadata');
+          const { name, uid } = getValueAt((await get(owner)).body, 'metadata');
           return { kind: ['ServiceAccount', 'MutatingWebhookConfiguration'][index], name, uid };
         }),
       );
@@ -61,7 +61,7 @@ describeChartOnCluster(
       const controller = await startController(cluster(), release);
       const repaired = async () => {
         const secret = await stored();
-        return at(secret, 'data')['tls.crt'] === btoa('spoiled') ? undefined : secret;
+        return getValueAt(secret, 'data')['tls.crt'] === btoa('spoiled') ? undefined : secret;
       };
       try {
         return await eventually('the Secret is repaired', repaired, 60_000);
@@ -76,7 +76,7 @@ describeChartOnCluster(
 
     it('is managed without owners too, as an earlier version made it: nobody may delete it', async () => {
       const repaired = await repairedAfter({ ownerReferences: null });
-      assert.equal(at(repaired, 'metadata.ownerReferences'), undefined);
+      assert.equal(getValueAt(repaired, 'metadata.ownerReferences'), undefined);
     });
 
     it('has no owner left after an uninstallation, so that the garbage collector deletes it', async () => {

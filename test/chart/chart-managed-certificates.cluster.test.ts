@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { openCertificates } from '../../src/certificates/certificate-source.ts';
+import { openCertificateSource } from '../../src/certificates/certificate-source.ts';
 import { readConfig } from '../../src/config/load-config.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import { type Request, requestWith } from '../cluster/kube-request.ts';
+import { createRequest, type Request } from '../cluster/kube-request.ts';
 import { freePort } from '../cluster/server-process.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
@@ -16,10 +16,17 @@ import { controllerName, mountCertificate, startController } from './certificate
 import { describeChartOnCluster } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
-import { startBeside } from './local-program.ts';
-import { newRelease, type Release } from './release.ts';
-import { at } from './rendered-objects.ts';
-import { certificatesClusterRole, clusterRole, type LentRole, refusal, role, roleAt } from './roles.ts';
+import { startLocalProgram } from './local-program.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt } from './rendered-objects.ts';
+import {
+  certificatesClusterRole,
+  clusterRole,
+  forbiddenPattern,
+  openTemporaryRole,
+  role,
+  type TemporaryRole,
+} from './roles.ts';
 
 const configurations = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const configuration = `${configurations}/zz-ecr-pull-secrets`;
@@ -40,7 +47,7 @@ async function installWithService(cluster: Cluster, release: Release, values: Va
 }
 
 const caBundleIn = async (cluster: Cluster): Promise<unknown> =>
-  at((await cluster.request('GET', configuration)).body, 'webhooks.0.clientConfig.caBundle');
+  getValueAt((await cluster.request('GET', configuration)).body, 'webhooks.0.clientConfig.caBundle');
 
 const deleteCertificate = (cluster: Cluster, release: Release) =>
   cluster.request('DELETE', `/api/v1/namespaces/${release.namespace}/secrets/ecr-pull-secrets-tls`);
@@ -59,7 +66,7 @@ async function certificateSettings(release: Release) {
 }
 
 /** Lines at `info` and above that tell of a missing right. */
-function refusals(output: string): string[] {
+function findRefusals(output: string): string[] {
   return output.split('\n').filter((line) => /"code":"forbidden"/.test(line) && !line.includes('"debug"'));
 }
 
@@ -71,7 +78,7 @@ describeChartOnCluster(
     let values: Values;
     before(async () => {
       ecr = await startEcrDouble();
-      release = await newRelease(cluster(), helm());
+      release = await createRelease(cluster(), helm());
       values = await installWithService(cluster(), release, {});
     });
     after(async () => {
@@ -85,7 +92,7 @@ describeChartOnCluster(
       const mount = await mountCertificate(cluster(), release);
       const { webhook } = await release.configFile();
       const { certFile, keyFile } = mount;
-      const program = await startBeside(release, ecr, {
+      const program = await startLocalProgram(release, ecr, {
         config: { webhook: { ...Object(webhook), certFile, keyFile } },
       });
       const stop = async () => {
@@ -107,7 +114,7 @@ describeChartOnCluster(
       assert.equal((await fetch(`${controller.statusUrl}/metrics`)).status, 404);
       const { code, output } = await stop();
       assert.equal(code, 0);
-      assert.deepEqual(refusals(output + program.output()), []);
+      assert.deepEqual(findRefusals(output + program.output()), []);
       assert.ok(!output.includes('PRIVATE KEY'));
     });
 
@@ -155,8 +162,10 @@ describeChartOnCluster(
       let serving: Request;
       let controller: Request;
       before(async () => {
-        serving = requestWith(await release.kubeconfig());
-        controller = requestWith(await cluster().serviceAccountKubeconfig(release.namespace, controllerName));
+        serving = createRequest(await release.kubeconfig());
+        controller = createRequest(
+          await cluster().serviceAccountKubeconfig(release.namespace, controllerName),
+        );
         await untilSecretIsThere();
       });
       const tls = () => `/api/v1/namespaces/${release.namespace}/secrets/ecr-pull-secrets-tls`;
@@ -227,7 +236,7 @@ describeChartOnCluster('one account for reviews and certificates', (cluster, hel
   let release: Release;
   before(async () => {
     ecr = await startEcrDouble();
-    release = await newRelease(cluster(), helm());
+    release = await createRelease(cluster(), helm());
     const managed = { controller: { enabled: false } };
     await installWithService(cluster(), release, { certificates: { managed } });
   });
@@ -239,10 +248,10 @@ describeChartOnCluster('one account for reviews and certificates', (cluster, hel
   it('injects the first pods as soon as the program has made its certificate and published its CA', async () => {
     assert.equal(await caBundleIn(cluster()), undefined);
     const certificates = await certificateSettings(release);
-    const program: RunningProgram = await startBeside(release, ecr, { config: { certificates } });
+    const program: RunningProgram = await startLocalProgram(release, ecr, { config: { certificates } });
     await untilInjected(cluster(), `${registry}/app:1`);
     await program.stop();
-    assert.deepEqual(refusals(program.output()), []);
+    assert.deepEqual(findRefusals(program.output()), []);
   });
 
   certificateRights(cluster, () => release, { account: 'ecr-pull-secrets', clusterRole });
@@ -256,7 +265,7 @@ function certificateRights(
 ): void {
   describe(`rights of the account ${managing.account}`, () => {
     /** Opens the certificates as the program does, while a right is missing; gives what is logged until it is back. */
-    const lacking = async (lent: LentRole, verb: string, resource: string, expected: RegExp) => {
+    const lacking = async (lent: TemporaryRole, verb: string, resource: string, expected: RegExp) => {
       const kubeconfigPath = await cluster().serviceAccountKubeconfig(release().namespace, managing.account);
       const client = loadKubeConfig({
         kubeconfigPath,
@@ -266,10 +275,10 @@ function certificateRights(
       const certificates = { ...(await certificateSettings(release())), source: 'managed' };
       const config = readConfig(stringify({ certificates }), 'the ConfigMap');
       let written = '';
-      const log = jsonLog('info', { write: (text) => (written += text) });
+      const log = createJsonLog('info', { write: (text) => (written += text) });
       await lent.read();
       await lent.without(verb, resource);
-      const opening = openCertificates({ config, cluster: client, onChange: () => undefined, log });
+      const opening = openCertificateSource({ config, cluster: client, onChange: () => undefined, log });
       try {
         await eventually(`the log says ${expected}`, () => expected.test(written));
       } finally {
@@ -279,13 +288,13 @@ function certificateRights(
       }
     };
     const anew = () => deleteCertificate(cluster(), release());
-    const roleOf = (path: string) => roleAt((...call) => cluster().request(...call), path);
+    const roleOf = (path: string) => openTemporaryRole((...call) => cluster().request(...call), path);
 
     for (const verb of ['get', 'list', 'watch', 'create', 'patch']) {
       it(`needs the right to ${verb} the Secret of its certificate, and says so`, async () => {
         await anew();
         const lent = roleOf(role(release().namespace, 'ecr-pull-secrets-tls'));
-        await lacking(lent, verb, 'secrets', refusal(verb, 'secrets'));
+        await lacking(lent, verb, 'secrets', forbiddenPattern(verb, 'secrets'));
       });
     }
 

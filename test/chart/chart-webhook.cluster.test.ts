@@ -10,16 +10,16 @@ import { eventually } from '../support/eventually.ts';
 import { createPod, mirrorPod, podWith, restrictedPod, updatePod } from '../support/pods.ts';
 import type { RunningProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 import { failuresSuite } from '../webhook/admission-failures.suite.ts';
 import { injectionSuite } from '../webhook/injection.suite.ts';
 import { denySuite } from '../webhook/on-failure-deny.suite.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import { registry } from './install-modes.ts';
 import { addSidecar, hasRewrittenSidecar, LateWebhooks, toPullThroughCache } from './late-webhooks.ts';
-import { besideValues, installBeside } from './local-program.ts';
-import { newRelease, type Release } from './release.ts';
-import { at, only } from './rendered-objects.ts';
+import { getLocalProgramValues, installWithLocalProgram } from './local-program.ts';
+import { createRelease, type Release } from './release.ts';
+import { findOne, getValueAt } from './rendered-objects.ts';
 
 const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
@@ -27,7 +27,7 @@ const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
  * A cluster on which suites find the chart's account, rights and webhook where they would make their own: what they ask
  * to be made is made by Helm.
  */
-function withRelease(cluster: () => Cluster, release: () => Release): Ground {
+function withRelease(cluster: () => Cluster, release: () => Release): TestApiServer {
   const done = { status: 201, body: {}, warnings: [] };
   return {
     get version() {
@@ -42,8 +42,8 @@ function withRelease(cluster: () => Cluster, release: () => Release): Ground {
       if (/\/clusterrole(binding)?s$/.test(path)) return done;
       if (!path.startsWith(webhooks)) return await cluster().request(method, path, body);
       if (method === 'POST') {
-        const { url, caBundle } = at(body, 'webhooks.0.clientConfig');
-        await release().upgrade(besideValues({}, { webhookUrl: url, caPem: caBundle }));
+        const { url, caBundle } = getValueAt(body, 'webhooks.0.clientConfig');
+        await release().upgrade(getLocalProgramValues({}, { webhookUrl: url, caPem: caBundle }));
       }
       return done;
     },
@@ -54,14 +54,14 @@ function withRelease(cluster: () => Cluster, release: () => Release): Ground {
 describeChartOnCluster("the main job with the chart's account, rights and webhook", (cluster, helm) => {
   let release: Release;
   before(async () => {
-    release = await newRelease(cluster(), helm());
-    await release.install(besideValues({}));
+    release = await createRelease(cluster(), helm());
+    await release.install(getLocalProgramValues({}));
   });
   after(() => release.uninstall());
-  const ground = withRelease(cluster, () => release);
-  injectionSuite(() => ground);
-  failuresSuite(() => ground);
-  denySuite(() => ground);
+  const apiServer = withRelease(cluster, () => release);
+  injectionSuite(() => apiServer);
+  failuresSuite(() => apiServer);
+  denySuite(() => apiServer);
 });
 
 describeChartOnCluster('what reaches the program', (cluster, helm) => {
@@ -70,8 +70,10 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
   let program: RunningProgram;
   before(async () => {
     ecr = await startEcrDouble();
-    release = await newRelease(cluster(), helm());
-    program = await installBeside(cluster(), release, ecr, { namespaces: { exclude: ['left-alone'] } });
+    release = await createRelease(cluster(), helm());
+    program = await installWithLocalProgram(cluster(), release, ecr, {
+      namespaces: { exclude: ['left-alone'] },
+    });
   });
   after(async () => {
     await program?.stop();
@@ -133,7 +135,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     });
     const other = registry.replace('eu-central-1', 'eu-west-1');
     const changed = await change((body) => {
-      const containers = at(body, 'spec.containers').map((one: object) => ({
+      const containers = getValueAt(body, 'spec.containers').map((one: object) => ({
         ...one,
         image: `${other}/app:1`,
       }));
@@ -163,7 +165,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     assert.deepEqual((await create(namespace, large)).pullSecrets, ['ecr-pull-secrets']);
     const before = await reviews();
     const changed = await updatePod(cluster(), namespace, pod.metadata.name, (body) => {
-      const [first, ...others] = at(body, 'spec.containers');
+      const [first, ...others] = getValueAt(body, 'spec.containers');
       return {
         ...body,
         spec: { ...Object(body['spec']), containers: [{ ...first, image: `${image}1` }, ...others] },
@@ -182,7 +184,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
       assert.deepEqual(await late.create(app, hasRewrittenSidecar), []);
       const path = `${webhooks}/zz-ecr-pull-secrets`;
       const { body } = await cluster().request('GET', path);
-      assert.equal(at(body, 'webhooks.0.matchConditions.2.name'), 'ecr-image');
+      assert.equal(getValueAt(body, 'webhooks.0.matchConditions.2.name'), 'ecr-image');
       const patch = [{ op: 'remove', path: '/webhooks/0/matchConditions/2' }];
       await cluster().request('PATCH', path, patch, { contentType: 'application/json-patch+json' });
       await eventually('the webhook is called for every pod', async () => {
@@ -191,13 +193,13 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
       });
     } finally {
       await late.removeAll();
-      await release.upgrade(besideValues({ namespaces: { exclude: ['left-alone'] } }, program));
+      await release.upgrade(getLocalProgramValues({ namespaces: { exclude: ['left-alone'] } }, program));
     }
   });
 
   it('makes `helm test` succeed where the program is ready, and fail where it is not', async () => {
     const objects = await helm().template({}, { namespace: release.namespace });
-    const { command, args } = at(only(objects, 'Pod'), 'spec.containers.0');
+    const { command, args } = getValueAt(findOne(objects, 'Pod'), 'spec.containers.0');
     const readyz = async (url: string) => {
       const environment = { ...process.env, READYZ: `${url}/readyz` };
       const child = spawn(process.execPath, [...command.slice(1), ...args], {

@@ -5,9 +5,9 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import * as v from 'valibot';
 import { readConfig } from '../../src/config/load-config.ts';
-import { schema } from '../../src/config/schema.ts';
+import { configSchema } from '../../src/config/schema.ts';
 import { durationBetween } from '../../src/config/value-types.ts';
-import { at } from '../kube/secret-api-fixtures.ts';
+import { getValueAt } from '../kube/secret-api-fixtures.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import { type Bounds, durationPattern, durationsIn } from './durations.ts';
 import { chartFolder } from './helm.ts';
@@ -32,7 +32,7 @@ function inChart(path: string): string {
 }
 
 describe('durations', () => {
-  const durations = durationsIn(schema);
+  const durations = durationsIn(configSchema);
 
   it('all have bounds, and none can overflow a timer, added to or doubled', () => {
     assert.ok(durations.size >= 10, [...durations.keys()].join());
@@ -48,13 +48,13 @@ describe('durations', () => {
       ...ofOthers,
     };
     for (const [path, bounds] of Object.entries(expected)) {
-      const node = at(chart, 'properties', ...path.split('.').join('.properties.').split('.'));
+      const node = getValueAt(chart, 'properties', ...path.split('.').join('.properties.').split('.'));
       assert.equal(
-        at(node, 'pattern'),
+        getValueAt(node, 'pattern'),
         durationPattern(bounds),
         `the pattern of ${path} in values.schema.json`,
       );
-      assert.match(String(at(node, 'description')), /^a duration from \d+m?[smh] to \d+[smh]$/);
+      assert.match(String(getValueAt(node, 'description')), /^a duration from \d+m?[smh] to \d+[smh]$/);
     }
     const patterns = [...JSON.stringify(chart).matchAll(/"pattern":"[^"]*\)[msh]+[|)]/g)];
     assert.equal(patterns.length, Object.keys(expected).length, 'the chart has no other durations');

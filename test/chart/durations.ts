@@ -1,6 +1,6 @@
 // Durations of the program's settings, and their bounds as regular expressions for the chart's schema.
 import assert from 'node:assert/strict';
-import { at } from '../kube/secret-api-fixtures.ts';
+import { getValueAt } from '../kube/secret-api-fixtures.ts';
 
 /** Bounds in ms, both included. */
 export interface Bounds {
@@ -16,13 +16,13 @@ const units = [
 ] as const;
 
 /** The most that the digits of a duration can say. */
-const mostDigits = 999_999_999;
+const maxDigits = 999_999_999;
 
 /** A pattern that durations between two bounds match, and no other text. Each begins without a zero, unless it is 0. */
 export function durationPattern({ fromMs, toMs }: Bounds): string {
   const alternatives = units.flatMap(([unit, unitMs]) => {
     const from = Math.ceil(fromMs / unitMs);
-    const to = Math.min(Math.floor(toMs / unitMs), mostDigits);
+    const to = Math.min(Math.floor(toMs / unitMs), maxDigits);
     return from <= to ? [`(${numbersBetween(from, to).join('|')})${unit}`] : [];
   });
   return `^(${alternatives.join('|')})$`;
@@ -55,8 +55,8 @@ function anyDigits(fewest: number, most: number): string {
 
 /** The bounds of every duration in a schema of valibot, by path. @throws AssertionError for one without bounds */
 export function durationsIn(schema: unknown, path = ''): ReadonlyMap<string, Bounds> {
-  const wrapped = at(schema, 'wrapped') ?? schema;
-  const entries = at(wrapped, 'entries');
+  const wrapped = getValueAt(schema, 'wrapped') ?? schema;
+  const entries = getValueAt(wrapped, 'entries');
   if (typeof entries === 'object' && entries !== null) {
     return new Map(
       Object.entries(entries).flatMap(([key, value]) => [
@@ -65,12 +65,12 @@ export function durationsIn(schema: unknown, path = ''): ReadonlyMap<string, Bou
     );
   }
   const actions = actionsOf(wrapped);
-  if (!actions.some((action) => String(at(action, 'requirement')).includes('(ms|s|m|h)'))) {
+  if (!actions.some((action) => String(getValueAt(action, 'requirement')).includes('(ms|s|m|h)'))) {
     return new Map();
   }
   const bound = (type: string) =>
-    at(
-      actions.find((action) => at(action, 'type') === type),
+    getValueAt(
+      actions.find((action) => getValueAt(action, 'type') === type),
       'requirement',
     );
   const [fromMs, toMs] = [bound('min_value'), bound('max_value')];
@@ -80,6 +80,6 @@ export function durationsIn(schema: unknown, path = ''): ReadonlyMap<string, Bou
 
 /** What a pipe of valibot does, with the pipes within it. */
 function actionsOf(schema: unknown): unknown[] {
-  const pipe = at(schema, 'pipe');
+  const pipe = getValueAt(schema, 'pipe');
   return Array.isArray(pipe) ? pipe.flatMap((one) => [one, ...(one === schema ? [] : actionsOf(one))]) : [];
 }

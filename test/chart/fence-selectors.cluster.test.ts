@@ -3,19 +3,19 @@ import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import fc from 'fast-check';
 import { matchesAny } from '../../src/util/glob.ts';
-import { requestWith } from '../cluster/kube-request.ts';
+import { createRequest } from '../cluster/kube-request.ts';
 import { eventually } from '../support/eventually.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { apiVersionsOf, registry } from './install-modes.ts';
+import { getApiVersions, registry } from './install-modes.ts';
 import { type Requirement, requirements, selectorText, spellings } from './namespace-selectors.ts';
-import { at, type KubeObject, only } from './rendered-objects.ts';
+import { findOne, getValueAt, type KubeObject } from './rendered-objects.ts';
 
 const inject = 'ecr-pull-secrets.io/inject';
 const tier = 'example.com/tier';
 const own = 'fence-selectors';
 /** The fence itself is the same on every version. */
-const newest = { kubeVersion: '1.37.0', apiVersions: apiVersionsOf('1.37.0') };
+const newest = { kubeVersion: '1.37.0', apiVersions: getApiVersions('1.37.0') };
 const admissionregistration = '/apis/admissionregistration.k8s.io/v1';
 
 /** Labels of the namespaces `shop-0`, `lab-1`, `shop-2` and so on. */
@@ -131,13 +131,13 @@ const anySelection: fc.Arbitrary<Selection> = fc
 /** Without what the chart refuses: values that contradict each other, or that have no effect. */
 function withoutRefusals(selection: Selection): Selection {
   const { provisioning, exclude = [], excludeFromAdmission = [], injection, namespaces: chosen } = selection;
-  const excluded = [...exclude, ...(at(chosen, 'exclude') ?? [])];
+  const excluded = [...exclude, ...(getValueAt(chosen, 'exclude') ?? [])];
   const names = (provisioning?.names ?? []).filter(
     (name) => !matchesAny(excluded, name) && !(name.includes('*') && matchesAny(excludeFromAdmission, name)),
   );
   return {
     ...selection,
-    ...(injection === 'none' && { namespaces: { exclude: at(chosen, 'exclude') ?? [] } }),
+    ...(injection === 'none' && { namespaces: { exclude: getValueAt(chosen, 'exclude') ?? [] } }),
     ...(provisioning !== undefined && { provisioning: { ...provisioning, names } }),
   };
 }
@@ -149,7 +149,8 @@ function expectedOf(
   injected: ReadonlySet<string>,
   provisioned: ReadonlySet<string>,
 ): { write: boolean; refer: boolean } {
-  if (matchesAny([...exclude, ...(at(chosen, 'exclude') ?? [])], name)) return { write: false, refer: false };
+  if (matchesAny([...exclude, ...(getValueAt(chosen, 'exclude') ?? [])], name))
+    return { write: false, refer: false };
   const names = provisioning?.names ?? [];
   const onlyByName = matchesAny([...excludeFromAdmission, 'kube-system', own], name);
   const wanted = names.includes(name) || (!onlyByName && (names.length === 0 || matchesAny(names, name)));
@@ -204,17 +205,17 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
       rendered.set(one.account, objects);
       await post(
         `${admissionregistration}/validatingadmissionpolicies`,
-        only(objects, 'ValidatingAdmissionPolicy'),
+        findOne(objects, 'ValidatingAdmissionPolicy'),
       );
       await post(
         `${admissionregistration}/validatingadmissionpolicybindings`,
-        only(objects, 'ValidatingAdmissionPolicyBinding'),
+        findOne(objects, 'ValidatingAdmissionPolicyBinding'),
       );
     }
   });
 
   const askerOf = async (account: string) => {
-    const request = requestWith(await cluster().serviceAccountKubeconfig(own, account));
+    const request = createRequest(await cluster().serviceAccountKubeconfig(own, account));
     const secret = {
       apiVersion: 'v1',
       kind: 'Secret',
@@ -224,7 +225,10 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     };
     const allowed = ({ status, body }: { status: number; body: unknown }) => {
       if (status === 403)
-        assert.match(at(body, 'message'), /denied request: the ecr-pull-secrets ServiceAccount may not/);
+        assert.match(
+          getValueAt(body, 'message'),
+          /denied request: the ecr-pull-secrets ServiceAccount may not/,
+        );
       else assert.ok(status === 200 || status === 201, JSON.stringify(body));
       return status !== 403;
     };
@@ -257,28 +261,31 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
       `/api/v1/namespaces?labelSelector=${encodeURIComponent(selector)}`,
     );
     assert.equal(status, 200, `${selector}: ${JSON.stringify(body)}`);
-    return new Set(at(body, 'items').map((item: unknown) => at(item, 'metadata.name')));
+    return new Set(getValueAt(body, 'items').map((item: unknown) => getValueAt(item, 'metadata.name')));
   };
 
   const assertAgree = async (one: (typeof cases)[number]) => {
     const { provisioning, injection } = one.selection;
-    const asker = await askerOf(one.account);
-    await eventually('the policy is in force', async () => !(await asker.mayWrite('kube-system')));
+    const caller = await askerOf(one.account);
+    await eventually('the policy is in force', async () => !(await caller.mayWrite('kube-system')));
     const objects = rendered.get(one.account) ?? [];
     const webhook = objects.find(({ kind }) => kind === 'MutatingWebhookConfiguration');
     const policy = objects.find(({ kind }) => kind === 'MutatingAdmissionPolicy');
     const selector: unknown =
-      at(webhook, 'webhooks.0.namespaceSelector') ?? at(policy, 'spec.matchConstraints.namespaceSelector');
+      getValueAt(webhook, 'webhooks.0.namespaceSelector') ??
+      getValueAt(policy, 'spec.matchConstraints.namespaceSelector');
     assert.equal(selector === undefined, injection === 'none');
     const injected =
       selector === undefined
         ? new Set<string>()
-        : await listed(selectorText(at(selector, 'matchExpressions'), at(selector, 'matchLabels')));
+        : await listed(
+            selectorText(getValueAt(selector, 'matchExpressions'), getValueAt(selector, 'matchLabels')),
+          );
     const provisioned =
       provisioning === undefined ? new Set<string>() : await listed(provisioning.selector ?? '');
     for (const { name, labels } of [...namespaces, { name: own, labels: {} }]) {
       const expected = expectedOf(name, one.selection, injected, provisioned);
-      const found = { write: await asker.mayWrite(name), refer: await asker.mayRefer(name) };
+      const found = { write: await caller.mayWrite(name), refer: await caller.mayRefer(name) };
       assert.deepEqual(
         found,
         expected,

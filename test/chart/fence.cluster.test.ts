@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import type { Answer, Request } from '../cluster/kube-request.ts';
-import { requestWith, send } from '../cluster/kube-request.ts';
+import type { ApiResponse, Request } from '../cluster/kube-request.ts';
+import { createRequest, send } from '../cluster/kube-request.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { podWith } from '../support/pods.ts';
 import type { RunningProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import { registry } from './install-modes.ts';
-import { besideValues, installBeside } from './local-program.ts';
-import { newRelease, type Release } from './release.ts';
-import { at } from './rendered-objects.ts';
+import { getLocalProgramValues, installWithLocalProgram } from './local-program.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 const type = 'kubernetes.io/dockerconfigjson';
@@ -29,9 +29,9 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
   let ours: Request;
   let namespace: string;
   before(async () => {
-    release = await newRelease(cluster(), helm());
-    await release.install(besideValues({ config: { provisioning: { registries: [registry] } } }));
-    ours = requestWith(await release.kubeconfig());
+    release = await createRelease(cluster(), helm());
+    await release.install(getLocalProgramValues({ config: { provisioning: { registries: [registry] } } }));
+    ours = createRequest(await release.kubeconfig());
     await cluster().request('POST', `${rbac}/clusterrolebindings`, {
       metadata: { name: 'far-too-much' },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'cluster-admin' },
@@ -50,7 +50,7 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
   function applySecret(
     name: string,
     { labels = label as object, kind = type, of = namespace, metadata = {}, more = {} } = {},
-  ): Promise<Answer> {
+  ): Promise<ApiResponse> {
     const object = {
       ...{ apiVersion: 'v1', kind: 'Secret', type: kind, data, ...more },
       metadata: { name, labels, ...metadata },
@@ -68,10 +68,10 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
   };
   const patchAccount = (patch: unknown) =>
     ours('PATCH', accountPath(), patch, { contentType: 'application/json-patch+json' });
-  const refused = ({ status, body }: Answer, why: RegExp) => {
+  const refused = ({ status, body }: ApiResponse, why: RegExp) => {
     assert.equal(status, 403, JSON.stringify(body));
-    assert.match(at(body, 'message'), /ecr-pull-secrets-fence/);
-    assert.match(at(body, 'message'), why);
+    assert.match(getValueAt(body, 'message'), /ecr-pull-secrets-fence/);
+    assert.match(getValueAt(body, 'message'), why);
   };
 
   it('lets it make and change our Secret', async () => {
@@ -104,7 +104,7 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
       await ownerChanges(of, { metadata: { labels: { 'app.kubernetes.io/managed-by': value, team: 'x' } } });
       const restored = await applySecret('ecr-pull-secrets', { of, metadata: { annotations } });
       assert.equal(restored.status, 200, JSON.stringify(restored.body));
-      assert.deepEqual(at(restored.body, 'metadata.labels'), { ...label, team: 'x' });
+      assert.deepEqual(getValueAt(restored.body, 'metadata.labels'), { ...label, team: 'x' });
     }
   });
 
@@ -160,7 +160,7 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
     const annotations = { 'ecr-pull-secrets.io/hosts': '{}' };
     const renewed = await applySecret('ecr-pull-secrets', { of, metadata: { annotations } });
     assert.equal(renewed.status, 200, JSON.stringify(renewed.body));
-    const { labels, finalizers } = at(renewed.body, 'metadata');
+    const { labels, finalizers } = getValueAt(renewed.body, 'metadata');
     assert.deepEqual([labels, finalizers], [{ ...label, team: 'x' }, theirs.finalizers]);
     refused(await changeSecret(of, { metadata: { labels: { team: 'z' } } }), /may only set its own label/);
     refused(await changeSecret(of, { metadata: { labels: { team: null } } }), /may only set its own label/);
@@ -273,7 +273,7 @@ describeChartOnCluster("the fence around the program's own account", (cluster, h
 
   it('lets keys come that the operator allows', async () => {
     const config = { provisioning: { registries: [registry] } };
-    const values = besideValues({ config, fence: { allowedKeys: ['example.com/cost-centre'] } });
+    const values = getLocalProgramValues({ config, fence: { allowedKeys: ['example.com/cost-centre'] } });
     await release.upgrade(values);
     const of = await cluster().createNamespace();
     const labels = { ...label, 'example.com/cost-centre': '7' };
@@ -299,8 +299,8 @@ describeChartOnCluster('a forged review, sent past the API server', (cluster, he
   let program: RunningProgram;
   before(async () => {
     ecr = await startEcrDouble();
-    release = await newRelease(cluster(), helm());
-    program = await installBeside(cluster(), release, ecr, {
+    release = await createRelease(cluster(), helm());
+    program = await installWithLocalProgram(cluster(), release, ecr, {
       namespaces: {
         exclude: ['left-out'],
         selector: { matchExpressions: [{ key: 'team', operator: 'NotIn', values: ['payments'] }] },
@@ -321,7 +321,7 @@ describeChartOnCluster('a forged review, sent past the API server', (cluster, he
     send(
       program.webhookUrl,
       { method: 'POST', ca: program.caPem, servername: 'localhost' },
-      reviewOf(podWith([image]), { namespace }),
+      buildPodReview(podWith([image]), { namespace }),
     );
 
   it('gets a token into a selected namespace only', async () => {
@@ -333,7 +333,7 @@ describeChartOnCluster('a forged review, sent past the API server', (cluster, he
     const refused = ['opted-out', 'never-selected', 'left-out', 'lab-7', 'kube-system', release.namespace];
     for (const namespace of [...refused, 'selected']) {
       const { status, body } = await forge(namespace);
-      assert.deepEqual([status, at(body, 'response.allowed')], [200, true], namespace);
+      assert.deepEqual([status, getValueAt(body, 'response.allowed')], [200, true], namespace);
     }
     await eventually('the selected one has its Secret', async () => {
       return (await readPullSecret(cluster(), 'selected'))?.auths[registry] !== undefined;

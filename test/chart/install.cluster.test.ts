@@ -4,10 +4,10 @@ import { eventually } from '../support/eventually.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import { installCustomResources } from './custom-resources.ts';
 import { chartFolder, type Values } from './helm.ts';
-import { apiVersionsOf, minorOf, modes, registry } from './install-modes.ts';
-import { difference, inventory } from './inventory.ts';
-import { newRelease, type Release } from './release.ts';
-import { at, type KubeObject } from './rendered-objects.ts';
+import { getApiVersions, getMinorVersion, installModes, registry } from './install-modes.ts';
+import { difference, listAllObjects } from './inventory.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt, type KubeObject } from './rendered-objects.ts';
 
 /** Where objects of a kind are made. */
 const collections: Readonly<Record<string, string>> = {
@@ -22,8 +22,8 @@ function collectionOf({ apiVersion, kind, metadata: { namespace } }: KubeObject)
 }
 
 describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
-  const usable = () => modes.filter(({ since = 30 }) => since <= minorOf(cluster().version));
-  const everything = () => inventory(cluster().request);
+  const usable = () => installModes.filter(({ since = 30 }) => since <= getMinorVersion(cluster().version));
+  const everything = () => listAllObjects(cluster().request);
   const tests = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'] === undefined;
   /** As `inventory` names them. */
   const made = async (release: Release, values: Values) => {
@@ -31,7 +31,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       release: release.name,
       namespace: release.namespace,
       kubeVersion: cluster().version,
-      apiVersions: apiVersionsOf(cluster().version),
+      apiVersions: getApiVersions(cluster().version),
     });
     const names = objects.filter(tests).map((object) => {
       const plural = collectionOf(object).split('/').at(-1);
@@ -58,12 +58,12 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
   });
 
   it('is known to the API server field by field, in every mode', async () => {
-    const { namespace } = await newRelease(cluster(), helm());
+    const { namespace } = await createRelease(cluster(), helm());
     for (const { name, values } of usable()) {
       const objects = await helm().template(values, {
         namespace,
         kubeVersion: cluster().version,
-        apiVersions: apiVersionsOf(cluster().version),
+        apiVersions: getApiVersions(cluster().version),
       });
       for (const object of objects) {
         const path = `${collectionOf(object)}?dryRun=All&fieldValidation=Strict`;
@@ -79,7 +79,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
     const has = async (values: Values) =>
       assert.deepEqual(difference(await everything(), empty), await made(release, values));
     before(async () => {
-      release = await newRelease(cluster(), helm());
+      release = await createRelease(cluster(), helm());
       empty = await everything();
     });
 
@@ -114,7 +114,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
   });
 
   it('refuses a pod in its namespace that is not restricted', async () => {
-    const { namespace } = await newRelease(cluster(), helm());
+    const { namespace } = await createRelease(cluster(), helm());
     const spec = { containers: [{ name: 'c', image: 'busybox' }] };
     const pod = { metadata: { name: 'loose' }, spec };
     const { status } = await cluster().request(
@@ -126,11 +126,11 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
   });
 
   it('says what to do where the policy cannot be', async (t) => {
-    if (minorOf(cluster().version) >= 36) {
+    if (getMinorVersion(cluster().version) >= 36) {
       t.skip('this version has MutatingAdmissionPolicy');
       return;
     }
-    const release = await newRelease(cluster(), helm());
+    const release = await createRelease(cluster(), helm());
     const values = { injection: 'policy', config: { provisioning: { registries: [registry] } } };
     await assert.rejects(release.install(values), /from 1\.36 on, and this cluster .*use injection: webhook/);
   });
@@ -141,7 +141,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-ecr-pull-secrets';
     const caBundle = async () => {
       const { body } = await cluster().request('GET', configuration);
-      return at(body, 'webhooks.0.clientConfig.caBundle');
+      return getValueAt(body, 'webhooks.0.clientConfig.caBundle');
     };
     const published = [{ op: 'add', path: '/webhooks/0/clientConfig/caBundle', value: btoa('managed') }];
     const publish = () =>
@@ -150,7 +150,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       });
 
     it('stays in the webhook through upgrades, and gives way where Helm is told so', async () => {
-      const release = await newRelease(cluster(), helm());
+      const release = await createRelease(cluster(), helm());
       await release.install();
       assert.equal((await publish()).status, 200);
       await release.upgrade({ replicas: 3, webhook: { timeoutSeconds: 3 } });

@@ -1,16 +1,16 @@
 import type { Request } from '../cluster/kube-request.ts';
-import { at } from './rendered-objects.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 /** What the API server makes and removes by itself as others come and go. */
 const byItself = ['events', 'leases', 'ipaddresses', 'componentstatuses', 'endpoints', 'endpointslices'];
 
 /** Everything that there is in a cluster, as `kind namespace/name`, without what comes and goes by itself. */
-export async function inventory(request: Request): Promise<Set<string>> {
+export async function listAllObjects(request: Request): Promise<Set<string>> {
   const lists = (await collections(request)).map(async ({ path, resource }) => {
     const { body } = await request('GET', path);
-    const items: unknown[] = at(body, 'items') ?? [];
+    const items: unknown[] = getValueAt(body, 'items') ?? [];
     return items.map((item) => {
-      const { namespace = '', name } = at(item, 'metadata');
+      const { namespace = '', name } = getValueAt(item, 'metadata');
       return `${resource} ${namespace}/${name}`;
     });
   });
@@ -20,15 +20,15 @@ export async function inventory(request: Request): Promise<Set<string>> {
 
 async function collections(request: Request): Promise<{ path: string; resource: string }[]> {
   const { body } = await request('GET', '/apis');
-  const groups: unknown[] = at(body, 'groups');
-  const versions = groups.map((group) => `/apis/${at(group, 'preferredVersion.groupVersion')}`);
+  const groups: unknown[] = getValueAt(body, 'groups');
+  const versions = groups.map((group) => `/apis/${getValueAt(group, 'preferredVersion.groupVersion')}`);
   const found = ['/api/v1', ...versions].map(async (base) => {
-    const resources: unknown[] = at((await request('GET', base)).body, 'resources') ?? [];
+    const resources: unknown[] = getValueAt((await request('GET', base)).body, 'resources') ?? [];
     return resources
-      .filter((resource) => at(resource, 'verbs').includes('list'))
+      .filter((resource) => getValueAt(resource, 'verbs').includes('list'))
       .map((resource) => ({
-        path: `${base}/${at(resource, 'name')}`,
-        resource: String(at(resource, 'name')),
+        path: `${base}/${getValueAt(resource, 'name')}`,
+        resource: String(getValueAt(resource, 'name')),
       }))
       .filter(({ resource }) => !byItself.includes(resource));
   });

@@ -5,7 +5,7 @@ import { type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod } from '../support/pods.ts';
 import { registry } from './install-modes.ts';
-import { at } from './rendered-objects.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 const configurations = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
@@ -70,13 +70,13 @@ export class LateWebhooks {
 }
 
 /** Images of the containers of a pod. */
-export function imagesOf(pod: unknown): string[] {
-  return at(pod, 'spec.containers').map((container: { image: string }) => container.image);
+export function getImages(pod: unknown): string[] {
+  return getValueAt(pod, 'spec.containers').map((container: { image: string }) => container.image);
 }
 
 /** Rewrites images of Docker Hub to a pull-through cache, as Kyverno does. */
 export function toPullThroughCache(pod: unknown): unknown[] {
-  return imagesOf(pod).flatMap((image, index) => {
+  return getImages(pod).flatMap((image, index) => {
     const path = `/spec/containers/${index}/image`;
     const value = image.replace('docker.io', registry);
     return value === image ? [] : [{ op: 'replace', path, value }];
@@ -91,5 +91,5 @@ export function addSidecar(): unknown[] {
 
 /** Whether a pod has that sidecar, with its image rewritten. */
 export function hasRewrittenSidecar(pod: unknown): boolean {
-  return imagesOf(pod).includes(`${registry}/hashicorp/vault:1.20`);
+  return getImages(pod).includes(`${registry}/hashicorp/vault:1.20`);
 }

@@ -8,7 +8,10 @@ import { registry } from './install-modes.ts';
 import type { Release } from './release.ts';
 
 /** Values for a release whose program runs beside the cluster, with a certificate of the tests. */
-export function besideValues(values: Values, target?: { webhookUrl: string; caPem: string }): Values {
+export function getLocalProgramValues(
+  values: Values,
+  target?: { webhookUrl: string; caPem: string },
+): Values {
   return {
     ...values,
     ...(target !== undefined && { webhook: { url: target.webhookUrl } }),
@@ -20,7 +23,7 @@ export function besideValues(values: Values, target?: { webhookUrl: string; caPe
  * Runs the program of a release, which no node is there for: its installed settings (addresses aside), its account's
  * token, the rights that the release granted.
  */
-export async function startBeside(
+export async function startLocalProgram(
   release: Release,
   ecr: EcrDouble,
   options: Pick<ProgramOptions, 'untilReady' | 'config'> = {},
@@ -34,15 +37,15 @@ export async function startBeside(
 }
 
 /** Installs the chart, runs the program beside the cluster, and waits until the API server calls it. */
-export async function installBeside(
+export async function installWithLocalProgram(
   cluster: Cluster,
   release: Release,
   ecr: EcrDouble,
   values: Values = {},
 ): Promise<RunningProgram> {
-  await release.install(besideValues(values));
-  const program = await startBeside(release, ecr);
-  await release.upgrade(besideValues(values, program));
+  await release.install(getLocalProgramValues(values));
+  const program = await startLocalProgram(release, ecr);
+  await release.upgrade(getLocalProgramValues(values, program));
   const namespace = await cluster.createNamespace('probe');
   await eventually('the API server calls the program', async () => {
     const pod = podWith([`${registry}/probe:1`]);

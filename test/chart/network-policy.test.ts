@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
-import { at, only } from './rendered-objects.ts';
+import { findOne, getValueAt } from './rendered-objects.ts';
 
 const podIdentity = ['169.254.170.23/32', 'fd00:ec2::23/128'];
 const instanceMetadata = ['169.254.169.254/32', 'fd00:ec2::254/128'];
@@ -14,11 +14,13 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
   const reached = async (values: Values = {}, name = 'ecr-pull-secrets'): Promise<string[]> => {
     const networkPolicy = { enabled: true, apiServerPorts: [6443] };
     const objects = await helm().template({ networkPolicy, ...values });
-    const rules: unknown[] = at(only(objects, 'NetworkPolicy', name), 'spec.egress');
+    const rules: unknown[] = getValueAt(findOne(objects, 'NetworkPolicy', name), 'spec.egress');
     const all = rules.flatMap((rule) => {
-      const peers: unknown[] = at(rule, 'to') ?? [undefined];
-      return at(rule, 'ports').flatMap((one: { port: number }) =>
-        peers.map((peer) => [one.port, ...(peer === undefined ? [] : [at(peer, 'ipBlock.cidr')])].join(' ')),
+      const peers: unknown[] = getValueAt(rule, 'to') ?? [undefined];
+      return getValueAt(rule, 'ports').flatMap((one: { port: number }) =>
+        peers.map((peer) =>
+          [one.port, ...(peer === undefined ? [] : [getValueAt(peer, 'ipBlock.cidr')])].join(' '),
+        ),
       );
     });
     return all.filter((one) => !['53', '6443'].includes(one)).sort();

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { eventApi } from '../../src/kube/events.ts';
+import { createEventApi } from '../../src/kube/events.ts';
 import { listPods } from '../../src/kube/pods.ts';
-import { type Request, requestWith } from '../cluster/kube-request.ts';
+import { createRequest, type Request } from '../cluster/kube-request.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { readAccount, startEcr } from '../provisioning/provisioning-fixture.ts';
+import { readServiceAccount, startEcr } from '../provisioning/provisioning-fixture.ts';
 import { runOnce } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
 import type { RunningProgram } from '../support/program.ts';
@@ -13,20 +13,20 @@ import { readPullSecret } from '../support/pull-secret.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
-import { besideValues, startBeside } from './local-program.ts';
-import { newRelease, type Release } from './release.ts';
-import { at } from './rendered-objects.ts';
-import { clusterRole, refusal, roleAt } from './roles.ts';
+import { getLocalProgramValues, startLocalProgram } from './local-program.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt } from './rendered-objects.ts';
+import { clusterRole, forbiddenPattern, openTemporaryRole } from './roles.ts';
 
 describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
-  const role = roleAt((...call) => cluster().request(...call), clusterRole);
+  const role = openTemporaryRole((...call) => cluster().request(...call), clusterRole);
   let ecr: EcrDouble;
   let release: Release;
   let program: RunningProgram | undefined;
   before(async () => {
     ecr = await startEcr();
-    release = await newRelease(cluster(), helm());
-    await release.install(besideValues({ config: { provisioning: { registries: [registry] } } }));
+    release = await createRelease(cluster(), helm());
+    await release.install(getLocalProgramValues({ config: { provisioning: { registries: [registry] } } }));
     await role.read();
   });
   afterEach(async () => {
@@ -42,12 +42,12 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
   /** What the program does in a namespace that comes while it runs. */
   const provided = async (namespace: string) => {
     const secret = await readPullSecret(cluster(), namespace);
-    const { pullSecrets } = await readAccount(cluster(), namespace);
+    const { pullSecrets } = await readServiceAccount(cluster(), namespace);
     return secret?.auths[registry] !== undefined && pullSecrets?.includes('ecr-pull-secrets') === true;
   };
 
   it('suffice: Secret and reference are there, and nothing was refused', async () => {
-    program = await startBeside(release, ecr);
+    program = await startLocalProgram(release, ecr);
     const namespace = await cluster().createNamespace();
     await eventually('both are there', () => provided(namespace));
     // the one look at all ServiceAccounts, which is done without where only names are granted
@@ -67,13 +67,13 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     for (const verb of verbs) {
       it(`are all needed: without ${verb} on ${resource} the program says that it lacks it`, async () => {
         await role.without(verb, resource);
-        const running = await startBeside(release, ecr, { untilReady: false });
+        const running = await startLocalProgram(release, ecr, { untilReady: false });
         program = running;
         const namespace = await cluster().createNamespace();
         await eventually('the log says so', () => {
           const lines = running.output().split('\n');
           return lines.some(
-            (line) => refusal(verb, resource).test(line) && !line.includes('"level":"debug"'),
+            (line) => forbiddenPattern(verb, resource).test(line) && !line.includes('"level":"debug"'),
           );
         });
         if (verb !== 'watch') assert.equal(await provided(namespace), false);
@@ -89,7 +89,7 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
       userAgent: 'test',
     };
     const config = loadKubeConfig(options);
-    const events = eventApi(config, 'ecr-pull-secrets');
+    const events = createEventApi(config, 'ecr-pull-secrets');
     const object = { kind: 'Secret', namespace, name: 'ecr-pull-secrets' };
     const event = {
       object,
@@ -103,7 +103,7 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     await eventually('the right is gone', async () => {
       return events.create({ name: 'two', ...event }).then(
         () => false,
-        (error: unknown) => at(error, 'code') === 'forbidden',
+        (error: unknown) => getValueAt(error, 'code') === 'forbidden',
       );
     });
     await config.close();
@@ -118,7 +118,7 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     await eventually('the right is gone', async () => {
       return listPods(config, namespace, () => undefined).then(
         () => false,
-        (error: unknown) => at(error, 'code') === 'forbidden',
+        (error: unknown) => getValueAt(error, 'code') === 'forbidden',
       );
     });
     await config.close();
@@ -128,7 +128,7 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     let ours: Request;
     let namespace: string;
     before(async () => {
-      ours = requestWith(await release.kubeconfig());
+      ours = createRequest(await release.kubeconfig());
       namespace = await cluster().createNamespace();
     });
     const pullSecret = { metadata: { name: 'ecr-pull-secrets' }, type: 'Opaque' };
@@ -173,7 +173,7 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
 });
 
 describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
-  const role = roleAt((...call) => cluster().request(...call), clusterRole);
+  const role = openTemporaryRole((...call) => cluster().request(...call), clusterRole);
   let ecr: EcrDouble;
   let release: Release;
   const provisioning = (serviceAccounts: readonly string[], names: readonly string[] = []) => ({
@@ -182,7 +182,7 @@ describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
   });
   before(async () => {
     ecr = await startEcr();
-    release = await newRelease(cluster(), helm());
+    release = await createRelease(cluster(), helm());
     await release.install(provisioning(['*']));
     await role.read();
   });
@@ -205,7 +205,7 @@ describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
     const { namespace, code, output } = await sync();
     assert.equal(code, 0, output);
     assert.ok((await readPullSecret(cluster(), namespace))?.auths[registry]);
-    assert.deepEqual((await readAccount(cluster(), namespace)).pullSecrets, ['ecr-pull-secrets']);
+    assert.deepEqual((await readServiceAccount(cluster(), namespace)).pullSecrets, ['ecr-pull-secrets']);
   });
 
   for (const [resource, verbs] of [
@@ -224,7 +224,7 @@ describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
             return String(error);
           }
         });
-        assert.match(said, refusal(verb, resource));
+        assert.match(said, forbiddenPattern(verb, resource));
       });
     }
   }

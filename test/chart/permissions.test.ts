@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
-import { at, only } from './rendered-objects.ts';
+import { findOne, getValueAt } from './rendered-objects.ts';
 
 const secrets = (verbs: string[]) => ({
   apiGroups: [''],
@@ -34,7 +34,7 @@ describeWithHelm('rights', (helm) => {
       kubeVersion: '1.37.0',
       apiVersions: ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy'],
     });
-    return at(only(objects, 'ClusterRole', name), 'rules');
+    return getValueAt(findOne(objects, 'ClusterRole', name), 'rules');
   };
   const registries = [registry];
   const given = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } };
@@ -147,9 +147,9 @@ describeWithHelm('rights', (helm) => {
   });
 
   it('grants the certificate in the own namespace only, and only where the program makes it', async () => {
-    const role = only(await helm().template(), 'Role');
+    const role = findOne(await helm().template(), 'Role');
     assert.equal(role.metadata.namespace, 'ecr-pull-secrets');
-    assert.deepEqual(at(role, 'rules'), [
+    assert.deepEqual(getValueAt(role, 'rules'), [
       {
         apiGroups: [''],
         resources: ['secrets'],

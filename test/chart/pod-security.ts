@@ -1,4 +1,4 @@
-import { at } from './rendered-objects.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 /**
  * What the Pod Security Standard `restricted` finds wrong with a pod's spec
@@ -6,10 +6,13 @@ import { at } from './rendered-objects.ts';
  * standard: the root file system must be read-only.
  */
 export function unrestricted(spec: unknown): string[] {
-  const pod = at(spec, 'securityContext');
-  const containers = [...(at(spec, 'initContainers') ?? []), ...(at(spec, 'containers') ?? [])];
+  const pod = getValueAt(spec, 'securityContext');
+  const containers = [
+    ...(getValueAt(spec, 'initContainers') ?? []),
+    ...(getValueAt(spec, 'containers') ?? []),
+  ];
   return [
-    ...['hostNetwork', 'hostPID', 'hostIPC'].filter((key) => at(spec, key) === true),
+    ...['hostNetwork', 'hostPID', 'hostIPC'].filter((key) => getValueAt(spec, key) === true),
     ...volumesOf(spec),
     ...containers.flatMap((container) => problemsOf(container, pod)),
   ];
@@ -26,27 +29,29 @@ function volumesOf(spec: unknown): string[] {
     'projected',
     'secret',
   ];
-  const volumes: object[] = at(spec, 'volumes') ?? [];
+  const volumes: object[] = getValueAt(spec, 'volumes') ?? [];
   return volumes
     .filter((volume) => Object.keys(volume).some((key) => key !== 'name' && !kinds.includes(key)))
     .map((volume) => `volume ${JSON.stringify(volume)}`);
 }
 
 function problemsOf(container: unknown, pod: unknown): string[] {
-  const context = at(container, 'securityContext');
-  const either = (key: string) => at(context, key) ?? at(pod, key);
+  const context = getValueAt(container, 'securityContext');
+  const either = (key: string) => getValueAt(context, key) ?? getValueAt(pod, key);
   const rules: Readonly<Record<string, boolean>> = {
-    privileged: at(context, 'privileged') !== true,
-    allowPrivilegeEscalation: at(context, 'allowPrivilegeEscalation') === false,
-    'capabilities.drop': at(context, 'capabilities.drop')?.includes('ALL') === true,
-    'capabilities.add': (at(context, 'capabilities.add') ?? []).length === 0,
+    privileged: getValueAt(context, 'privileged') !== true,
+    allowPrivilegeEscalation: getValueAt(context, 'allowPrivilegeEscalation') === false,
+    'capabilities.drop': getValueAt(context, 'capabilities.drop')?.includes('ALL') === true,
+    'capabilities.add': (getValueAt(context, 'capabilities.add') ?? []).length === 0,
     runAsNonRoot: either('runAsNonRoot') === true,
     runAsUser: either('runAsUser') !== 0,
     seccompProfile: ['RuntimeDefault', 'Localhost'].includes(either('seccompProfile')?.type),
-    readOnlyRootFilesystem: at(context, 'readOnlyRootFilesystem') === true,
-    hostPort: (at(container, 'ports') ?? []).every((port: unknown) => at(port, 'hostPort') === undefined),
+    readOnlyRootFilesystem: getValueAt(context, 'readOnlyRootFilesystem') === true,
+    hostPort: (getValueAt(container, 'ports') ?? []).every(
+      (port: unknown) => getValueAt(port, 'hostPort') === undefined,
+    ),
   };
   return Object.keys(rules)
     .filter((rule) => rules[rule] === false)
-    .map((rule) => `${at(container, 'name')}: ${rule}`);
+    .map((rule) => `${getValueAt(container, 'name')}: ${rule}`);
 }

@@ -5,17 +5,17 @@ import { eventually } from '../support/eventually.ts';
 import { createPod, mirrorPod, podWith, restrictedPod } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
-import { minorOf, registry } from './install-modes.ts';
+import { getMinorVersion, registry } from './install-modes.ts';
 import {
   addSidecar,
+  getImages,
   hasRewrittenSidecar,
-  imagesOf,
   LateWebhooks,
   toPullThroughCache,
 } from './late-webhooks.ts';
-import { startBeside } from './local-program.ts';
-import { newRelease, type Release } from './release.ts';
-import { at } from './rendered-objects.ts';
+import { startLocalProgram } from './local-program.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 const image = `${registry}/app:1`;
 
@@ -23,12 +23,12 @@ describeChartOnCluster('injection by the API server itself, no program running',
   let release: Release;
   const test = (name: string, body: () => Promise<void>) =>
     it(name, async (t) => {
-      if (minorOf(cluster().version) >= 36) await body();
+      if (getMinorVersion(cluster().version) >= 36) await body();
       else t.skip('MutatingAdmissionPolicy is there from Kubernetes 1.36 on');
     });
   before(async () => {
-    if (minorOf(cluster().version) < 36) return;
-    release = await newRelease(cluster(), helm());
+    if (getMinorVersion(cluster().version) < 36) return;
+    release = await createRelease(cluster(), helm());
     await release.install({
       injection: 'policy',
       webhook: { failurePolicy: 'Fail' }, // no error of the expression goes unnoticed
@@ -68,7 +68,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
       const pod = podWith([]);
       const path = `/api/v1/namespaces/${namespace}/pods`;
       const { status, body } = await cluster().request('POST', path, { ...pod, spec: { containers } });
-      assert.deepEqual([status, at(body, 'details.causes.0.field')], [422, 'spec.containers']);
+      assert.deepEqual([status, getValueAt(body, 'details.causes.0.field')], [422, 'spec.containers']);
     }
   });
 
@@ -125,7 +125,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
       await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
       const pullSecrets = await webhooks.create(
         () => podWith(['docker.io/library/nginx:1']),
-        (pod) => imagesOf(pod).includes(`${registry}/library/nginx:1`),
+        (pod) => getImages(pod).includes(`${registry}/library/nginx:1`),
       );
       assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
     });
@@ -148,7 +148,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
       await webhooks.register('opts-in', 'Never', () => [{ op: 'add', path, value: 'true' }]);
       const pullSecrets = await webhooks.create(
         () => podWith([image], {}, { [inject]: 'false' }),
-        (pod) => at(pod, 'metadata.annotations')[inject] === 'true',
+        (pod) => getValueAt(pod, 'metadata.annotations')[inject] === 'true',
       );
       assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
     });
@@ -161,7 +161,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
       ]);
       const pullSecrets = await webhooks.create(
         () => podWith(['busybox']),
-        (pod) => imagesOf(pod).includes(image),
+        (pod) => getImages(pod).includes(image),
       );
       assert.deepEqual(pullSecrets, ['theirs', 'ecr-pull-secrets']);
     });
@@ -175,7 +175,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
 
   test('finds the Secret there, which the program has made ahead, with no right to see ServiceAccounts', async () => {
     const ecr: EcrDouble = await startEcrDouble();
-    const program = await startBeside(release, ecr);
+    const program = await startLocalProgram(release, ecr);
     try {
       const namespace = await cluster().createNamespace();
       await eventually(
@@ -187,7 +187,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
       );
       const refused = program
         .log()
-        .filter(({ level, err }) => level !== 'debug' && at(err, 'code') === 'forbidden');
+        .filter(({ level, err }) => level !== 'debug' && getValueAt(err, 'code') === 'forbidden');
       assert.deepEqual(refused, []);
     } finally {
       await program.stop();

@@ -1,18 +1,18 @@
 // Provisioning of namespaces that are excluded from admission: kube-system and the chart's own.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { requestWith, send } from '../cluster/kube-request.ts';
+import { createRequest, send } from '../cluster/kube-request.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith, restrictedPod } from '../support/pods.ts';
 import type { RunningProgram } from '../support/program.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import { registry } from './install-modes.ts';
-import { besideValues, installBeside, startBeside } from './local-program.ts';
-import { newRelease, type Release } from './release.ts';
-import { at } from './rendered-objects.ts';
+import { getLocalProgramValues, installWithLocalProgram, startLocalProgram } from './local-program.ts';
+import { createRelease, type Release } from './release.ts';
+import { getValueAt } from './rendered-objects.ts';
 
 const other = registry.replace('eu-central-1', 'eu-west-1');
 
@@ -26,11 +26,11 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
   });
   before(async () => {
     ecr = await startEcrDouble();
-    release = await newRelease(cluster(), helm());
+    release = await createRelease(cluster(), helm());
     served = ['kube-system', release.namespace];
     // creates the ServiceAccount `default` if need be
     await cluster().serviceAccountKubeconfig('kube-system', 'default');
-    program = await installBeside(cluster(), release, ecr, values(['team-*', ...served]));
+    program = await installWithLocalProgram(cluster(), release, ecr, values(['team-*', ...served]));
   });
   after(async () => {
     await program?.stop();
@@ -40,7 +40,7 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
   const references = async (namespace: string): Promise<string[]> => {
     const path = `/api/v1/namespaces/${namespace}/serviceaccounts/default`;
     const { body } = await cluster().request('GET', path);
-    return (at(body, 'imagePullSecrets') ?? []).map(({ name }: { name: string }) => name);
+    return (getValueAt(body, 'imagePullSecrets') ?? []).map(({ name }: { name: string }) => name);
   };
 
   it('have Secret and reference where provisioning names them, also those of the program itself', async () => {
@@ -61,7 +61,7 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
       send(
         program.webhookUrl,
         { method: 'POST', ca: program.caPem, servername: 'localhost' },
-        reviewOf(podWith([image]), { namespace }),
+        buildPodReview(podWith([image]), { namespace }),
       );
     for (const namespace of served) {
       assert.deepEqual((await createPod(cluster(), namespace, restrictedPod(image))).pullSecrets, []);
@@ -81,7 +81,7 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
   });
 
   it('are out of bounds once provisioning names them no more; references go, others stay out', async () => {
-    const ours = requestWith(await release.kubeconfig());
+    const ours = createRequest(await release.kubeconfig());
     const apply = async (namespace: string) => {
       const object = {
         ...{ apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/dockerconfigjson' },
@@ -97,17 +97,17 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
     for (const namespace of served) assert.equal((await apply(namespace)).status, 200);
     await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-public' } });
     await program.stop();
-    await release.upgrade(besideValues(values([]), program));
+    await release.upgrade(getLocalProgramValues(values([]), program));
     for (const namespace of served) {
       await eventually(
         'the fence refuses writes',
         async () => (await apply(namespace)).status === 403,
         60_000,
       );
-      assert.match(at((await apply(namespace)).body, 'message'), /which is excluded/);
+      assert.match(getValueAt((await apply(namespace)).body, 'message'), /which is excluded/);
     }
     assert.equal((await apply('kube-public')).status, 201);
-    program = await startBeside(release, ecr);
+    program = await startLocalProgram(release, ecr);
     for (const namespace of served) {
       await eventually(
         `the reference is removed in ${namespace}`,

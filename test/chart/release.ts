@@ -1,6 +1,6 @@
 import type { Cluster } from '../cluster/cluster.ts';
 import { chartFolder, type Helm, type Values } from './helm.ts';
-import { at, configFileIn, type KubeObject } from './rendered-objects.ts';
+import { getValueAt, type KubeObject, parseConfigFile } from './rendered-objects.ts';
 
 /** The chart on a cluster: what an operator does with it, by Helm. Everything rejects with what Helm said. */
 export interface Release {
@@ -22,7 +22,11 @@ export interface Release {
 }
 
 /** Makes a namespace in which nothing may run that is not restricted, and a release that is to be installed there. */
-export async function newRelease(cluster: Cluster, helm: Helm, name = 'ecr-pull-secrets'): Promise<Release> {
+export async function createRelease(
+  cluster: Cluster,
+  helm: Helm,
+  name = 'ecr-pull-secrets',
+): Promise<Release> {
   const namespace = await cluster.createNamespace('pulls');
   const label = { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } };
   await cluster.request('PATCH', `/api/v1/namespaces/${namespace}`, label, {
@@ -48,13 +52,17 @@ export async function newRelease(cluster: Cluster, helm: Helm, name = 'ecr-pull-
     uninstall: () => run(['uninstall', name]),
     kubeconfig: () => cluster.serviceAccountKubeconfig(namespace, 'ecr-pull-secrets'),
     configFile: async () =>
-      configFileIn(await get(`/api/v1/namespaces/${namespace}/configmaps/ecr-pull-secrets`)),
+      parseConfigFile(await get(`/api/v1/namespaces/${namespace}/configmaps/ecr-pull-secrets`)),
     pods: async () => {
       const deployments = await get(`/apis/apps/v1/namespaces/${namespace}/deployments`);
       const jobs = await get(`/apis/batch/v1/namespaces/${namespace}/cronjobs`);
       return [
-        ...at(deployments, 'items').map((object: unknown) => podOf(at(object, 'spec.template'))),
-        ...at(jobs, 'items').map((object: unknown) => podOf(at(object, 'spec.jobTemplate.spec.template'))),
+        ...getValueAt(deployments, 'items').map((object: unknown) =>
+          podOf(getValueAt(object, 'spec.template')),
+        ),
+        ...getValueAt(jobs, 'items').map((object: unknown) =>
+          podOf(getValueAt(object, 'spec.jobTemplate.spec.template')),
+        ),
       ];
     },
   };
@@ -62,7 +70,7 @@ export async function newRelease(cluster: Cluster, helm: Helm, name = 'ecr-pull-
 
 /** The pod that a Deployment or a CronJob would make. */
 function podOf(template: unknown): Record<string, unknown> {
-  const { labels, annotations } = at(template, 'metadata');
+  const { labels, annotations } = getValueAt(template, 'metadata');
   const metadata = { generateName: 'of-the-chart-', labels, annotations };
-  return { apiVersion: 'v1', kind: 'Pod', metadata, spec: at(template, 'spec') };
+  return { apiVersion: 'v1', kind: 'Pod', metadata, spec: getValueAt(template, 'spec') };
 }

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder } from './helm.ts';
-import { apiVersionsOf, minorOf, modes } from './install-modes.ts';
+import { getApiVersions, getMinorVersion, installModes } from './install-modes.ts';
 import { unrestricted } from './pod-security.ts';
-import { at, type KubeObject, only, settingsIn } from './rendered-objects.ts';
-import { foreignKinds, schemaProblem } from './schema-validation.ts';
+import { findOne, getValueAt, type KubeObject, parseSettings } from './rendered-objects.ts';
+import { customResourceKinds, findSchemaProblem } from './schema-validation.ts';
 
 const kubeVersions = Array.from({ length: 8 }, (_, index) => `1.${30 + index}.0`);
 
@@ -29,18 +29,18 @@ function podSpecs(objects: readonly KubeObject[]): unknown[] {
   };
   return objects.flatMap((object) => {
     const place = places[object.kind];
-    return place === undefined ? [] : [at(object, place)];
+    return place === undefined ? [] : [getValueAt(object, place)];
   });
 }
 
 describeWithHelm('every mode on every version of Kubernetes', (helm) => {
-  for (const { name, values, since = 30 } of modes) {
+  for (const { name, values, since = 30 } of installModes) {
     it(`${name}: objects that Kubernetes knows, restricted pods, settings that the program reads`, async () => {
-      for (const kubeVersion of kubeVersions.filter((version) => minorOf(version) >= since)) {
-        const options = { namespace: 'pulls', kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+      for (const kubeVersion of kubeVersions.filter((version) => getMinorVersion(version) >= since)) {
+        const options = { namespace: 'pulls', kubeVersion, apiVersions: getApiVersions(kubeVersion) };
         const objects = await helm().template(values, options);
-        const known = objects.filter(({ kind }) => !foreignKinds.includes(kind));
-        const problems = await Promise.all(known.map(schemaProblem));
+        const known = objects.filter(({ kind }) => !customResourceKinds.includes(kind));
+        const problems = await Promise.all(known.map(findSchemaProblem));
         assert.deepEqual(
           problems.filter((problem) => problem !== undefined),
           [],
@@ -52,7 +52,7 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
         }
         assert.deepEqual(podSpecs(objects).flatMap(unrestricted), []);
         assert.equal(
-          settingsIn(only(objects, 'ConfigMap')).exclude.admissionNamespaces.includes('pulls'),
+          parseSettings(findOne(objects, 'ConfigMap')).exclude.admissionNamespaces.includes('pulls'),
           true,
         );
       }
@@ -61,9 +61,9 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
 
   it('has no hook but the test pod, which --skip-tests leaves out: `kubectl apply` would create the object', async () => {
     const hook = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'];
-    for (const { name, values, since = 30 } of modes) {
+    for (const { name, values, since = 30 } of installModes) {
       const kubeVersion = `1.${Math.max(since, 37)}.0`;
-      const options = { kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+      const options = { kubeVersion, apiVersions: getApiVersions(kubeVersion) };
       const hooks = (await helm().template(values, options)).filter(hook);
       assert.deepEqual(
         hooks.map((object) => [object.kind, hook(object)]),
@@ -76,7 +76,7 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
   });
 
   it('says which kinds no schema was there for', (t) => {
-    t.diagnostic(`not checked, since they are of others' APIs: ${foreignKinds.join(', ')}`);
+    t.diagnostic(`not checked, since they are of others' APIs: ${customResourceKinds.join(', ')}`);
   });
 
   it('has one object in each template', async () => {
@@ -87,7 +87,7 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
 
   for (const kubeVersion of ['1.30.0', '1.35.0']) {
     it(`policy on ${kubeVersion} is refused, with the version that has it`, async () => {
-      const policy = modes.find(({ name }) => name === 'policy');
+      const policy = installModes.find(({ name }) => name === 'policy');
       await assert.rejects(
         helm().template(policy?.values, { kubeVersion }),
         /injection: policy needs MutatingAdmissionPolicy .*from 1\.36 on, and this cluster \(v1\.3.\.0\)/,

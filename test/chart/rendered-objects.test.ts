@@ -2,22 +2,32 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { apiVersionsOf, registry } from './install-modes.ts';
-import { at, configFileIn, type KubeObject, namesOf, only, settingsIn } from './rendered-objects.ts';
+import { getApiVersions, registry } from './install-modes.ts';
+import {
+  findOne,
+  getNames,
+  getValueAt,
+  type KubeObject,
+  parseConfigFile,
+  parseSettings,
+} from './rendered-objects.ts';
 
 const kubeVersion = '1.37.0';
-const newest = { kubeVersion, apiVersions: apiVersionsOf(kubeVersion) };
+const newest = { kubeVersion, apiVersions: getApiVersions(kubeVersion) };
 const provisioning = { registries: [registry] };
 
 describeWithHelm('what the chart makes', (helm) => {
   const render = (values: Values = {}) => helm().template(values, newest);
   const container = async (values: Values = {}) =>
-    at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec.containers.0');
+    getValueAt(
+      findOne(await render(values), 'Deployment', 'ecr-pull-secrets'),
+      'spec.template.spec.containers.0',
+    );
 
   /** What has to hold for the fence to look at a write. */
   const fenced = (objects: readonly KubeObject[]) =>
-    at(only(objects, 'ValidatingAdmissionPolicy'), 'spec.matchConditions').map((one: unknown) =>
-      at(one, 'name'),
+    getValueAt(findOne(objects, 'ValidatingAdmissionPolicy'), 'spec.matchConditions').map((one: unknown) =>
+      getValueAt(one, 'name'),
     );
   const base = [
     'ClusterRole/ecr-pull-secrets',
@@ -97,16 +107,16 @@ describeWithHelm('what the chart makes', (helm) => {
   ];
   for (const [name, values, more] of cases) {
     it(`${name}: just these objects`, async () => {
-      assert.deepEqual(namesOf(await render(values)), [...base, ...more].sort());
+      assert.deepEqual(getNames(await render(values)), [...base, ...more].sort());
     });
   }
 
   it('gives two releases in two namespaces nothing to quarrel about', async () => {
     const one = await helm().template({}, { ...newest, release: 'one', namespace: 'one' });
     const two = await helm().template({}, { ...newest, release: 'two', namespace: 'two' });
-    const names = namesOf(one);
+    const names = getNames(one);
     assert.deepEqual(
-      namesOf(two).filter((name) => names.includes(name)),
+      getNames(two).filter((name) => names.includes(name)),
       [],
     );
   });
@@ -118,7 +128,7 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('runs two replicas with requests, a limit of memory, and none of CPU', async () => {
     const objects = await render();
-    assert.equal(at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), 2);
+    assert.equal(getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), 2);
     assert.deepEqual((await container()).resources, {
       requests: { cpu: '100m', memory: '128Mi' },
       limits: { memory: '256Mi' },
@@ -127,10 +137,10 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('leaves the number of replicas to the autoscaler', async () => {
     const objects = await render({ autoscaling: { enabled: true } });
-    assert.equal(at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), undefined);
+    assert.equal(getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), undefined);
     assert.equal(
-      at(only(objects, 'HorizontalPodAutoscaler'), 'spec.scaleTargetRef.name'),
-      only(objects, 'Deployment', 'ecr-pull-secrets').metadata.name,
+      getValueAt(findOne(objects, 'HorizontalPodAutoscaler'), 'spec.scaleTargetRef.name'),
+      findOne(objects, 'Deployment', 'ecr-pull-secrets').metadata.name,
     );
   });
 
@@ -138,7 +148,9 @@ describeWithHelm('what the chart makes', (helm) => {
     const { args, volumeMounts } = await container();
     assert.deepEqual(args, ['serve', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
     assert.ok(
-      volumeMounts.some((mount: unknown) => at(mount, 'mountPath') === '/etc/ecr-pull-secrets/config'),
+      volumeMounts.some(
+        (mount: unknown) => getValueAt(mount, 'mountPath') === '/etc/ecr-pull-secrets/config',
+      ),
     );
   });
 
@@ -156,7 +168,7 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('lets the pods live on for as long as the program drains and writes', async () => {
     const grace = async (config: Values, name = 'ecr-pull-secrets') =>
-      at(only(await render({ config }), 'Deployment', name), 'spec.template.spec')
+      getValueAt(findOne(await render({ config }), 'Deployment', name), 'spec.template.spec')
         .terminationGracePeriodSeconds;
     assert.equal(await grace({}), 70);
     const webhook = { shutdownDelay: '1500ms', drainTimeout: '2m' };
@@ -167,14 +179,17 @@ describeWithHelm('what the chart makes', (helm) => {
 
   it('restarts the pods when a setting changes, and not otherwise', async () => {
     const annotations = async (values: Values) =>
-      at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.metadata.annotations');
+      getValueAt(
+        findOne(await render(values), 'Deployment', 'ecr-pull-secrets'),
+        'spec.template.metadata.annotations',
+      );
     assert.deepEqual(await annotations({ replicas: 3 }), await annotations({}));
     assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
   });
 
   it('passes the settings on, with the namespaces that are always excluded from admission', async () => {
-    const settings = settingsIn(
-      only(
+    const settings = parseSettings(
+      findOne(
         await render({
           config: {
             log: { level: 'warn' },
@@ -198,25 +213,25 @@ describeWithHelm('what the chart makes', (helm) => {
       fullnameOverride: 'pulls',
       certificates: { managed: { leafLife: '24h' } },
     });
-    assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['certificates'], {
+    assert.deepEqual(parseConfigFile(findOne(objects, 'ConfigMap'))['certificates'], {
       source: 'files',
       secretName: 'pulls-tls',
       service: 'pulls',
-      webhookConfiguration: only(objects, 'MutatingWebhookConfiguration').metadata.name,
+      webhookConfiguration: findOne(objects, 'MutatingWebhookConfiguration').metadata.name,
       dnsNames: [],
       ipAddresses: [],
       authorityLife: '8760h',
       leafLife: '24h',
     });
-    assert.deepEqual(at(only(objects, 'Role'), 'rules.0.resourceNames'), ['pulls-tls']);
+    assert.deepEqual(getValueAt(findOne(objects, 'Role'), 'rules.0.resourceNames'), ['pulls-tls']);
   });
 
   it('has the account that serves reviews manage certificates where that is asked for', async () => {
     const objects = await render({ certificates: { managed: { controller: { enabled: false } } } });
-    assert.equal(settingsIn(only(objects, 'ConfigMap')).certificates.source, 'managed');
-    assert.equal(at(only(objects, 'RoleBinding'), 'subjects.0.name'), 'ecr-pull-secrets');
-    const { volumes } = at(only(objects, 'Deployment'), 'spec.template.spec');
-    assert.ok(volumes.every((volume: unknown) => at(volume, 'name') !== 'tls'));
+    assert.equal(parseSettings(findOne(objects, 'ConfigMap')).certificates.source, 'managed');
+    assert.equal(getValueAt(findOne(objects, 'RoleBinding'), 'subjects.0.name'), 'ecr-pull-secrets');
+    const { volumes } = getValueAt(findOne(objects, 'Deployment'), 'spec.template.spec');
+    assert.ok(volumes.every((volume: unknown) => getValueAt(volume, 'name') !== 'tls'));
     assert.deepEqual(fenced(objects), ['our-own-account', 'not-its-certificate']);
     assert.deepEqual(fenced(await render()), ['our-own-account']);
   });
@@ -226,20 +241,20 @@ describeWithHelm('what the chart makes', (helm) => {
       env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }],
       aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
     });
-    const controller = only(objects, 'Deployment', 'ecr-pull-secrets-certificates');
-    const { serviceAccountName, containers, volumes } = at(controller, 'spec.template.spec');
+    const controller = findOne(objects, 'Deployment', 'ecr-pull-secrets-certificates');
+    const { serviceAccountName, containers, volumes } = getValueAt(controller, 'spec.template.spec');
     const [{ args, env, envFrom, ports }] = containers;
     assert.equal(serviceAccountName, 'ecr-pull-secrets-certificates');
     assert.deepEqual(args, ['certificates', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
     assert.deepEqual([env, envFrom], [undefined, undefined]);
     assert.deepEqual(ports, [{ name: 'status', containerPort: 8080 }]);
     assert.deepEqual(
-      volumes.map((volume: unknown) => at(volume, 'name')),
+      volumes.map((volume: unknown) => getValueAt(volume, 'name')),
       ['config'],
     );
     for (const kind of ['RoleBinding', 'ClusterRoleBinding']) {
-      const [subject] = at(
-        only(objects, kind, `ecr-pull-secrets-${kind === 'RoleBinding' ? 'tls' : 'certificates'}`),
+      const [subject] = getValueAt(
+        findOne(objects, kind, `ecr-pull-secrets-${kind === 'RoleBinding' ? 'tls' : 'certificates'}`),
         'subjects',
       );
       assert.equal(subject.name, 'ecr-pull-secrets-certificates');
@@ -250,17 +265,19 @@ describeWithHelm('what the chart makes', (helm) => {
     const own = { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' };
     for (const certificates of [{}, { mode: 'certManager' }, own]) {
       const objects = await render({ certificates });
-      const { containers, volumes } = at(
-        only(objects, 'Deployment', 'ecr-pull-secrets'),
+      const { containers, volumes } = getValueAt(
+        findOne(objects, 'Deployment', 'ecr-pull-secrets'),
         'spec.template.spec',
       );
-      const { secret } = volumes.find((volume: unknown) => at(volume, 'name') === 'tls');
+      const { secret } = volumes.find((volume: unknown) => getValueAt(volume, 'name') === 'tls');
       assert.deepEqual(
-        secret.items.map((item: unknown) => at(item, 'key')),
+        secret.items.map((item: unknown) => getValueAt(item, 'key')),
         ['tls.crt', 'tls.key'],
       );
-      const { mountPath } = containers[0].volumeMounts.find((mount: unknown) => at(mount, 'name') === 'tls');
-      const { certFile, keyFile } = settingsIn(only(objects, 'ConfigMap')).webhook;
+      const { mountPath } = containers[0].volumeMounts.find(
+        (mount: unknown) => getValueAt(mount, 'name') === 'tls',
+      );
+      const { certFile, keyFile } = parseSettings(findOne(objects, 'ConfigMap')).webhook;
       assert.deepEqual([certFile, keyFile], [`${mountPath}/tls.crt`, `${mountPath}/tls.key`]);
     }
   });
@@ -273,17 +290,17 @@ describeWithHelm('what the chart makes', (helm) => {
       const allowedNames = ['kube-apiserver'];
       const clientAuth = { enabled: true, key: 'root.pem', allowedNames, ...source };
       const objects = await render({ webhook: { clientAuth }, config: { webhook: { port: 9443 } } });
-      const { containers, volumes } = at(
-        only(objects, 'Deployment', 'ecr-pull-secrets'),
+      const { containers, volumes } = getValueAt(
+        findOne(objects, 'Deployment', 'ecr-pull-secrets'),
         'spec.template.spec',
       );
       const { mountPath } = containers[0].volumeMounts.find(
-        (mount: unknown) => at(mount, 'name') === 'client-ca',
+        (mount: unknown) => getValueAt(mount, 'name') === 'client-ca',
       );
-      const volume = volumes.find((one: unknown) => at(one, 'name') === 'client-ca')[kind];
+      const volume = volumes.find((one: unknown) => getValueAt(one, 'name') === 'client-ca')[kind];
       assert.equal(volume.name ?? volume.secretName, 'client-ca');
       assert.deepEqual(volume.items, [{ key: 'root.pem', path: 'root.pem' }]);
-      assert.deepEqual(configFileIn(only(objects, 'ConfigMap'))['webhook'], {
+      assert.deepEqual(parseConfigFile(findOne(objects, 'ConfigMap'))['webhook'], {
         port: 9443,
         clientAuth: { caFile: `${mountPath}/root.pem`, allowedNames },
       });
@@ -298,31 +315,37 @@ describeWithHelm('what the chart makes', (helm) => {
       cronJob: { enabled: true, besideDeployment: true },
       config: { provisioning },
     });
-    const { ingress, podSelector } = at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets'), 'spec');
+    const { ingress, podSelector } = getValueAt(
+      findOne(objects, 'NetworkPolicy', 'ecr-pull-secrets'),
+      'spec',
+    );
     assert.deepEqual(ingress[0], {
       ports: [{ port: 8443 }],
       from: [{ ipBlock: { cidr: '10.0.0.0/28' } }, agent],
     });
     assert.equal(podSelector.matchLabels['app.kubernetes.io/component'], 'webhook');
-    const controller = at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets-certificates'), 'spec');
+    const controller = getValueAt(findOne(objects, 'NetworkPolicy', 'ecr-pull-secrets-certificates'), 'spec');
     assert.deepEqual(controller.ingress, [{ ports: [{ port: 8080 }] }]);
     const reached = controller.egress.flatMap(({ ports }: { ports: { port: number }[] }) => ports);
     assert.deepEqual(
       reached.map(({ port }: { port: number }) => port),
       [53, 53, 443, 6443],
     );
-    assert.deepEqual(at(only(objects, 'NetworkPolicy', 'ecr-pull-secrets-sync'), 'spec.ingress'), []);
+    assert.deepEqual(
+      getValueAt(findOne(objects, 'NetworkPolicy', 'ecr-pull-secrets-sync'), 'spec.ingress'),
+      [],
+    );
   });
 
   it('schedules sync', async () => {
-    const job = only(await render({ cronJob: { enabled: true }, config: { provisioning } }), 'CronJob');
-    const spec = at(job, 'spec.jobTemplate.spec.template.spec');
+    const job = findOne(await render({ cronJob: { enabled: true }, config: { provisioning } }), 'CronJob');
+    const spec = getValueAt(job, 'spec.jobTemplate.spec.template.spec');
     assert.deepEqual(spec.containers[0].args, [
       'sync',
       '--config',
       '/etc/ecr-pull-secrets/config/config.yaml',
     ]);
     assert.equal(spec.serviceAccountName, 'ecr-pull-secrets');
-    assert.equal(at(job, 'spec.concurrencyPolicy'), 'Forbid');
+    assert.equal(getValueAt(job, 'spec.concurrencyPolicy'), 'Forbid');
   });
 });

@@ -16,7 +16,7 @@ export interface KubeObject {
 }
 
 /** The one object of a kind (and name). @throws where there is none, or several */
-export function only(objects: readonly KubeObject[], kind: string, name?: string): KubeObject {
+export function findOne(objects: readonly KubeObject[], kind: string, name?: string): KubeObject {
   const found = objects.filter(
     (object) => object.kind === kind && (name === undefined || object.metadata.name === name),
   );
@@ -29,21 +29,21 @@ export function only(objects: readonly KubeObject[], kind: string, name?: string
 
 /** What stands at a path such as `spec.template.spec.containers.0.image`; undefined where there is nothing. */
 // biome-ignore lint/suspicious/noExplicitAny: manifests are looked into at any depth, and asserted on
-export function at(object: unknown, path: string): any {
+export function getValueAt(object: unknown, path: string): any {
   return path.split('.').reduce<unknown>((value, key) => Object(value)[key], object);
 }
 
 /** `Kind/name`, sorted. */
-export function namesOf(objects: readonly KubeObject[]): string[] {
+export function getNames(objects: readonly KubeObject[]): string[] {
   return objects.map(({ kind, metadata }) => `${kind}/${metadata.name}`).sort();
 }
 
 /** The file in the chart's ConfigMap, parsed. */
-export function configFileIn(configMap: KubeObject): Record<string, unknown> {
-  return parse(at(configMap, 'data')['config.yaml']);
+export function parseConfigFile(configMap: KubeObject): Record<string, unknown> {
+  return parse(getValueAt(configMap, 'data')['config.yaml']);
 }
 
 /** The settings as the program reads them. @throws ConfigError where it would not start */
-export function settingsIn(configMap: KubeObject): Config {
-  return readConfig(stringify(configFileIn(configMap)), 'the ConfigMap');
+export function parseSettings(configMap: KubeObject): Config {
+  return readConfig(stringify(parseConfigFile(configMap)), 'the ConfigMap');
 }

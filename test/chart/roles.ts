@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { Request } from '../cluster/kube-request.ts';
-import { at, type KubeObject } from './rendered-objects.ts';
+import { getValueAt, type KubeObject } from './rendered-objects.ts';
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 
@@ -18,14 +18,14 @@ interface Rule {
 }
 
 /** An installed role, which may do without a verb for a while. */
-export interface LentRole {
+export interface TemporaryRole {
   /** Takes what is installed now for the whole of it. */
   read(): Promise<void>;
   without(verb: string, resource: string): Promise<void>;
   restore(): Promise<void>;
 }
 
-export function roleAt(request: Request, path: string): LentRole {
+export function openTemporaryRole(request: Request, path: string): TemporaryRole {
   let whole: KubeObject | undefined;
   const put = async (rules: readonly Rule[]) => {
     const how = { contentType: 'application/merge-patch+json' };
@@ -37,7 +37,7 @@ export function roleAt(request: Request, path: string): LentRole {
       whole = (await request('GET', path)).body as KubeObject;
     },
     without: async (verb, resource) => {
-      const rules: Rule[] = at(whole, 'rules');
+      const rules: Rule[] = getValueAt(whole, 'rules');
       const less = rules.map((rule) =>
         rule.resources.includes(resource)
           ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) }
@@ -46,12 +46,12 @@ export function roleAt(request: Request, path: string): LentRole {
       // a rule without a verb is none
       await put(less.filter(({ verbs }) => verbs.length > 0));
     },
-    restore: () => put(at(whole, 'rules')),
+    restore: () => put(getValueAt(whole, 'rules')),
   };
 }
 
 /** How a missing right is told in the log. Kubernetes 1.30 gives no reason where an apply may not create. */
-export function refusal(verb: string, resource: string): RegExp {
+export function forbiddenPattern(verb: string, resource: string): RegExp {
   const named = `cannot ${verb} resource .?"${resource}`;
   return new RegExp(verb === 'create' ? `${named}|cannot apply Secret .+forbidden` : named);
 }

@@ -1,7 +1,12 @@
 import type { KubeObject } from './rendered-objects.ts';
 
 /** Kinds of others' APIs, which Kubernetes' own schemas do not have. */
-export const foreignKinds: readonly string[] = ['Certificate', 'Issuer', 'ServiceMonitor', 'PodMonitor'];
+export const customResourceKinds: readonly string[] = [
+  'Certificate',
+  'Issuer',
+  'ServiceMonitor',
+  'PodMonitor',
+];
 
 interface Model {
   validate(): void;
@@ -12,7 +17,7 @@ interface Model {
  * API server itself is asked for those.
  * @throws where there is no schema for its kind
  */
-export async function schemaProblem(object: KubeObject): Promise<string | undefined> {
+export async function findSchemaProblem(object: KubeObject): Promise<string | undefined> {
   const module = await import(`kubernetes-models/${object.apiVersion}/${object.kind}`);
   const model: Model = new module[object.kind](object);
   try {

@@ -4,12 +4,12 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { readConfig } from '../../src/config/load-config.ts';
-import { schema } from '../../src/config/schema.ts';
+import { configSchema } from '../../src/config/schema.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
 import { registry } from './install-modes.ts';
 import { chartReadme } from './readme.ts';
-import { at, only, settingsIn } from './rendered-objects.ts';
+import { findOne, getValueAt, parseSettings } from './rendered-objects.ts';
 
 const file = (name: string) => readFile(join(chartFolder, name), 'utf8');
 
@@ -46,7 +46,7 @@ describe('values.yaml', () => {
 
   it('takes every setting of the program but those that the chart decides', async () => {
     const config = JSON.parse(await file('values.schema.json')).properties.config;
-    const settings = settingKeys(schema);
+    const settings = settingKeys(configSchema);
     const taken = settings.filter((key) => !decided.includes(key) && !key.startsWith('certificates'));
     assert.deepEqual(keysOf(config).sort(), taken.sort());
   });
@@ -351,10 +351,10 @@ describeWithHelm('values that cannot be', (helm) => {
       kubernetes: { requestTimeout: '10s', writeTimeout: '40s' },
       log: { level: 'info' },
     };
-    const settings = settingsIn(only(await helm().template({ config }), 'ConfigMap'));
+    const settings = parseSettings(findOne(await helm().template({ config }), 'ConfigMap'));
     const { exclude, registries, provisioning, ...rest } = readConfig('', 'the defaults');
     for (const [key, value] of Object.entries(rest)) {
-      if (key !== 'certificates') assert.deepEqual(at(settings, key), value, key);
+      if (key !== 'certificates') assert.deepEqual(getValueAt(settings, key), value, key);
     }
     assert.equal(settings.registries[0]?.roleArn, roleArn);
     assert.deepEqual(settings.provisioning, config.provisioning);
@@ -364,8 +364,8 @@ describeWithHelm('values that cannot be', (helm) => {
 
 /** `a.b.c` of every value in a JSON schema that has no values inside. */
 function keysOf(known: unknown, path = ''): string[] {
-  const item = at(known, 'items') ?? known;
-  const properties: Record<string, unknown> = at(item, 'properties') ?? {};
+  const item = getValueAt(known, 'items') ?? known;
+  const properties: Record<string, unknown> = getValueAt(item, 'properties') ?? {};
   const keys = Object.entries(properties);
   if (keys.length === 0) return path === '' ? [] : [path];
   return keys.flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`));
@@ -373,9 +373,9 @@ function keysOf(known: unknown, path = ''): string[] {
 
 /** The same for the program's settings. */
 function settingKeys(known: unknown, path = ''): string[] {
-  const inner = at(known, 'wrapped') ?? at(known, 'item');
+  const inner = getValueAt(known, 'wrapped') ?? getValueAt(known, 'item');
   if (inner !== undefined) return settingKeys(inner, path);
-  const entries: Record<string, unknown> = at(known, 'entries') ?? {};
+  const entries: Record<string, unknown> = getValueAt(known, 'entries') ?? {};
   const keys = Object.entries(entries);
   if (keys.length === 0) return path === '' ? [] : [path];
   return keys.flatMap(([key, one]) => settingKeys(one, path === '' ? key : `${path}.${key}`));

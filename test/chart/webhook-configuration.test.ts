@@ -4,12 +4,12 @@ import { partitions } from '../../src/ecr/partitions.ts';
 import { parseEcrHost } from '../../src/ecr/registry.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { at, only } from './rendered-objects.ts';
+import { findOne, getValueAt } from './rendered-objects.ts';
 
 describeWithHelm('what the chart registers with the API server', (helm) => {
   const render = (values: Values = {}) => helm().template(values);
   const webhook = async (values: Values = {}) =>
-    at(only(await render(values), 'MutatingWebhookConfiguration'), 'webhooks.0');
+    getValueAt(findOne(await render(values), 'MutatingWebhookConfiguration'), 'webhooks.0');
 
   it('registers a webhook that sorts last, fails open, and takes part in dry runs', async () => {
     const { rules, matchConditions, namespaceSelector, ...how } = await webhook();
@@ -29,12 +29,15 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
 
   it('points the API server and the Service at the same port of the same pods', async () => {
     const objects = await render({ service: { port: 8443 } });
-    const service = only(objects, 'Service', 'ecr-pull-secrets');
-    const { clientConfig } = at(only(objects, 'MutatingWebhookConfiguration'), 'webhooks.0');
-    assert.equal(clientConfig.service.port, at(service, 'spec.ports.0.port'));
-    const labels = at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.metadata.labels');
+    const service = findOne(objects, 'Service', 'ecr-pull-secrets');
+    const { clientConfig } = getValueAt(findOne(objects, 'MutatingWebhookConfiguration'), 'webhooks.0');
+    assert.equal(clientConfig.service.port, getValueAt(service, 'spec.ports.0.port'));
+    const labels = getValueAt(
+      findOne(objects, 'Deployment', 'ecr-pull-secrets'),
+      'spec.template.metadata.labels',
+    );
     for (const { kind, ...object } of objects.filter((one) => one.kind === 'Service')) {
-      for (const [label, value] of Object.entries(at(object, 'spec.selector'))) {
+      for (const [label, value] of Object.entries(getValueAt(object, 'spec.selector'))) {
         assert.equal(labels[label], value, `${kind} ${label}`);
       }
     }
@@ -67,7 +70,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
   it('knows every ECR host that the program knows', async () => {
     const { matchConditions } = await webhook();
     const expression: string = matchConditions.find(
-      (condition: unknown) => at(condition, 'name') === 'ecr-image',
+      (condition: unknown) => getValueAt(condition, 'name') === 'ecr-image',
     ).expression;
     const pattern = new RegExp(/matches\('([^']+)'\)/.exec(expression)?.[1] ?? '$^');
     const hosts = partitions.flatMap(({ suffix, dualStackSuffixes, regionPrefixes }) => {
@@ -99,24 +102,28 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     it(`takes the CA of an existing certificate as ${form}`, async () => {
       const values = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle } };
       assert.equal((await webhook(values)).clientConfig.caBundle, btoa(pem));
-      const spec = at(only(await render(values), 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
-      assert.ok(spec.volumes.some((volume: unknown) => at(volume, 'secret.secretName') === 'own'));
+      const spec = getValueAt(
+        findOne(await render(values), 'Deployment', 'ecr-pull-secrets'),
+        'spec.template.spec',
+      );
+      assert.ok(spec.volumes.some((volume: unknown) => getValueAt(volume, 'secret.secretName') === 'own'));
     });
   }
 
   it("has cert-manager fill in the CA, for the Service's name", async () => {
     const objects = await render({ certificates: { mode: 'certManager' } });
-    const certificate = only(objects, 'Certificate', 'ecr-pull-secrets');
-    const configuration = only(objects, 'MutatingWebhookConfiguration');
+    const certificate = findOne(objects, 'Certificate', 'ecr-pull-secrets');
+    const configuration = findOne(objects, 'MutatingWebhookConfiguration');
     assert.equal(
       configuration.metadata.annotations?.['cert-manager.io/inject-ca-from'],
       'ecr-pull-secrets/ecr-pull-secrets',
     );
-    assert.deepEqual(at(certificate, 'spec.dnsNames'), ['ecr-pull-secrets.ecr-pull-secrets.svc']);
-    const spec = at(only(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
+    assert.deepEqual(getValueAt(certificate, 'spec.dnsNames'), ['ecr-pull-secrets.ecr-pull-secrets.svc']);
+    const spec = getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec');
     assert.ok(
       spec.volumes.some(
-        (volume: unknown) => at(volume, 'secret.secretName') === at(certificate, 'spec.secretName'),
+        (volume: unknown) =>
+          getValueAt(volume, 'secret.secretName') === getValueAt(certificate, 'spec.secretName'),
       ),
     );
   });

@@ -3,10 +3,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
+import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
 import type { Binaries } from './binaries.ts';
 import { send } from './kube-request.ts';
-import { type Kubeconfig, kubeconfigFor, writeKubeconfig } from './kubeconfig.ts';
+import { buildKubeconfig, type Kubeconfig, writeKubeconfig } from './kubeconfig.ts';
 import { freePort, type ServerProcess, ServerStartError, startServer } from './server-process.ts';
 import { type WebhookUser, writeAdmissionConfiguration } from './webhook-user.ts';
 
@@ -42,9 +42,9 @@ export type ApiServer = {
   stop(): Promise<void>;
 };
 
-const DAY = 86_400_000;
+const dayMs = 86_400_000;
 /** For one server to be ready. Seen: 3 s alone on 2 cores; the rest is for a busy machine. */
-const READY_WITHIN_MS = 60_000;
+const readyTimeoutMs = 60_000;
 
 /**
  * Starts etcd and kube-apiserver and waits for /readyz.
@@ -60,7 +60,7 @@ export async function startApiServer(binaries: Binaries, options: ApiServerOptio
       startKubeApiServer(binaries, { folder, port, etcdPort: etcd.port, caPem, options });
     let running = await onFreePort(start);
     const url = `https://127.0.0.1:${running.port}`;
-    const adminKubeconfig = kubeconfigFor({ url, caPem }, 'admin', token);
+    const adminKubeconfig = buildKubeconfig({ url, caPem }, 'admin', token);
     const kubeconfigPath = await writeKubeconfig(join(folder, 'admin.kubeconfig'), adminKubeconfig);
     const kill = () => running.server.kill();
     return {
@@ -107,8 +107,8 @@ function startEtcd({ etcd }: Binaries, folder: string, port: number): Promise<Se
     args: ['--unsafe-no-fsync', '--log-level=warn', `--data-dir=${join(folder, 'etcd')}`, ...urls],
     logFile: join(folder, 'etcd.log'),
     removeIfOrphaned: folder,
-    ready: () => answers200(`${url}/health`),
-    withinMs: READY_WITHIN_MS,
+    ready: () => respondsOk(`${url}/health`),
+    withinMs: readyTimeoutMs,
   });
 }
 
@@ -128,17 +128,17 @@ async function startKubeApiServer({ kubeApiServer }: Binaries, how: KubeApiServe
       : [`--admission-control-config-file=${await writeAdmissionConfiguration(how.folder, webhookUser)}`];
   return await startServer({
     program: kubeApiServer,
-    args: [...flags(how), ...admission, ...(how.options.args ?? [])],
+    args: [...buildFlags(how), ...admission, ...(how.options.args ?? [])],
     logFile: join(how.folder, 'kube-apiserver.log'),
     ready: async () => {
       const options = { ca: how.caPem, agent: false, signal: AbortSignal.timeout(2_000) };
       return (await send(`https://127.0.0.1:${how.port}/readyz`, options)).status === 200;
     },
-    withinMs: READY_WITHIN_MS,
+    withinMs: readyTimeoutMs,
   });
 }
 
-function flags({ folder, port, etcdPort, options }: KubeApiServer): string[] {
+function buildFlags({ folder, port, etcdPort, options }: KubeApiServer): string[] {
   const issuer = 'https://kubernetes.default.svc.cluster.local';
   const key = join(folder, 'service-account.key');
   return [
@@ -165,9 +165,9 @@ function flags({ folder, port, etcdPort, options }: KubeApiServer): string[] {
 /** Certificates, the key that signs ServiceAccount tokens, and the administrator's token, as files. */
 async function writeCredentials(folder: string): Promise<{ caPem: string; token: string }> {
   const now = Date.now();
-  const authority = await issueAuthority({ commonName: 'test API server CA', now, validForMs: 30 * DAY });
+  const ca = await issueCaCertificate({ commonName: 'test API server CA', now, validForMs: 30 * dayMs });
   const names = { dnsNames: ['localhost', 'kubernetes.default.svc'], ipAddresses: ['127.0.0.1'] };
-  const serving = await issueServing({ authority, ...names, now, validForMs: 30 * DAY });
+  const serving = await issueServingCertificate({ ca, ...names, now, validForMs: 30 * dayMs });
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const token = randomBytes(24).toString('hex');
   const secret = { mode: 0o600 };
@@ -180,10 +180,10 @@ async function writeCredentials(folder: string): Promise<{ caPem: string; token:
   );
   // TOKEN,USER,UID,"GROUPS": system:masters may do everything, whatever RBAC says.
   await writeFile(join(folder, 'tokens.csv'), `${token},admin,admin,"system:masters"\n`, secret);
-  return { caPem: authority.certPem, token };
+  return { caPem: ca.certPem, token };
 }
 
-function answers200(url: string): Promise<boolean> {
+function respondsOk(url: string): Promise<boolean> {
   const { promise, resolve, reject } = Promise.withResolvers<boolean>();
   const outgoing = httpRequest(url, { agent: false, signal: AbortSignal.timeout(2_000) }, (response) => {
     response.resume();

@@ -2,8 +2,8 @@ import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { BuildError, buildOnce, type Product, type Say } from './go-build.ts';
-import { moduleHash, wantedVersion } from './kubernetes-versions.ts';
+import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.ts';
+import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 
 /** Programs that make up an API server. */
 export type Binaries = {
@@ -38,7 +38,7 @@ class VersionMismatchError extends Error {
 export function findBinaries(env: NodeJS.ProcessEnv): Search {
   const assets = env['KUBEBUILDER_ASSETS'];
   if (assets && complete(assets)) return { binaries: fromAssets(assets, env['K8S_VERSION']) };
-  const version = wantedVersion(env);
+  const version = getRequestedVersion(env);
   const cached = cacheFolder(env, version);
   if (complete(cached)) return { binaries: { ...programs(cached), version, from: 'the cache' } };
   const buildable = hasGo(env);
@@ -53,10 +53,10 @@ export function findBinaries(env: NodeJS.ProcessEnv): Search {
  * As findBinaries, and builds into the cache what is not there. A failed build is a reason, not an error.
  * @param say told what goes on if it takes long
  */
-export async function obtainBinaries(env: NodeJS.ProcessEnv, say: Say): Promise<Search> {
+export async function obtainBinaries(env: NodeJS.ProcessEnv, say: PrintLine): Promise<Search> {
   const search = findBinaries(env);
   if (search.binaries !== undefined || !search.buildable) return search;
-  const version = wantedVersion(env);
+  const version = getRequestedVersion(env);
   const target = cacheFolder(env, version);
   try {
     await buildOnce({ product: controlPlane, version, target, present: () => complete(target), env, say });
@@ -68,7 +68,7 @@ export async function obtainBinaries(env: NodeJS.ProcessEnv, say: Say): Promise<
 }
 
 function cacheFolder(env: NodeJS.ProcessEnv, version: string): string {
-  return join(userCache(env), 'kube', `${version}-${moduleHash(version)}`);
+  return join(userCache(env), 'kube', `${version}-${hashModule(version)}`);
 }
 
 /** Where built programs are kept between runs. */

@@ -5,7 +5,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
  * The kernel closes it when we die, SIGKILL included; the shell then kills the child.
  * @param folder of the child's, to be removed in that case
  */
-export function endWithUs(child: ChildProcess, folder = ''): void {
+export function killOnExit(child: ChildProcess, folder = ''): void {
   const script = 'read _ || { kill -9 "$0"; test -z "$1" || rm -rf "$1"; }';
   const guard = spawn('/bin/sh', ['-c', script, String(child.pid), folder], {
     stdio: ['pipe', 'ignore', 'ignore'],
@@ -20,7 +20,7 @@ export function endWithUs(child: ChildProcess, folder = ''): void {
 }
 
 /** Resolves when a process that we started has ended; at once where it has. */
-export function ended(child: ChildProcess): Promise<void> {
+export function waitForExit(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
   return new Promise((resolve) => child.once('exit', () => resolve()));
 }

@@ -15,7 +15,7 @@ export type Availability =
   | { readonly available: false; readonly reason: string };
 
 /** Set by test/run.ts where it tried in vain, so that not every suite tries again: the reason. */
-export const UNAVAILABLE = 'TEST_CLUSTER_UNAVAILABLE';
+export const clusterUnavailableVariable = 'TEST_CLUSTER_UNAVAILABLE';
 
 /** Whether this is a CI run, where a suite that cannot run has failed. */
 export function isCi(env: NodeJS.ProcessEnv): boolean {
@@ -28,7 +28,7 @@ export function isCi(env: NodeJS.ProcessEnv): boolean {
  */
 export function clusterAvailability(env: NodeJS.ProcessEnv): Availability {
   if (env['TEST_KUBECONFIG']) return { available: true };
-  const tried = env[UNAVAILABLE];
+  const tried = env[clusterUnavailableVariable];
   if (tried) return { available: false, reason: tried };
   const search = findBinaries(env);
   if (search.binaries !== undefined || search.buildable) return { available: true };
@@ -46,7 +46,7 @@ export function describeOnCluster(
   body: (cluster: () => Cluster) => void,
   { ownApiServer = false, ...options }: ClusterSuiteOptions = {},
 ): void {
-  const impediment = impedimentTo(ownApiServer, process.env);
+  const impediment = findObstacle(ownApiServer, process.env);
   if (impediment !== undefined) {
     // A skipped test, not a skipped suite: the latter would be missing from the numbers at the end of a run.
     it(name, { skip: impediment.mayBe && impediment.reason }, () => assert.fail(impediment.reason));
@@ -66,7 +66,7 @@ export function describeOnCluster(
   });
 }
 
-function impedimentTo(
+function findObstacle(
   ownApiServer: boolean,
   env: NodeJS.ProcessEnv,
 ): { reason: string; mayBe: boolean } | undefined {

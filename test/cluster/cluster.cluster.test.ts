@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Cluster } from './cluster.ts';
 import { describeOnCluster } from './cluster-suite.ts';
-import { type Request, requestWith } from './kube-request.ts';
+import { createRequest, type Request } from './kube-request.ts';
 
 const NAME = 'pull';
 const apply = { contentType: 'application/apply-patch+yaml' };
@@ -35,7 +35,7 @@ describeOnCluster('the cluster', (cluster) => {
 
   it('knows a ServiceAccount by its kubeconfig', async () => {
     const namespace = await cluster().createNamespace();
-    const request = requestWith(await cluster().serviceAccountKubeconfig(namespace, 'someone'));
+    const request = createRequest(await cluster().serviceAccountKubeconfig(namespace, 'someone'));
     const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
     const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
     const { body } = await request('POST', path, review);
@@ -47,7 +47,7 @@ describeOnCluster('the cluster', (cluster) => {
 
   it('has RBAC on: an account without a role may do nothing', async () => {
     const namespace = await cluster().createNamespace();
-    const request = requestWith(await cluster().serviceAccountKubeconfig(namespace, 'nobody'));
+    const request = createRequest(await cluster().serviceAccountKubeconfig(namespace, 'nobody'));
     for (const path of ['/api/v1/secrets', `/api/v1/namespaces/${namespace}/pods`]) {
       const { status, body } = await request('GET', path);
       assert.deepEqual([status, textAt(body, 'reason')], [403, 'Forbidden'], path);
@@ -93,7 +93,7 @@ function accountOfOneName(cluster: () => Cluster): void {
 
   before(async () => {
     const home = await cluster().createNamespace();
-    request = requestWith(await cluster().serviceAccountKubeconfig(home, 'ours'));
+    request = createRequest(await cluster().serviceAccountKubeconfig(home, 'ours'));
     await grant(cluster(), home);
     namespaces = [await cluster().createNamespace(), await cluster().createNamespace()];
     for (const namespace of namespaces) {

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { KubeConfig } from '@kubernetes/client-node';
 import { type ApiServer, type ApiServerOptions, startApiServer } from './api-server.ts';
 import { obtainBinaries } from './binaries.ts';
-import { type Request, requestWith } from './kube-request.ts';
-import { kubeconfigFor, writeKubeconfig } from './kubeconfig.ts';
+import { createRequest, type Request } from './kube-request.ts';
+import { buildKubeconfig, writeKubeconfig } from './kubeconfig.ts';
 
 /** A real Kubernetes API for a suite: one of its own, or the one that TEST_KUBECONFIG names. */
 export type Cluster = {
@@ -45,14 +45,14 @@ export async function startCluster(options: ApiServerOptions = {}): Promise<Clus
 }
 
 async function clusterAt(kubeconfigPath: string, apiServer: ApiServer | undefined): Promise<Cluster> {
-  const request = requestWith(kubeconfigPath);
+  const request = createRequest(kubeconfigPath);
   const folder = await mkdtemp(join(apiServer?.folder ?? tmpdir(), 'cluster-'));
   const namespaces: string[] = [];
   return {
-    ...{ kubeconfigPath, apiServer, request, version: apiServer?.version ?? (await versionOf(request)) },
+    ...{ kubeconfigPath, apiServer, request, version: apiServer?.version ?? (await getVersion(request)) },
     createNamespace: async (prefix = 'test') => {
       const name = `${prefix}-${randomBytes(4).toString('hex')}`;
-      await create(request, '/api/v1/namespaces', {
+      await createObject(request, '/api/v1/namespaces', {
         apiVersion: 'v1',
         kind: 'Namespace',
         metadata: { name },
@@ -63,8 +63,8 @@ async function clusterAt(kubeconfigPath: string, apiServer: ApiServer | undefine
     },
     serviceAccountKubeconfig: async (namespace, name) => {
       await createServiceAccount(request, namespace, name);
-      const token = await tokenFor(request, namespace, name);
-      const kubeconfig = kubeconfigFor(await serverOf(kubeconfigPath), name, token);
+      const token = await requestToken(request, namespace, name);
+      const kubeconfig = buildKubeconfig(await serverOf(kubeconfigPath), name, token);
       return writeKubeconfig(join(folder, `${namespace}-${name}.kubeconfig`), kubeconfig);
     },
     stop: async () => {
@@ -77,7 +77,7 @@ async function clusterAt(kubeconfigPath: string, apiServer: ApiServer | undefine
 }
 
 /** Creates any object; one that is there already is as good. */
-async function create(request: Request, path: string, object: object): Promise<unknown> {
+async function createObject(request: Request, path: string, object: object): Promise<unknown> {
   const { status, body } = await request('POST', path, object);
   if (status === 201 || status === 409) return body;
   throw new ClusterError(`POST ${path}: ${status} ${JSON.stringify(body)}`);
@@ -85,22 +85,22 @@ async function create(request: Request, path: string, object: object): Promise<u
 
 async function createServiceAccount(request: Request, namespace: string, name: string): Promise<void> {
   const account = { apiVersion: 'v1', kind: 'ServiceAccount', metadata: { name } };
-  await create(request, `/api/v1/namespaces/${namespace}/serviceaccounts`, account);
+  await createObject(request, `/api/v1/namespaces/${namespace}/serviceaccounts`, account);
 }
 
-async function tokenFor(request: Request, namespace: string, name: string): Promise<string> {
+async function requestToken(request: Request, namespace: string, name: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
   const ask = {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
     spec: { expirationSeconds: 3600 },
   };
-  const token = at(at(await create(request, path, ask), 'status'), 'token');
+  const token = at(at(await createObject(request, path, ask), 'status'), 'token');
   if (typeof token === 'string') return token;
   throw new ClusterError(`POST ${path}: no token in the answer`);
 }
 
-async function versionOf(request: Request): Promise<string> {
+async function getVersion(request: Request): Promise<string> {
   const { status, body } = await request('GET', '/version');
   const version = at(body, 'gitVersion');
   if (typeof version === 'string') return version.replace(/^v/, '');

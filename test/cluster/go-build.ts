@@ -4,11 +4,11 @@ import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as pause } from 'node:timers/promises';
-import { endWithUs } from './child-process.ts';
-import { moduleFolder } from './kubernetes-versions.ts';
+import { killOnExit } from './child-process.ts';
+import { getModuleFolder } from './kubernetes-versions.ts';
 
 /** Takes one line of progress, without a line end. */
-export type Say = (line: string) => void;
+export type PrintLine = (line: string) => void;
 
 /** A Go build failed. The message holds the end of what Go said. */
 export class BuildError extends Error {
@@ -27,7 +27,7 @@ export type Product = {
   readonly renamed: Readonly<Record<string, string>>;
 };
 
-export type Build = {
+export type BuildOptions = {
   readonly product: Product;
   /** A version that there is a module for. */
   readonly version: string;
@@ -37,20 +37,20 @@ export type Build = {
   readonly present: () => boolean;
   /** For Go: PATH, its caches and proxies. */
   readonly env: NodeJS.ProcessEnv;
-  readonly say: Say;
+  readonly say: PrintLine;
 };
 
 /**
  * Builds programs with Go. Where another process is at it already, waits for that one.
  * @throws {BuildError}
  */
-export async function buildOnce(order: Build): Promise<void> {
+export async function buildOnce(order: BuildOptions): Promise<void> {
   const { product, version, target, present, say } = order;
   await mkdir(dirname(target), { recursive: true });
   const lock = `${target}.lock`;
-  let told = false;
+  let hasReported = false;
   while (!present()) {
-    if (await take(lock)) {
+    if (await tryLock(lock)) {
       try {
         if (!present()) await build(order);
       } finally {
@@ -58,14 +58,14 @@ export async function buildOnce(order: Build): Promise<void> {
       }
       return;
     }
-    if (!told) say(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
-    told = true;
+    if (!hasReported) say(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
+    hasReported = true;
     await pause(250);
   }
 }
 
 // The lock spares work and guards nothing: the rename in build() is what makes two builders harmless.
-async function take(lock: string): Promise<boolean> {
+async function tryLock(lock: string): Promise<boolean> {
   const mine = `${lock}.${process.pid}`;
   await writeFile(mine, String(process.pid));
   try {
@@ -73,14 +73,14 @@ async function take(lock: string): Promise<boolean> {
     return true;
   } catch {
     const holder = Number(await readFile(lock, 'utf8').catch(() => ''));
-    if (holder > 0 && !alive(holder)) await rm(lock, { force: true });
+    if (holder > 0 && !isProcessAlive(holder)) await rm(lock, { force: true });
     return false;
   } finally {
     await rm(mine, { force: true });
   }
 }
 
-function alive(pid: number): boolean {
+function isProcessAlive(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return true;
@@ -89,7 +89,7 @@ function alive(pid: number): boolean {
   }
 }
 
-async function build(order: Build): Promise<void> {
+async function build(order: BuildOptions): Promise<void> {
   const { product, version, target, say } = order;
   say(`building ${product.name} of Kubernetes ${version} with Go into ${target}`);
   say(`(${product.effort}; once: afterwards they are there)`);
@@ -105,14 +105,14 @@ async function build(order: Build): Promise<void> {
   }
 }
 
-async function compile({ product, version, env, say }: Build, folder: string): Promise<void> {
+async function compile({ product, version, env, say }: BuildOptions, folder: string): Promise<void> {
   const started = performance.now();
   const go = spawn('go', goArguments(product, version, folder), {
-    cwd: moduleFolder(version),
+    cwd: getModuleFolder(version),
     env: { ...env, GOWORK: 'off', CGO_ENABLED: '0' }, // No C compiler needed, whatever Go finds.
     stdio: ['ignore', 'ignore', 'pipe'],
   });
-  endWithUs(go);
+  killOnExit(go);
   const count = { downloaded: 0, compiled: 0 };
   const tail: string[] = [];
   createInterface(go.stderr).on('line', (line) => {

@@ -3,7 +3,7 @@ import { text } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node';
 
 /** What the API server answered. */
-export type Answer = {
+export type ApiResponse = {
   readonly status: number;
   /** Parsed if it is JSON, text if it is not. */
   readonly body: unknown;
@@ -11,7 +11,7 @@ export type Answer = {
   readonly warnings: readonly string[];
 };
 
-export type RequestHow = {
+export type CallOptions = {
   /** Default `application/json`; for server-side apply `application/apply-patch+yaml`. */
   readonly contentType?: string;
   readonly accept?: string;
@@ -21,10 +21,15 @@ export type RequestHow = {
  * One call of the API server, without a client's ideas between: any path, any body, any answer.
  * @throws only if there was no answer (refused, reset, 30 s of silence); every status is an answer
  */
-export type Request = (method: string, path: string, body?: unknown, how?: RequestHow) => Promise<Answer>;
+export type Request = (
+  method: string,
+  path: string,
+  body?: unknown,
+  how?: CallOptions,
+) => Promise<ApiResponse>;
 
 /** A Request with the address and the credentials of a kubeconfig file, of whatever kind they are. */
-export function requestWith(kubeconfigPath: string): Request {
+export function createRequest(kubeconfigPath: string): Request {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
   const server = config.getCurrentCluster()?.server;
@@ -41,22 +46,22 @@ export async function send(
   url: string,
   options: RequestOptions,
   body?: unknown,
-  how: RequestHow = {},
-): Promise<Answer> {
+  how: CallOptions = {},
+): Promise<ApiResponse> {
   const { contentType = 'application/json', accept = 'application/json' } = how;
   const headers = { ...options.headers, accept, 'content-type': contentType };
   const signal = options.signal ?? AbortSignal.timeout(30_000);
-  const { promise, resolve, reject } = Promise.withResolvers<Answer>();
+  const { promise, resolve, reject } = Promise.withResolvers<ApiResponse>();
   const outgoing = httpsRequest(url, { ...options, headers, signal }, (response) => {
     const status = response.statusCode ?? 0;
-    const warnings = (response.headersDistinct['warning'] ?? []).map(warningText);
-    text(response).then((body) => resolve({ status, body: parsed(body), warnings }), reject);
+    const warnings = (response.headersDistinct['warning'] ?? []).map(parseWarning);
+    text(response).then((body) => resolve({ status, body: parseBody(body), warnings }), reject);
   });
   outgoing.on('error', reject).end(body === undefined ? undefined : JSON.stringify(body));
   return promise;
 }
 
-function parsed(text: string): unknown {
+function parseBody(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
@@ -65,6 +70,6 @@ function parsed(text: string): unknown {
 }
 
 // `299 - "text"`, where `"` and `\` in the text stand behind a `\` (RFC 7234, 5.5).
-function warningText(header: string): string {
+function parseWarning(header: string): string {
   return header.replace(/^\d{3} \S+ "(.*)"$/, '$1').replace(/\\(.)/g, '$1');
 }

@@ -1,10 +1,10 @@
 import { writeFile } from 'node:fs/promises';
 
 /** A kubeconfig (v1) with one cluster and one user, known by a token. */
-export type Kubeconfig = ReturnType<typeof kubeconfigFor>;
+export type Kubeconfig = ReturnType<typeof buildKubeconfig>;
 
 /** @param server its URL, and the CA that it is trusted by, as PEM */
-export function kubeconfigFor(
+export function buildKubeconfig(
   server: { url: string; caPem: string | undefined },
   user: string,
   token: string,

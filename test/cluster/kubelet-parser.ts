@@ -6,10 +6,10 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
 import { hasGo, userCache } from './binaries.ts';
-import { endWithUs } from './child-process.ts';
+import { killOnExit } from './child-process.ts';
 import { isCi } from './cluster-suite.ts';
-import { BuildError, buildOnce, type Product, type Say } from './go-build.ts';
-import { moduleHash, wantedVersion } from './kubernetes-versions.ts';
+import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.ts';
+import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 
 const source = join(import.meta.dirname, 'kube', 'kubelet-parser.go');
 
@@ -30,7 +30,7 @@ export interface KubeletParser {
 }
 
 /** Set by test/run.ts where the program could not be built: the reason. */
-export const KUBELET_PARSER_UNAVAILABLE = 'TEST_KUBELET_PARSER_UNAVAILABLE';
+export const kubeletParserUnavailableVariable = 'TEST_KUBELET_PARSER_UNAVAILABLE';
 
 /**
  * A suite with the kubelet's parser: `describe` with a process that is started before and stopped after. Belongs into a
@@ -39,7 +39,7 @@ export const KUBELET_PARSER_UNAVAILABLE = 'TEST_KUBELET_PARSER_UNAVAILABLE';
  * @param body declares the tests; its argument gives the parser, within a test or a hook
  */
 export function describeWithKubeletParser(name: string, body: (parser: () => KubeletParser) => void): void {
-  const reason = process.env[KUBELET_PARSER_UNAVAILABLE] ?? impediment(process.env);
+  const reason = process.env[kubeletParserUnavailableVariable] ?? findObstacle(process.env);
   if (reason !== undefined) {
     it(name, { skip: !isCi(process.env) && `NO KUBELET PARSER: ${reason}` }, () => assert.fail(reason));
     return;
@@ -70,10 +70,13 @@ export function needsKubeletParser(file: string): boolean {
  * @returns why there is none; undefined: there is one
  * @throws {UnknownVersionError} K8S_VERSION names a version without a module
  */
-export async function prepareKubeletParser(env: NodeJS.ProcessEnv, say: Say): Promise<string | undefined> {
-  const reason = impediment(env);
+export async function prepareKubeletParser(
+  env: NodeJS.ProcessEnv,
+  say: PrintLine,
+): Promise<string | undefined> {
+  const reason = findObstacle(env);
   if (reason !== undefined) return reason;
-  const version = wantedVersion(env);
+  const version = getRequestedVersion(env);
   const present = () => isExecutable(programPath(env));
   try {
     await buildOnce({ product, version, target: dirname(programPath(env)), present, env, say });
@@ -85,12 +88,12 @@ export async function prepareKubeletParser(env: NodeJS.ProcessEnv, say: Say): Pr
 }
 
 function programPath(env: NodeJS.ProcessEnv): string {
-  const version = wantedVersion(env);
-  const folder = `${version}-${moduleHash(version, source)}`;
+  const version = getRequestedVersion(env);
+  const folder = `${version}-${hashModule(version, source)}`;
   return join(userCache(env), 'kubelet-parser', folder, 'kubelet-parser');
 }
 
-function impediment(env: NodeJS.ProcessEnv): string | undefined {
+function findObstacle(env: NodeJS.ProcessEnv): string | undefined {
   if (isExecutable(programPath(env)) || hasGo(env)) return undefined;
   return `no kubelet parser in ${dirname(programPath(env))}, and no Go to build it with`;
 }
@@ -99,7 +102,7 @@ async function startKubeletParser(): Promise<KubeletParser> {
   const reason = await prepareKubeletParser(process.env, (line) => process.stderr.write(`${line}\n`));
   assert.equal(reason, undefined);
   const child = spawn(programPath(process.env), { stdio: ['pipe', 'pipe', 'inherit'] });
-  endWithUs(child);
+  killOnExit(child);
   const waiting: PromiseWithResolvers<KubeletReading | undefined>[] = [];
   createInterface(child.stdout).on('line', (line) => waiting.shift()?.resolve(JSON.parse(line) ?? undefined));
   const failAll = (error: Error) => {

@@ -16,7 +16,7 @@ class UnknownVersionError extends Error {
  * The Kubernetes version that `K8S_VERSION` asks for, without a leading `v`.
  * @throws {UnknownVersionError}
  */
-export function wantedVersion(env: NodeJS.ProcessEnv): string {
+export function getRequestedVersion(env: NodeJS.ProcessEnv): string {
   const version = (env['K8S_VERSION'] || defaultVersion).replace(/^v/, '');
   const known = readdirSync(folder).filter((name) => existsSync(join(folder, name, 'go.mod')));
   if (known.includes(version)) return version;
@@ -26,7 +26,7 @@ export function wantedVersion(env: NodeJS.ProcessEnv): string {
 }
 
 /** The Go module that builds a known version. */
-export function moduleFolder(version: string): string {
+export function getModuleFolder(version: string): string {
   return join(folder, version);
 }
 
@@ -34,9 +34,9 @@ export function moduleFolder(version: string): string {
  * Changes with whatever the build takes in: names the folder in the cache.
  * @param sources Go files that are built beside the module's packages
  */
-export function moduleHash(version: string, ...sources: readonly string[]): string {
+export function hashModule(version: string, ...sources: readonly string[]): string {
   const hash = createHash('sha256');
-  const files = ['go.mod', 'go.sum'].map((name) => join(moduleFolder(version), name));
+  const files = ['go.mod', 'go.sum'].map((name) => join(getModuleFolder(version), name));
   for (const file of [...files, ...sources]) hash.update(readFileSync(file));
   return hash.digest('hex').slice(0, 12);
 }

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { ended, endWithUs } from './child-process.ts';
+import { killOnExit, waitForExit } from './child-process.ts';
 
 /** A server did not become ready. The message holds the end of its log. */
 export class ServerStartError extends Error {
@@ -49,12 +49,12 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
   child.once('error', (error) => {
     failure.reason = error.message;
   });
-  if (child.pid !== undefined) endWithUs(child, options.removeIfOrphaned);
+  if (child.pid !== undefined) killOnExit(child, options.removeIfOrphaned);
   child.unref();
   let isKilled = false;
   const kill = () => {
     isKilled = true;
-    return killed(child);
+    return killAndWait(child);
   };
   const deadline = performance.now() + options.withinMs;
   while (!(await options.ready().catch(() => false))) {
@@ -62,7 +62,7 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
     else if (performance.now() > deadline) failure.reason ||= `not ready after ${options.withinMs} ms`;
     if (failure.reason !== '') {
       await kill();
-      throw await startError(options, failure.reason);
+      throw await createStartError(options, failure.reason);
     }
     await pause(25);
   }
@@ -91,14 +91,14 @@ export async function freePort(): Promise<number> {
   return promise;
 }
 
-async function killed(child: ChildProcess): Promise<void> {
+async function killAndWait(child: ChildProcess): Promise<void> {
   if (child.pid === undefined) return;
   child.ref();
   child.kill('SIGKILL');
-  await ended(child);
+  await waitForExit(child);
 }
 
-async function startError(options: ServerProcessOptions, reason: string): Promise<ServerStartError> {
+async function createStartError(options: ServerProcessOptions, reason: string): Promise<ServerStartError> {
   const log = await readFile(options.logFile, 'utf8').catch(() => '');
   const tail = log.trimEnd().split('\n').slice(-25).join('\n');
   const message = `${basename(options.program)}: ${reason}; the end of ${options.logFile}:\n${tail}`;

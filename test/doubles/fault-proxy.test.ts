@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { at } from '../kube/secret-api-fixtures.ts';
+import { getValueAt } from '../kube/secret-api-fixtures.ts';
 import { type ApiStandIn, startApiStandIn } from './api-server/api-stand-in.ts';
 import { type FaultProxy, startFaultProxy } from './fault-proxy.ts';
 
@@ -14,8 +14,8 @@ describe('the fault proxy', () => {
     server = await startApiStandIn();
     proxy = await startFaultProxy(server.kubeconfigPath);
     const config: unknown = JSON.parse(readFileSync(proxy.kubeconfig(server.kubeconfigPath), 'utf8'));
-    url = String(at(config, 'clusters', '0', 'cluster', 'server'));
-    authorization = `Bearer ${at(config, 'users', '0', 'user', 'token')}`;
+    url = String(getValueAt(config, 'clusters', '0', 'cluster', 'server'));
+    authorization = `Bearer ${getValueAt(config, 'users', '0', 'user', 'token')}`;
   });
   afterEach(() => proxy.pass());
   const ask = (path: string, ms = 2_000): Promise<Response> =>

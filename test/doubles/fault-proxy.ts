@@ -34,7 +34,7 @@ export class FaultProxy {
   constructor(listener: Listener, send: (options: RequestOptions) => ClientRequest) {
     this.#listener = listener;
     this.#send = send;
-    listener.answerWith((request, response) => void this.#handle(request, response));
+    listener.setHandler((request, response) => void this.#handle(request, response));
   }
 
   /** How many requests came in that match. */

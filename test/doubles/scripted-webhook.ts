@@ -1,11 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { json } from 'node:stream/consumers';
-import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
+import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
 import { objectOr } from './api-server/kube-object.ts';
 
 /** A review that came in. */
-interface SeenReview {
+interface ReceivedReview {
   url: string;
   httpVersion: string;
   connection: number;
@@ -13,30 +13,38 @@ interface SeenReview {
 }
 
 /** What to answer: the `response` of the review (its uid is added), or whatever the function does itself. */
-export type Script = (review: SeenReview, response: ServerResponse) => Record<string, unknown> | undefined;
+export type Script = (
+  review: ReceivedReview,
+  response: ServerResponse,
+) => Record<string, unknown> | undefined;
 
 /** A webhook that answers as a test tells it to. */
 export interface ScriptedWebhook {
   url: string;
   caPem: string;
-  seen: SeenReview[];
+  seen: ReceivedReview[];
   script: Script;
   stop(): void;
 }
 
-const DAY = 86_400_000;
+const dayMs = 86_400_000;
 
 /** Starts one on a free port. */
 export async function startScriptedWebhook(): Promise<ScriptedWebhook> {
   const now = Date.now();
-  const authority = await issueAuthority({ commonName: 'scripted webhook CA', now, validForMs: DAY });
+  const ca = await issueCaCertificate({ commonName: 'scripted webhook CA', now, validForMs: dayMs });
   const names = { dnsNames: [], ipAddresses: ['127.0.0.1'] };
-  const { certPem: cert, keyPem: key } = await issueServing({ authority, ...names, now, validForMs: DAY });
+  const { certPem: cert, keyPem: key } = await issueServingCertificate({
+    ca,
+    ...names,
+    now,
+    validForMs: dayMs,
+  });
   const connections = new Map<unknown, number>();
   const server = createServer({ cert, key }, (request, response) => void answer(request, response));
   const webhook: ScriptedWebhook = {
     url: '',
-    caPem: authority.certPem,
+    caPem: ca.certPem,
     seen: [],
     script: () => ({ allowed: true }),
     stop: () => {

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
-import { at } from '../kube/secret-api-fixtures.ts';
+import { getValueAt } from '../kube/secret-api-fixtures.ts';
 import { eventually } from '../support/eventually.ts';
-import type { Ground, GroundAnswer } from '../support/test-api-server.ts';
+import type { ApiServerResponse, TestApiServer } from '../support/test-api-server.ts';
 import { type Script, type ScriptedWebhook, startScriptedWebhook } from './scripted-webhook.ts';
 
-const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
-const RULES = [
+const webhookConfigurationsPath = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+const rules = [
   { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['pods'] },
   { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['pods/ephemeralcontainers'] },
 ];
@@ -20,7 +20,7 @@ const patch = (operations: object[]): Record<string, unknown> => ({
 const addList = patch([{ op: 'add', path: '/spec/imagePullSecrets', value: [{ name: 'added' }] }]);
 const appendToNothing = patch([{ op: 'add', path: '/spec/imagePullSecrets/-', value: { name: 'added' } }]);
 
-const podNamed = (name: string): object => ({
+const buildPod = (name: string): object => ({
   apiVersion: 'v1',
   kind: 'Pod',
   metadata: { name },
@@ -28,7 +28,7 @@ const podNamed = (name: string): object => ({
 });
 
 /** How an API server talks with a mutating webhook: the same, whether it is real or the stand-in. */
-export function webhooksSuite(ground: () => Ground): void {
+export function webhooksSuite(apiServer: () => TestApiServer): void {
   let webhook: ScriptedWebhook;
   const namespaces = { Ignore: '', Fail: '' };
   const label = `webhooks-${randomBytes(4).toString('hex')}`;
@@ -36,10 +36,10 @@ export function webhooksSuite(ground: () => Ground): void {
   const register = async (failurePolicy: 'Ignore' | 'Fail'): Promise<void> => {
     const namespace = `${label}-${failurePolicy.toLowerCase()}`;
     namespaces[failurePolicy] = namespace;
-    await ground().request('POST', '/api/v1/namespaces', {
+    await apiServer().request('POST', '/api/v1/namespaces', {
       metadata: { name: namespace, labels: { [label]: failurePolicy } },
     });
-    await ground().request('POST', CONFIGURATIONS, configuration(namespace, failurePolicy));
+    await apiServer().request('POST', webhookConfigurationsPath, configuration(namespace, failurePolicy));
     await eventually('the webhook is called', async () => {
       await create(failurePolicy, 'probe', '?dryRun=All');
       return webhook.seen.some(({ request }) => request['namespace'] === namespace);
@@ -58,14 +58,14 @@ export function webhooksSuite(ground: () => Ground): void {
         sideEffects: 'NoneOnDryRun',
         timeoutSeconds: 2,
         namespaceSelector: { matchLabels: { [label]: failurePolicy } },
-        rules: RULES,
+        rules,
       },
     ],
   });
   const pods = (policy: 'Ignore' | 'Fail'): string => `/api/v1/namespaces/${namespaces[policy]}/pods`;
-  const create = (policy: 'Ignore' | 'Fail', name: string, query = ''): Promise<GroundAnswer> =>
-    ground().request('POST', `${pods(policy)}${query}`, podNamed(name));
-  const names = (answer: GroundAnswer): unknown => at(answer.body, 'spec', 'imagePullSecrets');
+  const create = (policy: 'Ignore' | 'Fail', name: string, query = ''): Promise<ApiServerResponse> =>
+    apiServer().request('POST', `${pods(policy)}${query}`, buildPod(name));
+  const names = (answer: ApiServerResponse): unknown => getValueAt(answer.body, 'spec', 'imagePullSecrets');
 
   before(async () => {
     webhook = await startScriptedWebhook();
@@ -75,7 +75,7 @@ export function webhooksSuite(ground: () => Ground): void {
   after(async () => {
     webhook.stop();
     for (const name of Object.values(namespaces)) {
-      await ground().request('DELETE', `${CONFIGURATIONS}/${name}`);
+      await apiServer().request('DELETE', `${webhookConfigurationsPath}/${name}`);
     }
   });
   beforeEach(() => {
@@ -102,10 +102,10 @@ export function webhooksSuite(ground: () => Ground): void {
       dryRun: false,
     });
     assert.match(String(uid), /^[0-9a-f-]{36}$/);
-    assert.equal(at(object, 'metadata', 'namespace'), namespaces.Fail);
-    assert.deepEqual([at(object, 'apiVersion'), at(object, 'kind')], ['v1', 'Pod']);
-    assert.equal(at(options, 'kind'), 'CreateOptions');
-    assert.ok(at(userInfo, 'username'));
+    assert.equal(getValueAt(object, 'metadata', 'namespace'), namespaces.Fail);
+    assert.deepEqual([getValueAt(object, 'apiVersion'), getValueAt(object, 'kind')], ['v1', 'Pod']);
+    assert.equal(getValueAt(options, 'kind'), 'CreateOptions');
+    assert.ok(getValueAt(userInfo, 'username'));
   });
 
   it('stores what the patch makes of the pod, and hands the warnings on', async () => {
@@ -116,7 +116,7 @@ export function webhooksSuite(ground: () => Ground): void {
       [answer.status, names(answer), answer.warnings],
       [201, [{ name: 'added' }], [text, 'another']],
     );
-    const stored = await ground().request('GET', `${pods('Fail')}/patched`);
+    const stored = await apiServer().request('GET', `${pods('Fail')}/patched`);
     assert.deepEqual(names(stored), [{ name: 'added' }]);
   });
 
@@ -125,7 +125,7 @@ export function webhooksSuite(ground: () => Ground): void {
     const answer = await create('Fail', 'dry', '?dryRun=All');
     assert.deepEqual([answer.status, names(answer)], [201, [{ name: 'added' }]]);
     assert.equal(webhook.seen[0]?.request['dryRun'], true);
-    assert.equal((await ground().request('GET', `${pods('Fail')}/dry`)).status, 404);
+    assert.equal((await apiServer().request('GET', `${pods('Fail')}/dry`)).status, 404);
   });
 
   it('asks about updates of the pod and of its ephemeral containers', async () => {
@@ -133,15 +133,15 @@ export function webhooksSuite(ground: () => Ground): void {
     await create('Fail', 'changing');
     const change = async (spec: object, subresource = ''): Promise<Record<string, unknown>> => {
       webhook.seen = [];
-      const { body } = await ground().request('GET', `${pods('Fail')}/changing`);
-      const pod = { ...Object(body), spec: { ...Object(at(body, 'spec')), ...spec } };
-      const { status } = await ground().request('PUT', `${pods('Fail')}/changing${subresource}`, pod);
+      const { body } = await apiServer().request('GET', `${pods('Fail')}/changing`);
+      const pod = { ...Object(body), spec: { ...Object(getValueAt(body, 'spec')), ...spec } };
+      const { status } = await apiServer().request('PUT', `${pods('Fail')}/changing${subresource}`, pod);
       assert.equal(status, 200);
       return webhook.seen[0]?.request ?? {};
     };
     const image = await change({ containers: [{ name: 'c', image: 'other' }] });
     assert.deepEqual(
-      [image['operation'], image['subResource'], at(image, 'oldObject', 'metadata', 'name')],
+      [image['operation'], image['subResource'], getValueAt(image, 'oldObject', 'metadata', 'name')],
       ['UPDATE', undefined, 'changing'],
     );
     const debug = await change(
@@ -152,15 +152,15 @@ export function webhooksSuite(ground: () => Ground): void {
       [debug['operation'], debug['subResource'], debug['requestSubResource']],
       ['UPDATE', 'ephemeralcontainers', 'ephemeralcontainers'],
     );
-    assert.deepEqual(at(debug, 'kind', 'kind'), 'Pod');
+    assert.deepEqual(getValueAt(debug, 'kind', 'kind'), 'Pod');
   });
 
   it('refuses a change of imagePullSecrets, also by the patch of a webhook', async () => {
     webhook.script = () => ({ allowed: true });
     await create('Fail', 'fixed');
-    const { body } = await ground().request('GET', `${pods('Fail')}/fixed`);
+    const { body } = await apiServer().request('GET', `${pods('Fail')}/fixed`);
     webhook.script = () => addList;
-    const { status } = await ground().request('PUT', `${pods('Fail')}/fixed`, body);
+    const { status } = await apiServer().request('PUT', `${pods('Fail')}/fixed`, body);
     assert.equal(status, 422);
   });
 
@@ -179,8 +179,8 @@ export function webhooksSuite(ground: () => Ground): void {
       const ignored = await create('Ignore', name);
       assert.deepEqual([ignored.status, names(ignored)], [201, undefined]);
       const failed = await create('Fail', name);
-      assert.deepEqual([failed.status, at(failed.body, 'reason')], [500, 'InternalError']);
-      assert.match(String(at(failed.body, 'message')), /failed calling webhook "pods.test.example"/);
+      assert.deepEqual([failed.status, getValueAt(failed.body, 'reason')], [500, 'InternalError']);
+      assert.match(String(getValueAt(failed.body, 'message')), /failed calling webhook "pods.test.example"/);
     });
   }
 
@@ -190,10 +190,16 @@ export function webhooksSuite(ground: () => Ground): void {
     webhook.script = () => ({ allowed: false, status: { code: 403, message: 'because' } });
     const { status, body } = await create('Ignore', 'refused');
     assert.equal(status, 403);
-    assert.equal(at(body, 'message'), 'admission webhook "pods.test.example" denied the request: because');
+    assert.equal(
+      getValueAt(body, 'message'),
+      'admission webhook "pods.test.example" denied the request: because',
+    );
     webhook.script = () => ({ allowed: false });
     assert.deepEqual(
-      [(await create('Ignore', 'refused')).status, at((await create('Ignore', 'refused')).body, 'message')],
+      [
+        (await create('Ignore', 'refused')).status,
+        getValueAt((await create('Ignore', 'refused')).body, 'message'),
+      ],
       [400, 'admission webhook "pods.test.example" denied the request without explanation'],
     );
   });

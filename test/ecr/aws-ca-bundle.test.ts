@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { readCaBundle } from '../../src/ecr/aws-ca-bundle.ts';
-import { testAuthority } from '../certificates/test-certificates.ts';
+import { issueTestCa } from '../certificates/test-certificates.ts';
 
 describe('AWS_CA_BUNDLE', () => {
   let directory: string;
@@ -13,7 +13,7 @@ describe('AWS_CA_BUNDLE', () => {
 
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'ca-bundle-'));
-    ({ certPem: certificate, keyPem: key } = await testAuthority(Date.now()));
+    ({ certPem: certificate, keyPem: key } = await issueTestCa(Date.now()));
   });
   after(() => rm(directory, { recursive: true }));
 

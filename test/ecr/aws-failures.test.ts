@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Fault } from '../doubles/ecr/ecr-faults.ts';
-import { assertShowsNoSecret, onDouble, refusal, registry } from './token-fixtures.ts';
+import { assertNoSecretLeaked, getTokenError, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
 const quick = { timeouts: { connectMs: 500, requestMs: 200, totalMs: 2_000 } };
 
@@ -32,66 +32,68 @@ describe('ECR gone wrong', () => {
   ];
   for (const [fault, code, permanent] of cases) {
     it(`(${JSON.stringify(fault)}) ends as ${code}, and shows no secret`, async () => {
-      await using ground = await onDouble(quick);
-      ground.double.fail(fault);
-      const failure = await refusal(ground.tokens.get(registry()));
+      await using aws = await startAwsTokensFixture(quick);
+      aws.double.fail(fault);
+      const failure = await getTokenError(aws.tokens.get(registry()));
       assert.deepEqual([failure.code, failure.permanent], [code, permanent]);
-      assertShowsNoSecret(ground.double, failure);
-      assertShowsNoSecret(ground.double, ground.calls);
-      assert.equal(ground.asked(), 1);
-      assert.ok((ground.calls[0]?.durationMs ?? 0) < 1_500, 'it ends by the time for one request');
+      assertNoSecretLeaked(aws.double, failure);
+      assertNoSecretLeaked(aws.double, aws.calls);
+      assert.equal(aws.countTokenCalls(), 1);
+      assert.ok((aws.calls[0]?.durationMs ?? 0) < 1_500, 'it ends by the time for one request');
     });
   }
 
   it('ends a call that answers at a crawl, by the time that a whole call may take', async () => {
-    await using ground = await onDouble({ timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 200 } });
-    ground.double.fail('hang-in-body');
-    assert.equal((await refusal(ground.tokens.get(registry()))).code, 'timeout');
+    await using aws = await startAwsTokensFixture({
+      timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 200 },
+    });
+    aws.double.fail('hang-in-body');
+    assert.equal((await getTokenError(aws.tokens.get(registry()))).code, 'timeout');
   });
 
   it('is told as a refused connection where nobody listens', async () => {
-    await using ground = await onDouble();
-    await ground.double.stop();
-    const failure = await refusal(ground.tokens.get(registry()));
+    await using aws = await startAwsTokensFixture();
+    await aws.double.stop();
+    const failure = await getTokenError(aws.tokens.get(registry()));
     assert.deepEqual([failure.code, failure.shortCause], ['network', 'network error (ECONNREFUSED)']);
   });
 
   it('for a moment is healed by the tries of the SDK', async () => {
-    await using ground = await onDouble();
+    await using aws = await startAwsTokensFixture();
     process.env['AWS_MAX_ATTEMPTS'] = '3';
-    ground.double.fail({ error: 'ServerException', status: 500 }, { times: 2 });
-    await ground.tokens.get(registry());
-    assert.deepEqual([ground.asked(), ground.calls.length], [3, 1]);
+    aws.double.fail({ error: 'ServerException', status: 500 }, { times: 2 });
+    await aws.tokens.get(registry());
+    assert.deepEqual([aws.countTokenCalls(), aws.calls.length], [3, 1]);
   });
 });
 
 describe('wrong keys', () => {
   it('are told as such, and show nowhere', async () => {
-    await using ground = await onDouble();
+    await using aws = await startAwsTokensFixture();
     process.env['AWS_SECRET_ACCESS_KEY'] = 'canary0wrong0secret';
-    const wrong = await refusal(ground.tokens.get(registry('eu-west-1')));
+    const wrong = await getTokenError(aws.tokens.get(registry('eu-west-1')));
     assert.deepEqual([wrong.code, wrong.permanent], ['InvalidSignatureException', true]);
-    assertShowsNoSecret(ground.double, wrong);
+    assertNoSecretLeaked(aws.double, wrong);
     process.env['AWS_ACCESS_KEY_ID'] = 'AKIAEXAMPLE999999999';
-    const unknown = await refusal(ground.tokens.get(registry('eu-west-2')));
+    const unknown = await getTokenError(aws.tokens.get(registry('eu-west-2')));
     assert.deepEqual([unknown.code, unknown.permanent], ['UnrecognizedClientException', true]);
   });
 
   it('are read anew after they were refused', async () => {
-    await using ground = await onDouble();
+    await using aws = await startAwsTokensFixture();
     const right = String(process.env['AWS_SECRET_ACCESS_KEY']);
     process.env['AWS_SECRET_ACCESS_KEY'] = 'wrong';
-    await refusal(ground.tokens.get(registry()));
+    await getTokenError(aws.tokens.get(registry()));
     process.env['AWS_SECRET_ACCESS_KEY'] = right;
-    ground.pass(60_000);
-    await ground.tokens.get(registry());
+    aws.pass(60_000);
+    await aws.tokens.get(registry());
   });
 
   it('that are missing are told as such', async () => {
-    await using ground = await onDouble();
+    await using aws = await startAwsTokensFixture();
     delete process.env['AWS_ACCESS_KEY_ID'];
-    const failure = await refusal(ground.tokens.get(registry()));
+    const failure = await getTokenError(aws.tokens.get(registry()));
     assert.deepEqual([failure.code, failure.permanent], ['no-credentials', true]);
-    assert.equal(ground.asked(), 0);
+    assert.equal(aws.countTokenCalls(), 0);
   });
 });

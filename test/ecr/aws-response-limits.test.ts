@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { awsTokens } from '../../src/ecr/aws-token-source.ts';
+import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
 import { Listener } from '../doubles/api-server/https-listener.ts';
 import { writeBlocks } from '../kube/raw-server.ts';
-import { hourMs, refusal, registry } from './token-fixtures.ts';
+import { getTokenError, hourMs, registry } from './token-fixtures.ts';
 
 const hundredsOfMiB = 300 * 1024 * 1024;
 
@@ -13,7 +13,7 @@ describe('an answer of ECR', () => {
       const written: Promise<number>[] = [];
       const listener = await Listener.start();
       t.after(() => listener.close());
-      listener.answerWith((_, response) => {
+      listener.setHandler((_, response) => {
         response.writeHead(status, { 'content-type': 'application/x-amz-json-1.1' });
         response.write('{"authorizationData":"');
         written.push(writeBlocks(response, 'x'.repeat(64 * 1024), hundredsOfMiB));
@@ -28,7 +28,7 @@ describe('an answer of ECR', () => {
         AWS_SECRET_ACCESS_KEY: 'test',
         AWS_MAX_ATTEMPTS: '1',
       });
-      const tokens = awsTokens({
+      const tokens = createAwsTokenSource({
         rules: [],
         freshness: { fraction: 0.5, floorMs: hourMs },
         timeouts: { connectMs: 2_000, requestMs: 20_000 },
@@ -38,7 +38,7 @@ describe('an answer of ECR', () => {
         random: () => 0.5,
       });
       t.after(() => tokens.close());
-      assert.equal((await refusal(tokens.get(registry()))).code, 'bad-answer');
+      assert.equal((await getTokenError(tokens.get(registry()))).code, 'bad-answer');
       for (const bytes of await Promise.all(written)) {
         assert.ok(bytes < 16 * 1024 * 1024, `${bytes} bytes were taken`);
       }

@@ -3,7 +3,7 @@ import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { readAwsSettings } from '../../src/ecr/aws-settings.ts';
-import { awsVariableProblems, checkedVariables } from '../../src/ecr/aws-variables.ts';
+import { checkedVariables, validateAwsVariables } from '../../src/ecr/aws-variables.ts';
 
 /** What the SDK reads, but not for this program, or to no harm. */
 const unchecked = [
@@ -34,13 +34,13 @@ describe('environment variables of the AWS SDK', () => {
   it('are refused with a line break, each by its name and without its value', () => {
     const once = Object.fromEntries(checkedVariables.map((name) => [name, 'true']));
     const environment = Object.fromEntries(checkedVariables.map((name) => [name, 'canary\n']));
-    const problems = awsVariableProblems({ ...once, ...environment });
+    const problems = validateAwsVariables({ ...once, ...environment });
     assert.deepEqual(
       problems.map(({ path }) => path),
       checkedVariables,
     );
     assert.ok(!JSON.stringify(problems).includes('canary'));
-    for (const { path, text } of awsVariableProblems({
+    for (const { path, text } of validateAwsVariables({
       AWS_ACCESS_KEY_ID: 'AKIAEXAMPLE\n',
       AWS_REGION: 'eu-west-1\r\n',
     })) {
@@ -85,10 +85,10 @@ describe('environment variables of the AWS SDK', () => {
     ['AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE', ['IPv4', 'IPv6'], ['ipv6']],
   ] as const) {
     it(`such as ${name} take ${good.join(', ')} and not ${JSON.stringify(bad)}`, () => {
-      for (const value of good) assert.deepEqual(awsVariableProblems({ [name]: value }), [], value);
+      for (const value of good) assert.deepEqual(validateAwsVariables({ [name]: value }), [], value);
       for (const value of bad) {
         assert.deepEqual(
-          awsVariableProblems({ [name]: value }).map(({ path }) => path),
+          validateAwsVariables({ [name]: value }).map(({ path }) => path),
           [name],
           value,
         );

@@ -21,7 +21,7 @@ export interface ConnectProxy {
   /** `HOST:PORT` of every CONNECT, in order. */
   readonly tunnels: readonly string[];
   /** The full URL of every plain request, in order. */
-  readonly passedOn: readonly string[];
+  readonly forwarded: readonly string[];
   /** Connections of tunnels that are open. */
   open(): number;
   stop(): Promise<void>;
@@ -41,7 +41,7 @@ export async function startConnectProxy(options: ConnectProxyOptions = {}): Prom
     if (isRefused(incoming)) {
       outgoing.writeHead(407).end();
     } else if (options.hangs !== true) {
-      passOn(incoming, outgoing, options.to);
+      forwardRequest(incoming, outgoing, options.to);
     }
   });
   server.on('connect', (incoming, socket) => {
@@ -66,7 +66,7 @@ export async function startConnectProxy(options: ConnectProxyOptions = {}): Prom
     url: `http://${credentials}@127.0.0.1:${port}`,
     port,
     tunnels,
-    passedOn,
+    forwarded: passedOn,
     open: () => sockets.size,
     stop: async () => {
       server.closeAllConnections();
@@ -87,7 +87,7 @@ function openTunnel(socket: Duplex, to: URL): void {
   socket.on('close', () => onward.destroy());
 }
 
-function passOn(incoming: IncomingMessage, outgoing: ServerResponse, to: string | undefined): void {
+function forwardRequest(incoming: IncomingMessage, outgoing: ServerResponse, to: string | undefined): void {
   const { method, headers, url } = incoming;
   const asked = new URL(String(url));
   const target = to === undefined ? asked : new URL(`${asked.pathname}${asked.search}`, to);

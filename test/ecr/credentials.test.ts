@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { onDouble, refusal, registry } from './token-fixtures.ts';
+import { getTokenError, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
 /** For busy machines. */
 const patient = { connectMs: 20_000, requestMs: 60_000 };
@@ -13,8 +13,8 @@ const patient = { connectMs: 20_000, requestMs: 60_000 };
 describe('credentials', () => {
   it('in a mounted file are read anew after AWS refused them, without a restart', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'credentials-'));
-    await using ground = await onDouble({ timeouts: patient });
-    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = ground.double.env();
+    await using aws = await startAwsTokensFixture({ timeouts: patient });
+    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = aws.double.env();
     delete process.env['AWS_ACCESS_KEY_ID'];
     delete process.env['AWS_SECRET_ACCESS_KEY'];
     const file = join(directory, 'credentials');
@@ -22,19 +22,19 @@ describe('credentials', () => {
     const write = (key: string) =>
       writeFile(file, `[default]\naws_access_key_id = ${key}\naws_secret_access_key = ${secret}\n`);
     await write('AKIAEXAMPLE999999999');
-    const refused = await refusal(ground.tokens.get(registry()));
+    const refused = await getTokenError(aws.tokens.get(registry()));
     assert.equal(refused.code, 'UnrecognizedClientException');
     await write(id);
-    ground.pass(60_000);
-    await ground.tokens.get(registry());
+    aws.pass(60_000);
+    await aws.tokens.get(registry());
     await rm(directory, { recursive: true });
   });
 
   it('that HTTP headers cannot contain are a permanent failure, until the file is corrected', async (t) => {
     const directory = await mkdtemp(join(tmpdir(), 'credentials-'));
     t.after(() => rm(directory, { recursive: true }));
-    await using ground = await onDouble({ timeouts: patient });
-    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = ground.double.env();
+    await using aws = await startAwsTokensFixture({ timeouts: patient });
+    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = aws.double.env();
     delete process.env['AWS_ACCESS_KEY_ID'];
     delete process.env['AWS_SECRET_ACCESS_KEY'];
     const file = join(directory, 'credentials');
@@ -45,18 +45,18 @@ describe('credentials', () => {
         ['[default]', `aws_access_key_id = ${key}`, `aws_secret_access_key = ${secret}`, ''].join(lineEnd),
       );
     await write('AKIA\u2028canary');
-    const failure = await refusal(ground.tokens.get(registry()));
+    const failure = await getTokenError(aws.tokens.get(registry()));
     assert.deepEqual([failure.code, failure.permanent], ['bad-credentials', true]);
     assert.match(failure.message, /contains a line break or another character that HTTP headers cannot/);
     assert.ok(!failure.message.includes('canary'));
     await write(id, '\r\n'); // the SDK takes the line ends of Windows
-    ground.pass(60_000);
-    await ground.tokens.get(registry());
+    aws.pass(60_000);
+    await aws.tokens.get(registry());
   });
 
   it('from a provider whose response contains a line break are a permanent failure', async (t) => {
-    await using ground = await onDouble({ timeouts: patient });
-    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = ground.double.env();
+    await using aws = await startAwsTokensFixture({ timeouts: patient });
+    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = aws.double.env();
     const provider = createServer((_, response) => {
       const Expiration = new Date(Date.now() + 3_600_000).toISOString();
       response.end(
@@ -68,14 +68,14 @@ describe('credentials', () => {
     const { port } = provider.address() as AddressInfo;
     delete process.env['AWS_ACCESS_KEY_ID'];
     process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] = `http://127.0.0.1:${port}/`;
-    const failure = await refusal(ground.tokens.get(registry()));
+    const failure = await getTokenError(aws.tokens.get(registry()));
     assert.deepEqual([failure.code, failure.permanent], ['bad-credentials', true]);
   });
 
   it('whose source hangs end as a timeout, and are asked for anew', async (t) => {
     const timeouts = { connectMs: 5_000, requestMs: 5_000, totalMs: 1_900 }; // the SDK warns if a source takes a second
-    await using ground = await onDouble({ timeouts, standingOf: () => 'proven' });
-    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = ground.double.env();
+    await using aws = await startAwsTokensFixture({ timeouts, getEndpointTrust: () => 'proven' });
+    const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = aws.double.env();
     let hanging = true;
     const hung: ServerResponse[] = [];
     const answer = (response: ServerResponse) => {
@@ -97,9 +97,9 @@ describe('credentials', () => {
     const { port } = agent.address() as AddressInfo;
     delete process.env['AWS_ACCESS_KEY_ID'];
     process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] = `http://127.0.0.1:${port}/`;
-    assert.equal((await refusal(ground.tokens.get(registry()))).code, 'credentials-timeout');
+    assert.equal((await getTokenError(aws.tokens.get(registry()))).code, 'credentials-timeout');
     hanging = false;
-    ground.pass(1_000);
-    await ground.tokens.get(registry());
+    aws.pass(1_000);
+    await aws.tokens.get(registry());
   });
 });

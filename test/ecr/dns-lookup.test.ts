@@ -8,8 +8,8 @@ import { describe, it, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pLimit from 'p-limit';
 import { createLookup, type LookupDependencies } from '../../src/ecr/dns-lookup.ts';
-import { type SharedHttpHandler, sharedHttpHandler } from '../../src/ecr/http-handler.ts';
-import { classify } from '../../src/ecr/token-error.ts';
+import { createSharedHttpHandler, type SharedHttpHandler } from '../../src/ecr/http-handler.ts';
+import { classifyError } from '../../src/ecr/token-error.ts';
 
 type HttpRequest = Parameters<SharedHttpHandler['handle']>[0];
 type Result = Parameters<Parameters<LookupFunction>[2]>;
@@ -171,7 +171,7 @@ describe('the lookup of the AWS clients', () => {
     assert.deepEqual(system.names, ['dropped.test-0']);
     const [error] = (await lookups[17]) ?? [];
     assert.equal(error?.code, 'EAI_AGAIN');
-    assert.equal(classify(error, 'eu-west-1').code, 'network');
+    assert.equal(classifyError(error, 'eu-west-1').code, 'network');
     const answered = start('name.test');
     await settle();
     system.calls[1]?.end(null, addresses);
@@ -201,7 +201,7 @@ describe('the lookup of the AWS clients', () => {
       asked.push(hostname);
       throw failure('ENOTFOUND');
     });
-    const handler = sharedHttpHandler({ connectMs: 5_000, requestMs: 5_000 }, {});
+    const handler = createSharedHttpHandler({ connectMs: 5_000, requestMs: 5_000 }, {});
     t.after(() => handler.close());
     for (const protocol of ['http:', 'https:']) {
       const hostname = `${protocol.slice(0, -1)}.invalid`;

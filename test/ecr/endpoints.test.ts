@@ -5,10 +5,10 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { IdentityRule } from '../../src/ecr/identity.ts';
 import { startConnectProxy } from './connect-proxy.ts';
-import { askIn } from './token-fetch.ts';
+import { fetchTokensWithEnvironment } from './token-fetch.ts';
 
 /** Every call goes into a proxy that opens no tunnel: what it was asked for tells the endpoint. */
-async function endpointsAsked(
+async function getCalledEndpoints(
   environment: Record<string, string>,
   hosts: readonly string[],
   rules: readonly IdentityRule[] = [],
@@ -22,7 +22,7 @@ async function endpointsAsked(
     AWS_EC2_METADATA_DISABLED: 'true',
     HTTPS_PROXY: proxy.url,
   };
-  const results = await askIn({ ...basics, ...environment }, hosts, rules);
+  const results = await fetchTokensWithEnvironment({ ...basics, ...environment }, hosts, rules);
   await proxy.stop();
   assert.deepEqual(new Set(results), new Set(['proxy']));
   return proxy.tunnels.map((tunnel) => tunnel.replace(/:443$/, ''));
@@ -37,7 +37,7 @@ const hosts = [
 
 describe('endpoints of ECR', () => {
   it('are of the kind of the host', async () => {
-    assert.deepEqual(await endpointsAsked({}, hosts), [
+    assert.deepEqual(await getCalledEndpoints({}, hosts), [
       'api.ecr.eu-west-1.amazonaws.com',
       'api.ecr.cn-north-1.amazonaws.com.cn',
       'api.ecr-fips.us-east-1.amazonaws.com',
@@ -46,7 +46,7 @@ describe('endpoints of ECR', () => {
   });
 
   it('are FIPS for all hosts with AWS_USE_FIPS_ENDPOINT', async () => {
-    assert.deepEqual(await endpointsAsked({ AWS_USE_FIPS_ENDPOINT: 'true' }, hosts), [
+    assert.deepEqual(await getCalledEndpoints({ AWS_USE_FIPS_ENDPOINT: 'true' }, hosts), [
       'api.ecr-fips.eu-west-1.amazonaws.com',
       'api.ecr-fips.cn-north-1.amazonaws.com.cn',
       'api.ecr-fips.us-east-1.amazonaws.com',
@@ -55,7 +55,7 @@ describe('endpoints of ECR', () => {
   });
 
   it('are dual-stack for all hosts with AWS_USE_DUALSTACK_ENDPOINT', async () => {
-    assert.deepEqual(await endpointsAsked({ AWS_USE_DUALSTACK_ENDPOINT: 'true' }, hosts), [
+    assert.deepEqual(await getCalledEndpoints({ AWS_USE_DUALSTACK_ENDPOINT: 'true' }, hosts), [
       'ecr.eu-west-1.api.aws',
       'ecr.cn-north-1.api.amazonwebservices.com.cn',
       'ecr-fips.us-east-1.api.aws',
@@ -80,7 +80,7 @@ describe('endpoints of ECR', () => {
       'dkr.ecr.us-isof-south-1.csp.hci.ic.gov': 'api.ecr.us-isof-south-1.csp.hci.ic.gov',
       'dkr-ecr.us-isof-south-1.on.aws.hci.ic.gov': 'ecr.us-isof-south-1.api.aws.hci.ic.gov',
     };
-    const asked = await endpointsAsked(
+    const asked = await getCalledEndpoints(
       {},
       Object.keys(expected).map((rest) => `123456789012.${rest}`),
     );
@@ -110,7 +110,7 @@ describe('endpoints of STS', () => {
   ];
   for (const [what, environment, rules, expected] of cases) {
     it(`are ${expected} for ${what}`, async () => {
-      assert.deepEqual(await endpointsAsked(environment, image, rules), [expected]);
+      assert.deepEqual(await getCalledEndpoints(environment, image, rules), [expected]);
     });
   }
 
@@ -129,7 +129,7 @@ describe('endpoints of STS', () => {
         AWS_ROLE_ARN: 'arn:aws:iam::123456789012:role/web',
         AWS_WEB_IDENTITY_TOKEN_FILE: file,
       };
-      assert.deepEqual(await endpointsAsked({ ...web, ...environment }, image), [expected]);
+      assert.deepEqual(await getCalledEndpoints({ ...web, ...environment }, image), [expected]);
       await rm(directory, { recursive: true });
     });
   }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { hourMs, onDouble, refusal, registry } from './token-fixtures.ts';
+import { getTokenError, hourMs, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
 /** As many made-up regions as wanted. */
 function madeUp(count: number) {
@@ -16,18 +16,18 @@ const timeouts = { connectMs: 2_000, requestMs: 60_000 };
 
 describe('a namespace with many regions that do not exist', () => {
   it('has two calls in flight, and does not delay a new region of another namespace', async () => {
-    await using ground = await onDouble({ timeouts });
-    const gate = ground.double.hold({ region: 'eu-west-1' });
-    const held = madeUp(12).map(({ region }) => ground.double.hold({ region }));
+    await using aws = await startAwsTokensFixture({ timeouts });
+    const gate = aws.double.hold({ region: 'eu-west-1' });
+    const held = madeUp(12).map(({ region }) => aws.double.hold({ region }));
     const waiting = () => held.reduce((sum, one) => sum + one.waiting, 0);
     const results = madeUp(12).map((one) =>
-      ground.tokens.get(one, { namespace: 'attacker' }).then(
+      aws.tokens.get(one, { namespace: 'attacker' }).then(
         () => 'token',
         ({ code }) => code,
       ),
     );
     await eventually('two calls are in flight', () => waiting() === 2);
-    const other = ground.tokens.get(registry('eu-west-1'), { namespace: 'other' });
+    const other = aws.tokens.get(registry('eu-west-1'), { namespace: 'other' });
     await eventually("the other namespace's call is in flight", () => gate.waiting === 1);
     gate.open();
     await other;
@@ -39,45 +39,45 @@ describe('a namespace with many regions that do not exist', () => {
   });
 
   it('is refused the rest, and nobody else is', async () => {
-    await using ground = await onDouble();
-    ground.double.fail('cut');
+    await using aws = await startAwsTokensFixture();
+    aws.double.fail('cut');
     const outcomes = await Promise.all(
-      madeUp(50).map((one) => refusal(ground.tokens.get(one, { namespace: 'attacker' }))),
+      madeUp(50).map((one) => getTokenError(aws.tokens.get(one, { namespace: 'attacker' }))),
     );
     const refused = outcomes.filter(({ code }) => code === 'too-many-regions');
-    assert.equal(ground.asked(), 10);
+    assert.equal(aws.countTokenCalls(), 10);
     assert.equal(refused.length, 40);
     assert.deepEqual([refused[0]?.permanent, refused[0]?.retryAt], [false, undefined]);
-    ground.double.heal();
-    await ground.tokens.get(registry('eu-west-1'), { namespace: 'other' });
+    aws.double.heal();
+    await aws.tokens.get(registry('eu-west-1'), { namespace: 'other' });
   });
 
   it('causes at most 12 calls a minute after that', async () => {
     let monotonic = 0;
-    await using ground = await onDouble({ monotonicNow: () => monotonic });
-    ground.double.fail('cut');
+    await using aws = await startAwsTokensFixture({ monotonicNow: () => monotonic });
+    aws.double.fail('cut');
     const askAll = () =>
-      Promise.all(madeUp(90).map((one) => refusal(ground.tokens.get(one, { namespace: 'attacker' }))));
+      Promise.all(madeUp(90).map((one) => getTokenError(aws.tokens.get(one, { namespace: 'attacker' }))));
     await askAll();
-    const before = ground.asked();
+    const before = aws.countTokenCalls();
     for (let second = 0; second < 60; second += 1) {
       monotonic += 1_000;
       await askAll();
     }
-    assert.equal(ground.asked() - before, 12);
+    assert.equal(aws.countTokenCalls() - before, 12);
   });
 
   it('does not hold back a region that another namespace waits for as well', async () => {
-    await using ground = await onDouble({ timeouts });
-    const gates = madeUp(2).map(({ region }) => ground.double.hold({ region }));
+    await using aws = await startAwsTokensFixture({ timeouts });
+    const gates = madeUp(2).map(({ region }) => aws.double.hold({ region }));
     const wanted = registry('eu-west-1');
-    const all = [...madeUp(2), wanted].map((one) => ground.tokens.get(one, { namespace: 'attacker' }));
+    const all = [...madeUp(2), wanted].map((one) => aws.tokens.get(one, { namespace: 'attacker' }));
     await eventually('the attacker has its two calls in flight', () =>
       gates.every((gate) => gate.waiting === 1),
     );
-    await ground.tokens.get(wanted, { namespace: 'other' });
+    await aws.tokens.get(wanted, { namespace: 'other' });
     assert.deepEqual(
-      ground.double.issued.map(({ region }) => region),
+      aws.double.issued.map(({ region }) => region),
       ['eu-west-1'],
     );
     for (const gate of gates) {
@@ -89,15 +89,15 @@ describe('a namespace with many regions that do not exist', () => {
 
 describe('a region that works', () => {
   it('does not wait behind any number of namespaces with made-up ones', async () => {
-    await using ground = await onDouble({ timeouts });
-    await ground.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    await using aws = await startAwsTokensFixture({ timeouts });
+    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
     const regions = madeUp(20);
-    const gates = regions.map(({ region }) => ground.double.hold({ region }));
-    const slow = regions.map((one, index) => ground.tokens.get(one, { namespace: `attacker-${index}` }));
+    const gates = regions.map(({ region }) => aws.double.hold({ region }));
+    const slow = regions.map((one, index) => aws.tokens.get(one, { namespace: `attacker-${index}` }));
     await eventually('16 of them hang', () => gates.filter((gate) => gate.waiting === 1).length === 16);
-    ground.pass(7 * hourMs);
-    await ground.tokens.get(registry('eu-west-1'), { namespace: 'team' });
-    assert.equal(ground.double.issued.filter(({ region }) => region === 'eu-west-1').length, 2);
+    aws.pass(7 * hourMs);
+    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    assert.equal(aws.double.issued.filter(({ region }) => region === 'eu-west-1').length, 2);
     for (const gate of gates) {
       gate.open();
     }
@@ -106,16 +106,16 @@ describe('a region that works', () => {
 
   it('by what a Secret says, or by the configuration, does not wait for them after a restart either', async () => {
     const standings = { 'eu-west-1': 'claimed', 'eu-west-2': 'proven' } as const;
-    await using ground = await onDouble({
+    await using aws = await startAwsTokensFixture({
       timeouts,
-      standingOf: ({ region }) => standings[region as keyof typeof standings] ?? 'unproven',
+      getEndpointTrust: ({ region }) => standings[region as keyof typeof standings] ?? 'unproven',
     });
     const regions = madeUp(20);
-    const gates = regions.map(({ region }) => ground.double.hold({ region }));
-    const slow = regions.map((one, index) => ground.tokens.get(one, { namespace: `attacker-${index}` }));
+    const gates = regions.map(({ region }) => aws.double.hold({ region }));
+    const slow = regions.map((one, index) => aws.tokens.get(one, { namespace: `attacker-${index}` }));
     await eventually('16 of them hang', () => gates.filter((gate) => gate.waiting === 1).length === 16);
-    await ground.tokens.get(registry('eu-west-1'), { namespace: 'team' });
-    await ground.tokens.get(registry('eu-west-2'), { namespace: 'team' });
+    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    await aws.tokens.get(registry('eu-west-2'), { namespace: 'team' });
     for (const gate of gates) {
       gate.open();
     }
@@ -123,34 +123,36 @@ describe('a region that works', () => {
   });
 
   it('keeps its failure, and when to try again, while made-up ones fail', async () => {
-    await using ground = await onDouble({ maxKeys: 1 });
-    await ground.tokens.get(registry('eu-west-1'), { namespace: 'team' });
-    ground.pass(13 * hourMs);
-    ground.double.fail('cut');
-    await refusal(ground.tokens.get(registry('eu-west-1'), { namespace: 'team' }));
+    await using aws = await startAwsTokensFixture({ maxKeys: 1 });
+    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    aws.pass(13 * hourMs);
+    aws.double.fail('cut');
+    await getTokenError(aws.tokens.get(registry('eu-west-1'), { namespace: 'team' }));
     for (const one of madeUp(3)) {
-      await refusal(ground.tokens.get(one, { namespace: 'attacker' }));
+      await getTokenError(aws.tokens.get(one, { namespace: 'attacker' }));
     }
-    assert.equal(ground.tokens.failure(registry('eu-west-1'))?.error.code, 'network');
+    assert.equal(aws.tokens.getFailure(registry('eu-west-1'))?.error.code, 'network');
   });
 });
 
 describe('an endpoint that hangs', () => {
   it('is given up sooner while nothing but an image names it', async () => {
-    await using ground = await onDouble({ timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 8_000 } });
-    ground.double.fail('hang', { region: 'eu-west-1' });
-    const failure = await refusal(ground.tokens.get(registry('eu-west-1')));
+    await using aws = await startAwsTokensFixture({
+      timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 8_000 },
+    });
+    aws.double.fail('hang', { region: 'eu-west-1' });
+    const failure = await getTokenError(aws.tokens.get(registry('eu-west-1')));
     assert.equal(failure.code, 'timeout');
     // a quarter of the whole time, and what a busy machine adds
-    assert.ok((ground.calls[0]?.durationMs ?? 0) < 7_000);
+    assert.ok((aws.calls[0]?.durationMs ?? 0) < 7_000);
   });
 });
 
 describe('a disabled region', () => {
   it('has the credentials read again once a minute at most, though it refuses good ones', async () => {
-    await using ground = await onDouble();
+    await using aws = await startAwsTokensFixture();
     let reads = 0;
-    const { AWS_ACCESS_KEY_ID: id = '' } = ground.double.env();
+    const { AWS_ACCESS_KEY_ID: id = '' } = aws.double.env();
     Object.defineProperty(process.env, 'AWS_ACCESS_KEY_ID', {
       configurable: true,
       enumerable: true,
@@ -159,9 +161,9 @@ describe('a disabled region', () => {
         return id;
       },
     });
-    ground.double.fail({ error: 'UnrecognizedClientException' });
+    aws.double.fail({ error: 'UnrecognizedClientException' });
     for (const one of madeUp(8)) {
-      await refusal(ground.tokens.get(one, { namespace: 'attacker' }));
+      await getTokenError(aws.tokens.get(one, { namespace: 'attacker' }));
     }
     assert.ok(reads <= 2, `read ${reads} times`);
   });

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { endpointKey, type IdentityRule, identities } from '../../src/ecr/identity.ts';
-import { stsRegion } from '../../src/ecr/partitions.ts';
+import { createIdentityResolver, getEndpointKey, type IdentityRule } from '../../src/ecr/identity.ts';
+import { resolveStsRegion } from '../../src/ecr/partitions.ts';
 import { registry, registryOfHost } from './token-fixtures.ts';
 
 const roleArn = 'arn:aws:iam::123456789012:role/puller';
 
 describe('registry rules', () => {
   it('leave a registry to the default identity if none matches', () => {
-    assert.deepEqual(identities([])(registry()), { key: 'default' });
-    const other = identities([{ accounts: ['210987654321'], roleArn }]);
+    assert.deepEqual(createIdentityResolver([])(registry()), { key: 'default' });
+    const other = createIdentityResolver([{ accounts: ['210987654321'], roleArn }]);
     assert.deepEqual(other(registry()), { key: 'default' });
   });
 
@@ -22,7 +22,7 @@ describe('registry rules', () => {
       { roleArn: `${roleArn}-4` },
     ];
     const roleOf = (region: string, account?: string) =>
-      identities(rules)(registry(region, account)).role?.roleArn.slice(-1);
+      createIdentityResolver(rules)(registry(region, account)).role?.roleArn.slice(-1);
     assert.equal(roleOf('eu-west-1'), '1');
     assert.equal(roleOf('us-gov-east-1'), '1');
     assert.equal(roleOf('eu-west-2'), '2');
@@ -31,12 +31,12 @@ describe('registry rules', () => {
   });
 
   it('match nothing with an empty list', () => {
-    assert.equal(identities([{ accounts: [], roleArn }])(registry()).key, 'default');
-    assert.equal(identities([{ regions: [], roleArn }])(registry()).key, 'default');
+    assert.equal(createIdentityResolver([{ accounts: [], roleArn }])(registry()).key, 'default');
+    assert.equal(createIdentityResolver([{ regions: [], roleArn }])(registry()).key, 'default');
   });
 
   it('share an identity if their roles are equal', () => {
-    const of = identities([
+    const of = createIdentityResolver([
       { regions: ['eu-*'], roleArn, externalId: 'x' },
       { regions: ['us-*'], roleArn, externalId: 'x', sessionPolicy: undefined },
     ]);
@@ -65,7 +65,9 @@ describe('registry rules', () => {
           'us-west-2',
         ];
         const used = roles.slice(0, regions.length);
-        const of = identities(used.map((one, index) => ({ ...one, regions: [regions[index] ?? ''] })));
+        const of = createIdentityResolver(
+          used.map((one, index) => ({ ...one, regions: [regions[index] ?? ''] })),
+        );
         const found = used.map((one, index) => ({ one, key: of(registry(regions[index])).key }));
         for (const { one, key } of found) {
           for (const other of found) {
@@ -78,7 +80,7 @@ describe('registry rules', () => {
   });
 
   it('do not put accounts apart, but kinds of endpoint', () => {
-    const keyOf = (host: string) => endpointKey({ key: 'default' }, registryOfHost(host));
+    const keyOf = (host: string) => getEndpointKey({ key: 'default' }, registryOfHost(host));
     const plain = keyOf('123456789012.dkr.ecr.us-east-1.amazonaws.com');
     assert.equal(keyOf('210987654321.dkr.ecr.us-east-1.amazonaws.com:443'), plain);
     assert.notEqual(keyOf('123456789012.dkr.ecr-fips.us-east-1.amazonaws.com'), plain);
@@ -102,7 +104,7 @@ describe('the region of STS', () => {
   ];
   for (const [arn, configured, expected] of cases) {
     it(`is ${expected} for ${arn ?? 'an unknown role'} with ${configured ?? 'no region'} set`, () => {
-      assert.equal(stsRegion(arn, configured), expected);
+      assert.equal(resolveStsRegion(arn, configured), expected);
     });
   }
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { imagesOfPod, registriesOfPod } from '../../src/ecr/pod-images.ts';
+import { getPodImages, getPodRegistries } from '../../src/ecr/pod-images.ts';
 
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
@@ -20,7 +20,7 @@ describe('images of a pod', () => {
   };
 
   it('come from every place where a pod may name one', () => {
-    assert.deepEqual(imagesOfPod(pod), [
+    assert.deepEqual(getPodImages(pod), [
       `${east}/init:1`,
       'busybox',
       `${west}/app:1`,
@@ -31,17 +31,17 @@ describe('images of a pod', () => {
 
   it('give each ECR registry once', () => {
     assert.deepEqual(
-      registriesOfPod(pod).map((registry) => registry.host),
+      getPodRegistries(pod).map((registry) => registry.host),
       [east, west],
     );
   });
 
   it('are none in anything that is not shaped like a pod', () => {
     for (const odd of [undefined, null, 7, 'pod', [], {}, { spec: null }, { spec: { containers: {} } }]) {
-      assert.deepEqual(imagesOfPod(odd), []);
+      assert.deepEqual(getPodImages(odd), []);
     }
     assert.deepEqual(
-      imagesOfPod({ spec: { containers: [null, 3, { image: 4 }, { image: {} }], volumes: 'x' } }),
+      getPodImages({ spec: { containers: [null, 3, { image: 4 }, { image: {} }], volumes: 'x' } }),
       [],
     );
   });
@@ -49,7 +49,7 @@ describe('images of a pod', () => {
   it('never make it throw, whatever JSON was sent', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (containers, volumes) => {
-        registriesOfPod({ spec: { containers, volumes } });
+        getPodRegistries({ spec: { containers, volumes } });
       }),
     );
   });

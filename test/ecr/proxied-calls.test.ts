@@ -11,9 +11,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { type ConnectProxy, type ConnectProxyOptions, startConnectProxy } from './connect-proxy.ts';
-import { startTlsFront, type TlsFront } from './tls-terminator.ts';
-import { askIn, askInChild } from './token-fetch.ts';
-import { assertShowsNoSecret, type Ground, onDouble, refusal, registry } from './token-fixtures.ts';
+import { startTlsTerminator, type TlsTerminator } from './tls-terminator.ts';
+import { fetchTokensInChild, fetchTokensWithEnvironment } from './token-fetch.ts';
+import {
+  type AwsTokensFixture,
+  assertNoSecretLeaked,
+  getTokenError,
+  registry,
+  startAwsTokensFixture,
+} from './token-fixtures.ts';
 
 const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const ecrName = 'api.ecr.eu-west-1.amazonaws.com';
@@ -22,11 +28,11 @@ const rule = { roleArn: 'arn:aws:iam::210987654321:role/puller' };
 
 describe('calls of AWS through a proxy', () => {
   let double: EcrDouble;
-  let front: TlsFront;
+  let front: TlsTerminator;
 
   before(async () => {
     double = await startEcrDouble();
-    front = await startTlsFront(double.url, [ecrName, stsName]);
+    front = await startTlsTerminator(double.url, [ecrName, stsName]);
   });
 
   after(async () => {
@@ -57,56 +63,57 @@ describe('calls of AWS through a proxy', () => {
       HTTPS_PROXY: proxy.url.replace('http://', ''),
       AWS_CA_BUNDLE: front.caFile,
     });
-    assert.deepEqual(await askIn(environment, [host], [rule]), ['token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host], [rule]), ['token']);
     assert.deepEqual(proxy.tunnels, [`${stsName}:443`, `${ecrName}:443`]);
   });
 
   it('take a proxy that speaks TLS, whose CA is in NODE_EXTRA_CA_CERTS', async (t) => {
     const proxy = await proxyFor(t, { to: front.url, authenticates: true });
-    const proxyFront = await startTlsFront(`http://127.0.0.1:${proxy.port}`, ['localhost']);
+    const proxyFront = await startTlsTerminator(`http://127.0.0.1:${proxy.port}`, ['localhost']);
     t.after(() => proxyFront.stop());
     const environment = ownEndpoints({
       HTTPS_PROXY: proxy.url.replace(/^http:(.*):\d+$/, `https:$1:${new URL(proxyFront.url).port}`),
       AWS_CA_BUNDLE: front.caFile,
     });
-    assert.deepEqual((await askInChild(environment, [host], [])).results, ['tls']);
+    assert.deepEqual((await fetchTokensInChild(environment, [host], [])).results, ['tls']);
     const trusting = { ...environment, NODE_EXTRA_CA_CERTS: proxyFront.caFile };
-    assert.deepEqual((await askInChild(trusting, [host], [])).results, ['token']);
+    assert.deepEqual((await fetchTokensInChild(trusting, [host], [])).results, ['token']);
     assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
   });
 
   it('take that of ALL_PROXY', async (t) => {
     const proxy = await proxyFor(t, { to: front.url });
     const environment = ownEndpoints({ all_proxy: proxy.url, AWS_CA_BUNDLE: front.caFile });
-    assert.deepEqual(await askIn(environment, [host]), ['token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['token']);
     assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
   });
 
   it('take HTTP_PROXY for an http endpoint, and none for one on the loopback', async (t) => {
     const proxy = await proxyFor(t, {});
     const environment = elsewhere({ HTTP_PROXY: proxy.url });
-    assert.deepEqual(await askIn(environment, [host]), ['token']);
-    assert.deepEqual(proxy.passedOn, [`${environment['AWS_ENDPOINT_URL_ECR']}/`]);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['token']);
+    assert.deepEqual(proxy.forwarded, [`${environment['AWS_ENDPOINT_URL_ECR']}/`]);
     const loopback = { ...environment, AWS_ENDPOINT_URL_ECR: double.url };
-    assert.deepEqual(await askIn(loopback, [host]), ['token']);
-    assert.equal(proxy.passedOn.length, 1);
+    assert.deepEqual(await fetchTokensWithEnvironment(loopback, [host]), ['token']);
+    assert.equal(proxy.forwarded.length, 1);
   });
 
   it('take none where NO_PROXY names a network of the endpoint, or a domain above it', async (t) => {
     const proxy = await proxyFor(t, {});
-    assert.deepEqual(await askIn(elsewhere({ HTTP_PROXY: proxy.url, NO_PROXY: '0.0.0.0/8' }), [host]), [
-      'token',
-    ]);
+    assert.deepEqual(
+      await fetchTokensWithEnvironment(elsewhere({ HTTP_PROXY: proxy.url, NO_PROXY: '0.0.0.0/8' }), [host]),
+      ['token'],
+    );
     const internal = ownEndpoints({
       AWS_ENDPOINT_URL_ECR: 'https://ecr.internal.invalid',
       HTTPS_PROXY: proxy.url,
       AWS_MAX_ATTEMPTS: '1',
     });
-    assert.deepEqual(await askIn(internal, [host]), ['proxy']);
+    assert.deepEqual(await fetchTokensWithEnvironment(internal, [host]), ['proxy']);
     assert.deepEqual(proxy.tunnels, ['ecr.internal.invalid:443']);
-    const [direct] = await askIn({ ...internal, NO_PROXY: 'internal.invalid' }, [host]);
+    const [direct] = await fetchTokensWithEnvironment({ ...internal, NO_PROXY: 'internal.invalid' }, [host]);
     assert.match(`${direct}`, /^(network|timeout)$/);
-    assert.deepEqual([proxy.tunnels.length, proxy.passedOn.length], [1, 0]);
+    assert.deepEqual([proxy.tunnels.length, proxy.forwarded.length], [1, 0]);
   });
 
   it('include those of IAM Identity Center, but not those of the node metadata', async (t) => {
@@ -129,7 +136,7 @@ describe('calls of AWS through a proxy', () => {
     await writeFile(join(home, 'config'), lines.join('\n'));
     const { AWS_ACCESS_KEY_ID: _id, AWS_SECRET_ACCESS_KEY: _secret, ...rest } = ownEndpoints({});
     const environment = { ...rest, HOME: home, HTTP_PROXY: proxy.url, HTTPS_PROXY: proxy.url };
-    await askIn({ ...environment, AWS_CONFIG_FILE: join(home, 'config') }, [host]);
+    await fetchTokensWithEnvironment({ ...environment, AWS_CONFIG_FILE: join(home, 'config') }, [host]);
     assert.equal(proxy.tunnels[0], 'portal.sso.eu-west-1.amazonaws.com:443');
 
     const asked: string[] = [];
@@ -146,15 +153,19 @@ describe('calls of AWS through a proxy', () => {
       AWS_EC2_METADATA_DISABLED: 'false',
       AWS_EC2_METADATA_SERVICE_ENDPOINT: endpoint,
     };
-    await askIn(ofNode, [host]);
+    await fetchTokensWithEnvironment(ofNode, [host]);
     assert.ok(asked.length > 0, 'the metadata service is called directly');
-    assert.deepEqual(proxy.passedOn, []);
+    assert.deepEqual(proxy.forwarded, []);
   });
 
   describe('that fails', () => {
-    async function through(url: string, scheme: 'http' | 'https', connectMs = 60_000): Promise<Ground> {
+    async function through(
+      url: string,
+      scheme: 'http' | 'https',
+      connectMs = 60_000,
+    ): Promise<AwsTokensFixture> {
       const variable = scheme === 'https' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
-      const ground = await onDouble({
+      const aws = await startAwsTokensFixture({
         timeouts: { connectMs, requestMs: 60_000 },
         environment: { [variable]: url },
       });
@@ -162,7 +173,7 @@ describe('calls of AWS through a proxy', () => {
       if (scheme === 'http') {
         process.env['AWS_ENDPOINT_URL_ECR'] = 'http://ecr.internal.invalid';
       }
-      return ground;
+      return aws;
     }
 
     for (const scheme of ['http', 'https'] as const) {
@@ -170,42 +181,42 @@ describe('calls of AWS through a proxy', () => {
 
       it(`for want of a password name ${variable}, and are permanent`, async (t) => {
         const proxy = await proxyFor(t, { to: front.url, authenticates: true });
-        await using ground = await through(proxy.url.replace('password', 'wrong'), scheme);
-        const failure = await refusal(ground.tokens.get(registry()));
+        await using aws = await through(proxy.url.replace('password', 'wrong'), scheme);
+        const failure = await getTokenError(aws.tokens.get(registry()));
         assert.deepEqual([failure.code, failure.permanent], ['proxy-authentication', true]);
         assert.equal(failure.shortCause, 'proxy login failed (permanent)');
         assert.match(
           failure.message,
           new RegExp(`Check the user name and password of the proxy in ${variable}\\.$`),
         );
-        assertShowsNoProxy(failure, ground);
+        assertShowsNoProxy(failure, aws);
       });
 
       it(`because it does not listen name ${variable}`, async (t) => {
         const proxy = await proxyFor(t, {});
         await proxy.stop();
-        await using ground = await through(proxy.url, scheme);
-        const failure = await refusal(ground.tokens.get(registry()));
+        await using aws = await through(proxy.url, scheme);
+        const failure = await getTokenError(aws.tokens.get(registry()));
         assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
         assert.equal(failure.shortCause, 'proxy error (ECONNREFUSED)');
         assert.match(failure.message, new RegExp(`Check the proxy in ${variable}, or add`));
-        assertShowsNoProxy(failure, ground);
+        assertShowsNoProxy(failure, aws);
       });
     }
 
     it('because it never opens the tunnel name HTTPS_PROXY', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
-      await using ground = await through(proxy.url, 'https', 300);
-      const failure = await refusal(ground.tokens.get(registry()));
+      await using aws = await through(proxy.url, 'https', 300);
+      const failure = await getTokenError(aws.tokens.get(registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
-      assertShowsNoProxy(failure, ground);
+      assertShowsNoProxy(failure, aws);
     });
 
     it('because it never opens the tunnel leave no connection behind', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
-      await using ground = await through(proxy.url, 'https', 300);
-      await refusal(ground.tokens.get(registry()));
+      await using aws = await through(proxy.url, 'https', 300);
+      await getTokenError(aws.tokens.get(registry()));
       assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
       // Node's own agent closes it after its `timeout`, 20 s
       await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
@@ -217,16 +228,16 @@ describe('calls of AWS through a proxy', () => {
       process.on('warning', note);
       t.after(() => process.off('warning', note));
       const proxy = await proxyFor(t, { responds: (socket) => void respondInParts(socket, 60) });
-      await using ground = await through(proxy.url, 'https', 10_000);
-      const failure = await refusal(ground.tokens.get(registry()));
+      await using aws = await through(proxy.url, 'https', 10_000);
+      const failure = await getTokenError(aws.tokens.get(registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.deepEqual(warnings, []); // MaxListenersExceededWarning; the number doubles until the process ends
     });
 
     it('because its response does not end name HTTPS_PROXY', async (t) => {
       const proxy = await proxyFor(t, { responds: respondEndlessly });
-      await using ground = await through(proxy.url, 'https');
-      const failure = await refusal(ground.tokens.get(registry()));
+      await using aws = await through(proxy.url, 'https');
+      const failure = await getTokenError(aws.tokens.get(registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
       await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
@@ -268,7 +279,7 @@ async function proxyFor(
   return { ...proxy, stop };
 }
 
-function assertShowsNoProxy(failure: Error, { double }: Ground): void {
-  assertShowsNoSecret(double, failure);
+function assertShowsNoProxy(failure: Error, { double }: AwsTokensFixture): void {
+  assertNoSecretLeaked(double, failure);
   assert.ok(!`${failure.stack}`.includes('canary0proxy'));
 }

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { proxyFor, readProxySettings } from '../../src/ecr/proxy.ts';
+import { readProxySettings, selectProxy } from '../../src/ecr/proxy.ts';
 
 const ecr = 'https://api.ecr.eu-west-1.amazonaws.com';
 const proxyUrl = 'http://proxy.example.com:3128/';
@@ -8,7 +8,7 @@ const proxyUrl = 'http://proxy.example.com:3128/';
 function proxyOf(url: string, environment: Record<string, string>): string | undefined {
   const { settings, problems } = readProxySettings(environment);
   assert.deepEqual(problems, []);
-  return proxyFor(settings, new URL(url))?.url;
+  return selectProxy(settings, new URL(url))?.url;
 }
 
 /**

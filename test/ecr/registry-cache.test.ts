@@ -3,14 +3,14 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { parseEcrHost, registryOfImage } from '../../src/ecr/registry.ts';
-import { rememberedHosts } from '../../src/ecr/registry-cache.ts';
+import { getImageRegistry, parseEcrHost } from '../../src/ecr/registry.ts';
+import { createCachedHostParser } from '../../src/ecr/registry-cache.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 
 describe('remembered hosts', () => {
   it('are read as they are without, the first time and later', () => {
-    const read = rememberedHosts();
+    const read = createCachedHostParser();
     const hosts = fc.oneof(fc.string(), fc.nat(3_000).map(hostOf), fc.nat(3).map(hostOf));
     fc.assert(
       fc.property(hosts, (host) => {
@@ -24,12 +24,12 @@ describe('remembered hosts', () => {
   it('keep nothing else of the image in memory', () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc');
-    const read = rememberedHosts();
+    const read = createCachedHostParser();
     const megabyte = 1_000_000;
     const readMany = () => {
       for (let account = 0; account < 100; account += 1) {
         const image = `${hostOf(account)}/${String(account % 10).repeat(megabyte)}`;
-        assert.equal(registryOfImage(image)?.host, read(image.slice(0, image.indexOf('/')))?.host);
+        assert.equal(getImageRegistry(image)?.host, read(image.slice(0, image.indexOf('/')))?.host);
       }
     };
     collect();

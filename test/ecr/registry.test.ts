@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { partitions } from '../../src/ecr/partitions.ts';
-import { parseEcrHost, registryOfImage } from '../../src/ecr/registry.ts';
+import { getImageRegistry, parseEcrHost } from '../../src/ecr/registry.ts';
 
 const account = '123456789012';
 
@@ -38,7 +38,7 @@ describe('ECR hosts', () => {
       assert.deepEqual(parseEcrHost(host), { host, ...registry });
     });
     it(`reads ${host}:443 and keeps the port in the host`, () => {
-      assert.deepEqual(registryOfImage(`${host}:443/team/app:1`), { host: `${host}:443`, ...registry });
+      assert.deepEqual(getImageRegistry(`${host}:443/team/app:1`), { host: `${host}:443`, ...registry });
     });
   }
 
@@ -61,7 +61,7 @@ describe('image references', () => {
     'docker-hub/library/nginx',
   ]) {
     it(`finds the registry of HOST/${rest}`, () => {
-      assert.equal(registryOfImage(`${host}/${rest}`)?.host, host);
+      assert.equal(getImageRegistry(`${host}/${rest}`)?.host, host);
     });
   }
 
@@ -105,14 +105,14 @@ describe('image references', () => {
   ];
   for (const image of lookAlikes) {
     it(`leaves ${JSON.stringify(image)} alone`, () => {
-      assert.equal(registryOfImage(image), undefined);
+      assert.equal(getImageRegistry(image), undefined);
     });
   }
 
   it('never throws, whatever was typed', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 400 }), (image) => {
-        registryOfImage(image);
+        getImageRegistry(image);
       }),
     );
   });
@@ -121,7 +121,7 @@ describe('image references', () => {
     const path = fc.stringMatching(/^[a-z0-9]+([._/-][a-z0-9]+){0,5}(:[A-Za-z0-9_.-]{1,40})?$/);
     fc.assert(
       fc.property(fc.constantFrom(...everyForm), path, (form, rest) => {
-        assert.equal(registryOfImage(`${form.host}/${rest}`)?.host, form.host);
+        assert.equal(getImageRegistry(`${form.host}/${rest}`)?.host, form.host);
       }),
     );
   });
@@ -132,7 +132,7 @@ describe('image references', () => {
       fc.property(fc.constantFrom(...everyForm), fc.nat(), alphabet, ({ host: whole }, at, character) => {
         const index = at % whole.length;
         const changed = `${whole.slice(0, index)}${character}${whole.slice(index + 1)}`;
-        const found = registryOfImage(`${changed}/app`);
+        const found = getImageRegistry(`${changed}/app`);
         assert.ok(found === undefined || found.host === changed);
       }),
     );
@@ -147,7 +147,7 @@ describe('image references', () => {
     ];
     const started = process.cpuUsage();
     for (const image of hostile) {
-      assert.equal(registryOfImage(image), undefined);
+      assert.equal(getImageRegistry(image), undefined);
     }
     const { user, system } = process.cpuUsage(started);
     assert.ok(user + system < 1_000_000, `took ${user + system} µs of CPU`);

@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { assertShowsNoSecret, hourMs, onDouble, refusal, registry } from './token-fixtures.ts';
+import {
+  assertNoSecretLeaked,
+  getTokenError,
+  hourMs,
+  registry,
+  startAwsTokensFixture,
+} from './token-fixtures.ts';
 
 const roleArn = 'arn:aws:iam::210987654321:role/puller';
 const other = 'arn:aws:iam::111122223333:role/puller';
@@ -14,76 +20,76 @@ const rule = {
   sessionPolicy,
 };
 const roles = { [roleArn]: { externalId: 'ours' }, [other]: {} };
-const theirs = registry('eu-west-1', '210987654321');
+const otherRegistry = registry('eu-west-1', '210987654321');
 
 describe('a rule with a role', () => {
   it('has its registries asked for by the role, and no others', async () => {
-    await using ground = await onDouble({ rules: [rule] }, { roles });
-    await ground.tokens.get(registry());
-    await ground.tokens.get(theirs);
+    await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
+    await aws.tokens.get(registry());
+    await aws.tokens.get(otherRegistry);
     assert.deepEqual(
-      ground.double.issued.map(({ principal }) => principal),
+      aws.double.issued.map(({ principal }) => principal),
       ['arn:aws:iam::123456789012:user/example', 'arn:aws:sts::210987654321:assumed-role/puller/webhook'],
     );
-    const [assumed] = ground.double.callsOf('AssumeRole');
+    const [assumed] = aws.double.callsOf('AssumeRole');
     assert.deepEqual(
       [assumed?.roleArn, assumed?.externalId, assumed?.sessionName, assumed?.policy],
       [roleArn, 'ours', 'webhook', sessionPolicy],
     );
-    assertShowsNoSecret(ground.double, [ground.calls, ground.tokens.snapshot()]);
-    assert.ok(!JSON.stringify(ground.calls).includes('2012-10-17'));
+    assertNoSecretLeaked(aws.double, [aws.calls, aws.tokens.snapshot()]);
+    assert.ok(!JSON.stringify(aws.calls).includes('2012-10-17'));
   });
 
   it('assumes the role once for all regions, and asks STS where AWS_REGION says', async () => {
-    await using ground = await onDouble({ rules: [rule] }, { roles });
+    await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
     process.env['AWS_REGION'] = 'eu-central-1';
     const regions = ['xx-made-1', 'eu-west-1', 'eu-west-2'];
-    await Promise.all(regions.map((region) => ground.tokens.get(registry(region, '210987654321'))));
+    await Promise.all(regions.map((region) => aws.tokens.get(registry(region, '210987654321'))));
     assert.deepEqual(
-      ground.double.callsOf('AssumeRole').map(({ region }) => region),
+      aws.double.callsOf('AssumeRole').map(({ region }) => region),
       ['eu-central-1'],
     );
-    assert.deepEqual([ground.asked(), ground.double.peak], [3, 1]);
+    assert.deepEqual([aws.countTokenCalls(), aws.double.peak], [3, 1]);
   });
 
   it('asks the STS of its own partition, whatever region is set', async () => {
     const china = 'arn:aws-cn:iam::210987654321:role/puller';
-    await using ground = await onDouble({ rules: [{ roleArn: china }] });
-    await ground.tokens.get(registry());
+    await using aws = await startAwsTokensFixture({ rules: [{ roleArn: china }] });
+    await aws.tokens.get(registry());
     assert.deepEqual(
-      ground.double.callsOf('AssumeRole').map(({ region }) => region),
+      aws.double.callsOf('AssumeRole').map(({ region }) => region),
       ['cn-northwest-1'],
     );
   });
 
   it('has two roles wait for nothing of each other', async () => {
-    await using ground = await onDouble({ rules: [rule, { roleArn: other }] }, { roles });
-    const gate = ground.double.hold({ operation: 'AssumeRole', roleArn });
-    const held = ground.tokens.get(theirs);
+    await using aws = await startAwsTokensFixture({ rules: [rule, { roleArn: other }] }, { roles });
+    const gate = aws.double.hold({ operation: 'AssumeRole', roleArn });
+    const held = aws.tokens.get(otherRegistry);
     await eventually('the first waits', () => gate.waiting === 1);
-    await ground.tokens.get(registry('eu-west-1', '111122223333'));
+    await aws.tokens.get(registry('eu-west-1', '111122223333'));
     gate.open();
     await held;
-    assert.equal(ground.double.peak, 1);
+    assert.equal(aws.double.peak, 1);
   });
 
   it('is told as denied if the external ID is not the one that the role asks for', async () => {
-    await using ground = await onDouble({ rules: [{ ...rule, externalId: 'guessed' }] }, { roles });
-    const failure = await refusal(ground.tokens.get(theirs));
+    await using aws = await startAwsTokensFixture({ rules: [{ ...rule, externalId: 'guessed' }] }, { roles });
+    const failure = await getTokenError(aws.tokens.get(otherRegistry));
     assert.deepEqual([failure.code, failure.permanent], ['AccessDenied', true]);
     assert.match(failure.message, /sts:AssumeRole/);
     assert.ok(!failure.message.includes('guessed'));
-    assertShowsNoSecret(ground.double, failure);
-    assert.equal(ground.asked(), 0);
+    assertNoSecretLeaked(aws.double, failure);
+    assert.equal(aws.countTokenCalls(), 0);
   });
 
   it('assumes the role anew before its session ends', async () => {
-    await using ground = await onDouble({ rules: [rule] }, { roles });
-    await ground.tokens.get(theirs);
-    ground.pass(7 * hourMs);
-    await ground.tokens.get(registry('eu-west-2', '210987654321'));
-    assert.equal(ground.double.callsOf('AssumeRole').length, 2);
-    assert.equal(ground.asked(), 2);
+    await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
+    await aws.tokens.get(otherRegistry);
+    aws.pass(7 * hourMs);
+    await aws.tokens.get(registry('eu-west-2', '210987654321'));
+    assert.equal(aws.double.callsOf('AssumeRole').length, 2);
+    assert.equal(aws.countTokenCalls(), 2);
   });
 
   for (const [fault, code] of [
@@ -96,14 +102,14 @@ describe('a rule with a role', () => {
   ] as const) {
     it(`is told as ${code} if STS answers with ${JSON.stringify(fault)}, and works again after`, async () => {
       const timeouts = { connectMs: 500, requestMs: 200, totalMs: 2_000 };
-      await using ground = await onDouble({ rules: [rule], timeouts }, { roles });
-      ground.double.fail(fault, { operation: 'AssumeRole' });
-      const failure = await refusal(ground.tokens.get(theirs));
+      await using aws = await startAwsTokensFixture({ rules: [rule], timeouts }, { roles });
+      aws.double.fail(fault, { operation: 'AssumeRole' });
+      const failure = await getTokenError(aws.tokens.get(otherRegistry));
       assert.equal(failure.code, code);
-      assertShowsNoSecret(ground.double, failure);
-      ground.double.heal();
-      ground.pass(300_000);
-      await ground.tokens.get(theirs);
+      assertNoSecretLeaked(aws.double, failure);
+      aws.double.heal();
+      aws.pass(300_000);
+      await aws.tokens.get(otherRegistry);
     });
   }
 });

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { startTlsFront } from './tls-terminator.ts';
-import { askIn, askInChild } from './token-fetch.ts';
+import { startTlsTerminator } from './tls-terminator.ts';
+import { fetchTokensInChild, fetchTokensWithEnvironment } from './token-fetch.ts';
 
 const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const fips = '123456789012.dkr.ecr-fips.us-east-1.amazonaws.com';
@@ -45,24 +45,36 @@ describe('the SDK’s own environment', () => {
   }
 
   it('sends FIPS and dual-stack hosts to an endpoint that is set for ECR', async () => {
-    assert.deepEqual(await askIn(double.env(), [host, fips, dualStack]), ['token', 'token', 'token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(double.env(), [host, fips, dualStack]), [
+      'token',
+      'token',
+      'token',
+    ]);
   });
 
   it('sends them to an endpoint that is set for all services', async () => {
     const environment = withoutEndpoints({ AWS_ENDPOINT_URL: double.url });
-    assert.deepEqual(await askIn(environment, [host, fips, dualStack]), ['token', 'token', 'token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host, fips, dualStack]), [
+      'token',
+      'token',
+      'token',
+    ]);
   });
 
   it('sends them to an endpoint that is set in the profile', async () => {
     const file = join(directory, 'config');
     await writeFile(file, `[default]\nservices = s\n[services s]\necr =\n  endpoint_url = ${double.url}\n`);
     const environment = withoutEndpoints({ AWS_CONFIG_FILE: file });
-    assert.deepEqual(await askIn(environment, [host, fips, dualStack]), ['token', 'token', 'token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host, fips, dualStack]), [
+      'token',
+      'token',
+      'token',
+    ]);
   });
 
   it('gives it a web identity, once for all regions', async () => {
     const environment = await withWebIdentity('eyJexample.eyJexample.c2lnbmF0dXJl');
-    assert.deepEqual(await askIn(environment, [host, fips]), ['token', 'token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host, fips]), ['token', 'token']);
     assert.equal(double.callsOf('AssumeRoleWithWebIdentity').length, 1);
     assert.deepEqual(
       double.issued.slice(-2).map(({ principal }) => principal),
@@ -73,31 +85,33 @@ describe('the SDK’s own environment', () => {
   it('chains a rule’s role to the web identity', async () => {
     const environment = await withWebIdentity('eyJexample.eyJexample.c2lnbmF0dXJl');
     const rules = [{ roleArn: 'arn:aws:iam::210987654321:role/puller' }];
-    assert.deepEqual(await askIn(environment, [host], rules), ['token']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host], rules), ['token']);
     assert.equal(double.callsOf('AssumeRole').at(-1)?.principal, webSession);
   });
 
   it('tells a web identity that is none, and one whose file is not there', async () => {
     const environment = await withWebIdentity('not a token');
-    assert.deepEqual(await askIn(environment, [host]), ['InvalidIdentityTokenException']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), [
+      'InvalidIdentityTokenException',
+    ]);
     const missing = { ...environment, AWS_WEB_IDENTITY_TOKEN_FILE: join(directory, 'nothing') };
-    assert.deepEqual(await askIn(missing, [host]), ['no-credentials']);
+    assert.deepEqual(await fetchTokensWithEnvironment(missing, [host]), ['no-credentials']);
   });
 
   it('reports an endpoint without a scheme in the profile as a permanent failure', async () => {
     const file = join(directory, 'config-without-scheme');
     await writeFile(file, '[default]\nendpoint_url = ecr.example.com\n');
     const environment = withoutEndpoints({ AWS_CONFIG_FILE: file });
-    assert.deepEqual(await askIn(environment, [host]), ['bad-endpoint-url']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['bad-endpoint-url']);
   });
 
   it('takes the CA of AWS_CA_BUNDLE for ECR and STS in place of all others, and that of NODE_EXTRA_CA_CERTS', async () => {
-    const front = await startTlsFront(double.url, ['localhost']);
-    const other = await startTlsFront(double.url, ['localhost']);
+    const front = await startTlsTerminator(double.url, ['localhost']);
+    const other = await startTlsTerminator(double.url, ['localhost']);
     const rules = [{ roleArn: 'arn:aws:iam::210987654321:role/puller' }];
     const environment = withoutEndpoints({ AWS_ENDPOINT_URL: front.url });
     const ask = async (more: Record<string, string>) => {
-      const { results, written } = await askInChild({ ...environment, ...more }, [host], rules);
+      const { results, written } = await fetchTokensInChild({ ...environment, ...more }, [host], rules);
       assert.equal(written, '');
       return results;
     };
@@ -111,7 +125,7 @@ describe('the SDK’s own environment', () => {
   it('works in a process of its own, which writes nothing of a secret', async () => {
     const environment = { ...(await withWebIdentity('eyJexample.eyJexample.c2lnbmF0dXJl')), AWS_REGION: '' };
     const rules = [{ regions: ['eu-*'], roleArn: 'arn:aws:iam::210987654321:role/puller' }];
-    const { results, written } = await askInChild(environment, [host, fips], rules);
+    const { results, written } = await fetchTokensInChild(environment, [host, fips], rules);
     assert.deepEqual(results, ['token', 'token']);
     assert.equal(written, '');
   });

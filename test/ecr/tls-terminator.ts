@@ -3,11 +3,11 @@ import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createServer } from 'node:tls';
-import { issueServing } from '../../src/certificates/issue.ts';
-import { DAY, testAuthority } from '../certificates/test-certificates.ts';
+import { issueServingCertificate } from '../../src/certificates/issue.ts';
+import { dayMs, issueTestCa } from '../certificates/test-certificates.ts';
 
 /** A TLS server under the names of AWS, with a CA that nothing trusts by default. */
-export interface TlsFront {
+export interface TlsTerminator {
   readonly url: string;
   /** The file with the CA certificate, for `AWS_CA_BUNDLE`. */
   readonly caFile: string;
@@ -15,22 +15,22 @@ export interface TlsFront {
 }
 
 /** Starts a TLS server on the loopback that passes what it decrypts on to a plain server. */
-export async function startTlsFront(
+export async function startTlsTerminator(
   to: string,
   dnsNames: readonly string[],
   now = Date.now(),
-): Promise<TlsFront> {
-  const authority = await testAuthority(now);
-  const { certPem, keyPem } = await issueServing({
-    authority,
+): Promise<TlsTerminator> {
+  const ca = await issueTestCa(now);
+  const { certPem, keyPem } = await issueServingCertificate({
+    ca,
     dnsNames,
     ipAddresses: ['127.0.0.1'],
     now,
-    validForMs: DAY,
+    validForMs: dayMs,
   });
   const directory = await mkdtemp(join(tmpdir(), 'tls-front-'));
   const caFile = join(directory, 'ca.crt');
-  await writeFile(caFile, authority.certPem);
+  await writeFile(caFile, ca.certPem);
   const { port: plainPort, hostname } = new URL(to);
   const server = createServer({ cert: certPem, key: keyPem }, (socket) => {
     const onward = connect(Number(plainPort), hostname);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { aliases, causes } from '../../src/ecr/error-catalog.ts';
-import { classify, suspectsCredentials, TokenError } from '../../src/ecr/token-error.ts';
+import { causes, codeAliases } from '../../src/ecr/error-catalog.ts';
+import { classifyError, isCredentialError, TokenError } from '../../src/ecr/token-error.ts';
 
 /** An error as the SDK makes it of an answer. */
 function sdkError(name: string, status = 400, message = 'text of AWS'): Error {
@@ -114,7 +114,7 @@ describe('failures of AWS', () => {
   for (const [error, code, permanent, shortCause] of expected) {
     const status = '$metadata' in error ? ` with ${JSON.stringify(error.$metadata)}` : '';
     it(`tells ${error.name}${'code' in error ? ` ${error.code}` : ''}${status} as ${shortCause}`, () => {
-      const failure = classify(error, 'eu-west-1');
+      const failure = classifyError(error, 'eu-west-1');
       assert.deepEqual(
         [failure.code, failure.permanent, failure.shortCause, failure.region],
         [code, permanent, shortCause, 'eu-west-1'],
@@ -128,8 +128,8 @@ describe('failures of AWS', () => {
     for (const [code, cause] of causes) {
       assert.ok(new TokenError({ code, region: 'x' }).message.includes(cause.advice), code);
     }
-    assert.match(classify(sdkError('AccessDeniedException'), 'x').message, /ecr:GetAuthorizationToken/);
-    assert.match(classify(sdkError('AccessDenied'), 'x').message, /sts:AssumeRole/);
+    assert.match(classifyError(sdkError('AccessDeniedException'), 'x').message, /ecr:GetAuthorizationToken/);
+    assert.match(classifyError(sdkError('AccessDenied'), 'x').message, /sts:AssumeRole/);
     for (const [code, advice] of [
       ['AuthFailure', /Check the access key/],
       ['KMSException', /Enable the AWS KMS key/],
@@ -138,12 +138,12 @@ describe('failures of AWS', () => {
       ['SubscriptionRequiredException', /Complete the sign-up/],
       ['AccountSuspended', /check its billing/],
     ] as const) {
-      assert.match(classify(sdkError(code, 403), 'x').message, advice);
+      assert.match(classifyError(sdkError(code, 403), 'x').message, advice);
     }
   });
 
   it('know every code that stands for another', () => {
-    for (const [code, own] of aliases) {
+    for (const [code, own] of codeAliases) {
       assert.ok(causes.has(own), `${code} stands for ${own}, which is unknown`);
       assert.ok(!causes.has(code), `${code} stands in both tables`);
     }
@@ -152,14 +152,14 @@ describe('failures of AWS', () => {
   it('name who was denied, and repeat nothing else of what AWS says', () => {
     const text =
       'User: arn:aws:sts::123456789012:assumed-role/puller/session is not authorized; x-amz-security-token:IQoJcanary';
-    const failure = classify(sdkError('AccessDeniedException', 400, text), 'x');
+    const failure = classifyError(sdkError('AccessDeniedException', 400, text), 'x');
     assert.match(failure.message, /arn:aws:sts::123456789012:assumed-role\/puller\/session\./);
     assert.ok(!failure.message.includes('canary'));
   });
 
   it('name the variable of the proxy on the way', () => {
     const through = (error: Error, statusCode?: number) =>
-      classify(Object.assign(error, { proxyVariable: 'https_proxy', statusCode }), 'x');
+      classifyError(Object.assign(error, { proxyVariable: 'https_proxy', statusCode }), 'x');
     for (const error of [
       nodeError('ENOTFOUND'),
       nodeError('', 'TimeoutError'),
@@ -178,12 +178,12 @@ describe('failures of AWS', () => {
 
   it('are given out as they are if they are ours', () => {
     const failure = new TokenError({ code: 'timeout', region: 'x' });
-    assert.equal(classify(failure, 'y'), failure);
+    assert.equal(classifyError(failure, 'y'), failure);
   });
 
   it('keep everything when they learn when to try again', () => {
-    const failure = classify(sdkError('SomethingNewException', 403), 'x');
-    const later = failure.retryingAt(1234);
+    const failure = classifyError(sdkError('SomethingNewException', 403), 'x');
+    const later = failure.withRetryAt(1234);
     assert.deepEqual(
       [later.code, later.permanent, later.shortCause, later.message, later.region, later.retryAt],
       [failure.code, failure.permanent, failure.shortCause, failure.message, failure.region, 1234],
@@ -192,7 +192,7 @@ describe('failures of AWS', () => {
   });
 
   it('make us read the credentials anew only where they may be at fault', () => {
-    const suspects = (error: Error) => suspectsCredentials(classify(error, 'x'));
+    const suspects = (error: Error) => isCredentialError(classifyError(error, 'x'));
     assert.ok(suspects(sdkError('UnrecognizedClientException')));
     assert.ok(suspects(sdkError('ExpiredTokenException')));
     assert.ok(suspects(sdkError('AuthFailure')));
@@ -212,7 +212,7 @@ describe('failures of AWS', () => {
     );
     fc.assert(
       fc.property(odd, (thrown) => {
-        const failure = classify(thrown, 'x');
+        const failure = classifyError(thrown, 'x');
         assert.ok(failure.shortCause.length <= 40, failure.shortCause);
         assert.match(failure.code, /^[\w-]{1,64}$/);
       }),

@@ -1,4 +1,4 @@
-import { ask } from './token-fetch.ts';
+import { fetchTokens } from './token-fetch.ts';
 
 const { hosts, rules } = JSON.parse(process.argv[2] ?? '{}');
-process.stdout.write(JSON.stringify(await ask(hosts, rules)));
+process.stdout.write(JSON.stringify(await fetchTokens(hosts, rules)));

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { awsTokens } from '../../src/ecr/aws-token-source.ts';
+import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
 import type { IdentityRule } from '../../src/ecr/identity.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import { registryOfHost } from './token-fixtures.ts';
@@ -9,8 +9,11 @@ import { registryOfHost } from './token-fixtures.ts';
 export type Result = string;
 
 /** Asks for the tokens of some hosts, one after the other, in the environment of this process. */
-export async function ask(hosts: readonly string[], rules: readonly IdentityRule[]): Promise<Result[]> {
-  const tokens = awsTokens({
+export async function fetchTokens(
+  hosts: readonly string[],
+  rules: readonly IdentityRule[],
+): Promise<Result[]> {
+  const tokens = createAwsTokenSource({
     rules,
     freshness: { fraction: 0.5, floorMs: 60_000 },
     timeouts: { connectMs: 20_000, requestMs: 60_000 }, // for busy machines
@@ -28,7 +31,7 @@ export async function ask(hosts: readonly string[], rules: readonly IdentityRule
 }
 
 /** The same with another environment, which this process has meanwhile. */
-export async function askIn(
+export async function fetchTokensWithEnvironment(
   environment: Record<string, string>,
   hosts: readonly string[],
   rules: readonly IdentityRule[] = [],
@@ -36,14 +39,14 @@ export async function askIn(
   const before = process.env;
   process.env = { ...environment };
   try {
-    return await ask(hosts, rules);
+    return await fetchTokens(hosts, rules);
   } finally {
     process.env = before;
   }
 }
 
 /** The same in a process of its own; `written` is what that wrote beside the results. */
-export async function askInChild(
+export async function fetchTokensInChild(
   environment: Record<string, string>,
   hosts: readonly string[],
   rules: readonly IdentityRule[],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
-import { type AwsTokensOptions, awsTokens } from '../../src/ecr/aws-token-source.ts';
+import { type AwsTokenSourceOptions, createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
 import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import type { TokenCall, TokenSource } from '../../src/ecr/token-source.ts';
@@ -21,12 +21,12 @@ export function registryOfHost(host: string): Registry {
 }
 
 /** The real SDK, our own code and the double, on one clock that only the test moves. */
-export interface Ground {
+export interface AwsTokensFixture {
   readonly double: EcrDouble;
   readonly tokens: TokenSource;
   readonly calls: readonly TokenCall[];
   /** Calls of GetAuthorizationToken that the double received. */
-  asked(): number;
+  countTokenCalls(): number;
   /** The clock of the test, in ms. */
   now(): number;
   /** Moves it. */
@@ -34,7 +34,7 @@ export interface Ground {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const plain: Omit<AwsTokensOptions, 'now'> = {
+const plain: Omit<AwsTokenSourceOptions, 'now'> = {
   rules: [],
   freshness: { fraction: 0.5, floorMs: hourMs },
   timeouts: { connectMs: 2_000, requestMs: 5_000 },
@@ -47,10 +47,10 @@ const plain: Omit<AwsTokensOptions, 'now'> = {
  * Points the SDK of this process at a double. The SDK tries each request once, so that a test counts what we do and
  * does not wait for what the SDK does.
  */
-export async function onDouble(
-  options: Partial<AwsTokensOptions> = {},
+export async function startAwsTokensFixture(
+  options: Partial<AwsTokenSourceOptions> = {},
   doubleOptions: EcrDoubleOptions = {},
-): Promise<Ground> {
+): Promise<AwsTokensFixture> {
   let passed = 0;
   const started = Date.now();
   const now = () => started + passed;
@@ -58,13 +58,13 @@ export async function onDouble(
   const before = { ...process.env };
   Object.assign(process.env, double.env(), { AWS_MAX_ATTEMPTS: '1' });
   const calls: TokenCall[] = [];
-  const tokens = awsTokens({ ...plain, now, onCall: (call) => calls.push(call), ...options });
+  const tokens = createAwsTokenSource({ ...plain, now, onCall: (call) => calls.push(call), ...options });
   return {
     double,
     tokens,
     calls,
     now,
-    asked: () => double.callsOf('GetAuthorizationToken').length,
+    countTokenCalls: () => double.callsOf('GetAuthorizationToken').length,
     pass: (ms) => {
       passed += ms;
     },
@@ -77,7 +77,7 @@ export async function onDouble(
 }
 
 /** The TokenError that a promise rejects with; fails on anything else. */
-export async function refusal(promise: Promise<unknown>): Promise<TokenError> {
+export async function getTokenError(promise: Promise<unknown>): Promise<TokenError> {
   const error = await promise.then(
     () => assert.fail('was expected to be refused'),
     (thrown: unknown) => thrown,
@@ -87,7 +87,7 @@ export async function refusal(promise: Promise<unknown>): Promise<TokenError> {
 }
 
 /** Fails if a value shows one of the double's secrets, in any way in which it may be printed. */
-export function assertShowsNoSecret(double: EcrDouble, value: unknown): void {
+export function assertNoSecretLeaked(double: EcrDouble, value: unknown): void {
   const shown = [
     inspect(value, {
       depth: 30,

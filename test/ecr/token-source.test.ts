@@ -1,35 +1,35 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { hourMs, onDouble, refusal, registry } from './token-fixtures.ts';
+import { getTokenError, hourMs, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
 const denied = { error: 'AccessDeniedException' };
 
 describe('one call for many', () => {
   it('serves 200 callers at the same moment', async () => {
-    await using ground = await onDouble();
-    const tokens = await Promise.all(Array.from({ length: 200 }, () => ground.tokens.get(registry())));
-    assert.equal(ground.asked(), 1);
+    await using aws = await startAwsTokensFixture();
+    const tokens = await Promise.all(Array.from({ length: 200 }, () => aws.tokens.get(registry())));
+    assert.equal(aws.countTokenCalls(), 1);
     assert.ok(tokens.every((token) => token === tokens[0]));
-    assert.equal(tokens[0]?.auth(), ground.double.issued[0]?.auth);
+    assert.equal(tokens[0]?.auth(), aws.double.issued[0]?.auth);
   });
 
   it('serves three accounts, and two regions take two', async () => {
-    await using ground = await onDouble();
+    await using aws = await startAwsTokensFixture();
     const accounts = ['123456789012', '210987654321', '111122223333'];
     const registries = accounts.flatMap((account) =>
       ['eu-west-1', 'us-east-2'].map((region) => registry(region, account)),
     );
-    await Promise.all(registries.map((one) => ground.tokens.get(one)));
-    assert.deepEqual(ground.double.issued.map(({ region }) => region).sort(), ['eu-west-1', 'us-east-2']);
+    await Promise.all(registries.map((one) => aws.tokens.get(one)));
+    assert.deepEqual(aws.double.issued.map(({ region }) => region).sort(), ['eu-west-1', 'us-east-2']);
     assert.deepEqual(
-      ground.calls.map(({ region, outcome, identity, servedOld }) => ({
+      aws.calls.map(({ region, outcome, identity, servedOld }) => ({
         region,
         outcome,
         identity,
         servedOld,
       })),
-      ground.double.issued.map(({ region }) => ({
+      aws.double.issued.map(({ region }) => ({
         region,
         outcome: 'success',
         identity: 'default',
@@ -39,101 +39,101 @@ describe('one call for many', () => {
   });
 
   it('comes one after the other for different kinds of endpoint in a region', async () => {
-    await using ground = await onDouble();
-    const gate = ground.double.hold();
+    await using aws = await startAwsTokensFixture();
+    const gate = aws.double.hold();
     const kinds = ['dkr.ecr', 'dkr.ecr-fips', 'dkr-ecr', 'dkr-ecr-fips'];
-    const tokens = kinds.map((kind) => ground.tokens.get(registry('us-east-1', '123456789012', kind)));
+    const tokens = kinds.map((kind) => aws.tokens.get(registry('us-east-1', '123456789012', kind)));
     await eventually('one call waits', () => gate.waiting === 1);
-    assert.equal(ground.asked(), 1);
+    assert.equal(aws.countTokenCalls(), 1);
     gate.open();
     await Promise.all(tokens);
-    assert.deepEqual([ground.asked(), ground.double.peak], [4, 1]);
+    assert.deepEqual([aws.countTokenCalls(), aws.double.peak], [4, 1]);
   });
 
   it('is not ended by a caller that went away', async () => {
-    await using ground = await onDouble();
-    const gate = ground.double.hold({ region: 'eu-west-1' });
-    const first = ground.tokens.get(registry('eu-west-1'));
+    await using aws = await startAwsTokensFixture();
+    const gate = aws.double.hold({ region: 'eu-west-1' });
+    const first = aws.tokens.get(registry('eu-west-1'));
     await Promise.race([first, eventually('it waits', () => gate.waiting === 1)]);
     gate.open();
-    assert.equal((await first).auth(), ground.double.issued[0]?.auth);
+    assert.equal((await first).auth(), aws.double.issued[0]?.auth);
   });
 
   it('is not cut when its client has to make room for others', async () => {
-    await using ground = await onDouble({ maxKeys: 2 });
-    const gate = ground.double.hold({ region: 'eu-west-1' });
-    const first = ground.tokens.get(registry('eu-west-1'));
+    await using aws = await startAwsTokensFixture({ maxKeys: 2 });
+    const gate = aws.double.hold({ region: 'eu-west-1' });
+    const first = aws.tokens.get(registry('eu-west-1'));
     await eventually('it waits', () => gate.waiting === 1);
     for (const region of ['eu-west-2', 'eu-west-3', 'eu-north-1']) {
-      await ground.tokens.get(registry(region));
+      await aws.tokens.get(registry(region));
     }
     gate.open();
     await first;
-    assert.deepEqual([ground.asked(), ground.calls.length], [4, 4]);
+    assert.deepEqual([aws.countTokenCalls(), aws.calls.length], [4, 4]);
   });
 });
 
 describe('a remembered token', () => {
   it('serves until half of its life is over', async () => {
-    await using ground = await onDouble();
-    const first = await ground.tokens.get(registry());
-    ground.pass(6 * hourMs - 60_000);
-    assert.equal(await ground.tokens.get(registry()), first);
-    ground.pass(120_000);
-    assert.notEqual(await ground.tokens.get(registry()), first);
-    assert.equal(ground.asked(), 2);
+    await using aws = await startAwsTokensFixture();
+    const first = await aws.tokens.get(registry());
+    aws.pass(6 * hourMs - 60_000);
+    assert.equal(await aws.tokens.get(registry()), first);
+    aws.pass(120_000);
+    assert.notEqual(await aws.tokens.get(registry()), first);
+    assert.equal(aws.countTokenCalls(), 2);
   });
 
   it('is renewed early for a caller that wants nearly all of its life', async () => {
-    await using ground = await onDouble();
-    await ground.tokens.get(registry());
-    ground.pass(2 * hourMs);
+    await using aws = await startAwsTokensFixture();
+    await aws.tokens.get(registry());
+    aws.pass(2 * hourMs);
     const wish = { minRemainingMs: 11.5 * hourMs };
-    const renewed = await ground.tokens.get(registry(), { minRemainingMs: 10.5 * hourMs });
-    assert.equal(ground.asked(), 2);
+    const renewed = await aws.tokens.get(registry(), { minRemainingMs: 10.5 * hourMs });
+    assert.equal(aws.countTokenCalls(), 2);
     // More than a new token has is asked for in vain, not again and again.
-    assert.equal(await ground.tokens.get(registry(), wish), renewed);
-    assert.equal(await ground.tokens.get(registry(), { minRemainingMs: 100 * hourMs }), renewed);
-    assert.equal(ground.asked(), 2);
+    assert.equal(await aws.tokens.get(registry(), wish), renewed);
+    assert.equal(await aws.tokens.get(registry(), { minRemainingMs: 100 * hourMs }), renewed);
+    assert.equal(aws.countTokenCalls(), 2);
   });
 
   it('that lives shorter than the floor is not fetched for every caller', async () => {
-    await using ground = await onDouble({}, { tokenLifeMs: 60_000 });
-    await ground.tokens.get(registry());
-    await ground.tokens.get(registry());
-    assert.equal(ground.asked(), 1);
+    await using aws = await startAwsTokensFixture({}, { tokenLifeMs: 60_000 });
+    await aws.tokens.get(registry());
+    await aws.tokens.get(registry());
+    assert.equal(aws.countTokenCalls(), 1);
   });
 
   it('is fetched anew once the clock was set far back', async () => {
-    await using ground = await onDouble();
-    await ground.tokens.get(registry());
-    ground.pass(-100 * hourMs);
-    const token = await ground.tokens.get(registry());
-    assert.equal(ground.asked(), 2);
+    await using aws = await startAwsTokensFixture();
+    await aws.tokens.get(registry());
+    aws.pass(-100 * hourMs);
+    const token = await aws.tokens.get(registry());
+    assert.equal(aws.countTokenCalls(), 2);
     assert.ok(token.expiresAt < Date.now() - 80 * hourMs);
   });
 
   it('is not pushed out by any number of made-up regions', async () => {
-    await using ground = await onDouble({ maxKeys: 2 });
-    await ground.tokens.get(registry('eu-west-1'));
-    ground.double.fail(denied);
+    await using aws = await startAwsTokensFixture({ maxKeys: 2 });
+    await aws.tokens.get(registry('eu-west-1'));
+    aws.double.fail(denied);
     for (const region of ['xx-made-1', 'xx-made-2', 'xx-made-3', 'xx-made-4']) {
-      await refusal(ground.tokens.get(registry(region)));
+      await getTokenError(aws.tokens.get(registry(region)));
     }
-    const asked = ground.asked();
-    await ground.tokens.get(registry('eu-west-1'));
-    assert.equal(ground.asked(), asked);
-    const { tokens, failures } = counted(ground.tokens.snapshot());
+    const asked = aws.countTokenCalls();
+    await aws.tokens.get(registry('eu-west-1'));
+    assert.equal(aws.countTokenCalls(), asked);
+    const { tokens, failures } = counted(aws.tokens.snapshot());
     assert.deepEqual([tokens, failures], [1, 4]);
   });
 
   it('is one of a bounded number', async () => {
-    await using ground = await onDouble({ maxKeys: 2 });
+    await using aws = await startAwsTokensFixture({ maxKeys: 2 });
     for (const region of ['eu-west-1', 'eu-west-2', 'eu-west-3']) {
-      await ground.tokens.get(registry(region));
+      await aws.tokens.get(registry(region));
     }
     assert.deepEqual(
-      ground.tokens
+      aws.tokens
         .snapshot()
         .map(({ region }) => region)
         .sort(),

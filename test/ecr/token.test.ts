@@ -2,31 +2,31 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';
 import fc from 'fast-check';
-import { readAuthorization, Token } from '../../src/ecr/token.ts';
+import { parseAuthorization, Token } from '../../src/ecr/token.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
-import { isAlive, isFresh, isUsable } from '../../src/ecr/token-policy.ts';
+import { isFresh, isUnexpired, isUsable } from '../../src/ecr/token-policy.ts';
 
 const now = Date.parse('2026-11-24T12:00:00Z');
-const hour = 3_600_000;
-const half = { fraction: 0.5, floorMs: hour };
+const hourMs = 3_600_000;
+const half = { fraction: 0.5, floorMs: hourMs };
 const secret = 'canary0password';
 const auth = Buffer.from(`AWS:${secret}`).toString('base64');
 
 function answer(changes: object = {}): unknown {
-  const data = { authorizationToken: auth, expiresAt: new Date(now + 12 * hour), ...changes };
+  const data = { authorizationToken: auth, expiresAt: new Date(now + 12 * hourMs), ...changes };
   return { $metadata: {}, authorizationData: [data] };
 }
 
 describe('an answer of ECR', () => {
   it('gives a token with its life', () => {
-    const token = readAuthorization(answer(), 'eu-west-1', now);
+    const token = parseAuthorization(answer(), 'eu-west-1', now);
     assert.equal(token.auth(), auth);
-    assert.deepEqual([token.issuedAt, token.expiresAt], [now, now + 12 * hour]);
+    assert.deepEqual([token.issuedAt, token.expiresAt], [now, now + 12 * hourMs]);
   });
 
   it('is never believed to last longer than AWS says, as it would look with a clock that is behind', () => {
-    const long = answer({ expiresAt: new Date(now + 36 * hour) });
-    assert.equal(readAuthorization(long, 'eu-west-1', now).expiresAt, now + 12 * hour);
+    const long = answer({ expiresAt: new Date(now + 36 * hourMs) });
+    assert.equal(parseAuthorization(long, 'eu-west-1', now).expiresAt, now + 12 * hourMs);
   });
 
   const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -59,7 +59,7 @@ describe('an answer of ECR', () => {
   for (const [what, data] of unusable) {
     it(`is refused with ${what}, and shows nothing of it`, () => {
       assert.throws(
-        () => readAuthorization(data, 'eu-west-1', now),
+        () => parseAuthorization(data, 'eu-west-1', now),
         (error) => {
           assert.ok(error instanceof TokenError);
           assert.deepEqual([error.code, error.permanent, error.region], ['bad-answer', false, 'eu-west-1']);
@@ -73,7 +73,7 @@ describe('an answer of ECR', () => {
 
 describe('a token', () => {
   it('never shows what it is worth unless asked', () => {
-    const token = new Token(auth, { issuedAt: now, expiresAt: now + hour });
+    const token = new Token(auth, { issuedAt: now, expiresAt: now + hourMs });
     const holder = { token, list: [token], map: new Map([['host', token]]) };
     const shown = [
       JSON.stringify(holder),
@@ -84,26 +84,29 @@ describe('a token', () => {
       inspect(structuredClone(token)),
     ].join('\n');
     assert.ok(!shown.includes(auth) && !shown.includes(secret), shown);
-    assert.deepEqual(JSON.parse(JSON.stringify(token)), { issuedAt: now, expiresAt: now + hour });
+    assert.deepEqual(JSON.parse(JSON.stringify(token)), { issuedAt: now, expiresAt: now + hourMs });
   });
 
   it('lives until its end and not at it', () => {
-    assert.deepEqual([isAlive(now, now - 1), isAlive(now, now), isAlive(now, now + 1)], [true, false, false]);
+    assert.deepEqual(
+      [isUnexpired(now, now - 1), isUnexpired(now, now), isUnexpired(now, now + 1)],
+      [true, false, false],
+    );
   });
 });
 
 describe('freshness', () => {
-  const day = { issuedAt: now, expiresAt: now + 12 * hour };
+  const day = { issuedAt: now, expiresAt: now + 12 * hourMs };
 
   it('ends at half of the life', () => {
-    assert.equal(isFresh(day, now + 6 * hour, half), true);
-    assert.equal(isFresh(day, now + 6 * hour + 1, half), false);
+    assert.equal(isFresh(day, now + 6 * hourMs, half), true);
+    assert.equal(isFresh(day, now + 6 * hourMs + 1, half), false);
   });
 
   it('ends at the floor where that comes first', () => {
-    const rules = { fraction: 0.01, floorMs: 2 * hour };
-    assert.equal(isFresh(day, now + 10 * hour, rules), true);
-    assert.equal(isFresh(day, now + 10 * hour + 1, rules), false);
+    const rules = { fraction: 0.01, floorMs: 2 * hourMs };
+    assert.equal(isFresh(day, now + 10 * hourMs, rules), true);
+    assert.equal(isFresh(day, now + 10 * hourMs + 1, rules), false);
   });
 
   it('is not lost to a floor that is longer than the life', () => {
@@ -114,17 +117,17 @@ describe('freshness', () => {
   });
 
   it('outlives a small step back of the clock, and ends with a large one', () => {
-    assert.equal(isFresh(day, now - hour, half), true);
-    assert.equal(isFresh(day, now - 2 * hour, half), false);
-    assert.equal(isFresh(day, now - 1000 * hour, half), false);
+    assert.equal(isFresh(day, now - hourMs, half), true);
+    assert.equal(isFresh(day, now - 2 * hourMs, half), false);
+    assert.equal(isFresh(day, now - 1000 * hourMs, half), false);
   });
 
   const lives = fc
-    .tuple(fc.integer({ min: 1, max: 100 * hour }), fc.nat({ max: 2 * now }))
+    .tuple(fc.integer({ min: 1, max: 100 * hourMs }), fc.nat({ max: 2 * now }))
     .map(([life, issuedAt]) => ({ issuedAt, expiresAt: issuedAt + life }));
   const rules = fc.record({
     fraction: fc.double({ min: 0, max: 1, noNaN: true }),
-    floorMs: fc.nat({ max: 100 * hour }),
+    floorMs: fc.nat({ max: 100 * hourMs }),
   });
 
   it('is given to every new token, whatever is asked for', () => {
@@ -154,7 +157,7 @@ describe('freshness', () => {
 
   it('lasts no longer than the life and a tenth, wherever the clock is set back to', () => {
     fc.assert(
-      fc.property(lives, rules, fc.integer({ min: -200 * hour, max: 0 }), (life, wanted, back) => {
+      fc.property(lives, rules, fc.integer({ min: -200 * hourMs, max: 0 }), (life, wanted, back) => {
         const at = life.issuedAt + back;
         return !isFresh(life, at, wanted) || life.expiresAt - at <= 1.1 * (life.expiresAt - life.issuedAt);
       }),
@@ -162,13 +165,13 @@ describe('freshness', () => {
   });
 
   it('is more than being usable, which no dead token is and every new one', () => {
-    assert.equal(isUsable(day, now + 11 * hour, half), true);
-    assert.equal(isUsable(day, now + 11 * hour + 1, half), false);
+    assert.equal(isUsable(day, now + 11 * hourMs, half), true);
+    assert.equal(isUsable(day, now + 11 * hourMs + 1, half), false);
     fc.assert(
       fc.property(lives, rules, fc.nat(), (life, wanted, after) => {
         const at = life.issuedAt + after;
         const usable = isUsable(life, at, wanted);
-        return (usable || !isFresh(life, at, wanted)) && (!usable || isAlive(life.expiresAt, at));
+        return (usable || !isFresh(life, at, wanted)) && (!usable || isUnexpired(life.expiresAt, at));
       }),
     );
   });

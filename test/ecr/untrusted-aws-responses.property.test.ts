@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { readAuthorization, Token } from '../../src/ecr/token.ts';
-import { classify, TokenError } from '../../src/ecr/token-error.ts';
+import { parseAuthorization, Token } from '../../src/ecr/token.ts';
+import { classifyError, TokenError } from '../../src/ecr/token-error.ts';
 import { damaged, hostileJson } from '../support/untrusted-json.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -23,13 +23,13 @@ describe('what an endpoint of AWS answers, whatever it is', () => {
       try {
         const data = { authorizationToken: btoa('AWS:x'), expiresAt: new Date(Number(expiresAt)) };
         assert.ok(
-          readAuthorization({ authorizationData: [data, answer] }, region, now) instanceof Token,
+          parseAuthorization({ authorizationData: [data, answer] }, region, now) instanceof Token,
           'a token',
         );
       } catch (error) {
         assert.ok(error instanceof TokenError, `${error}`);
       }
-      assert.throws(() => readAuthorization(answer, region, now), TokenError);
+      assert.throws(() => parseAuthorization(answer, region, now), TokenError);
     };
     const valid = { authorizationData: [{ authorizationToken: btoa('AWS:x'), expiresAt: 'no Date' }] };
     fc.assert(fc.property(damaged(valid), fc.double(), check), { numRuns: 500 });
@@ -38,7 +38,7 @@ describe('what an endpoint of AWS answers, whatever it is', () => {
   it('is classified when it is a failure', () => {
     const check = (fields: unknown) => {
       for (const thrown of [fields, thrownWith(fields)]) {
-        const error = classify(thrown, region);
+        const error = classifyError(thrown, region);
         assert.ok(error instanceof TokenError && typeof error.code === 'string');
       }
     };

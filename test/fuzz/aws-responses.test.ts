@@ -5,17 +5,17 @@ import type { AddressInfo } from 'node:net';
 import { after, before, describe } from 'node:test';
 import fc from 'fast-check';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
-import { installAccount } from '../support/installation.ts';
-import { madeUpRegions } from '../support/nonexistent-regions.ts';
+import { installServiceAccount } from '../support/installation.ts';
+import { generateNonexistentRegions } from '../support/nonexistent-regions.ts';
 import { startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 import { fuzz } from './fuzz-runner.ts';
-import { host, Target } from './fuzz-target.ts';
-import { hostileText, mutated, placeholder } from './malformed-json.ts';
+import { FuzzTarget, host } from './fuzz-target.ts';
+import { hostileText, mutate, placeholder } from './malformed-json.ts';
 
 /** What AWS answers to one call. */
-interface AwsAnswer {
+interface AwsResponse {
   /** Whether the program assumes a role first, so that it is AWS STS which answers so. */
   readonly service: 'ecr' | 'sts';
   readonly status: number;
@@ -70,7 +70,7 @@ const xml = fc
   )
   .map(([outer, inner, text]) => `<${outer}><Error><${inner}>${text}</${inner}></Error></${outer}>`);
 
-const answers: fc.Arbitrary<AwsAnswer> = fc.record({
+const responses: fc.Arbitrary<AwsResponse> = fc.record({
   service: fc.constantFrom('ecr', 'ecr', 'ecr', 'sts'),
   status: fc.oneof(
     fc.constantFrom(200, 200, 200, 400, 403, 429, 500, 503),
@@ -97,8 +97,8 @@ const answers: fc.Arbitrary<AwsAnswer> = fc.record({
     { maxKeys: 3 },
   ),
   body: fc.oneof(
-    { weight: 4, arbitrary: mutated(authorization, 2) },
-    { weight: 2, arbitrary: mutated(awsError, 1) },
+    { weight: 4, arbitrary: mutate(authorization, 2) },
+    { weight: 2, arbitrary: mutate(awsError, 1) },
     { weight: 2, arbitrary: xml },
     hostileText,
     fc.constantFrom('', '{', 'null', `<html>${placeholder}</html>`, '\u0000', ' '.repeat(300_000)),
@@ -109,13 +109,13 @@ const answers: fc.Arbitrary<AwsAnswer> = fc.record({
 describe('fuzzed answers of AWS', () => {
   let cluster: ApiStandIn;
   let aws: Aws;
-  let target: Target;
+  let target: FuzzTarget;
   let count = 0;
   before(async () => {
     cluster = await startApiStandIn();
     aws = await Aws.start();
     cluster.seed('/api/v1/namespaces/team-good', { metadata: { name: 'team-good' } });
-    const kubeconfigPath = await installAccount(cluster);
+    const kubeconfigPath = await installServiceAccount(cluster);
     const program = await startProgram({
       kubeconfigPath,
       environment: aws.environment(),
@@ -124,7 +124,7 @@ describe('fuzzed answers of AWS', () => {
         tokens: { requestTimeout: '1s', connectTimeout: '1s' },
       },
     });
-    target = new Target(program, () => ['fuzz0secret0access0key', goodToken.slice(0, 60)]);
+    target = new FuzzTarget(program, () => ['fuzz0secret0access0key', goodToken.slice(0, 60)]);
   });
   after(async () => {
     target.close();
@@ -135,12 +135,12 @@ describe('fuzzed answers of AWS', () => {
 
   fuzz({
     part: 'aws-answers',
-    values: answers,
+    values: responses,
     check: async (answer) => {
       count += 1;
       const namespace = `team-${count}`;
       cluster.seed(`/api/v1/namespaces/${namespace}`, { metadata: { name: namespace } });
-      const [region = ''] = madeUpRegions(1, count);
+      const [region = ''] = generateNonexistentRegions(1, count);
       const account = answer.service === 'sts' ? '210987654321' : '123456789012';
       const asked = host.replace('123456789012', account).replace('eu-central-1', region);
       aws.say({ ...answer, body: target.plant(answer.body), headers: planted(answer.headers, target) });
@@ -155,14 +155,14 @@ describe('fuzzed answers of AWS', () => {
   });
 });
 
-function planted(headers: AwsAnswer['headers'], target: Target): Record<string, string> {
+function planted(headers: AwsResponse['headers'], target: FuzzTarget): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, target.plant(value)]));
 }
 
 /** The pod gets its reference, whatever AWS says, and the author sees at most a warning without credentials. */
-async function assertAdmits(target: Target, namespace: string, asked: string): Promise<void> {
+async function assertAdmits(target: FuzzTarget, namespace: string, asked: string): Promise<void> {
   const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${asked}/app:1` }] } };
-  const { status, body } = await target.post(JSON.stringify(reviewOf(pod, { namespace })));
+  const { status, body } = await target.post(JSON.stringify(buildPodReview(pod, { namespace })));
   assert.equal(status, 200, body);
   const { allowed, patch, warnings = [] } = JSON.parse(body).response;
   assert.equal(allowed, true);
@@ -187,7 +187,7 @@ async function assertStoresTokensOnly(cluster: ApiStandIn, namespace: string): P
 class Aws {
   readonly #server: Server;
   readonly #port: number;
-  #answer: AwsAnswer | undefined;
+  #answer: AwsResponse | undefined;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -218,7 +218,7 @@ class Aws {
     };
   }
 
-  say(answer: AwsAnswer | undefined): void {
+  say(answer: AwsResponse | undefined): void {
     this.#answer = answer;
   }
 

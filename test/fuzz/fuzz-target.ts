@@ -5,21 +5,21 @@ import { Agent, request as httpsRequest } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { eventually } from '../support/eventually.ts';
 import type { RunningProgram } from '../support/program.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
-import { plant } from './malformed-json.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
+import { plantCredential } from './malformed-json.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 /** A line of the log is at most this long, in characters: every string in it is bounded. */
-const longestLine = 16_384;
+const maxLineLength = 16_384;
 
-export interface Answered {
+export interface FuzzResponse {
   readonly status: number;
   readonly body: string;
 }
 
 /** A running program, and every value that was sent to it with a planted credential. */
-export class Target {
+export class FuzzTarget {
   readonly program: RunningProgram;
   readonly #secrets: () => readonly string[];
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 4 });
@@ -35,13 +35,13 @@ export class Target {
 
   /** Replaces the placeholders in a value by a credential that is looked for later. */
   plant(value: string): string {
-    const { text: sent, credential } = plant(value);
+    const { text: sent, credential } = plantCredential(value);
     if (sent !== value) this.#planted.set(credential, value);
     return sent;
   }
 
   /** Posts a body as the API server does. Rejects where no answer comes. */
-  async post(body: string): Promise<Answered> {
+  async post(body: string): Promise<FuzzResponse> {
     const request = httpsRequest(`${this.program.webhookUrl}?timeout=5s`, {
       method: 'POST',
       ca: this.program.caPem,
@@ -60,7 +60,7 @@ export class Target {
     const name = `marker-${this.#markers}`;
     const pod = { metadata: { name }, spec: { containers: [{ image: `${host}/app:1` }] } };
     const started = performance.now();
-    const { status, body } = await this.post(JSON.stringify(reviewOf(pod, { namespace: 'team-good' })));
+    const { status, body } = await this.post(JSON.stringify(buildPodReview(pod, { namespace: 'team-good' })));
     const { allowed, patch, warnings } = JSON.parse(body).response;
     assert.deepEqual({ status, allowed, warnings }, { status: 200, allowed: true, warnings: undefined });
     assert.match(atob(patch), /"ecr-pull-secrets"/);
@@ -118,7 +118,7 @@ export class Target {
 
 /** What is wrong with the form of a line of the log; undefined: nothing. */
 function problemOf(line: string): string | undefined {
-  if (line.length > longestLine) return `${line.length} characters: ${line.slice(0, 120)}…`;
+  if (line.length > maxLineLength) return `${line.length} characters: ${line.slice(0, 120)}…`;
   try {
     JSON.parse(line);
     return undefined;

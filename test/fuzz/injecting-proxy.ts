@@ -23,7 +23,7 @@ export class InjectingProxy {
   private constructor(target: string, listener: Listener) {
     this.#target = new URL(target);
     this.#listener = listener;
-    listener.answerWith((request, response) => this.#handle(request, response));
+    listener.setHandler((request, response) => this.#handle(request, response));
   }
 
   /** @param target the address of the stand-in */

@@ -1,14 +1,14 @@
 // JSON texts that a parser takes and a program may stumble over. Texts, since no value has a key twice or is 1e999.
 import fc from 'fast-check';
 
-/** Stands in values for a credential. {@link plant} replaces each by one that can be looked for. */
+/** Stands in values for a credential. {@link plantCredential} replaces each by one that can be looked for. */
 export const placeholder = 'AKIAFUZZPLACEHOLDER0';
 
 /** A number of its own for each planted credential, so that a leak leads to the value that it was in. */
 let planted = 0;
 
 /** Replaces the placeholders in a text by a credential that no other text has. */
-export function plant(text: string): { text: string; credential: string } {
+export function plantCredential(text: string): { text: string; credential: string } {
   planted += 1;
   const credential = `AKIAFUZZ${String(planted).padStart(12, '0')}`;
   return { text: text.replaceAll(placeholder, credential), credential };
@@ -82,7 +82,7 @@ const mutations: fc.Arbitrary<Mutation> = fc.record({
 });
 
 /** Texts of one of the values, with up to `most` places changed; many of them with none. */
-export function mutated(bases: fc.Arbitrary<unknown>, most = 3): fc.Arbitrary<string> {
+export function mutate(bases: fc.Arbitrary<unknown>, most = 3): fc.Arbitrary<string> {
   return fc.tuple(bases, fc.array(mutations, { maxLength: most })).map(([base, changes]) => {
     const places = new Map<number, Mutation>();
     const count = countPlaces(base);

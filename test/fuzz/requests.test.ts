@@ -7,11 +7,11 @@ import { connect as connectTls } from 'node:tls';
 import fc from 'fast-check';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { installAccount } from '../support/installation.ts';
+import { installServiceAccount } from '../support/installation.ts';
 import { startProgram } from '../support/program.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 import { fuzz } from './fuzz-runner.ts';
-import { host, Target } from './fuzz-target.ts';
+import { FuzzTarget, host } from './fuzz-target.ts';
 import { placeholder } from './malformed-json.ts';
 
 /** What one connection sends, and how it ends. */
@@ -25,7 +25,7 @@ interface Conversation {
 }
 
 const pod = { metadata: { name: 'raw' }, spec: { containers: [{ image: `${host}/app:1` }] } };
-const review = JSON.stringify(reviewOf(pod, { namespace: 'team-good' }));
+const review = JSON.stringify(buildPodReview(pod, { namespace: 'team-good' }));
 
 const lineEnd = fc.constantFrom('\r\n', '\r\n', '\r\n', '\n', '\r', '\r\n ');
 const token = fc.oneof(
@@ -133,15 +133,15 @@ const conversations: fc.Arbitrary<Conversation> = fc.record({
 describe('fuzzed requests', () => {
   let cluster: ApiStandIn;
   let ecr: EcrDouble;
-  let target: Target;
+  let target: FuzzTarget;
   const left = new Set<Socket>();
   before(async () => {
     cluster = await startApiStandIn();
     ecr = await startEcrDouble();
     cluster.seed('/api/v1/namespaces/team-good', { metadata: { name: 'team-good' } });
-    const kubeconfigPath = await installAccount(cluster);
+    const kubeconfigPath = await installServiceAccount(cluster);
     const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
-    target = new Target(program, () => ecr.secrets());
+    target = new FuzzTarget(program, () => ecr.secrets());
     await target.assertServesSoon();
   });
   after(async () => {
@@ -170,13 +170,13 @@ describe('fuzzed requests', () => {
 });
 
 /** How many connections are left open at a time. */
-const mostLeft = 50;
+const maxAbandonedSockets = 50;
 /** A server that says nothing for so long is waiting for more, in ms. */
 const silenceMs = 50;
 
 /** Sends what a conversation holds, and gives what came back until the end, or until nothing more came. */
 async function converse(
-  target: Target,
+  target: FuzzTarget,
   { tls, writes, end }: Conversation,
   left: Set<Socket>,
 ): Promise<string> {
@@ -193,7 +193,7 @@ async function converse(
     await Promise.race([closed, silence(socket)]);
   }
   if (end === 'leave' && !socket.destroyed) {
-    leave(socket, left);
+    abandonSocket(socket, left);
     return received;
   }
   if (end === 'fin') {
@@ -212,9 +212,9 @@ function open({ hostname, port }: URL, tls: Conversation['tls'], ca: string): So
   return connectTls({ ...options, ca, servername: 'localhost', ...(versions as object) });
 }
 
-function leave(socket: Socket, left: Set<Socket>): void {
+function abandonSocket(socket: Socket, left: Set<Socket>): void {
   const [oldest] = left;
-  if (left.size >= mostLeft && oldest !== undefined) {
+  if (left.size >= maxAbandonedSockets && oldest !== undefined) {
     oldest.destroy();
     left.delete(oldest);
   }

@@ -6,12 +6,12 @@ import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { installAccount } from '../support/installation.ts';
+import { installServiceAccount } from '../support/installation.ts';
 import { startProgram } from '../support/program.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 import { fuzz } from './fuzz-runner.ts';
-import { host, Target } from './fuzz-target.ts';
-import { mutated, placeholder } from './malformed-json.ts';
+import { FuzzTarget, host } from './fuzz-target.ts';
+import { mutate, placeholder } from './malformed-json.ts';
 
 const reference = { name: 'ecr-pull-secrets' };
 
@@ -52,7 +52,7 @@ const pods = fc.record({
   }),
 });
 
-const reviews = mutated(
+const reviews = mutate(
   fc
     .record({
       object: pods,
@@ -61,7 +61,7 @@ const reviews = mutated(
       subResource: fc.constantFrom(undefined, undefined, 'ephemeralcontainers', 'status'),
       dryRun: fc.boolean(),
     })
-    .map(({ object, ...changes }) => withoutUndefined(reviewOf(object, changes))),
+    .map(({ object, ...changes }) => withoutUndefined(buildPodReview(object, changes))),
 );
 
 function withoutUndefined(value: unknown): unknown {
@@ -71,16 +71,16 @@ function withoutUndefined(value: unknown): unknown {
 describe('fuzzed reviews', () => {
   let cluster: ApiStandIn;
   let ecr: EcrDouble;
-  let target: Target;
+  let target: FuzzTarget;
   before(async () => {
     cluster = await startApiStandIn();
     ecr = await startEcrDouble();
     for (const name of ['team-a', 'team-b', 'team-good']) {
       cluster.seed(`/api/v1/namespaces/${name}`, { metadata: { name } });
     }
-    const kubeconfigPath = await installAccount(cluster);
+    const kubeconfigPath = await installServiceAccount(cluster);
     const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
-    target = new Target(program, () => ecr.secrets());
+    target = new FuzzTarget(program, () => ecr.secrets());
   });
   after(async () => {
     target.close();
@@ -97,7 +97,7 @@ describe('fuzzed reviews', () => {
   });
 });
 
-async function checkReview(target: Target, review: string): Promise<void> {
+async function checkReview(target: FuzzTarget, review: string): Promise<void> {
   const { status, body } = await target.post(review);
   assert.ok(status === 200 || (status >= 400 && status < 500), `status ${status}: ${body}`);
   const answer = JSON.parse(body);

@@ -6,17 +6,20 @@ import fc from 'fast-check';
 import { sumOf } from '../../bench/exposition.ts';
 import { hostsAnnotation } from '../../src/labels.ts';
 
-import { makeSetting, type Setting } from '../certificates/managed-certificates-fixture.ts';
+import {
+  type CertificatesFixture,
+  createCertificatesFixture,
+} from '../certificates/managed-certificates-fixture.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { secretWith } from '../support/bulk-requests.ts';
+import { buildPullSecret } from '../support/bulk-requests.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { secretPath } from '../support/pull-secret.ts';
 import { fuzz } from './fuzz-runner.ts';
-import { host, Target } from './fuzz-target.ts';
+import { FuzzTarget, host } from './fuzz-target.ts';
 import { InjectingProxy } from './injecting-proxy.ts';
-import { hostileText, mutated, placeholder } from './malformed-json.ts';
+import { hostileText, mutate, placeholder } from './malformed-json.ts';
 
 const kinds = [
   'pull-secrets',
@@ -28,7 +31,7 @@ const kinds = [
 type Kind = (typeof kinds)[number] | 'pull-secret-data';
 
 /** Something that the API server says, and where it says it. */
-interface Said {
+interface FuzzedMessage {
   readonly kind: Kind;
   /** Items of each list, lines of the open watch, or the answer to a read of the one object. */
   readonly where: 'list' | 'watch' | 'answer';
@@ -70,13 +73,13 @@ const objects = fc.record({
 const several = (texts: fc.Arbitrary<string>) => fc.array(texts, { minLength: 1, maxLength: 8 });
 
 const kind = fc.constantFrom(...kinds);
-const said: fc.Arbitrary<Said> = fc.oneof(
-  fc.record({ kind, where: fc.constant('list' as const), texts: several(mutated(objects)) }),
+const said: fc.Arbitrary<FuzzedMessage> = fc.oneof(
+  fc.record({ kind, where: fc.constant('list' as const), texts: several(mutate(objects)) }),
   fc.record({
     kind,
     where: fc.constant('watch' as const),
     texts: several(
-      mutated(
+      mutate(
         fc.record({
           type: fc.constantFrom('ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK', 'ERROR'),
           object: objects,
@@ -87,7 +90,7 @@ const said: fc.Arbitrary<Said> = fc.oneof(
   fc.record({
     kind: fc.constantFrom('tls-secret' as const, 'webhook-configuration' as const),
     where: fc.constant('answer' as const),
-    texts: fc.tuple(mutated(objects)),
+    texts: fc.tuple(mutate(objects)),
   }),
 );
 
@@ -97,9 +100,9 @@ const entries = fc.oneof(
 );
 
 /** What a namespace's Secret holds when it is read to be renewed. */
-const pullSecretData: fc.Arbitrary<Said> = fc
+const pullSecretData: fc.Arbitrary<FuzzedMessage> = fc
   .tuple(
-    mutated(fc.record({ auths: fc.record({ [hostileHost]: entries, 'registry.example.com': entries }) })),
+    mutate(fc.record({ auths: fc.record({ [hostileHost]: entries, 'registry.example.com': entries }) })),
     annotations,
   )
   .map(([config, hosts]) => ({
@@ -125,9 +128,9 @@ function secretHolding(dockerConfig: string, hosts: Record<string, string>) {
 }
 
 describe('fuzzed answers of the API server', () => {
-  let world: World;
+  let world: FuzzedCluster;
   before(async () => {
-    world = await World.start();
+    world = await FuzzedCluster.start();
   });
   after(async () => await world.stop());
 
@@ -140,13 +143,13 @@ describe('fuzzed answers of the API server', () => {
 });
 
 /** The program with every watch that it has, before a stand-in that can be made to say anything. */
-class World {
+class FuzzedCluster {
   readonly #cluster: ApiStandIn;
   readonly #ecr: EcrDouble;
   readonly #proxy: InjectingProxy;
-  readonly #setting: Setting;
+  readonly #options: CertificatesFixture;
   readonly #program: RunningProgram;
-  readonly #target: Target;
+  readonly #target: FuzzTarget;
   readonly #startedAt = Date.now();
   #count = 0;
 
@@ -154,22 +157,22 @@ class World {
     cluster: ApiStandIn,
     ecr: EcrDouble,
     proxy: InjectingProxy,
-    setting: Setting,
+    setting: CertificatesFixture,
     program: RunningProgram,
   ) {
     this.#cluster = cluster;
     this.#ecr = ecr;
     this.#proxy = proxy;
-    this.#setting = setting;
+    this.#options = setting;
     this.#program = program;
-    this.#target = new Target(program, () => ecr.secrets());
+    this.#target = new FuzzTarget(program, () => ecr.secrets());
   }
 
-  static async start(): Promise<World> {
+  static async start(): Promise<FuzzedCluster> {
     const cluster = await startApiStandIn();
     const ecr = await startEcrDouble();
     const proxy = await InjectingProxy.start(cluster.url);
-    const setting = await makeSetting(cluster, { url: 'https://127.0.0.1:9/mutate' });
+    const setting = await createCertificatesFixture(cluster, { url: 'https://127.0.0.1:9/mutate' });
     const { namespace, webhookConfiguration } = setting.place;
     const program = await startProgram({
       kubeconfigPath: proxy.kubeconfig(cluster.kubeconfigPath),
@@ -180,7 +183,7 @@ class World {
         provisioning: { registries: [host], namespaces: { names: ['good-*', 'hostile', 'AKIA*'] } },
       },
     });
-    return new World(cluster, ecr, proxy, setting, program);
+    return new FuzzedCluster(cluster, ecr, proxy, setting, program);
   }
 
   async stop(): Promise<void> {
@@ -192,7 +195,7 @@ class World {
   }
 
   /** Has it said, and then expects the program to take what is true. */
-  async check({ kind: what, where, texts }: Said): Promise<void> {
+  async check({ kind: what, where, texts }: FuzzedMessage): Promise<void> {
     const sent = texts.map((text) => this.#target.plant(text));
     if (what === 'pull-secret-data') {
       await this.#renewFrom(sent[0] ?? '');
@@ -254,7 +257,7 @@ class World {
   }
 
   #pathsOf(what: (typeof kinds)[number]): { collection: string; object: string } {
-    const { namespace, secretName, webhookConfiguration } = this.#setting.place;
+    const { namespace, secretName, webhookConfiguration } = this.#options.place;
     const collection = {
       'pull-secrets': '/api/v1/secrets',
       namespaces: '/api/v1/namespaces',
@@ -289,7 +292,7 @@ class World {
   /** Stores a Secret with a token of 12 hours as the program would have left it. */
   async #store(namespace: string, ofHost: string, expiresAt: number): Promise<void> {
     const life = { issuedAt: expiresAt - 12 * 3_600_000, expiresAt };
-    const content = secretWith(new Map([[ofHost, life]]), 1);
+    const content = buildPullSecret(new Map([[ofHost, life]]), 1);
     this.#cluster.seed(`/api/v1/namespaces/${namespace}`, { metadata: { name: namespace } });
     const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true`;
     await this.#cluster.request('PATCH', path, content, { contentType: 'application/apply-patch+yaml' });
@@ -309,9 +312,9 @@ class World {
 
   /** A caBundle that somebody took away comes back. */
   async #assertRepairsBundle(): Promise<void> {
-    await this.#setting.setCaBundle(undefined);
+    await this.#options.setCaBundle(undefined);
     await this.#eventually('the caBundle is repaired', async () => {
-      const published = await this.#setting.published();
+      const published = await this.#options.published();
       return published.every((bundle) => bundle.length > 0);
     });
   }

@@ -2,7 +2,7 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { programs } from './image-tools.ts';
+import { requiredImagePrograms } from './image-tools.ts';
 import type { Twin } from './image-twin.ts';
 
 export interface Container {
@@ -48,7 +48,7 @@ export function startContainer(
   const output = openSync(outputFile, 'a');
   const global = ['--root', state];
   const child = spawn(
-    programs.runtime,
+    requiredImagePrograms.runtime,
     [...global, 'run', '--bundle', bundle, '--pid-file', pidFile, 'twin'],
     {
       stdio: ['ignore', output, output],
@@ -56,10 +56,10 @@ export function startContainer(
   );
   closeSync(output);
   const runc = (...args: string[]) =>
-    execFileSync(programs.runtime, [...global, ...args], { encoding: 'utf8' });
+    execFileSync(requiredImagePrograms.runtime, [...global, ...args], { encoding: 'utf8' });
   // the container must not outlive a test that failed
   const end = () =>
-    spawnSync(programs.runtime, [...global, 'delete', '--force', 'twin'], { stdio: 'ignore' });
+    spawnSync(requiredImagePrograms.runtime, [...global, 'delete', '--force', 'twin'], { stdio: 'ignore' });
   process.once('exit', end);
   const exited = once(child, 'exit').then(([code]) => {
     process.off('exit', end);

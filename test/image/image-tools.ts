@@ -1,14 +1,16 @@
 import { runs } from '../../image/engine.ts';
 
 /** What building and running an image takes here, by the names that Debian gives to programs and packages. */
-export const programs = { builder: 'buildah', runtime: 'runc' } as const;
+export const requiredImagePrograms = { builder: 'buildah', runtime: 'runc' } as const;
 
 /** Why no image can be built and run here; undefined where it can. */
-export function impedimentToImage(env: NodeJS.ProcessEnv): string | undefined {
+export function findImageTestObstacle(env: NodeJS.ProcessEnv): string | undefined {
   if (process.getuid?.() !== 0) {
     return 'NO IMAGE: it is built and run as root, on Linux';
   }
-  const missing = Object.values(programs).filter((program) => !runs(program, ['--version'], env));
+  const missing = Object.values(requiredImagePrograms).filter(
+    (program) => !runs(program, ['--version'], env),
+  );
   if (missing.length === 0) {
     return undefined;
   }

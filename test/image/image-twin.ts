@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { type Contents, contentsOf } from '../../image/contents.ts';
 import { saveArguments } from '../../image/engine.ts';
 import { bundleInto } from '../support/program.ts';
-import { programs } from './image-tools.ts';
+import { requiredImagePrograms } from './image-tools.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
@@ -32,7 +32,10 @@ export interface Twin {
  */
 export async function buildTwin(folder: string): Promise<Twin> {
   const buildah = (...args: string[]) =>
-    execFileSync(programs.builder, [...storageIn(folder), ...args], { cwd: root, encoding: 'utf8' });
+    execFileSync(requiredImagePrograms.builder, [...storageIn(folder), ...args], {
+      cwd: root,
+      encoding: 'utf8',
+    });
   const base = join(folder, 'base');
   const built = join(folder, 'built');
   const dockerfile = join(folder, 'Dockerfile');
@@ -43,7 +46,7 @@ export async function buildTwin(folder: string): Promise<Twin> {
   const from = ['--isolation', 'chroot', ...contexts, '--file', dockerfile, '--tag', 'twin', '.'];
   buildah('build', '--quiet', ...from);
   const archive = join(folder, 'image.tar');
-  buildah(...saveArguments(programs.builder, 'twin', archive));
+  buildah(...saveArguments(requiredImagePrograms.builder, 'twin', archive));
   const container = buildah('from', 'twin').trim();
   return {
     rootfs: buildah('mount', container).trim(),

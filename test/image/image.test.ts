@@ -10,16 +10,16 @@ import { isCi } from '../cluster/cluster-suite.ts';
 import { startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { certificatesIn } from '../support/program.ts';
+import { createCertificateFiles } from '../support/program.ts';
 import { type Container, memoryLimitBytes, startContainer } from './container.ts';
-import { impedimentToImage } from './image-tools.ts';
+import { findImageTestObstacle } from './image-tools.ts';
 import { buildTwin } from './image-twin.ts';
 
 const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
 const mountPoint = '/etc/ecr-pull-secrets';
-const impediment = impedimentToImage(process.env);
+const impediment = findImageTestObstacle(process.env);
 
 it('the image does the main job as user 65532, with nothing that it could write to', {
   skip: !isCi(process.env) && impediment,
@@ -37,7 +37,7 @@ it('the image does the main job as user 65532, with nothing that it could write 
   const twin = await buildTwin(folder);
   const before = hashes(twin.rootfs);
   const mounted = join(folder, 'mounted');
-  const caPem = await fillMount(mounted, await installAccount(cluster));
+  const caPem = await fillMount(mounted, await installServiceAccount(cluster));
 
   const started = performance.now();
   container = startContainer(folder, twin, [{ source: mounted, destination: mountPoint }], ecr.env());
@@ -90,7 +90,7 @@ it('the image does the main job as user 65532, with nothing that it could write 
 
 /** Fills the one folder that is mounted: settings, certificate, kubeconfig; gives the CA. */
 async function fillMount(folder: string, kubeconfig: string): Promise<string> {
-  const { caPem } = await certificatesIn(join(folder, 'tls'));
+  const { caPem } = await createCertificateFiles(join(folder, 'tls'));
   copyFileSync(kubeconfig, join(folder, 'kubeconfig'));
   const settings = {
     webhook: {

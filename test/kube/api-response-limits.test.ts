@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { createGzip } from 'node:zlib';
-import { MAX_OBJECT_BYTES } from '../../src/kube/bounded-http.ts';
+import { maxObjectBytes } from '../../src/kube/bounded-http.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { listAll } from '../../src/kube/list.ts';
-import { identityOf } from '../../src/kube/object-error.ts';
-import { ACCEPT_METADATA } from '../../src/kube/resource.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
-import { watchStream } from '../../src/kube/watch-stream.ts';
+import { getObjectIdentity } from '../../src/kube/object-error.ts';
+import { acceptMetadata } from '../../src/kube/resource.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
+import { streamEvents } from '../../src/kube/watch-stream.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RawServer, startRawServer, writeBlocks } from './raw-server.ts';
 
@@ -18,8 +18,8 @@ const secrets = {
   noun: 'Secrets',
   path: '/api/v1/secrets',
   query: {},
-  accept: ACCEPT_METADATA,
-  item: identityOf,
+  accept: acceptMetadata,
+  parseItem: getObjectIdentity,
 };
 
 describe('an answer of the API server', () => {
@@ -48,15 +48,15 @@ describe('an answer of the API server', () => {
   for (const status of [200, 500]) {
     it(`is not read whole where a call gets hundreds of MiB with status ${status}`, async () => {
       const written = await answering(status);
-      await assert.rejects(secretApi(server.config).read('a', 'b'), isTooLarge);
-      assert.ok((await written()) < 2 * MAX_OBJECT_BYTES, 'the connection was closed at the limit');
+      await assert.rejects(createSecretApi(server.config).read('a', 'b'), isTooLarge);
+      assert.ok((await written()) < 2 * maxObjectBytes, 'the connection was closed at the limit');
     });
   }
 
   it('is not read whole where it is the failure of a list', async () => {
     const written = await answering(500);
     await assert.rejects(listAll(server.config, secrets, stop), isTooLarge);
-    assert.ok((await written()) < 2 * MAX_OBJECT_BYTES);
+    assert.ok((await written()) < 2 * maxObjectBytes);
   });
 
   it('is measured as it is when it is decompressed', async () => {
@@ -66,7 +66,7 @@ describe('an answer of the API server', () => {
       gzip.pipe(response);
       void writeBlocks(gzip, block, hundredsOfMiB).then(() => gzip.end());
     });
-    await assert.rejects(secretApi(server.config).read('a', 'b'), isTooLarge);
+    await assert.rejects(createSecretApi(server.config).read('a', 'b'), isTooLarge);
   });
 
   it('is a failure where not even a list of one object ends, after lists that get shorter', async () => {
@@ -112,7 +112,7 @@ describe('an answer of the API server', () => {
   it('has no bound where it is a watch, however long it lasts', async () => {
     const line = (version: number) =>
       `${JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: String(version) } }, padding: block })}\n`;
-    const lineCount = 2 * Math.ceil(MAX_OBJECT_BYTES / block.length);
+    const lineCount = 2 * Math.ceil(maxObjectBytes / block.length);
     server = await startRawServer((_, response) => {
       void (async () => {
         for (let version = 1; version <= lineCount; version += 1) {
@@ -123,7 +123,7 @@ describe('an answer of the API server', () => {
     });
     let events = 0;
     const watching = { config: server.config, resource: secrets, resourceVersion: '1', seconds: 20 };
-    for await (const { type } of watchStream({
+    for await (const { type } of streamEvents({
       ...watching,
       slackMs: 0,
       signal: stop,

@@ -124,7 +124,7 @@ describe('slots for calls', () => {
     assert.ok(waiting.every(({ error }) => error instanceof OverloadedError));
     assert.deepEqual(slots.state, { inFlight: 3, slow: 3, waiting: 0, overloaded: 6 });
     for (const { release } of [...holding, timedOut]) release?.();
-    await slots.idle();
+    await slots.waitUntilIdle();
   });
 
   it('tell the time that was spent in the queue from a timeout of the API server', async () => {
@@ -164,9 +164,9 @@ describe('slots for calls', () => {
       fc.asyncProperty(fc.array(event, { maxLength: 60 }), async (events) => {
         slots = new CallSlots(bounds);
         const made = new Calls(call);
-        for (const { what, index: at } of events) {
-          if (what === 'pass') mock.timers.tick(at);
-          else made[what](at);
+        for (const { what, index } of events) {
+          if (what === 'pass') mock.timers.tick(index);
+          else made[what](index);
           await turn();
           check(made);
         }

@@ -4,14 +4,14 @@ import type { AddressInfo } from 'node:net';
 import { afterEach, describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
-import { follow } from '../../src/kube/informer.ts';
+import { createInformer } from '../../src/kube/informer.ts';
 import { listAll } from '../../src/kube/list.ts';
-import { identityOf } from '../../src/kube/object-error.ts';
-import { ACCEPT_METADATA } from '../../src/kube/resource.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
+import { getObjectIdentity } from '../../src/kube/object-error.ts';
+import { acceptMetadata } from '../../src/kube/resource.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RawServer, type RawServerOptions, startRawServer } from './raw-server.ts';
-import { failsWith, NAME, pullSecret } from './secret-api-fixtures.ts';
+import { buildPullSecret, hasErrorCode, secretName } from './secret-api-fixtures.ts';
 
 const force = { fieldManager: 'one', force: true };
 
@@ -21,7 +21,7 @@ const longMs = 60_000;
 const json = { 'content-type': 'application/json' };
 
 function sendObject(response: ServerResponse | undefined): void {
-  response?.writeHead(200, json).end(JSON.stringify(pullSecret('slow', 'password')));
+  response?.writeHead(200, json).end(JSON.stringify(buildPullSecret('slow', 'password')));
 }
 
 function resourceNamed(name: string) {
@@ -29,8 +29,8 @@ function resourceNamed(name: string) {
     noun: `things ${name}`,
     path: `/api/v1/${name}`,
     query: {},
-    accept: ACCEPT_METADATA,
-    item: identityOf,
+    accept: acceptMetadata,
+    parseItem: getObjectIdentity,
   };
 }
 
@@ -67,8 +67,9 @@ describe('calls to an API server that is slow', () => {
     }, options);
     return hanging;
   };
-  const write = (namespace: string) => secretApi(server.config).apply(pullSecret(namespace, 'p'), force);
-  const read = (namespace: string) => secretApi(server.config).read(namespace, NAME);
+  const write = (namespace: string) =>
+    createSecretApi(server.config).apply(buildPullSecret(namespace, 'p'), force);
+  const read = (namespace: string) => createSecretApi(server.config).read(namespace, secretName);
 
   it('use 4 connections for the writes of one namespace, and none of those of its reads and of other namespaces', async () => {
     const hanging = await startServer((method, path) => method === 'PATCH' && path.includes('/slow/'));
@@ -107,8 +108,8 @@ describe('calls to an API server that is slow', () => {
     });
     const writing = write('slow');
     await eventually('the write is there', () => hanging.length === 1);
-    await assert.rejects(read('slow'), failsWith('timeout'));
-    await assert.rejects(read('slow'), failsWith('timeout'));
+    await assert.rejects(read('slow'), hasErrorCode('timeout'));
+    await assert.rejects(read('slow'), hasErrorCode('timeout'));
     for (const { id, response } of [...hanging]) {
       if (id === 'PATCH slow') sendObject(response);
     }
@@ -125,7 +126,7 @@ describe('calls to an API server that is slow', () => {
       },
       { requestTimeoutMs: 2_000 },
     );
-    const first = Array.from({ length: 8 }, () => assert.rejects(read('slow'), failsWith('timeout')));
+    const first = Array.from({ length: 8 }, () => assert.rejects(read('slow'), hasErrorCode('timeout')));
     const last = Array.from({ length: 4 }, () => read('slow'));
     await Promise.all([...first, ...last]);
     assert.equal(arrived, 12);
@@ -145,7 +146,7 @@ describe('calls to an API server that is slow', () => {
         /cannot apply Secret slow\/.* \(overloaded\): too many calls of this program/,
       );
       assert.doesNotMatch(String(error), /check the API server/);
-      return failsWith('overloaded')(error);
+      return hasErrorCode('overloaded')(error);
     });
     assert.deepEqual([overloads, server.config.calls.overloaded], [1, 1]);
     await server.config.close();
@@ -154,9 +155,9 @@ describe('calls to an API server that is slow', () => {
 
   /** Opens 100 watches, and makes a call while they last. */
   const watchAndCall = async (call: () => Promise<unknown>) => {
-    const sink = { replace: () => undefined, set: () => undefined, remove: () => undefined };
+    const handler = { replace: () => undefined, set: () => undefined, remove: () => undefined };
     const watches = Array.from({ length: 100 }, (_, index) =>
-      follow({ config: server.config, resource: resourceNamed(`things-${index}`), sink }),
+      createInformer({ config: server.config, resource: resourceNamed(`things-${index}`), handler }),
     );
     await Promise.all(watches.map((watch) => watch.start()));
     await eventually('all watches are open', () => openWatches >= watches.length, longMs);
@@ -198,7 +199,7 @@ describe('calls to an API server that is slow', () => {
     const writing = write('slow');
     await eventually('the write is there', () => hanging.length === 1);
     let isIdle = false;
-    const idle = server.config.idle().then(() => {
+    const idle = server.config.waitUntilIdle().then(() => {
       isIdle = true;
     });
     await turn();
@@ -216,7 +217,7 @@ describe('a response', () => {
   afterEach(() => server.stop());
 
   it('gives its slot back, however it ends', async () => {
-    const body = JSON.stringify(pullSecret('a', 'password'));
+    const body = JSON.stringify(buildPullSecret('a', 'password'));
     const endings: Record<string, (response: ServerResponse) => void> = {
       whole: (response) => response.writeHead(200, json).end(body),
       'not found': (response) => response.writeHead(404, json).end('{}'),
@@ -235,12 +236,12 @@ describe('a response', () => {
     let ending = 'whole';
     const timeouts = { requestTimeoutMs: 150, writeTimeoutMs: 150 };
     server = await startRawServer((_, response) => endings[ending]?.(response), timeouts);
-    const api = secretApi(server.config);
+    const api = createSecretApi(server.config);
     const call = fc.record({ ending: fc.constantFrom(...Object.keys(endings)), isWrite: fc.boolean() });
     await fc.assert(
       fc.asyncProperty(call, async ({ ending: next, isWrite }) => {
         ending = next;
-        const calling = isWrite ? api.apply(pullSecret('a', 'p'), force) : api.read('a', NAME);
+        const calling = isWrite ? api.apply(buildPullSecret('a', 'p'), force) : api.read('a', secretName);
         await calling.catch(() => undefined);
         const { inFlight, waiting } = server.config.calls;
         assert.deepEqual({ inFlight, waiting }, { inFlight: 0, waiting: 0 });

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { createServer, get } from 'node:http';
 import { after, before, describe, it } from 'node:test';
 import { Connections } from '../../src/kube/connection-pool.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
-import { configOf, failsWith, NAME, pullSecret } from './secret-api-fixtures.ts';
+import { buildPullSecret, createConfig, hasErrorCode, secretName } from './secret-api-fixtures.ts';
 
 describe('calls', () => {
   let server: ApiStandIn;
@@ -16,53 +16,58 @@ describe('calls', () => {
   after(() => server.stop());
 
   it('do not make a connection each when made one after the other', async () => {
-    const config = configOf(server.kubeconfigPath);
-    const api = secretApi(config);
+    const config = createConfig(server.kubeconfigPath);
+    const api = createSecretApi(config);
     const before = server.connections;
     for (let index = 0; index < 10; index += 1)
-      await api.apply(pullSecret(namespace, String(index)), { fieldManager: 'one', force: false });
+      await api.apply(buildPullSecret(namespace, String(index)), { fieldManager: 'one', force: false });
     // A second one where a connection was not quite free yet.
     assert.ok(server.connections - before <= 2);
     await config.close();
   });
 
   it('are bounded in how many connections they use at once', async () => {
-    const config = configOf(server.kubeconfigPath);
-    const api = secretApi(config);
+    const config = createConfig(server.kubeconfigPath);
+    const api = createSecretApi(config);
     const before = server.connections;
-    await Promise.all(Array.from({ length: 400 }, (_, index) => api.read(`${namespace}-${index}`, NAME)));
+    await Promise.all(
+      Array.from({ length: 400 }, (_, index) => api.read(`${namespace}-${index}`, secretName)),
+    );
     assert.ok(server.connections - before <= 64, `${server.connections - before}`);
     await config.close();
   });
 
   it('say who we are, and with which content type they apply', async () => {
-    const config = configOf(server.kubeconfigPath);
+    const config = createConfig(server.kubeconfigPath);
     server.requests.clear();
-    await secretApi(config).apply(pullSecret(namespace, 'a'), { fieldManager: 'one', force: true });
+    await createSecretApi(config).apply(buildPullSecret(namespace, 'a'), {
+      fieldManager: 'one',
+      force: true,
+    });
     const [{ userAgent, contentType } = { userAgent: '', contentType: '' }] = server.requests.all;
     assert.deepEqual([userAgent, contentType], ['kube-test/1', 'application/apply-patch+yaml']);
     await config.close();
   });
 
   it('are given up after their time, and the next one works', async () => {
-    const config = configOf(server.kubeconfigPath, 50);
-    const api = secretApi(config);
+    const config = createConfig(server.kubeconfigPath, 50);
+    const api = createSecretApi(config);
     server.faults.hang();
-    await assert.rejects(api.read(namespace, NAME), failsWith('timeout'));
+    await assert.rejects(api.read(namespace, secretName), hasErrorCode('timeout'));
     server.faults.clear();
-    assert.ok(await api.read(namespace, NAME));
+    assert.ok(await api.read(namespace, secretName));
     await config.close();
   });
 
   it('say network where nobody listens, unauthorized for a token that is not known', async () => {
-    const config = configOf(server.kubeconfigPath);
-    const api = secretApi(config);
+    const config = createConfig(server.kubeconfigPath);
+    const api = createSecretApi(config);
     await server.down();
-    await assert.rejects(api.read(namespace, NAME), failsWith('network'));
+    await assert.rejects(api.read(namespace, secretName), hasErrorCode('network'));
     await server.up();
-    const account = configOf(await server.serviceAccountKubeconfig(namespace, 'gone'));
+    const account = createConfig(await server.serviceAccountKubeconfig(namespace, 'gone'));
     server.revokeServiceAccountTokens();
-    await assert.rejects(secretApi(account).read(namespace, NAME), failsWith('unauthorized'));
+    await assert.rejects(createSecretApi(account).read(namespace, secretName), hasErrorCode('unauthorized'));
     await config.close();
     await account.close();
   });
@@ -80,12 +85,12 @@ describe('calls', () => {
     });
     await new Promise<void>((resolve) => proxy.listen(0, '127.0.0.1', resolve));
     const address = proxy.address();
-    const config = configOf(server.kubeconfigPath);
+    const config = createConfig(server.kubeconfigPath);
     const [cluster] = config.clusters;
     assert.ok(cluster !== undefined && typeof address === 'object' && address !== null);
     config.clusters = [{ ...cluster, proxyUrl: `http://127.0.0.1:${address.port}` }];
     try {
-      assert.equal(await secretApi(config).read(namespace, 'none'), undefined);
+      assert.equal(await createSecretApi(config).read(namespace, 'none'), undefined);
       assert.deepEqual(asked, [`${server.url}/api/v1/namespaces/${namespace}/secrets/none`]);
     } finally {
       await config.close();

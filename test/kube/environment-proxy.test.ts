@@ -36,6 +36,6 @@ describe('the API server', () => {
       env,
     });
     assert.notEqual(stdout, '');
-    assert.deepEqual([proxy.passedOn, proxy.tunnels], [[], []]);
+    assert.deepEqual([proxy.forwarded, proxy.tunnels], [[], []]);
   });
 });

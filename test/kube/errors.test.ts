@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApiException } from '@kubernetes/client-node';
-import { errorOf, errorOfStatus, KubeError } from '../../src/kube/errors.ts';
-import { apiServerBackoff, backoffMs } from '../../src/util/backoff.ts';
+import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
+import { apiServerBackoff, tokenRetryMs } from '../../src/util/backoff.ts';
 
 const CANARY = 'c2VjcmV0LWNhbmFyeQ==';
 const operation = 'apply Secret team-a/pull-secret';
@@ -38,7 +38,7 @@ describe('the error of a status', () => {
   const last = { 503: 'server-error', 504: 'timeout', 418: 'unknown' };
   for (const [status, code] of Object.entries({ ...codes, ...more, ...last })) {
     it(`${status} is ${code}`, () => {
-      const error = errorOfStatus(Number(status), statusBody(CANARY, [], reasons[status]), operation);
+      const error = createStatusError(Number(status), statusBody(CANARY, [], reasons[status]), operation);
       assert.deepEqual([error.code, error.status, error.operation], [code, Number(status), operation]);
       assert.ok(error.message.includes(operation) && !error.message.includes(CANARY));
     });
@@ -46,25 +46,25 @@ describe('the error of a status', () => {
 
   it('is told by the cause where the namespace is being deleted, or the uid is another one', () => {
     const terminating = statusBody('x', [{ reason: 'NamespaceTerminating', field: 'metadata.namespace' }]);
-    assert.equal(errorOfStatus(403, terminating, operation).code, 'namespace-terminating');
+    assert.equal(createStatusError(403, terminating, operation).code, 'namespace-terminating');
     const uid = statusBody('x', [{ reason: 'FieldValueInvalid', field: 'metadata.uid' }]);
-    assert.equal(errorOfStatus(422, uid, operation).code, 'conflict');
+    assert.equal(createStatusError(422, uid, operation).code, 'conflict');
   });
 
   it('is forbidden where an admission webhook answered a status that means something else from the API server', () => {
     for (const [status, reason] of Object.entries(reasons)) {
       for (const other of [undefined, '', 'Denied']) {
-        const error = errorOfStatus(Number(status), statusBody('x', [], other), operation);
+        const error = createStatusError(Number(status), statusBody('x', [], other), operation);
         assert.equal(error.code, 'forbidden', `${status} ${other}`);
       }
       assert.notEqual(
-        errorOfStatus(Number(status), statusBody('x', [], reason), operation).code,
+        createStatusError(Number(status), statusBody('x', [], reason), operation).code,
         'forbidden',
       );
       // as a proxy answers, or API Priority and Fairness
-      assert.notEqual(errorOfStatus(Number(status), 'Too many requests', operation).code, 'forbidden');
+      assert.notEqual(createStatusError(Number(status), 'Too many requests', operation).code, 'forbidden');
     }
-    assert.equal(errorOfStatus(409, statusBody('x', [], 'AlreadyExists'), operation).code, 'conflict');
+    assert.equal(createStatusError(409, statusBody('x', [], 'AlreadyExists'), operation).code, 'conflict');
   });
 
   for (const body of [
@@ -77,7 +77,7 @@ describe('the error of a status', () => {
     '{"kind":"Status","details":{"causes":[null]}}',
   ]) {
     it(`takes a body that is no Status: ${String(body)}`, () => {
-      assert.equal(errorOfStatus(502, body, operation).code, 'server-error');
+      assert.equal(createStatusError(502, body, operation).code, 'server-error');
     });
   }
 });
@@ -87,7 +87,7 @@ describe('the error of a failed call', () => {
     const failure = new ApiException(409, CANARY, statusBody(CANARY, [], 'Conflict'), {
       authorization: CANARY,
     });
-    const error = errorOf(failure, operation);
+    const error = toKubeError(failure, operation);
     assert.equal(error.code, 'conflict');
     assert.ok(![error.message, error.stack, JSON.stringify(error)].some((text) => text?.includes(CANARY)));
     assert.equal(error.cause, undefined);
@@ -96,29 +96,32 @@ describe('the error of a failed call', () => {
   it('is timeout, network or unknown by what was thrown', () => {
     const fetchFailed = (code: string): Error =>
       new TypeError('fetch failed', { cause: Object.assign(new Error(), { code }) });
-    assert.equal(errorOf(new DOMException(CANARY, 'TimeoutError'), operation).code, 'timeout');
-    assert.equal(errorOf(fetchFailed('UND_ERR_CONNECT_TIMEOUT'), operation).code, 'timeout');
-    assert.equal(errorOf(fetchFailed('ECONNREFUSED'), operation).code, 'network');
+    assert.equal(toKubeError(new DOMException(CANARY, 'TimeoutError'), operation).code, 'timeout');
+    assert.equal(toKubeError(fetchFailed('UND_ERR_CONNECT_TIMEOUT'), operation).code, 'timeout');
+    assert.equal(toKubeError(fetchFailed('ECONNREFUSED'), operation).code, 'network');
     const noToken = Object.assign(new Error(), { code: 'ENOENT' });
-    assert.equal(errorOf(noToken, operation).code, 'unauthorized', 'the token file is missing');
-    assert.match(errorOf(fetchFailed('CERT_HAS_EXPIRED'), operation).message, /network, CERT_HAS_EXPIRED/);
-    assert.equal(errorOf(fetchFailed(`no code: ${CANARY}`), operation).code, 'unknown');
-    assert.equal(errorOf(CANARY, operation).code, 'unknown');
+    assert.equal(toKubeError(noToken, operation).code, 'unauthorized', 'the token file is missing');
+    assert.match(
+      toKubeError(fetchFailed('CERT_HAS_EXPIRED'), operation).message,
+      /network, CERT_HAS_EXPIRED/,
+    );
+    assert.equal(toKubeError(fetchFailed(`no code: ${CANARY}`), operation).code, 'unknown');
+    assert.equal(toKubeError(CANARY, operation).code, 'unknown');
   });
 
   it('is given back as it is if it is one already', () => {
     const error = new KubeError({ code: 'gone', operation });
-    assert.equal(errorOf(error, 'another'), error);
+    assert.equal(toKubeError(error, 'another'), error);
   });
 });
 
 describe('backoff', () => {
   it('doubles from 200 ms to 10 s and is jittered over its upper half', () => {
     assert.deepEqual(
-      [1, 2, 3, 6, 7, 1_000_000].map((n) => backoffMs(apiServerBackoff, n, 0)),
+      [1, 2, 3, 6, 7, 1_000_000].map((n) => tokenRetryMs(apiServerBackoff, n, 0)),
       [100, 200, 400, 3_200, 5_000, 5_000],
     );
-    assert.equal(backoffMs(apiServerBackoff, 1, 0.5), 150);
-    assert.ok(backoffMs(apiServerBackoff, 100, 0.999_999) <= 10_000);
+    assert.equal(tokenRetryMs(apiServerBackoff, 1, 0.5), 150);
+    assert.ok(tokenRetryMs(apiServerBackoff, 100, 0.999_999) <= 10_000);
   });
 });

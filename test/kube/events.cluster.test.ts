@@ -1,17 +1,20 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { eventApi } from '../../src/kube/events.ts';
-import { field, items } from '../../src/util/json.ts';
+import { createEventApi } from '../../src/kube/events.ts';
+import { getField, getItems } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { installAccount } from '../support/installation.ts';
+import { installServiceAccount } from '../support/installation.ts';
 
 describeOnCluster('Events on a real API server', (cluster) => {
   it('show at the object that they are about, and the same news is made once', async () => {
     const namespace = await cluster().createNamespace();
-    const kubeconfigPath = await installAccount(cluster());
+    const kubeconfigPath = await installServiceAccount(cluster());
     const replicas = ['a', 'b'].map((userAgent) =>
-      eventApi(loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 5_000, userAgent }), 'ecr-pull-secrets'),
+      createEventApi(
+        loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 5_000, userAgent }),
+        'ecr-pull-secrets',
+      ),
     );
     const event = {
       name: 'ecr-pull-secrets.failing.1a2b3c4d',
@@ -27,17 +30,20 @@ describeOnCluster('Events on a real API server', (cluster) => {
     }
     assert.deepEqual(made, [true, false]);
     const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
-    const [shown, ...others] = items(field(body, 'items'));
+    const [shown, ...others] = getItems(getField(body, 'items'));
     assert.deepEqual(others, []);
-    assert.equal(field(field(shown, 'involvedObject'), 'name'), 'ecr-pull-secrets');
-    assert.equal(field(shown, 'reason'), 'PullTokenRefused');
-    assert.equal(String(field(shown, 'message')).length, 1024);
+    assert.equal(getField(getField(shown, 'involvedObject'), 'name'), 'ecr-pull-secrets');
+    assert.equal(getField(shown, 'reason'), 'PullTokenRefused');
+    assert.equal(String(getField(shown, 'message')).length, 1024);
   });
 
   it('are refused with the code of the refusal', async () => {
     const namespace = await cluster().createNamespace();
     const kubeconfigPath = await cluster().serviceAccountKubeconfig(namespace, 'nobody');
-    const api = eventApi(loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 5_000, userAgent: 'test' }), 'x');
+    const api = createEventApi(
+      loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 5_000, userAgent: 'test' }),
+      'x',
+    );
     const object = { kind: 'Secret', namespace, name: 'ecr-pull-secrets' };
     const event = { name: 'x', object, type: 'Normal' as const, reason: 'X', message: '', at: 0 };
     await assert.rejects(api.create(event), { name: 'KubeError', code: 'forbidden' });

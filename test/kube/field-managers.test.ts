@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { fieldOwners } from '../../src/kube/field-managers.ts';
+import { parseFieldOwners } from '../../src/kube/field-managers.ts';
 
 describe('who set which field', () => {
   it('is told for keys of data and annotations, by manager', () => {
@@ -18,7 +18,7 @@ describe('who set which field', () => {
       },
       { manager: 'kubectl-label', operation: 'Update', fieldsV1: { 'f:metadata': { 'f:labels': {} } } },
     ];
-    assert.deepEqual(fieldOwners(managedFields), [
+    assert.deepEqual(parseFieldOwners(managedFields), [
       {
         manager: 'ecr-pull-secrets',
         data: ['.dockerconfigjson'],
@@ -30,11 +30,11 @@ describe('who set which field', () => {
 
   it('is nobody where there is nothing to read, whatever stands there', () => {
     for (const nothing of [undefined, null, 'x', {}, [null, 3, {}]]) {
-      assert.deepEqual(fieldOwners(nothing), []);
+      assert.deepEqual(parseFieldOwners(nothing), []);
     }
     fc.assert(
       fc.property(fc.anything(), (value) =>
-        Array.isArray(fieldOwners([value, { manager: 'a', fieldsV1: value }])),
+        Array.isArray(parseFieldOwners([value, { manager: 'a', fieldsV1: value }])),
       ),
     );
   });

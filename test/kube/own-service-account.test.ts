@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { accountInToken } from '../../src/kube/own-service-account.ts';
+import { parseServiceAccountToken } from '../../src/kube/own-service-account.ts';
 
 const tokenWith = (claims: unknown) =>
   ['{}', JSON.stringify(claims), 'signature']
@@ -12,7 +12,7 @@ const serviceaccount = { name: 'puller', uid: '8f1f2c1e' };
 describe('the ServiceAccount in a token', () => {
   it('is read from the claims of a bound token', () => {
     const claims = { 'kubernetes.io': { namespace: 'pulls', serviceaccount, pod: { name: 'p', uid: 'u' } } };
-    assert.deepEqual(accountInToken(tokenWith(claims)), { namespace: 'pulls', ...serviceaccount });
+    assert.deepEqual(parseServiceAccountToken(tokenWith(claims)), { namespace: 'pulls', ...serviceaccount });
   });
 
   it('is not there in other tokens, and none of them throws', () => {
@@ -25,13 +25,16 @@ describe('the ServiceAccount in a token', () => {
       { 'kubernetes.io': { serviceaccount } },
       { 'kubernetes.io': 1 },
     ]) {
-      assert.equal(accountInToken(tokenWith(claims)), undefined);
+      assert.equal(parseServiceAccountToken(tokenWith(claims)), undefined);
     }
     for (const token of ['', 'a-static-token', 'a.b', '.%%%.'])
-      assert.equal(accountInToken(token), undefined);
-    fc.assert(fc.property(fc.string(), (token) => accountInToken(token) === undefined));
+      assert.equal(parseServiceAccountToken(token), undefined);
+    fc.assert(fc.property(fc.string(), (token) => parseServiceAccountToken(token) === undefined));
     fc.assert(
-      fc.property(fc.json(), (claims) => accountInToken(tokenWith(JSON.parse(claims))) === undefined),
+      fc.property(
+        fc.json(),
+        (claims) => parseServiceAccountToken(tokenWith(JSON.parse(claims))) === undefined,
+      ),
     );
   });
 });

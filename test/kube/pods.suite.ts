@@ -3,16 +3,16 @@ import { after, before, describe, it } from 'node:test';
 import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { listPods, type PodListLimits } from '../../src/kube/pods.ts';
-import { hostCollector } from '../../src/pull-secrets/hosts-in-use.ts';
-import { accountWith, expectCreated, secretRule } from '../provisioning/provisioning-fixture.ts';
+import { createHostCollector } from '../../src/pull-secrets/hosts-in-use.ts';
+import { createAccountWithRules, expectCreated, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { podWith } from '../support/pods.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 const podRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 
 /** Listing the pods of a namespace, on any API server. */
-export function podsSuite(ground: () => Ground): void {
+export function podsSuite(apiServer: () => TestApiServer): void {
   let config: ClusterConfig;
   const configs: ClusterConfig[] = [];
   const configOf = (kubeconfigPath: string) => {
@@ -21,21 +21,21 @@ export function podsSuite(ground: () => Ground): void {
     return made;
   };
   before(async () => {
-    config = configOf(await accountWith(ground(), [secretRule, podRule]));
+    config = configOf(await createAccountWithRules(apiServer(), [secretsRule, podRule]));
   });
   after(() => Promise.all(configs.map((one) => one.close())));
 
   const create = (namespace: string, pod: unknown) =>
-    expectCreated(ground(), `/api/v1/namespaces/${namespace}/pods`, pod);
+    expectCreated(apiServer(), `/api/v1/namespaces/${namespace}/pods`, pod);
   const hostsIn = async (namespace: string, limits?: Partial<PodListLimits>, as = config) => {
-    const { hosts, add } = hostCollector();
+    const { hosts, add } = createHostCollector();
     await listPods(as, namespace, add, limits);
     return [...hosts.keys()].toSorted();
   };
 
   describe('the pods of a namespace', () => {
     it('name the hosts of every kind of container and of image volumes, page by page', async () => {
-      const [namespace, other] = [await ground().createNamespace(), await ground().createNamespace()];
+      const [namespace, other] = [await apiServer().createNamespace(), await apiServer().createNamespace()];
       await create(other, podWith([`${hostOf(99)}/app`]));
       for (const account of [1, 2, 3]) {
         await create(namespace, podWith([`${hostOf(account)}/app`, 'busybox', 'evil.example/app']));
@@ -45,7 +45,7 @@ export function podsSuite(ground: () => Ground): void {
       const pod = podWith([`${hostOf(1)}/app`], { initContainers, volumes });
       await create(namespace, pod);
       const path = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}`;
-      const { body } = await ground().request('GET', path);
+      const { body } = await apiServer().request('GET', path);
       // Kubernetes 1.30 drops image volumes
       const keepsImageVolumes = JSON.stringify(body).includes(hostOf(5));
       const expected = [1, 2, 3, 4, ...(keepsImageVolumes ? [5] : [])].map(hostOf);
@@ -54,25 +54,25 @@ export function podsSuite(ground: () => Ground): void {
     });
 
     it('do not count once they have ended', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       for (const [index, phase] of ['Running', 'Succeeded', 'Failed', 'Pending'].entries()) {
         const pod = podWith([`${hostOf(index)}/app`]);
         await create(namespace, pod);
         const path = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}/status`;
-        const { body } = await ground().request('GET', path.replace(/\/status$/, ''));
-        const { status } = await ground().request('PUT', path, { ...Object(body), status: { phase } });
+        const { body } = await apiServer().request('GET', path.replace(/\/status$/, ''));
+        const { status } = await apiServer().request('PUT', path, { ...Object(body), status: { phase } });
         assert.equal(status, 200);
       }
       assert.deepEqual(await hostsIn(namespace), [hostOf(0), hostOf(3)]);
     });
 
     it('are listed in smaller pages where they are large, and not at all beyond the limits', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const annotations = { filler: 'x'.repeat(200_000) };
       for (const account of [1, 2, 3, 4]) {
         await create(namespace, podWith([`${hostOf(account)}/app`], {}, annotations));
       }
-      const small = { pageSize: 4, pageBytes: 300_000 };
+      const small = { pageSize: 4, maxPageBytes: 300_000 };
       assert.deepEqual(await hostsIn(namespace, small), [1, 2, 3, 4].map(hostOf));
       const fails = (limits: Partial<PodListLimits>, detail: RegExp) =>
         assert.rejects(hostsIn(namespace, limits), (error: unknown) => {
@@ -81,13 +81,13 @@ export function podsSuite(ground: () => Ground): void {
           assert.match(error.message, detail);
           return true;
         });
-      await fails({ pageSize: 4, pageBytes: 100_000 }, /a pod is too large/);
-      await fails({ pageSize: 1, pages: 3 }, /more than 3 pages/);
+      await fails({ pageSize: 4, maxPageBytes: 100_000 }, /a pod is too large/);
+      await fails({ pageSize: 1, maxPages: 3 }, /more than 3 pages/);
     });
 
     it('cannot be listed without the right, and the failure says which right that is', async () => {
-      const namespace = await ground().createNamespace();
-      const without = configOf(await accountWith(ground(), [secretRule]));
+      const namespace = await apiServer().createNamespace();
+      const without = configOf(await createAccountWithRules(apiServer(), [secretsRule]));
       await assert.rejects(hostsIn(namespace, {}, without), (error: unknown) => {
         assert.ok(error instanceof KubeError);
         assert.equal(error.code, 'forbidden');

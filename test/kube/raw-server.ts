@@ -21,7 +21,7 @@ export async function startRawServer(
   options: RawServerOptions = {},
 ): Promise<RawServer> {
   const listener = await Listener.start();
-  listener.answerWith((request, response) =>
+  listener.setHandler((request, response) =>
     answer(request, response, new URL(request.url ?? '', listener.url)),
   );
   const folder = mkdtempSync(join(tmpdir(), 'raw-server-'));

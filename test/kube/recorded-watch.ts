@@ -1,36 +1,39 @@
 import type { KubeError } from '../../src/kube/errors.ts';
 import {
+  type SecretInformer,
+  type SecretInformerOptions,
   type SecretMetadata,
-  type SecretWatch,
-  type SecretWatchOptions,
   watchSecretMetadata,
 } from '../../src/kube/secret-metadata.ts';
-import { configOf, NAME } from './secret-api-fixtures.ts';
+import { createConfig, secretName } from './secret-api-fixtures.ts';
 
 /** A watch under test, with what it reported. */
-export interface Watched {
-  watch: SecretWatch;
+export interface RecordedWatch {
+  watch: SecretInformer;
   /** Namespace → what is known of its Secret. */
   known: Map<string, SecretMetadata>;
   /** The sizes of the lists, in order. */
   lists: number[];
   errors: KubeError[];
   /** What backoff was asked for. */
-  waits: number[];
+  requestedBackoffs: number[];
   /** Ends it, connections and all. */
-  end(): Promise<void>;
+  stop(): Promise<void>;
 }
 
 /** Makes a watch that is quick to retry, and writes down what it reports. */
-export function watched(kubeconfigPath: string, options: Partial<SecretWatchOptions> = {}): Watched {
-  const config = options.config ?? configOf(kubeconfigPath);
+export function createRecordedWatch(
+  kubeconfigPath: string,
+  options: Partial<SecretInformerOptions> = {},
+): RecordedWatch {
+  const config = options.config ?? createConfig(kubeconfigPath);
   const known = new Map<string, SecretMetadata>();
   const lists: number[] = [];
   const errors: KubeError[] = [];
   const waits: number[] = [];
   const watch = watchSecretMetadata({
-    name: NAME,
-    sink: {
+    name: secretName,
+    handler: {
       replace: (items) => {
         lists.push(items.length);
         known.clear();
@@ -51,5 +54,5 @@ export function watched(kubeconfigPath: string, options: Partial<SecretWatchOpti
     await watch.stop();
     await config.close();
   };
-  return { watch, known, lists, errors, waits, end };
+  return { watch, known, lists, errors, requestedBackoffs: waits, stop: end };
 }

@@ -3,12 +3,17 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
-import { type SecretObject, secretApi } from '../../src/kube/secrets.ts';
+import { createSecretApi, type SecretObject } from '../../src/kube/secrets.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type Script, type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import { eventually } from '../support/eventually.ts';
-import { bindPolicy, limitSecrets, policy, registerRefusingWebhook } from '../support/secret-refusers.ts';
-import { configOf, pullSecret } from './secret-api-fixtures.ts';
+import {
+  bindPolicy,
+  createAdmissionPolicy,
+  createSecretQuota,
+  registerRefusingWebhook,
+} from '../support/secret-refusers.ts';
+import { buildPullSecret, createConfig } from './secret-api-fixtures.ts';
 
 const PASSWORD = 'Canary-5B1f7c';
 
@@ -26,7 +31,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
   const scripts = new Map<unknown, Script>();
   before(async () => {
     // the machine may be busy, and a webhook that does not answer takes its timeout
-    config = configOf(cluster().kubeconfigPath, 60_000);
+    config = createConfig(cluster().kubeconfigPath, 60_000);
     webhook = await startScriptedWebhook();
     webhook.script = (review, response) => scripts.get(review.request['namespace'])?.(review, response);
   });
@@ -41,8 +46,8 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     by = config,
   ): Promise<KubeError | undefined> => {
     try {
-      const secret = { ...pullSecret(namespace, PASSWORD), ...changes };
-      await secretApi(by).apply(secret, { fieldManager: 'one', force: true });
+      const secret = { ...buildPullSecret(namespace, PASSWORD), ...changes };
+      await createSecretApi(by).apply(secret, { fieldManager: 'one', force: true });
       return undefined;
     } catch (error) {
       assert.ok(error instanceof KubeError);
@@ -83,7 +88,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     for (const [name, spec, code, status] of cases) {
       it(`is named: ${name} (HTTP ${status})`, async () => {
         const namespace = await cluster().createNamespace('refuser');
-        await policy(cluster(), 'Validating', name, spec);
+        await createAdmissionPolicy(cluster(), 'Validating', name, spec);
         await bindPolicy(cluster(), 'Validating', name, namespace);
         const who = `ValidatingAdmissionPolicy '${name}' with binding '${name}' denied request): change that policy`;
         await refused(namespace, { code, status, who, short: `denied by policy "${name}"` });
@@ -94,7 +99,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       const namespace = await cluster().createNamespace('refuser');
       const paramKind = { apiVersion: 'v1', kind: 'ConfigMap' };
       const validations = [{ expression: "params.data['a'] == 'b'" }];
-      await policy(cluster(), 'Validating', 'no-parameters', { paramKind, validations });
+      await createAdmissionPolicy(cluster(), 'Validating', 'no-parameters', { paramKind, validations });
       const paramRef = { name: 'absent', namespace, parameterNotFoundAction: 'Deny' };
       await bindPolicy(cluster(), 'Validating', 'no-parameters', namespace, { paramRef });
       const who = "ValidatingAdmissionPolicy 'no-parameters' with binding 'no-parameters' denied request";
@@ -111,7 +116,10 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       const namespace = await cluster().createNamespace('refuser');
       const expression = `[JSONPatch{op: 'add', path: '/metadata/labels/a', value: object.metadata.annotations['a']}]`;
       const mutations = [{ patchType: 'JSONPatch', jsonPatch: { expression } }];
-      await policy(cluster(), 'Mutating', 'mutator', { reinvocationPolicy: 'Never', mutations });
+      await createAdmissionPolicy(cluster(), 'Mutating', 'mutator', {
+        reinvocationPolicy: 'Never',
+        mutations,
+      });
       await bindPolicy(cluster(), 'Mutating', 'mutator', namespace);
       const who = "policy 'mutator' with binding 'mutator' denied request): change that policy";
       await refused(namespace, { code: 'forbidden', status: 403, who, short: 'denied by policy "mutator"' });
@@ -271,7 +279,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
 
   it('a quota is named', async () => {
     const namespace = await cluster().createNamespace('refuser');
-    await limitSecrets(cluster(), namespace, 'few');
+    await createSecretQuota(cluster(), namespace, 'few');
     const who =
       'exceeded quota: few, requested: count/secrets=1, used: count/secrets=0, limited: count/secrets=0';
     await refused(namespace, { code: 'forbidden', status: 403, who, short: 'exceeded quota "few"' });
@@ -279,7 +287,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
 
   it('a missing right is named', async () => {
     const namespace = await cluster().createNamespace('refuser');
-    const weak = configOf(await cluster().serviceAccountKubeconfig(namespace, 'weak'), 60_000);
+    const weak = createConfig(await cluster().serviceAccountKubeconfig(namespace, 'weak'), 60_000);
     const error = await errorOfApply(namespace, {}, weak);
     await weak.close();
     assert.ok(error);
@@ -289,7 +297,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
 
   it('an immutable Secret is described, and what to do about it', async () => {
     const namespace = await cluster().createNamespace('refuser');
-    const { metadata, ...rest } = pullSecret(namespace, PASSWORD);
+    const { metadata, ...rest } = buildPullSecret(namespace, PASSWORD);
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     const data = { '.dockerconfigjson': btoa('{"auths":{}}') };
     await cluster().request('POST', path, { metadata, ...rest, data, immutable: true });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { errorOfStatus } from '../../src/kube/errors.ts';
-import { refusalOf } from '../../src/kube/refusal.ts';
+import { createStatusError } from '../../src/kube/errors.ts';
+import { parseRefusal } from '../../src/kube/refusal.ts';
 
 const CANARY = 'c2VjcmV0LWNhbmFyeQ==';
 
 const refusal = (message: string, causes: { reason: string; field: string }[] = []) =>
-  refusalOf({ message, causes, reason: '' });
+  parseRefusal({ message, causes, reason: '' });
 const longName = 'a'.repeat(253);
 
 describe('who refused a request', () => {
@@ -57,7 +57,7 @@ describe('who refused a request', () => {
   for (const [message, text, short] of known) {
     it(`is named: ${text.slice(0, 60)}`, () => {
       const found = refusal(message);
-      assert.deepEqual([found?.text, found?.short], [text, short]);
+      assert.deepEqual([found?.text, found?.shortText], [text, short]);
     });
   }
 
@@ -121,9 +121,9 @@ describe('who refused a request', () => {
       `secrets "${longName}" is forbidden: ${policy}`,
       `admission webhook "${longName}" denied the request`,
     ]) {
-      const { text, short } = refusal(message, causes) ?? { text: '', short: '' };
-      assert.ok(text.length > 250 && text.length <= 300 && short.length === 60, message);
-      assert.match(short, /^denied by (policy|webhook) "a+\.\.\.$/);
+      const { text, shortText } = refusal(message, causes) ?? { text: '', shortText: '' };
+      assert.ok(text.length > 250 && text.length <= 300 && shortText.length === 60, message);
+      assert.match(shortText, /^denied by (policy|webhook) "a+\.\.\.$/);
     }
   });
 
@@ -191,7 +191,7 @@ describe('a token in an answer of the API server', () => {
     const code = fc.constantFrom(400, 401, 403, 404, 409, 413, 422, 429, 500, 504, 599);
     fc.assert(
       fc.property(status, code, (body, httpStatus) => {
-        const error = errorOfStatus(httpStatus, body, 'apply Secret a/b');
+        const error = createStatusError(httpStatus, body, 'apply Secret a/b');
         const shown = `${error.message} ${error.shortCause} ${JSON.stringify(error)}`;
         assert.deepEqual(
           pieces.filter((piece) => shown.includes(piece)),

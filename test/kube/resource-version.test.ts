@@ -4,12 +4,12 @@ import fc from 'fast-check';
 import { compareResourceVersions } from '../../src/kube/resource-version.ts';
 import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
-import { World } from '../../src/provisioning/cluster-cache.ts';
+import { ClusterCache } from '../../src/provisioning/cluster-cache.ts';
 
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { eventually } from '../support/eventually.ts';
 import { startRawServer } from './raw-server.ts';
-import { NAME } from './secret-api-fixtures.ts';
+import { secretName } from './secret-api-fixtures.ts';
 
 const version = fc.bigInt({ min: 1n, max: 10n ** 40n });
 const notComparable = fc.oneof(
@@ -57,14 +57,14 @@ describe('a view of Secrets', () => {
     ...{ namespace: 'team-a', uid: 'u', resourceVersion },
     labels: { [managedByLabel]: productName },
     annotations: { [hostsAnnotation]: JSON.stringify({ [hostOf(account)]: null }) },
-    owners: [],
+    fieldOwners: [],
   });
   const hostOf = (account: number) => `${100_000_000_000 + account}.dkr.ecr.us-east-1.amazonaws.com`;
   const read = (resourceVersion: string, account: number) => {
-    const { owners, ...rest } = metadata(resourceVersion, account);
-    return { metadata: { ...rest, name: 'ecr-pull-secrets' }, owners };
+    const { fieldOwners, ...rest } = metadata(resourceVersion, account);
+    return { metadata: { ...rest, name: 'ecr-pull-secrets' }, fieldOwners };
   };
-  const shows = (view: SecretView, account: number) =>
+  const shows = (view: SecretCache, account: number) =>
     view.get('team-a')?.hosts.has(hostOf(account)) === true;
 
   for (const [what, first, next] of [
@@ -74,17 +74,17 @@ describe('a view of Secrets', () => {
   ] as const) {
     it(`takes what it saw last where the API server sends ${what}`, () => {
       for (const show of [
-        (view: SecretView) => view.set(metadata(next, 2)),
-        (view: SecretView) => view.replace([metadata(next, 2)]),
-        (view: SecretView) => view.learn(read(next, 2), true),
-        (view: SecretView) => view.stored(read(next, 2)),
+        (view: SecretCache) => view.set(metadata(next, 2)),
+        (view: SecretCache) => view.replace([metadata(next, 2)]),
+        (view: SecretCache) => view.updateFromRead(read(next, 2), true),
+        (view: SecretCache) => view.updateFromWrite(read(next, 2)),
       ]) {
-        const view = new SecretView();
+        const view = new SecretCache();
         view.set(metadata(first, 1));
         show(view);
         assert.ok(shows(view, 2));
       }
-      const view = new SecretView();
+      const view = new SecretCache();
       view.set(metadata(first, 1));
       view.remove('team-a', next);
       assert.equal(view.get('team-a'), undefined);
@@ -92,32 +92,33 @@ describe('a view of Secrets', () => {
   }
 
   it('skips every earlier version', () => {
-    const view = new SecretView();
+    const view = new SecretCache();
     view.set(metadata('10', 1));
     view.set(metadata('9', 2));
     view.replace([metadata('10', 2)]);
-    view.learn(read('9', 2), true);
-    view.stored(read('9', 2));
+    view.updateFromRead(read('9', 2), true);
+    view.updateFromWrite(read('9', 2));
     view.remove('team-a', '9');
     assert.ok(shows(view, 1));
   });
 });
 
 describe('a view of ServiceAccounts', () => {
-  const account = (resourceVersion: string, pullSecrets: string[]) => ({
+  const account = (resourceVersion: string, imagePullSecrets: string[]) => ({
     ...{ namespace: 'team-a', name: 'default', uid: 'u', resourceVersion },
-    ...{ pullSecrets, reference: undefined, annotated: false },
+    ...{ imagePullSecrets, managedReference: undefined, hasAnnotations: false },
   });
-  const pullSecrets = (world: World) => world.seen('team-a').accounts.map((one) => one.pullSecrets);
+  const imagePullSecrets = (world: ClusterCache) =>
+    world.getObserved('team-a').serviceAccounts.map((one) => one.imagePullSecrets);
 
   it('skips an earlier version, and takes what it saw last where versions have no order', () => {
-    const world = new World(() => undefined);
-    world.learn(account('10', ['a']));
-    world.learn(account('9', ['b']));
-    assert.deepEqual(pullSecrets(world), [['a']]);
-    world.learn(account('opaque', ['c']));
-    world.learn(account('', ['d']));
-    assert.deepEqual(pullSecrets(world), [['d']]);
+    const world = new ClusterCache(() => undefined);
+    world.setServiceAccount(account('10', ['a']));
+    world.setServiceAccount(account('9', ['b']));
+    assert.deepEqual(imagePullSecrets(world), [['a']]);
+    world.setServiceAccount(account('opaque', ['c']));
+    world.setServiceAccount(account('', ['d']));
+    assert.deepEqual(imagePullSecrets(world), [['d']]);
   });
 });
 
@@ -129,15 +130,15 @@ describe('a watch that lists again', () => {
       const isWatch = url.searchParams.has('watch');
       const metadata = { resourceVersion: versions[Math.min(lists, versions.length - 1)] };
       lists += isWatch ? 0 : 1;
-      const items = [{ metadata: { namespace: 'team-a', name: NAME, uid: 'u', resourceVersion: '1' } }];
+      const items = [{ metadata: { namespace: 'team-a', name: secretName, uid: 'u', resourceVersion: '1' } }];
       response.writeHead(isWatch ? 410 : 200, { 'content-type': 'application/json' });
       response.end(JSON.stringify(isWatch ? { kind: 'Status', code: 410 } : { metadata, items }));
     });
     const sizes: number[] = [];
     const { config } = server;
     const watch = watchSecretMetadata({
-      ...{ config, name: NAME, backoff: () => 1 },
-      sink: {
+      ...{ config, name: secretName, backoff: () => 1 },
+      handler: {
         replace: (items) => void sizes.push(items.length),
         set: () => undefined,
         remove: () => undefined,

@@ -2,19 +2,25 @@ import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
 import { type SecretMetadata, watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
-import { type ApplyOptions, type SecretApi, secretApi } from '../../src/kube/secrets.ts';
+import { type ApplyOptions, createSecretApi, type SecretApi } from '../../src/kube/secrets.ts';
 import { eventually } from '../support/eventually.ts';
-import { configOf, failsWith, NAME, pullSecret, type Server } from './secret-api-fixtures.ts';
+import {
+  buildPullSecret,
+  createConfig,
+  hasErrorCode,
+  secretName,
+  type TestApi,
+} from './secret-api-fixtures.ts';
 
 const options: ApplyOptions = { fieldManager: 'one', force: false };
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 
 /** Makes an account whose only right on Secrets is get, list, watch, create and patch on one name; gives its kubeconfig. */
-export async function restrictedAccount(server: Server): Promise<string> {
+export async function restrictedAccount(server: TestApi): Promise<string> {
   const namespace = await server.createNamespace('account');
   const name = namespace;
   const verbs = ['get', 'list', 'watch', 'create', 'patch'];
-  const rules = [{ apiGroups: [''], resources: ['secrets'], resourceNames: [NAME], verbs }];
+  const rules = [{ apiGroups: [''], resources: ['secrets'], resourceNames: [secretName], verbs }];
   await server.request('POST', `${RBAC}/clusterroles`, { metadata: { name }, rules });
   await server.request('POST', `${RBAC}/clusterrolebindings`, {
     metadata: { name },
@@ -25,24 +31,24 @@ export async function restrictedAccount(server: Server): Promise<string> {
 }
 
 /** What an account that is restricted to one name can do, on any API server. */
-export function accessSuite(server: () => Server): void {
+export function accessSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
   let namespace: string;
   before(async () => {
-    config = configOf(await restrictedAccount(server()));
-    api = secretApi(config);
+    config = createConfig(await restrictedAccount(server()));
+    api = createSecretApi(config);
     namespace = await server().createNamespace('access');
   });
   after(() => config.close());
 
   it('applies and reads the one name in any namespace, and no other', async () => {
-    await api.apply(pullSecret(namespace, 'a'), options);
-    await api.apply(pullSecret(namespace, 'b'), options);
-    assert.deepEqual((await api.read(namespace, NAME))?.metadata.labels, { password: 'b' });
-    const other = pullSecret(namespace, 'a', { name: 'another' });
-    await assert.rejects(api.apply(other, options), failsWith('forbidden'));
-    await assert.rejects(api.read(namespace, 'another'), failsWith('forbidden'));
+    await api.apply(buildPullSecret(namespace, 'a'), options);
+    await api.apply(buildPullSecret(namespace, 'b'), options);
+    assert.deepEqual((await api.read(namespace, secretName))?.metadata.labels, { password: 'b' });
+    const other = buildPullSecret(namespace, 'a', { name: 'another' });
+    await assert.rejects(api.apply(other, options), hasErrorCode('forbidden'));
+    await assert.rejects(api.read(namespace, 'another'), hasErrorCode('forbidden'));
   });
 
   it('says in the error which right is missing', async () => {
@@ -55,8 +61,8 @@ export function accessSuite(server: () => Server): void {
     const seen = new Map<string, SecretMetadata>();
     const watch = watchSecretMetadata({
       config,
-      name: NAME,
-      sink: {
+      name: secretName,
+      handler: {
         replace: (items) => {
           for (const item of items) seen.set(item.namespace, item);
         },
@@ -67,7 +73,7 @@ export function accessSuite(server: () => Server): void {
     after(() => watch.stop());
     await watch.start();
     const elsewhere = await server().createNamespace('access');
-    const applied = await api.apply(pullSecret(elsewhere, 'c', { annotations: { a: 'b' } }), options);
+    const applied = await api.apply(buildPullSecret(elsewhere, 'c', { annotations: { a: 'b' } }), options);
     await eventually('the watch reports the new Secret', () => seen.has(elsewhere));
     const { uid, resourceVersion } = applied.metadata;
     const expected = {
@@ -76,28 +82,28 @@ export function accessSuite(server: () => Server): void {
       resourceVersion,
       labels: { password: 'c' },
       annotations: { a: 'b' },
-      owners: [{ manager: 'one', data: ['.dockerconfigjson'], annotations: ['a'] }],
+      fieldOwners: [{ manager: 'one', data: ['.dockerconfigjson'], annotations: ['a'] }],
     };
     assert.deepEqual(seen.get(elsewhere), expected);
-    await server().request('DELETE', `/api/v1/namespaces/${elsewhere}/secrets/${NAME}`);
+    await server().request('DELETE', `/api/v1/namespaces/${elsewhere}/secrets/${secretName}`);
     await eventually('the watch reports the deletion', () => !seen.has(elsewhere));
-    assert.equal(watch.inSync(), true);
+    assert.equal(watch.isInSync(), true);
     await watch.stop();
   });
 
   it('cannot follow another name', async () => {
     const errors: string[] = [];
-    const sink = { replace: () => undefined, set: () => undefined, remove: () => undefined };
+    const handler = { replace: () => undefined, set: () => undefined, remove: () => undefined };
     const watch = watchSecretMetadata({
       config,
       name: 'another',
-      sink,
+      handler,
       onError: ({ code }) => errors.push(code),
     });
     void watch.start();
     await eventually('an error', () => errors.length > 0);
     assert.equal(errors[0], 'forbidden');
-    assert.equal(watch.inSync(), false);
+    assert.equal(watch.isInSync(), false);
     await watch.stop();
   });
 }

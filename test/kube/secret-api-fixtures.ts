@@ -6,37 +6,37 @@ import type { SecretObject } from '../../src/kube/secrets.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 
 /** What the shared suites need of an API server, real or not. */
-export type Server = Pick<
+export type TestApi = Pick<
   Cluster,
   'kubeconfigPath' | 'request' | 'createNamespace' | 'serviceAccountKubeconfig'
 >;
 
 /** The name of the Secrets in these suites. */
-export const NAME = 'pull-secret';
+export const secretName = 'pull-secret';
 
 /** A config for this file, with limits that suit tests. */
-export function configOf(kubeconfigPath: string, requestTimeoutMs = 5_000): ClusterConfig {
+export function createConfig(kubeconfigPath: string, requestTimeoutMs = 5_000): ClusterConfig {
   return loadKubeConfig({ kubeconfigPath, requestTimeoutMs, userAgent: 'kube-test/1' });
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 /** A pull Secret whose one host has this password, labelled so too. */
-export function pullSecret(
+export function buildPullSecret(
   namespace: string,
   password: string,
   metadata: Partial<SecretObject['metadata']> = {},
 ): SecretObject {
   const config = JSON.stringify({ auths: { 'registry.example': { auth: base64(`AWS:${password}`) } } });
   return {
-    metadata: { namespace, name: NAME, labels: { password }, ...metadata },
+    metadata: { namespace, name: secretName, labels: { password }, ...metadata },
     type: 'kubernetes.io/dockerconfigjson',
     data: { '.dockerconfigjson': base64(config) },
   };
 }
 
 /** For assert.rejects: a KubeError of this code. */
-export function failsWith(code: KubeErrorCode): (error: unknown) => boolean {
+export function hasErrorCode(code: KubeErrorCode): (error: unknown) => boolean {
   return (error) => {
     assert.ok(error instanceof KubeError, `no KubeError: ${String(error)}`);
     assert.equal(error.code, code, error.message);
@@ -45,7 +45,7 @@ export function failsWith(code: KubeErrorCode): (error: unknown) => boolean {
 }
 
 /** A value within parsed JSON. */
-export function at(value: unknown, ...keys: string[]): unknown {
+export function getValueAt(value: unknown, ...keys: string[]): unknown {
   let here = value;
   for (const key of keys)
     here = typeof here === 'object' && here !== null ? Reflect.get(here, key) : undefined;

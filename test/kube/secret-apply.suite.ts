@@ -1,27 +1,39 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
-import { type ApplyOptions, type SecretApi, type SecretObject, secretApi } from '../../src/kube/secrets.ts';
-import { at, configOf, failsWith, NAME, pullSecret, type Server } from './secret-api-fixtures.ts';
+import {
+  type ApplyOptions,
+  createSecretApi,
+  type SecretApi,
+  type SecretObject,
+} from '../../src/kube/secrets.ts';
+import {
+  buildPullSecret,
+  createConfig,
+  getValueAt,
+  hasErrorCode,
+  secretName,
+  type TestApi,
+} from './secret-api-fixtures.ts';
 
 const one: ApplyOptions = { fieldManager: 'one', force: false };
 const two: ApplyOptions = { fieldManager: 'two', force: false };
 const forced: ApplyOptions = { fieldManager: 'two', force: true };
-const NOBODYS_UID = '00000000-0000-4000-8000-000000000000';
+const unknownUid = '00000000-0000-4000-8000-000000000000';
 
 /** What server-side apply and reads do, on any API server. */
-export function applySuite(server: () => Server): void {
+export function applySuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
   let namespace: string;
   const read = async (): Promise<SecretObject> => {
-    const secret = await api.read(namespace, NAME);
+    const secret = await api.read(namespace, secretName);
     assert.ok(secret);
     return secret;
   };
   before(() => {
-    config = configOf(server().kubeconfigPath);
-    api = secretApi(config);
+    config = createConfig(server().kubeconfigPath);
+    api = createSecretApi(config);
   });
   after(() => config.close());
   const test = (name: string, body: () => Promise<void>): void => {
@@ -32,110 +44,113 @@ export function applySuite(server: () => Server): void {
   };
 
   test('a Secret that is not there reads as undefined, and is created by the first apply', async () => {
-    assert.equal(await api.read(namespace, NAME), undefined);
-    const applied = await api.apply(pullSecret(namespace, 'a'), one);
+    assert.equal(await api.read(namespace, secretName), undefined);
+    const applied = await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.ok(applied.metadata.uid && applied.metadata.resourceVersion);
-    const owners = [{ manager: 'one', data: ['.dockerconfigjson'], annotations: [] }];
-    assert.deepEqual({ ...applied, metadata: {} }, { ...pullSecret(namespace, 'a'), metadata: {}, owners });
+    const fieldOwners = [{ manager: 'one', data: ['.dockerconfigjson'], annotations: [] }];
+    assert.deepEqual(
+      { ...applied, metadata: {} },
+      { ...buildPullSecret(namespace, 'a'), metadata: {}, fieldOwners },
+    );
     assert.deepEqual(await read(), applied);
   });
 
   test('the same content again changes nothing, not even the resourceVersion', async () => {
-    const first = await api.apply(pullSecret(namespace, 'a'), one);
-    assert.deepEqual(await api.apply(pullSecret(namespace, 'a'), one), first);
+    const first = await api.apply(buildPullSecret(namespace, 'a'), one);
+    assert.deepEqual(await api.apply(buildPullSecret(namespace, 'a'), one), first);
   });
 
   test('a change keeps the uid, and what is no longer sent goes', async () => {
     const annotations = { kept: 'yes', dropped: 'soon' };
-    const first = await api.apply(pullSecret(namespace, 'a', { annotations }), one);
-    const next = await api.apply(pullSecret(namespace, 'b', { annotations: { kept: 'yes' } }), one);
+    const first = await api.apply(buildPullSecret(namespace, 'a', { annotations }), one);
+    const next = await api.apply(buildPullSecret(namespace, 'b', { annotations: { kept: 'yes' } }), one);
     assert.equal(next.metadata.uid, first.metadata.uid);
     assert.deepEqual(next.metadata.annotations, { kept: 'yes' });
     assert.deepEqual(next.metadata.labels, { password: 'b' });
   });
 
   test('what another manager owns too stays when one of the two drops it', async () => {
-    await api.apply(pullSecret(namespace, 'a', { annotations: { shared: 'yes' } }), one);
-    await api.apply(pullSecret(namespace, 'a', { annotations: { shared: 'yes', own: 'two' } }), two);
-    await api.apply(pullSecret(namespace, 'a'), one);
+    await api.apply(buildPullSecret(namespace, 'a', { annotations: { shared: 'yes' } }), one);
+    await api.apply(buildPullSecret(namespace, 'a', { annotations: { shared: 'yes', own: 'two' } }), two);
+    await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.deepEqual((await read()).metadata.annotations, { shared: 'yes', own: 'two' });
   });
 
   test('a second manager conflicts where the value differs, and shares it where it does not', async () => {
-    const first = await api.apply(pullSecret(namespace, 'a'), one);
-    await assert.rejects(api.apply(pullSecret(namespace, 'b'), two), failsWith('conflict'));
+    const first = await api.apply(buildPullSecret(namespace, 'a'), one);
+    await assert.rejects(api.apply(buildPullSecret(namespace, 'b'), two), hasErrorCode('conflict'));
     assert.deepEqual(await read(), first);
-    const shared = await api.apply(pullSecret(namespace, 'a'), two);
+    const shared = await api.apply(buildPullSecret(namespace, 'a'), two);
     assert.equal(shared.metadata.uid, first.metadata.uid);
-    await assert.rejects(api.apply(pullSecret(namespace, 'b'), one), failsWith('conflict'));
+    await assert.rejects(api.apply(buildPullSecret(namespace, 'b'), one), hasErrorCode('conflict'));
   });
 
   test('force takes the fields over, and then the first one conflicts', async () => {
-    await api.apply(pullSecret(namespace, 'a'), one);
-    assert.deepEqual((await api.apply(pullSecret(namespace, 'b'), forced)).metadata.labels, {
+    await api.apply(buildPullSecret(namespace, 'a'), one);
+    assert.deepEqual((await api.apply(buildPullSecret(namespace, 'b'), forced)).metadata.labels, {
       password: 'b',
     });
-    await assert.rejects(api.apply(pullSecret(namespace, 'a'), one), failsWith('conflict'));
+    await assert.rejects(api.apply(buildPullSecret(namespace, 'a'), one), hasErrorCode('conflict'));
   });
 
   test('a conflict names managers and fields, a creation by POST counts as an update', async () => {
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     const data = { k: 'dg==' };
     await server().request('POST', `${path}?fieldManager=poster`, {
-      metadata: { name: NAME, labels: { a: '1' } },
+      metadata: { name: secretName, labels: { a: '1' } },
       data,
     });
     const body = {
       apiVersion: 'v1',
       kind: 'Secret',
-      metadata: { name: NAME, labels: { a: '2' } },
+      metadata: { name: secretName, labels: { a: '2' } },
       data: { k: 'dw==' },
     };
     const how = { contentType: 'application/apply-patch+yaml' };
     const { status, body: answer } = await server().request(
       'PATCH',
-      `${path}/${NAME}?fieldManager=one`,
+      `${path}/${secretName}?fieldManager=one`,
       body,
       how,
     );
     assert.equal(status, 409);
     const message = 'conflict with "poster" using v1';
     const reason = 'FieldManagerConflict';
-    assert.deepEqual(at(answer, 'details', 'causes'), [
+    assert.deepEqual(getValueAt(answer, 'details', 'causes'), [
       { reason, message, field: '.data.k' },
       { reason, message, field: '.metadata.labels.a' },
     ]);
     assert.equal(
-      at(answer, 'message'),
+      getValueAt(answer, 'message'),
       'Apply failed with 2 conflicts: conflicts with "poster" using v1:\n- .data.k\n- .metadata.labels.a',
     );
   });
 
   test('a stale resourceVersion conflicts even with force; one for a Secret that is not there creates it', async () => {
-    const { metadata } = await api.apply(pullSecret(namespace, 'a'), one);
+    const { metadata } = await api.apply(buildPullSecret(namespace, 'a'), one);
     const { resourceVersion = '' } = metadata;
-    await api.apply(pullSecret(namespace, 'b'), one);
+    await api.apply(buildPullSecret(namespace, 'b'), one);
     await assert.rejects(
-      api.apply(pullSecret(namespace, 'c', { resourceVersion }), forced),
-      failsWith('conflict'),
+      api.apply(buildPullSecret(namespace, 'c', { resourceVersion }), forced),
+      hasErrorCode('conflict'),
     );
     const elsewhere = await server().createNamespace('apply');
-    const created = await api.apply(pullSecret(elsewhere, 'c', { resourceVersion }), forced);
+    const created = await api.apply(buildPullSecret(elsewhere, 'c', { resourceVersion }), forced);
     assert.deepEqual(created.metadata.labels, { password: 'c' });
   });
 
   test('a uid makes an apply update only: no such Secret, or another one, is a conflict', async () => {
-    const stranger = pullSecret(namespace, 'a', { uid: NOBODYS_UID });
-    await assert.rejects(api.apply(stranger, forced), failsWith('conflict'));
+    const stranger = buildPullSecret(namespace, 'a', { uid: unknownUid });
+    await assert.rejects(api.apply(stranger, forced), hasErrorCode('conflict'));
     await assert.rejects(
-      api.apply(pullSecret(namespace, 'a', { uid: NOBODYS_UID, resourceVersion: '1' }), forced),
-      failsWith('conflict'),
+      api.apply(buildPullSecret(namespace, 'a', { uid: unknownUid, resourceVersion: '1' }), forced),
+      hasErrorCode('conflict'),
     );
-    assert.equal(await api.read(namespace, NAME), undefined);
-    const { metadata } = await api.apply(pullSecret(namespace, 'a'), one);
-    await assert.rejects(api.apply(stranger, forced), failsWith('conflict'));
+    assert.equal(await api.read(namespace, secretName), undefined);
+    const { metadata } = await api.apply(buildPullSecret(namespace, 'a'), one);
+    await assert.rejects(api.apply(stranger, forced), hasErrorCode('conflict'));
     const { uid = '', resourceVersion = '' } = metadata;
-    const next = await api.apply(pullSecret(namespace, 'b', { uid, resourceVersion }), forced);
+    const next = await api.apply(buildPullSecret(namespace, 'b', { uid, resourceVersion }), forced);
     assert.equal(next.metadata.uid, uid);
   });
 
@@ -143,11 +158,11 @@ export function applySuite(server: () => Server): void {
     const managers = Array.from({ length: 8 }, (_, index) => `manager-${index}`);
     const results = await Promise.allSettled(
       managers.map((fieldManager) =>
-        api.apply(pullSecret(namespace, fieldManager), { fieldManager, force: false }),
+        api.apply(buildPullSecret(namespace, fieldManager), { fieldManager, force: false }),
       ),
     );
     const winners = results.filter(({ status }) => status === 'fulfilled');
     assert.equal(winners.length, 1);
-    for (const result of results) if (result.status === 'rejected') failsWith('conflict')(result.reason);
+    for (const result of results) if (result.status === 'rejected') hasErrorCode('conflict')(result.reason);
   });
 }

@@ -3,17 +3,21 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Watched, watched } from './recorded-watch.ts';
-import { configOf, NAME } from './secret-api-fixtures.ts';
+import { createRecordedWatch, type RecordedWatch } from './recorded-watch.ts';
+import { createConfig, secretName } from './secret-api-fixtures.ts';
 
 describe('whether the watch is in sync', () => {
   let server: ApiStandIn;
   let proxy: FaultProxy;
-  let under: Watched;
+  let under: RecordedWatch;
   let clock: number;
   const now = (): number => clock;
-  const watching = async (options: Parameters<typeof watched>[1] = {}): Promise<void> => {
-    under = watched(proxy.kubeconfig(server.kubeconfigPath), { now, graceMs: 10_000, ...options });
+  const watching = async (options: Parameters<typeof createRecordedWatch>[1] = {}): Promise<void> => {
+    under = createRecordedWatch(proxy.kubeconfig(server.kubeconfigPath), {
+      now,
+      graceMs: 10_000,
+      ...options,
+    });
     await under.watch.start();
     await eventually('a watch is open', () => server.openWatches > 0);
   };
@@ -23,47 +27,50 @@ describe('whether the watch is in sync', () => {
     proxy = await startFaultProxy(server.kubeconfigPath);
   });
   afterEach(async () => {
-    await under.end();
+    await under.stop();
     await proxy.stop();
     await server.stop();
   });
 
   it('is for the grace after a break, then is not, then is again', async () => {
     await watching();
-    server.seed(`/api/v1/namespaces/one/secrets/${NAME}`, {});
+    server.seed(`/api/v1/namespaces/one/secrets/${secretName}`, {});
     await eventually('the stream lives', () => under.known.size === 1);
     clock = 60_000;
     await proxy.cut();
     await eventually('the break is noticed', () => under.errors.length > 1);
     clock += 9_999;
-    assert.equal(under.watch.inSync(), true);
+    assert.equal(under.watch.isInSync(), true);
     clock += 1;
-    assert.equal(under.watch.inSync(), false);
+    assert.equal(under.watch.isInSync(), false);
     await proxy.pass();
-    await eventually('in sync again', () => under.watch.inSync());
+    await eventually('in sync again', () => under.watch.isInSync());
   });
 
   it('is not while streams open and end at once, and waits longer each time', async () => {
     await watching();
     proxy.status(200, (_, path) => path.includes('watch=true'));
     proxy.reset();
-    await eventually('several attempts', () => under.waits.length > 5);
-    assert.deepEqual(under.waits.slice(1, 6), [2, 3, 4, 5, 6]);
+    await eventually('several attempts', () => under.requestedBackoffs.length > 5);
+    assert.deepEqual(under.requestedBackoffs.slice(1, 6), [2, 3, 4, 5, 6]);
     clock += 10_000;
     const seen = new Set<boolean>();
-    const before = under.waits.length;
-    await eventually('several more', () => seen.add(under.watch.inSync()) && under.waits.length > before + 5);
+    const before = under.requestedBackoffs.length;
+    await eventually(
+      'several more',
+      () => seen.add(under.watch.isInSync()) && under.requestedBackoffs.length > before + 5,
+    );
     assert.ok(seen.has(false));
   });
 
   it('lists again after a while though nothing failed, which finds an etcd that was restored', async () => {
-    server.seed(`/api/v1/namespaces/lost/secrets/${NAME}`, {});
+    server.seed(`/api/v1/namespaces/lost/secrets/${secretName}`, {});
     for (const name of ['a', 'b', 'c']) server.seed(`/api/v1/namespaces/${name}`, {});
     await watching({ relistMs: 60_000, streamSeconds: 1 });
     assert.deepEqual(under.lists, [1]);
     server.faults.rewind(1);
-    await server.request('DELETE', `/api/v1/namespaces/lost/secrets/${NAME}`);
-    server.seed(`/api/v1/namespaces/kept/secrets/${NAME}`, {});
+    await server.request('DELETE', `/api/v1/namespaces/lost/secrets/${secretName}`);
+    server.seed(`/api/v1/namespaces/kept/secrets/${secretName}`, {});
     clock += 60_000;
     await eventually('a list', () => under.lists.length > 1);
     // What the sink knew had versions that are yet to come: it is told to forget them first.
@@ -75,14 +82,14 @@ describe('whether the watch is in sync', () => {
   it('is not once stopped; stopping ends what is under way, and a start that waits', async () => {
     await watching();
     await under.watch.stop();
-    assert.equal(under.watch.inSync(), false);
+    assert.equal(under.watch.isInSync(), false);
     proxy.hang();
-    const config = configOf(proxy.kubeconfig(server.kubeconfigPath), 600_000);
-    const stuck = watched('', { config });
+    const config = createConfig(proxy.kubeconfig(server.kubeconfigPath), 600_000);
+    const stuck = createRecordedWatch('', { config });
     const starting = stuck.watch.start();
     await stuck.watch.stop();
     await starting;
     assert.deepEqual([stuck.lists, stuck.errors], [[], []]);
-    await stuck.end();
+    await stuck.stop();
   });
 });

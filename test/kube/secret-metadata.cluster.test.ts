@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type FaultProxy, startFaultProxy } from '../doubles/fault-proxy.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Watched, watched } from './recorded-watch.ts';
+import { createRecordedWatch, type RecordedWatch } from './recorded-watch.ts';
 import { restrictedAccount } from './secret-access.suite.ts';
-import { configOf, pullSecret } from './secret-api-fixtures.ts';
+import { buildPullSecret, createConfig } from './secret-api-fixtures.ts';
 
 describeOnCluster(
   'the watch on a real API server, for a restricted account',
@@ -15,10 +15,10 @@ describeOnCluster(
     let account: string;
     let direct: ClusterConfig;
     let proxy: FaultProxy;
-    let under: Watched;
+    let under: RecordedWatch;
     before(async () => {
       account = await restrictedAccount(cluster());
-      direct = configOf(account);
+      direct = createConfig(account);
       proxy = await startFaultProxy(cluster().kubeconfigPath);
     });
     after(async () => {
@@ -27,18 +27,21 @@ describeOnCluster(
     });
     const goesOn = async (meanwhile: () => Promise<void>): Promise<void> => {
       const namespace = await cluster().createNamespace('watch');
-      await secretApi(direct).apply(pullSecret(namespace, 'a'), { fieldManager: 'one', force: false });
+      await createSecretApi(direct).apply(buildPullSecret(namespace, 'a'), {
+        fieldManager: 'one',
+        force: false,
+      });
       await meanwhile();
       await eventually(`the Secret of ${namespace} is seen`, () => under.known.has(namespace), 30_000);
-      await eventually('in sync', () => under.watch.inSync(), 30_000);
+      await eventually('in sync', () => under.watch.isInSync(), 30_000);
     };
     beforeEach(async () => {
       await proxy.pass();
-      under = watched(proxy.kubeconfig(account), { streamSeconds: 2, slackMs: 500 });
+      under = createRecordedWatch(proxy.kubeconfig(account), { streamSeconds: 2, slackMs: 500 });
       await under.watch.start();
       await goesOn(() => Promise.resolve());
     });
-    afterEach(() => under.end());
+    afterEach(() => under.stop());
     const watches = (_: string, path: string): boolean => path.includes('watch=true');
 
     it('takes quiet streams for what they are', async () => {
@@ -73,8 +76,8 @@ describeOnCluster(
     });
 
     it('survives a restart of the API server, over TLS and without a proxy', async () => {
-      await under.end();
-      under = watched(account);
+      await under.stop();
+      under = createRecordedWatch(account);
       await under.watch.start();
       await goesOn(async () => {
         await cluster().apiServer?.kill();

@@ -3,28 +3,28 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import type { Attempt } from '../doubles/api-server/rbac.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Watched, watched } from './recorded-watch.ts';
-import { configOf, NAME } from './secret-api-fixtures.ts';
+import { createRecordedWatch, type RecordedWatch } from './recorded-watch.ts';
+import { createConfig, secretName } from './secret-api-fixtures.ts';
 
 const watches = ({ verb }: Attempt): boolean => verb === 'watch';
 const lists = ({ verb }: Attempt): boolean => verb === 'list';
 
 describe('the watch', () => {
   let server: ApiStandIn;
-  let under: Watched;
+  let under: RecordedWatch;
   beforeEach(async () => {
     server = await startApiStandIn();
-    under = watched(server.kubeconfigPath);
+    under = createRecordedWatch(server.kubeconfigPath);
   });
   afterEach(async () => {
-    await under.end();
+    await under.stop();
     await server.stop();
   });
-  const seed = (namespace: string, name = NAME): void =>
+  const seed = (namespace: string, name = secretName): void =>
     void server.seed(`/api/v1/namespaces/${namespace}/secrets/${name}`, {});
-  const started = async (options: Parameters<typeof watched>[1] = {}): Promise<Watched> => {
-    await under.end();
-    under = watched(server.kubeconfigPath, options);
+  const started = async (options: Parameters<typeof createRecordedWatch>[1] = {}): Promise<RecordedWatch> => {
+    await under.stop();
+    under = createRecordedWatch(server.kubeconfigPath, options);
     await under.watch.start();
     await eventually('a watch is open', () => server.openWatches > 0);
     return under;
@@ -40,7 +40,7 @@ describe('the watch', () => {
     await started();
     assert.deepEqual(under.lists, [10_000]);
     assert.equal(server.requests.count('list', 'secrets'), 20);
-    assert.equal(under.watch.inSync(), true);
+    assert.equal(under.watch.isInSync(), true);
   });
 
   it('starts over where a page cannot be continued', async () => {
@@ -59,12 +59,12 @@ describe('the watch', () => {
     server.faults.failNext(500, { count: 1_000_000, match: lists });
     const starting = under.watch.start();
     await eventually('errors', () => under.errors.length > 2);
-    assert.equal(under.watch.inSync(), false);
-    assert.deepEqual(under.waits.slice(0, 3), [1, 2, 3]);
+    assert.equal(under.watch.isInSync(), false);
+    assert.deepEqual(under.requestedBackoffs.slice(0, 3), [1, 2, 3]);
     assert.equal(under.errors[0]?.code, 'server-error');
     server.faults.clear();
     await starting;
-    assert.equal(under.watch.inSync(), true);
+    assert.equal(under.watch.isInSync(), true);
   });
 
   it('goes on where it was after an orderly end, without a list and without an error', async () => {
@@ -130,10 +130,10 @@ describe('the watch', () => {
   });
 
   it('gives up a list and a watch that get no answer', async () => {
-    const slow = configOf(server.kubeconfigPath, 50);
+    const slow = createConfig(server.kubeconfigPath, 50);
     server.faults.hang(lists);
-    await under.end();
-    under = watched(server.kubeconfigPath, { config: slow });
+    await under.stop();
+    under = createRecordedWatch(server.kubeconfigPath, { config: slow });
     const starting = under.watch.start();
     await eventually('the list is given up', () => under.errors.length > 0);
     server.faults.clear();
@@ -148,7 +148,7 @@ describe('the watch', () => {
 
   it('lists again for a sink that threw for a whole list, and survives a throw of onError', async () => {
     const failures: string[] = [];
-    const sink = {
+    const handler = {
       replace: (items: readonly unknown[]) => {
         under.lists.push(items.length);
         if (under.lists.length === 1) throw new TypeError('a bug');
@@ -160,7 +160,7 @@ describe('the watch', () => {
       failures.push(message);
       throw new Error('a bug in onError');
     };
-    await started({ sink, onError });
+    await started({ handler, onError });
     assert.deepEqual(under.lists, [0, 0]);
     assert.match(failures[0] ?? '', /TypeError: a bug/);
   });

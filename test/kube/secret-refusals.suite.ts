@@ -2,46 +2,52 @@ import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
-import { type ApplyOptions, type SecretApi, secretApi } from '../../src/kube/secrets.ts';
-import { configOf, failsWith, NAME, pullSecret, type Server } from './secret-api-fixtures.ts';
+import { type ApplyOptions, createSecretApi, type SecretApi } from '../../src/kube/secrets.ts';
+import {
+  buildPullSecret,
+  createConfig,
+  hasErrorCode,
+  secretName,
+  type TestApi,
+} from './secret-api-fixtures.ts';
 
 const options: ApplyOptions = { fieldManager: 'one', force: true };
 const CANARY = 'canary-5b1f7c';
 
 /** What is refused, and with what error, on any API server. */
-export function refusalSuite(server: () => Server): void {
+export function refusalSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
   let namespace: string;
   before(async () => {
-    config = configOf(server().kubeconfigPath);
-    api = secretApi(config);
+    config = createConfig(server().kubeconfigPath);
+    api = createSecretApi(config);
     namespace = await server().createNamespace('refusal');
   });
   after(() => config.close());
   const dockerConfig = (text: string) => ({
-    ...pullSecret(namespace, 'a'),
+    ...buildPullSecret(namespace, 'a'),
     data: { '.dockerconfigjson': Buffer.from(text).toString('base64') },
   });
 
   it('refuses content that is no JSON, too long or absent', async () => {
-    await assert.rejects(api.apply(dockerConfig('{'), options), failsWith('invalid'));
+    await assert.rejects(api.apply(dockerConfig('{'), options), hasErrorCode('invalid'));
     await assert.rejects(
       api.apply(dockerConfig(`{"x":"${'x'.repeat(1024 * 1024)}"}`), options),
-      failsWith('invalid'),
+      hasErrorCode('invalid'),
     );
     await assert.rejects(
-      api.apply({ ...pullSecret(namespace, 'a'), data: {} }, options),
-      failsWith('invalid'),
+      api.apply({ ...buildPullSecret(namespace, 'a'), data: {} }, options),
+      hasErrorCode('invalid'),
     );
   });
 
   it('refuses another type for a Secret that is there', async () => {
     const elsewhere = await server().createNamespace('refusal');
-    await api.apply(pullSecret(elsewhere, 'a'), options);
+    await api.apply(buildPullSecret(elsewhere, 'a'), options);
     await assert.rejects(
-      api.apply({ ...pullSecret(elsewhere, 'a'), type: 'Opaque' }, options),
-      failsWith('invalid'),
+      api.apply({ ...buildPullSecret(elsewhere, 'a'), type: 'Opaque' }, options),
+      hasErrorCode('invalid'),
     );
   });
 
@@ -63,8 +69,11 @@ export function refusalSuite(server: () => Server): void {
   });
 
   it('says not-found for a namespace that is not there', async () => {
-    await assert.rejects(api.apply(pullSecret('no-such-namespace', 'a'), options), failsWith('not-found'));
-    assert.equal(await api.read('no-such-namespace', NAME), undefined);
+    await assert.rejects(
+      api.apply(buildPullSecret('no-such-namespace', 'a'), options),
+      hasErrorCode('not-found'),
+    );
+    assert.equal(await api.read('no-such-namespace', secretName), undefined);
   });
 
   it('says namespace-terminating for one that is being deleted', async () => {
@@ -73,6 +82,9 @@ export function refusalSuite(server: () => Server): void {
       metadata: { name: 'holds', finalizers: ['test/x'] },
     });
     await server().request('DELETE', `/api/v1/namespaces/${ending}`);
-    await assert.rejects(api.apply(pullSecret(ending, 'a'), options), failsWith('namespace-terminating'));
+    await assert.rejects(
+      api.apply(buildPullSecret(ending, 'a'), options),
+      hasErrorCode('namespace-terminating'),
+    );
   });
 }

@@ -1,18 +1,29 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
-import { deleteSecret, secretApi } from '../../src/kube/secrets.ts';
-import { addReference, referPatch, removeReference } from '../../src/kube/service-account-references.ts';
-import { type ServiceAccountApi, serviceAccountApi } from '../../src/kube/service-accounts.ts';
-import { at, configOf, failsWith, NAME, pullSecret, type Server } from './secret-api-fixtures.ts';
+import { createSecretApi, deleteSecret } from '../../src/kube/secrets.ts';
+import {
+  addReference,
+  createAddReferencePatch,
+  removeReference,
+} from '../../src/kube/service-account-references.ts';
+import { createServiceAccountApi, type ServiceAccountApi } from '../../src/kube/service-accounts.ts';
+import {
+  buildPullSecret,
+  createConfig,
+  getValueAt,
+  hasErrorCode,
+  secretName,
+  type TestApi,
+} from './secret-api-fixtures.ts';
 
 /** References of ServiceAccounts, and the deletion of a Secret, on any API server. */
-export function referencesSuite(server: () => Server): void {
+export function referencesSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: ServiceAccountApi;
   before(() => {
-    config = configOf(server().kubeconfigPath);
-    api = serviceAccountApi(config);
+    config = createConfig(server().kubeconfigPath);
+    api = createServiceAccountApi(config);
   });
   after(() => config.close());
   const path = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts/default`;
@@ -24,15 +35,15 @@ export function referencesSuite(server: () => Server): void {
   };
   const stored = async (namespace: string): Promise<unknown> => {
     const { body } = await server().request('GET', path(namespace));
-    return [at(body, 'imagePullSecrets'), at(body, 'metadata', 'annotations')];
+    return [getValueAt(body, 'imagePullSecrets'), getValueAt(body, 'metadata', 'annotations')];
   };
   const annotation = 'ecr-pull-secrets.io/pull-secret';
 
   it('adds a reference where there is no list, and leaves no list and no annotation behind', async () => {
     const namespace = await server().createNamespace('reference');
-    assert.equal((await addReference(api, namespace, 'default', NAME)).changed, true);
-    assert.deepEqual(await stored(namespace), [[{ name: NAME }], { [annotation]: NAME }]);
-    assert.equal((await addReference(api, namespace, 'default', NAME)).changed, false);
+    assert.equal((await addReference(api, namespace, 'default', secretName)).changed, true);
+    assert.deepEqual(await stored(namespace), [[{ name: secretName }], { [annotation]: secretName }]);
+    assert.equal((await addReference(api, namespace, 'default', secretName)).changed, false);
     assert.equal((await removeReference(api, namespace, 'default')).changed, true);
     const [list, annotations] = (await stored(namespace)) as [unknown, object | undefined];
     assert.deepEqual([list, Object.keys(annotations ?? {})], [undefined, []]);
@@ -43,18 +54,18 @@ export function referencesSuite(server: () => Server): void {
     const namespace = await server().createNamespace('reference');
     const others = [{ name: 'one' }, {}, { name: 'two' }];
     await change(namespace, { imagePullSecrets: others }, { mine: 'yes' });
-    await addReference(api, namespace, 'default', NAME);
-    const with_ = [...others, { name: NAME }];
-    assert.deepEqual(await stored(namespace), [with_, { mine: 'yes', [annotation]: NAME }]);
+    await addReference(api, namespace, 'default', secretName);
+    const with_ = [...others, { name: secretName }];
+    assert.deepEqual(await stored(namespace), [with_, { mine: 'yes', [annotation]: secretName }]);
     await removeReference(api, namespace, 'default');
     assert.deepEqual(await stored(namespace), [others, { mine: 'yes' }]);
   });
 
   it('neither marks nor removes a reference that a person wrote', async () => {
     const namespace = await server().createNamespace('reference');
-    await change(namespace, { imagePullSecrets: [{ name: NAME }, { name: 'one' }] }, { mine: 'yes' });
+    await change(namespace, { imagePullSecrets: [{ name: secretName }, { name: 'one' }] }, { mine: 'yes' });
     const before = await stored(namespace);
-    assert.equal((await addReference(api, namespace, 'default', NAME)).changed, false);
+    assert.equal((await addReference(api, namespace, 'default', secretName)).changed, false);
     assert.equal((await removeReference(api, namespace, 'default')).changed, false);
     assert.deepEqual(await stored(namespace), before);
   });
@@ -64,7 +75,10 @@ export function referencesSuite(server: () => Server): void {
     const old = await api.read(namespace, 'default');
     assert.ok(old);
     await change(namespace, { imagePullSecrets: [{ name: 'one' }] });
-    await assert.rejects(api.patch(old, referPatch(old, NAME) ?? []), failsWith('invalid'));
+    await assert.rejects(
+      api.patch(old, createAddReferencePatch(old, secretName) ?? []),
+      hasErrorCode('invalid'),
+    );
     let races = 0;
     const raced: ServiceAccountApi = {
       ...api,
@@ -78,16 +92,16 @@ export function referencesSuite(server: () => Server): void {
         return account;
       },
     };
-    await addReference(raced, namespace, 'default', NAME);
+    await addReference(raced, namespace, 'default', secretName);
     assert.equal(races, 3);
-    const names = [{ name: 'one' }, { name: 'two' }, { name: 'three' }, { name: NAME }];
-    assert.deepEqual(await stored(namespace), [names, { [annotation]: NAME }]);
+    const names = [{ name: 'one' }, { name: 'two' }, { name: 'three' }, { name: secretName }];
+    assert.deepEqual(await stored(namespace), [names, { [annotation]: secretName }]);
   });
 
   it('ends with one reference when replicas add it at the same moment', async () => {
     const namespace = await server().createNamespace('reference');
-    await Promise.all(Array.from({ length: 3 }, () => addReference(api, namespace, 'default', NAME)));
-    assert.deepEqual(await stored(namespace), [[{ name: NAME }], { [annotation]: NAME }]);
+    await Promise.all(Array.from({ length: 3 }, () => addReference(api, namespace, 'default', secretName)));
+    assert.deepEqual(await stored(namespace), [[{ name: secretName }], { [annotation]: secretName }]);
   });
 
   it('gives up when it loses every time, and says nothing is there where there is none', async () => {
@@ -101,9 +115,9 @@ export function referencesSuite(server: () => Server): void {
         return await api.patch(account, patch);
       },
     };
-    await assert.rejects(addReference(losing, namespace, 'default', NAME), failsWith('invalid'));
+    await assert.rejects(addReference(losing, namespace, 'default', secretName), hasErrorCode('invalid'));
     assert.equal(tries, 5);
-    assert.deepEqual(await addReference(api, namespace, 'none', NAME), {
+    assert.deepEqual(await addReference(api, namespace, 'none', secretName), {
       account: undefined,
       changed: false,
     });
@@ -111,13 +125,13 @@ export function referencesSuite(server: () => Server): void {
 
   it('deletes the Secret that was read, and no other one; one that is gone is fine', async () => {
     const namespace = await server().createNamespace('reference');
-    const secrets = secretApi(config);
+    const secrets = createSecretApi(config);
     const options = { fieldManager: 'one', force: false };
-    const first = await secrets.apply(pullSecret(namespace, 'a'), options);
-    const second = await secrets.apply(pullSecret(namespace, 'b'), options);
-    await assert.rejects(deleteSecret(config, first), failsWith('conflict'));
+    const first = await secrets.apply(buildPullSecret(namespace, 'a'), options);
+    const second = await secrets.apply(buildPullSecret(namespace, 'b'), options);
+    await assert.rejects(deleteSecret(config, first), hasErrorCode('conflict'));
     await deleteSecret(config, second);
-    assert.equal(await secrets.read(namespace, NAME), undefined);
+    assert.equal(await secrets.read(namespace, secretName), undefined);
     await deleteSecret(config, second);
   });
 }

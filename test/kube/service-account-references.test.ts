@@ -2,8 +2,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import jsonPatch, { type Operation as Judged } from 'fast-json-patch';
-import { referPatch, unreferPatch } from '../../src/kube/service-account-references.ts';
-import { type Operation, type ServiceAccount, serviceAccount } from '../../src/kube/service-accounts.ts';
+import {
+  createAddReferencePatch,
+  createRemoveReferencePatch,
+} from '../../src/kube/service-account-references.ts';
+import {
+  type JsonPatchOperation,
+  parseServiceAccount,
+  type ServiceAccount,
+} from '../../src/kube/service-accounts.ts';
 
 const annotation = 'ecr-pull-secrets.io/pull-secret';
 
@@ -26,13 +33,13 @@ function stored(pullSecrets: readonly (string | undefined)[], annotations: Recor
 }
 
 function read(object: Stored): ServiceAccount {
-  const account = serviceAccount(object);
+  const account = parseServiceAccount(object);
   assert.ok(account);
   return account;
 }
 
 /** What the API server makes of a patch. */
-function patched(object: Stored, patch: readonly Operation[] | undefined): Stored {
+function patched(object: Stored, patch: readonly JsonPatchOperation[] | undefined): Stored {
   if (patch === undefined) return object;
   const whole: Judged[] = JSON.parse(JSON.stringify(patch));
   const { newDocument } = jsonPatch.applyPatch(structuredClone(object), whole, true);
@@ -59,7 +66,10 @@ describe('patches of references', () => {
   it('hold for the version only that was looked at', () => {
     fc.assert(
       fc.property(objects, (object) => {
-        for (const patch of [referPatch(read(object), 'ours'), unreferPatch(read(object))]) {
+        for (const patch of [
+          createAddReferencePatch(read(object), 'ours'),
+          createRemoveReferencePatch(read(object)),
+        ]) {
           if (patch === undefined) continue;
           assert.deepEqual(patch[0], { op: 'test', path: '/metadata/resourceVersion', value: '7' });
         }
@@ -70,7 +80,7 @@ describe('patches of references', () => {
   it('end with the reference, and with every other entry where it was', () => {
     fc.assert(
       fc.property(objects, (object) => {
-        const after = patched(object, referPatch(read(object), 'ours'));
+        const after = patched(object, createAddReferencePatch(read(object), 'ours'));
         const [list, entries] = [listOf(object), listOf(after)];
         assert.ok(entries.includes('ours'));
         const mark = object.metadata.annotations?.[annotation];
@@ -80,7 +90,11 @@ describe('patches of references', () => {
           others,
         );
         assert.equal(after.metadata.annotations?.['mine'], object.metadata.annotations?.['mine']);
-        assert.equal(referPatch(read(after), 'ours'), undefined, 'a second time there is nothing to do');
+        assert.equal(
+          createAddReferencePatch(read(after), 'ours'),
+          undefined,
+          'a second time there is nothing to do',
+        );
       }),
     );
   });
@@ -88,9 +102,9 @@ describe('patches of references', () => {
   it('bring back what was there before, when what was added is taken away', () => {
     fc.assert(
       fc.property(objects, (object) => {
-        fc.pre(read(object).reference === undefined);
-        const added = patched(object, referPatch(read(object), 'ours'));
-        assert.deepEqual(patched(added, unreferPatch(read(added))), object);
+        fc.pre(read(object).managedReference === undefined);
+        const added = patched(object, createAddReferencePatch(read(object), 'ours'));
+        assert.deepEqual(patched(added, createRemoveReferencePatch(read(added))), object);
       }),
     );
   });
@@ -98,12 +112,12 @@ describe('patches of references', () => {
   it('take away nothing that is not marked as ours, and one entry at most', () => {
     fc.assert(
       fc.property(objects, (object) => {
-        const mark = read(object).reference;
-        const after = patched(object, unreferPatch(read(object)));
+        const mark = read(object).managedReference;
+        const after = patched(object, createRemoveReferencePatch(read(object)));
         const lost = listOf(object).length - listOf(after).length;
         assert.equal(lost, mark !== undefined && listOf(object).includes(mark) ? 1 : 0);
         if (mark === undefined) assert.deepEqual(after, object);
-        assert.equal(read(after).reference, undefined);
+        assert.equal(read(after).managedReference, undefined);
       }),
     );
   });

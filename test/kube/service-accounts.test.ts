@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { listServiceAccounts } from '../../src/kube/service-accounts.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
-import { configOf } from './secret-api-fixtures.ts';
+import { createConfig } from './secret-api-fixtures.ts';
 
 describe('a list of ServiceAccounts', () => {
   let server: ApiStandIn;
@@ -18,7 +18,7 @@ describe('a list of ServiceAccounts', () => {
     server.seed(`${path}/formerly-selected`, {
       metadata: { annotations: { 'ecr-pull-secrets.io/pull-secret': 'ecr-pull-secrets' } },
     });
-    const config = configOf(server.kubeconfigPath);
+    const config = createConfig(server.kubeconfigPath);
     const { signal } = new AbortController();
     const namesOf = async (keptNames?: ReadonlySet<string>) =>
       (await listServiceAccounts(config, { namespace, ...(keptNames && { keptNames }) }, signal))

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { newNamespace } from '../provisioning/provisioning-fixture.ts';
+import { createLabelledNamespace } from '../provisioning/provisioning-fixture.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
@@ -11,7 +11,7 @@ import { type SilentWebhook, startSilentWebhook } from '../support/silent-webhoo
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 /** Beyond the webhook's 10 s, and the retries of a program that gives up too early. */
-const patienceMs = 90_000;
+const maxWaitMs = 90_000;
 
 describeOnCluster('a webhook on Secrets that fails open and never answers', (cluster) => {
   let ecr: EcrDouble;
@@ -43,10 +43,10 @@ describeOnCluster('a webhook on Secrets that fails open and never answers', (clu
 
   it('delays the Secret of its namespace, which is created and renewed all the same', async () => {
     const { program } = await start('ten', 10);
-    const namespace = await newNamespace(cluster(), { webhook: 'ten', team: 'ten' });
-    const first = await eventually('the Secret is created', () => authIn(namespace), patienceMs);
+    const namespace = await createLabelledNamespace(cluster(), { webhook: 'ten', team: 'ten' });
+    const first = await eventually('the Secret is created', () => authIn(namespace), maxWaitMs);
     const renewed = async () => (await authIn(namespace)) !== first;
-    await eventually('the token is renewed', renewed, patienceMs);
+    await eventually('the token is renewed', renewed, maxWaitMs);
     assert.doesNotMatch(program.output(), /\(timeout\)/, 'no write was given up');
   });
 
@@ -54,10 +54,12 @@ describeOnCluster('a webhook on Secrets that fails open and never answers', (clu
     // Kubernetes allows a webhook no longer timeout.
     const { program, webhook } = await start('thirty', 30);
     const slow = await Promise.all(
-      Array.from({ length: 6 }, () => newNamespace(cluster(), { webhook: 'thirty', team: 'thirty' })),
+      Array.from({ length: 6 }, () =>
+        createLabelledNamespace(cluster(), { webhook: 'thirty', team: 'thirty' }),
+      ),
     );
     await eventually('the writes are in flight', () => webhook.received >= slow.length, 20_000);
-    const quick = await newNamespace(cluster(), { team: 'thirty' });
+    const quick = await createLabelledNamespace(cluster(), { team: 'thirty' });
     await eventually('the Secret of another namespace', () => authIn(quick), 20_000);
     assert.deepEqual(
       await Promise.all(slow.map(authIn)),

@@ -1,24 +1,24 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { MAX_OBJECT_BYTES } from '../../src/kube/bounded-http.ts';
-import { follow, type Watch } from '../../src/kube/informer.ts';
+import { maxObjectBytes } from '../../src/kube/bounded-http.ts';
+import { createInformer, type Informer } from '../../src/kube/informer.ts';
 import { listAll } from '../../src/kube/list.ts';
 import type { ObjectError } from '../../src/kube/object-error.ts';
 import {
-  ACCEPT_METADATA,
-  metadataOf,
+  acceptMetadata,
+  getMetadata,
   type ObjectIdentity,
   type Resource,
-  type Sink,
+  type ResourceEventHandler,
 } from '../../src/kube/resource.ts';
 
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RawServer, startRawServer, writeBlocks } from './raw-server.ts';
-import { configOf, NAME } from './secret-api-fixtures.ts';
+import { createConfig, secretName } from './secret-api-fixtures.ts';
 
 /** What a sink was told, and a watch that tells it. */
-interface Told {
+interface Recording {
   readonly known: Map<string, string>;
   readonly lists: number[];
   readonly removed: string[];
@@ -30,16 +30,16 @@ interface Told {
 const secrets: Resource<ObjectIdentity> = {
   noun: 'Secrets',
   path: '/api/v1/secrets',
-  query: { fieldSelector: `metadata.name=${NAME}` },
-  accept: ACCEPT_METADATA,
-  item: (object) => {
-    const { namespace, name, uid, resourceVersion } = metadataOf(object) as unknown as ObjectIdentity;
+  query: { fieldSelector: `metadata.name=${secretName}` },
+  accept: acceptMetadata,
+  parseItem: (object) => {
+    const { namespace, name, uid, resourceVersion } = getMetadata(object) as unknown as ObjectIdentity;
     return { namespace, name, uid, resourceVersion };
   },
 };
 
-function recording(): Told & { sink: Sink<ObjectIdentity> } {
-  const told = {
+function recording(): Recording & { handler: ResourceEventHandler<ObjectIdentity> } {
+  const recorded = {
     known: new Map<string, string>(),
     lists: [] as number[],
     removed: [] as string[],
@@ -48,20 +48,20 @@ function recording(): Told & { sink: Sink<ObjectIdentity> } {
     objectErrors: [] as ObjectError[],
   };
   return {
-    ...told,
-    sink: {
+    ...recorded,
+    handler: {
       replace: (items) => {
-        told.lists.push(items.length);
-        told.known.clear();
-        told.rejected.length = 0; // a list is all there is, so that what is rejected has to be told after it
-        for (const item of items) told.known.set(item.namespace, item.resourceVersion);
+        recorded.lists.push(items.length);
+        recorded.known.clear();
+        recorded.rejected.length = 0; // a list is all there is, so that what is rejected has to be told after it
+        for (const item of items) recorded.known.set(item.namespace, item.resourceVersion);
       },
-      set: (item) => void told.known.set(item.namespace, item.resourceVersion),
+      set: (item) => void recorded.known.set(item.namespace, item.resourceVersion),
       remove: ({ namespace }) => {
-        told.removed.push(namespace);
-        told.known.delete(namespace);
+        recorded.removed.push(namespace);
+        recorded.known.delete(namespace);
       },
-      reject: ({ namespace }) => void told.rejected.push(namespace),
+      reject: ({ namespace }) => void recorded.rejected.push(namespace),
     },
   };
 }
@@ -72,7 +72,7 @@ const throwFor = (namespace: string) => {
 
 describe('one object that cannot be read', () => {
   let server: ApiStandIn;
-  let watch: Watch | undefined;
+  let watch: Informer | undefined;
   beforeEach(async () => {
     server = await startApiStandIn();
     for (const namespace of ['a', 'bad', 'c']) seed(namespace);
@@ -82,18 +82,18 @@ describe('one object that cannot be read', () => {
     await server.stop();
   });
   const seed = (namespace: string): void =>
-    void server.seed(`/api/v1/namespaces/${namespace}/secrets/${NAME}`, {});
+    void server.seed(`/api/v1/namespaces/${namespace}/secrets/${secretName}`, {});
 
   const broken: Record<string, (told: ReturnType<typeof recording>) => Partial<Resource<ObjectIdentity>>> = {
     'whose item throws': () => ({
-      item: (object) => {
-        throwFor(String(metadataOf(object)['namespace']));
-        return secrets.item(object);
+      parseItem: (object) => {
+        throwFor(String(getMetadata(object)['namespace']));
+        return secrets.parseItem(object);
       },
     }),
-    'whose set throws': ({ sink }) => {
-      const { set } = sink;
-      sink.set = (item) => {
+    'whose set throws': ({ handler }) => {
+      const { set } = handler;
+      handler.set = (item) => {
         throwFor(item.namespace);
         set(item);
       };
@@ -105,11 +105,11 @@ describe('one object that cannot be read', () => {
     it(`${which} is reported once and rejected, and all others are followed`, async () => {
       const told = recording();
       const resource = { ...secrets, ...breaks(told) };
-      const config = configOf(server.kubeconfigPath);
-      watch = follow({
+      const config = createConfig(server.kubeconfigPath);
+      watch = createInformer({
         config,
         resource,
-        sink: told.sink,
+        handler: told.handler,
         onError: ({ code }) => told.errors.push(code),
         onObjectError: (error) => {
           told.objectErrors.push(error);
@@ -119,10 +119,10 @@ describe('one object that cannot be read', () => {
       });
       await watch.start();
       await eventually('a watch is open', () => server.openWatches > 0);
-      assert.deepEqual([told.lists, watch.inSync()], [[2], true]);
+      assert.deepEqual([told.lists, watch.isInSync()], [[2], true]);
       assert.ok(told.rejected.includes('bad'));
-      await server.request('PUT', `/api/v1/namespaces/bad/secrets/${NAME}`, {
-        metadata: { name: NAME, labels: { changed: 'yes' } },
+      await server.request('PUT', `/api/v1/namespaces/bad/secrets/${secretName}`, {
+        metadata: { name: secretName, labels: { changed: 'yes' } },
       });
       seed('d');
       await eventually('the next object is seen', () => told.known.has('d'));
@@ -133,15 +133,15 @@ describe('one object that cannot be read', () => {
       await eventually('the watch goes on after the bad object', () => told.known.has('e'));
       server.faults.expireWatches();
       await eventually('a second list', () => told.lists.length === 2);
-      assert.deepEqual([told.lists, watch.inSync()], [[2, 4], true]);
+      assert.deepEqual([told.lists, watch.isInSync()], [[2, 4], true]);
       assert.equal(told.objectErrors.length, 1, 'once, though it was seen four times');
       const [{ resource: collection, namespace, objectName, message } = assert.fail()] = told.objectErrors;
-      assert.deepEqual([collection, namespace, objectName], ['secrets', 'bad', NAME]);
+      assert.deepEqual([collection, namespace, objectName], ['secrets', 'bad', secretName]);
       assert.match(
         message,
         /^cannot parse secrets bad\/pull-secret: TypeError: a bug; it is treated as unmanaged$/,
       );
-      await server.request('DELETE', `/api/v1/namespaces/bad/secrets/${NAME}`);
+      await server.request('DELETE', `/api/v1/namespaces/bad/secrets/${secretName}`);
       await eventually('its end is seen', () => told.removed.includes('bad'));
       await config.close();
     });
@@ -151,7 +151,7 @@ describe('one object that cannot be read', () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);
-    const config = configOf(server.kubeconfigPath);
+    const config = createConfig(server.kubeconfigPath);
     const resource = { ...secrets, ...broken['whose item throws']?.(recording()) };
     const { items } = await listAll(config, resource, new AbortController().signal);
     assert.deepEqual(
@@ -169,10 +169,10 @@ describe('one line of a watch that cannot be read', () => {
   const event = (namespace: string, resourceVersion: string) =>
     JSON.stringify({
       type: 'ADDED',
-      object: { metadata: { namespace, name: NAME, uid: 'u', resourceVersion } },
+      object: { metadata: { namespace, name: secretName, uid: 'u', resourceVersion } },
     });
   let server: RawServer;
-  let watch: Watch;
+  let watch: Informer;
   afterEach(async () => {
     await watch.stop();
     await server.stop();
@@ -203,21 +203,21 @@ describe('one line of a watch that cannot be read', () => {
         );
         endFirst = () => response.end();
       });
-      watch = follow({
+      watch = createInformer({
         config: server.config,
         resource: secrets,
-        sink: told.sink,
+        handler: told.handler,
         onError: ({ message }) => told.errors.push(message),
         backoff: () => 1,
       });
       await watch.start();
       await eventually('what comes after it is seen', () => told.known.has('after'));
-      assert.deepEqual([told.lists, watch.inSync(), watches], [[0], true, 1]);
+      assert.deepEqual([told.lists, watch.isInSync(), watches], [[0], true, 1]);
       assert.equal(told.errors.length, 1, 'once for a stream');
       assert.match(told.errors[0] ?? '', /a line is not a watch event/);
       endFirst?.();
       await eventually('the next stream', () => told.known.has('later'));
-      assert.deepEqual([told.lists, watch.inSync(), told.errors.length], [[0, 0], true, 1]);
+      assert.deepEqual([told.lists, watch.isInSync(), told.errors.length], [[0, 0], true, 1]);
     });
   }
 
@@ -228,19 +228,19 @@ describe('one line of a watch that cannot be read', () => {
         response.end(listAt('1'));
         return;
       }
-      const tooLong = writeBlocks(response, 'x'.repeat(1024 * 1024), MAX_OBJECT_BYTES + 1);
+      const tooLong = writeBlocks(response, 'x'.repeat(1024 * 1024), maxObjectBytes + 1);
       void tooLong.then(() => response.write(`\n${event('after', '7')}\n`));
     });
-    watch = follow({
+    watch = createInformer({
       config: server.config,
       resource: secrets,
-      sink: told.sink,
+      handler: told.handler,
       onError: ({ message }) => told.errors.push(message),
       backoff: () => 1,
     });
     await watch.start();
     await eventually('what comes after it is seen', () => told.known.has('after'), 30_000);
-    assert.deepEqual([told.lists, watch.inSync(), told.errors.length], [[0], true, 1]);
+    assert.deepEqual([told.lists, watch.isInSync(), told.errors.length], [[0], true, 1]);
     assert.match(told.errors[0] ?? '', /a line is too long/);
   });
 });

@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { statusOf } from '../../src/kube/api-status.ts';
-import { errorOf, errorOfStatus, KubeError } from '../../src/kube/errors.ts';
-import { fieldOwners } from '../../src/kube/field-managers.ts';
-import { secretMetadata } from '../../src/kube/secret-metadata.ts';
-import { secretObject } from '../../src/kube/secrets.ts';
-import { serviceAccount } from '../../src/kube/service-accounts.ts';
-import { webhookConfiguration } from '../../src/kube/webhook-configurations.ts';
+import { parseStatus } from '../../src/kube/api-status.ts';
+import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
+import { parseFieldOwners } from '../../src/kube/field-managers.ts';
+import { parseSecretMetadata } from '../../src/kube/secret-metadata.ts';
+import { parseSecret } from '../../src/kube/secrets.ts';
+import { parseServiceAccount } from '../../src/kube/service-accounts.ts';
+import { parseWebhookConfiguration } from '../../src/kube/webhook-configurations.ts';
 import { damaged, hostileJson } from '../support/untrusted-json.ts';
 
 const runs = { numRuns: 500 };
@@ -33,7 +33,7 @@ const areTexts = (value: object = {}) => Object.values(value).every(isText);
 describe('what the API server sends, whatever it is', () => {
   it('gives the metadata of a Secret or nothing', () => {
     const check = (object: unknown) => {
-      const item = secretMetadata(object);
+      const item = parseSecretMetadata(object);
       assert.ok(item === undefined || (areTexts(item.labels) && areTexts(item.annotations)));
       assert.ok(item === undefined || [item.namespace, item.uid, item.resourceVersion].every(isText));
     };
@@ -42,7 +42,7 @@ describe('what the API server sends, whatever it is', () => {
 
   it('gives a Secret whose values are texts, or nothing', () => {
     const check = (object: unknown) => {
-      const secret = secretObject(object);
+      const secret = parseSecret(object);
       if (secret !== undefined) {
         const { labels, annotations, namespace, name } = secret.metadata;
         assert.ok([secret.data, labels, annotations].every(areTexts) && [namespace, name].every(isText));
@@ -58,15 +58,15 @@ describe('what the API server sends, whatever it is', () => {
 
   it('gives a ServiceAccount or nothing', () => {
     const check = (object: unknown) => {
-      const account = serviceAccount(object);
-      assert.ok(account === undefined || account.pullSecrets.every(isText));
+      const account = parseServiceAccount(object);
+      assert.ok(account === undefined || account.imagePullSecrets.every(isText));
     };
     fc.assert(fc.property(damaged({ metadata, imagePullSecrets: [{ name: 'a' }, {}] }), check), runs);
   });
 
   it('gives the caBundles of a webhook configuration as texts', () => {
     const check = (object: unknown) => {
-      const { resourceVersion, caBundles } = webhookConfiguration('zz', object);
+      const { resourceVersion, caBundles } = parseWebhookConfiguration('zz', object);
       assert.ok(isText(resourceVersion) && caBundles.every(isText));
     };
     const valid = { metadata, webhooks: [{ name: 'a', clientConfig: { caBundle: 'YQ==' } }, {}] };
@@ -76,7 +76,7 @@ describe('what the API server sends, whatever it is', () => {
 
   it('gives field owners whose keys are texts', () => {
     const check = (managedFields: unknown) => {
-      for (const { manager, data, annotations } of fieldOwners(managedFields)) {
+      for (const { manager, data, annotations } of parseFieldOwners(managedFields)) {
         assert.ok([manager, ...data, ...annotations].every(isText));
       }
     };
@@ -85,12 +85,12 @@ describe('what the API server sends, whatever it is', () => {
 
   it('gives a Status whose parts are texts, and an error in any case', () => {
     const check = (body: unknown, httpStatus: unknown) => {
-      for (const { reason, field } of statusOf(body).causes) {
+      for (const { reason, field } of parseStatus(body).causes) {
         assert.ok(isText(reason) && isText(field));
       }
-      statusOf(JSON.stringify(body));
+      parseStatus(JSON.stringify(body));
       const code = typeof httpStatus === 'number' ? httpStatus : 403;
-      assert.ok(errorOfStatus(code, body, 'test') instanceof KubeError);
+      assert.ok(createStatusError(code, body, 'test') instanceof KubeError);
     };
     const status = {
       kind: 'Status',
@@ -106,12 +106,12 @@ describe('what the API server sends, whatever it is', () => {
   it('gives a KubeError for whatever was thrown', () => {
     const cyclic = new Error('cyclic');
     cyclic.cause = cyclic;
-    assert.ok(errorOf(cyclic, 'test') instanceof KubeError);
+    assert.ok(toKubeError(cyclic, 'test') instanceof KubeError);
     fc.assert(
       fc.property(hostileJson(['code', 'cause', 'name', 'message']), (thrown) => {
         const error = Object.assign(new Error('x'), typeof thrown === 'object' ? thrown : {});
-        assert.ok(errorOf(thrown, 'test') instanceof KubeError);
-        assert.ok(errorOf(error, 'test') instanceof KubeError);
+        assert.ok(toKubeError(thrown, 'test') instanceof KubeError);
+        assert.ok(toKubeError(error, 'test') instanceof KubeError);
       }),
       runs,
     );

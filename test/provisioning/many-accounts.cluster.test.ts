@@ -5,14 +5,14 @@ import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import {
-  accountWith,
   allAccountsRule,
-  newAccount,
-  newNamespace,
-  type Running,
-  readAccount,
+  createAccountWithRules,
+  createLabelledNamespace,
+  createServiceAccount,
+  type RunningProvisioning,
+  readServiceAccount,
   runProvisioning,
-  secretRule,
+  secretsRule,
   startEcr,
 } from './provisioning-fixture.ts';
 
@@ -26,18 +26,18 @@ const byName = {
 
 describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
   let ecr: EcrDouble;
-  let running: Running | undefined;
+  let running: RunningProvisioning | undefined;
   before(async () => {
     ecr = await startEcr();
   });
   afterEach(() => running?.stop());
   after(() => ecr.stop());
 
-  const start = async (team: string, rules: readonly unknown[]): Promise<Running> => {
+  const start = async (team: string, rules: readonly unknown[]): Promise<RunningProvisioning> => {
     running = await runProvisioning({
-      ground: cluster(),
+      apiServer: cluster(),
       ecr,
-      kubeconfigPath: await accountWith(cluster(), [secretRule, namespacesRule, ...rules]),
+      kubeconfigPath: await createAccountWithRules(cluster(), [secretsRule, namespacesRule, ...rules]),
       config: {
         provisioning: {
           registries: [host],
@@ -57,14 +57,15 @@ describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
     for (const name of names) {
       await eventually(
         `the reference of ${name}`,
-        async () => (await readAccount(cluster(), namespace, name)).pullSecrets?.includes('ecr-pull-secrets'),
+        async () =>
+          (await readServiceAccount(cluster(), namespace, name)).pullSecrets?.includes('ecr-pull-secrets'),
         60_000,
       );
     }
   };
   const namespaceOf = async (team: string) => {
-    const namespace = await newNamespace(cluster(), { team });
-    for (const name of [...names, 'unselected']) await newAccount(cluster(), namespace, name);
+    const namespace = await createLabelledNamespace(cluster(), { team });
+    for (const name of [...names, 'unselected']) await createServiceAccount(cluster(), namespace, name);
     return namespace;
   };
 
@@ -74,7 +75,7 @@ describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
     await hasEverything(first);
     const second = await namespaceOf('shared');
     await hasEverything(second);
-    assert.equal((await readAccount(cluster(), second, 'unselected')).pullSecrets, undefined);
+    assert.equal((await readServiceAccount(cluster(), second, 'unselected')).pullSecrets, undefined);
     assert.deepEqual(
       log.filter(({ msg }) => /watching each name separately/.test(String(msg))),
       [],

@@ -7,25 +7,28 @@ import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import {
-  accountWith,
+  createAccountWithRules,
+  createLabelledNamespace,
+  createServiceAccount,
   expectCreated,
-  newAccount,
-  newNamespace,
   provisioningRules,
-  type Running,
-  readAccount,
+  type RunningProvisioning,
+  readServiceAccount,
   runProvisioning,
-  secretRule,
+  secretsRule,
   startEcr,
 } from './provisioning-fixture.ts';
 
-const ours = 'ecr-pull-secrets';
+const pullSecretName = 'ecr-pull-secrets';
 const hosts = ['123456789012', '210987654321'].flatMap((account) =>
   ['eu-central-1', 'us-east-1'].map((region) => `${account}.dkr.ecr.${region}.amazonaws.com`),
 );
 
 /** No Secret may be made in the namespace. Without a controller its status has to be filled in by hand. */
-async function forbidSecrets(cluster: Parameters<typeof newNamespace>[0], namespace: string): Promise<void> {
+async function forbidSecrets(
+  cluster: Parameters<typeof createLabelledNamespace>[0],
+  namespace: string,
+): Promise<void> {
   const path = `/api/v1/namespaces/${namespace}/resourcequotas`;
   const hard = { 'count/secrets': '0' };
   await expectCreated(cluster, path, { metadata: { name: 'none' }, spec: { hard } });
@@ -39,35 +42,40 @@ describeOnCluster(
   (cluster) => {
     let ecr: EcrDouble;
     let kubeconfigPath: string;
-    let running: Running | undefined;
+    let running: RunningProvisioning | undefined;
     before(async () => {
       ecr = await startEcr();
-      kubeconfigPath = await accountWith(cluster(), [secretRule, ...provisioningRules]);
+      kubeconfigPath = await createAccountWithRules(cluster(), [secretsRule, ...provisioningRules]);
     });
     after(() => ecr.stop());
     afterEach(async () => await running?.stop());
     const start = async (team: string) => {
       const provisioning = { registries: hosts, namespaces: { selector: `team=${team}` } };
-      running = await runProvisioning({ ground: cluster(), ecr, config: { provisioning }, kubeconfigPath });
+      running = await runProvisioning({
+        apiServer: cluster(),
+        ecr,
+        config: { provisioning },
+        kubeconfigPath,
+      });
       return running;
     };
 
     it('gives a pod of a new namespace the reference from its account, and tokens of all regions and accounts', async () => {
       await start('credentials');
       const began = Date.now();
-      const namespace = await newNamespace(cluster(), { team: 'credentials' });
+      const namespace = await createLabelledNamespace(cluster(), { team: 'credentials' });
       // as the controller does it for every new namespace
-      await newAccount(cluster(), namespace);
+      await createServiceAccount(cluster(), namespace);
       await eventually('the account refers to the Secret', async () =>
-        (await readAccount(cluster(), namespace)).pullSecrets?.includes(ours),
+        (await readServiceAccount(cluster(), namespace)).pullSecrets?.includes(pullSecretName),
       );
       const secret = await eventually('the Secret is there', () => readPullSecret(cluster(), namespace));
       const took = Date.now() - began;
       const pod = await createPod(cluster(), namespace, podWith([`${hosts[0]}/app:1`]));
-      assert.deepEqual([pod.status, pod.pullSecrets], [201, [ours]]);
+      assert.deepEqual([pod.status, pod.pullSecrets], [201, [pullSecretName]]);
       assert.deepEqual(Object.keys(secret.auths).toSorted(), hosts.toSorted());
       for (const host of hosts) {
-        assert.ok(ecr.isLiving(atob(secret.auths[host]?.auth ?? '').slice(4)), host);
+        assert.ok(ecr.isUnexpired(atob(secret.auths[host]?.auth ?? '').slice(4)), host);
       }
       assert.equal(ecr.callsOf('GetAuthorizationToken').length, 2, 'one for each region');
       // a second is promised; the rest is for a machine that runs other suites meanwhile
@@ -76,10 +84,10 @@ describeOnCluster(
 
     it('goes on elsewhere while one namespace may have no Secret, tries that again, and gets it in the end', async () => {
       const [full, free] = [
-        await newNamespace(cluster(), { team: 'quota' }),
-        await newNamespace(cluster(), { team: 'quota' }),
+        await createLabelledNamespace(cluster(), { team: 'quota' }),
+        await createLabelledNamespace(cluster(), { team: 'quota' }),
       ];
-      for (const namespace of [full, free]) await newAccount(cluster(), namespace);
+      for (const namespace of [full, free]) await createServiceAccount(cluster(), namespace);
       await forbidSecrets(cluster(), full);
       await eventually('the quota counts', async () => {
         const path = `/api/v1/namespaces/${full}/secrets`;
@@ -91,14 +99,17 @@ describeOnCluster(
       await eventually('several tries', () => told().length > 1);
       const waits = told().map(({ retryInMs }) => retryInMs);
       assert.deepEqual(waits.slice(0, 2), [500, 1_000]);
-      assert.ok((await readAccount(cluster(), full)).pullSecrets?.includes(ours), 'the reference is there');
+      assert.ok(
+        (await readServiceAccount(cluster(), full)).pullSecrets?.includes(pullSecretName),
+        'the reference is there',
+      );
       await cluster().request('DELETE', `/api/v1/namespaces/${full}/resourcequotas/none`);
       await eventually('the Secret comes once it may', () => readPullSecret(cluster(), full), 20_000);
     });
 
     it('tells of the quota when a sync fails by it', async () => {
-      const namespace = await newNamespace(cluster(), {});
-      await newAccount(cluster(), namespace);
+      const namespace = await createLabelledNamespace(cluster(), {});
+      await createServiceAccount(cluster(), namespace);
       await forbidSecrets(cluster(), namespace);
       const args = ['sync', '--namespace', namespace, '--registry', hosts[0] ?? ''];
       const { code, stdout } = await runOnce(args, cluster().kubeconfigPath);

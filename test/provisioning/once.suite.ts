@@ -6,22 +6,22 @@ import { KubeError } from '../../src/kube/errors.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { runOnce } from '../support/command-runner.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 import {
-  accountWith,
-  newAccount,
-  newNamespace,
-  readAccount,
-  secretRule,
+  createAccountWithRules,
+  createLabelledNamespace,
+  createServiceAccount,
+  readServiceAccount,
+  secretsRule,
   startEcr,
 } from './provisioning-fixture.ts';
 
-const ours = 'ecr-pull-secrets';
+const pullSecretName = 'ecr-pull-secrets';
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 
 /** `sync` and `uninstall`, on any API server. */
-export function onceSuite(ground: () => Ground): void {
+export function onceSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   before(async () => {
     ecr = await startEcr();
@@ -30,12 +30,12 @@ export function onceSuite(ground: () => Ground): void {
   afterEach(() => ecr.heal());
 
   const namespace = async (labels: Record<string, string> = {}): Promise<string> => {
-    const name = await newNamespace(ground(), labels);
-    await newAccount(ground(), name);
+    const name = await createLabelledNamespace(apiServer(), labels);
+    await createServiceAccount(apiServer(), name);
     return name;
   };
   const run = (args: readonly string[], settings?: Record<string, unknown>) =>
-    runOnce(args, ground().kubeconfigPath, settings);
+    runOnce(args, apiServer().kubeconfigPath, settings);
   const json = async (args: readonly string[], settings?: Record<string, unknown>) => {
     const { code, stdout } = await run([...args, '--output', 'json'], settings);
     return { code, ...JSON.parse(stdout) };
@@ -45,7 +45,7 @@ export function onceSuite(ground: () => Ground): void {
     it('brings a namespace up to date, with the rights of a Role in it and for the names alone', async () => {
       const name = await namespace();
       const rules = [
-        { ...secretRule, verbs: ['get', 'create', 'patch'] },
+        { ...secretsRule, verbs: ['get', 'create', 'patch'] },
         {
           apiGroups: [''],
           resources: ['serviceaccounts'],
@@ -53,36 +53,36 @@ export function onceSuite(ground: () => Ground): void {
           verbs: ['get', 'patch'],
         },
       ];
-      const kubeconfig = await accountWith(ground(), rules, name);
+      const kubeconfig = await createAccountWithRules(apiServer(), rules, name);
       const args = ['sync', '--namespace', name, '--service-account', 'default', '--registry', host];
       const first = await runOnce(args, kubeconfig);
       assert.deepEqual(
         [first.code, first.stdout],
         [0, '1 namespace: 1 Secret updated, 0 unchanged, 1 reference added\n'],
       );
-      const secret = await readPullSecret(ground(), name);
-      assert.ok(ecr.isLiving(atob(secret?.auths[host]?.auth ?? '').slice(4)));
-      assert.deepEqual((await readAccount(ground(), name)).pullSecrets, [ours]);
+      const secret = await readPullSecret(apiServer(), name);
+      assert.ok(ecr.isUnexpired(atob(secret?.auths[host]?.auth ?? '').slice(4)));
+      assert.deepEqual((await readServiceAccount(apiServer(), name)).pullSecrets, [pullSecretName]);
       const again = await runOnce(args, kubeconfig);
       assert.equal(again.stdout, '1 namespace: 0 Secrets updated, 1 unchanged, 0 references added\n');
-      assert.deepEqual(await readPullSecret(ground(), name), secret);
+      assert.deepEqual(await readPullSecret(apiServer(), name), secret);
     });
 
     it('renews what is due, hosts that pods brought too, in place', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', other]);
-      const before = await readPullSecret(ground(), name);
+      const before = await readPullSecret(apiServer(), name);
       // the program's clock is the wall clock: so the stored token is made to look old
-      const { body } = await ground().request('GET', secretPath(name));
+      const { body } = await apiServer().request('GET', secretPath(name));
       const { metadata, ...rest } = Object(body);
       const old = {
         issuedAt: '2020-01-01T00:00:00Z',
         expiresAt: new Date(Date.now() + 60_000).toISOString(),
       };
       const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [other]: old }) };
-      await ground().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
+      await apiServer().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
       await run(['sync', '--namespace', name, '--registry', host]);
-      const renewed = await readPullSecret(ground(), name);
+      const renewed = await readPullSecret(apiServer(), name);
       assert.equal(renewed?.uid, before?.uid);
       assert.deepEqual(Object.keys(renewed?.auths ?? {}).toSorted(), [host, other]);
       assert.notEqual(renewed?.auths[other]?.auth, before?.auths[other]?.auth);
@@ -104,8 +104,8 @@ export function onceSuite(ground: () => Ground): void {
 
     it('takes accounts by pattern, in place of those of the configuration', async () => {
       const name = await namespace();
-      await newAccount(ground(), name, 'ci-one');
-      await newAccount(ground(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
+      await createServiceAccount(apiServer(), name, 'ci-one');
+      await createServiceAccount(apiServer(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
       const result = await json([
         ...['sync', '--namespace', name, '--service-account', 'ci-*', '--registry', host],
       ]);
@@ -113,14 +113,17 @@ export function onceSuite(ground: () => Ground): void {
         { name: 'ci-one', reference: 'added' },
         { name: 'ci-two', reference: 'added' },
       ]);
-      assert.deepEqual((await readAccount(ground(), name, 'ci-two')).pullSecrets, ['mine', ours]);
-      assert.equal((await readAccount(ground(), name)).pullSecrets, undefined);
+      assert.deepEqual((await readServiceAccount(apiServer(), name, 'ci-two')).pullSecrets, [
+        'mine',
+        pullSecretName,
+      ]);
+      assert.equal((await readServiceAccount(apiServer(), name)).pullSecrets, undefined);
     });
 
     it('tells each namespace that failed and why, does the others, and ends with 1', async () => {
       const [good, foreign] = [await namespace(), await namespace()];
       const path = secretPath(foreign).replace(/\/[^/]+$/, '');
-      await ground().request('POST', path, { metadata: { name: ours } });
+      await apiServer().request('POST', path, { metadata: { name: pullSecretName } });
       const args = ['sync', '--registry', host, '--service-account', 'default', '--service-account', 'gone'];
       const { code, stdout } = await run([...args, '--namespace', good, '--namespace', foreign]);
       assert.equal(code, 1);
@@ -140,13 +143,13 @@ export function onceSuite(ground: () => Ground): void {
     it('says so where ECR gives no token, and keeps what is there', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
-      const before = await readPullSecret(ground(), name);
+      const before = await readPullSecret(apiServer(), name);
       ecr.fail({ error: 'AccessDeniedException' });
       const { code, namespaces, failed } = await json(['sync', '--namespace', name, '--registry', other]);
       assert.deepEqual([code, failed, namespaces[0].secret], [1, 1, 'failed']);
       const failures: { what: string; code: string }[] = namespaces[0].failures;
       assert.ok(failures.some(({ what, code }) => what === other && code === 'AccessDeniedException'));
-      assert.deepEqual((await readPullSecret(ground(), name))?.auths[host], before?.auths[host]);
+      assert.deepEqual((await readPullSecret(apiServer(), name))?.auths[host], before?.auths[host]);
     });
 
     it('does nothing without a registry, or where the settings exclude what the flags name, and says why', async () => {
@@ -170,8 +173,8 @@ export function onceSuite(ground: () => Ground): void {
     });
 
     it('serves kube-system where it is named, and not by a pattern or among all; uninstall removes it', async () => {
-      await ground().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
-      await newAccount(ground(), 'kube-system', 'puller');
+      await apiServer().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
+      await createServiceAccount(apiServer(), 'kube-system', 'puller');
       // a name that no other test uses, since uninstall is for the whole cluster
       const secretName = `ours-${randomBytes(4).toString('hex')}`;
       const settings = (names: string[]) => ({
@@ -181,17 +184,19 @@ export function onceSuite(ground: () => Ground): void {
       const path = `/api/v1/namespaces/kube-system/secrets/${secretName}`;
       for (const names of [['kube-sys*'], ['kube-system']]) {
         await run(['sync'], settings(names));
-        const { status } = await ground().request('GET', path);
+        const { status } = await apiServer().request('GET', path);
         assert.equal(status, names.includes('kube-system') ? 200 : 404, `${names}`);
       }
-      assert.deepEqual((await readAccount(ground(), 'kube-system', 'puller')).pullSecrets, [secretName]);
+      assert.deepEqual((await readServiceAccount(apiServer(), 'kube-system', 'puller')).pullSecrets, [
+        secretName,
+      ]);
       assert.equal((await run(['uninstall', '--yes'], settings([]))).code, 0);
-      assert.equal((await ground().request('GET', path)).status, 404);
-      assert.equal((await readAccount(ground(), 'kube-system', 'puller')).pullSecrets, undefined);
+      assert.equal((await apiServer().request('GET', path)).status, 404);
+      assert.equal((await readServiceAccount(apiServer(), 'kube-system', 'puller')).pullSecrets, undefined);
     });
 
     it('fails as a whole where it may not list namespaces', async () => {
-      const kubeconfig = await accountWith(ground(), [secretRule]);
+      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(
         runOnce(['sync', '--registry', host], kubeconfig),
         (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
@@ -201,28 +206,28 @@ export function onceSuite(ground: () => Ground): void {
 
   describe('a Secret whose label another user changed', () => {
     const label = 'app.kubernetes.io/managed-by';
-    const relabel = async (name: string, secretName = ours) => {
+    const relabel = async (name: string, secretName = pullSecretName) => {
       const path = `/api/v1/namespaces/${name}/secrets/${secretName}?fieldManager=kubectl-label`;
       const patch = { metadata: { labels: { [label]: 'Helm' } } };
       const how = { contentType: 'application/merge-patch+json' };
-      assert.equal((await ground().request('PATCH', path, patch, how)).status, 200);
+      assert.equal((await apiServer().request('PATCH', path, patch, how)).status, 200);
     };
 
     it('is restored by sync, and hosts can be removed from it then', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host, '--registry', other]);
-      const before = await readPullSecret(ground(), name);
+      const before = await readPullSecret(apiServer(), name);
       await relabel(name);
       const { code, namespaces } = await json(['sync', '--namespace', name, '--registry', host]);
       assert.deepEqual([code, namespaces[0].secret], [0, 'updated']);
-      const restored = await readPullSecret(ground(), name);
+      const restored = await readPullSecret(apiServer(), name);
       assert.deepEqual(
         { ...restored, resourceVersion: '' },
         { ...before, resourceVersion: '' },
         'with its hosts and tokens',
       );
       assert.equal((await run(['remove-host', '--namespace', name, other])).code, 0);
-      assert.deepEqual(Object.keys((await readPullSecret(ground(), name))?.hosts ?? {}), [host]);
+      assert.deepEqual(Object.keys((await readPullSecret(apiServer(), name))?.hosts ?? {}), [host]);
     });
 
     it('is removed by uninstall, but not one whose content that user has set as well', async () => {
@@ -233,7 +238,7 @@ export function onceSuite(ground: () => Ground): void {
         await run(['sync', '--namespace', name, '--registry', host], settings);
       }
       const path = `/api/v1/namespaces/${replaced}/secrets/${secretName}`;
-      const { status } = await ground().request('PUT', `${path}?fieldManager=kubectl-replace`, {
+      const { status } = await apiServer().request('PUT', `${path}?fieldManager=kubectl-replace`, {
         metadata: { name: secretName },
         type: 'kubernetes.io/dockerconfigjson',
         data: { '.dockerconfigjson': btoa('{"auths":{}}') },
@@ -248,7 +253,7 @@ export function onceSuite(ground: () => Ground): void {
           .map((removal: { namespace: string; outcome: string }) => [removal.namespace, removal.outcome]),
       );
       assert.deepEqual([outcomes.get(relabelled), outcomes.get(replaced)], ['removed', 'left']);
-      assert.equal((await ground().request('GET', path)).status, 200);
+      assert.equal((await apiServer().request('GET', path)).status, 200);
     });
   });
 
@@ -258,26 +263,30 @@ export function onceSuite(ground: () => Ground): void {
       // a name that no other test uses, since uninstall is for the whole cluster
       const secretName = `ours-${randomBytes(4).toString('hex')}`;
       const settings = { secretName };
-      await newAccount(ground(), one, 'mixed', { imagePullSecrets: [{ name: 'a' }, { name: 'b' }] });
-      await newAccount(ground(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
+      await createServiceAccount(apiServer(), one, 'mixed', {
+        imagePullSecrets: [{ name: 'a' }, { name: 'b' }],
+      });
+      await createServiceAccount(apiServer(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
       const names = ['default', 'mixed', 'by-hand'].flatMap((name) => ['--service-account', name]);
       await run(['sync', '--namespace', one, '--registry', host, ...names], settings);
       for (const [name, type] of [
         [secretName, 'Opaque'],
         ['another', 'kubernetes.io/dockerconfigjson'],
       ]) {
-        await ground().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
-          metadata: { name, labels: { 'app.kubernetes.io/managed-by': ours } },
+        await apiServer().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
+          metadata: { name, labels: { 'app.kubernetes.io/managed-by': pullSecretName } },
           type,
           data: type === 'Opaque' ? {} : { '.dockerconfigjson': btoa('{"auths":{}}') },
         });
       }
       const everything = async () => [
-        (await ground().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
-        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/${secretName}`)).status,
-        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/another`)).status,
+        (await apiServer().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
+        (await apiServer().request('GET', `/api/v1/namespaces/${foreign}/secrets/${secretName}`)).status,
+        (await apiServer().request('GET', `/api/v1/namespaces/${foreign}/secrets/another`)).status,
         ...(await Promise.all(
-          ['default', 'mixed', 'by-hand'].map(async (name) => await readAccount(ground(), one, name)),
+          ['default', 'mixed', 'by-hand'].map(
+            async (name) => await readServiceAccount(apiServer(), one, name),
+          ),
         )),
       ];
       const before = await everything();
@@ -308,12 +317,12 @@ export function onceSuite(ground: () => Ground): void {
     it('changes nothing where it may not list what there is', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
-      const kubeconfig = await accountWith(ground(), [secretRule]);
+      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(
         runOnce(['uninstall', '--yes'], kubeconfig),
         (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
       );
-      assert.ok(await readPullSecret(ground(), name));
+      assert.ok(await readPullSecret(apiServer(), name));
     });
   });
 }

@@ -13,12 +13,12 @@ import { eventually } from '../support/eventually.ts';
 import { startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import {
-  accountWith,
-  newAccount,
-  newNamespace,
+  createAccountWithRules,
+  createLabelledNamespace,
+  createServiceAccount,
   provisioningRules,
-  readAccount,
-  secretRule,
+  readServiceAccount,
+  secretsRule,
 } from './provisioning-fixture.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -53,7 +53,7 @@ describeOnCluster('the program as a process of its own', (cluster) => {
   }
 
   it('warns of settings that have no effect without a registry', async () => {
-    const kubeconfigPath = await accountWith(cluster(), [secretRule]);
+    const kubeconfigPath = await createAccountWithRules(cluster(), [secretsRule]);
     const provisioning = { namespaces: { names: ['shop'], selector: 'team=shop' } };
     const program = await startProgram({ kubeconfigPath, environment: ecr.env(), config: { provisioning } });
     const line = program.log().find(({ msg }) => /provisioning.registries is empty/.test(String(msg)));
@@ -66,14 +66,14 @@ describeOnCluster('the program as a process of its own', (cluster) => {
   });
 
   it('provides beside the webhook, and ends on a signal', async () => {
-    const kubeconfigPath = await accountWith(cluster(), [secretRule, ...provisioningRules]);
+    const kubeconfigPath = await createAccountWithRules(cluster(), [secretsRule, ...provisioningRules]);
     const provisioning = { registries: [host], namespaces: { selector: 'team=process' } };
     const program = await startProgram({ kubeconfigPath, environment: ecr.env(), config: { provisioning } });
-    const namespace = await newNamespace(cluster(), { team: 'process' });
-    await newAccount(cluster(), namespace);
+    const namespace = await createLabelledNamespace(cluster(), { team: 'process' });
+    await createServiceAccount(cluster(), namespace);
     await eventually('the Secret', async () => (await readPullSecret(cluster(), namespace))?.auths[host]);
     await eventually('the reference', async () =>
-      (await readAccount(cluster(), namespace)).pullSecrets?.includes(ours),
+      (await readServiceAccount(cluster(), namespace)).pullSecrets?.includes(ours),
     );
     await program.stop();
     assert.equal(await program.exited, 0);
@@ -81,8 +81,8 @@ describeOnCluster('the program as a process of its own', (cluster) => {
   });
 
   it('syncs and uninstalls, with the result on standard output and the log on standard error', async () => {
-    const namespace = await newNamespace(cluster(), {});
-    await newAccount(cluster(), namespace);
+    const namespace = await createLabelledNamespace(cluster(), {});
+    await createServiceAccount(cluster(), namespace);
     const args = ['sync', '--namespace', namespace, '--registry', host, '--output', 'json'];
     const synced = await run(args);
     assert.equal(synced.code, 0, synced.stderr);
@@ -112,6 +112,6 @@ describeOnCluster('the program as a process of its own', (cluster) => {
     const gone = await run(['uninstall', '--yes']);
     assert.equal(gone.code, 0, gone.stderr);
     assert.equal(await readPullSecret(cluster(), namespace), undefined);
-    assert.equal((await readAccount(cluster(), namespace)).pullSecrets, undefined);
+    assert.equal((await readServiceAccount(cluster(), namespace)).pullSecrets, undefined);
   });
 });

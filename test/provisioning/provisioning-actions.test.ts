@@ -1,33 +1,39 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import { registriesOf } from '../../src/ecr/registry.ts';
-import { World } from '../../src/provisioning/cluster-cache.ts';
-import { actor } from '../../src/provisioning/provisioning-actions.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { parseEcrHosts } from '../../src/ecr/registry.ts';
+import { ClusterCache } from '../../src/provisioning/cluster-cache.ts';
+import { createActionExecutor } from '../../src/provisioning/provisioning-actions.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 
-const registries = registriesOf(['123456789012.dkr.ecr.us-east-1.amazonaws.com']);
+const registries = parseEcrHosts(['123456789012.dkr.ecr.us-east-1.amazonaws.com']);
 
 describe('an action of provisioning', () => {
   it('is not delayed by namespaces whose writes hang', async () => {
     const gate = Promise.withResolvers<void>();
     const done: string[] = [];
-    const act = actor({
+    const act = createActionExecutor({
       settings: {
-        ...{ secretName: 'ecr-pull-secrets', registries, selector: '', excluded: [], onlyByName: [] },
+        ...{
+          secretName: 'ecr-pull-secrets',
+          registries,
+          labelSelector: '',
+          excludedNamespaces: [],
+          explicitOnlyNamespaces: [],
+        },
         ...{ namespaces: [], serviceAccounts: ['default'] },
       },
-      world: new World(() => undefined),
-      view: { get: () => undefined },
+      cache: new ClusterCache(() => undefined),
+      secretCache: { get: () => undefined },
       secrets: {
         ensure: async (namespace) => {
           await (namespace.startsWith('slow') && gate.promise);
           return [];
         },
       },
-      accounts: { read: async () => undefined, patch: async (account) => account },
-      log: jsonLog('silent', new PassThrough()),
+      serviceAccountApi: { read: async () => undefined, patch: async (account) => account },
+      log: createJsonLog('silent', new PassThrough()),
     });
     const slow = Array.from({ length: 10 }, (_, index) => `slow-${index}`);
     const all = [...slow, 'quick'].map(async (namespace) => {

@@ -1,15 +1,15 @@
 import { randomBytes } from 'node:crypto';
 import { stringify } from 'yaml';
-import { compose } from '../../src/app.ts';
+import { createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';
 import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
-import { told } from '../../src/provisioning/cluster-cache.ts';
-import { Provisioning } from '../../src/provisioning/provisioning-controller.ts';
-import { settingsOf } from '../../src/provisioning/provisioning-settings.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
-import { field, items } from '../../src/util/json.ts';
+import { notifyOnChange } from '../../src/provisioning/cluster-cache.ts';
+import { ProvisioningController } from '../../src/provisioning/provisioning-controller.ts';
+import { resolveSettings } from '../../src/provisioning/provisioning-settings.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
+import { getField, getItems } from '../../src/util/json.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import type { Ground, GroundAnswer } from '../support/test-api-server.ts';
+import type { ApiServerResponse, TestApiServer } from '../support/test-api-server.ts';
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 
@@ -21,7 +21,7 @@ export async function startEcr(): Promise<EcrDouble> {
 }
 
 /** What the program may do with Secrets in any case. */
-export const secretRule = {
+export const secretsRule = {
   apiGroups: [''],
   resources: ['secrets'],
   resourceNames: ['ecr-pull-secrets'],
@@ -47,18 +47,18 @@ export const allAccountsRule = {
 };
 
 /** Makes a ServiceAccount with these rights everywhere, or in one namespace; gives its kubeconfig. */
-export async function accountWith(
-  ground: Ground,
+export async function createAccountWithRules(
+  apiServer: TestApiServer,
   rules: readonly unknown[],
   onlyIn?: string,
 ): Promise<string> {
-  const home = await ground.createNamespace('program');
-  const kubeconfigPath = await ground.serviceAccountKubeconfig(home, 'program');
+  const home = await apiServer.createNamespace('program');
+  const kubeconfigPath = await apiServer.serviceAccountKubeconfig(home, 'program');
   const [kind, base] =
     onlyIn === undefined ? ['ClusterRole', `${rbac}/cluster`] : ['Role', `${rbac}/namespaces/${onlyIn}/`];
   const metadata = { name: home };
-  await expectCreated(ground, `${base}roles`, { metadata, rules });
-  await expectCreated(ground, `${base}rolebindings`, {
+  await expectCreated(apiServer, `${base}roles`, { metadata, rules });
+  await expectCreated(apiServer, `${base}rolebindings`, {
     metadata,
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind, name: home },
     subjects: [{ kind: 'ServiceAccount', name: 'program', namespace: home }],
@@ -66,104 +66,115 @@ export async function accountWith(
   return kubeconfigPath;
 }
 
-export async function expectCreated(ground: Ground, path: string, object: unknown): Promise<void> {
-  const { status, body } = await ground.request('POST', path, object);
+export async function expectCreated(apiServer: TestApiServer, path: string, object: unknown): Promise<void> {
+  const { status, body } = await apiServer.request('POST', path, object);
   if (status !== 201) {
     throw new Error(`POST ${path}: ${status} ${JSON.stringify(body)}`);
   }
 }
 
 /** A namespace with these labels, and nothing in it. */
-export async function newNamespace(ground: Ground, labels: Record<string, string>): Promise<string> {
+export async function createLabelledNamespace(
+  apiServer: TestApiServer,
+  labels: Record<string, string>,
+): Promise<string> {
   const name = `team-${randomBytes(4).toString('hex')}`;
-  await expectCreated(ground, '/api/v1/namespaces', { metadata: { name, labels } });
+  await expectCreated(apiServer, '/api/v1/namespaces', { metadata: { name, labels } });
   return name;
 }
 
 /** As the controller makes the `default` one, or as a person makes another. */
-export async function newAccount(
-  ground: Ground,
+export async function createServiceAccount(
+  apiServer: TestApiServer,
   namespace: string,
   name = 'default',
   more: Record<string, unknown> = {},
 ): Promise<void> {
   const { metadata = {}, ...rest } = more;
   const object = { ...rest, metadata: { name, ...Object(metadata) } };
-  await expectCreated(ground, `/api/v1/namespaces/${namespace}/serviceaccounts`, object);
+  await expectCreated(apiServer, `/api/v1/namespaces/${namespace}/serviceaccounts`, object);
 }
 
-export interface StoredAccount {
+export interface StoredServiceAccount {
   /** Names in `imagePullSecrets`; undefined: there is no list. */
   readonly pullSecrets: readonly unknown[] | undefined;
   readonly annotation: unknown;
   readonly resourceVersion: unknown;
 }
 
-export async function readAccount(
-  ground: Ground,
+export async function readServiceAccount(
+  apiServer: TestApiServer,
   namespace: string,
   name = 'default',
-): Promise<StoredAccount> {
-  const { body }: GroundAnswer = await ground.request(
+): Promise<StoredServiceAccount> {
+  const { body }: ApiServerResponse = await apiServer.request(
     'GET',
     `/api/v1/namespaces/${namespace}/serviceaccounts/${name}`,
   );
-  const metadata = field(body, 'metadata');
-  const list = field(body, 'imagePullSecrets');
+  const metadata = getField(body, 'metadata');
+  const list = getField(body, 'imagePullSecrets');
   return {
-    pullSecrets: list === undefined ? undefined : items(list).map((entry) => field(entry, 'name')),
-    annotation: field(field(metadata, 'annotations'), 'ecr-pull-secrets.io/pull-secret'),
-    resourceVersion: field(metadata, 'resourceVersion'),
+    pullSecrets: list === undefined ? undefined : getItems(list).map((entry) => getField(entry, 'name')),
+    annotation: getField(getField(metadata, 'annotations'), 'ecr-pull-secrets.io/pull-secret'),
+    resourceVersion: getField(metadata, 'resourceVersion'),
   };
 }
 
-export interface RunOptions {
-  readonly ground: Ground;
+export interface RunProvisioningOptions {
+  readonly apiServer: TestApiServer;
   readonly ecr: EcrDouble;
   readonly config: Record<string, unknown>;
   /** Of the program's account; the administrator's if not given. */
   readonly kubeconfigPath?: string;
 }
 
-export interface Running {
+export interface RunningProvisioning {
   readonly log: Record<string, unknown>[];
   stop(): Promise<void>;
 }
 
 /** Runs the mode as `serve` does, in this process, and waits until it has seen what there is. */
-export async function runProvisioning(options: RunOptions): Promise<Running> {
-  const { ground, ecr, kubeconfigPath = ground.kubeconfigPath } = options;
+export async function runProvisioning(options: RunProvisioningOptions): Promise<RunningProvisioning> {
+  const { apiServer, ecr, kubeconfigPath = apiServer.kubeconfigPath } = options;
   const config = readConfig(
     stringify({ ...options.config, kubernetes: { kubeconfig: kubeconfigPath } }),
     'test',
   );
   const lines: Record<string, unknown>[] = [];
-  const log = jsonLog('debug', { write: (line) => void lines.push(JSON.parse(line)) });
+  const log = createJsonLog('debug', { write: (line) => void lines.push(JSON.parse(line)) });
   const metrics = {
-    ecrCall: () => undefined,
-    secretWrite: () => undefined,
-    unstoredForgotten: () => undefined,
-    hostsDropped: () => undefined,
+    countEcrCall: () => undefined,
+    countSecretWrite: () => undefined,
+    countForgottenHosts: () => undefined,
+    countDroppedHosts: () => undefined,
   };
-  const inSync = () => watch.inSync();
-  const { registries: configured } = settingsOf(config);
-  const core = compose({ config, environment: ecr.env(), configured, log, metrics, inSync, now: Date.now });
-  const mode = new Provisioning({
+  const isInSync = () => watch.isInSync();
+  const { registries: configured } = resolveSettings(config);
+  const core = createApp({
+    config,
+    environment: ecr.env(),
+    configuredRegistries: configured,
+    log,
+    metrics,
+    isInSync,
+    now: Date.now,
+  });
+  const mode = new ProvisioningController({
     config: core.cluster,
-    settings: settingsOf(config),
-    view: core.view,
+    settings: resolveSettings(config),
+    secretCache: core.secretCache,
     secrets: core.secrets,
-    ready: () => watch.start(),
+    whenSynced: () => watch.start(),
     onWatchError: (error) => log.warn({ err: error }, 'a watch broke'),
     onObjectError: (error) => log.warn({ err: error }, 'skipped an object'),
-    now: () => performance.now(),
+    monotonicNow: () => performance.now(),
     random: () => 0,
     log,
   });
   const watch = watchSecretMetadata({
     config: core.cluster,
     name: config.secretName,
-    sink: told(core.view, (namespace) => mode.wake(namespace)),
+    handler: notifyOnChange(core.secretCache, (namespace) => mode.enqueue(namespace)),
   });
   void watch.start();
   await mode.start();

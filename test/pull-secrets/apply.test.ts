@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import { nextTryMs } from '../../src/pull-secrets/apply.ts';
-import { ForeignSecretError } from '../../src/pull-secrets/unavailable-host.ts';
+import { retryDelayMs } from '../../src/pull-secrets/apply.ts';
+import { UnmanagedSecretError } from '../../src/pull-secrets/unavailable-host.ts';
 
 const failed = (code: KubeErrorCode) => new KubeError({ code, operation: 'apply Secret a/s' });
 
 /** All waits between tries that end at once. */
-function waits(error: unknown, isPatient = false): number[] {
+function waits(error: unknown, isPersistent = false): number[] {
   const all: number[] = [];
   for (;;) {
     const elapsed = all.reduce((sum, ms) => sum + ms, 0);
-    const ms = nextTryMs(error, all.length + 1, elapsed, 0.999, isPatient);
+    const ms = retryDelayMs(error, all.length + 1, elapsed, 0.999, isPersistent);
     if (ms === undefined) return all;
     all.push(ms);
   }
@@ -47,12 +47,12 @@ describe('a write that failed', () => {
       assert.ok(all.reduce((sum, ms) => sum + ms, 0) >= 20_000);
     }
     assert.deepEqual(waits(failed('forbidden'), true), []);
-    assert.equal(nextTryMs(failed('timeout'), 2, 60_000, 0, true), undefined);
+    assert.equal(retryDelayMs(failed('timeout'), 2, 60_000, 0, true), undefined);
   });
 
   it('keeps no caller waiting where it took long, or is refused', () => {
-    assert.equal(nextTryMs(failed('server-error'), 1, 30_000, 0), undefined);
-    assert.equal(nextTryMs(failed('conflict'), 1, 30_000, 0), undefined);
+    assert.equal(retryDelayMs(failed('server-error'), 1, 30_000, 0), undefined);
+    assert.equal(retryDelayMs(failed('conflict'), 1, 30_000, 0), undefined);
     for (const error of [
       failed('timeout'),
       failed('overloaded'),
@@ -62,6 +62,6 @@ describe('a write that failed', () => {
     ]) {
       assert.deepEqual(waits(error), []);
     }
-    assert.deepEqual(waits(new ForeignSecretError('a', 's')), []);
+    assert.deepEqual(waits(new UnmanagedSecretError('a', 's')), []);
   });
 });

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
-import type { StoredLife } from '../../src/ecr/token-policy.ts';
-import { claimedEndpoints } from '../../src/pull-secrets/claimed-endpoints.ts';
+import type { StoredLifetime } from '../../src/ecr/token-policy.ts';
+import { createClaimedEndpointCheck } from '../../src/pull-secrets/claimed-endpoints.ts';
 
 import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
 
-const hour = 3_600_000;
+const hourMs = 3_600_000;
 const start = Date.UTC(2026, 10, 26, 12);
-const valid: StoredLife = { issuedAt: start - hour, expiresAt: start + 11 * hour };
+const valid: StoredLifetime = { issuedAt: start - hourMs, expiresAt: start + 11 * hourMs };
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 
 function registryOf(host: string): Registry {
@@ -19,32 +19,34 @@ function registryOf(host: string): Registry {
 
 /** Whether Secrets with this one host claim the endpoint of a registry. */
 function claims(
-  life: StoredLife | undefined,
+  life: StoredLifetime | undefined,
   changes: Partial<KnownSecret> = {},
   registry = registryOf(east),
 ): boolean {
   const secret: KnownSecret = {
     uid: 'u',
     resourceVersion: '1',
-    ours: true,
-    intact: true,
+    isManaged: true,
+    isIntact: true,
     formerHosts: new Map(),
     hosts: new Map([[east, life]]),
     requestedAt: new Map(),
-    learnedAt: 0,
+    observedAt: 0,
     ...changes,
   };
-  return claimedEndpoints({ secrets: () => [['team', secret]], changes: () => 1, now: () => start })(
-    registry,
-  );
+  return createClaimedEndpointCheck({
+    secrets: () => [['team', secret]],
+    changeCount: () => 1,
+    now: () => start,
+  })(registry);
 }
 
 describe('an endpoint is claimed', () => {
   it('by a valid token of any account in a managed Secret that nobody else changed', () => {
     assert.equal(claims(valid), true);
     assert.equal(claims(valid, {}, registryOf('210987654321.dkr.ecr.us-east-1.amazonaws.com')), true);
-    assert.equal(claims(valid, { ours: false }), false);
-    assert.equal(claims(valid, { intact: false }), false);
+    assert.equal(claims(valid, { isManaged: false }), false);
+    assert.equal(claims(valid, { isIntact: false }), false);
     assert.equal(claims(undefined), false);
   });
 
@@ -54,19 +56,19 @@ describe('an endpoint is claimed', () => {
   });
 
   it('not by a token that has expired, or that nobody can have', () => {
-    assert.equal(claims({ issuedAt: start - 13 * hour, expiresAt: start - hour }), false);
-    assert.equal(claims({ issuedAt: start, expiresAt: start + 1_000 * hour }), false);
-    assert.equal(claims({ issuedAt: start + 90 * hour, expiresAt: start + 100 * hour }), false);
+    assert.equal(claims({ issuedAt: start - 13 * hourMs, expiresAt: start - hourMs }), false);
+    assert.equal(claims({ issuedAt: start, expiresAt: start + 1_000 * hourMs }), false);
+    assert.equal(claims({ issuedAt: start + 90 * hourMs, expiresAt: start + 100 * hourMs }), false);
   });
 
   it('as soon as the Secrets change, but they are read once in five seconds at most', () => {
     let [now, changes, reads] = [start, 1, 0];
-    const isClaimed = claimedEndpoints({
+    const isClaimed = createClaimedEndpointCheck({
       secrets: () => {
         reads += 1;
         return [];
       },
-      changes: () => changes,
+      changeCount: () => changes,
       now: () => now,
     });
     isClaimed(registryOf(east));

@@ -11,7 +11,7 @@ export interface DockerConfigCase {
 }
 
 /** In no report, whatever is wrong with the document. */
-export const secretMark = 'hunter2';
+export const secretMarker = 'hunter2';
 
 const ecrHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
@@ -177,13 +177,13 @@ const name = (known: string) =>
   fc.oneof({ weight: 3, arbitrary: fc.constant(quoted(known)) }, anyCase(known));
 
 const authText = fc.oneof(
-  { weight: 4, arbitrary: fc.string().map((text) => base64(`u:${secretMark}${text}`)) },
+  { weight: 4, arbitrary: fc.string().map((text) => base64(`u:${secretMarker}${text}`)) },
   fc.string({ unit: fc.constantFrom('d', 'T', 'p', 'w', 'O', 'g', '=', '\n', '\r', ' ', '\t', '-', '\0') }),
   fc.base64String(),
   fc.string({ unit: 'binary' }),
 );
 const text = fc.oneof(
-  fc.string().map((value) => quoted(secretMark + value)),
+  fc.string().map((value) => quoted(secretMarker + value)),
   fc.string({ unit: 'binary' }).map(quoted),
   fc.constantFrom('"\\ud800"', '"\\udc00\\ud800"', '""'),
 );

@@ -9,7 +9,7 @@ import {
   dockerConfig,
   fixedDocuments,
   fixedEntries,
-  secretMark,
+  secretMarker,
 } from './docker-config-generators.ts';
 
 /** What we make of a document: what is written back, and what is reported. */
@@ -29,7 +29,7 @@ function rewritten(document: string): {
 function assertDiscreet(malformed: readonly { place: string; text: string }[]): void {
   assert.ok(malformed.length <= 10);
   for (const { place, text } of malformed) {
-    assert.ok(!text.includes(secretMark) && text.length < 150, text);
+    assert.ok(!text.includes(secretMarker) && text.length < 150, text);
     assert.ok(place.length < 1_000);
   }
 }

@@ -3,14 +3,14 @@ import { after, before, describe, it } from 'node:test';
 import type { Token } from '../../src/ecr/token.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import type { SecretStore } from '../../src/pull-secrets/apply.ts';
-import type { Match } from '../doubles/api-server/api-faults.ts';
+import type { RequestMatcher } from '../doubles/api-server/api-faults.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { fakeToken, hour, registryIn, replicaOn, start } from './pull-secret-fixtures.ts';
+import { createReplica, fakeToken, hourMs, registryIn, start } from './pull-secret-fixtures.ts';
 
-const writes: Match = ({ resource, verb }) => resource.resource === 'secrets' && verb === 'patch';
-const secretCalls: Match = ({ resource }) => resource.resource === 'secrets';
+const writes: RequestMatcher = ({ resource, verb }) => resource.resource === 'secrets' && verb === 'patch';
+const secretCalls: RequestMatcher = ({ resource }) => resource.resource === 'secrets';
 
 describe('ensuring a pull Secret', () => {
   let cluster: ApiStandIn;
@@ -20,7 +20,7 @@ describe('ensuring a pull Secret', () => {
   after(() => cluster.stop());
 
   const replica = (name?: string, around?: (store: SecretStore) => SecretStore) =>
-    replicaOn(cluster, name, around);
+    createReplica(cluster, name, around);
   const stored = (namespace: string) => readPullSecret(cluster, namespace);
   const requests = () => cluster.requests.all.length;
 
@@ -28,10 +28,10 @@ describe('ensuring a pull Secret', () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
-    assert.equal(one.secrets.covers(namespace, [registry]), false);
+    assert.equal(one.secrets.hasFreshTokens(namespace, [registry]), false);
     assert.deepEqual(await one.secrets.ensure(namespace, [registry]), []);
     const before = requests();
-    assert.equal(one.secrets.covers(namespace, [registry]), true);
+    assert.equal(one.secrets.hasFreshTokens(namespace, [registry]), true);
     assert.deepEqual(await one.secrets.ensure(namespace, [registry]), []);
     assert.equal(requests(), before);
   });
@@ -45,17 +45,17 @@ describe('ensuring a pull Secret', () => {
     one.token = () => token.promise;
     const ensured = one.secrets.ensure(namespace, [registry]);
     let isSettled = false;
-    const settled = one.secrets.settled().then(() => {
+    const settled = one.secrets.waitUntilIdle().then(() => {
       isSettled = true;
     });
     token.resolve(fakeToken('one', one.now));
     await eventually('it waits between two tries', () => one.outcomes.length > 0);
     assert.equal(isSettled, false);
     await settled;
-    await one.secrets.settled();
+    await one.secrets.waitUntilIdle();
     assert.ok((await stored(namespace))?.auths[registry.host]);
     assert.deepEqual(await ensured, []);
-    await one.secrets.settled();
+    await one.secrets.waitUntilIdle();
   });
 
   it('asks the API server while the view may be stale', async () => {
@@ -64,8 +64,8 @@ describe('ensuring a pull Secret', () => {
     const registry = registryIn('us-east-1');
     await one.secrets.ensure(namespace, [registry]);
     await cluster.request('DELETE', `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`);
-    one.inSync = false;
-    assert.equal(one.secrets.covers(namespace, [registry]), false);
+    one.isInSync = false;
+    assert.equal(one.secrets.hasFreshTokens(namespace, [registry]), false);
     assert.deepEqual(await one.secrets.ensure(namespace, [registry]), []);
     assert.ok((await stored(namespace))?.auths[registry.host]);
   });
@@ -76,10 +76,10 @@ describe('ensuring a pull Secret', () => {
     const registry = registryIn('us-east-1');
     await one.secrets.ensure(namespace, [registry]);
     const before = await stored(namespace);
-    one.now = start + 7 * hour;
+    one.now = start + 7 * hourMs;
     const { promise, resolve } = Promise.withResolvers<Token>();
     one.token = () => promise;
-    assert.equal(one.secrets.covers(namespace, [registry]), false);
+    assert.equal(one.secrets.hasFreshTokens(namespace, [registry]), false);
     assert.deepEqual(await one.secrets.ensure(namespace, [registry]), []);
     assert.deepEqual(await stored(namespace), before);
     resolve(fakeToken('renewed', one.now));
@@ -95,11 +95,11 @@ describe('ensuring a pull Secret', () => {
     const registry = registryIn('us-east-1');
     await one.secrets.ensure(namespace, [registry]);
     const before = await stored(namespace);
-    one.now = start + 11.5 * hour;
+    one.now = start + 11.5 * hourMs;
     one.token = () => Promise.reject(new TokenError({ code: 'throttled', region: 'us-east-1' }));
-    const shortfalls = await one.secrets.ensure(namespace, [registry]);
+    const unavailableHosts = await one.secrets.ensure(namespace, [registry]);
     assert.deepEqual(
-      shortfalls.map(({ host, code, text }) => ({ host, code, text })),
+      unavailableHosts.map(({ host, code, text }) => ({ host, code, text })),
       [{ host: registry.host, code: 'throttled', text: 'throttled' }],
     );
     assert.deepEqual(await stored(namespace), before);
@@ -111,9 +111,9 @@ describe('ensuring a pull Secret', () => {
     const registry = registryIn('us-east-1');
     const { promise, resolve } = Promise.withResolvers<Token>();
     one.token = () => promise;
-    const shortfalls = await one.secrets.ensure(namespace, [registry]);
+    const unavailableHosts = await one.secrets.ensure(namespace, [registry]);
     assert.deepEqual(
-      shortfalls.map(({ code }) => code),
+      unavailableHosts.map(({ code }) => code),
       ['pending'],
     );
     assert.deepEqual((await stored(namespace))?.hosts, { [registry.host]: null });

@@ -4,9 +4,9 @@ import fc from 'fast-check';
 import type { SecretMetadata } from '../../src/kube/secret-metadata.ts';
 import type { SecretObject } from '../../src/kube/secrets.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
-import { formatHosts, maxReadHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { formatHosts, maxParsedHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { dockerConfigKey, secretType } from '../../src/pull-secrets/ownership.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 
 const namespace = 'team-a';
 const life = { issuedAt: Date.UTC(2026, 10, 23), expiresAt: Date.UTC(2026, 10, 24) };
@@ -23,12 +23,12 @@ function version(kind: Kind, uid: string, resourceVersion: number, accounts: rea
     annotations: {
       [hostsAnnotation]: formatHosts(new Map(accounts.map((account) => [hostOf(account), life]))),
     },
-    owners: [{ manager, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
+    fieldOwners: [{ manager, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
   } satisfies SecretMetadata;
 }
 
-function objectOf({ owners, ...metadata }: SecretMetadata): SecretObject {
-  return { metadata: { ...metadata, name: 'ecr-pull-secrets' }, owners, type: secretType };
+function objectOf({ fieldOwners, ...metadata }: SecretMetadata): SecretObject {
+  return { metadata: { ...metadata, name: 'ecr-pull-secrets' }, fieldOwners, type: secretType };
 }
 
 const names = (hosts: { keys(): Iterable<string> } | undefined) => [...(hosts?.keys() ?? [])].toSorted();
@@ -36,144 +36,148 @@ const all = (...accounts: number[]) => accounts.map(hostOf);
 
 describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
   it('are kept through later versions of that one and relists, and wait when the Secret is managed again', () => {
-    const view = new SecretView();
-    view.set(version('own', 'a', 1, [1, 2]));
-    assert.equal(view.get(namespace)?.formerHosts.size, 0);
-    view.set(version('unmanaged', 'b', 2, [7]));
-    view.set(version('unmanaged', 'b', 3, []));
-    view.replace([version('unmanaged', 'c', 4, [])]);
-    const unmanaged = view.get(namespace);
-    assert.deepEqual([unmanaged?.ours, unmanaged?.hosts.size], [false, 0]);
+    const secretCache = new SecretCache();
+    secretCache.set(version('own', 'a', 1, [1, 2]));
+    assert.equal(secretCache.get(namespace)?.formerHosts.size, 0);
+    secretCache.set(version('unmanaged', 'b', 2, [7]));
+    secretCache.set(version('unmanaged', 'b', 3, []));
+    secretCache.replace([version('unmanaged', 'c', 4, [])]);
+    const unmanaged = secretCache.get(namespace);
+    assert.deepEqual([unmanaged?.isManaged, unmanaged?.hosts.size], [false, 0]);
     assert.deepEqual(names(unmanaged?.formerHosts), all(1, 2));
-    assert.equal(unmanaged?.hasOwnHosts, true);
-    view.set(version('own', 'c', 5, [2, 3]));
-    const managed = view.get(namespace);
+    assert.equal(unmanaged?.hasTrustedHosts, true);
+    secretCache.set(version('own', 'c', 5, [2, 3]));
+    const managed = secretCache.get(namespace);
     assert.deepEqual([names(managed?.hosts), managed?.formerHosts.size], [all(1, 2, 3), 0]);
     assert.deepEqual([managed?.hosts.get(hostOf(1)), managed?.hosts.get(hostOf(2))], [undefined, life]);
-    assert.equal(managed?.intact, false, 'it is due, since it does not name all of them');
-    view.stored(objectOf(version('own', 'c', 6, [1, 2, 3])));
-    assert.equal(view.get(namespace)?.intact, true);
+    assert.equal(managed?.isIntact, false, 'it is due, since it does not name all of them');
+    secretCache.updateFromWrite(objectOf(version('own', 'c', 6, [1, 2, 3])));
+    assert.equal(secretCache.get(namespace)?.isIntact, true);
   });
 
   it('are lost ones when that one is deleted, and can be given up', () => {
-    const view = new SecretView();
-    view.set(version('own', 'a', 1, [1, 2]));
-    view.remove(namespace, '2');
-    view.set(version('unmanaged', 'b', 3, []));
-    assert.deepEqual(names(view.get(namespace)?.formerHosts), all(1, 2));
-    view.remove(namespace, '4');
-    assert.deepEqual(names(view.lost().get(namespace)?.hosts), all(1, 2));
-    assert.equal(view.lost().get(namespace)?.intact, true);
-    view.set(version('unmanaged', 'c', 5, []));
-    const { changes } = view;
-    view.forget(namespace);
-    assert.equal(view.get(namespace)?.formerHosts.size, 0);
-    assert.notEqual(view.changes, changes);
-    view.remove(namespace, '6');
-    assert.equal(view.lost().size, 0);
+    const secretCache = new SecretCache();
+    secretCache.set(version('own', 'a', 1, [1, 2]));
+    secretCache.remove(namespace, '2');
+    secretCache.set(version('unmanaged', 'b', 3, []));
+    assert.deepEqual(names(secretCache.get(namespace)?.formerHosts), all(1, 2));
+    secretCache.remove(namespace, '4');
+    assert.deepEqual(names(secretCache.deletedSecrets().get(namespace)?.hosts), all(1, 2));
+    assert.equal(secretCache.deletedSecrets().get(namespace)?.isIntact, true);
+    secretCache.set(version('unmanaged', 'c', 5, []));
+    const { changeCount } = secretCache;
+    secretCache.forget(namespace);
+    assert.equal(secretCache.get(namespace)?.formerHosts.size, 0);
+    assert.notEqual(secretCache.changeCount, changeCount);
+    secretCache.remove(namespace, '6');
+    assert.equal(secretCache.deletedSecrets().size, 0);
   });
 
   it('are neither reported nor forgotten where the operator has taken the Secret over', () => {
     const replaced: string[] = [];
-    const view = new SecretView(undefined, (name) => replaced.push(name));
+    const secretCache = new SecretCache(undefined, (name) => replaced.push(name));
     const taken = (resourceVersion: number) => ({
       ...version('unmanaged', 'b', resourceVersion, []),
       annotations: { 'ecr-pull-secrets.io/managed': 'false' },
     });
-    view.set(version('own', 'a', 1, [1, 2]));
-    view.set(taken(2));
-    assert.deepEqual([view.get(namespace)?.handedOver, replaced], [true, []]);
-    view.learn(objectOf(version('unmanaged', 'b', 3, [])), false);
-    assert.equal(view.get(namespace)?.handedOver, false);
-    view.learn(objectOf(taken(4)), false);
-    assert.equal(view.get(namespace)?.handedOver, true);
-    view.remove(namespace, '5');
-    assert.deepEqual(names(view.lost().get(namespace)?.hosts), all(1, 2));
-    view.set({ ...version('own', 'c', 6, [1]), annotations: taken(6).annotations });
-    assert.equal(view.get(namespace)?.ours, true, 'the annotation alone takes nothing over');
+    secretCache.set(version('own', 'a', 1, [1, 2]));
+    secretCache.set(taken(2));
+    assert.deepEqual([secretCache.get(namespace)?.isOptedOut, replaced], [true, []]);
+    secretCache.updateFromRead(objectOf(version('unmanaged', 'b', 3, [])), false);
+    assert.equal(secretCache.get(namespace)?.isOptedOut, false);
+    secretCache.updateFromRead(objectOf(taken(4)), false);
+    assert.equal(secretCache.get(namespace)?.isOptedOut, true);
+    secretCache.remove(namespace, '5');
+    assert.deepEqual(names(secretCache.deletedSecrets().get(namespace)?.hosts), all(1, 2));
+    secretCache.set({ ...version('own', 'c', 6, [1]), annotations: taken(6).annotations });
+    assert.equal(secretCache.get(namespace)?.isManaged, true, 'the annotation alone takes nothing over');
   });
 
   it('are not reported in a namespace that the operator excluded', () => {
     const replaced: string[] = [];
-    const view = new SecretView(
+    const secretCache = new SecretCache(
       undefined,
       (name) => replaced.push(name),
       (name) => name === namespace,
     );
-    view.set(version('own', 'a', 1, [1]));
-    view.set(version('unmanaged', 'b', 2, []));
-    assert.deepEqual([view.get(namespace)?.handedOver, replaced], [true, []]);
+    secretCache.set(version('own', 'a', 1, [1]));
+    secretCache.set(version('unmanaged', 'b', 2, []));
+    assert.deepEqual([secretCache.get(namespace)?.isOptedOut, replaced], [true, []]);
   });
 
   it('of which another writer had written some are marked as such', () => {
-    const view = new SecretView();
-    view.set(version('edited', 'a', 1, [1]));
-    view.set(version('unmanaged', 'a', 2, []));
-    assert.equal(view.get(namespace)?.hasOwnHosts, false);
-    view.remove(namespace, '3');
-    assert.equal(view.lost().get(namespace)?.intact, false);
+    const secretCache = new SecretCache();
+    secretCache.set(version('edited', 'a', 1, [1]));
+    secretCache.set(version('unmanaged', 'a', 2, []));
+    assert.equal(secretCache.get(namespace)?.hasTrustedHosts, false);
+    secretCache.remove(namespace, '3');
+    assert.equal(secretCache.deletedSecrets().get(namespace)?.isIntact, false);
   });
 
   it('are reported once, also where the managed one was deleted before', () => {
     const replaced: string[] = [];
-    const view = new SecretView(undefined, (name) => replaced.push(name));
-    view.set(version('unmanaged', 'x', 1, []));
-    view.set(version('own', 'a', 2, [1]));
-    view.set(version('relabelled', 'a', 3, [1]));
+    const secretCache = new SecretCache(undefined, (name) => replaced.push(name));
+    secretCache.set(version('unmanaged', 'x', 1, []));
+    secretCache.set(version('own', 'a', 2, [1]));
+    secretCache.set(version('relabelled', 'a', 3, [1]));
     assert.deepEqual(replaced, []);
-    view.set(version('unmanaged', 'a', 4, [1]));
-    view.set(version('unmanaged', 'a', 5, [1]));
-    view.learn(objectOf(version('unmanaged', 'a', 5, [1])), false);
-    view.replace([version('unmanaged', 'a', 5, [1])]);
+    secretCache.set(version('unmanaged', 'a', 4, [1]));
+    secretCache.set(version('unmanaged', 'a', 5, [1]));
+    secretCache.updateFromRead(objectOf(version('unmanaged', 'a', 5, [1])), false);
+    secretCache.replace([version('unmanaged', 'a', 5, [1])]);
     assert.deepEqual(replaced, [namespace]);
-    view.set(version('own', 'a', 6, [1]));
-    view.remove(namespace, '7');
-    view.learn(objectOf(version('unmanaged', 'b', 8, [])), false);
+    secretCache.set(version('own', 'a', 6, [1]));
+    secretCache.remove(namespace, '7');
+    secretCache.updateFromRead(objectOf(version('unmanaged', 'b', 8, [])), false);
     assert.deepEqual(replaced, [namespace, namespace]);
   });
 });
 
 describe('the hosts of a Secret that is deleted or edited', () => {
   it('wait in the one that takes its place, also where the watch did not show that there was none', () => {
-    const view = new SecretView();
-    view.set(version('own', 'a', 1, [1, 2]));
-    view.set(version('own', 'b', 2, [3]));
-    assert.deepEqual(names(view.get(namespace)?.hosts), all(1, 2, 3));
-    view.remove(namespace, '3');
-    view.set(version('own', 'c', 4, [1]));
-    assert.deepEqual(names(view.get(namespace)?.hosts), all(1, 2, 3));
+    const secretCache = new SecretCache();
+    secretCache.set(version('own', 'a', 1, [1, 2]));
+    secretCache.set(version('own', 'b', 2, [3]));
+    assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1, 2, 3));
+    secretCache.remove(namespace, '3');
+    secretCache.set(version('own', 'c', 4, [1]));
+    assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1, 2, 3));
   });
 
   it('wait though another replica, which does not know them, writes the Secret first', () => {
-    const view = new SecretView();
-    view.set(version('own', 'a', 1, [1, 2]));
-    view.set(version('edited', 'a', 2, [1]));
-    view.set(version('own', 'a', 3, [1]));
-    assert.deepEqual(names(view.get(namespace)?.hosts), all(1, 2));
-    view.set(version('own', 'a', 4, [1, 2]));
-    view.set(version('own', 'a', 5, [1]));
-    assert.deepEqual(names(view.get(namespace)?.hosts), all(1), 'a host that leaves an intact one is gone');
+    const secretCache = new SecretCache();
+    secretCache.set(version('own', 'a', 1, [1, 2]));
+    secretCache.set(version('edited', 'a', 2, [1]));
+    secretCache.set(version('own', 'a', 3, [1]));
+    assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1, 2));
+    secretCache.set(version('own', 'a', 4, [1, 2]));
+    secretCache.set(version('own', 'a', 5, [1]));
+    assert.deepEqual(
+      names(secretCache.get(namespace)?.hosts),
+      all(1),
+      'a host that leaves an intact one is gone',
+    );
   });
 
   it('leave with our own write, since that took them into account', () => {
-    const view = new SecretView();
-    view.set(version('own', 'a', 1, [1, 2]));
-    view.set(version('edited', 'a', 2, [1]));
-    view.set(version('own', 'a', 3, [1]));
-    view.stored(objectOf(version('own', 'a', 3, [1])));
-    assert.deepEqual(names(view.get(namespace)?.hosts), all(1));
-    assert.equal(view.get(namespace)?.intact, true);
+    const secretCache = new SecretCache();
+    secretCache.set(version('own', 'a', 1, [1, 2]));
+    secretCache.set(version('edited', 'a', 2, [1]));
+    secretCache.set(version('own', 'a', 3, [1]));
+    secretCache.updateFromWrite(objectOf(version('own', 'a', 3, [1])));
+    assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1));
+    assert.equal(secretCache.get(namespace)?.isIntact, true);
   });
 });
 
 describe('what is due of a Secret', () => {
   it('is not postponed by a writer that touches it again and again', () => {
     let now = 1_000;
-    const view = new SecretView(() => now);
+    const secretCache = new SecretCache(() => now);
     const at = (kind: Kind, of: readonly number[]) => {
       now += 1_000;
-      view.set(version(kind, 'a', now, of));
-      return view.get(namespace)?.learnedAt;
+      secretCache.set(version(kind, 'a', now, of));
+      return secretCache.get(namespace)?.observedAt;
     };
     assert.equal(at('own', [1]), 2_000);
     assert.equal(at('own', [1]), 2_000);
@@ -202,35 +206,35 @@ const step = (of: fc.Arbitrary<number[]>): fc.Arbitrary<Step> =>
   );
 
 /** Plays steps on a view; `after` sees each version that was shown. */
-function play(
+function runSteps(
   steps: readonly Step[],
-  after: (view: SecretView, shown: SecretMetadata | undefined, kind?: Kind) => void,
+  after: (secretCache: SecretCache, shown: SecretMetadata | undefined, kind?: Kind) => void,
 ) {
-  const view = new SecretView();
+  const secretCache = new SecretCache();
   let resourceVersion = 0;
   let uid = 0;
   for (const one of steps) {
     resourceVersion += 1;
     switch (one.do) {
       case 'delete':
-        view.remove(namespace, String(resourceVersion));
-        after(view, undefined);
+        secretCache.remove(namespace, String(resourceVersion));
+        after(secretCache, undefined);
         break;
       case 'vanish':
-        view.replace([]);
-        after(view, undefined);
+        secretCache.replace([]);
+        after(secretCache, undefined);
         break;
       case 'reject':
-        view.reject({ namespace, uid: String(uid), resourceVersion: String(resourceVersion) });
-        after(view, undefined);
+        secretCache.reject({ namespace, uid: String(uid), resourceVersion: String(resourceVersion) });
+        after(secretCache, undefined);
         break;
       default: {
         uid += one.recreated ? 1 : 0;
         const shown = version(one.kind, String(uid), resourceVersion, one.of);
-        if (one.do === 'set') view.set(shown);
-        else if (one.do === 'read') view.learn(objectOf(shown), one.kind !== 'unmanaged');
-        else view.replace([shown]);
-        after(view, shown, one.kind);
+        if (one.do === 'set') secretCache.set(shown);
+        else if (one.do === 'read') secretCache.updateFromRead(objectOf(shown), one.kind !== 'unmanaged');
+        else secretCache.replace([shown]);
+        after(secretCache, shown, one.kind);
       }
     }
   }
@@ -258,12 +262,12 @@ describe('whatever becomes of the Secret of a namespace', () => {
   it('no host is lost, but those that leave a Secret by a write of the program', () => {
     const check = (steps: readonly Step[]) => {
       const needs = modelOfNeeds();
-      play(steps, (view, shown, kind) => {
-        const kept = view.hostsOf(namespace);
+      runSteps(steps, (secretCache, shown, kind) => {
+        const kept = secretCache.hostsOf(namespace);
         for (const host of needs(shown, kind)) assert.ok(kept.has(host), `${host} is lost`);
-        const known = view.get(namespace);
-        assert.ok(known?.ours !== true || known.formerHosts.size === 0);
-        assert.ok(known?.ours !== false || known.hosts.size === 0);
+        const known = secretCache.get(namespace);
+        assert.ok(known?.isManaged !== true || known.formerHosts.size === 0);
+        assert.ok(known?.isManaged !== false || known.hosts.size === 0);
       });
     };
     fc.assert(fc.property(fc.array(step(accounts(6)), { maxLength: 20 }), check), { numRuns: 1000 });
@@ -275,10 +279,14 @@ describe('whatever becomes of the Secret of a namespace', () => {
       .map(([from, count]) => Array.from({ length: count }, (_, index) => from + index));
     fc.assert(
       fc.property(fc.array(step(many), { maxLength: 12 }), (steps) => {
-        play(steps, (view) => {
-          const known = view.get(namespace);
-          const sizes = [known?.hosts, known?.formerHosts, view.lost().get(namespace)?.hosts];
-          for (const hosts of sizes) assert.ok((hosts?.size ?? 0) <= maxReadHosts);
+        runSteps(steps, (secretCache) => {
+          const known = secretCache.get(namespace);
+          const sizes = [
+            known?.hosts,
+            known?.formerHosts,
+            secretCache.deletedSecrets().get(namespace)?.hosts,
+          ];
+          for (const hosts of sizes) assert.ok((hosts?.size ?? 0) <= maxParsedHosts);
         });
       }),
       { numRuns: 100 },

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { field, items } from '../../src/util/json.ts';
+import { getField, getItems } from '../../src/util/json.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
@@ -16,10 +16,10 @@ const real = hostOf(123_456_789_012);
 describeOnCluster('a running program with a full pull Secret', (cluster: () => Cluster) => {
   let ecr: EcrDouble;
   let program: RunningProgram;
-  let webhook: Registered;
+  let webhook: RegisteredWebhook;
   before(async () => {
     ecr = await startEcrDouble();
-    const kubeconfigPath = await installAccount(cluster());
+    const kubeconfigPath = await installServiceAccount(cluster());
     const config = { secrets: { maxHosts: 20 } };
     program = await startProgram({ kubeconfigPath, environment: ecr.env(), config });
     webhook = await registerWebhook(cluster(), program);
@@ -44,7 +44,7 @@ describeOnCluster('a running program with a full pull Secret', (cluster: () => C
       'log and Event say so',
       async () => {
         const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
-        const reasons = items(field(body, 'items')).map((event) => field(event, 'reason'));
+        const reasons = getItems(getField(body, 'items')).map((event) => getField(event, 'reason'));
         const logged = program
           .log()
           .some(({ msg, namespace: of }) => msg === 'pull Secret is full' && of === namespace);

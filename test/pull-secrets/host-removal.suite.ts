@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { registriesOfPod } from '../../src/ecr/pod-images.ts';
+import { getPodRegistries } from '../../src/ecr/pod-images.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { listPods } from '../../src/kube/pods.ts';
 import { removeHosts } from '../../src/provisioning/remove-hosts.ts';
-import { settleMs } from '../../src/pull-secrets/missing-hosts.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { accountWith, secretRule, startEcr } from '../provisioning/provisioning-fixture.ts';
+import { createAccountWithRules, secretsRule, startEcr } from '../provisioning/provisioning-fixture.ts';
 import { runOnce } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod, podWith } from '../support/pods.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
-import { type HostKeeper, startHostKeeper } from './housekeeping-fixture.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
+import { type HousekeepingFixture, startHousekeepingFixture } from './housekeeping-fixture.ts';
 
 const podRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 const hostOf = (account: number, region = 'eu-central-1') =>
@@ -21,13 +21,13 @@ const hostOf = (account: number, region = 'eu-central-1') =>
 const real = hostOf(123_456_789_012);
 
 /** How hosts leave a Secret, on any API server. */
-export function hostsSuite(ground: () => Ground): void {
+export function hostsSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   let account: string;
-  const keepers: HostKeeper[] = [];
+  const keepers: HousekeepingFixture[] = [];
   before(async () => {
     ecr = await startEcr();
-    account = await accountWith(ground(), [secretRule, podRule]);
+    account = await createAccountWithRules(apiServer(), [secretsRule, podRule]);
   });
   after(() => ecr.stop());
   afterEach(async () => {
@@ -36,32 +36,32 @@ export function hostsSuite(ground: () => Ground): void {
   });
 
   const keeper = async (config: Record<string, unknown> = {}, kubeconfigPath = account) => {
-    const one = await startHostKeeper({ ecr, kubeconfigPath, config });
+    const one = await startHousekeepingFixture({ ecr, kubeconfigPath, config });
     keepers.push(one);
     return one;
   };
   /** As the API server does it: the webhook first, then the pod is stored. */
-  const admit = async (one: HostKeeper, namespace: string, pod: Pod) => {
-    const missing = await one.secrets.ensure(namespace, registriesOfPod(pod));
-    assert.equal((await createPod(ground(), namespace, pod)).status, 201);
+  const admit = async (one: HousekeepingFixture, namespace: string, pod: Pod) => {
+    const missing = await one.secrets.ensure(namespace, getPodRegistries(pod));
+    assert.equal((await createPod(apiServer(), namespace, pod)).status, 201);
     return missing.map(({ host, code }) => `${host} ${code}`);
   };
   const removePod = async (namespace: string, { metadata: { name } }: Pod) => {
     const path = `/api/v1/namespaces/${namespace}/pods/${name}?gracePeriodSeconds=0`;
-    assert.equal((await ground().request('DELETE', path)).status, 200);
+    assert.equal((await apiServer().request('DELETE', path)).status, 200);
   };
   const hostsIn = async (namespace: string) => {
-    const secret = await readPullSecret(ground(), namespace);
+    const secret = await readPullSecret(apiServer(), namespace);
     return Object.keys(secret?.hosts ?? {});
   };
   const hasToken = async (namespace: string, host: string) =>
-    (await readPullSecret(ground(), namespace))?.auths[host] !== undefined;
+    (await readPullSecret(apiServer(), namespace))?.auths[host] !== undefined;
 
   describe('a pod with 200 look-alike accounts of a real region', () => {
     const lookAlikes = () => podWith(Array.from({ length: 200 }, (_, index) => `${hostOf(index + 1)}/x`));
 
     it('keeps the Secret full while it exists, which is said; once it is deleted, the real host gets its token', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const one = await keeper();
       const attacker = lookAlikes();
       assert.deepEqual(await admit(one, namespace, attacker), []);
@@ -69,10 +69,10 @@ export function hostsSuite(ground: () => Ground): void {
 
       const honest = podWith([`${real}/app`]);
       assert.deepEqual(await admit(one, namespace, honest), [`${real} secret-full`]);
-      one.pass(settleMs);
+      one.advanceClocks(podCreationMs);
       await one.round();
       assert.equal((await hostsIn(namespace)).length, 200, 'a host that a pod uses never leaves');
-      assert.equal(one.missing.full, 1);
+      assert.equal(one.missing.fullSecretCount, 1);
       assert.deepEqual(
         one.full.map((full) => ({ ...full })),
         [{ namespace, hosts: [real], stored: 200, forbidden: false }],
@@ -80,37 +80,40 @@ export function hostsSuite(ground: () => Ground): void {
 
       await removePod(namespace, attacker);
       await eventually('the real host has its token, though nobody creates another pod', async () => {
-        one.pass(settleMs);
+        one.advanceClocks(podCreationMs);
         await one.round();
         return hasToken(namespace, real);
       });
       assert.equal((await hostsIn(namespace)).length, 200, 'no more hosts left than had to');
       assert.deepEqual(one.dropped, [`${namespace} no-room 1`]);
-      assert.equal(one.missing.full, 0);
+      assert.equal(one.missing.fullSecretCount, 0);
       const [line] = one.log.filter(({ msg }) => msg === 'hosts dropped from the pull Secret');
       assert.deepEqual([line?.['namespace'], line?.['reason']], [namespace, 'no-room']);
     });
 
     it('makes room at once for a pod that comes after it has gone', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const one = await keeper();
       const attacker = lookAlikes();
       await admit(one, namespace, attacker);
       await removePod(namespace, attacker);
-      one.pass(settleMs);
+      one.advanceClocks(podCreationMs);
       assert.deepEqual(await admit(one, namespace, podWith([`${real}/app`])), []);
       assert.ok(await hasToken(namespace, real));
     });
 
     it('keeps the Secret full without the right to list pods, which is logged once', async () => {
-      const namespace = await ground().createNamespace();
-      const one = await keeper({ secrets: { maxHosts: 2 } }, await accountWith(ground(), [secretRule]));
+      const namespace = await apiServer().createNamespace();
+      const one = await keeper(
+        { secrets: { maxHosts: 2 } },
+        await createAccountWithRules(apiServer(), [secretsRule]),
+      );
       const attacker = podWith([`${hostOf(1)}/x`, `${hostOf(2)}/x`]);
       await admit(one, namespace, attacker);
       await removePod(namespace, attacker);
       assert.deepEqual(await admit(one, namespace, podWith([`${real}/app`])), [`${real} secret-full`]);
       for (let round = 0; round < 5; round += 1) {
-        one.pass(settleMs);
+        one.advanceClocks(podCreationMs);
         await one.round();
       }
       assert.deepEqual(await hostsIn(namespace), [hostOf(1), hostOf(2)]);
@@ -124,39 +127,39 @@ export function hostsSuite(ground: () => Ground): void {
   });
 
   it('never drops a host that is configured, nor one of a pod that was admitted a moment ago', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     const configured = hostOf(7);
     const one = await keeper({ secrets: { maxHosts: 2 }, provisioning: { registries: [configured] } });
     const admitted = hostOf(8);
-    assert.deepEqual(await one.secrets.ensure(namespace, registriesOfPod(podWith([`${configured}/x`]))), []);
-    one.pass(settleMs);
-    assert.deepEqual(await one.secrets.ensure(namespace, registriesOfPod(podWith([`${admitted}/x`]))), []);
+    assert.deepEqual(await one.secrets.ensure(namespace, getPodRegistries(podWith([`${configured}/x`]))), []);
+    one.advanceClocks(podCreationMs);
+    assert.deepEqual(await one.secrets.ensure(namespace, getPodRegistries(podWith([`${admitted}/x`]))), []);
     assert.deepEqual(await admit(one, namespace, podWith([`${real}/app`])), [`${real} secret-full`]);
-    one.pass(settleMs);
+    one.advanceClocks(podCreationMs);
     await one.round();
     assert.deepEqual(await hostsIn(namespace), [configured, real].toSorted());
   });
 
   it('adds a host again that was dropped just before its pod was stored', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     const [one, other] = [await keeper({ secrets: { maxHosts: 1 } }), await keeper()];
     const late = podWith([`${hostOf(1)}/late`]);
-    await other.secrets.ensure(namespace, registriesOfPod(late));
-    await eventually('both know the host', () => one.view.get(namespace)?.hosts.has(hostOf(1)));
+    await other.secrets.ensure(namespace, getPodRegistries(late));
+    await eventually('both know the host', () => one.secretCache.get(namespace)?.hosts.has(hostOf(1)));
     const first = podWith([`${real}/app`]);
     assert.deepEqual(await admit(one, namespace, first), []);
     assert.deepEqual(await hostsIn(namespace), [real]);
-    assert.equal((await createPod(ground(), namespace, late)).status, 201);
+    assert.equal((await createPod(apiServer(), namespace, late)).status, 201);
     await removePod(namespace, first);
     await eventually('the host of the late pod is there', async () => {
-      one.pass(settleMs);
+      one.advanceClocks(podCreationMs);
       await one.round();
       return hasToken(namespace, hostOf(1));
     });
   });
 
   it('forgets a host that never received a token, unless a pod names it or it is younger', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     const one = await keeper({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const [gone, used, young] = [1, 2, 3].map((number) => hostOf(number, 'us-west-2'));
@@ -164,9 +167,9 @@ export function hostsSuite(ground: () => Ground): void {
     await admit(one, namespace, brief);
     await admit(one, namespace, podWith([`${used}/x`]));
     await removePod(namespace, brief);
-    one.pass(10 * 60_000);
-    await one.secrets.ensure(namespace, registriesOfPod(podWith([`${young}/x`])));
-    one.pass(10 * 60_000 - 60_000); // replicas are spread over half of this
+    one.advanceClocks(10 * 60_000);
+    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${young}/x`])));
+    one.advanceClocks(10 * 60_000 - 60_000); // replicas are spread over half of this
     await one.round();
     assert.deepEqual(await hostsIn(namespace), [used, young, real].toSorted());
     assert.deepEqual(one.dropped, [`${namespace} forgotten 1`]);
@@ -174,13 +177,13 @@ export function hostsSuite(ground: () => Ground): void {
   });
 
   it('names every host that it forgets in the log, however many there are', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     const one = await keeper({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const hosts = Array.from({ length: 180 }, (_, index) => hostOf(index, 'us-west-2'));
     const images = [real, ...hosts].map((host) => `${host}/x`);
-    await one.secrets.ensure(namespace, registriesOfPod(podWith(images)));
-    one.pass(3_600_000);
+    await one.secrets.ensure(namespace, getPodRegistries(podWith(images)));
+    one.advanceClocks(3_600_000);
     await one.forget(namespace);
     assert.deepEqual(await hostsIn(namespace), [real]);
     const named = one.log.filter(({ reason }) => reason === 'forgotten').flatMap((line) => line['hosts']);
@@ -189,39 +192,42 @@ export function hostsSuite(ground: () => Ground): void {
   });
 
   it('forgets nothing in a Secret that somebody has just edited: that is to be restored first', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     const one = await keeper({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const waiting = hostOf(1, 'us-west-2');
-    await one.secrets.ensure(namespace, registriesOfPod(podWith([`${waiting}/x`, `${real}/app`])));
-    const { body } = await ground().request('GET', secretPath(namespace));
+    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${waiting}/x`, `${real}/app`])));
+    const { body } = await apiServer().request('GET', secretPath(namespace));
     const edited = structuredClone(body) as { data: Record<string, string> };
     edited.data['.dockerconfigjson'] = btoa('{"auths":{}}');
-    assert.equal((await ground().request('PUT', secretPath(namespace), edited)).status, 200);
-    one.pass(3_600_000);
-    const { resourceVersion } = (await readPullSecret(ground(), namespace)) ?? {};
+    assert.equal((await apiServer().request('PUT', secretPath(namespace), edited)).status, 200);
+    one.advanceClocks(3_600_000);
+    const { resourceVersion } = (await readPullSecret(apiServer(), namespace)) ?? {};
     await one.forget(namespace);
-    assert.equal((await readPullSecret(ground(), namespace))?.resourceVersion, resourceVersion);
+    assert.equal((await readPullSecret(apiServer(), namespace))?.resourceVersion, resourceVersion);
   });
 
   it('forgets nothing without the right to list pods, and states since when hosts of an older version wait', async () => {
-    const namespace = await ground().createNamespace();
-    const one = await keeper({ secrets: { forgetAfter: '10m' } }, await accountWith(ground(), [secretRule]));
+    const namespace = await apiServer().createNamespace();
+    const one = await keeper(
+      { secrets: { forgetAfter: '10m' } },
+      await createAccountWithRules(apiServer(), [secretsRule]),
+    );
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const host = hostOf(1, 'us-west-2');
-    await one.secrets.ensure(namespace, registriesOfPod(podWith([`${host}/x`])));
+    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${host}/x`])));
     const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [host]: null }) };
-    const { body } = await ground().request('GET', secretPath(namespace));
+    const { body } = await apiServer().request('GET', secretPath(namespace));
     const older = structuredClone(body) as { metadata: Record<string, unknown> };
     older.metadata = { ...older.metadata, annotations };
     const query = '?fieldManager=ecr-pull-secrets';
-    assert.equal((await ground().request('PUT', `${secretPath(namespace)}${query}`, older)).status, 200);
-    await eventually('it is seen', () => one.view.get(namespace)?.requestedAt.size === 0);
+    assert.equal((await apiServer().request('PUT', `${secretPath(namespace)}${query}`, older)).status, 200);
+    await eventually('it is seen', () => one.secretCache.get(namespace)?.requestedAt.size === 0);
     await one.round();
     await eventually('the time is there', async () => {
-      return (await readPullSecret(ground(), namespace))?.requestedAt[host] !== undefined;
+      return (await readPullSecret(apiServer(), namespace))?.requestedAt[host] !== undefined;
     });
-    one.pass(3_600_000);
+    one.advanceClocks(3_600_000);
     await one.round();
     assert.deepEqual(await hostsIn(namespace), [host]);
   });
@@ -230,28 +236,30 @@ export function hostsSuite(ground: () => Ground): void {
     const run = (namespace: string, hosts: string[], more: string[] = [], settings = {}) =>
       runOnce(
         ['remove-host', '--namespace', namespace, ...hosts, ...more],
-        ground().kubeconfigPath,
+        apiServer().kubeconfigPath,
         settings,
       );
 
     it('removes what no pod uses, for good: neither of two running replicas restores it', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const replicas = [await keeper(), await keeper()];
       const [one] = replicas;
       assert.ok(one);
       const pod = podWith([`${real}/app`]);
       await admit(one, namespace, pod);
-      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${hostOf(1)}/x`, `${hostOf(2)}/x`])));
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${hostOf(1)}/x`, `${hostOf(2)}/x`])));
       await eventually('both know all hosts', () =>
-        replicas.every(({ view }) => view.get(namespace)?.hosts.size === 3),
+        replicas.every(({ secretCache }) => secretCache.get(namespace)?.hosts.size === 3),
       );
       // renewals that are planned before the removal and write after it
       const gate = ecr.hold();
       const renewing = replicas.map((replica) => {
-        replica.pass(7 * 3_600_000);
+        replica.advanceClocks(7 * 3_600_000);
         return replica.renewNow();
       });
-      await eventually('both are waiting for ECR', () => replicas.every(({ asking }) => asking() > 0));
+      await eventually('both are waiting for ECR', () =>
+        replicas.every(({ countRenewing }) => countRenewing() > 0),
+      );
       const dry = await run(namespace, [hostOf(1), real], ['--dry-run', '--output', 'json']);
       assert.deepEqual(JSON.parse(dry.stdout).hosts, [
         { host: hostOf(1), outcome: 'would-remove' },
@@ -267,22 +275,22 @@ export function hostsSuite(ground: () => Ground): void {
       await Promise.all(renewing);
       const left = [hostOf(2), real].toSorted();
       await eventually('both have seen it, and renewed', () =>
-        replicas.every(({ view }) => view.get(namespace)?.hosts.size === 2),
+        replicas.every(({ secretCache }) => secretCache.get(namespace)?.hosts.size === 2),
       );
       for (const replica of replicas) {
-        replica.pass(7 * 3_600_000);
+        replica.advanceClocks(7 * 3_600_000);
         await replica.renewNow();
         await replica.round();
       }
       assert.deepEqual(await hostsIn(namespace), left);
       assert.equal(await hasToken(namespace, hostOf(1)), false);
-      assert.ok(replicas.every(({ view }) => view.get(namespace)?.intact === true));
+      assert.ok(replicas.every(({ secretCache }) => secretCache.get(namespace)?.isIntact === true));
     });
 
     it('leaves what the configuration names, and says so', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const one = await keeper();
-      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${real}/app`])));
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`])));
       const settings = { provisioning: { registries: [real] } };
       const { code, stdout } = await run(namespace, [real], [], settings);
       assert.equal(code, 1);
@@ -291,11 +299,11 @@ export function hostsSuite(ground: () => Ground): void {
     });
 
     it('lets a host stay whose pod is created while it is removed', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const one = await keeper();
       const pod = podWith([`${real}/app`]);
-      await one.secrets.ensure(namespace, registriesOfPod(pod));
-      const { kubeconfigPath } = ground();
+      await one.secrets.ensure(namespace, getPodRegistries(pod));
+      const { kubeconfigPath } = apiServer();
       const config = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
       let lists = 0;
       const result = await removeHosts({
@@ -307,36 +315,36 @@ export function hostsSuite(ground: () => Ground): void {
           configured: [],
           dryRun: false,
         },
-        log: jsonLog('silent', { write: () => undefined }),
+        log: createJsonLog('silent', { write: () => undefined }),
         listPods: async (of, onPod) => {
           lists += 1;
-          if (lists === 2) await createPod(ground(), of, pod);
+          if (lists === 2) await createPod(apiServer(), of, pod);
           await listPods(config, of, onPod);
         },
       });
       await config.close();
       assert.deepEqual(result.hosts, [{ host: real, outcome: 'in-use', pod: pod.metadata.name }]);
-      assert.deepEqual((await readPullSecret(ground(), namespace))?.hosts, { [real]: null });
+      assert.deepEqual((await readPullSecret(apiServer(), namespace))?.hosts, { [real]: null });
     });
 
     it('leaves a Secret for the program to restore that somebody has just edited', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       const one = await keeper();
-      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${real}/app`, `${hostOf(1)}/app`])));
-      const { body } = await ground().request('GET', secretPath(namespace));
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`, `${hostOf(1)}/app`])));
+      const { body } = await apiServer().request('GET', secretPath(namespace));
       const edited = structuredClone(body) as { metadata: Record<string, unknown> };
       edited.metadata = { ...edited.metadata, annotations: {} };
-      assert.equal((await ground().request('PUT', secretPath(namespace), edited)).status, 200);
+      assert.equal((await apiServer().request('PUT', secretPath(namespace), edited)).status, 200);
       await assert.rejects(run(namespace, [hostOf(1)]), /the Secret was edited and is not repaired yet/);
       assert.ok(await hasToken(namespace, hostOf(1)));
     });
 
     it('changes nothing where it may not list pods, or where there is no Secret', async () => {
-      const namespace = await ground().createNamespace();
+      const namespace = await apiServer().createNamespace();
       assert.match((await run(namespace, [real])).stdout, /not in the pull Secret/);
       const one = await keeper();
-      await one.secrets.ensure(namespace, registriesOfPod(podWith([`${real}/app`])));
-      const kubeconfig = await accountWith(ground(), [secretRule]);
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`])));
+      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(
         runOnce(['remove-host', '--namespace', namespace, real], kubeconfig),
         /cannot list pods of namespace .+ \(forbidden/,

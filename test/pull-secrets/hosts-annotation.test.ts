@@ -2,21 +2,21 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import * as v from 'valibot';
-import { schema } from '../../src/config/schema.ts';
+import { configSchema } from '../../src/config/schema.ts';
 import {
   formatHosts,
-  maxReadHosts,
+  maxParsedHosts,
   parseHosts,
   parseRequestTimes,
 } from '../../src/pull-secrets/hosts-annotation.ts';
-import { hour } from './pull-secret-fixtures.ts';
+import { hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
 const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 
 describe('the annotation', () => {
   it('comes back as it was written, to the second', () => {
-    const life = { issuedAt: now, expiresAt: now + 12 * hour };
+    const life = { issuedAt: now, expiresAt: now + 12 * hourMs };
     const hosts = new Map([
       [hostOf('us-east-1'), life],
       [hostOf('eu-central-1'), undefined],
@@ -29,10 +29,10 @@ describe('the annotation', () => {
   });
 
   it('never promises a token for longer than it lives', () => {
-    const life = { issuedAt: now + 999, expiresAt: now + hour + 999 };
+    const life = { issuedAt: now + 999, expiresAt: now + hourMs + 999 };
     assert.equal(
       parseHosts(formatHosts(new Map([[hostOf('us-east-1'), life]]))).get(hostOf('us-east-1'))?.expiresAt,
-      now + hour,
+      now + hourMs,
     );
   });
 
@@ -56,25 +56,25 @@ describe('the annotation', () => {
     });
     const naming = (count: number) =>
       JSON.stringify(Object.fromEntries(hosts.slice(0, count).map((host) => [host, null])));
-    assert.deepEqual([...parseHosts(naming(400)).keys()], hosts.slice(0, maxReadHosts));
+    assert.deepEqual([...parseHosts(naming(400)).keys()], hosts.slice(0, maxParsedHosts));
     assert.equal(parseHosts(naming(1_900)).size, 0);
     assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(64 * 1024)}}`).size, 0);
     assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${',"a":1'.repeat(1_001)}}`).size, 0);
   });
 
   it('of the longest hosts that a Secret can hold is read whole', () => {
-    const life = { issuedAt: now, expiresAt: now + 12 * hour, identity: 'abcdef12' };
+    const life = { issuedAt: now, expiresAt: now + 12 * hourMs, identity: 'abcdef12' };
     const host = (index: number) => {
       const account = String(index).padStart(12, '0');
       return `${account}.dkr-ecr-fips.abcdefgh-abcdefghijklmnop-abcdefghijklmnop-99.on.aws:65535`;
     };
-    const all = new Map(Array.from({ length: maxReadHosts }, (_, index) => [host(index), life]));
+    const all = new Map(Array.from({ length: maxParsedHosts }, (_, index) => [host(index), life]));
     assert.deepEqual(parseHosts(formatHosts(all)), all);
   });
 
   it('is read as far as any configuration lets a Secret grow', () => {
-    const withMaxHosts = (maxHosts: number) => v.safeParse(schema, { secrets: { maxHosts } }).success;
-    assert.deepEqual([maxReadHosts, maxReadHosts + 1].map(withMaxHosts), [true, false]);
+    const withMaxHosts = (maxHosts: number) => v.safeParse(configSchema, { secrets: { maxHosts } }).success;
+    assert.deepEqual([maxParsedHosts, maxParsedHosts + 1].map(withMaxHosts), [true, false]);
   });
 
   it('gives no time that cannot be written again', () => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import { hostCollector, PodsInUse } from '../../src/pull-secrets/hosts-in-use.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createHostCollector, PodsInUse } from '../../src/pull-secrets/hosts-in-use.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
-const minute = 60_000;
+const minuteMs = 60_000;
 
 function setUp() {
   const clock = { now: 0 };
@@ -21,13 +21,13 @@ function setUp() {
       lists.push({ namespace, end });
       return promise;
     },
-    steady: () => clock.now,
-    log: jsonLog('info', { write: (line) => void messages.push(JSON.parse(line).msg) }),
+    monotonicNow: () => clock.now,
+    log: createJsonLog('info', { write: (line) => void messages.push(JSON.parse(line).msg) }),
   });
   /** Asks, and has the list that this starts, if any, end. */
   const ask = async (namespace: string, code?: KubeErrorCode) => {
     const before = lists.length;
-    const answer = pods.hostsOf(namespace);
+    const answer = pods.listHosts(namespace);
     await new Promise((resolve) => setImmediate(resolve));
     for (const { end } of lists.slice(before)) end(code);
     const hosts = await answer;
@@ -39,7 +39,7 @@ function setUp() {
 describe('the hosts that pods use', () => {
   it('are listed once for all who ask meanwhile, two namespaces at a time', async () => {
     const { pods, lists } = setUp();
-    const answers = ['a', 'a', 'b', 'c', 'a'].map((namespace) => pods.hostsOf(namespace));
+    const answers = ['a', 'a', 'b', 'c', 'a'].map((namespace) => pods.listHosts(namespace));
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(
       lists.map(({ namespace }) => namespace),
@@ -58,10 +58,10 @@ describe('the hosts that pods use', () => {
     const known = [[host, 'app']];
     assert.deepEqual(await ask('a'), { hosts: known, listed: 1 });
     clock.now = 2_000;
-    assert.equal(pods.mayAsk('a'), true);
+    assert.equal(pods.canList('a'), true);
     assert.deepEqual(await ask('a'), { hosts: known, listed: 0 });
     clock.now = 4_999;
-    assert.equal(pods.mayAsk('a'), false);
+    assert.equal(pods.canList('a'), false);
     assert.deepEqual(await ask('a'), { hosts: undefined, listed: 0 });
     assert.deepEqual(await ask('b'), { hosts: known, listed: 1 }, 'another namespace has its own pace');
     clock.now = 5_000;
@@ -82,10 +82,10 @@ describe('the hosts that pods use', () => {
     await ask('a', 'forbidden');
     await ask('b', 'forbidden');
     assert.equal(pods.isForbidden('a'), true);
-    clock.now = 5 * minute - 1;
-    assert.equal(pods.mayAsk('a'), false);
+    clock.now = 5 * minuteMs - 1;
+    assert.equal(pods.canList('a'), false);
     assert.equal((await ask('a')).listed, 0);
-    clock.now = 5 * minute;
+    clock.now = 5 * minuteMs;
     assert.equal((await ask('a')).listed, 1, 'the right may have been granted');
     assert.equal(pods.isForbidden('a'), false);
     assert.equal(messages.length, 1);
@@ -94,22 +94,22 @@ describe('the hosts that pods use', () => {
 
   it('are listed less often where a list takes long, so that no namespace occupies the turns', async () => {
     const { clock, pods, lists } = setUp();
-    const answer = pods.hostsOf('a');
+    const answer = pods.listHosts('a');
     await new Promise((resolve) => setImmediate(resolve));
     clock.now = 10_000;
     lists[0]?.end();
     await answer;
     clock.now = 60_000 - 1;
-    assert.equal(pods.mayAsk('a'), false);
+    assert.equal(pods.canList('a'), false);
     clock.now = 60_000;
-    assert.equal(pods.mayAsk('a'), true);
+    assert.equal(pods.canList('a'), true);
   });
 
   it('are unknown at once where too many namespaces wait', async () => {
     const { pods, lists } = setUp();
-    const first = Array.from({ length: 52 }, (_, index) => pods.hostsOf(`team-${index}`));
+    const first = Array.from({ length: 52 }, (_, index) => pods.listHosts(`team-${index}`));
     await new Promise((resolve) => setImmediate(resolve));
-    assert.equal(await pods.hostsOf('one-more'), undefined);
+    assert.equal(await pods.listHosts('one-more'), undefined);
     for (let ended = 0; ended < first.length; ended += 1) {
       lists[ended]?.end();
       await first[ended];
@@ -118,7 +118,7 @@ describe('the hosts that pods use', () => {
   });
 
   it('are told apart by whether their pod refers to the pull Secret', () => {
-    const { add, hosts, referring } = hostCollector('ecr-pull-secrets');
+    const { add, hosts, referring } = createHostCollector('ecr-pull-secrets');
     const other = host.replace('eu-central-1', 'us-east-1');
     const pod = (name: string, image: string, ...secrets: string[]) => ({
       metadata: { name },
@@ -136,11 +136,11 @@ describe('the hosts that pods use', () => {
       ],
     );
     assert.deepEqual([...referring], [host]);
-    assert.equal(hostCollector().referring.size, 0);
+    assert.equal(createHostCollector().referring.size, 0);
   });
 
   it('are unknown where there are more than can be kept', () => {
-    const { add } = hostCollector();
+    const { add } = createHostCollector();
     const images = (from: number, count: number) =>
       Array.from({ length: count }, (_, index) => ({
         image: `${String(from + index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com/x`,

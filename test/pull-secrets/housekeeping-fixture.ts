@@ -1,28 +1,28 @@
 import { stringify } from 'yaml';
-import { type Core, compose } from '../../src/app.ts';
+import { type App, createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';
-import { registriesOf } from '../../src/ecr/registry.ts';
+import { parseEcrHosts } from '../../src/ecr/registry.ts';
 import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import type { MissingHosts } from '../../src/pull-secrets/missing-hosts.ts';
 import { type FullSecret, Housekeeping } from '../../src/renewal/housekeeping.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 
-export interface HostKeeperParts {
+export interface HousekeepingFixtureOptions {
   readonly ecr: EcrDouble;
   readonly kubeconfigPath: string;
   readonly config: Record<string, unknown>;
 }
 
 /** The parts of one replica that add hosts to Secrets and take them out, in this process, on clocks that a test moves. */
-export interface HostKeeper extends Pick<Core, 'secrets' | 'view'> {
+export interface HousekeepingFixture extends Pick<App, 'secrets' | 'secretCache'> {
   readonly missing: MissingHosts;
   readonly log: readonly Record<string, unknown>[];
   /** `NAMESPACE REASON NUMBER` for each write that took hosts out. */
   readonly dropped: readonly string[];
   readonly full: readonly FullSecret[];
   /** Moves both clocks. */
-  pass(ms: number): void;
+  advanceClocks(ms: number): void;
   /** Forgets hosts of one namespace, whether it is due or not. */
   forget(namespace: string): Promise<void>;
   /** One round of housekeeping. */
@@ -30,11 +30,13 @@ export interface HostKeeper extends Pick<Core, 'secrets' | 'view'> {
   /** Renews all hosts that the replica knows of, in all namespaces. */
   renewNow(): Promise<void>;
   /** Calls of `renewNow` that have not ended. */
-  asking(): number;
+  countRenewing(): number;
   stop(): Promise<void>;
 }
 
-export async function startHostKeeper(parts: HostKeeperParts): Promise<HostKeeper> {
+export async function startHousekeepingFixture(
+  parts: HousekeepingFixtureOptions,
+): Promise<HousekeepingFixture> {
   const settings = { ...parts.config, kubernetes: { kubeconfig: parts.kubeconfigPath } };
   const config = readConfig(stringify(settings), 'test');
   const log: Record<string, unknown>[] = [];
@@ -42,61 +44,72 @@ export async function startHostKeeper(parts: HostKeeperParts): Promise<HostKeepe
   const full: FullSecret[] = [];
   let passed = 0;
   let asking = 0;
-  const steady = () => performance.now() + passed;
-  const lines = jsonLog('debug', { write: (line) => void log.push(JSON.parse(line)) });
+  const monotonicMs = () => performance.now() + passed;
+  const lines = createJsonLog('debug', { write: (line) => void log.push(JSON.parse(line)) });
   const now = () => Date.now() + passed;
-  const core = compose({
+  const core = createApp({
     config,
     environment: parts.ecr.env(),
-    configured: registriesOf(config.provisioning.registries),
+    configuredRegistries: parseEcrHosts(config.provisioning.registries),
     log: lines,
     metrics: {
-      ecrCall: () => undefined,
-      secretWrite: () => undefined,
-      unstoredForgotten: () => undefined,
-      hostsDropped: (reason, hosts) => {
+      countEcrCall: () => undefined,
+      countSecretWrite: () => undefined,
+      countForgottenHosts: () => undefined,
+      countDroppedHosts: (reason, hosts) => {
         const namespace = log.findLast(({ msg }) => msg === 'hosts dropped from the pull Secret')?.[
           'namespace'
         ];
         dropped.push(`${namespace} ${reason} ${hosts}`);
       },
     },
-    inSync: () => watch.inSync(),
+    isInSync: () => watch.isInSync(),
     now,
-    steady,
+    monotonicNow: monotonicMs,
   });
-  const watch = watchSecretMetadata({ config: core.cluster, name: config.secretName, sink: core.view });
+  const watch = watchSecretMetadata({
+    config: core.cluster,
+    name: config.secretName,
+    handler: core.secretCache,
+  });
   await watch.start();
   const housekeeping = new Housekeeping({
     ...core.housekeeping,
-    view: core.view,
+    secretCache: core.secretCache,
     secrets: core.secrets,
     forgetAfterMs: config.secrets.forgetAfter,
-    now: () => ({ wall: now(), steady: steady() }),
+    now: () => ({ wallMs: now(), monotonicMs: monotonicMs() }),
     random: () => 0,
     tickMs: 1_000,
     log: lines,
-    onFull: (secret) => full.push(secret),
+    onSecretFull: (secret) => full.push(secret),
   });
   return {
-    ...{ secrets: core.secrets, view: core.view, missing: core.housekeeping.missing, log, dropped, full },
-    pass: (ms) => {
+    ...{
+      secrets: core.secrets,
+      secretCache: core.secretCache,
+      missing: core.housekeeping.missing,
+      log,
+      dropped,
+      full,
+    },
+    advanceClocks: (ms) => {
       passed += ms;
     },
-    forget: core.housekeeping.forget,
+    forget: core.housekeeping.forgetHosts,
     round: async () => {
       housekeeping.tick();
-      await housekeeping.settled();
+      await housekeeping.waitUntilIdle();
     },
     renewNow: async () => {
       asking += 1;
-      const known = [...core.view.entries()].filter(([, { ours }]) => ours);
+      const known = [...core.secretCache.entries()].filter(([, { isManaged }]) => isManaged);
       await Promise.all(
-        known.map(([namespace, { hosts }]) => core.secrets.renew(namespace, registriesOf(hosts.keys()))),
+        known.map(([namespace, { hosts }]) => core.secrets.renew(namespace, parseEcrHosts(hosts.keys()))),
       );
       asking -= 1;
     },
-    asking: () => asking,
+    countRenewing: () => asking,
     stop: async () => {
       await housekeeping.stop();
       await watch.stop();

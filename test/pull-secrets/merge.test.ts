@@ -1,38 +1,38 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
-import { formatHosts, maxReadHosts } from '../../src/pull-secrets/hosts-annotation.ts';
+import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
+import { formatHosts, maxParsedHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import {
-  type Content,
-  type Droppable,
+  type DesiredHosts,
+  type DroppableHost,
+  emptyContent,
   formatDockerConfig,
   mergeContent,
-  noContent,
+  omitHosts,
   readContent,
-  type Wanted,
-  withoutHosts,
+  type SecretContent,
 } from '../../src/pull-secrets/merge.ts';
-import { fakeToken, hour } from './pull-secret-fixtures.ts';
+import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
 const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 const regions = ['eu-central-1', 'us-east-1', 'us-west-2', 'ap-south-1', 'sa-east-1', 'af-south-1'];
 const rulesAt = (at: number, maxHosts = 200, identity?: string) =>
-  pullSecretRules({
-    freshness: { fraction: 0.5, floorMs: hour },
+  createTokenRules({
+    freshness: { fraction: 0.5, floorMs: hourMs },
     maxHosts,
     identityOf: () => identity,
     now: () => at,
   });
 
 /** Content, as it comes back from a Secret in which it was stored. */
-function authOf(auths: Content['auths'], host: string): unknown {
+function authOf(auths: SecretContent['auths'], host: string): unknown {
   return JSON.parse(auths.get(host) ?? '{}').auth;
 }
 
 /** Of a few runs, because other processes only ever make a run dearer. */
-function leastCpuMs(run: () => unknown): number {
+function measureMinCpuMs(run: () => unknown): number {
   const runs = Array.from({ length: 5 }, () => {
     const before = process.cpuUsage();
     run();
@@ -42,7 +42,7 @@ function leastCpuMs(run: () => unknown): number {
   return Math.min(...runs);
 }
 
-function stored({ hosts, requestedAt, auths }: Content): Content {
+function stored({ hosts, requestedAt, auths }: SecretContent): SecretContent {
   const { content, malformed } = readContent(formatDockerConfig(auths), formatHosts(hosts, requestedAt));
   assert.deepEqual(malformed, []);
   return content;
@@ -56,11 +56,11 @@ const wanted = fc
     },
   )
   .map(
-    (entries): Wanted =>
+    (entries): DesiredHosts =>
       new Map(
         entries.map(([host, age]) => [
           host,
-          age === undefined ? undefined : fakeToken(`password-${age}`, now - age * hour),
+          age === undefined ? undefined : fakeToken(`password-${age}`, now - age * hourMs),
         ]),
       ),
   );
@@ -69,7 +69,7 @@ describe('merging', () => {
   it('never loses a host, an entry or a valid token where none may be dropped, whatever is merged in whatever order', () => {
     fc.assert(
       fc.property(fc.array(wanted, { maxLength: 6 }), fc.integer({ min: 1, max: 6 }), (all, maxHosts) => {
-        let content = noContent;
+        let content = emptyContent;
         for (const one of all) {
           const before = content;
           content = stored(mergeContent(before, one, rulesAt(now, maxHosts)).content);
@@ -94,7 +94,7 @@ describe('merging', () => {
     const content = fc
       .array(wanted, { maxLength: 3 })
       .map((all) =>
-        all.reduce((before, one) => stored(mergeContent(before, one, rulesAt(now)).content), noContent),
+        all.reduce((before, one) => stored(mergeContent(before, one, rulesAt(now)).content), emptyContent),
       );
     fc.assert(
       fc.property(
@@ -104,7 +104,7 @@ describe('merging', () => {
         fc.integer({ min: 1, max: 6 }),
         (before, more, may, max) => {
           const isValid = (host: string) => (before.hosts.get(host)?.expiresAt ?? 0) > now;
-          const droppable: Droppable[] = may
+          const droppable: DroppableHost[] = may
             .filter((host) => !more.has(host))
             .map((host) => ({ host, valid: isValid(host) }));
           const merged = mergeContent(before, more, rulesAt(now, max), droppable);
@@ -134,7 +134,7 @@ describe('merging', () => {
   it('drops a valid token for a host that has a token, too, and for no other; as few as needed', () => {
     const [waiting = '', valid = '', other = '', ...more] = regions.map(hostOf);
     const content = mergeContent(
-      noContent,
+      emptyContent,
       new Map([
         [waiting, undefined],
         [valid, fakeToken('x', now)],
@@ -148,7 +148,7 @@ describe('merging', () => {
       { host: other, valid: true },
     ];
     const [first = '', second = ''] = more;
-    const merged = (wanted: Wanted) => {
+    const merged = (wanted: DesiredHosts) => {
       const { dropped, refused } = mergeContent(content, wanted, rulesAt(now, 3), droppable);
       return { dropped, refused };
     };
@@ -170,8 +170,8 @@ describe('merging', () => {
   it('takes out exactly the hosts that it is told to, with their entries', () => {
     fc.assert(
       fc.property(wanted, fc.uniqueArray(fc.constantFrom(...regions.map(hostOf))), (one, gone) => {
-        const before = mergeContent(noContent, one, rulesAt(now)).content;
-        const after = stored(withoutHosts(before, new Set(gone)));
+        const before = mergeContent(emptyContent, one, rulesAt(now)).content;
+        const after = stored(omitHosts(before, new Set(gone)));
         const left = [...before.hosts.keys()].filter((host) => !gone.includes(host)).toSorted();
         assert.deepEqual([...after.hosts.keys()].toSorted(), left);
         assert.ok([...after.auths.keys(), ...after.requestedAt.keys()].every((host) => left.includes(host)));
@@ -185,7 +185,7 @@ describe('merging', () => {
       { length: 130 },
       (_, index) => [large(index), fakeToken('x'.repeat(6_000), now)] as const,
     );
-    const { content, refused } = mergeContent(noContent, new Map(all), rulesAt(now, 250));
+    const { content, refused } = mergeContent(emptyContent, new Map(all), rulesAt(now, 250));
     const [newcomer = ''] = refused;
     const waiting = hostOf('sa-east-1');
     const before = mergeContent(content, new Map([[waiting, undefined]]), rulesAt(now, 250)).content;
@@ -205,12 +205,12 @@ describe('merging', () => {
   it('notes since when a host waits, once, and never in the future', () => {
     const host = hostOf('us-east-1');
     const waiting = new Map([[host, undefined]]);
-    const first = stored(mergeContent(noContent, waiting, rulesAt(now)).content);
+    const first = stored(mergeContent(emptyContent, waiting, rulesAt(now)).content);
     assert.equal(first.requestedAt.get(host), now);
-    const later = stored(mergeContent(first, waiting, rulesAt(now + hour)).content);
+    const later = stored(mergeContent(first, waiting, rulesAt(now + hourMs)).content);
     assert.equal(later.requestedAt.get(host), now);
-    const back = stored(mergeContent(first, waiting, rulesAt(now - hour)).content);
-    assert.equal(back.requestedAt.get(host), now - hour);
+    const back = stored(mergeContent(first, waiting, rulesAt(now - hourMs)).content);
+    assert.equal(back.requestedAt.get(host), now - hourMs);
     const filled = mergeContent(first, new Map([[host, fakeToken('x', now)]]), rulesAt(now)).content;
     assert.equal(filled.requestedAt.size, 0);
   });
@@ -229,8 +229,8 @@ describe('merging', () => {
   it('ends with the union of hosts, in either order', () => {
     fc.assert(
       fc.property(wanted, wanted, (a, b) => {
-        const ab = mergeContent(mergeContent(noContent, a, rulesAt(now)).content, b, rulesAt(now)).content;
-        const ba = mergeContent(mergeContent(noContent, b, rulesAt(now)).content, a, rulesAt(now)).content;
+        const ab = mergeContent(mergeContent(emptyContent, a, rulesAt(now)).content, b, rulesAt(now)).content;
+        const ba = mergeContent(mergeContent(emptyContent, b, rulesAt(now)).content, a, rulesAt(now)).content;
         assert.deepEqual([...ab.hosts.keys()].sort(), [...ba.hosts.keys()].sort());
         assert.deepEqual(new Set(ab.hosts.keys()), new Set([...a.keys(), ...b.keys()]));
       }),
@@ -241,7 +241,7 @@ describe('merging', () => {
     fc.assert(
       fc.property(wanted, wanted, (a, b) => {
         const once = stored(
-          mergeContent(mergeContent(noContent, a, rulesAt(now)).content, b, rulesAt(now)).content,
+          mergeContent(mergeContent(emptyContent, a, rulesAt(now)).content, b, rulesAt(now)).content,
         );
         assert.deepEqual(stored(mergeContent(once, b, rulesAt(now)).content), once);
       }),
@@ -250,22 +250,25 @@ describe('merging', () => {
 
   it('replaces a token that is no longer fresh by a later one, and a fresh one by none', () => {
     const host = hostOf('us-east-1');
-    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
-    const later = new Map([[host, fakeToken('new', now + 7 * hour)]]);
+    const old = mergeContent(emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const later = new Map([[host, fakeToken('new', now + 7 * hourMs)]]);
     assert.equal(
-      authOf(mergeContent(old, later, rulesAt(now + 7 * hour)).content.auths, host),
+      authOf(mergeContent(old, later, rulesAt(now + 7 * hourMs)).content.auths, host),
       btoa('AWS:new'),
     );
-    const little = new Map([[host, fakeToken('new', now + hour)]]);
-    assert.equal(authOf(mergeContent(old, little, rulesAt(now + hour)).content.auths, host), btoa('AWS:old'));
+    const little = new Map([[host, fakeToken('new', now + hourMs)]]);
+    assert.equal(
+      authOf(mergeContent(old, little, rulesAt(now + hourMs)).content.auths, host),
+      btoa('AWS:old'),
+    );
   });
 
   it('replaces a fresh token by one that ends much later, not by one that ends a little later', () => {
     const host = hostOf('us-east-1');
-    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const old = mergeContent(emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
     const after = (hours: number) => {
-      const wanted = new Map([[host, fakeToken('new', now + hours * hour)]]);
-      return authOf(mergeContent(old, wanted, rulesAt(now + hours * hour)).content.auths, host);
+      const wanted = new Map([[host, fakeToken('new', now + hours * hourMs)]]);
+      return authOf(mergeContent(old, wanted, rulesAt(now + hours * hourMs)).content.auths, host);
     };
     assert.equal(after(2.9), btoa('AWS:old'));
     assert.equal(after(3), btoa('AWS:new'));
@@ -273,27 +276,27 @@ describe('merging', () => {
 
   it('replaces a token that another role asked for, and says which role asked for the new one', () => {
     const host = hostOf('us-east-1');
-    const old = mergeContent(noContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const old = mergeContent(emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
     const wanted = new Map([[host, fakeToken('new', now)]]);
     const { content } = mergeContent(stored(old), wanted, rulesAt(now, 200, 'role-a'));
     assert.equal(authOf(content.auths, host), btoa('AWS:new'));
     assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
-    const dead = new Map([[host, fakeToken('dead', now - 13 * hour)]]);
+    const dead = new Map([[host, fakeToken('dead', now - 13 * hourMs)]]);
     const kept = mergeContent(stored(content), dead, rulesAt(now, 200, 'role-b')).content;
     assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'a token that has ended replaces none');
   });
 
   it('replaces a token of a clock that is ahead by one that is new', () => {
     const host = hostOf('us-east-1');
-    const ahead = new Map([[host, fakeToken('ahead', now + 7 * hour)]]);
-    const old = mergeContent(noContent, ahead, rulesAt(now + 7 * hour)).content;
+    const ahead = new Map([[host, fakeToken('ahead', now + 7 * hourMs)]]);
+    const old = mergeContent(emptyContent, ahead, rulesAt(now + 7 * hourMs)).content;
     const { auths } = mergeContent(old, new Map([[host, fakeToken('new', now)]]), rulesAt(now)).content;
     assert.equal(authOf(auths, host), btoa('AWS:new'));
   });
 
   it('refuses new hosts past the bound, and keeps the old ones', () => {
     const three = new Map(regions.slice(0, 3).map((region) => [hostOf(region), undefined]));
-    const { content } = mergeContent(noContent, three, rulesAt(now, 3));
+    const { content } = mergeContent(emptyContent, three, rulesAt(now, 3));
     const more = mergeContent(
       content,
       new Map([[hostOf('sa-east-1'), fakeToken('x', now)]]),
@@ -310,7 +313,7 @@ describe('merging', () => {
         fakeToken('x'.repeat(6_000), now),
       ]),
     );
-    const { content, refused } = mergeContent(noContent, large, rulesAt(now, 250));
+    const { content, refused } = mergeContent(emptyContent, large, rulesAt(now, 250));
     assert.ok(refused.length > 0);
     assert.equal(content.hosts.size + refused.length, 250);
     const bytes = Buffer.byteLength(formatDockerConfig(content.auths));
@@ -321,7 +324,7 @@ describe('merging', () => {
 describe('content that somebody else changed', () => {
   const host = hostOf('us-east-1');
   const entry = { auth: btoa('AWS:x') };
-  const annotation = formatHosts(new Map([[host, { issuedAt: now, expiresAt: now + 12 * hour }]]));
+  const annotation = formatHosts(new Map([[host, { issuedAt: now, expiresAt: now + 12 * hourMs }]]));
 
   it('keeps entries that a person added', () => {
     const { content } = readContent(
@@ -397,8 +400,8 @@ describe('content that somebody else changed', () => {
     for (const item of ['1', '1.50', '[]', '"\\""']) {
       const items = Array.from({ length: 1_000_000 / (item.length + 1) }, () => item).join();
       const text = `{"auths":{"a":{"auth":"dTpw","x":[${items}]}}}`;
-      const parsing = leastCpuMs(() => JSON.parse(text));
-      const rewriting = leastCpuMs(() => formatDockerConfig(readContent(text, undefined).content.auths));
+      const parsing = measureMinCpuMs(() => JSON.parse(text));
+      const rewriting = measureMinCpuMs(() => formatDockerConfig(readContent(text, undefined).content.auths));
       assert.ok(
         rewriting < 20 * parsing,
         `${item}: ${rewriting} ms of CPU, and ${parsing} ms for JSON.parse`,
@@ -451,7 +454,7 @@ describe('content that somebody else changed', () => {
     const hosts = Array.from({ length: 1_000 }, (_, index) => hostOf(`us-${letters(index)}-1`));
     const auths = Object.fromEntries(hosts.map((one) => [one, entry]));
     const { content } = readContent(JSON.stringify({ auths }), annotation);
-    assert.deepEqual([content.hosts.size, content.auths.size], [maxReadHosts, 1_000]);
+    assert.deepEqual([content.hosts.size, content.auths.size], [maxParsedHosts, 1_000]);
     assert.ok(content.hosts.has(host), 'what the annotation names comes first');
   });
 

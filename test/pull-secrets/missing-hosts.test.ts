@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { MissingHosts, settleMs } from '../../src/pull-secrets/missing-hosts.ts';
+import { MissingHosts, podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';
 
-const hour = 3_600_000;
+const hourMs = 3_600_000;
 const none = new Set<string>();
 
 describe('hosts that a Secret lacks', () => {
@@ -12,70 +12,74 @@ describe('hosts that a Secret lacks', () => {
   });
 
   it('are looked for after 5 s, and then less and less often, while a pod names them', () => {
-    const missing = new MissingHosts(24 * hour);
-    missing.note('a', ['x'], 'refused', 0);
-    assert.deepEqual([missing.due(4_999), missing.due(5_000)], [[], ['a']]);
+    const missing = new MissingHosts(24 * hourMs);
+    missing.record('a', ['x'], 'refused', 0);
+    assert.deepEqual([missing.dueNamespaces(4_999), missing.dueNamespaces(5_000)], [[], ['a']]);
     let now = 5_000;
     const gaps: number[] = [];
     for (let looks = 0; looks < 20; looks += 1) {
-      missing.looked('a', look(new Set(['x']), now));
+      missing.recordPodCheck('a', look(new Set(['x']), now));
       let next = now;
-      while (missing.due(next).length === 0) next += 250;
+      while (missing.dueNamespaces(next).length === 0) next += 250;
       gaps.push(next - now);
       now = next;
     }
     assert.ok(gaps.every((gap, index) => gap >= (gaps[index - 1] ?? 0) && gap <= 300_000));
-    assert.deepEqual(missing.wanted('a', new Set(['x'])), ['x']);
-    assert.equal(missing.full, 1);
+    assert.deepEqual(missing.hostsToAdd('a', new Set(['x'])), ['x']);
+    assert.equal(missing.fullSecretCount, 1);
   });
 
   it('are forgotten when no pod names them, but not before one that was on its way is stored', () => {
-    const missing = new MissingHosts(24 * hour);
-    missing.note('a', ['x'], 'dropped', 0);
-    missing.looked('a', look(none, settleMs - 1));
-    assert.deepEqual(missing.wanted('a', new Set(['x'])), ['x']);
-    missing.note('a', ['x'], 'refused', settleMs - 1);
-    missing.looked('a', look(none, settleMs));
-    assert.deepEqual(missing.wanted('a', new Set(['x'])), ['x'], 'another pod has requested it meanwhile');
-    missing.looked('a', look(none, 2 * settleMs));
-    assert.deepEqual(missing.wanted('a', new Set(['x'])), []);
+    const missing = new MissingHosts(24 * hourMs);
+    missing.record('a', ['x'], 'dropped', 0);
+    missing.recordPodCheck('a', look(none, podCreationMs - 1));
+    assert.deepEqual(missing.hostsToAdd('a', new Set(['x'])), ['x']);
+    missing.record('a', ['x'], 'refused', podCreationMs - 1);
+    missing.recordPodCheck('a', look(none, podCreationMs));
+    assert.deepEqual(
+      missing.hostsToAdd('a', new Set(['x'])),
+      ['x'],
+      'another pod has requested it meanwhile',
+    );
+    missing.recordPodCheck('a', look(none, 2 * podCreationMs));
+    assert.deepEqual(missing.hostsToAdd('a', new Set(['x'])), []);
   });
 
   it('are forgotten once the Secret names them', () => {
-    const missing = new MissingHosts(24 * hour);
-    missing.note('a', ['x', 'y'], 'refused', 0);
-    missing.looked('a', look(new Set(['x', 'y']), 5_000, new Set(['x'])));
-    assert.deepEqual(missing.wanted('a', new Set(['x', 'y'])), ['y']);
+    const missing = new MissingHosts(24 * hourMs);
+    missing.record('a', ['x', 'y'], 'refused', 0);
+    missing.recordPodCheck('a', look(new Set(['x', 'y']), 5_000, new Set(['x'])));
+    assert.deepEqual(missing.hostsToAdd('a', new Set(['x', 'y'])), ['y']);
   });
 
   it('are tried without knowledge of pods only if a pod requested them, and not for ever', () => {
-    const missing = new MissingHosts(hour);
-    missing.note('a', ['x'], 'refused', 0);
-    missing.note('a', ['y'], 'dropped', 0);
-    assert.deepEqual(missing.wanted('a', undefined), ['x']);
-    for (let now = 0; now <= hour; now += 60_000) {
-      missing.note('a', ['x'], 'refused', now);
-      missing.looked('a', look(undefined, now));
+    const missing = new MissingHosts(hourMs);
+    missing.record('a', ['x'], 'refused', 0);
+    missing.record('a', ['y'], 'dropped', 0);
+    assert.deepEqual(missing.hostsToAdd('a', undefined), ['x']);
+    for (let now = 0; now <= hourMs; now += 60_000) {
+      missing.record('a', ['x'], 'refused', now);
+      missing.recordPodCheck('a', look(undefined, now));
     }
-    assert.deepEqual([missing.wanted('a', undefined), missing.full], [[], 0]);
+    assert.deepEqual([missing.hostsToAdd('a', undefined), missing.fullSecretCount], [[], 0]);
   });
 
   it('are remembered after they were dropped, however many others were refused before', () => {
-    const missing = new MissingHosts(24 * hour);
+    const missing = new MissingHosts(24 * hourMs);
     const refused = Array.from({ length: 200 }, (_, index) => `refused-${index}`);
-    missing.note('a', refused, 'refused', 0);
-    missing.note('a', ['dropped'], 'dropped', 0);
-    const wanted = missing.wanted('a', new Map([['dropped', 'pod']]));
+    missing.record('a', refused, 'refused', 0);
+    missing.record('a', ['dropped'], 'dropped', 0);
+    const wanted = missing.hostsToAdd('a', new Map([['dropped', 'pod']]));
     assert.deepEqual(wanted, ['dropped']);
   });
 
   it('are bounded: 200 in a namespace, in 1,000 namespaces', () => {
-    const missing = new MissingHosts(hour);
+    const missing = new MissingHosts(hourMs);
     const many = Array.from({ length: 300 }, (_, index) => `host-${index}`);
     for (let namespace = 0; namespace < 1_200; namespace += 1) {
-      missing.note(`team-${namespace}`, many, 'refused', 0);
+      missing.record(`team-${namespace}`, many, 'refused', 0);
     }
-    assert.equal(missing.full, 1_000);
-    assert.equal(missing.wanted('team-0', undefined).length, 200);
+    assert.equal(missing.fullSecretCount, 1_000);
+    assert.equal(missing.hostsToAdd('team-0', undefined).length, 200);
   });
 });

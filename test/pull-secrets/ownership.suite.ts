@@ -3,12 +3,12 @@ import { after, before, describe, it } from 'node:test';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 const hosts = [hostIn('eu-central-1'), hostIn('us-east-1')];
 const withinMs = 60_000;
@@ -23,18 +23,18 @@ interface ManagedFields {
 }
 
 /** What users do to the label of a managed Secret, or to the whole Secret, while the program runs. */
-export function ownershipSuite(ground: () => Ground): void {
+export function ownershipSuite(apiServer: () => TestApiServer): void {
   describe('a managed Secret', () => {
     let ecr: EcrDouble;
     let program: RunningProgram;
-    let webhook: Registered;
+    let webhook: RegisteredWebhook;
     before(async () => {
       ecr = await startEcrDouble();
       program = await startProgram({
-        kubeconfigPath: await installAccount(ground()),
+        kubeconfigPath: await installServiceAccount(apiServer()),
         environment: ecr.env(),
       });
-      webhook = await registerWebhook(ground(), program);
+      webhook = await registerWebhook(apiServer(), program);
     });
     after(async () => {
       await webhook?.remove();
@@ -44,9 +44,9 @@ export function ownershipSuite(ground: () => Ground): void {
 
     const filled = async () => {
       const namespace = await webhook.createNamespace();
-      await createPod(ground(), namespace, podWith(hosts.map((host) => `${host}/app`)));
+      await createPod(apiServer(), namespace, podWith(hosts.map((host) => `${host}/app`)));
       const secret = await eventually('the Secret has its tokens', async () => {
-        const found = await readPullSecret(ground(), namespace);
+        const found = await readPullSecret(apiServer(), namespace);
         return found !== undefined && Object.keys(found.auths).length === hosts.length && found;
       });
       return { namespace, secret };
@@ -54,18 +54,18 @@ export function ownershipSuite(ground: () => Ground): void {
     const change = async (namespace: string, manager: string, patch: unknown, contentType = merged) => {
       const path = `${secretPath(namespace)}?fieldManager=${manager}`;
       const force = contentType === applied ? '&force=true' : '';
-      const { status, body } = await ground().request('PATCH', `${path}${force}`, patch, { contentType });
+      const { status, body } = await apiServer().request('PATCH', `${path}${force}`, patch, { contentType });
       assert.equal(status, 200, JSON.stringify(body));
     };
     const ownersOfLabel = async (namespace: string) => {
-      const { body } = await ground().request('GET', secretPath(namespace));
+      const { body } = await apiServer().request('GET', secretPath(namespace));
       const { metadata } = body as { metadata: { managedFields: ManagedFields[] } };
       return metadata.managedFields
         .filter(({ fieldsV1 }) => fieldsV1['f:metadata']?.['f:labels']?.[`f:${managedByLabel}`] !== undefined)
         .map(({ manager }) => manager);
     };
     const labelled = async (namespace: string) =>
-      (await readPullSecret(ground(), namespace))?.labels[managedByLabel];
+      (await readPullSecret(apiServer(), namespace))?.labels[managedByLabel];
     const secretWith = (label: string | undefined) => ({
       ...{ apiVersion: 'v1', kind: 'Secret' },
       metadata: {
@@ -105,7 +105,7 @@ export function ownershipSuite(ground: () => Ground): void {
             (await ownersOfLabel(namespace)).every((manager) => manager.startsWith(productName)),
           withinMs,
         );
-        const restored = await readPullSecret(ground(), namespace);
+        const restored = await readPullSecret(apiServer(), namespace);
         assert.equal(restored?.uid, secret.uid);
         assert.deepEqual(restored?.auths, secret.auths);
         assert.deepEqual(restored?.hosts, secret.hosts);
@@ -117,7 +117,7 @@ export function ownershipSuite(ground: () => Ground): void {
       [
         'replaced at once (kubectl replace)',
         (namespace) =>
-          ground().request('PUT', `${secretPath(namespace)}?fieldManager=kubectl-replace`, {
+          apiServer().request('PUT', `${secretPath(namespace)}?fieldManager=kubectl-replace`, {
             ...secretWith('Helm'),
             ...{ type, data },
           }),
@@ -127,8 +127,8 @@ export function ownershipSuite(ground: () => Ground): void {
         async (namespace) => {
           const collection = secretPath(namespace).replace(/\/[^/]+$/, '?fieldManager=kubectl-create');
           return await eventually('it is created before the program restores its own', async () => {
-            await ground().request('DELETE', secretPath(namespace));
-            const created = await ground().request('POST', collection, {
+            await apiServer().request('DELETE', secretPath(namespace));
+            const created = await apiServer().request('POST', collection, {
               ...secretWith(undefined),
               ...{ type, data },
             });
@@ -141,23 +141,23 @@ export function ownershipSuite(ground: () => Ground): void {
       it(`that is ${what} is reported and not changed, and comes back with all hosts when that one is deleted`, async () => {
         const { namespace, secret } = await filled();
         assert.equal((await replace(namespace)).status, 200);
-        const foreign = await ground().request('GET', secretPath(namespace));
+        const foreign = await apiServer().request('GET', secretPath(namespace));
         const isReported = (line: Record<string, unknown>) =>
           line['namespace'] === namespace &&
           line['level'] === 'warn' &&
           String(line['msg']).startsWith('the pull Secret is no longer managed');
         await eventually('the log says so', () => program.log().some(isReported), withinMs);
-        const { warnings } = await createPod(ground(), namespace, podWith([`${hosts[0]}/app`]));
+        const { warnings } = await createPod(apiServer(), namespace, podWith([`${hosts[0]}/app`]));
         assert.equal(warnings.length, 1);
-        const after = await ground().request('GET', secretPath(namespace));
+        const after = await apiServer().request('GET', secretPath(namespace));
         assert.deepEqual(after.body, foreign.body);
         assert.equal(program.log().filter(isReported).length, 1);
 
-        await ground().request('DELETE', secretPath(namespace));
+        await apiServer().request('DELETE', secretPath(namespace));
         await eventually(
           'there is a managed one with a token for each host',
           async () => {
-            const found = await readPullSecret(ground(), namespace);
+            const found = await readPullSecret(apiServer(), namespace);
             return (
               found?.labels[managedByLabel] === productName &&
               hosts.every((host) => found.auths[host] !== undefined && found.hosts[host] !== null)
@@ -165,7 +165,7 @@ export function ownershipSuite(ground: () => Ground): void {
           },
           withinMs,
         );
-        assert.notEqual((await readPullSecret(ground(), namespace))?.uid, secret.uid);
+        assert.notEqual((await readPullSecret(apiServer(), namespace))?.uid, secret.uid);
       });
     }
 
@@ -178,7 +178,7 @@ export function ownershipSuite(ground: () => Ground): void {
       await eventually(
         'all hosts are there again, and what was added stays',
         async () => {
-          const { auths = {}, hosts: named = {} } = (await readPullSecret(ground(), namespace)) ?? {};
+          const { auths = {}, hosts: named = {} } = (await readPullSecret(apiServer(), namespace)) ?? {};
           return hosts.every((host) => auths[host] && named[host]) && auths['registry.example'] !== undefined;
         },
         withinMs,

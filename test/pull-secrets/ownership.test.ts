@@ -4,17 +4,17 @@ import type { FieldOwner } from '../../src/kube/field-managers.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import {
+  createManifest,
   dockerConfigKey,
-  holds,
   isIntact,
+  matchesManifest,
   ownsSecret,
   secretType,
-  written,
 } from '../../src/pull-secrets/ownership.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { hour } from './pull-secret-fixtures.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { hourMs } from './pull-secret-fixtures.ts';
 
-const ours = { [managedByLabel]: productName };
+const managedLabels = { [managedByLabel]: productName };
 const helm = { [managedByLabel]: 'Helm' };
 const content = (manager: string): FieldOwner => ({ manager, data: [dockerConfigKey], annotations: [] });
 const annotation = (manager: string): FieldOwner => ({ manager, data: [], annotations: [hostsAnnotation] });
@@ -22,22 +22,22 @@ const both = (manager: string) => [content(manager), annotation(manager)];
 
 describe('a Secret of the program’s name', () => {
   it('is managed by its label, whichever managers own its fields', () => {
-    for (const owners of [[], both('kubectl'), both(productName)]) {
-      assert.equal(ownsSecret({ labels: ours, owners }), true);
+    for (const fieldOwners of [[], both('kubectl'), both(productName)]) {
+      assert.equal(ownsSecret({ labels: managedLabels, fieldOwners }), true);
     }
   });
 
   it('is managed without the label where field managers of the program own content and annotation', () => {
     for (const labels of [helm, {}, undefined]) {
-      assert.equal(ownsSecret({ labels, owners: both(productName) }), true);
-      assert.equal(ownsSecret({ labels, owners: both(`${productName}-1a2b3c4d`) }), true);
+      assert.equal(ownsSecret({ labels, fieldOwners: both(productName) }), true);
+      assert.equal(ownsSecret({ labels, fieldOwners: both(`${productName}-1a2b3c4d`) }), true);
       const shared = [content(`${productName}-1a2b3c4d`), annotation(productName), ...both('kubectl')];
-      assert.equal(ownsSecret({ labels, owners: shared }), true);
+      assert.equal(ownsSecret({ labels, fieldOwners: shared }), true);
     }
   });
 
   it('is unmanaged without the label where one of both is owned by others, or no owners are known', () => {
-    for (const owners of [
+    for (const fieldOwners of [
       [content(productName), annotation('kubectl')],
       [content('kubectl'), annotation(productName)],
       [content(productName)],
@@ -46,47 +46,53 @@ describe('a Secret of the program’s name', () => {
       [],
       undefined,
     ]) {
-      assert.equal(ownsSecret({ labels: helm, owners }), false, JSON.stringify(owners));
+      assert.equal(ownsSecret({ labels: helm, fieldOwners }), false, JSON.stringify(fieldOwners));
     }
   });
 
   it('is unmanaged with another type, whatever else it has', () => {
-    assert.equal(ownsSecret({ labels: ours, owners: both(productName), type: 'Opaque' }), false);
-    assert.equal(ownsSecret({ labels: helm, owners: both(productName), type: 'Opaque' }), false);
-    assert.equal(ownsSecret({ labels: helm, owners: both(productName), type: secretType }), true);
+    assert.equal(
+      ownsSecret({ labels: managedLabels, fieldOwners: both(productName), type: 'Opaque' }),
+      false,
+    );
+    assert.equal(ownsSecret({ labels: helm, fieldOwners: both(productName), type: 'Opaque' }), false);
+    assert.equal(ownsSecret({ labels: helm, fieldOwners: both(productName), type: secretType }), true);
   });
 
   it('is to be repaired, and holds nothing, while its label is not the program’s', () => {
-    assert.equal(isIntact({ labels: ours, owners: both(productName) }), true);
-    assert.equal(isIntact({ labels: ours, owners: both('kubectl') }), false);
-    assert.equal(isIntact({ labels: helm, owners: both(productName) }), false);
-    assert.equal(isIntact({ owners: [] }), false);
-    const { labels, annotations, data } = written({
+    assert.equal(isIntact({ labels: managedLabels, fieldOwners: both(productName) }), true);
+    assert.equal(isIntact({ labels: managedLabels, fieldOwners: both('kubectl') }), false);
+    assert.equal(isIntact({ labels: helm, fieldOwners: both(productName) }), false);
+    assert.equal(isIntact({ fieldOwners: [] }), false);
+    const { labels, annotations, data } = createManifest({
       hosts: new Map(),
       requestedAt: new Map(),
       auths: new Map(),
     });
     const secret = { metadata: { namespace: 'a', name: 'b', annotations, labels }, data };
     const wanted = { type: secretType, labels, annotations, data };
-    assert.equal(holds(secret, wanted), true);
-    assert.equal(holds({ ...secret, metadata: { ...secret.metadata, labels: helm } }, wanted), false);
+    assert.equal(matchesManifest(secret, wanted), true);
+    assert.equal(
+      matchesManifest({ ...secret, metadata: { ...secret.metadata, labels: helm } }, wanted),
+      false,
+    );
   });
 });
 
 describe('a Secret that lost its label', () => {
   const now = Date.UTC(2026, 10, 23, 12);
   const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
-  const life = { issuedAt: now - hour, expiresAt: now + 11 * hour };
+  const life = { issuedAt: now - hourMs, expiresAt: now + 11 * hourMs };
 
   it('is due for repair, and its tokens stay in the metric that alerts use', () => {
-    const view = new SecretView();
+    const secretCache = new SecretCache();
     const annotations = { [hostsAnnotation]: formatHosts(new Map([[host, life]])) };
-    const secret = { namespace: 'a', uid: 'u', annotations, owners: both(productName) };
-    view.set({ ...secret, resourceVersion: '5', labels: ours });
-    view.set({ ...secret, resourceVersion: '6', labels: helm });
-    assert.deepEqual([view.get('a')?.ours, view.get('a')?.intact], [true, false]);
+    const secret = { namespace: 'a', uid: 'u', annotations, fieldOwners: both(productName) };
+    secretCache.set({ ...secret, resourceVersion: '5', labels: managedLabels });
+    secretCache.set({ ...secret, resourceVersion: '6', labels: helm });
+    assert.deepEqual([secretCache.get('a')?.isManaged, secretCache.get('a')?.isIntact], [true, false]);
     assert.deepEqual(
-      view.tokenExpiries(now, (region) => region),
+      secretCache.tokenExpiries(now, (region) => region),
       new Map([['us-east-1', life.expiresAt]]),
     );
   });

@@ -4,24 +4,24 @@ import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
 import { Token } from '../../src/ecr/token.ts';
 import type { TokenError } from '../../src/ecr/token-error.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
-import { type SecretStore, secretStore } from '../../src/pull-secrets/apply.ts';
-import { type PullSecrets, pullSecrets } from '../../src/pull-secrets/ensure.ts';
-import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
+import { createSecretStore, type SecretStore } from '../../src/pull-secrets/apply.ts';
+import { createPullSecrets, type PullSecrets } from '../../src/pull-secrets/ensure.ts';
+import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { ApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 
-export const hour = 3_600_000;
+export const hourMs = 3_600_000;
 
 /** An obviously fake token of 12 hours that was received at `issuedAt`, in ms. */
-export function fakeToken(password: string, issuedAt: number, lifeMs = 12 * hour): Token {
+export function fakeToken(password: string, issuedAt: number, lifeMs = 12 * hourMs): Token {
   return new Token(btoa(`AWS:${password}`), { issuedAt, expiresAt: issuedAt + lifeMs });
 }
 
 /** When the clock of each replica begins, ms since the epoch. */
 export const start = Date.UTC(2026, 10, 23, 12);
-const freshness = { fraction: 0.5, floorMs: hour };
+const freshness = { fraction: 0.5, floorMs: hourMs };
 
 export function registryIn(region: string): Registry {
   const registry = parseEcrHost(`123456789012.dkr.ecr.${region}.amazonaws.com`);
@@ -34,17 +34,17 @@ export interface Replica {
   readonly secrets: PullSecrets;
   readonly outcomes: string[];
   now: number;
-  inSync: boolean;
+  isInSync: boolean;
   token: (registry: Registry) => Promise<Token>;
   failure: TokenError | undefined;
-  readonly view: SecretView;
+  readonly secretCache: SecretCache;
 }
 
 /**
  * @param name tells replicas apart, in their tokens and as field managers
  * @param around what stands between the replica and its store
  */
-export function replicaOn(
+export function createReplica(
   { kubeconfigPath }: ApiStandIn,
   name = 'a',
   around = (store: SecretStore) => store,
@@ -55,30 +55,30 @@ export function replicaOn(
     userAgent: 'test',
   });
   const outcomes: string[] = [];
-  const view = new SecretView();
+  const secretCache = new SecretCache();
   const made: Replica = {
     outcomes,
-    view,
+    secretCache,
     failure: undefined,
     now: start,
-    inSync: true,
+    isInSync: true,
     token: async ({ region }) => fakeToken(`${name}-${region}-${made.now}`, made.now),
-    secrets: pullSecrets({
-      store: around(secretStore(secretApi(config), 'ecr-pull-secrets', name)),
-      view,
-      inSync: () => made.inSync,
-      token: (_namespace, registry) => made.token(registry),
-      newToken: (_namespace, registry) => made.token(registry),
-      failure: () => made.failure,
-      rules: pullSecretRules({
+    secrets: createPullSecrets({
+      store: around(createSecretStore(createSecretApi(config), 'ecr-pull-secrets', name)),
+      secretCache,
+      hasSynced: () => made.isInSync,
+      getToken: (_namespace, registry) => made.token(registry),
+      fetchNewToken: (_namespace, registry) => made.token(registry),
+      lastError: () => made.failure,
+      rules: createTokenRules({
         freshness,
         maxHosts: 200,
         identityOf: () => undefined,
         now: () => made.now,
       }),
-      patienceMs: 50,
-      log: jsonLog('silent', new PassThrough()),
-      counted: (outcome) => outcomes.push(outcome),
+      maxWaitMs: 50,
+      log: createJsonLog('silent', new PassThrough()),
+      countWrite: (outcome) => outcomes.push(outcome),
     }),
   };
   return made;

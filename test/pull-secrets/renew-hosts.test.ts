@@ -6,16 +6,16 @@ import type { Token } from '../../src/ecr/token.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
-import { pullSecrets } from '../../src/pull-secrets/ensure.ts';
-import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { createPullSecrets } from '../../src/pull-secrets/ensure.ts';
+import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { runOnce } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import { fakeToken, hour, registryIn, replicaOn, start } from './pull-secret-fixtures.ts';
+import { createReplica, fakeToken, hourMs, registryIn, start } from './pull-secret-fixtures.ts';
 
 const namespace = 'team-a';
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
@@ -23,61 +23,61 @@ const terminating = new KubeError({ code: 'namespace-terminating', operation: 'a
 
 /** A replica that remembers a token that is 4 h old, and sees Secrets of a namespace that takes none any more. */
 function setUp() {
-  const now = () => start + 4 * hour;
-  const view = new SecretView();
+  const now = () => start + 4 * hourMs;
+  const secretCache = new SecretCache();
   const asked: string[] = [];
-  const secrets = pullSecrets({
+  const secrets = createPullSecrets({
     store: {
       read: async () => undefined,
       create: () => Promise.reject(terminating),
       update: () => assert.fail('there is nothing to update'),
     },
-    view,
-    inSync: () => true,
-    token: async () => {
+    secretCache,
+    hasSynced: () => true,
+    getToken: async () => {
       asked.push('any fresh one');
       return fakeToken('remembered', start);
     },
-    newToken: async () => {
+    fetchNewToken: async () => {
       asked.push('a new one');
       return fakeToken('new', now());
     },
-    failure: () => undefined,
-    rules: pullSecretRules({
-      freshness: { fraction: 0.5, floorMs: hour },
+    lastError: () => undefined,
+    rules: createTokenRules({
+      freshness: { fraction: 0.5, floorMs: hourMs },
       maxHosts: 200,
       identityOf: () => undefined,
       now,
     }),
-    patienceMs: 50,
-    log: jsonLog('silent', new PassThrough()),
-    counted: () => undefined,
+    maxWaitMs: 50,
+    log: createJsonLog('silent', new PassThrough()),
+    countWrite: () => undefined,
   });
   const sees = (life: { issuedAt: number; expiresAt: number } | undefined) =>
-    view.set({
+    secretCache.set({
       namespace,
       uid: 'a',
       resourceVersion: '1',
       labels: { [managedByLabel]: productName },
       annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
-      owners: [],
+      fieldOwners: [],
     });
   const renew = async () => {
     const registry = parseEcrHost(host);
     assert.ok(registry);
     return (await secrets.renew(namespace, [registry])).map(({ code }) => code);
   };
-  return { view, sees, renew, asked };
+  return { secretCache, sees, renew, asked };
 }
 
 /** A new token in one replica's memory has the whole region written anew, so each that nobody needs costs many writes. */
 describe('a renewal asks ECR for a new token', () => {
-  const life = { issuedAt: start, expiresAt: start + 12 * hour };
+  const life = { issuedAt: start, expiresAt: start + 12 * hourMs };
 
   it('not for a Secret that went with its namespace, nor for a host that waits: a fresh one will do', async () => {
-    const { view, sees, renew, asked } = setUp();
+    const { secretCache, sees, renew, asked } = setUp();
     sees(life);
-    view.remove(namespace, '2');
+    secretCache.remove(namespace, '2');
     assert.deepEqual(await renew(), ['namespace-terminating']);
     sees(undefined);
     await renew();
@@ -98,7 +98,7 @@ describe('renewing a pull Secret', () => {
     cluster = await startApiStandIn();
   });
   after(() => cluster.stop());
-  const replica = () => replicaOn(cluster);
+  const replica = () => createReplica(cluster);
   const stored = (namespace: string) => readPullSecret(cluster, namespace);
   const registry = registryIn('us-east-1');
   const { host } = registry;
@@ -108,16 +108,16 @@ describe('renewing a pull Secret', () => {
     const one = replica();
     await one.secrets.ensure(namespace, [registry]);
     const before = await stored(namespace);
-    one.now = start + 5.5 * hour;
+    one.now = start + 5.5 * hourMs;
     assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
     const after = await stored(namespace);
     assert.equal(after?.uid, before?.uid);
     assert.equal(
       after?.hosts[host]?.expiresAt,
-      new Date(one.now + 12 * hour).toISOString().replace('.000', ''),
+      new Date(one.now + 12 * hourMs).toISOString().replace('.000', ''),
     );
     const writes = one.outcomes.length;
-    one.now += hour;
+    one.now += hourMs;
     assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
     assert.equal(one.outcomes.length, writes);
   });
@@ -127,13 +127,13 @@ describe('renewing a pull Secret', () => {
     const one = replica();
     await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
     const before = await stored(namespace);
-    one.now = start + 7 * hour;
+    one.now = start + 7 * hourMs;
     const denied = new TokenError({ code: 'AccessDeniedException', region: 'us-east-1' });
     const give = one.token;
     one.token = (wanted) => (wanted === registry ? Promise.reject(denied) : give(wanted));
-    const shortfalls = await one.secrets.renew(namespace, [registry, registryIn('us-west-2')]);
+    const unavailableHosts = await one.secrets.renew(namespace, [registry, registryIn('us-west-2')]);
     assert.deepEqual(
-      shortfalls.map((one) => [one.host, one.code]),
+      unavailableHosts.map((one) => [one.host, one.code]),
       [[host, 'AccessDeniedException']],
     );
     const after = await stored(namespace);
@@ -148,7 +148,7 @@ describe('renewing a pull Secret', () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry]);
-    one.now = start + 7 * hour;
+    one.now = start + 7 * hourMs;
     one.token = async () => fakeToken('old', start);
     one.failure = new TokenError({ code: 'throttled', region: 'us-east-1' });
     assert.deepEqual(
@@ -169,9 +169,9 @@ describe('renewing a pull Secret', () => {
     const arrives = Promise.withResolvers<Token>();
     one.token = async ({ region }) =>
       region === 'us-west-2' ? await arrives.promise : fakeToken('quick', one.now);
-    const shortfalls = await one.secrets.renew(namespace, [slow, quick]);
+    const unavailableHosts = await one.secrets.renew(namespace, [slow, quick]);
     assert.deepEqual(
-      shortfalls.map(({ host, code }) => [host, code]),
+      unavailableHosts.map(({ host, code }) => [host, code]),
       [[slow.host, 'pending']],
     );
     const before = await stored(namespace);
@@ -191,9 +191,9 @@ describe('renewing a pull Secret', () => {
     const entry = { auth: btoa('somebody:else') };
     edited.data['.dockerconfigjson'] = btoa(JSON.stringify({ auths: { ...auths, 'a.example': entry } }));
     assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
-    assert.equal((await one.secrets.look(namespace))?.intact, false);
+    assert.equal((await one.secrets.refreshCache(namespace))?.isIntact, false);
     assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
-    assert.equal((await one.secrets.look(namespace))?.intact, true);
+    assert.equal((await one.secrets.refreshCache(namespace))?.isIntact, true);
     assert.deepEqual((await stored(namespace))?.auths['a.example'], entry, 'what they added stays');
   });
 
@@ -202,7 +202,7 @@ describe('renewing a pull Secret', () => {
     const one = replica();
     await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
     await cluster.request('DELETE', secretPath(namespace));
-    one.view.remove(namespace, '999999999');
+    one.secretCache.remove(namespace, '999999999');
     await one.secrets.ensure(namespace, [registry]);
     assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), [
       host,
@@ -218,7 +218,7 @@ describe('renewing a pull Secret', () => {
     await one.secrets.ensure(namespace, [registryIn('eu-west-1')]);
     const all = [registryIn('eu-west-1').host, host, registryIn('us-west-2').host];
     assert.deepEqual(Object.keys((await stored(namespace))?.hosts ?? {}), all);
-    assert.deepEqual([...(one.view.get(namespace)?.hosts.keys() ?? [])].toSorted(), all);
+    assert.deepEqual([...(one.secretCache.get(namespace)?.hosts.keys() ?? [])].toSorted(), all);
   });
 
   it('keeps a host that an edit took out, where a pod brings another one before the repair', async () => {
@@ -246,15 +246,15 @@ describe('renewing a pull Secret', () => {
     const one = replica();
     const other = registryIn('us-west-2');
     await one.secrets.ensure(namespace, [registry, other]);
-    one.now = start + 7 * hour;
+    one.now = start + 7 * hourMs;
     const gate = Promise.withResolvers<void>();
     one.token = async () => {
       await gate.promise;
       return fakeToken('late', one.now);
     };
-    const shortfalls = await one.secrets.renew(namespace, [registry, other]);
+    const unavailableHosts = await one.secrets.renew(namespace, [registry, other]);
     assert.deepEqual(
-      shortfalls.map(({ code }) => code),
+      unavailableHosts.map(({ code }) => code),
       ['pending', 'pending'],
     );
     const { code } = await runOnce(['remove-host', '--namespace', namespace, host], cluster.kubeconfigPath);

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { replacedReport } from '../../src/pull-secrets/replaced-secret-report.ts';
+import { createReplacedSecretReporter } from '../../src/pull-secrets/replaced-secret-report.ts';
 
 it('a Secret that is replaced again and again is logged once an hour, and those of other namespaces all the same', () => {
   const clock = { now: 0 };
   const logged: unknown[] = [];
   const warn = (fields: { namespace: string }) => logged.push(fields.namespace);
-  const report = replacedReport('pull', { warn } as never, () => clock.now);
+  const report = createReplacedSecretReporter('pull', { warn } as never, () => clock.now);
   for (let second = 0; second < 3_600; second += 1) {
     report('a');
     if (second === 7) report('b');

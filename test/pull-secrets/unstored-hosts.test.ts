@@ -7,7 +7,7 @@ import {
   type WriteFailure,
 } from '../../src/pull-secrets/unstored-hosts.ts';
 
-const hour = 3_600_000;
+const hourMs = 3_600_000;
 const failure: WriteFailure = { code: 'forbidden', permanent: true, message: 'refused' };
 
 function setUp({ perNamespace = 200, maxHosts = 10_000 } = {}) {
@@ -16,12 +16,12 @@ function setUp({ perNamespace = 200, maxHosts = 10_000 } = {}) {
   const unstored = new UnstoredHosts({
     maxHostsPerNamespace: perNamespace,
     maxHosts,
-    steady: () => clock.now,
+    monotonicNow: () => clock.now,
     onForgotten: (namespace, hosts, reason) => {
       forgotten.push(...hosts.map((host): [string, string, ForgetReason] => [namespace, host, reason]));
     },
   });
-  const hostsOf = (namespace: string) => [...(unstored.all().get(namespace)?.hosts.keys() ?? [])];
+  const hostsOf = (namespace: string) => [...(unstored.byNamespace().get(namespace)?.hosts.keys() ?? [])];
   return { unstored, clock, forgotten, hostsOf };
 }
 
@@ -31,39 +31,39 @@ const named = (count: number, prefix = 'host') =>
 describe('hosts that could not be stored', () => {
   it('are kept with the time and the last failure until they are removed', () => {
     const { unstored, clock, hostsOf } = setUp();
-    unstored.requested('a', ['x', 'y'], failure);
+    unstored.add('a', ['x', 'y'], failure);
     clock.now = 1_000;
     const timeout = { ...failure, code: 'timeout', permanent: false };
-    unstored.requested('a', ['y'], timeout);
-    unstored.failedAgain('b', failure);
-    const kept = unstored.all().get('a');
+    unstored.add('a', ['y'], timeout);
+    unstored.recordFailure('b', failure);
+    const kept = unstored.byNamespace().get('a');
     assert.deepEqual(kept?.hosts.get('x'), { since: 0, requestedAt: 0 });
     assert.deepEqual(kept?.hosts.get('y'), { since: 0, requestedAt: 1_000 });
-    assert.deepEqual([kept?.failure.code, unstored.size, unstored.all().size], ['timeout', 2, 1]);
-    const { changes } = unstored;
+    assert.deepEqual([kept?.failure.code, unstored.size, unstored.byNamespace().size], ['timeout', 2, 1]);
+    const { changeCount } = unstored;
     unstored.remove('a', ['x', 'unknown']);
     assert.deepEqual(hostsOf('a'), ['y']);
-    assert.ok(unstored.changes > changes);
+    assert.ok(unstored.changeCount > changeCount);
     unstored.forget('a');
     unstored.forget('a');
-    assert.deepEqual([unstored.all().size, unstored.size], [0, 0]);
+    assert.deepEqual([unstored.byNamespace().size, unstored.size], [0, 0]);
   });
 
   it('are forgotten, and reported, after nothing has wanted them for long', () => {
     const { unstored, clock, forgotten, hostsOf } = setUp();
-    unstored.requested('a', ['x', 'y', 'z'], failure);
-    clock.now = hour;
-    unstored.requested('a', ['y'], failure);
-    unstored.confirm('a', new Set(['z']));
-    unstored.failedAgain('a', failure); // renewal tries for ever: that is no request
-    clock.now = 24 * hour;
-    unstored.expire(24 * hour);
+    unstored.add('a', ['x', 'y', 'z'], failure);
+    clock.now = hourMs;
+    unstored.add('a', ['y'], failure);
+    unstored.confirmRequested('a', new Set(['z']));
+    unstored.recordFailure('a', failure); // renewal tries for ever: that is no request
+    clock.now = 24 * hourMs;
+    unstored.expire(24 * hourMs);
     assert.deepEqual([hostsOf('a'), forgotten], [['y', 'z'], [['a', 'x', 'expired']]]);
   });
 
   it('of a namespace are no more than its Secret can hold', () => {
     const { unstored, forgotten, hostsOf } = setUp({ perNamespace: 3 });
-    unstored.requested('a', named(5), failure);
+    unstored.add('a', named(5), failure);
     assert.deepEqual(hostsOf('a'), ['host-0', 'host-1', 'host-2']);
     assert.deepEqual(forgotten, [
       ['a', 'host-3', 'limit'],
@@ -73,11 +73,11 @@ describe('hosts that could not be stored', () => {
 
   it('of a namespace that floods give way to those of the others', () => {
     const { unstored, hostsOf } = setUp({ maxHosts: 20 });
-    unstored.requested('small', ['x'], failure);
-    unstored.requested('flood', named(100), failure);
+    unstored.add('small', ['x'], failure);
+    unstored.add('flood', named(100), failure);
     assert.equal(hostsOf('flood').length, 19);
-    unstored.requested('late', ['y', 'z'], failure);
-    unstored.requested('flood', named(100, 'more'), failure);
+    unstored.add('late', ['y', 'z'], failure);
+    unstored.add('flood', named(100, 'more'), failure);
     assert.deepEqual([hostsOf('small'), hostsOf('late')], [['x'], ['y', 'z']]);
     assert.deepEqual(hostsOf('flood'), named(17), 'its newest ones left');
   });
@@ -95,13 +95,13 @@ describe('hosts that could not be stored', () => {
     fc.assert(
       fc.property(fc.array(request, { maxLength: 60 }), (requests) => {
         const { unstored, forgotten, hostsOf } = setUp(bounds);
-        const sizes = () => [...unstored.all().values()].map(({ hosts }) => hosts.size);
+        const sizes = () => [...unstored.byNamespace().values()].map(({ hosts }) => hosts.size);
         for (const { namespace, hosts, remove } of requests) {
           const before = forgotten.length;
           if (remove) {
             unstored.remove(namespace, hosts);
           } else {
-            unstored.requested(namespace, hosts, failure);
+            unstored.add(namespace, hosts, failure);
           }
           const all = sizes();
           assert.equal(

@@ -1,20 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { secretMetadata } from '../../src/kube/secret-metadata.ts';
+import { parseSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
-import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { formatHosts, parseHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { formatDockerConfig, mergeContent, readContent } from '../../src/pull-secrets/merge.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { damaged, hostileJson } from '../support/untrusted-json.ts';
-import { fakeToken, hour } from './pull-secret-fixtures.ts';
+import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const life = { issuedAt: '2026-11-23T12:00:00Z', expiresAt: '2026-11-24T00:00:00Z' };
-const rules = pullSecretRules({
-  freshness: { fraction: 0.5, floorMs: hour },
+const rules = createTokenRules({
+  freshness: { fraction: 0.5, floorMs: hourMs },
   maxHosts: 200,
   identityOf: () => undefined,
   now: () => now,
@@ -90,13 +90,13 @@ describe('what tenants write into a pull Secret', () => {
       },
     };
     const check = (object: unknown, text: string | undefined) => {
-      const view = new SecretView();
-      const item = secretMetadata(object);
+      const secretCache = new SecretCache();
+      const item = parseSecretMetadata(object);
       if (item !== undefined) {
-        view.set(item);
-        view.set({ ...item, resourceVersion: '6', annotations: { [hostsAnnotation]: text ?? '' } });
-        view.replace([item]);
-        view.remove(item.namespace, '7');
+        secretCache.set(item);
+        secretCache.set({ ...item, resourceVersion: '6', annotations: { [hostsAnnotation]: text ?? '' } });
+        secretCache.replace([item]);
+        secretCache.remove(item.namespace, '7');
       }
     };
     for (const text of pastAnnotations) {

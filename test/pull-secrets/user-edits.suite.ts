@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
 import { managedByLabel, productName } from '../../src/labels.ts';
-import { secretStore, writeUnion } from '../../src/pull-secrets/apply.ts';
-import { pullSecretRules } from '../../src/pull-secrets/host-needs.ts';
+import { createSecretStore, mergeIntoSecret } from '../../src/pull-secrets/apply.ts';
+import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { secretType } from '../../src/pull-secrets/ownership.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 import { editedByUser, fixedDocuments } from './docker-config-generators.ts';
-import { fakeToken, hour } from './pull-secret-fixtures.ts';
+import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
@@ -26,10 +26,14 @@ const isRefusedByApiServer = (document: string): boolean => {
 };
 
 /** What users write into a pull Secret, on any API server. */
-export function editedSuite(ground: () => Ground): void {
+export function editedSuite(apiServer: () => TestApiServer): void {
   const lines: string[] = [];
   const config = () =>
-    loadKubeConfig({ kubeconfigPath: ground().kubeconfigPath, requestTimeoutMs: 30_000, userAgent: 'test' });
+    loadKubeConfig({
+      kubeconfigPath: apiServer().kubeconfigPath,
+      requestTimeoutMs: 30_000,
+      userAgent: 'test',
+    });
   let kube: ReturnType<typeof config>;
   before(() => {
     kube = config();
@@ -37,7 +41,7 @@ export function editedSuite(ground: () => Ground): void {
   after(() => kube.close());
 
   const store = async (namespace: string, document: string, name = 'ecr-pull-secrets') => {
-    const { status } = await ground().request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+    const { status } = await apiServer().request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
       apiVersion: 'v1',
       kind: 'Secret',
       metadata: { name, labels: { [managedByLabel]: productName } },
@@ -48,7 +52,7 @@ export function editedSuite(ground: () => Ground): void {
   };
 
   it('is stored whenever it is a JSON object or null, whatever the kubelet makes of it', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     // the stand-in knows no maximum depth
     const documents = fixedDocuments.filter((document) => document.length < 5_000);
     for (const [index, document] of documents.entries()) {
@@ -58,22 +62,22 @@ export function editedSuite(ground: () => Ground): void {
   });
 
   it('loses only what the kubelet refuses when the Secret is written, and what that is, is logged', async () => {
-    const namespace = await ground().createNamespace();
+    const namespace = await apiServer().createNamespace();
     assert.equal(await store(namespace, editedByUser), 201);
     const now = Date.now();
-    await writeUnion(namespace, new Map([[host, fakeToken('new', now)]]), {
-      store: secretStore(secretApi(kube), 'ecr-pull-secrets', 'a'),
-      view: new SecretView(),
-      log: jsonLog('warn', { write: (line) => lines.push(line) }),
-      counted: () => undefined,
-      rules: pullSecretRules({
-        freshness: { fraction: 0.5, floorMs: hour },
+    await mergeIntoSecret(namespace, new Map([[host, fakeToken('new', now)]]), {
+      store: createSecretStore(createSecretApi(kube), 'ecr-pull-secrets', 'a'),
+      secretCache: new SecretCache(),
+      log: createJsonLog('warn', { write: (line) => lines.push(line) }),
+      countWrite: () => undefined,
+      rules: createTokenRules({
+        freshness: { fraction: 0.5, floorMs: hourMs },
         maxHosts: 200,
         identityOf: () => undefined,
         now: () => now,
       }),
     });
-    const written = await readPullSecret(ground(), namespace);
+    const written = await readPullSecret(apiServer(), namespace);
     assert.deepEqual(written?.auths, {
       [host]: { auth: btoa('AWS:new') },
       'nulls.example.com': { username: 'u', password: 'p', email: null, auth: 'dTpw' },

@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Wanted } from '../../src/pull-secrets/merge.ts';
-import { coalesced } from '../../src/pull-secrets/write-queue.ts';
+import type { DesiredHosts } from '../../src/pull-secrets/merge.ts';
+import { coalesceWrites } from '../../src/pull-secrets/write-queue.ts';
 import { fakeToken } from './pull-secret-fixtures.ts';
 
 /** Writes that end when told to. */
 function gatedWrites() {
   const writes: {
     namespace: string;
-    wanted: Wanted;
-    mayAdd: string[];
+    wanted: DesiredHosts;
+    addableHosts: string[];
     end: () => void;
     fail: (error: Error) => void;
   }[] = [];
-  const write = coalesced((namespace, wanted, mayAdd) => {
+  const write = coalesceWrites((namespace, wanted, addableHosts) => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    writes.push({ namespace, wanted, mayAdd: [...mayAdd], end: () => resolve([]), fail: reject });
+    writes.push({ namespace, wanted, addableHosts: [...addableHosts], end: () => resolve([]), fail: reject });
     return promise;
   });
   return { write, writes };
@@ -91,7 +91,7 @@ describe('writes in a namespace', () => {
     const one = new Map([['b', undefined]]);
     const all = [write('n', hosts, new Set()), write('n', one, new Set(['a', 'b']))];
     await turn();
-    assert.deepEqual(writes[0]?.mayAdd, ['b'], 'the second caller does not want a');
+    assert.deepEqual(writes[0]?.addableHosts, ['b'], 'the second caller does not want a');
     writes[0]?.end();
     await Promise.all(all);
   });

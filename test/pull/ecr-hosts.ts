@@ -2,7 +2,7 @@ import { createServer, type IncomingMessage, request, type ServerResponse } from
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { issueAuthority, issueServing } from '../../src/certificates/issue.ts';
+import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 
 /** ECR's registry hosts as a client sees them, under their own names: reached through a proxy, over TLS. */
@@ -15,8 +15,8 @@ export interface EcrHosts {
 }
 
 /** Which tokens are good, and what is behind the hosts. */
-interface Behind {
-  readonly ecr: Pick<EcrDouble, 'issued' | 'isLiving'>;
+interface EcrHostBackends {
+  readonly ecr: Pick<EcrDouble, 'issued' | 'isUnexpired'>;
   /** Where a registry without a password listens. */
   readonly socketPath: string;
 }
@@ -28,11 +28,11 @@ const regionOf = (host = '') => hostPattern.exec(host)?.groups?.['region'];
 export async function startEcrHosts({
   regions,
   ...behind
-}: Behind & { readonly regions: readonly string[] }): Promise<EcrHosts> {
+}: EcrHostBackends & { readonly regions: readonly string[] }): Promise<EcrHosts> {
   const validity = { now: Date.now(), validForMs: 3_600_000 };
-  const authority = await issueAuthority({ commonName: 'test CA', ...validity });
-  const { certPem, keyPem } = await issueServing({
-    authority,
+  const ca = await issueCaCertificate({ commonName: 'test CA', ...validity });
+  const { certPem, keyPem } = await issueServingCertificate({
+    ca,
     dnsNames: regions.map((region) => `*.dkr.ecr.${region}.amazonaws.com`),
     ipAddresses: [],
     ...validity,
@@ -57,7 +57,7 @@ export async function startEcrHosts({
   const { port } = proxy.address() as AddressInfo;
   return {
     proxyUrl: `http://127.0.0.1:${port}`,
-    caPem: authority.certPem,
+    caPem: ca.certPem,
     stop: async () => {
       for (const tunnel of tunnels) {
         tunnel.destroy();
@@ -68,10 +68,10 @@ export async function startEcrHosts({
   };
 }
 
-function serve(incoming: IncomingMessage, response: ServerResponse, behind: Behind): void {
-  const refused = refusal(incoming, behind.ecr);
+function serve(incoming: IncomingMessage, response: ServerResponse, behind: EcrHostBackends): void {
+  const refused = findRejection(incoming, behind.ecr);
   if (refused === undefined) {
-    passOn(incoming, response, behind.socketPath);
+    forwardRequest(incoming, response, behind.socketPath);
     return;
   }
   const { status, code, message } = refused;
@@ -85,21 +85,24 @@ function serve(incoming: IncomingMessage, response: ServerResponse, behind: Behi
   response.end(JSON.stringify({ errors: [{ code, message }] }));
 }
 
-interface Refusal {
+interface PullRejection {
   readonly status: 401 | 403;
   readonly code: string;
   readonly message: string;
 }
 
 /** A token is good at every account's host in the region that it is from, while it lives. */
-function refusal({ headers }: IncomingMessage, { issued, isLiving }: Behind['ecr']): Refusal | undefined {
+function findRejection(
+  { headers }: IncomingMessage,
+  { issued, isUnexpired }: EcrHostBackends['ecr'],
+): PullRejection | undefined {
   const region = regionOf(headers.host);
   const auth = /^Basic (?<auth>\S+)$/.exec(headers.authorization ?? '')?.groups?.['auth'];
   const token = issued.find((one) => one.auth === auth && one.region === region);
   if (token === undefined) {
     return { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' };
   }
-  if (!isLiving(token.password)) {
+  if (!isUnexpired(token.password)) {
     // The status is in https://github.com/awslabs/amazon-ecr-credential-helper/issues/7
     const message = 'Your authorization token has expired. Reauthenticate and try again.';
     return { status: 403, code: 'DENIED', message };
@@ -107,7 +110,7 @@ function refusal({ headers }: IncomingMessage, { issued, isLiving }: Behind['ecr
   return undefined;
 }
 
-function passOn(incoming: IncomingMessage, response: ServerResponse, socketPath: string): void {
+function forwardRequest(incoming: IncomingMessage, response: ServerResponse, socketPath: string): void {
   const { authorization: _, ...headers } = incoming.headers;
   const options = { socketPath, headers, method: incoming.method ?? 'GET', path: incoming.url ?? '/' };
   const onward = request(options, (answer) => {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { stringify } from 'yaml';
 import { startServer } from '../cluster/server-process.ts';
-import { programs } from './pull-tools.ts';
+import { requiredPullPrograms } from './pull-tools.ts';
 
 /** A running docker-registry that asks for no password, on a Unix socket: what stands before it has to ask. */
 export interface Registry {
@@ -35,7 +35,7 @@ export async function startRegistry(): Promise<Registry> {
     }),
   );
   const server = await startServer({
-    program: programs.registry,
+    program: requiredPullPrograms.registry,
     args: ['serve', configFile],
     logFile: join(folder, 'log'),
     ready: async () => (await send(socketPath, 'GET', '/v2/')).status === 200,
@@ -64,23 +64,23 @@ async function push(socketPath: string, repository: string, tag: string): Promis
   for (const blob of blobs) {
     const begun = await send(socketPath, 'POST', `/v2/${repository}/blobs/uploads/`);
     const upload = `${begun.location}&digest=sha256:${sha256(blob)}`;
-    await sendNew(socketPath, upload, 'application/octet-stream', blob);
+    await uploadNew(socketPath, upload, 'application/octet-stream', blob);
   }
   const manifest = json({
     schemaVersion: 2,
     mediaType: manifestType,
-    config: described('application/vnd.oci.image.config.v1+json', config),
-    layers: [described('application/vnd.oci.image.layer.v1.tar+gzip', layer)],
+    config: describeBlob('application/vnd.oci.image.config.v1+json', config),
+    layers: [describeBlob('application/vnd.oci.image.layer.v1.tar+gzip', layer)],
   });
-  await sendNew(socketPath, `/v2/${repository}/manifests/${tag}`, manifestType, manifest);
+  await uploadNew(socketPath, `/v2/${repository}/manifests/${tag}`, manifestType, manifest);
   return new Map(blobs.map((blob) => [sha256(blob), blob]));
 }
 
-function described(mediaType: string, blob: Buffer) {
+function describeBlob(mediaType: string, blob: Buffer) {
   return { mediaType, digest: `sha256:${sha256(blob)}`, size: blob.length };
 }
 
-async function sendNew(socketPath: string, path: string, type: string, body: Buffer): Promise<void> {
+async function uploadNew(socketPath: string, path: string, type: string, body: Buffer): Promise<void> {
   const { status } = await send(socketPath, 'PUT', path, { type, body });
   if (status !== 201) {
     throw new Error(`docker-registry did not take the test's image: PUT ${path}: ${status}`);

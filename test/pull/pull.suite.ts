@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { field } from '../../src/util/json.ts';
+import { getField } from '../../src/util/json.ts';
 import { isCi } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 import { type EcrHosts, startEcrHosts } from './ecr-hosts.ts';
 import { type Image, type Registry, startRegistry } from './local-registry.ts';
-import { impedimentToPull } from './pull-tools.ts';
+import { findPullTestObstacle } from './pull-tools.ts';
 import { pull } from './skopeo.ts';
 
 const frankfurt = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
@@ -23,8 +23,8 @@ const dayMs = 86_400_000;
  * The pull that all of this is for: what the program wrote into a Secret, in the hands of a client that is not ours,
  * before a registry that lets in nobody without a living token of the host's region.
  */
-export function pullSuite(ground: () => Ground): void {
-  const impediment = impedimentToPull(process.env);
+export function pullSuite(apiServer: () => TestApiServer): void {
+  const impediment = findPullTestObstacle(process.env);
   if (impediment !== undefined) {
     it('a real pull', { skip: !isCi(process.env) && impediment }, () => assert.fail(impediment));
     return;
@@ -36,7 +36,7 @@ export function pullSuite(ground: () => Ground): void {
     let image: Image;
     let hosts: EcrHosts;
     let program: RunningProgram;
-    let webhook: Registered;
+    let webhook: RegisteredWebhook;
 
     before(async () => {
       ecr = await startEcrDouble();
@@ -44,9 +44,9 @@ export function pullSuite(ground: () => Ground): void {
       image = await registry.push('app', '1');
       const regions = ['eu-central-1', 'us-east-1', 'eu-west-1'];
       hosts = await startEcrHosts({ ecr, regions, socketPath: registry.socketPath });
-      const kubeconfigPath = await installAccount(ground());
+      const kubeconfigPath = await installServiceAccount(apiServer());
       program = await startProgram({ kubeconfigPath, environment: ecr.env() });
-      webhook = await registerWebhook(ground(), program);
+      webhook = await registerWebhook(apiServer(), program);
     });
     after(async () => {
       await webhook?.remove();
@@ -59,15 +59,19 @@ export function pullSuite(ground: () => Ground): void {
     /** Creates a pod in a new namespace, with an image from each host. */
     async function namespaceWithPod(...from: readonly string[]): Promise<string> {
       const namespace = await webhook.createNamespace();
-      const { status } = await createPod(ground(), namespace, podWith(from.map((host) => `${host}/app:1`)));
+      const { status } = await createPod(
+        apiServer(),
+        namespace,
+        podWith(from.map((host) => `${host}/app:1`)),
+      );
       assert.equal(status, 201);
       return namespace;
     }
 
     /** What a kubelet would read: the namespace's Secret, as it is stored. */
     async function contentIn(namespace: string): Promise<string> {
-      const { body } = await ground().request('GET', secretPath(namespace));
-      const content = field(field(body, 'data'), '.dockerconfigjson');
+      const { body } = await apiServer().request('GET', secretPath(namespace));
+      const content = getField(getField(body, 'data'), '.dockerconfigjson');
       assert.ok(typeof content === 'string', 'there is a Secret, with something to read');
       return Buffer.from(content, 'base64').toString();
     }

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promis
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { EcrHosts } from './ecr-hosts.ts';
-import { programs } from './pull-tools.ts';
+import { requiredPullPrograms } from './pull-tools.ts';
 
 /** What came of a pull. */
 export interface Pulled {
@@ -42,7 +42,7 @@ export async function pull(hosts: EcrHosts, image: string, dockerconfigjson: str
 
 function skopeo(args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ ok: boolean; said: string }> {
   const { promise, resolve } = Promise.withResolvers<{ ok: boolean; said: string }>();
-  execFile(programs.client, args, { env, timeout: 60_000 }, (error, stdout, stderr) => {
+  execFile(requiredPullPrograms.client, args, { env, timeout: 60_000 }, (error, stdout, stderr) => {
     const end = error?.killed ? '\nskopeo did not end within 60 s' : '';
     resolve({ ok: error === null, said: `${stdout}${stderr}${end}` });
   });

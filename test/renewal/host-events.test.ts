@@ -3,46 +3,46 @@ import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import type { EventAbout } from '../../src/kube/events.ts';
+import type { KubeEvent } from '../../src/kube/events.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { news } from '../../src/renewal/host-events.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { createHostEventReporter } from '../../src/renewal/host-events.ts';
 import type { Overdue } from '../../src/renewal/plan-types.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 
 const now = Date.UTC(2026, 10, 23, 12, 30);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
-const nothing = { failing: [], recovered: [], endangered: [] };
+const nothing = { failing: [], recovered: [], expiring: [] };
 
 function failing(namespace: string, permanent: boolean): Overdue {
   const code = permanent ? 'AccessDeniedException' : 'throttled';
   const message = 'No ECR token for us-east-1: what happened. What can be done.';
   const trouble = { code, permanent, message, since: now, at: now, retryAt: now };
-  return { namespace, host, kind: 'missing', endsAt: undefined, trouble };
+  return { namespace, host, kind: 'missing', expiresAt: undefined, failure: trouble };
 }
 
-function setUp(createEvent: ((event: EventAbout) => Promise<boolean>) | undefined) {
-  const view = new SecretView();
+function setUp(createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined) {
+  const secretCache = new SecretCache();
   const life = { issuedAt: now, expiresAt: now + 1000 };
-  view.set({
+  secretCache.set({
     namespace: 'a',
     uid: 'uid-a',
     resourceVersion: '1',
     labels: { [managedByLabel]: productName },
     annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
-    owners: [],
+    fieldOwners: [],
   });
   const stream = new PassThrough();
   const clock = { now };
-  const tell = news({
+  const tell = createHostEventReporter({
     secretName: 'ecr-pull-secrets',
-    view,
+    secretCache,
     createEvent,
     eventsPerSecond: 100_000,
     now: () => clock.now,
-    log: jsonLog('info', stream),
+    log: createJsonLog('info', stream),
   });
   const logged = async () => {
     stream.end();
@@ -53,7 +53,7 @@ function setUp(createEvent: ((event: EventAbout) => Promise<boolean>) | undefine
 
 describe('news', () => {
   it('of a host that fails is an Event at the Secret, which says whether a person has to change something', async () => {
-    const events: EventAbout[] = [];
+    const events: KubeEvent[] = [];
     const { tell } = setUp(async (event) => events.push(event) > 0);
     tell({ ...nothing, failing: [failing('a', true), failing('b', false)] });
     await eventually('both are out', () => events.length === 2);
@@ -79,7 +79,7 @@ describe('news', () => {
   });
 
   it('of a namespace with many hosts that fail leaves room for the others', async () => {
-    const events: EventAbout[] = [];
+    const events: KubeEvent[] = [];
     const { tell } = setUp(async (event) => events.push(event) > 0);
     const many = Array.from({ length: 600 }, (_, index) => ({
       ...failing('a', false),
@@ -109,7 +109,7 @@ describe('news', () => {
   });
 
   it('of a namespace whose hosts fail again and again leaves room for the others, and starts anew in the next hour', async () => {
-    const events: EventAbout[] = [];
+    const events: KubeEvent[] = [];
     const { tell, clock } = setUp(async (event) => events.push(event) > 0);
     for (let plan = 0; plan < 100; plan += 1) {
       const host = `${String(plan).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`;
@@ -129,7 +129,7 @@ describe('news', () => {
   });
 
   it('of one more namespace goes out before the second Event of any other, however many wait', async () => {
-    const events: EventAbout[] = [];
+    const events: KubeEvent[] = [];
     const { tell } = setUp(async (event) => events.push(event) > 0);
     const hosts = Array.from(
       { length: 5 },
@@ -164,7 +164,7 @@ describe('news', () => {
 
   it('has the same name from every replica within an hour, and another one in the next', async () => {
     const names: string[] = [];
-    const create = async ({ name }: EventAbout) => names.push(name) > 0;
+    const create = async ({ name }: KubeEvent) => names.push(name) > 0;
     const [one, two] = [setUp(create), setUp(create)];
     one.tell({ ...nothing, failing: [failing('a', true)] });
     two.clock.now += 60_000;
@@ -179,7 +179,7 @@ describe('news', () => {
   });
 
   it('of a host that is well again is told where there is still a Secret with it', async () => {
-    const events: EventAbout[] = [];
+    const events: KubeEvent[] = [];
     const { tell } = setUp(async (event) => events.push(event) > 0);
     tell({
       ...nothing,
@@ -208,13 +208,13 @@ describe('news', () => {
   it('of tokens that end soon is a warning in the log, with or without Events', async () => {
     const { tell, logged } = setUp(undefined);
     const message = 'No ECR token for us-east-1: denied';
-    const one = { code: 'AccessDenied', permanent: true, message, namespaces: 7, firstEnd: now };
-    tell({ failing: [failing('a', true)], recovered: [], endangered: [one] });
+    const one = { code: 'AccessDenied', permanent: true, message, namespaces: 7, firstExpiresAt: now };
+    tell({ failing: [failing('a', true)], recovered: [], expiring: [one] });
     const [line] = await logged();
-    const { level, namespaces, firstEnd, permanent } = JSON.parse(line ?? '');
+    const { level, namespaces, firstExpiresAt, permanent } = JSON.parse(line ?? '');
     assert.deepEqual(
-      { level, namespaces, firstEnd, permanent },
-      { level: 'warn', namespaces: 7, firstEnd: '2026-11-23T12:30:00.000Z', permanent: true },
+      { level, namespaces, firstExpiresAt, permanent },
+      { level: 'warn', namespaces: 7, firstExpiresAt: '2026-11-23T12:30:00.000Z', permanent: true },
     );
   });
 });

@@ -1,79 +1,83 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import type { EventAbout } from '../../src/kube/events.ts';
+import type { KubeEvent } from '../../src/kube/events.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { MissingHosts } from '../../src/pull-secrets/missing-hosts.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { secretFull } from '../../src/pull-secrets/unavailable-host.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { secretFullHost } from '../../src/pull-secrets/unavailable-host.ts';
 import { UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
 import { isForgettable } from '../../src/renewal/forget-policy.ts';
-import { fullSecretReport } from '../../src/renewal/host-events.ts';
-import { type FullSecret, Housekeeping, type HousekeepingParts } from '../../src/renewal/housekeeping.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
+import { createFullSecretReporter } from '../../src/renewal/host-events.ts';
+import {
+  type FullSecret,
+  Housekeeping,
+  type HousekeepingDependencies,
+} from '../../src/renewal/housekeeping.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 
-const hour = 3_600_000;
-const minute = 60_000;
+const hourMs = 3_600_000;
+const minuteMs = 60_000;
 const start = Date.UTC(2026, 10, 23, 12);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 
 function setUp(
   namespaces: readonly string[],
   forget: (namespace: string) => Promise<void>,
-  secrets: HousekeepingParts['secrets'] = {
-    ensure: async (_, registries) => registries.map((one) => secretFull(one.host)),
+  secrets: HousekeepingDependencies['secrets'] = {
+    ensure: async (_, registries) => registries.map((one) => secretFullHost(one.host)),
   },
 ) {
-  const clock = { wall: start, steady: 0 };
-  const view = new SecretView(() => clock.steady);
+  const clock = { wallMs: start, monotonicMs: 0 };
+  const secretCache = new SecretCache(() => clock.monotonicMs);
   for (const namespace of namespaces) {
-    view.set({
+    secretCache.set({
       namespace,
       uid: `uid-${namespace}`,
       resourceVersion: '1',
       labels: { [managedByLabel]: productName },
       annotations: { [hostsAnnotation]: formatHosts(new Map([[host, undefined]]), new Map([[host, start]])) },
-      owners: [],
+      fieldOwners: [],
     });
   }
-  const missing = new MissingHosts(24 * hour);
-  const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady: () => clock.steady });
+  const missing = new MissingHosts(24 * hourMs);
+  const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, monotonicNow: () => clock.monotonicMs });
   const inUse = new Map([[host, 'app']]);
   const lines: Record<string, unknown>[] = [];
-  const log = jsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) });
+  const log = createJsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) });
   const full: FullSecret[] = [];
   const housekeeping = new Housekeeping({
-    view,
+    secretCache,
     missing,
     secrets,
     unstored,
     pods: {
-      hostsOf: async () => inUse,
-      reportOf: async () => ({ hosts: inUse, referring: new Set(inUse.keys()) }),
+      listHosts: async () => inUse,
+      listPodHosts: async () => ({ hosts: inUse, referring: new Set(inUse.keys()) }),
       isForbidden: () => false,
     },
     isConfigured: () => false,
-    forget,
-    forgetAfterMs: 24 * hour,
+    forgetHosts: forget,
+    forgetAfterMs: 24 * hourMs,
     replica: 'a',
     now: () => ({ ...clock }),
     random: () => 0,
     tickMs: 1_000,
     log,
-    onFull: (secret) => full.push(secret),
+    onSecretFull: (secret) => full.push(secret),
   });
   const move = (ms: number) => {
-    clock.wall += ms;
-    clock.steady += ms;
+    clock.wallMs += ms;
+    clock.monotonicMs += ms;
     housekeeping.tick();
   };
   const pass = async (ms: number) => {
     move(ms);
-    await housekeeping.settled();
+    await housekeeping.waitUntilIdle();
   };
-  return { view, missing, unstored, housekeeping, move, pass, lines, full };
+  return { secretCache, missing, unstored, housekeeping, move, pass, lines, full };
 }
 
 describe('housekeeping', () => {
@@ -83,26 +87,26 @@ describe('housekeeping', () => {
       looked.push(namespace);
       if (namespace === 'a') throw new Error('a bug');
     });
-    await pass(24 * hour - 1);
+    await pass(24 * hourMs - 1);
     assert.deepEqual(looked, []);
-    await pass(5 * minute);
+    await pass(5 * minuteMs);
     assert.deepEqual(looked, ['a', 'b']);
     assert.deepEqual(
       lines.map(({ namespace, msg }) => `${namespace}: ${msg}`),
       ['a: failed to update the hosts of a pull Secret'],
     );
-    await pass(59 * minute);
+    await pass(59 * minuteMs);
     assert.equal(looked.length, 2);
-    await pass(minute);
+    await pass(minuteMs);
     assert.equal(looked.length, 4);
   });
 
   it('reports a full Secret once an hour while a host finds no room', async () => {
     const { pass, missing, full } = setUp(['a'], async () => undefined);
     const other = host.replace('us-east-1', 'eu-west-1');
-    missing.note('a', [host, other], 'refused', 0);
-    missing.note('b', [host], 'refused', 0);
-    for (let minutes = 0; minutes < 90; minutes += 1) await pass(minute);
+    missing.record('a', [host, other], 'refused', 0);
+    missing.record('b', [host], 'refused', 0);
+    for (let minutes = 0; minutes < 90; minutes += 1) await pass(minuteMs);
     assert.deepEqual(
       full.map(({ namespace, hosts, stored }) => ({ namespace, hosts, stored })),
       // in `a` the host is stored by now
@@ -124,79 +128,86 @@ describe('housekeeping', () => {
         return [];
       },
     });
-    missing.note('slow', [host], 'refused', 0);
-    missing.note('a', [host], 'refused', 0);
-    move(minute);
+    missing.record('slow', [host], 'refused', 0);
+    missing.record('a', [host], 'refused', 0);
+    move(minuteMs);
     await eventually('both have begun', () => looked.length === 2);
     for (let round = 1; round <= 3; round += 1) {
       await setImmediate();
-      move(10 * minute);
+      move(10 * minuteMs);
       await eventually('the other one is looked at again', () => looked.length === 2 + round);
     }
     assert.deepEqual(looked.toSorted(), ['a', 'a', 'a', 'a', 'slow']);
     gate.resolve();
-    await housekeeping.settled();
+    await housekeeping.waitUntilIdle();
   });
 
   it('forgets what could not be stored once another replica has stored it, or nothing wants it', async () => {
     const { unstored, pass } = setUp(['a'], async () => undefined);
     const failure = { code: 'timeout', permanent: false, message: 'timed out' };
-    unstored.requested('a', [host], failure);
-    unstored.requested('b', ['other'], failure);
+    unstored.add('a', [host], failure);
+    unstored.add('b', ['other'], failure);
     await pass(1_000);
-    assert.deepEqual([...unstored.all().keys()], ['b'], 'the Secret of `a` names it');
-    await pass(24 * hour);
+    assert.deepEqual([...unstored.byNamespace().keys()], ['b'], 'the Secret of `a` names it');
+    await pass(24 * hourMs);
     assert.equal(unstored.size, 0);
   });
 
   it('begins nothing after it was stopped', async () => {
     const { pass, housekeeping } = setUp(['a'], () => assert.fail('nothing is to be forgotten'));
     await housekeeping.stop();
-    await pass(48 * hour);
+    await pass(48 * hourMs);
   });
 });
 
 describe('a Secret with hosts to forget', () => {
-  const rules = { forgetAfterMs: 24 * hour, replica: 'a', now: start + 25 * hour };
+  const rules = { forgetAfterMs: 24 * hourMs, replica: 'a', now: start + 25 * hourMs };
   const secret = {
-    ...{ uid: 'u', resourceVersion: '1', ours: true, intact: true, formerHosts: new Map(), learnedAt: 0 },
+    ...{
+      uid: 'u',
+      resourceVersion: '1',
+      isManaged: true,
+      isIntact: true,
+      formerHosts: new Map(),
+      observedAt: 0,
+    },
     hosts: new Map([[host, undefined]]),
     requestedAt: new Map([[host, start]]),
   };
 
   it('is ours, intact, and has a host that waits for long, or for an unknown time', () => {
     assert.equal(isForgettable('a', secret, rules), true);
-    assert.equal(isForgettable('a', { ...secret, ours: false }, rules), false);
-    assert.equal(isForgettable('a', { ...secret, intact: false }, rules), false);
+    assert.equal(isForgettable('a', { ...secret, isManaged: false }, rules), false);
+    assert.equal(isForgettable('a', { ...secret, isIntact: false }, rules), false);
     assert.equal(isForgettable('a', { ...secret, requestedAt: new Map() }, rules), true);
-    const life = { issuedAt: start - 48 * hour, expiresAt: start - 36 * hour };
+    const life = { issuedAt: start - 48 * hourMs, expiresAt: start - 36 * hourMs };
     const expired = { ...secret, hosts: new Map([[host, life]]), requestedAt: new Map<string, number>() };
     assert.equal(isForgettable('a', expired, rules), false, 'a token that has expired was there once');
   });
 
   it('is due on one replica after the other', () => {
     const dueAt = (replica: string) => {
-      for (let now = start + 24 * hour; ; now += 1_000) {
-        if (isForgettable('a', secret, { ...rules, replica, now })) return now - start - 24 * hour;
+      for (let now = start + 24 * hourMs; ; now += 1_000) {
+        if (isForgettable('a', secret, { ...rules, replica, now })) return now - start - 24 * hourMs;
       }
     };
     const times = ['a', 'b', 'c', 'd'].map(dueAt);
     assert.equal(new Set(times).size, 4);
-    assert.ok(times.every((ms) => ms <= 5 * minute));
+    assert.ok(times.every((ms) => ms <= 5 * minuteMs));
   });
 });
 
 describe('the report of a full Secret', () => {
   it('is a line in the log and one Event an hour, which says what to do', async () => {
-    const { view } = setUp(['a'], async () => undefined);
-    const events: EventAbout[] = [];
+    const { secretCache } = setUp(['a'], async () => undefined);
+    const events: KubeEvent[] = [];
     const lines: Record<string, unknown>[] = [];
-    const report = fullSecretReport({
+    const report = createFullSecretReporter({
       secretName: 'ecr-pull-secrets',
-      view,
+      secretCache,
       createEvent: async (event) => events.push(event) > 0,
       now: () => start,
-      log: jsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) }),
+      log: createJsonLog('info', { write: (line) => void lines.push(JSON.parse(line)) }),
     });
     const hosts = Array.from({ length: 200 }, (_, index) => `${index}.${host}`);
     report({ namespace: 'a', hosts, stored: 200, forbidden: false });

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import { failed, type Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
-import { UnstoredHosts, writeFailure } from '../../src/pull-secrets/unstored-hosts.ts';
-import { type Overdue, repeatedCode } from '../../src/renewal/plan-types.ts';
+import { failedHost, type UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
+import { toWriteFailure, UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
+import { type Overdue, repeatedRenewalCode } from '../../src/renewal/plan-types.ts';
 import { eventually } from '../support/eventually.ts';
-import { host, hour, setUp } from './renewal-fixture.ts';
+import { createRenewalFixture, host, hourMs } from './renewal-fixture.ts';
 
-const failedWrite = (code: KubeErrorCode): Shortfall[] => [
-  failed(host, new KubeError({ code, operation: 'apply Secret team-a/ecr-pull-secrets' })),
+const failedWrite = (code: KubeErrorCode): UnavailableHost[] => [
+  failedHost(host, new KubeError({ code, operation: 'apply Secret team-a/ecr-pull-secrets' })),
 ];
 const quota = () => failedWrite('forbidden');
 const timedOut = () => failedWrite('timeout');
@@ -18,9 +18,9 @@ describe('the log of a renewal that failed', () => {
     const message =
       'cannot apply Secret a/b (invalid, HTTP 400, admission webhook "w" denied the request): x';
     const refused = { host, code: 'invalid', text: 'denied by webhook "w"', message };
-    const ground = setUp(['a'], async () => [refused]);
-    await ground.pass(7 * hour);
-    const lines = (await ground.logged()).map((line) => JSON.parse(line));
+    const apiServer = createRenewalFixture(['a'], async () => [refused]);
+    await apiServer.pass(7 * hourMs);
+    const lines = (await apiServer.logged()).map((line) => JSON.parse(line));
     const line = lines.find(({ msg }) => msg === 'pull Secret not renewed');
     assert.deepEqual([line?.cause, line?.missing], [message, [{ host, code: 'invalid' }]]);
   });
@@ -31,7 +31,7 @@ describe('the renewal of all namespaces', () => {
 
   it('treats each namespace alone: one that fails, or throws, keeps no other from being renewed', async () => {
     const done: string[] = [];
-    const ground = setUp(names, async (namespace) => {
+    const apiServer = createRenewalFixture(names, async (namespace) => {
       done.push(namespace);
       if (namespace === 'team-3') {
         throw new Error('a bug');
@@ -39,27 +39,27 @@ describe('the renewal of all namespaces', () => {
       if (namespace === 'team-5') {
         return quota();
       }
-      ground.written(namespace);
+      apiServer.written(namespace);
       return [];
     });
-    await ground.pass(7 * hour);
+    await apiServer.pass(7 * hourMs);
     assert.deepEqual(done.toSorted(), names.toSorted());
-    assert.equal(ground.counts.filter((one) => one === 'half-life renewed').length, 18);
-    assert.equal(ground.counts.filter((one) => one === 'half-life forbidden').length, 1);
-    await ground.pass(100);
+    assert.equal(apiServer.counts.filter((one) => one === 'half-life renewed').length, 18);
+    assert.equal(apiServer.counts.filter((one) => one === 'half-life forbidden').length, 1);
+    await apiServer.pass(100);
     assert.equal(done.filter((one) => one === 'team-3').length, 1, 'a bug is not tried again at once');
-    assert.ok(ground.renewal.state().overdue.some(({ namespace }) => namespace === 'team-5'));
+    assert.ok(apiServer.renewal.state().overdue.some(({ namespace }) => namespace === 'team-5'));
   });
 
   it('tries again what failed, for ever, less and less often, and soon enough to notice a cure within a minute', async () => {
     const tries: number[] = [];
-    const ground = setUp(['team-a'], async () => {
-      tries.push(ground.clock.wall);
+    const apiServer = createRenewalFixture(['team-a'], async () => {
+      tries.push(apiServer.clock.wallMs);
       return quota();
     });
-    await ground.pass(7 * hour);
+    await apiServer.pass(7 * hourMs);
     for (let second = 0; second < 3600; second += 1) {
-      await ground.pass(1000);
+      await apiServer.pass(1000);
     }
     const gaps = tries.map((at, index) => at - (tries[index - 1] ?? at)).slice(1);
     assert.ok(gaps.every((gap, index) => gap >= (gaps[index - 1] ?? 0) - 1000));
@@ -67,10 +67,10 @@ describe('the renewal of all namespaces', () => {
   });
 
   it('notices hosts that could not be stored at the next look, and plans them until they are', async () => {
-    const steady = () => ground.clock.steady;
-    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady });
+    const monotonicMs = () => apiServer.clock.monotonicMs;
+    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, monotonicNow: monotonicMs });
     const tries: string[] = [];
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       ['team-a'],
       async (namespace, registries) => {
         tries.push(namespace);
@@ -82,22 +82,22 @@ describe('the renewal of all namespaces', () => {
       },
       { unstored },
     );
-    await ground.pass(1_000);
-    unstored.requested('new', [host], writeFailure(quota()[0] ?? assert.fail()));
-    await ground.pass(1);
+    await apiServer.pass(1_000);
+    unstored.add('new', [host], toWriteFailure(quota()[0] ?? assert.fail()));
+    await apiServer.pass(1);
     assert.deepEqual(
-      ground.renewal.state().overdue.map(({ namespace, trouble }) => [namespace, trouble.code]),
+      apiServer.renewal.state().overdue.map(({ namespace, failure }) => [namespace, failure.code]),
       [['new', 'forbidden']],
     );
-    await ground.pass(3_000);
+    await apiServer.pass(3_000);
     assert.deepEqual(tries, ['new']);
-    await ground.pass(1);
-    assert.deepEqual(ground.renewal.state().overdue, []);
+    await apiServer.pass(1);
+    assert.deepEqual(apiServer.renewal.state().overdue, []);
   });
 
   it('backs off from a namespace that refuses writes although its region fails as well', async () => {
-    const at = () => ground.clock.wall;
-    const regionTrouble = () => ({
+    const at = () => apiServer.clock.wallMs;
+    const regionFailure = () => ({
       ...{ code: 'throttled', permanent: false, message: 'throttled' },
       ...{ since: at(), at: at(), retryAt: at() },
     });
@@ -106,11 +106,11 @@ describe('the renewal of all namespaces', () => {
       tries.push(at());
       return quota();
     };
-    const { rules } = setUp([], renew);
-    const ground = setUp(['team-a'], renew, { rules: { ...rules, regionTrouble } });
-    ground.waits('team-a');
+    const { rules } = createRenewalFixture([], renew);
+    const apiServer = createRenewalFixture(['team-a'], renew, { rules: { ...rules, regionFailure } });
+    apiServer.waits('team-a');
     for (let second = 0; second < 300; second += 1) {
-      await ground.pass(1000);
+      await apiServer.pass(1000);
     }
     assert.ok(tries.length > 5 && tries.length < 30, `${tries.length} tries in five minutes`);
   });
@@ -118,99 +118,99 @@ describe('the renewal of all namespaces', () => {
   it('reports no failure of the past once another writer has stored the hosts', async () => {
     const reported: string[] = [];
     let refuses = true;
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       ['team-a'],
       async (namespace) => {
-        if (!refuses) ground.written(namespace);
+        if (!refuses) apiServer.written(namespace);
         return refuses ? quota() : [];
       },
-      { told: ({ failing }) => reported.push(...failing.map(({ namespace }) => namespace)) },
+      { onFailureReport: ({ failing }) => reported.push(...failing.map(({ namespace }) => namespace)) },
     );
-    await ground.pass(7 * hour);
-    await ground.pass(10_000);
-    assert.equal(ground.renewal.state().overdue.length, 1);
-    ground.written('team-a'); // by another replica
-    await ground.pass(10_000);
+    await apiServer.pass(7 * hourMs);
+    await apiServer.pass(10_000);
+    assert.equal(apiServer.renewal.state().overdue.length, 1);
+    apiServer.written('team-a'); // by another replica
+    await apiServer.pass(10_000);
     refuses = false;
-    await ground.pass(7 * hour);
-    await ground.pass(10_000);
-    ground.view.remove('team-a', '99');
-    await ground.pass(5_000);
-    assert.deepEqual([reported, ground.renewal.state().overdue], [[], []]);
+    await apiServer.pass(7 * hourMs);
+    await apiServer.pass(10_000);
+    apiServer.secretCache.remove('team-a', '99');
+    await apiServer.pass(5_000);
+    assert.deepEqual([reported, apiServer.renewal.state().overdue], [[], []]);
   });
 
   it('reports no failure of the past after a pod got its unstored host stored', async () => {
-    const steady = () => ground.clock.steady;
-    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, steady });
+    const monotonicMs = () => apiServer.clock.monotonicMs;
+    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, monotonicNow: monotonicMs });
     const reported: string[] = [];
-    const ground = setUp([], async () => quota(), {
+    const apiServer = createRenewalFixture([], async () => quota(), {
       unstored,
-      told: ({ failing }) => reported.push(...failing.map(({ namespace }) => namespace)),
+      onFailureReport: ({ failing }) => reported.push(...failing.map(({ namespace }) => namespace)),
     });
-    unstored.requested('new', [host], writeFailure(quota()[0] ?? assert.fail()));
-    await ground.pass(4_000);
-    await ground.pass(1_000);
+    unstored.add('new', [host], toWriteFailure(quota()[0] ?? assert.fail()));
+    await apiServer.pass(4_000);
+    await apiServer.pass(1_000);
     unstored.remove('new', [host]);
-    ground.written('new');
-    await ground.pass(10_000);
-    ground.view.remove('new', '99');
-    await ground.pass(hour);
-    assert.deepEqual([reported, ground.renewal.state().overdue], [[], []]);
+    apiServer.written('new');
+    await apiServer.pass(10_000);
+    apiServer.secretCache.remove('new', '99');
+    await apiServer.pass(hourMs);
+    assert.deepEqual([reported, apiServer.renewal.state().overdue], [[], []]);
   });
 
   it('reports a failure again at the next plan when its Event was not sent', async () => {
     let sends = false;
     let reports = 0;
-    const ground = setUp(['team-a'], async () => quota(), {
-      told: ({ failing }, onUnsent) => {
+    const apiServer = createRenewalFixture(['team-a'], async () => quota(), {
+      onFailureReport: ({ failing }, onUnsent) => {
         reports += failing.length;
         if (!sends) for (const one of failing) onUnsent(one);
       },
     });
-    await ground.pass(7 * hour);
-    for (let minute = 0; minute < 15; minute += 1) await ground.pass(60_000);
+    await apiServer.pass(7 * hourMs);
+    for (let minute = 0; minute < 15; minute += 1) await apiServer.pass(60_000);
     const before = reports;
     assert.ok(before > 1);
     sends = true;
-    for (let minute = 0; minute < 15; minute += 1) await ground.pass(60_000);
+    for (let minute = 0; minute < 15; minute += 1) await apiServer.pass(60_000);
     assert.equal(reports, before + 1);
   });
 
   it('does not try at every look where a renewal went well and changed nothing', async () => {
     let tries = 0;
-    const ground = setUp(['team-a'], async () => {
+    const apiServer = createRenewalFixture(['team-a'], async () => {
       tries += 1;
       return [];
     });
-    await ground.pass(7 * hour);
+    await apiServer.pass(7 * hourMs);
     for (let second = 0; second < 60; second += 1) {
-      await ground.pass(1000);
+      await apiServer.pass(1000);
     }
     assert.ok(tries <= 10, `${tries} tries in a minute`);
-    assert.ok(ground.counts.every((one) => one === 'half-life not-fresh'));
+    assert.ok(apiServer.counts.every((one) => one === 'half-life not-fresh'));
   });
 
   it('has no more under way at a time than it may', async () => {
     let underWay = 0;
     let most = 0;
-    const ground = setUp(names, async (namespace) => {
+    const apiServer = createRenewalFixture(names, async (namespace) => {
       underWay += 1;
       most = Math.max(most, underWay);
       await new Promise((resolve) => setImmediate(resolve));
       underWay -= 1;
-      ground.written(namespace);
+      apiServer.written(namespace);
       return [];
     });
-    await ground.pass(7 * hour);
+    await apiServer.pass(7 * hourMs);
     assert.equal(most, 4);
-    assert.equal(ground.counts.length, names.length);
+    assert.equal(apiServer.counts.length, names.length);
   });
 
   it('is not delayed by namespaces whose writes hang, starts none of them twice, and notes how each ended', async () => {
     const slow = Array.from({ length: 10 }, (_, index) => `slow-${index}`);
     const gate = Promise.withResolvers<void>();
     const begun: string[] = [];
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       [...slow, ...names],
       async (namespace) => {
         begun.push(namespace);
@@ -218,116 +218,116 @@ describe('the renewal of all namespaces', () => {
           await gate.promise;
           return timedOut();
         }
-        ground.written(namespace);
+        apiServer.written(namespace);
         return [];
       },
-      { patienceMs: 10 },
+      { maxWaitMs: 10 },
     );
     for (const namespace of slow) {
-      ground.endsIn(namespace, 60_000); // the most urgent ones
+      apiServer.endsIn(namespace, 60_000); // the most urgent ones
     }
-    ground.move(7 * hour);
-    const renewed = () => ground.counts.filter((one) => one.endsWith(' renewed')).length;
+    apiServer.move(7 * hourMs);
+    const renewed = () => apiServer.counts.filter((one) => one.endsWith(' renewed')).length;
     await eventually('all others are renewed', () => renewed() === names.length, 30_000);
     await eventually('all are in flight', () => begun.length === slow.length + names.length);
-    ground.move(1000);
-    await eventually('it has planned again', () => ground.plans === 2);
+    apiServer.move(1000);
+    await eventually('it has planned again', () => apiServer.plans === 2);
     assert.equal(begun.length, slow.length + names.length, 'none was started a second time');
-    assert.equal(ground.renewal.state().due, slow.length);
+    assert.equal(apiServer.renewal.state().due, slow.length);
     gate.resolve();
-    await ground.renewal.settled();
-    assert.equal(ground.counts.filter((one) => one.endsWith(' timeout')).length, slow.length);
-    await ground.pass(10_000);
-    const { overdue } = ground.renewal.state();
+    await apiServer.renewal.waitUntilIdle();
+    assert.equal(apiServer.counts.filter((one) => one.endsWith(' timeout')).length, slow.length);
+    await apiServer.pass(10_000);
+    const { overdue } = apiServer.renewal.state();
     assert.deepEqual(new Set(overdue.map(({ namespace }) => namespace)), new Set(slow));
   });
 
   it('leaves what another replica has done in the meantime', async () => {
     const done: string[] = [];
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       names,
       async (namespace) => {
         done.push(namespace);
         for (const other of names) {
-          ground.written(other); // all of them come in on the watch
+          apiServer.written(other); // all of them come in on the watch
         }
         return [];
       },
       { concurrency: 1 },
     );
-    await ground.pass(7 * hour);
+    await apiServer.pass(7 * hourMs);
     assert.equal(done.length, 1);
   });
 
   it('gives up on a deleted Secret when its namespace is gone as well', async () => {
     let asked = 0;
-    const ground = setUp(['team-a'], async () => {
+    const apiServer = createRenewalFixture(['team-a'], async () => {
       asked += 1;
       return [{ host, code: 'namespace-terminating', text: 'API server: namespace-terminating' }];
     });
-    ground.view.remove('team-a', '9');
-    await ground.pass(5_000);
-    await ground.pass(hour);
+    apiServer.secretCache.remove('team-a', '9');
+    await apiServer.pass(5_000);
+    await apiServer.pass(hourMs);
     assert.equal(asked, 1);
-    assert.equal(ground.view.lost().size, 0);
+    assert.equal(apiServer.secretCache.deletedSecrets().size, 0);
   });
 
   it('holds nothing against a namespace that is made anew after its end', async () => {
     const gone = [{ host, code: 'namespace-terminating', text: 'API server: namespace-terminating' }];
-    const ground = setUp(['team-a'], async () => gone);
-    ground.view.remove('team-a', '9');
-    await ground.pass(5_000);
-    ground.written('team-a');
-    ground.clock.wall += 12 * hour;
-    ground.renewal.tick();
-    assert.deepEqual(ground.renewal.state().overdue, []);
-    await ground.renewal.settled();
+    const apiServer = createRenewalFixture(['team-a'], async () => gone);
+    apiServer.secretCache.remove('team-a', '9');
+    await apiServer.pass(5_000);
+    apiServer.written('team-a');
+    apiServer.clock.wallMs += 12 * hourMs;
+    apiServer.renewal.tick();
+    assert.deepEqual(apiServer.renewal.state().overdue, []);
+    await apiServer.renewal.waitUntilIdle();
   });
 
   it('renews valid tokens at once, however many namespaces have hosts that never get one', async () => {
     const attackers = Array.from({ length: 16 }, (_, index) => `attacker-${index}`);
     const gate = Promise.withResolvers<void>();
     const done: string[] = [];
-    const ground = setUp(names, async (namespace) => {
+    const apiServer = createRenewalFixture(names, async (namespace) => {
       if (attackers.includes(namespace)) {
         await gate.promise;
         return [{ host, code: 'timeout', text: 'timed out' }];
       }
       done.push(namespace);
-      ground.written(namespace);
+      apiServer.written(namespace);
       return [];
     });
     for (const namespace of attackers) {
-      ground.waits(namespace);
+      apiServer.waits(namespace);
     }
-    ground.move(7 * hour);
+    apiServer.move(7 * hourMs);
     await eventually('all namespaces with valid tokens are renewed', () => done.length === names.length);
     gate.resolve();
-    await ground.renewal.settled();
+    await apiServer.renewal.waitUntilIdle();
   });
 
   it('is not occupied by namespaces that make their tokens look as if they ended soon, again and again', async () => {
     const attackers = Array.from({ length: 30 }, (_, index) => `attacker-${index}`);
     const renewed: string[] = [];
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       names,
       async (namespace) => {
         renewed.push(namespace);
-        ground.written(namespace);
+        apiServer.written(namespace);
         return [];
       },
       { concurrency: 1 },
     );
-    await ground.pass(7 * hour);
-    ground.clock.wall += 7 * hour;
-    ground.clock.steady += 7 * hour;
+    await apiServer.pass(7 * hourMs);
+    apiServer.clock.wallMs += 7 * hourMs;
+    apiServer.clock.monotonicMs += 7 * hourMs;
     renewed.length = 0;
     // each attacker writes again as soon as it was renewed
     for (let second = 0; second < 600; second += 1) {
       for (const namespace of attackers) {
-        ground.endsIn(namespace, 60_000);
+        apiServer.endsIn(namespace, 60_000);
       }
-      await ground.pass(1000);
+      await apiServer.pass(1000);
     }
     assert.deepEqual(new Set(renewed.filter((one) => names.includes(one))).size, names.length);
     const ofAttackers = renewed.filter((one) => attackers.includes(one)).length;
@@ -340,64 +340,64 @@ describe('the renewal of all namespaces', () => {
   it('repairs a label that something else changes again and again less and less often, and reports that', async () => {
     const repairs: number[] = [];
     const reported: Overdue[] = [];
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       ['team-a'],
       async (namespace) => {
-        repairs.push(ground.clock.wall);
-        ground.written(namespace);
+        repairs.push(apiServer.clock.wallMs);
+        apiServer.written(namespace);
         return [];
       },
-      { told: ({ failing }) => void reported.push(...failing) },
+      { onFailureReport: ({ failing }) => void reported.push(...failing) },
     );
     for (let second = 0; second < 3600; second += 1) {
-      ground.relabelled('team-a');
-      await ground.pass(1000);
+      apiServer.relabelled('team-a');
+      await apiServer.pass(1000);
     }
     assert.ok(repairs.length >= 10 && repairs.length <= 40, `${repairs.length} repairs in an hour`);
     const [first] = reported;
     assert.deepEqual(
-      [first?.namespace, first?.trouble.code, first?.trouble.message],
-      ['team-a', repeatedCode, 'something else keeps changing the Secret'],
+      [first?.namespace, first?.failure.code, first?.failure.message],
+      ['team-a', repeatedRenewalCode, 'something else keeps changing the Secret'],
     );
   });
 
   it('begins with namespaces that it has not renewed lately', async () => {
     const order: string[] = [];
-    const ground = setUp(
+    const apiServer = createRenewalFixture(
       ['greedy', 'patient'],
       async (namespace) => {
         order.push(namespace);
-        ground.written(namespace);
+        apiServer.written(namespace);
         return [];
       },
       { concurrency: 1 },
     );
-    ground.endsIn('greedy', 60_000);
-    await ground.pass(1000);
+    apiServer.endsIn('greedy', 60_000);
+    await apiServer.pass(1000);
     assert.deepEqual(order, ['greedy']);
-    await ground.pass(2000);
-    ground.endsIn('greedy', 60_000);
-    ground.endsIn('patient', 3_600_000);
-    await ground.pass(2000);
+    await apiServer.pass(2000);
+    apiServer.endsIn('greedy', 60_000);
+    apiServer.endsIn('patient', 3_600_000);
+    await apiServer.pass(2000);
     assert.deepEqual(order.slice(1), ['patient', 'greedy']);
   });
 
   it('begins nothing after it was stopped, and waits for what is under way', async () => {
     const gate = Promise.withResolvers<void>();
     let begun = 0;
-    const ground = setUp(names, async () => {
+    const apiServer = createRenewalFixture(names, async () => {
       begun += 1;
       await gate.promise;
       return [];
     });
-    ground.clock.wall += 7 * hour;
-    ground.clock.steady += 7 * hour;
-    ground.renewal.tick();
+    apiServer.clock.wallMs += 7 * hourMs;
+    apiServer.clock.monotonicMs += 7 * hourMs;
+    apiServer.renewal.tick();
     await new Promise((resolve) => setImmediate(resolve));
-    const stopped = ground.renewal.stop();
+    const stopped = apiServer.renewal.stop();
     gate.resolve();
     await stopped;
     assert.ok(begun <= 4);
-    assert.equal(ground.renewal.state().due, names.length - begun);
+    assert.equal(apiServer.renewal.state().due, names.length - begun);
   });
 });

@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 const hostIn = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 const password = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, '');
@@ -16,7 +16,7 @@ const shortLived = { tokens: { minimumLife: '1s' } };
 const tokenLifeMs = 8_000;
 
 /** What goes on in the background, as a user sees it: no pod is created but the first. */
-export function renewalSuite(ground: () => Ground): void {
+export function renewalSuite(apiServer: () => TestApiServer): void {
   describe('renewal', () => {
     let ecr: EcrDouble;
     let hasty: EcrDouble;
@@ -24,7 +24,7 @@ export function renewalSuite(ground: () => Ground): void {
     before(async () => {
       ecr = await startEcrDouble();
       hasty = await startEcrDouble({ tokenLifeMs });
-      account = await installAccount(ground());
+      account = await installServiceAccount(apiServer());
     });
     after(() => Promise.all([ecr.stop(), hasty.stop()]));
 
@@ -34,11 +34,11 @@ export function renewalSuite(ground: () => Ground): void {
       startProgram({ kubeconfigPath: account, environment: hasty.env(), config: shortLived });
     const running = async (starting: Promise<RunningProgram>) => {
       const program = await starting;
-      const webhook = await registerWebhook(ground(), program);
+      const webhook = await registerWebhook(apiServer(), program);
       return { program, webhook, namespace: await webhook.createNamespace() };
     };
     const secretOf = async (namespace: string) => {
-      const secret = await readPullSecret(ground(), namespace);
+      const secret = await readPullSecret(apiServer(), namespace);
       assert.ok(secret, 'there is a Secret');
       return secret;
     };
@@ -46,7 +46,7 @@ export function renewalSuite(ground: () => Ground): void {
     it('replaces tokens in place long before they end, again and again, and counts it', async () => {
       const { program, webhook, namespace } = await running(startHasty());
       const host = hostIn('eu-central-1');
-      await createPod(ground(), namespace, podWith([`${host}/app`]));
+      await createPod(apiServer(), namespace, podWith([`${host}/app`]));
       const { uid } = await secretOf(namespace);
       const seen = new Set<string>();
       await eventually(
@@ -55,7 +55,7 @@ export function renewalSuite(ground: () => Ground): void {
           const secret = await secretOf(namespace);
           assert.equal(secret.uid, uid);
           const token = password(secret.auths[host]?.auth);
-          assert.ok(hasty.isLiving(token), 'what is stored lives');
+          assert.ok(hasty.isUnexpired(token), 'what is stored lives');
           return seen.add(token).size === 3;
         },
         30_000,
@@ -70,7 +70,7 @@ export function renewalSuite(ground: () => Ground): void {
       const { program: first, webhook, namespace } = await running(start());
       const [up, down] = [hostIn('us-east-1'), hostIn('us-east-2')];
       ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-east-2' });
-      await createPod(ground(), namespace, podWith([`${up}/app`, `${down}/app`]));
+      await createPod(apiServer(), namespace, podWith([`${up}/app`, `${down}/app`]));
       const waiting = await secretOf(namespace);
       assert.deepEqual([Object.keys(waiting.auths), waiting.hosts[down]], [[up], null]);
       await eventually('it is told as failing, and that a person has to change something', async () =>
@@ -86,25 +86,25 @@ export function renewalSuite(ground: () => Ground): void {
         return secret.auths[down] === undefined ? undefined : secret;
       });
       assert.equal(healed.uid, waiting.uid);
-      assert.ok(ecr.isLiving(password(healed.auths[down]?.auth)));
+      assert.ok(ecr.isUnexpired(password(healed.auths[down]?.auth)));
       await second.stop();
     });
 
     it('renews at once, on start, what ended while nobody was there', async () => {
       const { program: first, webhook, namespace } = await running(startHasty());
       const host = hostIn('eu-west-1');
-      await createPod(ground(), namespace, podWith([`${host}/app`]));
+      await createPod(apiServer(), namespace, podWith([`${host}/app`]));
       await webhook.remove();
       await first.stop();
       const ended = await secretOf(namespace);
       await eventually(
         'the token has ended',
-        () => !hasty.isLiving(password(ended.auths[host]?.auth)),
+        () => !hasty.isUnexpired(password(ended.auths[host]?.auth)),
         20_000,
       );
       const second = await startHasty();
       await eventually('there is a living one', async () =>
-        hasty.isLiving(password((await secretOf(namespace)).auths[host]?.auth)),
+        hasty.isUnexpired(password((await secretOf(namespace)).auths[host]?.auth)),
       );
       assert.equal((await secretOf(namespace)).uid, ended.uid);
       await second.stop();
@@ -113,15 +113,15 @@ export function renewalSuite(ground: () => Ground): void {
     it('puts back what a person took out, entry and host, and leaves what they added', async () => {
       const { program, webhook, namespace } = await running(start());
       const [one, two] = [hostIn('ap-south-1'), hostIn('ap-south-2')];
-      await createPod(ground(), namespace, podWith([`${one}/app`, `${two}/app`]));
-      const { body } = await ground().request('GET', secretPath(namespace));
+      await createPod(apiServer(), namespace, podWith([`${one}/app`, `${two}/app`]));
+      const { body } = await apiServer().request('GET', secretPath(namespace));
       const edited = structuredClone(body) as {
         data: Record<string, string>;
         metadata: { annotations: Record<string, string> };
       };
       edited.data['.dockerconfigjson'] = btoa('{"auths":{"a.example":{"auth":"eDp5"}}}');
       edited.metadata.annotations = {};
-      assert.equal((await ground().request('PUT', secretPath(namespace), edited)).status, 200);
+      assert.equal((await apiServer().request('PUT', secretPath(namespace), edited)).status, 200);
       await eventually('all is there again', async () => {
         const { auths, hosts } = await secretOf(namespace);
         assert.deepEqual(Object.keys(auths).sort(), [one, two, 'a.example'].sort());
@@ -134,7 +134,7 @@ export function renewalSuite(ground: () => Ground): void {
     it('asks for tokens by the role that the configuration names now', async () => {
       const { program: first, webhook, namespace } = await running(start());
       const host = hostIn('ca-central-1');
-      await createPod(ground(), namespace, podWith([`${host}/app`]));
+      await createPod(apiServer(), namespace, podWith([`${host}/app`]));
       const before = await secretOf(namespace);
       await webhook.remove();
       await first.stop();

@@ -3,8 +3,8 @@ import { it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { SimulatedClock } from './simulation/clock-and-random.ts';
-import { lastsMs, Simulation } from './simulation/simulation.ts';
-import { bounds, summary } from './simulation/totals.ts';
+import { durationMs, Simulation } from './simulation/simulation.ts';
+import { formatSummary, getBounds } from './simulation/totals.ts';
 
 /** What happens when is in simulation/schedule.ts; who is asked, and who comes first, is chance: another seed, another story. */
 const seed = Number(process.env['SIMULATION_SEED'] ?? 42);
@@ -26,13 +26,13 @@ describeOnCluster(
       say(`SIMULATION_SEED=${seed}`);
       const time = new SimulatedClock(Math.floor(Date.now() / 1000) * 1000);
       const double = await onDouble(time);
-      const simulation = new Simulation({ cluster: cluster(), seed, time, double, say });
+      const simulation = new Simulation({ cluster: cluster(), seed, time, double, print: say });
       t.after(() => Promise.all([simulation.end(), double.stop()]));
       await simulation.begin(60);
-      await simulation.pass(lastsMs);
-      say(summary(simulation));
+      await simulation.advance(durationMs);
+      say(formatSummary(simulation));
       assert.deepEqual(
-        bounds(simulation).filter(({ was, most }) => was > most),
+        getBounds(simulation).filter(({ was, most }) => was > most),
         [],
         `SIMULATION_SEED=${seed}`,
       );

@@ -5,7 +5,7 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
@@ -18,7 +18,7 @@ const slowCount = 10;
 describeOnCluster('a webhook that hangs in ten namespaces', (cluster) => {
   it('delays neither admission nor renewal in others, and their Secrets are there once it answers', async (t) => {
     const ecr = await startEcrDouble();
-    const kubeconfigPath = await installAccount(cluster());
+    const kubeconfigPath = await installServiceAccount(cluster());
     const program = await startProgram({
       kubeconfigPath,
       environment: ecr.env(),

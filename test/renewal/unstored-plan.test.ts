@@ -1,42 +1,54 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { HostLives } from '../../src/pull-secrets/hosts-annotation.ts';
+import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
 import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
-import type { UnstoredOf } from '../../src/pull-secrets/unstored-hosts.ts';
-import type { PlanRules, Trouble } from '../../src/renewal/plan-types.ts';
+import type { NamespaceUnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
+import type { HostFailure, PlanRules } from '../../src/renewal/plan-types.ts';
 import { planNamespace } from '../../src/renewal/renewal-plan.ts';
-import type { Namespace } from '../../src/renewal/unstored-plan.ts';
+import type { NamespaceState } from '../../src/renewal/unstored-plan.ts';
 
-const second = 1_000;
-const hour = 3_600_000;
+const secondMs = 1_000;
+const hourMs = 3_600_000;
 const start = Date.UTC(2026, 10, 23, 12);
-const life = { issuedAt: start, expiresAt: start + 12 * hour };
+const life = { issuedAt: start, expiresAt: start + 12 * hourMs };
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
 
-function secret(hosts: HostLives, changes: Partial<KnownSecret> = {}): KnownSecret {
-  const known = { uid: 'u', resourceVersion: '1', ours: true, intact: true, formerHosts: new Map(), hosts };
-  return { ...known, requestedAt: new Map(), learnedAt: 0, ...changes };
+function secret(hosts: HostLifetimes, changes: Partial<KnownSecret> = {}): KnownSecret {
+  const known = {
+    uid: 'u',
+    resourceVersion: '1',
+    isManaged: true,
+    isIntact: true,
+    formerHosts: new Map(),
+    hosts,
+  };
+  return { ...known, requestedAt: new Map(), observedAt: 0, ...changes };
 }
 
-const unmanaged = (formerHosts: HostLives = new Map()) =>
-  secret(new Map(), { ours: false, intact: false, formerHosts });
+const unmanaged = (formerHosts: HostLifetimes = new Map()) =>
+  secret(new Map(), { isManaged: false, isIntact: false, formerHosts });
 
-function unstored(code: string, ...hosts: string[]): UnstoredOf {
+function unstored(code: string, ...hosts: string[]): NamespaceUnstoredHosts {
   const failure = { code, permanent: code === 'forbidden', message: `it failed: ${code}` };
   return { failure, hosts: new Map(hosts.map((host) => [host, { since: 0, requestedAt: 0 }])) };
 }
 
 /** Plans a namespace so many ms after its hosts were first refused, and seen. */
-function planned(known: Namespace, after: number, attempt?: Partial<Trouble>, changes?: Partial<PlanRules>) {
+function planned(
+  known: NamespaceState,
+  after: number,
+  attempt?: Partial<HostFailure>,
+  changes?: Partial<PlanRules>,
+) {
   const rules: PlanRules = {
     replica: 'a',
-    freshness: { fraction: 0.5, floorMs: hour },
+    freshness: { fraction: 0.5, floorMs: hourMs },
     startedAt: start,
     identityOf: () => undefined,
-    remembered: () => undefined,
-    regionTrouble: () => undefined,
-    namespaceTrouble: (_namespace, kind) =>
+    cachedToken: () => undefined,
+    regionFailure: () => undefined,
+    namespaceFailure: (_namespace, kind) =>
       attempt && kind === 'missing'
         ? {
             code: 'forbidden',
@@ -48,10 +60,10 @@ function planned(known: Namespace, after: number, attempt?: Partial<Trouble>, ch
             ...attempt,
           }
         : undefined,
-    lastStart: () => undefined,
+    lastStartAt: () => undefined,
     ...changes,
   };
-  return planNamespace('team-a', known, { wall: start + after, steady: after }, rules);
+  return planNamespace('team-a', known, { wallMs: start + after, monotonicMs: after }, rules);
 }
 
 describe('a host that could not be stored', () => {
@@ -59,12 +71,17 @@ describe('a host that could not be stored', () => {
     const known = { unstored: unstored('forbidden', east) };
     const first = planned(known, 0);
     assert.deepEqual(
-      first.overdue.map(({ host, endsAt, isUrgent, trouble }) => [host, endsAt, isUrgent, trouble.code]),
+      first.overdue.map(({ host, expiresAt, isUrgent, failure }) => [
+        host,
+        expiresAt,
+        isUrgent,
+        failure.code,
+      ]),
       [[east, undefined, true, 'forbidden']],
     );
-    assert.deepEqual([first.overdue[0]?.trouble.permanent, first.overdue[0]?.trouble.since], [true, start]);
-    assert.ok(first.nextAt <= start + 3 * second);
-    const { due } = planned(known, 3 * second);
+    assert.deepEqual([first.overdue[0]?.failure.permanent, first.overdue[0]?.failure.since], [true, start]);
+    assert.ok(first.nextAt <= start + 3 * secondMs);
+    const { due } = planned(known, 3 * secondMs);
     assert.deepEqual(
       due.map(({ kind, reason, hosts }) => ({ kind, reason, hosts })),
       [{ kind: 'missing', reason: 'waiting', hosts: [east] }],
@@ -73,15 +90,15 @@ describe('a host that could not be stored', () => {
 
   it('is renewed together with the hosts that the Secret names, and not if that names it', () => {
     const hosts = new Map([[east, undefined]]);
-    const both = planned({ secret: secret(hosts), unstored: unstored('timeout', west) }, 3 * second);
+    const both = planned({ secret: secret(hosts), unstored: unstored('timeout', west) }, 3 * secondMs);
     assert.deepEqual(
       both.due.map(({ hosts }) => hosts.toSorted()),
       [[east, west]],
     );
-    const named = planned({ secret: secret(hosts), unstored: unstored('timeout', east) }, 3 * second);
+    const named = planned({ secret: secret(hosts), unstored: unstored('timeout', east) }, 3 * secondMs);
     assert.deepEqual([named.due[0]?.hosts, named.overdue], [[east], []]);
-    const lost = { hosts, intact: true, learnedAt: 0 };
-    const deleted = planned({ lost, unstored: unstored('timeout', east, west) }, 3 * second);
+    const lost = { hosts, isIntact: true, observedAt: 0 };
+    const deleted = planned({ deleted: lost, unstored: unstored('timeout', east, west) }, 3 * secondMs);
     assert.deepEqual(
       deleted.due.map(({ reason, hosts }) => [reason, hosts.toSorted()]),
       [['deleted', [east, west]]],
@@ -90,15 +107,15 @@ describe('a host that could not be stored', () => {
 
   it('waits for the next try in its namespace, and not for its region', () => {
     const known = { unstored: unstored('forbidden', east) };
-    const region = { regionTrouble: () => trouble(start + 10 * second, start + 300 * second) };
-    const failed = { at: start + 10 * second, retryAt: start + 40 * second };
-    const waiting = planned(known, 39 * second, failed, region);
-    assert.deepEqual([waiting.due, waiting.nextAt], [[], start + 40 * second]);
-    assert.equal(planned(known, 40 * second, failed, region).due.length, 1);
-    assert.equal(planned(known, 9 * second, failed).due.length, 1, 'the clock was set back');
+    const region = { regionFailure: () => trouble(start + 10 * secondMs, start + 300 * secondMs) };
+    const failed = { at: start + 10 * secondMs, retryAt: start + 40 * secondMs };
+    const waiting = planned(known, 39 * secondMs, failed, region);
+    assert.deepEqual([waiting.due, waiting.nextAt], [[], start + 40 * secondMs]);
+    assert.equal(planned(known, 40 * secondMs, failed, region).due.length, 1);
+    assert.equal(planned(known, 9 * secondMs, failed).due.length, 1, 'the clock was set back');
     const repaired = { ...failed, code: 'mended' };
     assert.equal(
-      planned(known, 39 * second, repaired).due.length,
+      planned(known, 39 * secondMs, repaired).due.length,
       1,
       'another one keeps changing the Secret',
     );
@@ -106,51 +123,54 @@ describe('a host that could not be stored', () => {
 
   it('is a permanent failure while an unmanaged Secret is in the way, and due at once when that is gone', () => {
     const known = unstored('forbidden', east);
-    const blocked = planned({ secret: unmanaged(), unstored: known }, 30 * second);
+    const blocked = planned({ secret: unmanaged(), unstored: known }, 30 * secondMs);
     assert.deepEqual([blocked.due, blocked.nextAt], [[], Number.POSITIVE_INFINITY]);
     assert.deepEqual(
-      blocked.overdue.map(({ host, isUrgent, trouble }) => [host, isUrgent, trouble.code, trouble.permanent]),
+      blocked.overdue.map(({ host, isUrgent, failure }) => [host, isUrgent, failure.code, failure.permanent]),
       [[east, true, 'foreign-secret', true]],
     );
-    assert.match(blocked.overdue[0]?.trouble.message ?? '', /not managed by ecr-pull-secrets/);
-    const failed = { code: 'foreign-secret', at: start + 28 * second, retryAt: start + 70 * second };
-    assert.equal(planned({ unstored: known }, 30 * second, failed).due.length, 1);
+    assert.match(blocked.overdue[0]?.failure.message ?? '', /not managed by ecr-pull-secrets/);
+    const failed = { code: 'foreign-secret', at: start + 28 * secondMs, retryAt: start + 70 * secondMs };
+    assert.equal(planned({ unstored: known }, 30 * secondMs, failed).due.length, 1);
     const managed = secret(new Map([[west, life]]));
-    assert.deepEqual(planned({ secret: managed, unstored: known }, 30 * second, failed).due[0]?.hosts, [
+    assert.deepEqual(planned({ secret: managed, unstored: known }, 30 * secondMs, failed).due[0]?.hosts, [
       east,
     ]);
     const waiting = secret(new Map([[west, undefined]]));
-    assert.deepEqual(planned({ secret: waiting }, 30 * second, failed).due[0]?.hosts, [west]);
+    assert.deepEqual(planned({ secret: waiting }, 30 * secondMs, failed).due[0]?.hosts, [west]);
   });
 
   it('is one that the managed Secret held before an unmanaged one took its place', () => {
     const replaced = unmanaged(new Map([[east, life]]));
-    const { due, overdue } = planned({ secret: replaced, unstored: unstored('timeout', east, west) }, second);
+    const { due, overdue } = planned(
+      { secret: replaced, unstored: unstored('timeout', east, west) },
+      secondMs,
+    );
     assert.deepEqual(due, []);
     assert.deepEqual(
-      overdue.map(({ host, trouble }) => [host, trouble.code]),
+      overdue.map(({ host, failure }) => [host, failure.code]),
       [
         [east, 'foreign-secret'],
         [west, 'foreign-secret'],
       ],
     );
-    assert.equal(planned({ secret: replaced }, second).overdue.length, 1);
+    assert.equal(planned({ secret: replaced }, secondMs).overdue.length, 1);
   });
 
   it('is none where the operator has taken the Secret over', () => {
-    const taken = { ...unmanaged(new Map([[east, life]])), handedOver: true };
-    const { due, overdue } = planned({ secret: taken, unstored: unstored('timeout', west) }, second);
+    const taken = { ...unmanaged(new Map([[east, life]])), isOptedOut: true };
+    const { due, overdue } = planned({ secret: taken, unstored: unstored('timeout', west) }, secondMs);
     assert.deepEqual([due, overdue], [[], []]);
   });
 
   it('counts once where another writer had put the hosts into the annotation', () => {
     const hosts = new Map([east, west].map((host) => [host, life]));
-    const replaced = { ...unmanaged(hosts), hasOwnHosts: false };
-    assert.equal(planned({ secret: replaced }, second).overdue.length, 1);
-    assert.equal(planned({ secret: { ...replaced, hasOwnHosts: true } }, second).overdue.length, 2);
+    const replaced = { ...unmanaged(hosts), hasTrustedHosts: false };
+    assert.equal(planned({ secret: replaced }, secondMs).overdue.length, 1);
+    assert.equal(planned({ secret: { ...replaced, hasTrustedHosts: true } }, secondMs).overdue.length, 2);
   });
 });
 
-function trouble(at: number, retryAt: number): Trouble {
+function trouble(at: number, retryAt: number): HostFailure {
   return { code: 'throttled', permanent: false, message: '', since: at, at, retryAt };
 }

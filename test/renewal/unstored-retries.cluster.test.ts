@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
-import { field, items } from '../../src/util/json.ts';
+import { getField, getItems } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount } from '../support/installation.ts';
+import { installServiceAccount } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import { type MovedReplica, startMovedReplica } from './shifted-clock-replica.ts';
-import { obstacles } from './write-failures.ts';
+import { type ShiftedClockReplica, startShiftedClockReplica } from './shifted-clock-replica.ts';
+import { writeFailureCases } from './write-failures.ts';
 
 const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
 const secondMs = 1_000;
@@ -18,11 +18,11 @@ const blockedForMs = 200_000;
 /** On the clock of the program, which a test moves. */
 describeOnCluster('a namespace that refuses its pull Secret for minutes', (cluster) => {
   let ecr: EcrDouble;
-  let replica: MovedReplica;
+  let replica: ShiftedClockReplica;
   before(async () => {
     ecr = await startEcrDouble();
     Object.assign(process.env, ecr.env()); // the SDK looks at the environment itself
-    replica = await startMovedReplica({ ecr, kubeconfigPath: await installAccount(cluster()) });
+    replica = await startShiftedClockReplica({ ecr, kubeconfigPath: await installServiceAccount(cluster()) });
   });
   after(async () => {
     await replica.stop();
@@ -31,7 +31,10 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
 
   const reasons = async (namespace: string) => {
     const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
-    return items(field(body, 'items')).map((event) => [field(event, 'reason'), field(event, 'message')]);
+    return getItems(getField(body, 'items')).map((event) => [
+      getField(event, 'reason'),
+      getField(event, 'message'),
+    ]);
   };
   const isComplete = async (namespace: string, hosts: readonly string[]) => {
     const auths = (await readPullSecret(cluster(), namespace))?.auths ?? {};
@@ -53,15 +56,18 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     for (let passed = 0; passed < ms; passed += 5 * secondMs) await replica.pass(5 * secondMs);
   };
   const overdueCodes = (namespace: string) => [
-    ...new Set(replica.overdue(namespace).map(({ trouble }) => trouble.permanent)),
+    ...new Set(replica.overdue(namespace).map(({ failure }) => failure.permanent)),
   ];
 
-  for (const { name, permanent, put } of obstacles) {
+  for (const { name, permanent, put } of writeFailureCases) {
     it(`gets an Event after a minute, and its Secret within a minute after the cure: ${name}`, async () => {
       const namespace = await cluster().createNamespace();
       const cure = await put(cluster(), namespace);
       if (name === 'an unmanaged Secret') {
-        await eventually('the watch has shown it', () => replica.view.get(namespace)?.ours === false);
+        await eventually(
+          'the watch has shown it',
+          () => replica.secretCache.get(namespace)?.isManaged === false,
+        );
       }
       assert.equal((await replica.admit(namespace, [first])).length, 1);
       // the pods of the namespace are looked at meanwhile
@@ -83,7 +89,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
       assert.deepEqual(overdueCodes(namespace), [permanent]);
       await cure();
       if (name === 'an unmanaged Secret') {
-        await eventually('the watch has shown it', () => replica.view.get(namespace) === undefined);
+        await eventually('the watch has shown it', () => replica.secretCache.get(namespace) === undefined);
         assert.ok((await healsWithin(namespace, [first])) <= 3);
       } else {
         assert.ok((await healsWithin(namespace, [first])) <= 60);
@@ -96,7 +102,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
   it('gets a second host within a minute after the cure', async () => {
     const namespace = await cluster().createNamespace();
     await admitted(namespace, [first]);
-    const [webhook] = obstacles;
+    const [webhook] = writeFailureCases;
     const cure = await webhook?.put(cluster(), namespace);
     assert.equal((await replica.admit(namespace, [second])).length, 1);
     await createPod(cluster(), namespace, referringPod([`${first}/app`, `${second}/app`]));
@@ -114,24 +120,24 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     await admitted(namespace, [first, second]);
     await createPod(cluster(), namespace, referringPod([`${first}/app`]));
     await cluster().request('DELETE', secretPath(namespace));
-    const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
+    const unmanaged = writeFailureCases.find(({ name }) => name === 'an unmanaged Secret');
     const cure = await unmanaged?.put(cluster(), namespace);
-    await eventually('the watch has shown it', () => replica.view.get(namespace)?.ours === false);
+    await eventually('the watch has shown it', () => replica.secretCache.get(namespace)?.isManaged === false);
     await pass(75 * secondMs);
     assert.deepEqual(
-      replica.overdue(namespace).map(({ host, trouble }) => [host, trouble.code]),
+      replica.overdue(namespace).map(({ host, failure }) => [host, failure.code]),
       [[first, 'foreign-secret']],
       'no pod names the other host',
     );
     await eventually('there is an Event', async () => (await reasons(namespace)).length > 0, 30_000);
     await cure?.();
-    await eventually('the watch has shown it', () => replica.view.get(namespace) === undefined);
+    await eventually('the watch has shown it', () => replica.secretCache.get(namespace) === undefined);
     assert.ok((await healsWithin(namespace, [first])) <= 4);
   });
 
   it('is no longer reported when no pod names the host', async () => {
     const namespace = await cluster().createNamespace();
-    await obstacles.find(({ name }) => name === 'a quota of no Secrets')?.put(cluster(), namespace);
+    await writeFailureCases.find(({ name }) => name === 'a quota of no Secrets')?.put(cluster(), namespace);
     assert.equal((await replica.admit(namespace, [first])).length, 1);
     await replica.pass(secondMs);
     assert.equal(replica.overdue(namespace).length, 1);
@@ -142,21 +148,24 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
 
   it('is found again after a restart by its pods, where an unmanaged Secret is in the way', async (t) => {
     const namespace = await cluster().createNamespace();
-    const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
+    const unmanaged = writeFailureCases.find(({ name }) => name === 'an unmanaged Secret');
     const cure = await unmanaged?.put(cluster(), namespace);
     await createPod(cluster(), namespace, referringPod([`${first}/app`]));
     const other = podWith([`${second}/app`]); // of somebody who does not need the Secret
     await createPod(cluster(), namespace, other);
-    const restarted = await startMovedReplica({ ecr, kubeconfigPath: await installAccount(cluster()) });
+    const restarted = await startShiftedClockReplica({
+      ecr,
+      kubeconfigPath: await installServiceAccount(cluster()),
+    });
     t.after(() => restarted.stop());
     await restarted.pass(5 * secondMs);
     await restarted.pass(secondMs);
     assert.deepEqual(
-      restarted.overdue(namespace).map(({ host, trouble }) => [host, trouble.code]),
+      restarted.overdue(namespace).map(({ host, failure }) => [host, failure.code]),
       [[first, 'foreign-secret']],
     );
     await cure?.();
-    await eventually('the watch has shown it', () => restarted.view.get(namespace) === undefined);
+    await eventually('the watch has shown it', () => restarted.secretCache.get(namespace) === undefined);
     await restarted.pass(5 * secondMs);
     await eventually('its first token is stored', () => isComplete(namespace, [first]), 30_000);
   });

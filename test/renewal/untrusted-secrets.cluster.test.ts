@@ -5,9 +5,9 @@ import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.t
 import { secretType } from '../../src/pull-secrets/ownership.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { type Crowd, crowdOf } from '../support/bulk-requests.ts';
+import { type BulkClient, createBulkClient } from '../support/bulk-requests.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount } from '../support/installation.ts';
+import { installServiceAccount } from '../support/installation.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
@@ -21,12 +21,12 @@ const badAnnotations = [
   `{"${host}":{"issuedAt":{"toString":1,"valueOf":1}}}`,
   `{"${host}":{"issuedAt":"2026-11-23T12:00:00Z","expiresAt":{"toString":null,"valueOf":null}}}`,
 ];
-const ours = { [managedByLabel]: productName };
+const managedLabels = { [managedByLabel]: productName };
 const dockerConfig = { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64') };
 const tenants = badAnnotations.flatMap((annotation, index) => [
-  { namespace: `labelled-${index}`, annotation, labels: ours, type: secretType, data: dockerConfig },
+  { namespace: `labelled-${index}`, annotation, labels: managedLabels, type: secretType, data: dockerConfig },
   { namespace: `unlabelled-${index}`, annotation, labels: {}, type: secretType, data: dockerConfig },
-  { namespace: `opaque-${index}`, annotation, labels: ours, type: 'Opaque', data: {} },
+  { namespace: `opaque-${index}`, annotation, labels: managedLabels, type: 'Opaque', data: {} },
 ]);
 
 /** Of a name that nothing validates; JSON of the API server has six bytes for each `<`, so one event has 7 MB. */
@@ -34,13 +34,13 @@ const longOwner = { apiVersion: 'v1', kind: 'Pod', name: '<'.repeat(1_200_000), 
 const large = ['large-0', 'large-1'];
 
 describeOnCluster('tenants that write what cannot be read into a Secret of our name', (cluster) => {
-  let crowd: Crowd;
+  let crowd: BulkClient;
   let ecr: EcrDouble;
   let account: string;
   before(async () => {
-    crowd = crowdOf(cluster().kubeconfigPath);
+    crowd = createBulkClient(cluster().kubeconfigPath);
     ecr = await startEcrDouble({ tokenLifeMs });
-    account = await installAccount(cluster());
+    account = await installServiceAccount(cluster());
     await crowd.createNamespaces([...large, ...others, ...tenants.map(({ namespace }) => namespace)]);
     const issuedAt = Date.now() - tokenLifeMs / 2;
     await crowd.storeSecrets(others, new Map([[host, { issuedAt, expiresAt: issuedAt + tokenLifeMs }]]));
@@ -100,7 +100,7 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
     const second = await start();
     t.after(() => second.stop());
     await renewsOthers(second);
-    for (const { namespace, annotation } of tenants.filter(({ labels }) => labels !== ours)) {
+    for (const { namespace, annotation } of tenants.filter(({ labels }) => labels !== managedLabels)) {
       const body = (await crowd.request(
         'GET',
         `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`,

@@ -3,12 +3,12 @@ import { after, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import { obstacles } from './write-failures.ts';
+import { writeFailureCases } from './write-failures.ts';
 
 const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
 
@@ -16,10 +16,10 @@ const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
 describeOnCluster('a pull Secret that cannot be written', (cluster) => {
   let ecr: EcrDouble;
   let program: RunningProgram;
-  let webhook: Registered;
+  let webhook: RegisteredWebhook;
   before(async () => {
     ecr = await startEcrDouble();
-    const kubeconfigPath = await installAccount(cluster());
+    const kubeconfigPath = await installServiceAccount(cluster());
     program = await startProgram({ kubeconfigPath, environment: ecr.env() });
     webhook = await registerWebhook(cluster(), program);
   });
@@ -38,7 +38,7 @@ describeOnCluster('a pull Secret that cannot be written', (cluster) => {
     return hosts.every((host) => auths[host] !== undefined);
   };
 
-  for (const { name, permanent, put } of obstacles) {
+  for (const { name, permanent, put } of writeFailureCases) {
     it(`is counted as failing and written once the obstacle is gone: ${name}`, async () => {
       const namespace = await webhook.createNamespace();
       const cure = await put(cluster(), namespace);
@@ -57,7 +57,7 @@ describeOnCluster('a pull Secret that cannot be written', (cluster) => {
     await createPod(cluster(), namespace, podWith([`${first}/app`]));
     await eventually('the first one is stored', () => has(namespace, [first]), 30_000);
     const before = await readPullSecret(cluster(), namespace);
-    const [policyWebhook] = obstacles;
+    const [policyWebhook] = writeFailureCases;
     const cure = await policyWebhook?.put(cluster(), namespace);
     await createPod(cluster(), namespace, podWith([`${second}/app`]));
     await eventually('it is counted', async () => (await failing(false)) === 1, 30_000);
@@ -68,7 +68,7 @@ describeOnCluster('a pull Secret that cannot be written', (cluster) => {
 
   it('is forgotten with its namespace', async () => {
     const namespace = await webhook.createNamespace();
-    const unmanaged = obstacles.find(({ name }) => name === 'an unmanaged Secret');
+    const unmanaged = writeFailureCases.find(({ name }) => name === 'an unmanaged Secret');
     await unmanaged?.put(cluster(), namespace);
     await createPod(cluster(), namespace, podWith([`${first}/app`]));
     await eventually('it is counted', async () => (await failing(true)) === 1, 30_000);

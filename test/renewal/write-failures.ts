@@ -1,27 +1,27 @@
 import assert from 'node:assert/strict';
 import { eventually } from '../support/eventually.ts';
 import { secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 /** Something that keeps the program from writing a namespace's pull Secret. */
-export interface Obstacle {
+export interface WriteFailureCase {
   readonly name: string;
   /** Whether the operator has to change something. */
   readonly permanent: boolean;
   /** Puts it in the way. The promise resolves with the function that removes it, once it is effective. */
-  put(ground: Ground, namespace: string): Promise<() => Promise<void>>;
+  put(apiServer: TestApiServer, namespace: string): Promise<() => Promise<void>>;
 }
 
-export const obstacles: readonly Obstacle[] = [
+export const writeFailureCases: readonly WriteFailureCase[] = [
   { name: 'a policy webhook that is down', permanent: false, put: policyWebhookDown },
   { name: 'a quota of no Secrets', permanent: true, put: noSecretsQuota },
   { name: 'an unmanaged Secret', permanent: true, put: unmanagedSecret },
 ];
 
-async function policyWebhookDown(ground: Ground, namespace: string) {
+async function policyWebhookDown(apiServer: TestApiServer, namespace: string) {
   const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
   const name = `policy-${namespace}`;
-  await created(ground, path, {
+  await createObject(apiServer, path, {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'ValidatingWebhookConfiguration',
     metadata: { name },
@@ -40,13 +40,13 @@ async function policyWebhookDown(ground: Ground, namespace: string) {
       },
     ],
   });
-  await untilRefused(ground, namespace);
-  return async () => void (await ground.request('DELETE', `${path}/${name}`));
+  await waitUntilRefused(apiServer, namespace);
+  return async () => void (await apiServer.request('DELETE', `${path}/${name}`));
 }
 
-async function noSecretsQuota(ground: Ground, namespace: string) {
+async function noSecretsQuota(apiServer: TestApiServer, namespace: string) {
   const path = `/api/v1/namespaces/${namespace}/resourcequotas`;
-  const { status, body } = await ground.request('POST', path, {
+  const { status, body } = await apiServer.request('POST', path, {
     apiVersion: 'v1',
     kind: 'ResourceQuota',
     metadata: { name: 'none' },
@@ -55,29 +55,29 @@ async function noSecretsQuota(ground: Ground, namespace: string) {
   assert.equal(status, 201);
   // the controller that would fill this in does not run here
   const counted = { ...(body as object), status: { hard: { secrets: '0' }, used: { secrets: '0' } } };
-  assert.equal((await ground.request('PUT', `${path}/none/status`, counted)).status, 200);
-  await untilRefused(ground, namespace);
-  return async () => void (await ground.request('DELETE', `${path}/none`));
+  assert.equal((await apiServer.request('PUT', `${path}/none/status`, counted)).status, 200);
+  await waitUntilRefused(apiServer, namespace);
+  return async () => void (await apiServer.request('DELETE', `${path}/none`));
 }
 
-async function unmanagedSecret(ground: Ground, namespace: string) {
-  await created(ground, `/api/v1/namespaces/${namespace}/secrets`, {
+async function unmanagedSecret(apiServer: TestApiServer, namespace: string) {
+  await createObject(apiServer, `/api/v1/namespaces/${namespace}/secrets`, {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: { name: 'ecr-pull-secrets' },
   });
-  return async () => void (await ground.request('DELETE', secretPath(namespace)));
+  return async () => void (await apiServer.request('DELETE', secretPath(namespace)));
 }
 
-async function untilRefused(ground: Ground, namespace: string): Promise<void> {
+async function waitUntilRefused(apiServer: TestApiServer, namespace: string): Promise<void> {
   const path = `/api/v1/namespaces/${namespace}/secrets?dryRun=All`;
   const probe = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'probe' } };
   await eventually('Secrets are refused', async () => {
-    return (await ground.request('POST', path, probe)).status !== 201;
+    return (await apiServer.request('POST', path, probe)).status !== 201;
   });
 }
 
-async function created(ground: Ground, path: string, object: object): Promise<void> {
-  const { status, body } = await ground.request('POST', path, object);
+async function createObject(apiServer: TestApiServer, path: string, object: object): Promise<void> {
+  const { status, body } = await apiServer.request('POST', path, object);
   assert.equal(status, 201, JSON.stringify(body));
 }

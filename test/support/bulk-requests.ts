@@ -2,33 +2,33 @@ import { Agent, type RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import pLimit from 'p-limit';
 import { productName } from '../../src/labels.ts';
-import type { HostLives } from '../../src/pull-secrets/hosts-annotation.ts';
-import { written } from '../../src/pull-secrets/ownership.ts';
+import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
+import { createManifest } from '../../src/pull-secrets/ownership.ts';
 import { send } from '../cluster/kube-request.ts';
-import { passwordOf } from '../doubles/ecr/aws-responses.ts';
+import { generatePassword } from '../doubles/ecr/aws-responses.ts';
 import { secretPath } from './pull-secret.ts';
 
 /** Calls as the administrator, many at once on kept connections: a handshake for each would cost more than the call. */
-export interface Crowd {
+export interface BulkClient {
   createNamespaces(names: readonly string[]): Promise<void>;
   /** Stores in each namespace a pull Secret with these hosts, as the program would have left it. */
-  storeSecrets(namespaces: readonly string[], hosts: HostLives): Promise<void>;
+  storeSecrets(namespaces: readonly string[], hosts: HostLifetimes): Promise<void>;
   request(method: string, path: string, body?: unknown, contentType?: string): Promise<unknown>;
   close(): void;
 }
 
-const atATime = 16;
+const maxConcurrentRequests = 16;
 
 /** As long as a replica's own: who first made the Secret stays among its field managers. */
 const creator = `${productName}-0a1b2c3d`;
 
 /** For tests and measurements that need more namespaces than a cluster's own `createNamespace` is made for. */
-export function crowdOf(kubeconfigPath: string): Crowd {
+export function createBulkClient(kubeconfigPath: string): BulkClient {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
-  const agent = new Agent({ keepAlive: true, maxSockets: atATime });
-  const limit = pLimit(atATime);
-  const request: Crowd['request'] = async (method, path, body, contentType = 'application/json') => {
+  const agent = new Agent({ keepAlive: true, maxSockets: maxConcurrentRequests });
+  const limit = pLimit(maxConcurrentRequests);
+  const request: BulkClient['request'] = async (method, path, body, contentType = 'application/json') => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     const url = `${config.getCurrentCluster()?.server}${path}`;
@@ -53,7 +53,7 @@ export function crowdOf(kubeconfigPath: string): Crowd {
       );
     },
     storeSecrets: async (namespaces, hosts) => {
-      const [first, renewed] = [secretWith(hosts, 1), secretWith(hosts, 2)];
+      const [first, renewed] = [buildPullSecret(hosts, 1), buildPullSecret(hosts, 2)];
       await limit.map(namespaces, async (namespace) => {
         await apply(namespace, creator, first);
         await apply(namespace, productName, renewed);
@@ -67,14 +67,14 @@ export function crowdOf(kubeconfigPath: string): Crowd {
  * The pull Secret that the program would have written for these hosts, to be applied.
  * @param serial gives other tokens than another one
  */
-export function secretWith(hosts: HostLives, serial: number) {
+export function buildPullSecret(hosts: HostLifetimes, serial: number) {
   const auths = new Map(
     [...hosts.keys()].map((host) => [
       host,
-      JSON.stringify({ auth: btoa(`AWS:${passwordOf('', host, 'crowd', serial)}`) }),
+      JSON.stringify({ auth: btoa(`AWS:${generatePassword('', host, 'crowd', serial)}`) }),
     ]),
   );
-  const { labels, annotations, type, data } = written({ hosts, requestedAt: new Map(), auths });
+  const { labels, annotations, type, data } = createManifest({ hosts, requestedAt: new Map(), auths });
   const metadata = { name: 'ecr-pull-secrets', labels, annotations };
   return { apiVersion: 'v1', kind: 'Secret', metadata, type, data };
 }

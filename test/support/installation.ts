@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { eventually } from './eventually.ts';
 import { createPod, podWith } from './pods.ts';
-import type { Ground } from './test-api-server.ts';
+import type { TestApiServer } from './test-api-server.ts';
 
 /** All that the program may do anywhere: five verbs on one name of Secrets, make Events, and list pods. */
 const clusterRole = {
@@ -23,13 +23,13 @@ const clusterRole = {
  * Makes a namespace and a ServiceAccount for the program, with just the rights that it needs.
  * @returns the path of the account's kubeconfig
  */
-export async function installAccount(ground: Ground): Promise<string> {
-  const namespace = await ground.createNamespace('ecr-pull-secrets');
-  const kubeconfigPath = await ground.serviceAccountKubeconfig(namespace, 'ecr-pull-secrets');
+export async function installServiceAccount(apiServer: TestApiServer): Promise<string> {
+  const namespace = await apiServer.createNamespace('ecr-pull-secrets');
+  const kubeconfigPath = await apiServer.serviceAccountKubeconfig(namespace, 'ecr-pull-secrets');
   const rbac = '/apis/rbac.authorization.k8s.io/v1';
   const name = `ecr-pull-secrets-${randomBytes(3).toString('hex')}`;
-  await expectCreated(ground, `${rbac}/clusterroles`, { ...clusterRole, metadata: { name } });
-  await expectCreated(ground, `${rbac}/clusterrolebindings`, {
+  await expectCreated(apiServer, `${rbac}/clusterroles`, { ...clusterRole, metadata: { name } });
+  await expectCreated(apiServer, `${rbac}/clusterrolebindings`, {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRoleBinding',
     metadata: { name },
@@ -45,23 +45,23 @@ export interface WebhookTarget {
 }
 
 /** A webhook that is registered, and the namespaces for which it is called. */
-export interface Registered {
+export interface RegisteredWebhook {
   createNamespace(): Promise<string>;
   remove(): Promise<void>;
 }
 
 /** Registers the webhook with the API server, for namespaces of its own, and waits until it is called. */
 export async function registerWebhook(
-  ground: Ground,
+  apiServer: TestApiServer,
   { webhookUrl, caPem }: WebhookTarget,
-): Promise<Registered> {
+): Promise<RegisteredWebhook> {
   const label = randomBytes(4).toString('hex');
   const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
   const name = `zz-ecr-pull-secrets-${label}`;
   const namespaces: string[] = [];
   const createNamespace = async () => {
     const namespace = `team-${randomBytes(4).toString('hex')}`;
-    await expectCreated(ground, '/api/v1/namespaces', {
+    await expectCreated(apiServer, '/api/v1/namespaces', {
       apiVersion: 'v1',
       kind: 'Namespace',
       metadata: { name: namespace, labels: { 'ecr-test': label } },
@@ -69,7 +69,7 @@ export async function registerWebhook(
     namespaces.push(namespace);
     return namespace;
   };
-  await expectCreated(ground, path, {
+  await expectCreated(apiServer, path, {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: 'MutatingWebhookConfiguration',
     metadata: { name },
@@ -98,22 +98,22 @@ export async function registerWebhook(
   const probe = await createNamespace();
   await eventually('the API server calls the webhook', async () => {
     const image = '123456789012.dkr.ecr.eu-north-1.amazonaws.com/probe:1';
-    const created = await createPod(ground, probe, podWith([image]), { dryRun: true });
+    const created = await createPod(apiServer, probe, podWith([image]), { dryRun: true });
     return created.pullSecrets.length > 0;
   });
   return {
     createNamespace,
     remove: async () => {
-      await ground.request('DELETE', `${path}/${name}`);
+      await apiServer.request('DELETE', `${path}/${name}`);
       await Promise.all(
-        namespaces.map((namespace) => ground.request('DELETE', `/api/v1/namespaces/${namespace}`)),
+        namespaces.map((namespace) => apiServer.request('DELETE', `/api/v1/namespaces/${namespace}`)),
       );
     },
   };
 }
 
-export async function expectCreated(ground: Ground, path: string, object: unknown): Promise<void> {
-  const { status, body } = await ground.request('POST', path, object);
+export async function expectCreated(apiServer: TestApiServer, path: string, object: unknown): Promise<void> {
+  const { status, body } = await apiServer.request('POST', path, object);
   if (status !== 201) {
     throw new Error(`POST ${path}: ${status} ${JSON.stringify(body)}`);
   }

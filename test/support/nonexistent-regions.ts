@@ -1,7 +1,7 @@
 // Names of regions that are none, as somebody may put them into an image's host.
 
 /** Regions that do not exist, but whose names could be those of regions. */
-export function madeUpRegions(count: number, from = 0): string[] {
+export function generateNonexistentRegions(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, index) => {
     const number = from + index;
     const letter = (place: number) => String.fromCharCode(97 + (Math.floor(number / place) % 26));

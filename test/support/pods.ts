@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { field, items } from '../../src/util/json.ts';
-import type { Ground } from './test-api-server.ts';
+import { getField, getItems } from '../../src/util/json.ts';
+import type { TestApiServer } from './test-api-server.ts';
 
 export interface Pod {
   readonly apiVersion: string;
@@ -42,27 +42,27 @@ export interface Admitted {
 
 /** Creates a pod as a user would. */
 export async function createPod(
-  ground: Ground,
+  apiServer: TestApiServer,
   namespace: string,
   pod: Pod,
   { dryRun = false } = {},
 ): Promise<Admitted> {
   const query = dryRun ? '?dryRun=All' : '';
-  return admitted(await ground.request('POST', `/api/v1/namespaces/${namespace}/pods${query}`, pod));
+  return toAdmitted(await apiServer.request('POST', `/api/v1/namespaces/${namespace}/pods${query}`, pod));
 }
 
 /** Changes a pod: `change` gets its spec as it is stored. */
 export async function updatePod(
-  ground: Ground,
+  apiServer: TestApiServer,
   namespace: string,
   name: string,
   change: (pod: Record<string, unknown>) => unknown,
   subresource = '',
 ): Promise<Admitted> {
   const path = `/api/v1/namespaces/${namespace}/pods/${name}`;
-  const { body } = await ground.request('GET', path);
-  return admitted(
-    await ground.request(
+  const { body } = await apiServer.request('GET', path);
+  return toAdmitted(
+    await apiServer.request(
       'PUT',
       `${path}${subresource}`,
       change(structuredClone(body) as Record<string, unknown>),
@@ -70,9 +70,9 @@ export async function updatePod(
   );
 }
 
-function admitted(answer: Awaited<ReturnType<Ground['request']>>): Admitted {
-  const references = items(field(field(answer.body, 'spec'), 'imagePullSecrets'));
-  return { ...answer, pullSecrets: references.map((reference) => field(reference, 'name')) };
+function toAdmitted(answer: Awaited<ReturnType<TestApiServer['request']>>): Admitted {
+  const references = getItems(getField(getField(answer.body, 'spec'), 'imagePullSecrets'));
+  return { ...answer, pullSecrets: references.map((reference) => getField(reference, 'name')) };
 }
 
 /** As the kubelet shows a static pod to the API server. */

@@ -54,7 +54,9 @@ export interface ProgramOptions {
 }
 
 /** Makes a CA and a certificate for 127.0.0.1 and localhost, as files, by the script that users have for it. */
-export async function certificatesIn(directory: string): Promise<{ directory: string; caPem: string }> {
+export async function createCertificateFiles(
+  directory: string,
+): Promise<{ directory: string; caPem: string }> {
   const names = ['--dns', 'localhost', '--ip', '127.0.0.1'];
   await promisify(execFile)(process.execPath, [certificatesScript, ...names, '--out', directory]);
   return { directory, caPem: await readFile(join(directory, 'ca.crt'), 'utf8') };
@@ -63,9 +65,9 @@ export async function certificatesIn(directory: string): Promise<{ directory: st
 /** Starts the program and waits until it is ready. What it writes goes to a file, so that reading it costs nothing. */
 export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
   const directory = await mkdtemp(join(tmpdir(), 'ecr-pull-secrets-'));
-  const certificates = options.certificates ?? (await certificatesIn(join(directory, 'tls')));
+  const certificates = options.certificates ?? (await createCertificateFiles(join(directory, 'tls')));
   const configFile = join(directory, 'config.yaml');
-  await writeFile(configFile, stringify(configuration(options, certificates.directory)));
+  await writeFile(configFile, stringify(buildConfiguration(options, certificates.directory)));
   const outputFile = join(directory, 'output');
   const output = await open(outputFile, 'a');
   const child = spawn(process.execPath, [options.program ?? mainFile, 'serve', '--config', configFile], {
@@ -73,9 +75,9 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
     stdio: ['ignore', output.fd, output.fd],
   });
   await output.close();
-  const { exited, written } = follow(child, directory, outputFile);
-  const log = () => written().split('\n').flatMap(parsedLine);
-  const { webhook, status } = await listening(child, log, written);
+  const { exited, written } = captureOutput(child, directory, outputFile);
+  const log = () => written().split('\n').flatMap(parseLogLine);
+  const { webhook, status } = await waitUntilListening(child, log, written);
   const running: RunningProgram = {
     webhookUrl: `${webhook}/mutate`,
     caPem: certificates.caPem,
@@ -96,13 +98,13 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
     },
   };
   if (options.untilReady !== false) {
-    await untilReady(running);
+    await waitForReady(running);
   }
   return running;
 }
 
 /** Sees to the end of a process: its files are removed, and what it wrote can still be asked for. */
-function follow(child: ChildProcess, directory: string, outputFile: string) {
+function captureOutput(child: ChildProcess, directory: string, outputFile: string) {
   // a test that fails before it stops the program must neither wait for it nor leave it behind
   child.unref();
   const end = () => child.kill('SIGKILL');
@@ -117,7 +119,7 @@ function follow(child: ChildProcess, directory: string, outputFile: string) {
   return { exited, written: () => last ?? readFileSync(outputFile, 'utf8') };
 }
 
-async function listening(child: ChildProcess, log: RunningProgram['log'], written: () => string) {
+async function waitUntilListening(child: ChildProcess, log: RunningProgram['log'], written: () => string) {
   const line = await eventually(
     'the program listens',
     () => (child.exitCode === null ? log().find(({ msg }) => msg === 'listening') : {}),
@@ -130,7 +132,7 @@ async function listening(child: ChildProcess, log: RunningProgram['log'], writte
   return { webhook, status };
 }
 
-async function untilReady({ statusUrl, stop, output }: RunningProgram): Promise<void> {
+async function waitForReady({ statusUrl, stop, output }: RunningProgram): Promise<void> {
   try {
     await eventually('the program is ready', async () => (await fetch(`${statusUrl}/readyz`)).ok, 20_000);
   } catch (cause) {
@@ -139,7 +141,7 @@ async function untilReady({ statusUrl, stop, output }: RunningProgram): Promise<
   }
 }
 
-function configuration({ kubeconfigPath, config = {} }: ProgramOptions, certificates: string) {
+function buildConfiguration({ kubeconfigPath, config = {} }: ProgramOptions, certificates: string) {
   const { webhook, ...others } = config;
   return {
     webhook: {
@@ -157,7 +159,7 @@ function configuration({ kubeconfigPath, config = {} }: ProgramOptions, certific
   };
 }
 
-function parsedLine(line: string): Record<string, unknown>[] {
+function parseLogLine(line: string): Record<string, unknown>[] {
   try {
     return [JSON.parse(line)];
   } catch {

@@ -1,5 +1,5 @@
 import { hostsAnnotation } from '../../src/labels.ts';
-import type { Ground } from './test-api-server.ts';
+import type { TestApiServer } from './test-api-server.ts';
 
 /** A pull Secret as it is stored, taken apart. */
 export interface StoredPullSecret {
@@ -30,10 +30,10 @@ export const secretPath = (namespace: string) => `/api/v1/namespaces/${namespace
 
 /** The namespace's pull Secret; undefined where there is none. */
 export async function readPullSecret(
-  ground: Ground,
+  apiServer: TestApiServer,
   namespace: string,
 ): Promise<StoredPullSecret | undefined> {
-  const { status, body } = await ground.request('GET', secretPath(namespace));
+  const { status, body } = await apiServer.request('GET', secretPath(namespace));
   if (status === 404) {
     return undefined;
   }

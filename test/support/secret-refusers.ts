@@ -2,7 +2,7 @@
 
 import { eventually } from './eventually.ts';
 import { expectCreated } from './installation.ts';
-import type { Ground } from './test-api-server.ts';
+import type { TestApiServer } from './test-api-server.ts';
 
 const group = '/apis/admissionregistration.k8s.io/v1';
 const rules = [
@@ -11,13 +11,18 @@ const rules = [
 
 type Kind = 'Validating' | 'Mutating';
 
-const selecting = (namespace: string): object => ({
+const selectNamespace = (namespace: string): object => ({
   namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
 });
 
 /** Creates an admission policy about Secrets; `spec` adds what it checks or changes. */
-export async function policy(ground: Ground, kind: Kind, name: string, spec: object): Promise<void> {
-  await expectCreated(ground, `${group}/${kind.toLowerCase()}admissionpolicies`, {
+export async function createAdmissionPolicy(
+  apiServer: TestApiServer,
+  kind: Kind,
+  name: string,
+  spec: object,
+): Promise<void> {
+  await expectCreated(apiServer, `${group}/${kind.toLowerCase()}admissionpolicies`, {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: `${kind}AdmissionPolicy`,
     metadata: { name },
@@ -27,19 +32,19 @@ export async function policy(ground: Ground, kind: Kind, name: string, spec: obj
 
 /** Puts an admission policy into force in one namespace, by a binding of the same name. */
 export async function bindPolicy(
-  ground: Ground,
+  apiServer: TestApiServer,
   kind: Kind,
   name: string,
   namespace: string,
   spec: object = {},
 ): Promise<void> {
-  await expectCreated(ground, `${group}/${kind.toLowerCase()}admissionpolicybindings`, {
+  await expectCreated(apiServer, `${group}/${kind.toLowerCase()}admissionpolicybindings`, {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: `${kind}AdmissionPolicyBinding`,
     metadata: { name },
     spec: {
       policyName: name,
-      matchResources: selecting(namespace),
+      matchResources: selectNamespace(namespace),
       ...(kind === 'Validating' && { validationActions: ['Deny'] }),
       ...spec,
     },
@@ -48,14 +53,14 @@ export async function bindPolicy(
 
 /** Registers a webhook for the Secrets of one namespace, with failurePolicy Fail. */
 export async function registerRefusingWebhook(
-  ground: Ground,
+  apiServer: TestApiServer,
   kind: Kind,
   name: string,
   namespace: string,
   { url, caPem }: { readonly url: string; readonly caPem: string },
   changes: object = {},
 ): Promise<void> {
-  await expectCreated(ground, `${group}/${kind.toLowerCase()}webhookconfigurations`, {
+  await expectCreated(apiServer, `${group}/${kind.toLowerCase()}webhookconfigurations`, {
     apiVersion: 'admissionregistration.k8s.io/v1',
     kind: `${kind}WebhookConfiguration`,
     metadata: { name: `${namespace}-${kind.toLowerCase()}` },
@@ -67,7 +72,7 @@ export async function registerRefusingWebhook(
         failurePolicy: 'Fail',
         sideEffects: 'None',
         timeoutSeconds: 2,
-        ...selecting(namespace),
+        ...selectNamespace(namespace),
         rules,
         ...changes,
       },
@@ -76,18 +81,22 @@ export async function registerRefusingWebhook(
 }
 
 /** Allows no Secret in a namespace. Without a controller the quota's status has to be filled in by hand. */
-export async function limitSecrets(ground: Ground, namespace: string, name: string): Promise<void> {
+export async function createSecretQuota(
+  apiServer: TestApiServer,
+  namespace: string,
+  name: string,
+): Promise<void> {
   const path = `/api/v1/namespaces/${namespace}/resourcequotas`;
   const hard = { 'count/secrets': '0' };
-  await expectCreated(ground, path, { metadata: { name }, spec: { hard } });
-  const { body } = await ground.request('GET', `${path}/${name}`);
+  await expectCreated(apiServer, path, { metadata: { name }, spec: { hard } });
+  const { body } = await apiServer.request('GET', `${path}/${name}`);
   const status = { hard, used: { 'count/secrets': '0' } };
-  await ground.request('PUT', `${path}/${name}/status`, { ...Object(body), status });
+  await apiServer.request('PUT', `${path}/${name}/status`, { ...Object(body), status });
   await eventually(
     'the quota is in force',
     async () => {
       const secrets = `/api/v1/namespaces/${namespace}/secrets?dryRun=All`;
-      return (await ground.request('POST', secrets, { metadata: { name: 'probe' } })).status === 403;
+      return (await apiServer.request('POST', secrets, { metadata: { name: 'probe' } })).status === 403;
     },
     60_000,
   );

@@ -1,7 +1,7 @@
 // A webhook that fails open and that never answers, so that the API server waits for its whole timeout.
 import { randomBytes } from 'node:crypto';
 import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
-import type { Ground } from './test-api-server.ts';
+import type { TestApiServer } from './test-api-server.ts';
 
 const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
 
@@ -20,13 +20,13 @@ export interface SilentWebhookOptions {
 
 /** Registers it for creates and updates of Secrets. */
 export async function startSilentWebhook(
-  ground: Ground,
+  apiServer: TestApiServer,
   { label: [key, value], timeoutSeconds }: SilentWebhookOptions,
 ): Promise<SilentWebhook> {
   const webhook = await startScriptedWebhook();
   webhook.script = () => undefined;
   const name = `silent-${randomBytes(4).toString('hex')}`;
-  const { status, body } = await ground.request('POST', path, {
+  const { status, body } = await apiServer.request('POST', path, {
     metadata: { name },
     webhooks: [
       {
@@ -51,7 +51,7 @@ export async function startSilentWebhook(
       return webhook.seen.length;
     },
     stop: async () => {
-      await ground.request('DELETE', `${path}/${name}`);
+      await apiServer.request('DELETE', `${path}/${name}`);
       webhook.stop();
     },
   };

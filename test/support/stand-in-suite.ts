@@ -3,7 +3,7 @@ import { after, before, describe } from 'node:test';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 
 /** A suite against the API stand-in, as `describeOnCluster` is one against a real API server. */
-export function describeOnStandIn(name: string, body: (ground: () => ApiStandIn) => void): void {
+export function describeOnStandIn(name: string, body: (apiServer: () => ApiStandIn) => void): void {
   describe(name, () => {
     let started: ApiStandIn | undefined;
     before(async () => {

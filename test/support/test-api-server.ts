@@ -1,12 +1,12 @@
 /** An answer of the API server, with the texts of its `Warning` headers. */
-export interface GroundAnswer {
+export interface ApiServerResponse {
   readonly status: number;
   readonly body: unknown;
   readonly warnings: readonly string[];
 }
 
 /** An API server to run suites on: the stand-in, or a real one. What runs on the one runs on the other. */
-export interface Ground {
+export interface TestApiServer {
   readonly version: string;
   /** For an administrator. */
   readonly kubeconfigPath: string;
@@ -18,6 +18,6 @@ export interface Ground {
     path: string,
     body?: unknown,
     how?: { readonly contentType?: string },
-  ): Promise<GroundAnswer>;
+  ): Promise<ApiServerResponse>;
   stop(): Promise<void>;
 }

@@ -189,7 +189,7 @@ describe('lines that wait to be written', () => {
       for (let at = 0; at < 5_000; at += 1) writer.write(line);
       assert.equal(writer.flush(), code);
       assert.deepEqual([output.written, output.recovered], ['', []]);
-      const kept = 5_000 - writer.dropped();
+      const kept = 5_000 - writer.droppedLines();
       assert.ok(kept * line.length > 83_000 && kept * line.length <= 117_000, `${kept}`);
       output.fails = '';
       assert.equal(writer.flush(), 'all');

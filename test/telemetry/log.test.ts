@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { Token } from '../../src/ecr/token.ts';
-import { jsonLog, type Log } from '../../src/telemetry/log.ts';
+import { createJsonLog, type Log } from '../../src/telemetry/log.ts';
 import { serializeError } from '../../src/telemetry/log-fields.ts';
 import { describeReview } from '../../src/webhook/review-log.ts';
 import { credentials, randomBase64 } from './credential-generators.ts';
@@ -15,7 +15,7 @@ const maxLineBytes = 16_384;
 
 function logged(write: (log: Log) => void, level = 'info'): string[] {
   const lines: string[] = [];
-  write(jsonLog(level, { write: (line) => lines.push(line) }));
+  write(createJsonLog(level, { write: (line) => lines.push(line) }));
   return lines;
 }
 
@@ -107,7 +107,7 @@ describe('the log', () => {
 
   it('has no child loggers, whose bindings no hook of pino would see', () => {
     // @ts-expect-error not offered
-    assert.equal(typeof jsonLog('info', { write: () => undefined }).child, 'function');
+    assert.equal(typeof createJsonLog('info', { write: () => undefined }).child, 'function');
   });
 });
 

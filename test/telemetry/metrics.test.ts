@@ -1,39 +1,39 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { prometheusMetrics } from '../../src/telemetry/metrics.ts';
+import { createPrometheusMetrics } from '../../src/telemetry/metrics.ts';
 
 describe('metrics', () => {
   it('do not grow with the regions that pod authors make up', async () => {
-    const metrics = prometheusMetrics();
+    const metrics = createPrometheusMetrics();
     for (let index = 0; index < 1000; index += 1) {
-      metrics.ecrCall(`xx-made-up-${index}`, 'network');
+      metrics.countEcrCall(`xx-made-up-${index}`, 'network');
     }
-    const { text } = await metrics.exposition();
+    const { text } = await metrics.render();
     const series = text.match(/^ecr_pull_secrets_ecr_calls_total\{.*$/gm) ?? [];
     assert.ok(series.length <= 65, `${series.length} series`);
     assert.match(text, /ecr_calls_total\{region="other",outcome="network"\} 984/);
-    metrics.ecrCall('eu-west-1', 'success');
-    metrics.ecrCall('eu-west-1', 'throttled');
-    assert.match((await metrics.exposition()).text, /\{region="eu-west-1",outcome="throttled"\} 1/);
+    metrics.countEcrCall('eu-west-1', 'success');
+    metrics.countEcrCall('eu-west-1', 'throttled');
+    assert.match((await metrics.render()).text, /\{region="eu-west-1",outcome="throttled"\} 1/);
   });
 
   it('do not grow with the codes that answers make up', async () => {
-    const metrics = prometheusMetrics();
+    const metrics = createPrometheusMetrics();
     for (let index = 0; index < 1000; index += 1) {
-      metrics.ecrCall('eu-west-1', `Made${index}Exception`);
+      metrics.countEcrCall('eu-west-1', `Made${index}Exception`);
     }
-    const { text } = await metrics.exposition();
+    const { text } = await metrics.render();
     assert.match(text, /ecr_calls_total\{region="eu-west-1",outcome="other"\} 936/);
   });
 
   it('count every review, however many come between two scrapes', async () => {
-    const metrics = prometheusMetrics();
+    const metrics = createPrometheusMetrics();
     for (let round = 1; round <= 2; round += 1) {
       for (let index = 0; index < 3000; index += 1) {
         metrics.review('injected', index % 3 === 0 ? 'already-referring' : 'ecr-image');
         metrics.admissionSeconds(0.002);
       }
-      const { text } = await metrics.exposition();
+      const { text } = await metrics.render();
       assert.match(
         text,
         new RegExp(`reviews_total\\{outcome="injected",reason="ecr-image"\\} ${2000 * round}\\n`),
@@ -48,24 +48,24 @@ describe('metrics', () => {
   });
 
   it('show the state as it is at the scrape, and regions that are gone no more', async () => {
-    const metrics = prometheusMetrics();
+    const metrics = createPrometheusMetrics();
     let ends = new Map([['us-east-1', 1_800_000_000_000]]);
-    let inSync = false;
+    let isInSync = false;
     let dropped = 0;
     const failing = [{ permanent: true }, { permanent: false }, { permanent: true }];
-    metrics.observe({
+    metrics.setState({
       apiCalls: () => ({ inFlight: 5, slow: 2, waiting: 1, overloaded: 4 }),
-      inSync: () => inSync,
+      isInSync: () => isInSync,
       tokenExpiries: (labelOf) => new Map([...ends].map(([region, end]) => [labelOf(region), end])),
       due: () => 7,
-      certificateExpiresAt: () => (inSync ? 1_900_000_000_000 : undefined),
+      certificateExpiresAt: () => (isInSync ? 1_900_000_000_000 : undefined),
       failingHosts: () => failing,
       droppedLogLines: () => dropped,
       fullSecrets: () => 3,
     });
-    metrics.hostsDropped('no-room', 2);
-    metrics.unstoredForgotten('limit', 5);
-    const first = (await metrics.exposition()).text;
+    metrics.countDroppedHosts('no-room', 2);
+    metrics.countForgottenHosts('limit', 5);
+    const first = (await metrics.render()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
     assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
@@ -80,23 +80,23 @@ describe('metrics', () => {
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_log_lines_dropped_total 0$/m);
     assert.doesNotMatch(first, /^ecr_pull_secrets_certificate_expiry/m);
-    inSync = true;
+    isInSync = true;
     dropped = 12;
     ends = new Map();
-    const second = (await metrics.exposition()).text;
+    const second = (await metrics.render()).text;
     assert.match(second, /^ecr_pull_secrets_in_sync 1$/m);
     assert.match(second, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
-    assert.match((await metrics.exposition()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
+    assert.match((await metrics.render()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.doesNotMatch(second, /us-east-1/);
     assert.match(second, /^ecr_pull_secrets_certificate_expiry_timestamp_seconds\{.*\} 1900000000$/m);
   });
 
   it('have at most 64 series by region, and one for the rest, over all scrapes', async () => {
-    const metrics = prometheusMetrics();
+    const metrics = createPrometheusMetrics();
     let scrape = 0;
-    metrics.observe({
+    metrics.setState({
       apiCalls: () => ({ inFlight: 0, slow: 0, waiting: 0, overloaded: 0 }),
-      inSync: () => true,
+      isInSync: () => true,
       tokenExpiries: (labelOf) =>
         new Map(
           Array.from({ length: 1_900 }, (_, index) => [
@@ -112,7 +112,7 @@ describe('metrics', () => {
     });
     const seen = new Set<string>();
     for (scrape = 0; scrape < 3; scrape += 1) {
-      const { text } = await metrics.exposition();
+      const { text } = await metrics.render();
       for (const [line] of text.matchAll(/^ecr_pull_secrets_token_end_timestamp_seconds\{.*\}/gm)) {
         seen.add(line);
       }
@@ -121,10 +121,10 @@ describe('metrics', () => {
   });
 
   it('count objects that could not be read by their resource', async () => {
-    const metrics = prometheusMetrics();
-    metrics.unreadableObject('secrets');
-    metrics.unreadableObject('secrets');
-    const { text } = await metrics.exposition();
+    const metrics = createPrometheusMetrics();
+    metrics.countUnreadableObject('secrets');
+    metrics.countUnreadableObject('secrets');
+    const { text } = await metrics.render();
     assert.match(text, /^ecr_pull_secrets_unreadable_objects_total\{resource="secrets"\} 2$/m);
   });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { isPlain, printable, scrub } from '../../src/telemetry/redact.ts';
+import { isPlain, scrub, toPrintable } from '../../src/telemetry/redact.ts';
 import { credentials } from './credential-generators.ts';
 
 const token = btoa(`AWS:${'canary0'.repeat(300)}`);
@@ -101,7 +101,7 @@ describe('scrubbing', () => {
 describe('text for a terminal', () => {
   it('can neither move the cursor nor show a credential, and keeps its lines', () => {
     assert.equal(
-      printable(`a\tb\n\u001b]0;x\u0007 \r\u009b2J \u202e ${token}\n`),
+      toPrintable(`a\tb\n\u001b]0;x\u0007 \r\u009b2J \u202e ${token}\n`),
       'a\tb\n<U+001B>]0;x<U+0007> <U+000D><U+009B>2J <U+202E> [redacted]\n',
     );
   });

@@ -14,9 +14,9 @@ import { stringify } from 'yaml';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount } from '../support/installation.ts';
-import { certificatesIn } from '../support/program.ts';
-import { reviewOf } from '../webhook/admission-reviews.ts';
+import { installServiceAccount } from '../support/installation.ts';
+import { createCertificateFiles } from '../support/program.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
@@ -43,9 +43,9 @@ describe('the program whose log cannot be written', () => {
   before(async () => {
     cluster = await startApiStandIn();
     ecr = await startEcrDouble();
-    account = await installAccount(cluster);
+    account = await installServiceAccount(cluster);
     directory = await mkdtemp(join(tmpdir(), 'log-'));
-    ({ caPem } = await certificatesIn(directory));
+    ({ caPem } = await createCertificateFiles(directory));
   });
   after(async () => {
     await Promise.all([ecr.stop(), cluster.stop()]);
@@ -89,7 +89,7 @@ describe('the program whose log cannot be written', () => {
     });
     const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
     const pod = { metadata: { name }, spec: { containers: [{ image }] } };
-    request.end(JSON.stringify(reviewOf(pod, { namespace: 'shop' })));
+    request.end(JSON.stringify(buildPodReview(pod, { namespace: 'shop' })));
     const [response] = await once(request, 'response');
     return await text(response);
   }

@@ -2,69 +2,69 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { podWith } from '../support/pods.ts';
-import { assertNothingShown, hostIn, setUp } from '../support/program-fixture.ts';
+import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-fixture.ts';
 import { secretPath } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 /** What pods and Secrets come to while something is wrong: ECR is away, or a person was at the Secret. */
-export function failuresSuite(ground: () => Ground): void {
+export function failuresSuite(apiServer: () => TestApiServer): void {
   describe('when something is wrong', () => {
-    const setting = setUp(ground);
+    const fixture = setUpProgram(apiServer);
 
     it('admits a pod while ECR refuses, warns of host and cause, and notes the host; the next pod asks nobody', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const host = hostIn('ap-south-1');
-      setting().ecr.fail({ error: 'AccessDeniedException' }, { region: 'ap-south-1' });
-      const first = await setting().createPod(namespace, podWith([`${host}/app:1`]));
+      fixture().ecr.fail({ error: 'AccessDeniedException' }, { region: 'ap-south-1' });
+      const first = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
       assert.deepEqual([first.status, first.pullSecrets], [201, ['ecr-pull-secrets']]);
       assert.equal(first.warnings.length, 1);
       assert.match(first.warnings[0] ?? '', new RegExp(`^no pull token yet for ${host}: AccessDenied`));
       assert.ok((first.warnings[0] ?? '').length <= 120);
-      const waiting = await setting().pullSecret(namespace);
+      const waiting = await fixture().pullSecret(namespace);
       assert.deepEqual(waiting?.hosts, { [host]: null });
       assert.deepEqual(waiting?.auths, {}, 'a Secret that a kubelet can read, though it holds nothing yet');
 
-      const second = await setting().createPod(namespace, podWith([`${host}/app:1`]));
+      const second = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
       assert.deepEqual(second.pullSecrets, ['ecr-pull-secrets']);
-      assert.equal(setting().callsIn('ap-south-1'), 1, 'the next pod does not ask again at once');
-      assert.deepEqual(await setting().pullSecret(namespace), waiting, 'and costs no write');
-      setting().ecr.heal();
+      assert.equal(fixture().callsIn('ap-south-1'), 1, 'the next pod does not ask again at once');
+      assert.deepEqual(await fixture().pullSecret(namespace), waiting, 'and costs no write');
+      fixture().ecr.heal();
     });
 
     it('answers in time while ECR hangs, and writes the token when it comes', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const host = hostIn('ap-east-1');
-      const gate = setting().ecr.hold({ region: 'ap-east-1' });
-      const { status, pullSecrets, warnings } = await setting().createPod(
+      const gate = fixture().ecr.hold({ region: 'ap-east-1' });
+      const { status, pullSecrets, warnings } = await fixture().createPod(
         namespace,
         podWith([`${host}/app:1`]),
       );
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
       assert.deepEqual(warnings, [`no pull token yet for ${host}: ECR has not answered yet`]);
-      const waiting = await setting().pullSecret(namespace);
+      const waiting = await fixture().pullSecret(namespace);
       assert.deepEqual(waiting?.hosts, { [host]: null });
       gate.open();
       const filled = await eventually('the token is there', async () => {
-        const secret = await setting().pullSecret(namespace);
+        const secret = await fixture().pullSecret(namespace);
         return secret?.auths[host] === undefined ? undefined : secret;
       });
       assert.equal(filled.uid, waiting?.uid);
     });
 
     it('gives the tokens that can be had while another region is down', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const [up, down] = [hostIn('sa-east-1'), hostIn('af-south-1')];
-      setting().ecr.fail({ error: 'ServerException', status: 500 }, { region: 'af-south-1' });
-      const { pullSecrets, warnings } = await setting().createPod(
+      fixture().ecr.fail({ error: 'ServerException', status: 500 }, { region: 'af-south-1' });
+      const { pullSecrets, warnings } = await fixture().createPod(
         namespace,
         podWith([`${down}/a`, `${up}/b`]),
       );
       assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
       assert.match(warnings.join(), new RegExp(`for ${down}: `));
-      const secret = await setting().pullSecret(namespace);
+      const secret = await fixture().pullSecret(namespace);
       assert.deepEqual(Object.keys(secret?.auths ?? {}), [up]);
       assert.equal(secret?.hosts[down], null);
-      setting().ecr.heal();
+      fixture().ecr.heal();
     });
 
     for (const [what, secret] of [
@@ -78,17 +78,21 @@ export function failuresSuite(ground: () => Ground): void {
       ],
     ] as const) {
       it(`reports and leaves a Secret of our name with ${what}`, async () => {
-        const namespace = await setting().createNamespace();
+        const namespace = await fixture().createNamespace();
         const metadata = { name: 'ecr-pull-secrets', ...('metadata' in secret ? secret.metadata : {}) };
-        const made = await setting().ground.request('POST', secretPath(namespace).replace(/\/[^/]+$/, ''), {
-          apiVersion: 'v1',
-          kind: 'Secret',
-          ...secret,
-          metadata,
-        });
+        const made = await fixture().apiServer.request(
+          'POST',
+          secretPath(namespace).replace(/\/[^/]+$/, ''),
+          {
+            apiVersion: 'v1',
+            kind: 'Secret',
+            ...secret,
+            metadata,
+          },
+        );
         assert.equal(made.status, 201);
-        const before = await setting().ground.request('GET', secretPath(namespace));
-        const { status, warnings } = await setting().createPod(
+        const before = await fixture().apiServer.request('GET', secretPath(namespace));
+        const { status, warnings } = await fixture().createPod(
           namespace,
           podWith([`${hostIn('eu-west-1')}/app`]),
         );
@@ -96,37 +100,37 @@ export function failuresSuite(ground: () => Ground): void {
         assert.deepEqual(warnings, [
           `no pull token yet for ${hostIn('eu-west-1')}: the Secret of our name is not ours`,
         ]);
-        assert.deepEqual((await setting().ground.request('GET', secretPath(namespace))).body, before.body);
+        assert.deepEqual((await fixture().apiServer.request('GET', secretPath(namespace))).body, before.body);
       });
     }
 
     it('mends what a person broke in our Secret, and loses no host', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const [old, added] = [hostIn('eu-west-1'), hostIn('eu-central-2')];
-      await setting().createPod(namespace, podWith([`${old}/app`]));
-      const { body } = await setting().ground.request('GET', secretPath(namespace));
+      await fixture().createPod(namespace, podWith([`${old}/app`]));
+      const { body } = await fixture().apiServer.request('GET', secretPath(namespace));
       const broken = structuredClone(body) as { data: Record<string, string> };
       broken.data['.dockerconfigjson'] = btoa('{"auths":{"broken.example":{"auth":"?"}}}');
-      assert.equal((await setting().ground.request('PUT', secretPath(namespace), broken)).status, 200);
-      await setting().createPod(namespace, podWith([`${added}/app`]));
-      const secret = await setting().pullSecret(namespace);
+      assert.equal((await fixture().apiServer.request('PUT', secretPath(namespace), broken)).status, 200);
+      await fixture().createPod(namespace, podWith([`${added}/app`]));
+      const secret = await fixture().pullSecret(namespace);
       assert.ok(secret?.auths[added]);
       assert.ok(Object.hasOwn(secret.hosts, old), 'the lost host is still one of the namespace');
       await eventually('it gets its token without another pod', async () => {
-        return (await setting().pullSecret(namespace))?.auths[old] !== undefined;
+        return (await fixture().pullSecret(namespace))?.auths[old] !== undefined;
       });
     });
 
     it('makes a Secret anew that somebody deleted', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const pod = () => podWith([`${hostIn('eu-west-1')}/app`]);
-      await setting().createPod(namespace, pod());
-      await setting().ground.request('DELETE', secretPath(namespace));
+      await fixture().createPod(namespace, pod());
+      await fixture().apiServer.request('DELETE', secretPath(namespace));
       await eventually('it is there again without another pod', async () => {
-        return Object.keys((await setting().pullSecret(namespace))?.auths ?? {}).length === 1;
+        return Object.keys((await fixture().pullSecret(namespace))?.auths ?? {}).length === 1;
       });
     });
 
-    it('has shown no token and no key anywhere in all of this', () => assertNothingShown(setting()));
+    it('has shown no token and no key anywhere in all of this', () => assertNoSecretLeaked(fixture()));
   });
 }

@@ -1,19 +1,19 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { answerWithinMs } from '../../src/webhook/admission-request.ts';
-import { answerTo } from '../../src/webhook/admission-response.ts';
-import { pullSecretPatch, pullSecretReference } from '../../src/webhook/patch.ts';
-import { missingReferenceWarning, missingTokenWarning } from '../../src/webhook/warnings.ts';
-import { operationsOf } from './admission-reviews.ts';
+import { getResponseTimeoutMs } from '../../src/webhook/admission-request.ts';
+import { formatAdmissionReview } from '../../src/webhook/admission-response.ts';
+import { createPullSecretPatch, createPullSecretReference } from '../../src/webhook/patch.ts';
+import { formatMissingReferenceWarning, formatMissingTokenWarning } from '../../src/webhook/warnings.ts';
+import { parsePatchOperations } from './admission-reviews.ts';
 
 describe('answers', () => {
   it('echo uid, apiVersion and kind, with patch and patchType together or not at all', () => {
-    const patch = pullSecretPatch({ spec: {} }, pullSecretReference('x'));
-    const { response, ...envelope } = JSON.parse(answerTo('u-1', { allowed: true, patch }));
+    const patch = createPullSecretPatch({ spec: {} }, createPullSecretReference('x'));
+    const { response, ...envelope } = JSON.parse(formatAdmissionReview('u-1', { allowed: true, patch }));
     assert.deepEqual(envelope, { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' });
     assert.deepEqual(
-      { ...response, patch: operationsOf(response.patch) },
+      { ...response, patch: parsePatchOperations(response.patch) },
       {
         uid: 'u-1',
         allowed: true,
@@ -21,7 +21,7 @@ describe('answers', () => {
         patch: [{ op: 'add', path: '/spec/imagePullSecrets', value: [{ name: 'x' }] }],
       },
     );
-    assert.deepEqual(JSON.parse(answerTo('u-2', { allowed: true, patch: undefined })).response, {
+    assert.deepEqual(JSON.parse(formatAdmissionReview('u-2', { allowed: true, patch: undefined })).response, {
       uid: 'u-2',
       allowed: true,
     });
@@ -45,7 +45,7 @@ describe('the deadline', () => {
   ];
   for (const [timeout, expected] of cases) {
     it(`is ${expected} ms for a timeout of ${timeout}`, () => {
-      assert.equal(answerWithinMs(timeout, 500), expected);
+      assert.equal(getResponseTimeoutMs(timeout, 500), expected);
     });
   }
 });
@@ -55,31 +55,31 @@ describe('the warning', () => {
 
   it('names host and cause', () => {
     assert.equal(
-      missingTokenWarning([{ host, text: 'access denied' }]),
+      formatMissingTokenWarning([{ host, text: 'access denied' }]),
       `no pull token yet for ${host}: access denied`,
     );
   });
 
   it('says how many more there are', () => {
     const missing = ['a', 'b', 'c'].map((name) => ({ host: name, text: 'throttled' }));
-    assert.equal(missingTokenWarning(missing), 'no pull token yet for a (+2 more): throttled');
+    assert.equal(formatMissingTokenWarning(missing), 'no pull token yet for a (+2 more): throttled');
   });
 
   it('shows where a long name was cut', () => {
     const text = `denied by webhook "${'a'.repeat(40)}`;
-    assert.match(missingTokenWarning([{ host, text }]), /: denied by webhook "a+\.\.\.$/);
+    assert.match(formatMissingTokenWarning([{ host, text }]), /: denied by webhook "a+\.\.\.$/);
   });
 
   it('is ASCII of at most 120 characters, whatever the cause says', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
-        assert.match(missingTokenWarning([{ host, text }]), /^[\x20-\x7e]{1,120}$/);
+        assert.match(formatMissingTokenWarning([{ host, text }]), /^[\x20-\x7e]{1,120}$/);
       }),
     );
   });
 
   it('about an image of an existing pod fits, and says what to do', () => {
-    const warnings = ['pods', 'pods/ephemeralcontainers'].map(missingReferenceWarning);
+    const warnings = ['pods', 'pods/ephemeralcontainers'].map(formatMissingReferenceWarning);
     for (const warning of warnings) {
       assert.match(warning, /^the new ECR image may fail to pull: [\x20-\x7e]{1,90}$/);
       assert.ok(warning.length <= 120);

@@ -2,7 +2,7 @@ import type { Operation } from 'fast-json-patch';
 import type { Patch } from '../../src/webhook/patch.ts';
 
 /** The request of an AdmissionReview as the API server sends it, for a pod in `team-a`. */
-export function reviewOf(object: unknown, changes: Record<string, unknown> = {}) {
+export function buildPodReview(object: unknown, changes: Record<string, unknown> = {}) {
   return {
     apiVersion: 'admission.k8s.io/v1',
     kind: 'AdmissionReview',
@@ -24,6 +24,6 @@ export function reviewOf(object: unknown, changes: Record<string, unknown> = {})
 }
 
 /** The operations of a patch as an answer carries it; none where there is no patch. */
-export function operationsOf(patch: Patch | undefined): Operation[] {
+export function parsePatchOperations(patch: Patch | undefined): Operation[] {
   return patch === undefined ? [] : JSON.parse(atob(patch));
 }

@@ -3,8 +3,8 @@ import { failuresSuite } from './admission-failures.suite.ts';
 import { injectionSuite } from './injection.suite.ts';
 import { denySuite } from './on-failure-deny.suite.ts';
 
-describeOnCluster('on a real API server', (ground) => {
-  injectionSuite(ground);
-  failuresSuite(ground);
-  denySuite(ground);
+describeOnCluster('on a real API server', (apiServer) => {
+  injectionSuite(apiServer);
+  failuresSuite(apiServer);
+  denySuite(apiServer);
 });

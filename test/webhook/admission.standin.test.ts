@@ -3,8 +3,8 @@ import { failuresSuite } from './admission-failures.suite.ts';
 import { injectionSuite } from './injection.suite.ts';
 import { denySuite } from './on-failure-deny.suite.ts';
 
-describeOnStandIn('on the API stand-in', (ground) => {
-  injectionSuite(ground);
-  failuresSuite(ground);
-  denySuite(ground);
+describeOnStandIn('on the API stand-in', (apiServer) => {
+  injectionSuite(apiServer);
+  failuresSuite(apiServer);
+  denySuite(apiServer);
 });

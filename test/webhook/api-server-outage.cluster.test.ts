@@ -4,7 +4,7 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { startFaultProxy } from '../doubles/fault-proxy.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
@@ -16,7 +16,7 @@ describeOnCluster(
   (cluster) => {
     it('need no restart of the program: it is in sync again, and injects', async () => {
       const ecr = await startEcrDouble();
-      const kubeconfigPath = await installAccount(cluster());
+      const kubeconfigPath = await installServiceAccount(cluster());
       const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
       const webhook = await registerWebhook(cluster(), program);
       const namespace = await webhook.createNamespace();
@@ -42,7 +42,7 @@ describeOnCluster(
 
     it('on the way back only: the pod is admitted in time, and the Secret written when the way is free', async () => {
       const ecr = await startEcrDouble();
-      const account = await installAccount(cluster());
+      const account = await installServiceAccount(cluster());
       const proxy = await startFaultProxy(account);
       const program = await startProgram({
         kubeconfigPath: proxy.kubeconfig(account),

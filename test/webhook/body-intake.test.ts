@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import { BodyIntake } from '../../src/webhook/body-intake.ts';
+import { BodyReceiver } from '../../src/webhook/body-intake.ts';
 import { eventually } from '../support/eventually.ts';
 
 const limits = { maxBodyBytes: 100, smallBodyBytes: 10, maxBytesInFlight: 60, slowBodyMs: 1_000 };
@@ -16,7 +16,7 @@ class Sent extends PassThrough {
 
 function intake() {
   const clock = { now: 0 };
-  const bodies = new BodyIntake(limits, () => clock.now);
+  const bodies = new BodyReceiver(limits, () => clock.now);
   const begin = (declared?: number): Sent => {
     const sent = new Sent();
     if (declared !== undefined) {

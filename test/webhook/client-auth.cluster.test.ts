@@ -3,13 +3,13 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, it } from 'node:test';
-import { testAuthority, testClient } from '../certificates/test-certificates.ts';
+import { issueTestCa, issueTestClientCertificate } from '../certificates/test-certificates.ts';
 import { startCluster } from '../cluster/cluster.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { freePort } from '../cluster/server-process.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
@@ -19,18 +19,21 @@ describeOnCluster(
   (other) => {
     it('lets an API server through that presents its certificate, and no other', async () => {
       const folder = await mkdtemp(join(tmpdir(), 'client-auth-'));
-      const clients = await testAuthority(Date.now());
+      const clients = await issueTestCa(Date.now());
       const caFile = join(folder, 'ca.crt');
       await writeFile(caFile, clients.certPem);
       const port = await freePort();
-      const webhookUser = { name: `127.0.0.1:${port}`, ...testClient(clients, 'kube-apiserver') };
+      const webhookUser = {
+        name: `127.0.0.1:${port}`,
+        ...issueTestClientCertificate(clients, 'kube-apiserver'),
+      };
       const cluster = await startCluster({ webhookUser });
       const ecr = await startEcrDouble();
       after(async () => {
         await Promise.all([cluster.stop(), ecr.stop(), rm(folder, { recursive: true })]);
       });
       const program = await startProgram({
-        kubeconfigPath: await installAccount(cluster),
+        kubeconfigPath: await installServiceAccount(cluster),
         environment: ecr.env(),
         config: { webhook: { port, clientAuth: { caFile, allowedNames: ['kube-*'] } } },
       });

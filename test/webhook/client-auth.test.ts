@@ -5,26 +5,33 @@ import { Agent, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { before, describe, it } from 'node:test';
 import { type ConnectionOptions, connect } from 'node:tls';
-import type { PemPair } from '../../src/certificates/key-pair.ts';
-import { namesOf } from '../../src/webhook/client-auth.ts';
-import { renewIdentity } from '../../src/webhook/server.ts';
-import { testAuthority, testClient } from '../certificates/test-certificates.ts';
-import { reviewOf } from './admission-reviews.ts';
-import { authorityPem, keptLog, pod, type Started, servingPair, started } from './webhook-server.ts';
+import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
+import { getCertificateNames } from '../../src/webhook/client-auth.ts';
+import { updateTlsIdentity } from '../../src/webhook/server.ts';
+import { issueTestCa, issueTestClientCertificate } from '../certificates/test-certificates.ts';
+import { buildPodReview } from './admission-reviews.ts';
+import {
+  createRecordingLog,
+  getCaPem,
+  issueServingKeyPair,
+  pod,
+  type StartedWebhook,
+  startWebhook,
+} from './webhook-server.ts';
 
 describe('client certificates', () => {
-  let clients: PemPair;
-  let others: PemPair;
+  let clients: PemKeyPair;
+  let others: PemKeyPair;
   before(async () => {
-    [clients, others] = await Promise.all([testAuthority(Date.now()), testAuthority(Date.now())]);
+    [clients, others] = await Promise.all([issueTestCa(Date.now()), issueTestCa(Date.now())]);
   });
   const requiring = (allowedNames: readonly string[] = [], parts = {}) =>
-    started({ clientCaPem: clients.certPem, allowedNames, ...parts });
+    startWebhook({ clientCaPem: clients.certPem, allowedNames, ...parts });
 
   it('that chain to the CA are accepted, by any name where none is listed', async () => {
-    const { counted, ...app } = await requiring();
-    assert.equal((await call(app, testClient(clients, 'kube-apiserver'))).status, 200);
-    assert.deepEqual(counted, ['injected ecr-image']);
+    const { outcomes, ...app } = await requiring();
+    assert.equal((await call(app, issueTestClientCertificate(clients, 'kube-apiserver'))).status, 200);
+    assert.deepEqual(outcomes, ['injected ecr-image']);
   });
 
   for (const [allowed, commonName, dnsNames, status] of [
@@ -37,21 +44,24 @@ describe('client certificates', () => {
   ] as const) {
     it(`of ${commonName} [${dnsNames}] get ${status} where ${allowed} are allowed`, async () => {
       const app = await requiring(allowed);
-      const { status: got, code } = await call(app, testClient(clients, commonName, dnsNames));
+      const { status: got, code } = await call(
+        app,
+        issueTestClientCertificate(clients, commonName, dnsNames),
+      );
       assert.equal(got, status);
       assert.equal(code, status === 403 ? 'client-name-not-allowed' : undefined);
     });
   }
 
   it('are required: none, one of another CA or a serving one get 401, and one line in the log', async () => {
-    const { log, lines } = keptLog();
-    const { counted, ...app } = await requiring([], { log });
-    const serving = await servingPair();
+    const { log, lines } = createRecordingLog();
+    const { outcomes, ...app } = await requiring([], { log });
+    const serving = await issueServingKeyPair();
     for (let times = 0; times < 5; times += 1) {
       assert.deepEqual(await call(app, undefined), { status: 401, code: 'no-client-certificate' });
     }
-    for (const pair of [testClient(others, 'kube-apiserver'), serving]) {
-      assert.deepEqual(await call(app, pair), { status: 401, code: 'bad-client-certificate' });
+    for (const keyPair of [issueTestClientCertificate(others, 'kube-apiserver'), serving]) {
+      assert.deepEqual(await call(app, keyPair), { status: 401, code: 'bad-client-certificate' });
     }
     assert.deepEqual(
       lines().map(({ msg, code, requests }) => [msg, code, requests]),
@@ -60,22 +70,22 @@ describe('client certificates', () => {
         ['refused requests without a valid client certificate', 'bad-client-certificate', 1],
       ],
     );
-    assert.equal(counted.filter((what) => what === 'refused no-client-certificate').length, 5);
+    assert.equal(outcomes.filter((what) => what === 'refused no-client-certificate').length, 5);
   });
 
   it('are judged by another CA once it is set, on new connections', async () => {
     const { app } = await requiring().then((running) => ({ app: running }));
-    const client = testClient(others, 'kube-apiserver');
+    const client = issueTestClientCertificate(others, 'kube-apiserver');
     assert.equal((await call(app, client)).status, 401);
-    renewIdentity(app.app, { ...(await servingPair()), clientCaPem: others.certPem });
+    updateTlsIdentity(app.app, { ...(await issueServingKeyPair()), clientCaPem: others.certPem });
     assert.equal((await call(app, client)).status, 200);
-    assert.equal((await call(app, testClient(clients, 'kube-apiserver'))).status, 401);
+    assert.equal((await call(app, issueTestClientCertificate(clients, 'kube-apiserver'))).status, 401);
   });
 
   it('cannot be left out by resuming a session', async () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
       const { app } = await requiring();
-      const { certPem, keyPem } = testClient(clients, 'kube-apiserver');
+      const { certPem, keyPem } = issueTestClientCertificate(clients, 'kube-apiserver');
       const sessions: Buffer[] = [];
       const options = optionsFor(app.server.address() as AddressInfo, version);
       const first = connect({ ...options, cert: certPem, key: keyPem });
@@ -99,9 +109,13 @@ describe('client certificates', () => {
 
 describe('names of a certificate', () => {
   it('are its CN and its DNS names', async () => {
-    const authority = await testAuthority(Date.now());
-    const { certPem } = testClient(authority, 'a, DNS:b', ['c.example', '*.d.example']);
-    assert.deepEqual(namesOf(new X509Certificate(certPem)), ['a, DNS:b', 'c.example', '*.d.example']);
+    const ca = await issueTestCa(Date.now());
+    const { certPem } = issueTestClientCertificate(ca, 'a, DNS:b', ['c.example', '*.d.example']);
+    assert.deepEqual(getCertificateNames(new X509Certificate(certPem)), [
+      'a, DNS:b',
+      'c.example',
+      '*.d.example',
+    ]);
   });
 });
 
@@ -114,10 +128,10 @@ describe('TLS', () => {
     'ECDHE-RSA-AES128-SHA',
   ]) {
     it(`refuses ${suite}, also with a renewed certificate`, async () => {
-      const { app } = await started();
+      const { app } = await startWebhook();
       for (const renewed of [false, true]) {
         if (renewed) {
-          renewIdentity(app, { ...(await servingPair()), clientCaPem: undefined });
+          updateTlsIdentity(app, { ...(await issueServingKeyPair()), clientCaPem: undefined });
         }
         const options = optionsFor(app.server.address() as AddressInfo, 'TLSv1.2');
         // level 0, so that the client itself would take it
@@ -137,7 +151,7 @@ describe('TLS', () => {
     ['TLSv1.3', 'TLS_AES_128_GCM_SHA256'],
   ] as const) {
     it(`serves ${suite}`, async () => {
-      const { app } = await started();
+      const { app } = await startWebhook();
       const options = optionsFor(app.server.address() as AddressInfo, version);
       const socket = connect({ ...options, ciphers: suite });
       await once(socket, 'secureConnect');
@@ -148,13 +162,13 @@ describe('TLS', () => {
 });
 
 function optionsFor({ port }: AddressInfo, version: 'TLSv1.2' | 'TLSv1.3'): ConnectionOptions {
-  return { host: '127.0.0.1', port, ca: authorityPem(), minVersion: version, maxVersion: version };
+  return { host: '127.0.0.1', port, ca: getCaPem(), minVersion: version, maxVersion: version };
 }
 
 /** One review on a connection of its own. */
 async function call(
-  { app }: Pick<Started, 'app'>,
-  pair: PemPair | undefined,
+  { app }: Pick<StartedWebhook, 'app'>,
+  keyPair: PemKeyPair | undefined,
 ): Promise<{ status: number; code: string | undefined }> {
   const { port } = app.server.address() as AddressInfo;
   const agent = new Agent({ keepAlive: false });
@@ -162,13 +176,13 @@ async function call(
     host: '127.0.0.1',
     port,
     agent,
-    ca: authorityPem(),
+    ca: getCaPem(),
     method: 'POST',
     path: '/mutate',
     headers: { 'content-type': 'application/json' },
-    ...(pair && { cert: pair.certPem, key: pair.keyPem }),
+    ...(keyPair && { cert: keyPair.certPem, key: keyPair.keyPem }),
   });
-  request.end(JSON.stringify(reviewOf(pod)));
+  request.end(JSON.stringify(buildPodReview(pod)));
   const [response] = await once(request, 'response');
   let text = '';
   for await (const chunk of response) {

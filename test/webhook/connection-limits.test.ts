@@ -6,49 +6,55 @@ import { Agent } from 'node:https';
 import { type AddressInfo, connect as connectPlain, Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
-import type { Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
+import type { UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
 import { limitConnections } from '../../src/webhook/connection-limits.ts';
 import { maxBodyBytes, maxBytesInFlight } from '../../src/webhook/limits.ts';
-import { renewIdentity, type Webhook } from '../../src/webhook/server.ts';
+import { updateTlsIdentity, type Webhook } from '../../src/webhook/server.ts';
 import { eventually } from '../support/eventually.ts';
-import { reviewOf } from './admission-reviews.ts';
-import { authorityPem, pod, servedPem, servingPair, started } from './webhook-server.ts';
+import { buildPodReview } from './admission-reviews.ts';
+import {
+  getCaPem,
+  getServedCertificatePem,
+  issueServingKeyPair,
+  pod,
+  startWebhook,
+} from './webhook-server.ts';
 
-const body = JSON.stringify(reviewOf(pod));
+const body = JSON.stringify(buildPodReview(pod));
 /** The bytes of a call, as text. */
 const call = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 
 describe('connections', () => {
   it('stay when the certificate changes, and new ones get the new certificate', async () => {
-    const { app, send } = await started();
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
-    const first = await send(reviewOf(pod), { agent });
-    const next = await servingPair();
-    renewIdentity(app, { ...next, clientCaPem: undefined });
-    const kept = await send(reviewOf(pod), { agent });
-    const fresh = await send(reviewOf(pod));
-    assert.equal(kept.kept, true);
+    const { app, send } = await startWebhook();
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: getCaPem() });
+    const first = await send(buildPodReview(pod), { agent });
+    const next = await issueServingKeyPair();
+    updateTlsIdentity(app, { ...next, clientCaPem: undefined });
+    const kept = await send(buildPodReview(pod), { agent });
+    const fresh = await send(buildPodReview(pod));
+    assert.equal(kept.isReused, true);
     assert.equal(kept.status, 200);
-    assert.equal(first.fingerprint, new X509Certificate(servedPem()).fingerprint256);
+    assert.equal(first.fingerprint, new X509Certificate(getServedCertificatePem()).fingerprint256);
     assert.equal(fresh.fingerprint, new X509Certificate(next.certPem).fingerprint256);
     agent.destroy();
   });
 
   it('outlive the 90 s for which the API server keeps them, and the times for a request', async () => {
-    const { app, send } = await started();
+    const { app, send } = await startWebhook();
     assert.ok(app.server.keepAliveTimeout > 90_000);
     app.server.headersTimeout = 100; // once the times for requests are over for a connection that was opened later …
     app.server.requestTimeout = 100;
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
-    await send(reviewOf(pod), { agent });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: getCaPem() });
+    await send(buildPodReview(pod), { agent });
     await once(connecting(app).resume(), 'close');
-    const { status, kept } = await send(reviewOf(pod), { agent }); // … this one is still there
-    assert.deepEqual([status, kept], [200, true]);
+    const { status, isReused } = await send(buildPodReview(pod), { agent }); // … this one is still there
+    assert.deepEqual([status, isReused], [200, true]);
     agent.destroy();
   });
 
   it('that bring no request, or bring one slowly, are closed after seconds', async () => {
-    const { app } = await started();
+    const { app } = await startWebhook();
     assert.ok(app.server.headersTimeout <= 10_000);
     assert.ok(app.server.requestTimeout <= 10_000);
     app.server.headersTimeout = 100;
@@ -62,9 +68,9 @@ describe('connections', () => {
   });
 
   it('are kept to their number: one more makes room by itself', async () => {
-    const { app, send, counted } = await started({ maxConnections: 20 });
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authorityPem() });
-    await send(reviewOf(pod), { agent });
+    const { app, send, outcomes } = await startWebhook({ maxConnections: 20 });
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: getCaPem() });
+    await send(buildPodReview(pod), { agent });
     for (let count = 0; count < 60; count += 1) {
       const socket = connecting(app).resume();
       socket.on('error', () => undefined);
@@ -74,16 +80,16 @@ describe('connections', () => {
       app.server.getConnections((_error, count) => resolve(count)),
     );
     assert.ok(open <= 20, `${open} connections`);
-    assert.equal((await send(reviewOf(pod), { agent })).kept, true);
-    assert.ok(counted.filter((what) => what === 'refused connections').length >= 40);
+    assert.equal((await send(buildPodReview(pod), { agent })).isReused, true);
+    assert.ok(outcomes.filter((what) => what === 'refused connections').length >= 40);
     agent.destroy();
   });
 
   it('take the next request as soon as the last was answered, though its end is not known yet', () => {
     const server = createServer();
-    const { mayPass: gate } = limitConnections(server, {
+    const { acceptRequest: gate } = limitConnections(server, {
       maxConnections: 1,
-      now: () => 0,
+      monotonicNow: () => 0,
       onEvicted: () => undefined,
     });
     const socket = new Socket();
@@ -102,11 +108,11 @@ describe('connections', () => {
   });
 
   it('that come together are all served, as for the pods of a large Deployment', async () => {
-    const { send } = await started();
+    const { send } = await startWebhook();
     const statuses = await Promise.all(
       Array.from({ length: 300 }, async () => {
-        const agent = new Agent({ ca: authorityPem() });
-        const { status } = await send(reviewOf(pod), { agent });
+        const agent = new Agent({ ca: getCaPem() });
+        const { status } = await send(buildPodReview(pod), { agent });
         return status;
       }),
     );
@@ -114,7 +120,7 @@ describe('connections', () => {
   });
 
   it('that never begin a handshake, or end before it, keep nobody from being served', async (t) => {
-    const { app, send } = await started();
+    const { app, send } = await startWebhook();
     const { port } = app.server.address() as AddressInfo;
     const silent = Array.from({ length: 100 }, () => connectPlain(port, '127.0.0.1'));
     t.after(() => {
@@ -130,8 +136,8 @@ describe('connections', () => {
         socket.resetAndDestroy();
       }
     }
-    const agent = new Agent({ ca: authorityPem() });
-    assert.equal((await send(reviewOf(pod), { agent })).status, 200);
+    const agent = new Agent({ ca: getCaPem() });
+    assert.equal((await send(buildPodReview(pod), { agent })).status, 200);
     await eventually('those that ended are gone', async () => {
       const open = await new Promise<number>((resolve) =>
         app.server.getConnections((_error, count) => resolve(count)),
@@ -141,9 +147,9 @@ describe('connections', () => {
   });
 
   it('have one request in flight: more at once close them', async (t) => {
-    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
     let asked = 0;
-    const { app } = await started({}, () => {
+    const { app } = await startWebhook({}, () => {
       asked += 1;
       return promise;
     });
@@ -158,7 +164,9 @@ describe('connections', () => {
   });
 
   it('may bring thousands of requests, one after another', async () => {
-    const { app } = await started({ pullSecrets: { covers: () => true, ensure: async () => [] } });
+    const { app } = await startWebhook({
+      pullSecrets: { hasFreshTokens: () => true, ensure: async () => [] },
+    });
     const caller = await calling(app);
     for (let count = 0; count < 2_000; count += 1) {
       assert.match(await caller.call(), /^HTTP\/1.1 200 /);
@@ -166,7 +174,7 @@ describe('connections', () => {
   });
 
   it('that hold a request back do not keep the server from closing', async () => {
-    const { app } = await started();
+    const { app } = await startWebhook();
     const held = ['P', call.slice(0, 40), call.slice(0, -1), `${call}P`].map((text) => {
       const socket = connecting(app);
       socket.on('error', () => undefined).resume();
@@ -180,7 +188,7 @@ describe('connections', () => {
   });
 
   it('get an answer for what is unusual in HTTP', async () => {
-    const { app } = await started();
+    const { app } = await startWebhook();
     const cases: [string, RegExp][] = [
       [call.replace('host: x', 'host: x\r\nexpect: 100-continue'), /^HTTP\/1.1 100 /],
       [call.replace('host: x', 'host: x\r\nupgrade: h2c\r\nconnection: upgrade'), /^HTTP\/1.1 200 /],
@@ -204,7 +212,7 @@ describe('connections', () => {
   });
 
   it('that are slow with large bodies make room for others, and small reviews need none', async () => {
-    const { app, send } = await started();
+    const { app, send } = await startWebhook();
     const declared = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${maxBodyBytes}\r\n\r\n`;
     const large = { metadata: { annotations: { large: 'x'.repeat(3_000_000) } }, spec: pod.spec };
     const slow: { socket: TLSSocket; answer: string }[] = [];
@@ -227,14 +235,14 @@ describe('connections', () => {
     });
     const refused = await eventually('one is refused', () => slow.find(({ answer }) => answer !== ''));
     assert.match(refused.answer, /^HTTP\/1.1 503 .*retry-after: 1\r\n/s);
-    assert.equal((await send(reviewOf(pod))).status, 200);
+    assert.equal((await send(buildPodReview(pod))).status, 200);
     await eventually('a large review is served while the slow ones are there', async () => {
-      return (await send(reviewOf(large))).status === 200;
+      return (await send(buildPodReview(large))).status === 200;
     });
     for (const { socket } of slow) {
       socket.destroy();
     }
-    const answers = await Promise.all([1, 2, 3].map(() => send(reviewOf(large))));
+    const answers = await Promise.all([1, 2, 3].map(() => send(buildPodReview(large))));
     assert.deepEqual(
       answers.map(({ status }) => status),
       [200, 200, 200],
@@ -243,14 +251,14 @@ describe('connections', () => {
   });
 
   it('are closed by the answer while draining, and no call in flight is lost', async () => {
-    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
     const asked = Promise.withResolvers<void>();
-    const { app, send, drain } = await started({}, () => {
+    const { app, send, drain } = await startWebhook({}, () => {
       asked.resolve();
       return promise;
     });
-    const agent = new Agent({ keepAlive: true, ca: authorityPem() });
-    const inFlight = send(reviewOf(pod), { agent });
+    const agent = new Agent({ keepAlive: true, ca: getCaPem() });
+    const inFlight = send(buildPodReview(pod), { agent });
     await asked.promise;
     drain();
     const startedAt = performance.now();
@@ -266,9 +274,9 @@ describe('connections', () => {
   });
 
   it('of callers that go away, amid their call or before the answer, harm no other', async () => {
-    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
     let asked = 0;
-    const { app, send } = await started({}, () => {
+    const { app, send } = await startWebhook({}, () => {
       asked += 1;
       return promise;
     });
@@ -283,12 +291,12 @@ describe('connections', () => {
       await once(socket, 'close');
     }
     resolve([]);
-    assert.equal((await send(reviewOf(pod))).status, 200);
+    assert.equal((await send(buildPodReview(pod))).status, 200);
   });
 
   it('that bring a call in the moment of the end are answered, used before or not', async () => {
     for (const used of [true, false]) {
-      const { app, drain } = await started();
+      const { app, drain } = await startWebhook();
       const accepted = once(app.server, 'secureConnection');
       const caller = await calling(app);
       await accepted;
@@ -304,7 +312,7 @@ describe('connections', () => {
   });
 
   it('whose handshake is under way at the end have their call answered', async () => {
-    const { app, drain } = await started();
+    const { app, drain } = await startWebhook();
     const accepted = once(app.server, 'connection');
     const called = calling(app);
     await accepted;
@@ -317,7 +325,7 @@ describe('connections', () => {
 
   it('that were opened and never used, before the end or at it, do not hold it up', async () => {
     for (const event of ['secureConnection', 'connection']) {
-      const { app } = await started();
+      const { app } = await startWebhook();
       const accepted = once(app.server, event);
       const unused = connecting(app).resume();
       await accepted;
@@ -332,7 +340,7 @@ describe('connections', () => {
 
 function connecting(app: Webhook): TLSSocket {
   const { port } = app.server.address() as AddressInfo;
-  return connect({ host: '127.0.0.1', port, ca: authorityPem() });
+  return connect({ host: '127.0.0.1', port, ca: getCaPem() });
 }
 
 /** A connection of a caller that writes its calls at once, with nothing between. */

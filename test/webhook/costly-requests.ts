@@ -1,11 +1,11 @@
 // Bodies that cost far more to parse than their length says.
-import { maxBodyBytes, maxValues } from '../../src/webhook/limits.ts';
-import { reviewOf } from './admission-reviews.ts';
+import { maxBodyBytes, maxJsonValues } from '../../src/webhook/limits.ts';
+import { buildPodReview } from './admission-reviews.ts';
 
 const MiB = 1024 * 1024;
 
 /** By name: of about the largest size that is received. */
-export const bombs: Readonly<Record<string, () => string>> = {
+export const costlyBodies: Readonly<Record<string, () => string>> = {
   'empty objects': () => `{"a":[${'{},'.repeat(maxBodyBytes / 3 - 10)}{}]}`,
   'nested arrays': () => '['.repeat(maxBodyBytes),
   'nested objects': () => '{"a":'.repeat(maxBodyBytes / 5),
@@ -16,17 +16,18 @@ export const bombs: Readonly<Record<string, () => string>> = {
 };
 
 /** The same within the bound on values: the most that is parsed. */
-export const worstParsed: Readonly<Record<string, () => string>> = {
-  'empty objects': () => filled(`[${'{},'.repeat(maxValues / 2 - 10)}`, '{}]'),
-  'nested arrays': () => `${'['.repeat(maxValues - 10)}${']'.repeat(maxValues - 10)}`,
-  'distinct keys': () => filled(`{${keys(maxValues - 10)},"a":"`, '"}'),
-  'sparse indexes': () => filled(`{${sparse(maxValues - 10)},"a":"`, '"}'),
+export const slowestParsedBodies: Readonly<Record<string, () => string>> = {
+  'empty objects': () => filled(`[${'{},'.repeat(maxJsonValues / 2 - 10)}`, '{}]'),
+  'nested arrays': () => `${'['.repeat(maxJsonValues - 10)}${']'.repeat(maxJsonValues - 10)}`,
+  'distinct keys': () => filled(`{${keys(maxJsonValues - 10)},"a":"`, '"}'),
+  'sparse indexes': () => filled(`{${sparse(maxJsonValues - 10)},"a":"`, '"}'),
   'escaped characters': () => filled('"', '"', '\\u0041'),
   'short escapes': () => filled('"', '"', '\\n'),
   'characters of two bytes, once': () => filled('"€', '"'),
   'one long number': () => filled('', '1', '1'),
   spaces: () => filled('', '0', ' '),
-  'lists of managed fields': () => filled(`{${'"managedFields":[],'.repeat(maxValues / 2 - 10)}"a":"`, '"}'),
+  'lists of managed fields': () =>
+    filled(`{${'"managedFields":[],'.repeat(maxJsonValues / 2 - 10)}"a":"`, '"}'),
 };
 
 function keys(count: number): string {
@@ -44,20 +45,20 @@ function filled(start: string, end: string, filling = 'x'): string {
 }
 
 /** A review of a pod with an annotation that makes it as large as that. */
-export function largeReview(megabytes: number, namespace = 'hanging'): string {
+export function buildLargeReview(megabytes: number, namespace = 'hanging'): string {
   const annotations = { large: 'x'.repeat(megabytes * MiB) };
   const containers = [{ image: '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1' }];
-  return review(namespace, { metadata: { name: 'app', annotations }, spec: { containers } });
+  return serializeReview(namespace, { metadata: { name: 'app', annotations }, spec: { containers } });
 }
 
 /** A review of a pod with so many images, each of another ECR registry. */
-export function reviewOfHosts(count: number, namespace: string): string {
+export function buildReviewWithHosts(count: number, namespace: string): string {
   const containers = Array.from({ length: count }, (_, index) => ({
     image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app:1`,
   }));
-  return review(namespace, { metadata: { name: 'app' }, spec: { containers } });
+  return serializeReview(namespace, { metadata: { name: 'app' }, spec: { containers } });
 }
 
-function review(namespace: string, pod: unknown): string {
-  return JSON.stringify(reviewOf(pod, { namespace }));
+function serializeReview(namespace: string, pod: unknown): string {
+  return JSON.stringify(buildPodReview(pod, { namespace }));
 }

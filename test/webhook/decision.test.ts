@@ -1,21 +1,21 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
-import { decide, excludedFromAdmission } from '../../src/webhook/decision.ts';
-import { pullSecretReference } from '../../src/webhook/patch.ts';
-import { reviewOf } from './admission-reviews.ts';
+import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
+import { decide, getAdmissionExclusions } from '../../src/webhook/decision.ts';
+import { createPullSecretReference } from '../../src/webhook/patch.ts';
+import { buildPodReview } from './admission-reviews.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const rules = {
-  reference: pullSecretReference('ecr-pull-secrets'),
+  reference: createPullSecretReference('ecr-pull-secrets'),
   exclude: { namespaces: ['kube-*', 'quiet'], accounts: ['1111*'] },
 };
 const pod = { spec: { containers: [{ name: 'app', image: `${host}/app:1` }] } };
 const referring = { spec: { ...pod.spec, imagePullSecrets: [{ name: 'ecr-pull-secrets' }] } };
 
 function decideOn(object: unknown, changes: Record<string, unknown> = {}) {
-  const review = readReview(reviewOf(object, changes));
-  assert.ok(!isBadReview(review));
+  const review = parseReview(buildPodReview(object, changes));
+  assert.ok(!isInvalidReview(review));
   return decide(review, rules);
 }
 
@@ -60,7 +60,7 @@ describe('decisions', () => {
 
   it('leave pods alone in namespaces that are excluded from admission only, and in others that are excluded', () => {
     const exclude = { namespaces: ['quiet'], admissionNamespaces: ['kube-system'], accounts: ['9*'] };
-    assert.deepEqual(excludedFromAdmission({ exclude }), {
+    assert.deepEqual(getAdmissionExclusions({ exclude }), {
       namespaces: ['quiet', 'kube-system'],
       accounts: ['9*'],
     });
@@ -98,23 +98,23 @@ describe('decisions', () => {
 });
 
 describe('what is not a review', () => {
-  const whole = reviewOf(pod);
+  const whole = buildPodReview(pod);
   const bad: [string, unknown, string][] = [
     ['nothing', undefined, 'body'],
     ['a list', [], 'body'],
     ['another kind', { ...whole, kind: 'Pod' }, 'body'],
     ['v1beta1', { ...whole, apiVersion: 'admission.k8s.io/v1beta1' }, 'body'],
     ['no request', { ...whole, request: undefined }, 'request'],
-    ['no uid', reviewOf(pod, { uid: '' }), 'request.uid'],
-    ['no operation', reviewOf(pod, { operation: 3 }), 'request.operation'],
-    ['no resource', reviewOf(pod, { resource: 'pods' }), 'request.resource'],
-    ['no namespace', reviewOf(pod, { namespace: '' }), 'request.namespace'],
+    ['no uid', buildPodReview(pod, { uid: '' }), 'request.uid'],
+    ['no operation', buildPodReview(pod, { operation: 3 }), 'request.operation'],
+    ['no resource', buildPodReview(pod, { resource: 'pods' }), 'request.resource'],
+    ['no namespace', buildPodReview(pod, { namespace: '' }), 'request.namespace'],
   ];
   for (const [what, body, place] of bad) {
     it(`is named by its place: ${what}`, () => {
-      const review = readReview(body);
-      assert.ok(isBadReview(review));
-      assert.equal(review.place, place);
+      const review = parseReview(body);
+      assert.ok(isInvalidReview(review));
+      assert.equal(review.path, place);
     });
   }
 });

@@ -2,14 +2,14 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import jsonPatch from 'fast-json-patch';
-import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
 import { decide } from '../../src/webhook/decision.ts';
-import { pullSecretReference } from '../../src/webhook/patch.ts';
-import { operationsOf, reviewOf } from './admission-reviews.ts';
+import { createPullSecretReference } from '../../src/webhook/patch.ts';
+import { buildPodReview, parsePatchOperations } from './admission-reviews.ts';
 
-const fixtures = new URL('../fixtures', import.meta.url);
+const fixtures = new URL('../fixtures/', import.meta.url);
 const rules = {
-  reference: pullSecretReference('ecr-pull-secrets'),
+  reference: createPullSecretReference('ecr-pull-secrets'),
   exclude: { namespaces: ['kube-*'], accounts: ['999999999999'] },
 };
 
@@ -18,10 +18,10 @@ function readJson(path: string): unknown {
 }
 
 function patchFor(pod: unknown) {
-  const review = readReview(reviewOf(pod));
-  assert.ok(!isBadReview(review));
+  const review = parseReview(buildPodReview(pod));
+  assert.ok(!isInvalidReview(review));
   const decision = decide(review, rules);
-  return decision.action === 'ensure' ? operationsOf(decision.patch) : [];
+  return decision.action === 'ensure' ? parsePatchOperations(decision.patch) : [];
 }
 
 /** Cases of an update have the pod as it was. */
@@ -45,10 +45,10 @@ describe('the decision on a changed pod', () => {
     it(`is as in test/fixtures/${name}`, () => {
       const { subResource, ...expected } = Object(readJson(`${name}/decision.json`));
       const oldObject = readJson(`${name}/old.json`);
-      const review = readReview(
-        reviewOf(readJson(`${name}/pod.json`), { operation: 'UPDATE', subResource, oldObject }),
+      const review = parseReview(
+        buildPodReview(readJson(`${name}/pod.json`), { operation: 'UPDATE', subResource, oldObject }),
       );
-      assert.ok(!isBadReview(review));
+      assert.ok(!isInvalidReview(review));
       const decision = decide(review, rules);
       const hosts = decision.action === 'leave' ? [] : decision.registries.map(({ host }) => host);
       assert.deepEqual({ action: decision.action, reason: decision.reason, hosts }, expected);

@@ -4,12 +4,12 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { send } from '../cluster/kube-request.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount } from '../support/installation.ts';
+import { installServiceAccount } from '../support/installation.ts';
 import { podWith } from '../support/pods.ts';
 import { startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { reviewOf } from './admission-reviews.ts';
+import { buildPodReview } from './admission-reviews.ts';
 
 const host = hostIn('eu-central-1');
 
@@ -17,7 +17,7 @@ describeOnCluster('a program that is shut down', (cluster) => {
   it('stores the host of a pod that was admitted while its token was still being fetched', async (t) => {
     const ecr = await startEcrDouble();
     const program = await startProgram({
-      kubeconfigPath: await installAccount(cluster()),
+      kubeconfigPath: await installServiceAccount(cluster()),
       environment: ecr.env(),
     });
     t.after(async () => {
@@ -26,7 +26,7 @@ describeOnCluster('a program that is shut down', (cluster) => {
     });
     const namespace = await cluster().createNamespace();
     const gate = ecr.hold();
-    const review = reviewOf(podWith([`${host}/app`]), { namespace });
+    const review = buildPodReview(podWith([`${host}/app`]), { namespace });
     // it is answered after half of this time, and the token is awaited for longer
     const { status } = await send(
       `${program.webhookUrl}?timeout=1s`,

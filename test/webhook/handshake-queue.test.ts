@@ -11,7 +11,7 @@ function socketFrom(address: string): Socket {
 
 describe('TLS handshakes', () => {
   it('start a few in each turn of the event loop, one client address after the other', async () => {
-    const queue = new HandshakeQueue({ startsPerTurn: 4, maxInProgress: 100, patienceMs: 60_000 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 4, maxInProgress: 100, maxWaitMs: 60_000 });
     const started: string[] = [];
     const add = (address: string) => queue.add(socketFrom(address), () => started.push(address));
     for (let count = 0; count < 10; count += 1) {
@@ -25,7 +25,7 @@ describe('TLS handshakes', () => {
   });
 
   it('wait while too many are in progress, and go on when one is done or closed', async () => {
-    const queue = new HandshakeQueue({ startsPerTurn: 16, maxInProgress: 2, patienceMs: 60_000 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 2, maxWaitMs: 60_000 });
     const sockets = Array.from({ length: 4 }, () => socketFrom('a'));
     let started = 0;
     for (const socket of sockets) {
@@ -44,7 +44,7 @@ describe('TLS handshakes', () => {
   });
 
   it('that take long make room for others, the oldest first', async () => {
-    const queue = new HandshakeQueue({ startsPerTurn: 16, maxInProgress: 1, patienceMs: 20 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 1, maxWaitMs: 20 });
     const [stalled, other] = [socketFrom('a'), socketFrom('b')];
     const started: Socket[] = [];
     for (const socket of [stalled, other]) {
@@ -55,7 +55,7 @@ describe('TLS handshakes', () => {
   });
 
   it('do not start on a connection that has closed', async () => {
-    const queue = new HandshakeQueue({ startsPerTurn: 16, maxInProgress: 16, patienceMs: 60_000 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 16, maxWaitMs: 60_000 });
     const [gone, other] = [socketFrom('a'), socketFrom('a')];
     const started: Socket[] = [];
     queue.add(gone, () => started.push(gone));

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
 import { eventually } from '../support/eventually.ts';
 import { podWith, updatePod } from '../support/pods.ts';
-import { assertNothingShown, hostIn, setUp } from '../support/program-fixture.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-fixture.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 const decoded = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, '');
 
@@ -13,87 +13,87 @@ const decoded = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, 
  * The main job on an API server: pods are created as users create them, the API server calls the program, and the
  * program runs with the rights of its ServiceAccount only.
  */
-export function injectionSuite(ground: () => Ground): void {
+export function injectionSuite(apiServer: () => TestApiServer): void {
   describe('injection', () => {
-    const setting = setUp(ground);
+    const fixture = setUpProgram(apiServer);
 
     it('gives a pod with an ECR image the reference, and its namespace the Secret with a living token', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const host = hostIn('eu-central-1');
-      const { status, pullSecrets, warnings } = await setting().createPod(
+      const { status, pullSecrets, warnings } = await fixture().createPod(
         namespace,
         podWith([`${host}/app:1`]),
       );
       assert.deepEqual([status, pullSecrets, warnings], [201, ['ecr-pull-secrets'], []]);
-      const secret = await setting().pullSecret(namespace);
+      const secret = await fixture().pullSecret(namespace);
       assert.equal(secret?.type, 'kubernetes.io/dockerconfigjson');
       assert.equal(secret.labels['app.kubernetes.io/managed-by'], 'ecr-pull-secrets');
       assert.deepEqual(Object.keys(secret.auths), [host]);
       assert.deepEqual(Object.keys(secret.auths[host] ?? {}), ['auth'], 'auth alone: the kubelet decodes it');
-      assert.ok(setting().ecr.isLiving(decoded(secret.auths[host]?.auth)));
+      assert.ok(fixture().ecr.isUnexpired(decoded(secret.auths[host]?.auth)));
       const end = Date.parse(secret.hosts[host]?.expiresAt ?? '');
-      const [issued] = setting().ecr.issued.filter(({ region }) => region === 'eu-central-1');
+      const [issued] = fixture().ecr.issued.filter(({ region }) => region === 'eu-central-1');
       assert.ok(issued !== undefined && end <= issued.expiresAt && end > issued.expiresAt - 1000);
     });
 
     it('spends no call of AWS and no write on the next pod', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const pod = () => podWith([`${hostIn('eu-west-1')}/app:1`]);
-      await setting().createPod(namespace, pod());
-      const before = await setting().pullSecret(namespace);
-      const { pullSecrets } = await setting().createPod(namespace, pod());
+      await fixture().createPod(namespace, pod());
+      const before = await fixture().pullSecret(namespace);
+      const { pullSecrets } = await fixture().createPod(namespace, pod());
       assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
-      assert.equal(setting().callsIn('eu-west-1'), 1);
-      assert.deepEqual(await setting().pullSecret(namespace), before);
+      assert.equal(fixture().callsIn('eu-west-1'), 1);
+      assert.deepEqual(await fixture().pullSecret(namespace), before);
     });
 
     it('keeps the pull secrets that a pod has, in their order, and does not add a second reference', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const image = `${hostIn('eu-west-1')}/app:1`;
       const others = [{ name: 'one' }, { name: 'two' }];
-      const appended = await setting().createPod(namespace, podWith([image], { imagePullSecrets: others }));
+      const appended = await fixture().createPod(namespace, podWith([image], { imagePullSecrets: others }));
       assert.deepEqual(appended.pullSecrets, ['one', 'two', 'ecr-pull-secrets']);
       const own = [{ name: 'ecr-pull-secrets' }, { name: 'one' }];
-      const there = await setting().createPod(namespace, podWith([image], { imagePullSecrets: own }));
+      const there = await fixture().createPod(namespace, podWith([image], { imagePullSecrets: own }));
       assert.deepEqual(there.pullSecrets, ['ecr-pull-secrets', 'one']);
     });
 
     it('finds ECR images of init containers', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const host = hostIn('eu-west-1');
       const initContainers = [{ name: 'init', image: `${host}/init:1` }];
-      const { pullSecrets } = await setting().createPod(namespace, podWith(['busybox'], { initContainers }));
+      const { pullSecrets } = await fixture().createPod(namespace, podWith(['busybox'], { initContainers }));
       assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
-      assert.deepEqual(Object.keys((await setting().pullSecret(namespace))?.auths ?? {}), [host]);
+      assert.deepEqual(Object.keys((await fixture().pullSecret(namespace))?.auths ?? {}), [host]);
     });
 
     it('finds ECR images of image volumes', async (t) => {
-      const minor = Number(/^v?1\.(\d+)/.exec(setting().ground.version)?.[1]);
+      const minor = Number(/^v?1\.(\d+)/.exec(fixture().apiServer.version)?.[1]);
       if (minor < 35) {
         t.skip('image volumes are on by default from Kubernetes 1.35 on');
         return;
       }
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const host = hostIn('eu-west-1');
       const volumes = [{ name: 'model', image: { reference: `${host}/model:1` } }];
-      const { status, pullSecrets } = await setting().createPod(namespace, podWith(['busybox'], { volumes }));
+      const { status, pullSecrets } = await fixture().createPod(namespace, podWith(['busybox'], { volumes }));
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
-      assert.deepEqual(Object.keys((await setting().pullSecret(namespace))?.auths ?? {}), [host]);
+      assert.deepEqual(Object.keys((await fixture().pullSecret(namespace))?.auths ?? {}), [host]);
     });
 
     it('leaves other pods alone: no ECR image, opted out', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const optedOut = { 'ecr-pull-secrets.io/inject': 'false' };
       for (const pod of [podWith(['busybox']), podWith([`${hostIn('eu-west-1')}/app`], {}, optedOut)]) {
-        const { status, pullSecrets } = await setting().createPod(namespace, pod);
+        const { status, pullSecrets } = await fixture().createPod(namespace, pod);
         assert.deepEqual([status, pullSecrets], [201, []]);
       }
-      assert.equal(await setting().pullSecret(namespace), undefined);
+      assert.equal(await fixture().pullSecret(namespace), undefined);
     });
 
     it('on a dry run patches, writes nothing and calls nobody', async () => {
-      const namespace = await setting().createNamespace();
-      const { status, pullSecrets } = await setting().createPod(
+      const namespace = await fixture().createNamespace();
+      const { status, pullSecrets } = await fixture().createPod(
         namespace,
         podWith([`${hostIn('eu-west-2')}/app`]),
         {
@@ -101,31 +101,36 @@ export function injectionSuite(ground: () => Ground): void {
         },
       );
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
-      assert.equal(await setting().pullSecret(namespace), undefined);
-      assert.equal(setting().callsIn('eu-west-2'), 0);
+      assert.equal(await fixture().pullSecret(namespace), undefined);
+      assert.equal(fixture().callsIn('eu-west-2'), 0);
     });
 
     it('adds the host of an ephemeral container, and of a changed image, behind the reference that is there', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const pod = podWith([`${hostIn('eu-west-3')}/app:1`]);
-      await setting().createPod(namespace, pod);
-      const { uid } = (await setting().pullSecret(namespace)) ?? {};
+      await fixture().createPod(namespace, pod);
+      const { uid } = (await fixture().pullSecret(namespace)) ?? {};
       const debug = { name: 'debug', image: `${hostIn('eu-south-1')}/debug:1`, targetContainerName: 'c0' };
       const debugged = await updatePod(
-        setting().ground,
+        fixture().apiServer,
         namespace,
         pod.metadata.name,
         ({ spec, ...rest }) => ({ ...rest, spec: { ...(spec as object), ephemeralContainers: [debug] } }),
         '/ephemeralcontainers',
       );
       assert.equal(debugged.status, 200);
-      const changed = await updatePod(setting().ground, namespace, pod.metadata.name, ({ spec, ...rest }) => {
-        const { containers } = spec as { containers: object[] };
-        const image = `${hostIn('eu-north-1')}/app:2`;
-        return { ...rest, spec: { ...(spec as object), containers: [{ ...containers[0], image }] } };
-      });
+      const changed = await updatePod(
+        fixture().apiServer,
+        namespace,
+        pod.metadata.name,
+        ({ spec, ...rest }) => {
+          const { containers } = spec as { containers: object[] };
+          const image = `${hostIn('eu-north-1')}/app:2`;
+          return { ...rest, spec: { ...(spec as object), containers: [{ ...containers[0], image }] } };
+        },
+      );
       assert.equal(changed.status, 200);
-      const secret = await setting().pullSecret(namespace);
+      const secret = await fixture().pullSecret(namespace);
       assert.deepEqual(
         Object.keys(secret?.auths ?? {}),
         ['eu-north-1', 'eu-south-1', 'eu-west-3'].map(hostIn),
@@ -134,13 +139,13 @@ export function injectionSuite(ground: () => Ground): void {
     });
 
     it('warns of a new ECR image in a pod that has no reference, and of no other update', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const pod = podWith(['busybox']);
-      await setting().createPod(namespace, pod);
-      const { ground } = setting();
+      await fixture().createPod(namespace, pod);
+      const { apiServer } = fixture();
       const debug = { name: 'debug', image: `${hostIn('eu-central-1')}/debug:1` };
       const debugged = await updatePod(
-        ground,
+        apiServer,
         namespace,
         pod.metadata.name,
         ({ spec, ...rest }) => ({ ...rest, spec: { ...Object(spec), ephemeralContainers: [debug] } }),
@@ -152,13 +157,13 @@ export function injectionSuite(ground: () => Ground): void {
         /^the new ECR image may fail to pull: .* kubectl debug --copy-to$/,
       );
 
-      const labelled = await updatePod(ground, namespace, pod.metadata.name, ({ metadata, ...rest }) => ({
+      const labelled = await updatePod(apiServer, namespace, pod.metadata.name, ({ metadata, ...rest }) => ({
         ...rest,
         metadata: { ...Object(metadata), labels: { a: 'b' } },
       }));
       assert.deepEqual([labelled.status, labelled.warnings], [200, []]);
 
-      const changed = await updatePod(ground, namespace, pod.metadata.name, ({ spec, ...rest }) => {
+      const changed = await updatePod(apiServer, namespace, pod.metadata.name, ({ spec, ...rest }) => {
         const { containers } = Object(spec);
         const image = `${hostIn('eu-central-1')}/app:1`;
         return { ...rest, spec: { ...Object(spec), containers: [{ ...containers[0], image }] } };
@@ -166,28 +171,28 @@ export function injectionSuite(ground: () => Ground): void {
       assert.equal(changed.status, 200);
       assert.match(changed.warnings.join(), /^the new ECR image may fail to pull: .* recreate the pod$/);
       assert.equal(
-        await setting().pullSecret(namespace),
+        await fixture().pullSecret(namespace),
         undefined,
         'no Secret is made that nothing refers to',
       );
 
       // as kubectl debug --copy-to does
       const copy = podWith(['busybox', debug.image]);
-      const copied = await setting().createPod(namespace, copy);
+      const copied = await fixture().createPod(namespace, copy);
       assert.deepEqual([copied.pullSecrets, copied.warnings], [['ecr-pull-secrets'], []]);
     });
 
     it('tells how it decided: one line for each pod injected, and metrics by outcome and reason', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const pod = podWith([`${hostIn('eu-west-1')}/app`]);
-      await setting().createPod(namespace, pod);
+      await fixture().createPod(namespace, pod);
       const line = await eventually('the line is there', () =>
-        setting()
+        fixture()
           .program.log()
           .find((entry) => entry['namespace'] === namespace && entry['pod'] === pod.metadata.name),
       );
       assert.deepEqual([line['level'], line['outcome'], line['reason']], ['info', 'injected', 'ecr-image']);
-      const metrics = await setting().program.metrics();
+      const metrics = await fixture().program.metrics();
       assert.match(metrics, /ecr_pull_secrets_reviews_total\{outcome="injected",reason="ecr-image"\} [1-9]/);
       assert.match(metrics, /ecr_pull_secrets_ecr_calls_total\{region="eu-west-1",outcome="success"\} 1/);
       assert.match(metrics, /ecr_pull_secrets_secret_writes_total\{outcome="created"\} [1-9]/);
@@ -196,18 +201,18 @@ export function injectionSuite(ground: () => Ground): void {
       assert.match(metrics, /ecr_pull_secrets_admission_duration_seconds_count [1-9]/);
     });
 
-    it('has shown no token and no key anywhere in all of this', () => assertNothingShown(setting()));
+    it('has shown no token and no key anywhere in all of this', () => assertNoSecretLeaked(fixture()));
 
     it('had no right to read, list or write any other Secret', async () => {
-      const namespace = await setting().createNamespace();
-      const { kubeconfigPath } = setting();
+      const namespace = await fixture().createNamespace();
+      const { kubeconfigPath } = fixture();
       const options = { kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' };
-      const secrets = secretApi(loadKubeConfig(options));
+      const secrets = createSecretApi(loadKubeConfig(options));
       const other = { metadata: { namespace, name: 'other' }, type: 'Opaque', data: {} };
       const refused = { name: 'KubeError', code: 'forbidden' };
       await assert.rejects(secrets.read(namespace, 'other'), refused);
       await assert.rejects(secrets.apply(other, { fieldManager: 'test', force: true }), refused);
-      const { status } = await setting().ground.request(
+      const { status } = await fixture().apiServer.request(
         'GET',
         `/api/v1/namespaces/${namespace}/secrets/other`,
       );
@@ -215,7 +220,7 @@ export function injectionSuite(ground: () => Ground): void {
     });
 
     it('never had two token calls of one identity and region in flight', () => {
-      assert.equal(setting().ecr.peak, 1);
+      assert.equal(fixture().ecr.peak, 1);
     });
   });
 }

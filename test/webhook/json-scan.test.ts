@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { withoutManagedFields } from '../../src/webhook/json-scan.ts';
+import { stripManagedFields } from '../../src/webhook/json-scan.ts';
 
 /** Names and texts that look like the beginning or the end of such a list, or part of it. */
-const telling = fc.constantFrom(
+const significantName = fc.constantFrom(
   'managedFields',
   'x"managedFields',
   '"managedFields":[',
@@ -16,7 +16,7 @@ const telling = fc.constantFrom(
   '\\',
   'ü€',
 );
-const name = fc.oneof(telling, fc.string({ maxLength: 12 }));
+const name = fc.oneof(significantName, fc.string({ maxLength: 12 }));
 const { json } = fc.letrec((tie) => ({
   json: fc.oneof(
     { maxDepth: 4 },
@@ -35,7 +35,7 @@ function emptied(value: unknown): unknown {
   );
 }
 
-const without = (text: string) => withoutManagedFields(Buffer.from(text));
+const without = (text: string) => stripManagedFields(Buffer.from(text));
 
 describe('managedFields', () => {
   it('are empty lists, and all else of any JSON stays as it was', () => {

@@ -4,23 +4,23 @@ import { once } from 'node:events';
 import { type Agent, request as httpsRequest } from 'node:https';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import type { PemPair } from '../../src/certificates/key-pair.ts';
-import { testAuthority, testServing } from '../certificates/test-certificates.ts';
+import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
+import { issueTestCa, issueTestServingCertificate } from '../certificates/test-certificates.ts';
 
 /** Half of the chart's memory limit, as the image has it, in MiB. */
 const heapMiB = 128;
 
 const mainFile = fileURLToPath(new URL('memory-limited-webhook-process.ts', import.meta.url));
 
-export interface Limited {
+export interface MemoryLimitedWebhook {
   readonly port: number;
-  readonly authority: PemPair;
+  readonly ca: PemKeyPair;
   /** What the process went through since the last call; it collects garbage before. */
-  measured(): Promise<{ maxStallMs: number; heapUsed: number; maxRss: number }>;
+  measure(): Promise<{ maxStallMs: number; heapUsed: number; maxRss: number }>;
   /** Sends a body and gives the answer; undefined if the connection was closed before. */
-  post(body: Buffer | string, options?: PostOptions): Promise<Posted | undefined>;
+  post(body: Buffer | string, options?: PostOptions): Promise<PostResponse | undefined>;
   /** How many connections it has now. */
-  connections(): Promise<number>;
+  countConnections(): Promise<number>;
 }
 
 interface PostOptions {
@@ -28,7 +28,7 @@ interface PostOptions {
   readonly chunked?: boolean;
 }
 
-interface Posted {
+interface PostResponse {
   readonly status: number;
   readonly headers: Record<string, string | string[] | undefined>;
   readonly text: string;
@@ -36,9 +36,9 @@ interface Posted {
 }
 
 /** Starts the webhook in a process with the heap that it has in a cluster. Ends it after the test. */
-export async function startLimited(maxConnections = 600): Promise<Limited> {
-  const authority = await testAuthority(Date.now());
-  const pair = await testServing(authority, Date.now());
+export async function startMemoryLimitedWebhook(maxConnections = 600): Promise<MemoryLimitedWebhook> {
+  const ca = await issueTestCa(Date.now());
+  const keyPair = await issueTestServingCertificate(ca, Date.now());
   const flags = [`--max-old-space-size=${heapMiB}`, '--max-semi-space-size=4', '--expose-gc'];
   const child = spawn(process.execPath, [...flags, mainFile], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
@@ -50,20 +50,20 @@ export async function startLimited(maxConnections = 600): Promise<Limited> {
     assert.ok(message !== undefined, 'the process has ended');
     return message;
   };
-  child.send({ pair, maxConnections });
+  child.send({ keyPair, maxConnections });
   const port: number = await next();
   return {
     port,
-    authority,
-    measured: async () => {
+    ca,
+    measure: async () => {
       child.send('measure');
       return await next();
     },
-    connections: async () => {
+    countConnections: async () => {
       child.send('connections');
       return await next();
     },
-    post: (body, options) => post(port, authority.certPem, body, options),
+    post: (body, options) => post(port, ca.certPem, body, options),
   };
 }
 
@@ -72,8 +72,8 @@ function post(
   ca: string,
   body: Buffer | string,
   { agent, chunked = false }: PostOptions = {},
-): Promise<Posted | undefined> {
-  const { promise, resolve } = Promise.withResolvers<Posted | undefined>();
+): Promise<PostResponse | undefined> {
+  const { promise, resolve } = Promise.withResolvers<PostResponse | undefined>();
   const request = httpsRequest(
     {
       host: '127.0.0.1',

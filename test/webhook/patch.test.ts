@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
-import { pullSecretPatch, pullSecretReference } from '../../src/webhook/patch.ts';
-import { operationsOf } from './admission-reviews.ts';
+import { createPullSecretPatch, createPullSecretReference } from '../../src/webhook/patch.ts';
+import { parsePatchOperations } from './admission-reviews.ts';
 
 const name = 'ecr-pull-secrets';
-const ours = pullSecretReference(name);
+const addedReference = createPullSecretReference(name);
 const plain = { noNullPrototype: true };
 const reference = fc.record(
   { name: fc.oneof(fc.constant(name), fc.stringMatching(/^[a-z0-9-]{1,12}$/)) },
@@ -21,7 +21,7 @@ const pod = fc.record({ spec }, plain);
 function applied<T>(document: T): T {
   return jsonPatch.applyPatch(
     structuredClone(document),
-    operationsOf(pullSecretPatch(document, ours)),
+    parsePatchOperations(createPullSecretPatch(document, addedReference)),
     true,
     false,
   ).newDocument;
@@ -45,7 +45,7 @@ describe('the patch', () => {
   it('changes nothing the second time', () => {
     fc.assert(
       fc.property(pod, (before) => {
-        assert.equal(pullSecretPatch(applied(before), ours), undefined);
+        assert.equal(createPullSecretPatch(applied(before), addedReference), undefined);
       }),
     );
   });
@@ -53,7 +53,7 @@ describe('the patch', () => {
   it('is never made for something without a spec', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
-        const patch = pullSecretPatch(value, ours);
+        const patch = createPullSecretPatch(value, addedReference);
         assert.ok(patch === undefined || (typeof value === 'object' && value !== null && 'spec' in value));
       }),
     );

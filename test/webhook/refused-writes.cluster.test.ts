@@ -1,26 +1,31 @@
 // What the operator and the pod's author see of a refused write: the kubectl warning, the log and the Event.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { eventApi } from '../../src/kube/events.ts';
-import { secretApi } from '../../src/kube/secrets.ts';
-import { SecretView } from '../../src/pull-secrets/secret-cache.ts';
-import { failed } from '../../src/pull-secrets/unavailable-host.ts';
-import { Attempts } from '../../src/renewal/failures.ts';
-import { news } from '../../src/renewal/host-events.ts';
-import { jsonLog } from '../../src/telemetry/log.ts';
-import { field, items } from '../../src/util/json.ts';
+import { createEventApi } from '../../src/kube/events.ts';
+import { createSecretApi } from '../../src/kube/secrets.ts';
+import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { failedHost } from '../../src/pull-secrets/unavailable-host.ts';
+import { AttemptTracker } from '../../src/renewal/failures.ts';
+import { createHostEventReporter } from '../../src/renewal/host-events.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
+import { getField, getItems } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-webhook.ts';
-import { configOf, NAME, pullSecret } from '../kube/secret-api-fixtures.ts';
+import { buildPullSecret, createConfig, secretName } from '../kube/secret-api-fixtures.ts';
 import { eventually } from '../support/eventually.ts';
 import { podWith } from '../support/pods.ts';
-import { assertNothingShown, hostIn, setUp } from '../support/program-fixture.ts';
+import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-fixture.ts';
 import { secretPath } from '../support/pull-secret.ts';
-import { bindPolicy, limitSecrets, policy, registerRefusingWebhook } from '../support/secret-refusers.ts';
+import {
+  bindPolicy,
+  createAdmissionPolicy,
+  createSecretQuota,
+  registerRefusingWebhook,
+} from '../support/secret-refusers.ts';
 
 describeOnCluster('a refused write on a real API server', (cluster) => {
   describe('is explained to the author of a pod, and in the log', () => {
-    const setting = setUp(cluster);
+    const fixture = setUpProgram(cluster);
     let webhook: ScriptedWebhook;
     before(async () => {
       webhook = await startScriptedWebhook();
@@ -41,7 +46,7 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
       await eventually(
         'the warning names the refuser',
         async () => {
-          const { status, warnings } = await setting().createPod(namespace, podWith([`${host}/app:1`]));
+          const { status, warnings } = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
           assert.equal(status, 201);
           assert.deepEqual(warnings, [`no pull token yet for ${host}: ${cause}`]);
           assert.ok((warnings[0] ?? '').length <= 120);
@@ -50,16 +55,16 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
         60_000,
       );
       await eventually('the log names it, too', () =>
-        setting()
+        fixture()
           .program.log()
           .some(({ namespace: of, cause: logged }) => of === namespace && String(logged).includes(message)),
       );
     };
 
     it('by the name of the policy', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const messageExpression = "string(object.data['.dockerconfigjson'])";
-      await policy(cluster(), 'Validating', 'need-owner', {
+      await createAdmissionPolicy(cluster(), 'Validating', 'need-owner', {
         validations: [{ expression: 'false', messageExpression }],
       });
       await bindPolicy(cluster(), 'Validating', 'need-owner', namespace);
@@ -69,7 +74,7 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
     });
 
     it('by the name of the webhook', async () => {
-      const namespace = await setting().createNamespace();
+      const namespace = await fixture().createNamespace();
       const name = 'validate.kyverno.svc-fail';
       await registerRefusingWebhook(cluster(), 'Validating', name, namespace, webhook);
       await eventually('the webhook is called', () => isRefused(namespace), 60_000);
@@ -78,14 +83,14 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
     });
 
     it('by the name of the quota', async () => {
-      const namespace = await setting().createNamespace();
-      await limitSecrets(cluster(), namespace, 'few');
+      const namespace = await fixture().createNamespace();
+      await createSecretQuota(cluster(), namespace, 'few');
       await warned(namespace, 'us-east-1', 'exceeded quota "few"', 'HTTP 403, exceeded quota: few');
     });
 
     it('by what to do if the Secret is immutable', async () => {
-      const namespace = await setting().createNamespace();
-      await setting().createPod(namespace, podWith([`${hostIn('us-east-1')}/app:1`]));
+      const namespace = await fixture().createNamespace();
+      await fixture().createPod(namespace, podWith([`${hostIn('us-east-1')}/app:1`]));
       await eventually('the Secret is immutable', async () => {
         const { body } = await cluster().request('GET', secretPath(namespace));
         const frozen = { ...Object(body), immutable: true };
@@ -96,53 +101,62 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
       await warned(namespace, 'us-west-2', 'Secret is immutable; delete it', message);
     });
 
-    it('without a token or key anywhere', () => assertNothingShown(setting()));
+    it('without a token or key anywhere', () => assertNoSecretLeaked(fixture()));
 
     const isRefused = async (namespace: string): Promise<boolean> => {
       const path = `/api/v1/namespaces/${namespace}/secrets?dryRun=All`;
       return (await cluster().request('POST', path, pullSecretBody(namespace))).status >= 400;
     };
     const pullSecretBody = (namespace: string) => ({
-      ...pullSecret(namespace, 'probe'),
+      ...buildPullSecret(namespace, 'probe'),
       metadata: { name: 'probe' },
     });
   });
 
   it('is explained in an Event of renewal, and counted as one that the operator has to cure', async () => {
     const namespace = await cluster().createNamespace('refuser');
-    await limitSecrets(cluster(), namespace, 'few');
-    const config = configOf(cluster().kubeconfigPath, 60_000);
+    await createSecretQuota(cluster(), namespace, 'few');
+    const config = createConfig(cluster().kubeconfigPath, 60_000);
     const host = hostIn('us-east-1');
-    const why = await secretApi(config)
-      .apply(pullSecret(namespace, 'Canary'), { fieldManager: 'one', force: true })
+    const why = await createSecretApi(config)
+      .apply(buildPullSecret(namespace, 'Canary'), { fieldManager: 'one', force: true })
       .then(
         () => assert.fail('the quota refuses it'),
-        (error: unknown) => failed(host, error),
+        (error: unknown) => failedHost(host, error),
       );
-    const attempts = new Attempts();
+    const attempts = new AttemptTracker();
     const now = Date.UTC(2026, 10, 23, 12);
-    const due = { namespace, kind: 'missing', reason: 'waiting', hosts: [host], endsAt: Infinity } as const;
-    attempts.note(due, [why], now, 0, 0);
+    const due = {
+      namespace,
+      kind: 'missing',
+      reason: 'waiting',
+      hosts: [host],
+      expiresAt: Infinity,
+    } as const;
+    attempts.record(due, [why], now, 0, 0);
     const trouble = attempts.get(namespace, 'missing');
     assert.ok(trouble?.permanent);
-    const tell = news({
-      secretName: NAME,
-      view: new SecretView(),
-      createEvent: (event) => eventApi(config, 'ecr-pull-secrets').create(event),
+    const tell = createHostEventReporter({
+      secretName,
+      secretCache: new SecretCache(),
+      createEvent: (event) => createEventApi(config, 'ecr-pull-secrets').create(event),
       now: () => now,
-      log: jsonLog('silent', process.stderr),
+      log: createJsonLog('silent', process.stderr),
     });
     tell({
-      failing: [{ namespace, host, kind: 'missing', endsAt: undefined, trouble }],
+      failing: [{ namespace, host, kind: 'missing', expiresAt: undefined, failure: trouble }],
       recovered: [],
-      endangered: [],
+      expiring: [],
     });
     const event = await eventually('the Event is there', async () => {
       const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
-      return items(field(body, 'items'))[0];
+      return getItems(getField(body, 'items'))[0];
     });
-    assert.equal(field(event, 'reason'), 'PullTokenRefused');
-    assert.match(String(field(event, 'message')), /exceeded quota: few, requested: .*\): raise that quota/);
+    assert.equal(getField(event, 'reason'), 'PullTokenRefused');
+    assert.match(
+      String(getField(event, 'message')),
+      /exceeded quota: few, requested: .*\): raise that quota/,
+    );
     await config.close();
   });
 });

@@ -6,20 +6,20 @@ import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { type Balancer, startBalancer } from '../doubles/tcp-balancer.ts';
 import { eventually } from '../support/eventually.ts';
-import { installAccount, type Registered, registerWebhook } from '../support/installation.ts';
+import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { certificatesIn, type RunningProgram, startProgram } from '../support/program.ts';
+import { createCertificateFiles, type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import type { Ground } from '../support/test-api-server.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
 const replicas = 2;
 
 /** Several processes behind one webhook: they share nothing but the API server. */
-export function replicasSuite(ground: () => Ground): void {
+export function replicasSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   let programs: RunningProgram[] = [];
   let balancer: Balancer;
-  let webhook: Registered;
+  let webhook: RegisteredWebhook;
   let directory: string;
 
   /** Pods of the namespace that each process has answered for. */
@@ -34,15 +34,15 @@ export function replicasSuite(ground: () => Ground): void {
     before(async () => {
       ecr = await startEcrDouble();
       directory = await mkdtemp(join(tmpdir(), 'replicas-'));
-      const certificates = await certificatesIn(directory);
-      const kubeconfigPath = await installAccount(ground());
+      const certificates = await createCertificateFiles(directory);
+      const kubeconfigPath = await installServiceAccount(apiServer());
       programs = await Promise.all(
         Array.from({ length: replicas }, () =>
           startProgram({ kubeconfigPath, environment: ecr.env(), certificates }),
         ),
       );
       balancer = await startBalancer(programs.map(({ webhookUrl }) => webhookUrl));
-      webhook = await registerWebhook(ground(), { webhookUrl: balancer.url, caPem: certificates.caPem });
+      webhook = await registerWebhook(apiServer(), { webhookUrl: balancer.url, caPem: certificates.caPem });
     });
     after(async () => {
       await webhook?.remove();
@@ -56,7 +56,7 @@ export function replicasSuite(ground: () => Ground): void {
       const namespace = await webhook.createNamespace();
       const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
       const pods = await Promise.all(
-        Array.from({ length: 200 }, () => createPod(ground(), namespace, podWith([image]))),
+        Array.from({ length: 200 }, () => createPod(apiServer(), namespace, podWith([image]))),
       );
       const refused = pods.filter(({ status }) => status !== 201).map(({ body }) => body);
       assert.deepEqual(refused, []);
@@ -65,7 +65,7 @@ export function replicasSuite(ground: () => Ground): void {
         pods.flatMap(({ warnings }) => warnings),
         [],
       );
-      const secret = await readPullSecret(ground(), namespace);
+      const secret = await readPullSecret(apiServer(), namespace);
       assert.equal(Object.keys(secret?.auths ?? {}).length, 1);
       assert.ok(tokenCalls(['eu-central-1']) <= replicas, `${tokenCalls(['eu-central-1'])} calls`);
       await eventually('both have answered, and all pods', () => {
@@ -85,14 +85,14 @@ export function replicasSuite(ground: () => Ground): void {
         hosts.map((host) => ({ namespace, pod: podWith([`${host}/app`]) })),
       );
       const created = await Promise.all(
-        pods.map(({ namespace, pod }) => createPod(ground(), namespace, pod)),
+        pods.map(({ namespace, pod }) => createPod(apiServer(), namespace, pod)),
       );
       assert.deepEqual(
         created.flatMap(({ warnings }) => warnings),
         [],
       );
       for (const namespace of namespaces) {
-        const secret = await readPullSecret(ground(), namespace);
+        const secret = await readPullSecret(apiServer(), namespace);
         assert.deepEqual(
           Object.keys(secret?.auths ?? {}),
           hosts.toSorted(),
@@ -108,7 +108,7 @@ export function replicasSuite(ground: () => Ground): void {
       const created = await Promise.all(
         namespaces.flatMap((namespace) =>
           regions.map((region) =>
-            createPod(ground(), namespace, podWith([`123456789012.dkr.ecr.${region}.amazonaws.com/app`])),
+            createPod(apiServer(), namespace, podWith([`123456789012.dkr.ecr.${region}.amazonaws.com/app`])),
           ),
         ),
       );
@@ -117,7 +117,7 @@ export function replicasSuite(ground: () => Ground): void {
         [],
       );
       for (const namespace of namespaces) {
-        const secret = await readPullSecret(ground(), namespace);
+        const secret = await readPullSecret(apiServer(), namespace);
         assert.equal(Object.keys(secret?.auths ?? {}).length, regions.length);
         assert.ok(Object.values(secret?.hosts ?? {}).every((life) => life !== null));
       }
@@ -130,7 +130,7 @@ export function replicasSuite(ground: () => Ground): void {
       const namespace = await webhook.createNamespace();
       await eventually('a pod is injected', async () => {
         const pod = podWith(['123456789012.dkr.ecr.eu-central-1.amazonaws.com/app']);
-        return (await createPod(ground(), namespace, pod)).pullSecrets.length > 0;
+        return (await createPod(apiServer(), namespace, pod)).pullSecrets.length > 0;
       });
     });
   });

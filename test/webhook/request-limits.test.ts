@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { occasionally } from '../../src/util/throttle-report.ts';
-import { Gathered } from '../../src/webhook/chunk-buffer.ts';
-import { type Connection, connectionToEvict } from '../../src/webhook/connection-eviction.ts';
-import { mayHoldMoreValues } from '../../src/webhook/json-scan.ts';
-import { WaitingHosts } from '../../src/webhook/waiting-hosts.ts';
+import { throttleReport } from '../../src/util/throttle-report.ts';
+import { ChunkBuffer } from '../../src/webhook/chunk-buffer.ts';
+import { type Connection, selectConnectionToEvict } from '../../src/webhook/connection-eviction.ts';
+import { mayExceedValueCount } from '../../src/webhook/json-scan.ts';
+import { PendingHostCounter } from '../../src/webhook/waiting-hosts.ts';
 
 describe('the bound on values', () => {
   const hostile = fc.constantFrom('[', '{', ',', '"', '\\', '\\"', '],[', 'ü€');
@@ -24,7 +24,7 @@ describe('the bound on values', () => {
   it('refuses every JSON with more values, and none with half as many', () => {
     fc.assert(
       fc.property(json, fc.nat(20), (value, max) => {
-        const more = mayHoldMoreValues(Buffer.from(JSON.stringify(value)), max);
+        const more = mayExceedValueCount(Buffer.from(JSON.stringify(value)), max);
         const values = countValues(value);
         if (values > max + 1) {
           assert.ok(more);
@@ -40,7 +40,7 @@ describe('the bound on values', () => {
   it('ends for anything', () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 50 }), fc.nat(20), (bytes, max) => {
-        mayHoldMoreValues(Buffer.from(bytes), max);
+        mayExceedValueCount(Buffer.from(bytes), max);
       }),
     );
   });
@@ -60,15 +60,15 @@ describe('gathered chunks', () => {
         fc.array(fc.uint8Array({ maxLength: 40 })),
         fc.integer({ min: 1, max: 64 }),
         (chunks, block) => {
-          const gathered = new Gathered(block);
+          const gathered = new ChunkBuffer(block);
           for (const chunk of chunks) {
             gathered.add(Buffer.from(chunk));
           }
           const whole = Buffer.concat(chunks);
           assert.equal(gathered.length, whole.length);
-          assert.ok(gathered.allocated < whole.length + block);
+          assert.ok(gathered.allocatedBytes < whole.length + block);
           assert.deepEqual(gathered.take(), whole);
-          assert.equal(gathered.allocated, 0);
+          assert.equal(gathered.allocatedBytes, 0);
         },
       ),
     );
@@ -76,32 +76,32 @@ describe('gathered chunks', () => {
 });
 
 describe('the connection that makes room', () => {
-  const base: Connection = { address: '10.0.0.1', idleSince: 5, phase: 'idle', useful: false };
+  const base: Connection = { address: '10.0.0.1', idleSince: 5, phase: 'idle', hasServed: false };
   const chosen = (...connections: Connection[]) => {
     const held = new Map<string, number>();
     for (const { address } of connections) {
       held.set(address, (held.get(address) ?? 0) + 1);
     }
-    return connectionToEvict(connections, held);
+    return selectConnectionToEvict(connections, held);
   };
 
   it('is one that never served, before an idle one that did, before one that is being served', () => {
-    const useful = { ...base, useful: true, idleSince: 1 };
+    const served = { ...base, hasServed: true, idleSince: 1 };
     const waiting = { ...base, phase: 'waiting', idleSince: 0 } as const;
     for (const phase of ['handshake', 'idle', 'receiving'] as const) {
       const unused = { ...base, phase, idleSince: 9 };
-      assert.equal(chosen(waiting, useful, unused), unused);
+      assert.equal(chosen(waiting, served, unused), unused);
     }
-    assert.equal(chosen(waiting, useful), useful);
+    assert.equal(chosen(waiting, served), served);
     assert.equal(chosen(waiting), waiting);
     assert.equal(chosen(), undefined);
   });
 
-  it('is of the client with the most, though its own are useful and that of another is new', () => {
-    const useful = { ...base, useful: true };
+  it('is of the client with the most, though its own are served and that of another is new', () => {
+    const served = { ...base, hasServed: true };
     const waiting = { ...base, phase: 'waiting' } as const;
     const newcomer = { ...base, address: '10.0.0.2', phase: 'handshake' } as const;
-    assert.equal(chosen(newcomer, useful, waiting), useful);
+    assert.equal(chosen(newcomer, served, waiting), served);
     assert.equal(chosen(newcomer, waiting, waiting), waiting);
   });
 
@@ -116,14 +116,14 @@ describe('the connection that makes room', () => {
 
 describe('waiting hosts', () => {
   it('are bounded for a namespace and in all, and there is room again when they end', () => {
-    const waiting = new WaitingHosts(10, 4);
-    assert.ok(waiting.begin('a', 4));
-    assert.ok(!waiting.begin('a', 1));
-    assert.ok(waiting.begin('b', 4));
-    assert.ok(!waiting.begin('c', 3));
-    assert.ok(waiting.begin('c', 2));
-    waiting.end('a', 4);
-    assert.ok(waiting.begin('a', 4));
+    const waiting = new PendingHostCounter(10, 4);
+    assert.ok(waiting.tryAdd('a', 4));
+    assert.ok(!waiting.tryAdd('a', 1));
+    assert.ok(waiting.tryAdd('b', 4));
+    assert.ok(!waiting.tryAdd('c', 3));
+    assert.ok(waiting.tryAdd('c', 2));
+    waiting.remove('a', 4);
+    assert.ok(waiting.tryAdd('a', 4));
   });
 });
 
@@ -131,7 +131,7 @@ describe('a report that is made occasionally', () => {
   it('is made at once, then once in an interval, with the number of times', () => {
     let now = 1_000;
     const reports: [number, string][] = [];
-    const report = occasionally(
+    const report = throttleReport(
       60_000,
       () => now,
       (times, detail: string) => reports.push([times, detail]),

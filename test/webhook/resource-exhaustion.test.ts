@@ -3,8 +3,13 @@ import { once } from 'node:events';
 import { Agent } from 'node:https';
 import { describe, it } from 'node:test';
 import { connect, type TLSSocket } from 'node:tls';
-import { bombs, largeReview, reviewOfHosts, worstParsed } from './costly-requests.ts';
-import { startLimited } from './memory-limited-webhook.ts';
+import {
+  buildLargeReview,
+  buildReviewWithHosts,
+  costlyBodies,
+  slowestParsedBodies,
+} from './costly-requests.ts';
+import { startMemoryLimitedWebhook } from './memory-limited-webhook.ts';
 
 const MiB = 1024 * 1024;
 
@@ -15,9 +20,9 @@ const limitBytes = 256 * MiB;
 const stallLimitMs = 500;
 
 describe('a process with the heap of a cluster survives', () => {
-  for (const [name, body] of Object.entries(bombs)) {
+  for (const [name, body] of Object.entries(costlyBodies)) {
     it(`bodies that are large when parsed: ${name}`, async () => {
-      const { post, measured } = await startLimited();
+      const { post, measure } = await startMemoryLimitedWebhook();
       const text = body();
       for (const options of [{}, { chunked: true }]) {
         const answers = await Promise.all(Array.from({ length: 4 }, () => post(text, options)));
@@ -25,30 +30,30 @@ describe('a process with the heap of a cluster survives', () => {
           assert.ok(answer === undefined || [413, 503].includes(answer.status), `${answer?.status}`);
         }
       }
-      assert.equal((await post(largeReview(0.01, 'covered')))?.status, 200);
-      const { maxStallMs, maxRss } = await measured();
+      assert.equal((await post(buildLargeReview(0.01, 'covered')))?.status, 200);
+      const { maxStallMs, maxRss } = await measure();
       assert.ok(maxStallMs < stallLimitMs, `stalled for ${maxStallMs} ms`);
       assert.ok(maxRss < limitBytes, `${maxRss} bytes`);
     });
   }
-  for (const [name, body] of Object.entries(worstParsed)) {
+  for (const [name, body] of Object.entries(slowestParsedBodies)) {
     it(`the most that is parsed: ${name}`, async () => {
-      const { post, measured } = await startLimited();
+      const { post, measure } = await startMemoryLimitedWebhook();
       const text = body();
       await post(text);
       await Promise.all(Array.from({ length: 8 }, () => post(text)));
-      const { maxStallMs, maxRss } = await measured();
+      const { maxStallMs, maxRss } = await measure();
       assert.ok(maxStallMs < stallLimitMs, `stalled for ${maxStallMs} ms`);
       assert.ok(maxRss < limitBytes, `${maxRss} bytes`);
     });
   }
   it('large reviews that wait, and holds nothing of them', async () => {
-    const { post, measured } = await startLimited();
-    await post(largeReview(2.9, 'covered'));
-    const before = await measured();
-    const waiting = Array.from({ length: 30 }, () => post(largeReview(2.9)));
+    const { post, measure } = await startMemoryLimitedWebhook();
+    await post(buildLargeReview(2.9, 'covered'));
+    const before = await measure();
+    const waiting = Array.from({ length: 30 }, () => post(buildLargeReview(2.9)));
     await Promise.all(waiting.slice(0, 1));
-    const { heapUsed, maxRss, maxStallMs } = await measured();
+    const { heapUsed, maxRss, maxStallMs } = await measure();
     assert.ok(heapUsed - before.heapUsed < 15 * MiB, `${heapUsed - before.heapUsed} bytes are kept`);
     assert.ok(maxStallMs < stallLimitMs, `stalled for ${maxStallMs} ms`);
     const statuses = (await Promise.all(waiting)).map((answer) => answer?.status);
@@ -61,11 +66,13 @@ describe('a process with the heap of a cluster survives', () => {
   });
 
   it('reviews of pods that name thousands of hosts, with a region that hangs', async () => {
-    const { post, measured } = await startLimited();
-    const before = await measured();
-    const waiting = Array.from({ length: 40 }, (_, index) => post(reviewOfHosts(15_000, `team-${index}`)));
+    const { post, measure } = await startMemoryLimitedWebhook();
+    const before = await measure();
+    const waiting = Array.from({ length: 40 }, (_, index) =>
+      post(buildReviewWithHosts(15_000, `team-${index}`)),
+    );
     assert.ok((await waiting[0])?.text.includes('patch'));
-    const { maxRss, maxStallMs, heapUsed } = await measured();
+    const { maxRss, maxStallMs, heapUsed } = await measure();
     assert.ok(heapUsed - before.heapUsed < 60 * MiB, `${heapUsed - before.heapUsed} bytes are kept`);
     assert.ok(maxStallMs < stallLimitMs, `stalled for ${maxStallMs} ms`);
     assert.ok(maxRss < limitBytes, `${maxRss} bytes`);
@@ -74,21 +81,25 @@ describe('a process with the heap of a cluster survives', () => {
 
   it('more TLS connections than it keeps, and cuts none of those that serve', async () => {
     const maxConnections = 100;
-    const { port, authority, post, measured, connections } = await startLimited(maxConnections);
-    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: authority.certPem });
-    assert.equal((await post(largeReview(0.01, 'covered'), { agent }))?.status, 200);
+    const { port, ca, post, measure, countConnections } = await startMemoryLimitedWebhook(maxConnections);
+    const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: ca.certPem });
+    assert.equal((await post(buildLargeReview(0.01, 'covered'), { agent }))?.status, 200);
     const idle: TLSSocket[] = [];
     for (let count = 0; count < 5 * maxConnections; count += 1) {
-      const socket = connect({ host: '127.0.0.1', port, ca: authority.certPem });
+      const socket = connect({ host: '127.0.0.1', port, ca: ca.certPem });
       socket.on('error', () => undefined); // it makes room for others
       await once(socket, 'secureConnect');
       idle.push(socket);
     }
-    assert.ok((await connections()) <= maxConnections);
-    const kept = await post(largeReview(0.01, 'covered'), { agent });
+    assert.ok((await countConnections()) <= maxConnections);
+    const kept = await post(buildLargeReview(0.01, 'covered'), { agent });
     assert.deepEqual([kept?.status, kept?.reused], [200, true]);
-    assert.equal((await post(largeReview(0.01, 'covered')))?.status, 200, 'a new connection is served, too');
-    const { maxStallMs } = await measured();
+    assert.equal(
+      (await post(buildLargeReview(0.01, 'covered')))?.status,
+      200,
+      'a new connection is served, too',
+    );
+    const { maxStallMs } = await measure();
     assert.ok(maxStallMs < stallLimitMs, `stalled for ${maxStallMs} ms`);
     for (const socket of idle) {
       socket.destroy();

@@ -4,17 +4,20 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, it, type TestContext } from 'node:test';
-import { makeSetting, type Setting } from '../certificates/managed-certificates-fixture.ts';
+import {
+  type CertificatesFixture,
+  createCertificatesFixture,
+} from '../certificates/managed-certificates-fixture.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { Random } from '../renewal/simulation/clock-and-random.ts';
 import { eventually } from '../support/eventually.ts';
-import { type Order, rateOf, type Sent, startLoad } from '../support/pod-load.ts';
+import { getSendRate, type PodRequest, type SentPod, startPodLoad } from '../support/pod-load.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { bundleInto, type RunningProgram, startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { type Service, startService } from './service-proxy.ts';
+import { type ServiceProxy, startServiceProxy } from './service-proxy.ts';
 
 const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const replicas = 3;
@@ -32,20 +35,20 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   const started: RunningProgram[] = [];
   let directory: string;
   let ecr: EcrDouble;
-  let service: Service;
-  let setting: Setting;
+  let service: ServiceProxy;
+  let fixture: CertificatesFixture;
   let running: RunningProgram[] = [];
 
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'rolling-'));
     await bundleInto(join(directory, 'main.mjs'));
     ecr = await startEcrDouble();
-    service = await startService(() => random.next());
-    setting = await makeSetting(cluster(), { url: service.url, webhooks: 1 });
+    service = await startServiceProxy(() => random.next());
+    fixture = await createCertificatesFixture(cluster(), { url: service.url, webhooks: 1 });
     running = await Promise.all(Array.from({ length: replicas }, startReplica));
   });
   after(async () => {
-    await cluster().request('DELETE', `${webhooks}/${setting?.place.webhookConfiguration}`);
+    await cluster().request('DELETE', `${webhooks}/${fixture?.place.webhookConfiguration}`);
     await Promise.all(started.map((program) => program.stop()));
     await service?.stop();
     await ecr?.stop();
@@ -53,7 +56,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   });
 
   const startReplica = async () => {
-    const { namespace, webhookConfiguration } = setting.place;
+    const { namespace, webhookConfiguration } = fixture.place;
     const program = await startProgram({
       kubeconfigPath: cluster().kubeconfigPath,
       environment: ecr.env(),
@@ -71,7 +74,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   /** Has the webhook called for new namespaces, and for no others. */
   const namespacesUnder = async (failurePolicy: 'Fail' | 'Ignore') => {
     const label = randomBytes(4).toString('hex');
-    const path = `${webhooks}/${setting.place.webhookConfiguration}`;
+    const path = `${webhooks}/${fixture.place.webhookConfiguration}`;
     await eventually('the webhook is called for other namespaces', async () => {
       const { body } = await cluster().request('GET', path);
       const configuration = Object(body);
@@ -91,7 +94,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       const pod = podWith([`${hostIn('eu-central-1')}/probe`]);
       return (
         (await createPod(cluster(), names[0] ?? '', pod, { dryRun: true })).pullSecrets.length > 0 &&
-        running.every((program) => service.has(program))
+        running.every((program) => service.hasEndpoint(program))
       );
     });
     return names;
@@ -100,7 +103,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   /** Every other pod goes where one has been; the others need a Secret or one more host in it, or once did. */
   const orders = ([first = '', ...others]: readonly string[], othersFrom = () => regions) => {
     let count = 0;
-    return (): Order =>
+    return (): PodRequest =>
       count++ % 2 === 0
         ? { namespace: first, host: hostIn('eu-central-1') }
         : { namespace: random.pick(others), host: hostIn(random.pick(othersFrom())) };
@@ -116,11 +119,11 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     return [...String(body).matchAll(failing)].reduce((sum, [, , count]) => sum + Number(count), 0);
   };
 
-  const tell = (t: TestContext, sent: readonly Sent[]) => {
+  const tell = (t: TestContext, sent: readonly SentPod[]) => {
     const took = sent.map(({ sentAt, answeredAt }) => answeredAt - sentAt).sort((a, b) => a - b);
     const at = (share: number) => Math.round(took[Math.floor(share * (took.length - 1))] ?? 0);
     t.diagnostic(
-      `${sent.length} pods, ${rateOf(sent).toFixed(1)} a second, ` +
+      `${sent.length} pods, ${getSendRate(sent).toFixed(1)} a second, ` +
         `took ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (most); seed ${seed}`,
     );
   };
@@ -128,16 +131,16 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   it('are replaced one by one: no call fails, and no pod is without its reference', async (t) => {
     const namespaces = await namespacesUnder('Fail');
     const failedBefore = await failedCalls();
-    const published = await setting.published();
+    const published = await fixture.published();
     const old = running;
     const ending: Promise<{ code: number | null; inService: boolean }>[] = [];
-    const load = startLoad(cluster(), podsPerSecond, orders(namespaces));
+    const load = startPodLoad(cluster(), podsPerSecond, orders(namespaces));
     for (const program of old) {
       const replacement = await startReplica();
       running = [...running.filter((one) => one !== program), replacement];
       program.signal('SIGTERM');
       // looked at when it ends, not later
-      ending.push(program.exited.then((code) => ({ code, inService: service.has(program) })));
+      ending.push(program.exited.then((code) => ({ code, inService: service.hasEndpoint(program) })));
     }
     const ends = await Promise.all(ending);
     const reached = load.sent.length + podsPerSecond;
@@ -166,7 +169,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     });
     assert.ok(old.every((program) => reviewsOf(program) > 0));
     assert.ok(running.some((program) => reviewsOf(program) > 0));
-    assert.deepEqual(await setting.published(), published, 'the CA is the one of the beginning');
+    assert.deepEqual(await fixture.published(), published, 'the CA is the one of the beginning');
     for (const namespace of new Set(sent.map((one) => one.namespace))) {
       const hosts = new Set(sent.filter((one) => one.namespace === namespace).map(({ host }) => host));
       await eventually('the Secret has what the old and the new ones were asked for', async () => {
@@ -181,7 +184,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const namespaces = await namespacesUnder('Ignore');
     const failedBefore = await failedCalls();
     let othersFrom = regions;
-    const load = startLoad(
+    const load = startPodLoad(
       cluster(),
       podsPerSecond,
       orders(namespaces, () => othersFrom),
@@ -194,7 +197,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const killedAt = performance.now();
     victim.signal('SIGKILL');
     gate.open();
-    await eventually('the Service has noticed', () => !service.has(victim));
+    await eventually('the Service has noticed', () => !service.hasEndpoint(victim));
     const noticedAt = performance.now();
     running = [...running.filter((one) => one !== victim), await startReplica()];
     const reached = load.sent.length + podsPerSecond;

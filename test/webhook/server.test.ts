@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
-import { maxHostsPerPod, maxWaitingHostsPerNamespace } from '../../src/webhook/limits.ts';
+import type { UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
+import { maxHostsPerPod, maxPendingHostsPerNamespace } from '../../src/webhook/limits.ts';
 import { eventually } from '../support/eventually.ts';
-import { reviewOf } from './admission-reviews.ts';
-import { host, keptLog, pod, rules, type SendOptions, started } from './webhook-server.ts';
+import { buildPodReview } from './admission-reviews.ts';
+import { createRecordingLog, host, pod, rules, type SendOptions, startWebhook } from './webhook-server.ts';
 
 /** Calls as the API server sends them, and others that are as good. */
 const manners: readonly (readonly [string, SendOptions])[] = [
@@ -18,7 +18,7 @@ describe('what is no review', () => {
   const cases: [string, unknown, SendOptions, number, string][] = [
     ['no JSON', '{', {}, 400, 'not-json'],
     ['JSON of another kind', { hello: 1 }, {}, 400, 'bad-review'],
-    ['a review without uid', reviewOf(pod, { uid: 1 }), {}, 400, 'bad-review'],
+    ['a review without uid', buildPodReview(pod, { uid: 1 }), {}, 400, 'bad-review'],
     [
       'another content type',
       'x=1',
@@ -28,14 +28,14 @@ describe('what is no review', () => {
     ],
     ['9 MiB', JSON.stringify('x'.repeat(9 * 1024 * 1024)), {}, 413, 'body-too-large'],
     ['too many values', `[${'0,'.repeat(100_000)}0]`, {}, 413, 'too-many-values'],
-    ['another path', reviewOf(pod), { path: '/validate' }, 404, 'not-found'],
-    ['a longer path', reviewOf(pod), { path: '/mutates' }, 404, 'not-found'],
+    ['another path', buildPodReview(pod), { path: '/validate' }, 404, 'not-found'],
+    ['a longer path', buildPodReview(pod), { path: '/mutates' }, 404, 'not-found'],
     ['another method', '{}', { method: 'PUT' }, 404, 'not-found'],
   ];
   for (const [what, body, options, status, code] of cases) {
     for (const [how, manner] of manners) {
       it(`gets an answer that says so: ${what}, ${how}`, async () => {
-        const { send } = await started();
+        const { send } = await startWebhook();
         const answer = await send(body, { ...manner, ...options });
         assert.equal(answer.status, status);
         assert.equal(answer.body.error.code, code);
@@ -45,7 +45,7 @@ describe('what is no review', () => {
   }
 
   it('gets an answer that says so: no body', async () => {
-    const { send } = await started();
+    const { send } = await startWebhook();
     const { status, body } = await send('');
     assert.deepEqual([status, body.error.code], [400, 'not-json']);
   });
@@ -54,8 +54,8 @@ describe('what is no review', () => {
 describe('a review', () => {
   for (const [how, manner] of manners) {
     it(`that comes ${how} gets the same answer`, async () => {
-      const { send } = await started();
-      const { status, body } = await send(reviewOf(pod), manner);
+      const { send } = await startWebhook();
+      const { status, body } = await send(buildPodReview(pod), manner);
       assert.equal(status, 200);
       assert.ok(body.response.patch);
     });
@@ -70,8 +70,8 @@ describe('a review', () => {
       ['rejects', () => Promise.reject(new TypeError('a bug with a secret'))],
     ] as const) {
       it(`that comes ${how} gets a 500 if all else ${what}`, async () => {
-        const { send } = await started({ answer });
-        const { status, body } = await send(reviewOf(pod), manner);
+        const { send } = await startWebhook({ handleReview: answer });
+        const { status, body } = await send(buildPodReview(pod), manner);
         assert.equal(status, 500);
         assert.deepEqual(body.error, { code: 'internal-error', message: 'internal error' });
       });
@@ -79,9 +79,12 @@ describe('a review', () => {
   }
 
   it('of 6.9 MiB, with __proto__ among its fields, is answered like any other', async () => {
-    const { send } = await started();
+    const { send } = await startWebhook();
     const large = { ...pod, metadata: { annotations: { large: 'x'.repeat(6.9 * 1024 * 1024) } } };
-    const text = JSON.stringify(reviewOf(large)).replace('"spec":', '"__proto__":{"polluted":true},"spec":');
+    const text = JSON.stringify(buildPodReview(large)).replace(
+      '"spec":',
+      '"__proto__":{"polluted":true},"spec":',
+    );
     const { status, body } = await send(text);
     assert.equal(status, 200);
     assert.ok(body.response.patch);
@@ -89,22 +92,22 @@ describe('a review', () => {
   });
 
   it('is answered before the deadline, with the patch and one warning, while the work goes on', async () => {
-    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
-    const { send, counted } = await started({}, () => promise);
-    const { body } = await send(reviewOf(pod), { path: '/mutate?timeout=1s' });
+    const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
+    const { send, outcomes } = await startWebhook({}, () => promise);
+    const { body } = await send(buildPodReview(pod), { path: '/mutate?timeout=1s' });
     assert.equal(body.response.allowed, true);
     assert.ok(body.response.patch);
     assert.deepEqual(body.response.warnings, [
       `no pull token yet for ${host}: not ready in time, still trying`,
     ]);
-    assert.deepEqual(counted, ['incomplete ecr-image']);
+    assert.deepEqual(outcomes, ['incomplete ecr-image']);
     resolve([]);
   });
 
   it('is denied by the deadline where the operator chose that, and says why', async () => {
-    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
-    const { send } = await started({ onFailure: 'deny' }, () => promise);
-    const { body } = await send(reviewOf(pod), { path: '/mutate?timeout=1s' });
+    const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
+    const { send } = await startWebhook({ onFailure: 'deny' }, () => promise);
+    const { body } = await send(buildPodReview(pod), { path: '/mutate?timeout=1s' });
     assert.equal(body.response.allowed, false);
     assert.equal(body.response.patch, undefined);
     assert.equal(body.response.status?.code, 503);
@@ -114,16 +117,21 @@ describe('a review', () => {
 
   for (const changes of [{}, { dryRun: true }]) {
     it(`gets a warning for an image that its pod may be unable to pull, is admitted in any case, and starts no work ${JSON.stringify(changes)}`, async () => {
-      const { log, lines } = keptLog();
+      const { log, lines } = createRecordingLog();
       const ensure = () => Promise.reject(new Error('nothing is to be ensured'));
-      const { send, counted } = await started({ onFailure: 'deny', log }, ensure);
+      const { send, outcomes } = await startWebhook({ onFailure: 'deny', log }, ensure);
       const oldObject = { ...pod, spec: { containers: [{ image: 'busybox' }] } };
       const { body } = await send(
-        reviewOf(pod, { operation: 'UPDATE', subResource: 'ephemeralcontainers', oldObject, ...changes }),
+        buildPodReview(pod, {
+          operation: 'UPDATE',
+          subResource: 'ephemeralcontainers',
+          oldObject,
+          ...changes,
+        }),
       );
       assert.deepEqual([body.response.allowed, body.response.patch], [true, undefined]);
       assert.match(body.response.warnings?.join() ?? '', /^the new ECR image may fail to pull: /);
-      assert.deepEqual(counted, ['warned reference-missing']);
+      assert.deepEqual(outcomes, ['warned reference-missing']);
       const line = lines().find(({ msg }) => msg === 'pod review');
       assert.deepEqual(
         [line?.['level'], line?.['outcome'], line?.['reason'], line?.['missing']],
@@ -134,13 +142,13 @@ describe('a review', () => {
 
   it('on a dry run gets the patch, and asks for nothing', async () => {
     const asked: string[] = [];
-    const { send } = await started({
+    const { send } = await startWebhook({
       pullSecrets: {
-        covers: () => asked.push('covers') > 0,
+        hasFreshTokens: () => asked.push('covers') > 0,
         ensure: () => Promise.reject(new Error('asked')),
       },
     });
-    const { body } = await send(reviewOf(pod, { dryRun: true }));
+    const { body } = await send(buildPodReview(pod, { dryRun: true }));
     assert.ok(body.response.patch);
     assert.deepEqual(asked, []);
   });
@@ -149,19 +157,19 @@ describe('a review', () => {
     throw new TypeError('bug');
   };
   for (const [what, pullSecrets] of [
-    ['covers throws', { covers: bug, ensure: async () => [] }],
-    ['ensure throws', { covers: () => false, ensure: bug }],
-    ['ensure rejects', { covers: () => false, ensure: () => Promise.reject(new TypeError('bug')) }],
+    ['covers throws', { hasFreshTokens: bug, ensure: async () => [] }],
+    ['ensure throws', { hasFreshTokens: () => false, ensure: bug }],
+    ['ensure rejects', { hasFreshTokens: () => false, ensure: () => Promise.reject(new TypeError('bug')) }],
   ] as const) {
     it(`is admitted with the patch if ${what}, which is logged and counted once`, async () => {
-      const { log, lines } = keptLog();
-      const { send, counted } = await started({ pullSecrets, log });
-      const { status, body } = await send(reviewOf(pod));
+      const { log, lines } = createRecordingLog();
+      const { send, outcomes } = await startWebhook({ pullSecrets, log });
+      const { status, body } = await send(buildPodReview(pod));
       assert.equal(status, 200);
       assert.equal(body.response.allowed, true);
       assert.ok(body.response.patch);
       assert.deepEqual(body.response.warnings, ['ecr-pull-secrets: internal error, see its log']);
-      assert.deepEqual(counted, ['error internal-error']);
+      assert.deepEqual(outcomes, ['error internal-error']);
       assert.deepEqual(
         lines().map(({ level, msg }) => [level, msg]),
         [['error', 'failed to answer a review']],
@@ -170,19 +178,19 @@ describe('a review', () => {
   }
 
   it('is admitted without a patch if even the decision throws', async () => {
-    const { send, counted } = await started({
-      rules: { ...rules, registryOf: bug },
+    const { send, outcomes } = await startWebhook({
+      rules: { ...rules, parseHost: bug },
     });
-    const { status, body } = await send(reviewOf(pod));
+    const { status, body } = await send(buildPodReview(pod));
     assert.deepEqual([status, body.response.allowed, body.response.patch], [200, true, undefined]);
-    assert.deepEqual(counted, ['error internal-error']);
+    assert.deepEqual(outcomes, ['error internal-error']);
   });
 
   it('has an error of the work that goes on after its answer logged once', async () => {
-    const { log, lines } = keptLog();
-    const { promise, reject } = Promise.withResolvers<Shortfall[]>();
-    const { send } = await started({ log }, () => promise);
-    await send(reviewOf(pod), { path: '/mutate?timeout=100ms' });
+    const { log, lines } = createRecordingLog();
+    const { promise, reject } = Promise.withResolvers<UnavailableHost[]>();
+    const { send } = await startWebhook({ log }, () => promise);
+    await send(buildPodReview(pod), { path: '/mutate?timeout=100ms' });
     reject(new TypeError('bug'));
     const errors = await eventually('the error is logged', () => {
       const found = lines().filter(({ level }) => level === 'error');
@@ -195,23 +203,23 @@ describe('a review', () => {
   });
 
   it('of a namespace for which too many hosts are waited for gets the patch and a warning at once', async () => {
-    const { promise, resolve } = Promise.withResolvers<Shortfall[]>();
+    const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
     let asked = 0;
-    const { send } = await started({}, () => {
+    const { send } = await startWebhook({}, () => {
       asked += 1;
       return promise;
     });
     const containers = Array.from({ length: maxHostsPerPod }, (_, index) => ({
       image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app`,
     }));
-    const review = reviewOf({ metadata: { name: 'app' }, spec: { containers } });
-    const allowed = maxWaitingHostsPerNamespace / maxHostsPerPod;
+    const review = buildPodReview({ metadata: { name: 'app' }, spec: { containers } });
+    const allowed = maxPendingHostsPerNamespace / maxHostsPerPod;
     const waiting = Array.from({ length: allowed }, () => send(review));
     await eventually('these wait', () => asked === allowed);
     const { body } = await send(review);
     assert.ok(body.response.patch);
     assert.match(body.response.warnings?.join() ?? '', /too many pods are waiting/);
-    const other = send(reviewOf(pod, { namespace: 'team-b' }));
+    const other = send(buildPodReview(pod, { namespace: 'team-b' }));
     await eventually('another namespace is not concerned', () => asked === allowed + 1);
     resolve([]);
     await Promise.all([...waiting, other]);
@@ -220,9 +228,9 @@ describe('a review', () => {
 
   it('of a pod with more hosts than a Secret can hold says so, and waits for no more than that', async () => {
     let asked = 0;
-    const { send } = await started({
+    const { send } = await startWebhook({
       pullSecrets: {
-        covers: () => false,
+        hasFreshTokens: () => false,
         ensure: async (_namespace, registries) => {
           asked = registries.length;
           return [];
@@ -232,7 +240,7 @@ describe('a review', () => {
     const containers = Array.from({ length: maxHostsPerPod + 5 }, (_, index) => ({
       image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app`,
     }));
-    const { body } = await send(reviewOf({ spec: { containers } }));
+    const { body } = await send(buildPodReview({ spec: { containers } }));
     assert.ok(body.response.patch);
     assert.match(body.response.warnings?.join() ?? '', /the pull Secret is full/);
     assert.equal(asked, maxHostsPerPod);
@@ -240,8 +248,8 @@ describe('a review', () => {
 
   for (const key of ['uid', 'namespace']) {
     it(`with a ${key} of a megabyte is none`, async () => {
-      const { send } = await started();
-      const { status, body } = await send(reviewOf(pod, { [key]: 'x'.repeat(1_000_000) }));
+      const { send } = await startWebhook();
+      const { status, body } = await send(buildPodReview(pod, { [key]: 'x'.repeat(1_000_000) }));
       assert.deepEqual([status, body.error.code], [400, 'bad-review']);
     });
   }

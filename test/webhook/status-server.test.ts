@@ -4,10 +4,10 @@ import { type Agent, request } from 'node:http';
 import { type AddressInfo, connect, type Socket } from 'node:net';
 import { after, describe, it } from 'node:test';
 import { maxStatusConnections } from '../../src/webhook/limits.ts';
-import { statusPages } from '../../src/webhook/status-server.ts';
+import { createStatusServer } from '../../src/webhook/status-server.ts';
 
 async function started(metrics = async () => ({ contentType: 'text/plain', text: 'x 1\n' })) {
-  const app = statusPages({ notReady: () => [], metrics });
+  const app = createStatusServer({ getNotReadyReasons: () => [], metrics });
   await app.listen({ host: '127.0.0.1', port: 0 });
   after(() => app.close());
   const { port } = app.server.address() as AddressInfo;

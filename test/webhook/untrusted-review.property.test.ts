@@ -1,28 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { isBadReview, readReview } from '../../src/webhook/admission-request.ts';
+import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
 import { decide } from '../../src/webhook/decision.ts';
-import { pullSecretReference } from '../../src/webhook/patch.ts';
-import { describeReview, subjectOf } from '../../src/webhook/review-log.ts';
+import { createPullSecretReference } from '../../src/webhook/patch.ts';
+import { describeReview, getSubject } from '../../src/webhook/review-log.ts';
 import { podWith } from '../support/pods.ts';
 import { damaged } from '../support/untrusted-json.ts';
-import { reviewOf } from './admission-reviews.ts';
+import { buildPodReview } from './admission-reviews.ts';
 
 const rules = {
-  reference: pullSecretReference('ecr-pull-secrets'),
+  reference: createPullSecretReference('ecr-pull-secrets'),
   exclude: { namespaces: ['kube-*'], accounts: ['9*'] },
 };
 
 function answer(body: unknown): void {
-  const review = readReview(body);
-  if (isBadReview(review)) {
-    assert.ok(review.place !== '' && review.expected !== '');
+  const review = parseReview(body);
+  if (isInvalidReview(review)) {
+    assert.ok(review.path !== '' && review.expected !== '');
     return;
   }
   assert.equal(typeof review.resource, 'string');
   const { reason } = decide(review, rules);
-  JSON.stringify(describeReview(subjectOf(review), 'left', reason, []));
+  JSON.stringify(describeReview(getSubject(review), 'left', reason, []));
 }
 
 describe('a review, whatever is in it', () => {
@@ -33,9 +33,9 @@ describe('a review, whatever is in it', () => {
     const broken = { toString: 1, valueOf: 1 };
     for (const key of ['group', 'version', 'resource']) {
       const gvr = { group: 'apps', version: 'v1', resource: 'pods', [key]: broken };
-      answer(reviewOf(pod, { resource: gvr }));
-      assert.ok(isBadReview(readReview(reviewOf(pod, { resource: gvr }))), `${key} is no text`);
+      answer(buildPodReview(pod, { resource: gvr }));
+      assert.ok(isInvalidReview(parseReview(buildPodReview(pod, { resource: gvr }))), `${key} is no text`);
     }
-    fc.assert(fc.property(damaged(reviewOf(pod)), answer), { numRuns: 1_000 });
+    fc.assert(fc.property(damaged(buildPodReview(pod)), answer), { numRuns: 1_000 });
   });
 });

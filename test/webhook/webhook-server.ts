@@ -4,53 +4,53 @@ import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { after, before } from 'node:test';
 import type { TLSSocket } from 'node:tls';
-import type { PemPair } from '../../src/certificates/key-pair.ts';
-import type { Shortfall } from '../../src/pull-secrets/unavailable-host.ts';
-import { jsonLog, type Log } from '../../src/telemetry/log.ts';
-import { type MutateParts, reviewAnswerer } from '../../src/webhook/handler.ts';
-import { pullSecretReference } from '../../src/webhook/patch.ts';
-import { type Webhook, type WebhookParts, webhook } from '../../src/webhook/server.ts';
-import { testAuthority, testServing } from '../certificates/test-certificates.ts';
+import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
+import type { UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
+import { createJsonLog, type Log } from '../../src/telemetry/log.ts';
+import { type AdmissionHandlerDependencies, createAdmissionHandler } from '../../src/webhook/handler.ts';
+import { createPullSecretReference } from '../../src/webhook/patch.ts';
+import { createWebhook, type Webhook, type WebhookDependencies } from '../../src/webhook/server.ts';
+import { issueTestCa, issueTestServingCertificate } from '../certificates/test-certificates.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 export const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app:1` }] } };
-const quiet = jsonLog('silent', new PassThrough());
+const silentLog = createJsonLog('silent', new PassThrough());
 
 export const rules = {
-  reference: pullSecretReference('ecr-pull-secrets'),
+  reference: createPullSecretReference('ecr-pull-secrets'),
   exclude: { namespaces: [], accounts: [] },
 };
 
 /** A log whose lines can be read. */
-export function keptLog(): { log: Log; lines(): Record<string, unknown>[] } {
+export function createRecordingLog(): { log: Log; lines(): Record<string, unknown>[] } {
   const written: string[] = [];
   return {
-    log: jsonLog('debug', { write: (line) => written.push(line) }),
+    log: createJsonLog('debug', { write: (line) => written.push(line) }),
     lines: () => written.map((line) => JSON.parse(line)),
   };
 }
 
-let authority: PemPair;
-let pair: PemPair;
+let ca: PemKeyPair;
+let keyPair: PemKeyPair;
 
 /** The CA of all certificates here. */
-export const authorityPem = () => authority.certPem;
+export const getCaPem = () => ca.certPem;
 
 /** The certificate that a started webhook begins with. */
-export const servedPem = () => pair.certPem;
+export const getServedCertificatePem = () => keyPair.certPem;
 
 /** Another certificate. */
-export const servingPair = () => testServing(authority, Date.now());
+export const issueServingKeyPair = () => issueTestServingCertificate(ca, Date.now());
 
 before(async () => {
-  authority = await testAuthority(Date.now());
-  pair = await servingPair();
+  ca = await issueTestCa(Date.now());
+  keyPair = await issueServingKeyPair();
 });
 
-export interface Started {
+export interface StartedWebhook {
   readonly app: Webhook;
-  readonly counted: string[];
-  send(body: unknown, options?: SendOptions): Promise<Received>;
+  readonly outcomes: string[];
+  send(body: unknown, options?: SendOptions): Promise<ReceivedResponse>;
   drain(): void;
 }
 
@@ -64,7 +64,7 @@ export interface SendOptions {
 }
 
 /** The JSON of an answer: of a review, or of an error. */
-interface Answered {
+interface ResponseBody {
   readonly response: {
     readonly allowed: boolean;
     readonly patch?: string;
@@ -74,37 +74,38 @@ interface Answered {
   readonly error: { code: string; message: string };
 }
 
-interface Received {
+interface ReceivedResponse {
   readonly status: number;
-  readonly body: Answered;
+  readonly body: ResponseBody;
   readonly connection: string | undefined;
   readonly fingerprint: string;
   /** Whether the connection had been used before. */
-  readonly kept: boolean;
+  readonly isReused: boolean;
 }
 
 /** The webhook on a free port, with pull Secrets that do as told. */
-export async function started(
-  parts: Partial<MutateParts> & Partial<Omit<WebhookParts, 'identity'>> & { clientCaPem?: string } = {},
-  ensure: () => Promise<Shortfall[]> = async () => [],
-): Promise<Started> {
+export async function startWebhook(
+  parts: Partial<AdmissionHandlerDependencies> &
+    Partial<Omit<WebhookDependencies, 'identity'>> & { clientCaPem?: string } = {},
+  ensure: () => Promise<UnavailableHost[]> = async () => [],
+): Promise<StartedWebhook> {
   const counted: string[] = [];
   let draining = false;
-  const app = webhook({
-    identity: { ...pair, clientCaPem: parts.clientCaPem },
+  const app = createWebhook({
+    identity: { ...keyPair, clientCaPem: parts.clientCaPem },
     allowedNames: parts.allowedNames ?? [],
     maxConnections: parts.maxConnections ?? 600,
-    refused: (reason) => counted.push(`refused ${reason}`),
-    log: parts.log ?? quiet,
-    draining: () => draining,
-    answer:
-      parts.answer ??
-      reviewAnswerer({
+    onRefused: (reason) => counted.push(`refused ${reason}`),
+    log: parts.log ?? silentLog,
+    isDraining: () => draining,
+    handleReview:
+      parts.handleReview ??
+      createAdmissionHandler({
         rules,
         onFailure: 'admit',
         deadlineMarginMs: 500,
-        pullSecrets: { covers: () => false, ensure },
-        log: quiet,
+        pullSecrets: { hasFreshTokens: () => false, ensure },
+        log: silentLog,
         metrics: {
           review: (outcome, reason) => counted.push(`${outcome} ${reason}`),
           admissionSeconds: () => undefined,
@@ -114,7 +115,7 @@ export async function started(
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
-  const send: Started['send'] = async (body, options = {}) => {
+  const send: StartedWebhook['send'] = async (body, options = {}) => {
     const { path = '/mutate?timeout=5s', method = 'POST', contentType = 'application/json' } = options;
     const { agent, chunked = false } = options;
     const request = httpsRequest({
@@ -122,7 +123,7 @@ export async function started(
       port,
       path,
       method,
-      ca: authority.certPem,
+      ca: ca.certPem,
       headers: { 'content-type': contentType },
       ...(agent !== undefined && { agent }),
     });
@@ -146,13 +147,13 @@ export async function started(
       body: JSON.parse(answer),
       connection: response.headers.connection,
       fingerprint,
-      kept: request.reusedSocket,
+      isReused: request.reusedSocket,
     };
   };
   after(() => app.close());
   return {
     app,
-    counted,
+    outcomes: counted,
     send,
     drain: () => {
       draining = true;

@@ -1,24 +1,24 @@
-import { Failure } from './api-status-error.ts';
+import { StatusError } from './api-status-error.ts';
 import type { Lists } from './lists.ts';
 import type { Attempt } from './rbac.ts';
 import type { Store } from './store.ts';
 import type { Watches } from './watches.ts';
 
 /** Which requests a fault is for; all, where it is left out. */
-export type Match = (request: Attempt) => boolean;
+export type RequestMatcher = (request: Attempt) => boolean;
 
-const every: Match = () => true;
+const every: RequestMatcher = () => true;
 
 interface FailOptions {
   count?: number;
-  match?: Match;
+  match?: RequestMatcher;
   message?: string;
 }
 
-interface Planned {
+interface PlannedFault {
   left: number;
-  match: Match;
-  failure: Failure | 'hang';
+  match: RequestMatcher;
+  failure: StatusError | 'hang';
 }
 
 const REASONS: Record<number, string> = {
@@ -32,11 +32,11 @@ const REASONS: Record<number, string> = {
 };
 
 /** What goes wrong on command. */
-export class Faults {
+export class ApiFaults {
   readonly #store: Store;
   readonly #lists: Lists;
   readonly #watches: Watches;
-  #planned: Planned[] = [];
+  #planned: PlannedFault[] = [];
 
   constructor(store: Store, lists: Lists, watches: Watches) {
     this.#store = store;
@@ -46,7 +46,7 @@ export class Faults {
 
   /** The next requests that match are answered with this status (and message). */
   failNext(status: number, { count = 1, match = every, message = 'as ordered' }: FailOptions = {}): void {
-    const failure = new Failure(status, REASONS[status] ?? '', message);
+    const failure = new StatusError(status, REASONS[status] ?? '', message);
     this.#planned.push({ left: count, match, failure });
   }
 
@@ -89,7 +89,7 @@ export class Faults {
   }
 
   /** The fault for a request, used up. */
-  take(request: Attempt): Failure | 'hang' | undefined {
+  take(request: Attempt): StatusError | 'hang' | undefined {
     const planned = this.#planned.find(({ left, match }) => left > 0 && match(request));
     if (planned === undefined) return undefined;
     planned.left -= 1;

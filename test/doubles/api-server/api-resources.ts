@@ -1,14 +1,4 @@
-import { Failure } from './api-status-error.ts';
-
-/** A kind of object that the stand-in keeps. */
-export interface Resource {
-  group: string;
-  version: string;
-  /** Plural and lower case, as in paths. */
-  resource: string;
-  kind: string;
-  namespaced: boolean;
-}
+import { type Resource, StatusError } from './api-status-error.ts';
 
 const make = (group: string, resource: string, kind: string, namespaced: boolean): Resource => ({
   group,
@@ -38,7 +28,7 @@ export const SECRETS = make('', 'secrets', 'Secret', true);
 export const PODS = make('', 'pods', 'Pod', true);
 
 /** All kinds that the stand-in keeps. */
-export const ALL_RESOURCES: readonly Resource[] = [
+const ALL_RESOURCES: readonly Resource[] = [
   NAMESPACES,
   SECRETS,
   PODS,
@@ -67,14 +57,14 @@ export function apiVersionOf({ group, version }: Resource): string {
   return group === '' ? version : `${group}/${version}`;
 }
 
-function unknownPath(): Failure {
-  return new Failure(404, 'NotFound', 'the server could not find the requested resource');
+function unknownPath(): StatusError {
+  return new StatusError(404, 'NotFound', 'the server could not find the requested resource');
 }
 
 /**
  * Reads `/api/v1/…` and `/apis/GROUP/VERSION/…`.
  *
- * @throws {Failure} 404 for anything else, and for kinds that the stand-in does not keep
+ * @throws {StatusError} 404 for anything else, and for kinds that the stand-in does not keep
  */
 export function targetOf(path: string): Target {
   const parts = path.split('/').filter(Boolean).map(decodeURIComponent);

@@ -3,14 +3,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Cluster } from '../../cluster/cluster.ts';
-import type { Answer, RequestHow } from '../../cluster/kube-request.ts';
-import { Faults } from './api-faults.ts';
+import type { ApiResponse, CallOptions } from '../../cluster/kube-request.ts';
+import { ApiFaults } from './api-faults.ts';
 import { targetOf } from './api-resources.ts';
 import { Listener } from './https-listener.ts';
 import { type KubeObject, objectFrom } from './kube-object.ts';
 import { Lists } from './lists.ts';
 import { Users } from './rbac.ts';
-import { Handler, SeenRequests } from './request-handler.ts';
+import { RequestHandler, RequestLog } from './request-handler.ts';
 import { Store } from './store.ts';
 import { Watches } from './watches.ts';
 import { Admission } from './webhook-admission.ts';
@@ -40,8 +40,8 @@ export class ApiStandIn implements RealCluster {
   readonly version: string;
   /** The kubeconfig of an administrator. */
   readonly kubeconfigPath: string;
-  readonly faults: Faults;
-  readonly requests = new SeenRequests();
+  readonly faults: ApiFaults;
+  readonly requests = new RequestLog();
   readonly #folder = mkdtempSync(join(tmpdir(), 'api-stand-in-'));
   readonly #store = new Store();
   readonly #users = new Users();
@@ -54,9 +54,9 @@ export class ApiStandIn implements RealCluster {
   private constructor(version: string, listener: Listener) {
     this.version = version;
     this.#listener = listener;
-    this.faults = new Faults(this.#store, this.#lists, this.#watches);
+    this.faults = new ApiFaults(this.#store, this.#lists, this.#watches);
     this.kubeconfigPath = this.#writeKubeconfig('admin', this.#adminToken);
-    const handler = new Handler({
+    const handler = new RequestHandler({
       version,
       store: this.#store,
       users: this.#users,
@@ -66,7 +66,7 @@ export class ApiStandIn implements RealCluster {
       faults: this.faults,
       requests: this.requests,
     });
-    listener.answerWith((request, response) => void handler.handle(request, response));
+    listener.setHandler((request, response) => void handler.handle(request, response));
   }
 
   /** Starts one on a free port. */
@@ -127,8 +127,8 @@ export class ApiStandIn implements RealCluster {
     method: string,
     path: string,
     body?: unknown,
-    how: RequestHow = {},
-  ): Promise<Answer> => {
+    how: CallOptions = {},
+  ): Promise<ApiResponse> => {
     const { contentType = 'application/json', accept = 'application/json' } = how;
     const response = await fetch(`${this.url}${path}`, {
       method,

@@ -34,7 +34,7 @@ export class Listener {
   }
 
   /** Takes requests. */
-  answerWith(answer: RequestListener): void {
+  setHandler(answer: RequestListener): void {
     this.#server.on('request', answer);
   }
 

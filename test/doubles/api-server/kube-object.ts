@@ -1,5 +1,5 @@
 import { apiVersionOf, type Target } from './api-resources.ts';
-import { badRequest, type Failure } from './api-status-error.ts';
+import { badRequest, type StatusError } from './api-status-error.ts';
 
 /** An entry of `metadata.managedFields`: who set which fields. */
 export interface ManagedFields {
@@ -55,7 +55,7 @@ export function stringsOf(value: unknown): Record<string, string> {
 }
 
 /** An answer of 400 for a body that is no object of the API. */
-function malformed(what: string): Failure {
+function malformed(what: string): StatusError {
   return badRequest(`the body of the request is malformed: ${what}`);
 }
 
@@ -76,7 +76,7 @@ function isKubeObject(value: Record<string, unknown>): value is KubeObject {
   );
 }
 
-/** The value, having looked that it has the form of an object. @throws {Failure} 400 */
+/** The value, having looked that it has the form of an object. @throws {StatusError} 400 */
 export function checkedObject(value: Record<string, unknown>): KubeObject {
   if (!isKubeObject(value)) throw malformed('apiVersion, kind or metadata');
   return value;
@@ -86,7 +86,7 @@ export function checkedObject(value: Record<string, unknown>): KubeObject {
  * Makes the object that a request's body describes, with the identity that the path gives it and nothing that only
  * the server sets.
  *
- * @throws {Failure} 400 where body and path disagree, or the body is no object
+ * @throws {StatusError} 400 where body and path disagree, or the body is no object
  */
 export function objectFrom(body: unknown, { resource, namespace, name }: Target): KubeObject {
   if (!isObject(body) || !isObject(body['metadata'] ?? {})) throw malformed('no object');

@@ -1,13 +1,13 @@
 import { apiVersionOf, type Target } from './api-resources.ts';
-import { badRequest, Failure } from './api-status-error.ts';
+import { badRequest, StatusError } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
 import { selects } from './selector-matching.ts';
 import type { Store } from './store.ts';
 
 /** How an object is to be shown. */
-export type View = (object: KubeObject) => Record<string, unknown>;
+export type Representation = (object: KubeObject) => Record<string, unknown>;
 
-const partial: View = ({ metadata }) => ({
+const partial: Representation = ({ metadata }) => ({
   kind: 'PartialObjectMetadata',
   apiVersion: 'meta.k8s.io/v1',
   metadata,
@@ -19,7 +19,7 @@ function wantsMetadata(accept: string | undefined): boolean {
 }
 
 /** How the client wants to see objects: whole, or their metadata. */
-export function viewOf(accept: string | undefined): View {
+export function getRepresentation(accept: string | undefined): Representation {
   return wantsMetadata(accept) ? partial : (object) => object;
 }
 
@@ -29,7 +29,7 @@ interface Snapshot {
 }
 
 // A continue token needs what was there when its list began.
-const MAX_SNAPSHOTS = 8;
+const maxSnapshots = 8;
 
 /** Lists, in pages where the client asks for them. */
 export class Lists {
@@ -49,12 +49,12 @@ export class Lists {
   /**
    * The body of a list.
    *
-   * @throws {Failure} 410 for a continue token that is too old, 406 for metadata of an object instead of a list
+   * @throws {StatusError} 410 for a continue token that is too old, 406 for metadata of an object instead of a list
    */
   body(target: Target, query: URLSearchParams, accept: string | undefined): Record<string, unknown> {
     const limit = Number(query.get('limit') ?? 0);
     if (/;\s*as=PartialObjectMetadata\s*(;|$)/.test(accept ?? '')) {
-      throw new Failure(
+      throw new StatusError(
         406,
         'NotAcceptable',
         'you requested PartialObjectMetadata, but the requested object is a list',
@@ -71,7 +71,7 @@ export class Lists {
     const [kind, apiVersion] = wantsMetadata(accept)
       ? ['PartialObjectMetadataList', 'meta.k8s.io/v1']
       : [`${target.resource.kind}List`, apiVersionOf(target.resource)];
-    return { kind, apiVersion, metadata, items: items.map(viewOf(accept)) };
+    return { kind, apiVersion, metadata, items: items.map(getRepresentation(accept)) };
   }
 
   #snapshot(target: Target, query: URLSearchParams): { snapshot: Snapshot; start: number } {
@@ -84,7 +84,7 @@ export class Lists {
     const snapshot = this.#snapshots.get(id);
     if (snapshot === undefined) {
       const text = 'The provided continue parameter is too old to display a consistent list result.';
-      throw new Failure(410, 'Expired', text, undefined, token);
+      throw new StatusError(410, 'Expired', text, undefined, token);
     }
     if (!Number.isInteger(Number(start))) throw badRequest('continue key is not valid');
     return { snapshot, start: Number(start) };
@@ -94,7 +94,7 @@ export class Lists {
     const known = [...this.#snapshots].find(([, one]) => one === snapshot)?.[0];
     const id = known ?? `${snapshot.version}-${this.#next++}`;
     this.#snapshots.set(id, snapshot);
-    for (const old of [...this.#snapshots.keys()].slice(0, -MAX_SNAPSHOTS)) this.#snapshots.delete(old);
+    for (const old of [...this.#snapshots.keys()].slice(0, -maxSnapshots)) this.#snapshots.delete(old);
     return `${id}.${start}`;
   }
 }

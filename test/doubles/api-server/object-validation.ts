@@ -1,21 +1,21 @@
 import { isDeepStrictEqual } from 'node:util';
 import { PODS, SECRETS } from './api-resources.ts';
-import { type Cause, Failure, invalid } from './api-status-error.ts';
+import { invalid, type StatusCause, StatusError } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
 
-const required = (field: string): Cause => ({
+const required = (field: string): StatusCause => ({
   reason: 'FieldValueRequired',
   message: 'Required value',
   field,
 });
 
-const NAMELESS: Cause = {
+const missingNameCause: StatusCause = {
   reason: 'FieldValueRequired',
   message: 'Required value: name or generateName is required',
   field: 'metadata.name',
 };
 
-function containerCauses(list: unknown, field: string): Cause[] {
+function containerCauses(list: unknown, field: string): StatusCause[] {
   return arrayOr(list).flatMap((container, index) => {
     const { name, image } = objectOr(container);
     return [
@@ -25,11 +25,11 @@ function containerCauses(list: unknown, field: string): Cause[] {
   });
 }
 
-/** What a pod must have to be taken. @throws {Failure} 422 */
+/** What a pod must have to be taken. @throws {StatusError} 422 */
 export function validatePod(pod: KubeObject): void {
   const spec = objectOr(pod['spec']);
   const causes = [
-    ...(pod.metadata.name === '' ? [NAMELESS] : []),
+    ...(pod.metadata.name === '' ? [missingNameCause] : []),
     ...(arrayOr(spec['containers']).length === 0 ? [required('spec.containers')] : []),
     ...containerCauses(spec['containers'], 'spec.containers'),
     ...containerCauses(spec['initContainers'], 'spec.initContainers'),
@@ -37,12 +37,12 @@ export function validatePod(pod: KubeObject): void {
   if (causes.length > 0) throw invalid(PODS, pod.metadata.name, causes);
 }
 
-const LISTS = ['containers', 'initContainers'];
+const containerLists = ['containers', 'initContainers'];
 
 /** The spec without what an update may change: the images. */
 function fixedPart(pod: KubeObject): Record<string, unknown> {
   const spec = { ...objectOr(pod['spec']) };
-  for (const list of LISTS) {
+  for (const list of containerLists) {
     if (spec[list] === undefined) continue;
     spec[list] = arrayOr(spec[list]).map((container) => ({ ...objectOr(container), image: '' }));
   }
@@ -50,7 +50,7 @@ function fixedPart(pod: KubeObject): Record<string, unknown> {
   return fixed;
 }
 
-/** An update may change images and metadata; `imagePullSecrets`, for one, is fixed for good. @throws {Failure} 422 */
+/** An update may change images and metadata; `imagePullSecrets`, for one, is fixed for good. @throws {StatusError} 422 */
 export function validatePodUpdate(pod: KubeObject, old: KubeObject): void {
   validatePod(pod);
   if (isDeepStrictEqual(fixedPart(pod), fixedPart(old))) return;
@@ -63,7 +63,7 @@ export function validatePodUpdate(pod: KubeObject, old: KubeObject): void {
 /**
  * What an update through `pods/ephemeralcontainers` stores: the old pod with the new list, which may only grow.
  *
- * @throws {Failure} 422
+ * @throws {StatusError} 422
  */
 export function withEphemeralContainers(pod: KubeObject, old: KubeObject): KubeObject {
   const name = old.metadata.name;
@@ -79,7 +79,7 @@ export function withEphemeralContainers(pod: KubeObject, old: KubeObject): KubeO
   return { ...old, metadata: pod.metadata, spec };
 }
 
-const MAX_BYTES = 1024 * 1024;
+const maxSecretBytes = 1024 * 1024;
 const DOCKER_CONFIG = 'kubernetes.io/dockerconfigjson';
 const DOCKER_CONFIG_KEY = '.dockerconfigjson';
 const KEY = /^[-._a-zA-Z0-9]{1,253}$/;
@@ -96,7 +96,7 @@ function isJsonObject(text: string): boolean {
   }
 }
 
-function dockerConfigCauses(data: Record<string, string>): Cause[] {
+function dockerConfigCauses(data: Record<string, string>): StatusCause[] {
   const config = data[DOCKER_CONFIG_KEY];
   const field = `data[${DOCKER_CONFIG_KEY}]`;
   if (config === undefined) return [{ reason: 'FieldValueRequired', message: 'Required value', field }];
@@ -105,7 +105,7 @@ function dockerConfigCauses(data: Record<string, string>): Cause[] {
   return [{ reason: 'FieldValueInvalid', message, field }];
 }
 
-function immutableCauses(secret: KubeObject, old: KubeObject | undefined): Cause[] {
+function immutableCauses(secret: KubeObject, old: KubeObject | undefined): StatusCause[] {
   if (old === undefined) return [];
   const fixed = old['immutable'] === true ? ['type', 'immutable', 'data'] : ['type'];
   return fixed
@@ -117,7 +117,7 @@ function immutableCauses(secret: KubeObject, old: KubeObject | undefined): Cause
     }));
 }
 
-/** A Secret as the API server completes it: `stringData` moved into `data`, a type. @throws {Failure} 500 for no base64, as the real one */
+/** A Secret as the API server completes it: `stringData` moved into `data`, a type. @throws {StatusError} 500 for no base64, as the real one */
 export function completeSecret(secret: KubeObject): KubeObject {
   const { stringData, ...rest } = secret;
   const given = Object.entries(stringsOf(stringData)).map(([key, value]) => [
@@ -127,7 +127,7 @@ export function completeSecret(secret: KubeObject): KubeObject {
   const data = { ...objectOr(rest['data']), ...Object.fromEntries(given) };
   for (const [key, value] of Object.entries(data)) {
     if (typeof value !== 'string' || bytes(value).toString('base64') !== value) {
-      throw new Failure(500, '', `error decoding from json: illegal base64 data of ${key}`);
+      throw new StatusError(500, '', `error decoding from json: illegal base64 data of ${key}`);
     }
   }
   const type = rest['type'] ?? 'Opaque';
@@ -145,7 +145,7 @@ export function completeSecret(secret: KubeObject): KubeObject {
  * The rules of the API server for Secrets, as far as they matter here.
  * https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/validation.go (ValidateSecret)
  *
- * @throws {Failure} 422 with a cause for each broken rule
+ * @throws {StatusError} 422 with a cause for each broken rule
  */
 export function validateSecret(secret: KubeObject, old: KubeObject | undefined): void {
   const data = stringsOf(secret['data']);
@@ -158,11 +158,11 @@ export function validateSecret(secret: KubeObject, old: KubeObject | undefined):
         message: `Invalid value: "${key}"`,
         field: `data[${key}]`,
       })),
-    ...(size > MAX_BYTES
+    ...(size > maxSecretBytes
       ? [
           {
             reason: 'FieldValueTooLong',
-            message: `Too long: may not be more than ${MAX_BYTES} bytes`,
+            message: `Too long: may not be more than ${maxSecretBytes} bytes`,
             field: 'data',
           },
         ]

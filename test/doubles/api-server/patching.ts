@@ -1,10 +1,10 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { parse } from 'yaml';
 import { SECRETS, type Target } from './api-resources.ts';
-import { badRequest, conflict, Failure, invalid, MODIFIED, notFound } from './api-status-error.ts';
+import { badRequest, conflict, invalid, modifiedMessage, notFound, StatusError } from './api-status-error.ts';
 import { isObject, type KubeObject, objectFrom, objectOr } from './kube-object.ts';
 import { completeSecret } from './object-validation.ts';
-import { applied } from './server-side-apply.ts';
+import { applyObject } from './server-side-apply.ts';
 
 /** A PATCH request. */
 export interface Patch {
@@ -37,7 +37,7 @@ function checkIdentity(
     throw conflict(target.resource, name, why);
   }
   if (resourceVersion !== undefined && resourceVersion !== live.metadata.resourceVersion) {
-    throw conflict(target.resource, name, MODIFIED);
+    throw conflict(target.resource, name, modifiedMessage);
   }
   if (uid !== undefined && uid !== live.metadata.uid) {
     const message = `Invalid value: "${uid}": field is immutable`;
@@ -51,7 +51,7 @@ function serverSideApply(
   live: KubeObject | undefined,
 ): KubeObject {
   if (target.resource !== SECRETS)
-    throw new Failure(415, 'UnsupportedMediaType', 'this stand-in applies Secrets only');
+    throw new StatusError(415, 'UnsupportedMediaType', 'this stand-in applies Secrets only');
   const manager = query.get('fieldManager') ?? '';
   if (manager === '') {
     const cause = {
@@ -71,16 +71,16 @@ function serverSideApply(
   const own = { ...whole, type: sent['type'] };
   const base = live ?? objectFrom({ type: whole['type'] }, target);
   const force = query.get('force') === 'true';
-  return applied({ live: base, sent: own, manager: { name: manager, operation: 'Apply' }, force });
+  return applyObject({ live: base, sent: own, manager: { name: manager, operation: 'Apply' }, force });
 }
 
 /** JSON Merge Patch, RFC 7396. */
-function merged(base: unknown, patch: unknown): unknown {
+function mergePatch(base: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;
   const result = { ...objectOr(base) };
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) delete result[key];
-    else result[key] = merged(result[key], value);
+    else result[key] = mergePatch(result[key], value);
   }
   return result;
 }
@@ -90,7 +90,7 @@ function isOperation(value: unknown): value is Operation {
 }
 
 /** Applies a JSON patch (RFC 6902) to a copy. Throws where it is none, or does not apply. */
-export function jsonPatched(base: object, patch: unknown): unknown {
+export function applyJsonPatch(base: object, patch: unknown): unknown {
   if (!Array.isArray(patch) || !patch.every(isOperation)) throw new Error('it is no list of operations');
   return jsonPatch.applyPatch(structuredClone(base), patch, true).newDocument;
 }
@@ -100,9 +100,9 @@ export function jsonPatched(base: object, patch: unknown): unknown {
  * and merge patch for all.
  *
  * @returns the live object itself where an apply changes nothing
- * @throws {Failure} 404 for a patch of nothing, 409 for a conflict, 415 for another content type
+ * @throws {StatusError} 404 for a patch of nothing, 409 for a conflict, 415 for another content type
  */
-export function patchedObject(patch: Patch, name: string, live: KubeObject | undefined): KubeObject {
+export function applyPatch(patch: Patch, name: string, live: KubeObject | undefined): KubeObject {
   const { target, contentType, body } = patch;
   if (contentType === 'application/apply-patch+yaml') return serverSideApply(patch, name, live);
   if (live === undefined) throw notFound(target.resource, name);
@@ -110,13 +110,13 @@ export function patchedObject(patch: Patch, name: string, live: KubeObject | und
   const keep = (object: KubeObject): KubeObject =>
     managedFields === undefined ? object : { ...object, metadata: { ...object.metadata, managedFields } };
   if (contentType === 'application/merge-patch+json')
-    return keep(objectFrom(merged(live, parsed(body)), target));
+    return keep(objectFrom(mergePatch(live, parsed(body)), target));
   if (contentType === 'application/json-patch+json') {
     try {
-      return keep(objectFrom(jsonPatched(live, parsed(body)), target));
+      return keep(objectFrom(applyJsonPatch(live, parsed(body)), target));
     } catch {
-      throw new Failure(422, 'Invalid', 'the server rejected our request due to an error in our request');
+      throw new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request');
     }
   }
-  throw new Failure(415, 'UnsupportedMediaType', `this stand-in knows no patch of type ${contentType}`);
+  throw new StatusError(415, 'UnsupportedMediaType', `this stand-in knows no patch of type ${contentType}`);
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, type Target } from './api-resources.ts';
-import { Failure, forbidden } from './api-status-error.ts';
+import { forbidden, StatusError } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr } from './kube-object.ts';
 import type { Store } from './store.ts';
 
@@ -32,12 +32,12 @@ export class Users {
     return this.#add({ username: `system:serviceaccount:${namespace}:${name}`, groups });
   }
 
-  /** The user of an `Authorization` header; nobody in particular without one. @throws {Failure} 401 for a wrong one */
+  /** The user of an `Authorization` header; nobody in particular without one. @throws {StatusError} 401 for a wrong one */
   of(authorization: string | undefined): User {
     if (authorization === undefined)
       return { username: 'system:anonymous', groups: ['system:unauthenticated'] };
     const user = this.#byToken.get(/^Bearer (.+)$/.exec(authorization)?.[1] ?? '');
-    if (user === undefined) throw new Failure(401, 'Unauthorized', 'Unauthorized');
+    if (user === undefined) throw new StatusError(401, 'Unauthorized', 'Unauthorized');
     return user;
   }
 
@@ -89,7 +89,7 @@ function rulesOf(store: Store, binding: KubeObject): unknown[] {
 /**
  * Authorizes by the stored (Cluster)Roles and their bindings, as RBAC does, aggregation aside.
  *
- * @throws {Failure} 403, worded as the real one
+ * @throws {StatusError} 403, worded as the real one
  */
 export function authorize(store: Store, user: User, attempt: Attempt): void {
   if (user.groups.includes(ADMINS)) return;

@@ -1,8 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Faults } from './api-faults.ts';
+import type { ApiFaults } from './api-faults.ts';
 import { targetOf } from './api-resources.ts';
-import { Failure, internalError } from './api-status-error.ts';
-import { type Lists, viewOf } from './lists.ts';
+import { internalError, StatusError } from './api-status-error.ts';
+import { getRepresentation, type Lists } from './lists.ts';
 import { type Attempt, authorize, type User, type Users } from './rbac.ts';
 import { selectedName } from './selector-matching.ts';
 import type { Store } from './store.ts';
@@ -10,7 +10,7 @@ import type { Watches } from './watches.ts';
 import type { Write, Writes, Written } from './writes.ts';
 
 /** One request that came in. */
-export interface SeenRequest {
+export interface RecordedRequest {
   verb: string;
   /** `secrets`, `pods/ephemeralcontainers` … */
   resource: string;
@@ -24,12 +24,12 @@ export interface SeenRequest {
 }
 
 /** The requests that came in. */
-export class SeenRequests {
-  readonly all: SeenRequest[] = [];
+export class RequestLog {
+  readonly all: RecordedRequest[] = [];
 
   add(
     { verb, resource, namespace, name, subresource }: Attempt,
-    rest: Omit<SeenRequest, 'verb' | 'resource' | 'namespace' | 'name'>,
+    rest: Omit<RecordedRequest, 'verb' | 'resource' | 'namespace' | 'name'>,
   ): void {
     const path = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
     this.all.push({ verb, resource: path, namespace, name, ...rest });
@@ -47,21 +47,21 @@ export class SeenRequests {
 }
 
 /** What the handler works with. */
-export interface Parts {
+export interface RequestHandlerDependencies {
   version: string;
   store: Store;
   users: Users;
   lists: Lists;
   watches: Watches;
   writes: Writes;
-  faults: Faults;
-  requests: SeenRequests;
+  faults: ApiFaults;
+  requests: RequestLog;
 }
 
 // https://github.com/kubernetes/kubernetes/blob/master/staging/src/k8s.io/apiserver/pkg/server/config.go (MaxRequestBodyBytes)
-const MAX_BODY = 3 * 1024 * 1024;
+const maxBodyBytes = 3 * 1024 * 1024;
 
-const VERBS: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
+const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
 
 async function read(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
@@ -69,16 +69,16 @@ async function read(request: IncomingMessage): Promise<string> {
   for await (const chunk of request) {
     const bytes = Buffer.from(chunk);
     size += bytes.length;
-    if (size > MAX_BODY) throw new Failure(413, 'RequestEntityTooLarge', `limit is ${MAX_BODY}`);
+    if (size > maxBodyBytes) throw new StatusError(413, 'RequestEntityTooLarge', `limit is ${maxBodyBytes}`);
     chunks.push(bytes);
   }
   return Buffer.concat(chunks).toString();
 }
 
-function attemptOf(method: string, url: URL): Attempt {
+function parseAttempt(method: string, url: URL): Attempt {
   const target = targetOf(url.pathname);
   const { name } = target;
-  if (method !== 'GET') return { ...target, verb: VERBS[method] ?? method.toLowerCase() };
+  if (method !== 'GET') return { ...target, verb: verbs[method] ?? method.toLowerCase() };
   if (name !== undefined) return { ...target, verb: 'get' };
   const verb = url.searchParams.get('watch') === 'true' ? 'watch' : 'list';
   // A list of one name is authorized as that name.
@@ -89,18 +89,18 @@ function quoted(text: string): string {
   return `299 - "${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
-function answer(response: ServerResponse, status: number, body: unknown, warnings: string[] = []): void {
+function respond(response: ServerResponse, status: number, body: unknown, warnings: string[] = []): void {
   response.setHeader('content-type', 'application/json');
   if (warnings.length > 0) response.setHeader('warning', warnings.map(quoted));
   response.writeHead(status).end(JSON.stringify(body));
 }
 
 /** Answers requests as an API server. */
-export class Handler {
-  readonly #parts: Parts;
+export class RequestHandler {
+  readonly #dependencies: RequestHandlerDependencies;
 
-  constructor(parts: Parts) {
-    this.#parts = parts;
+  constructor(parts: RequestHandlerDependencies) {
+    this.#dependencies = parts;
   }
 
   /** Answers one request; never rejects. */
@@ -108,14 +108,14 @@ export class Handler {
     try {
       await this.#route(request, response);
     } catch (error) {
-      const failure = error instanceof Failure ? error : internalError(String(error));
+      const failure = error instanceof StatusError ? error : internalError(String(error));
       if (response.headersSent) response.destroy();
-      else answer(response, failure.code, failure.status());
+      else respond(response, failure.code, failure.status());
     }
   }
 
   async #route(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { users, faults, store, version } = this.#parts;
+    const { users, faults, store, version } = this.#dependencies;
     const url = new URL(request.url ?? '/', 'http://stand-in');
     if (['/healthz', '/readyz', '/livez'].includes(url.pathname)) {
       response.end('ok');
@@ -124,10 +124,10 @@ export class Handler {
     const user = users.of(request.headers.authorization);
     if (url.pathname === '/version') {
       const [major = '', minor = ''] = version.split('.');
-      answer(response, 200, { major, minor, gitVersion: `v${version}` });
+      respond(response, 200, { major, minor, gitVersion: `v${version}` });
       return;
     }
-    const attempt = attemptOf(request.method ?? 'GET', url);
+    const attempt = parseAttempt(request.method ?? 'GET', url);
     this.#log(attempt, user, request, url.searchParams);
     const fault = faults.take(attempt);
     if (fault === 'hang') return;
@@ -139,7 +139,7 @@ export class Handler {
   }
 
   #log(attempt: Attempt, user: User, { headers }: IncomingMessage, query: URLSearchParams): void {
-    this.#parts.requests.add(attempt, {
+    this.#dependencies.requests.add(attempt, {
       username: user.username,
       userAgent: headers['user-agent'] ?? '',
       accept: headers.accept ?? '',
@@ -154,12 +154,12 @@ export class Handler {
     { headers }: IncomingMessage,
     response: ServerResponse,
   ): void {
-    const { store, lists, watches } = this.#parts;
+    const { store, lists, watches } = this.#dependencies;
     const { resource, namespace, name = '' } = attempt;
     const { accept } = headers;
     if (attempt.verb === 'watch') watches.start({ target: attempt, query, accept, response });
-    else if (attempt.verb === 'list') answer(response, 200, lists.body(attempt, query, accept));
-    else answer(response, 200, viewOf(accept)(store.mustGet(resource, namespace, name)));
+    else if (attempt.verb === 'list') respond(response, 200, lists.body(attempt, query, accept));
+    else respond(response, 200, getRepresentation(accept)(store.mustGet(resource, namespace, name)));
   }
 
   async #write(
@@ -169,7 +169,7 @@ export class Handler {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    const { writes, store } = this.#parts;
+    const { writes, store } = this.#dependencies;
     const { verb, resource, namespace, name } = attempt;
     const { headers } = request;
     const userAgent = headers['user-agent'] ?? '';
@@ -180,7 +180,7 @@ export class Handler {
       authorize(store, user, { ...attempt, verb: 'create' });
     }
     const { status, body, warnings } = await perform(writes, verb, write);
-    answer(response, status, body, warnings);
+    respond(response, status, body, warnings);
   }
 }
 
@@ -189,7 +189,7 @@ async function perform(writes: Writes, verb: string, write: Write): Promise<Writ
   if (verb === 'update') return await writes.replace(write);
   if (verb === 'patch') return await writes.patch(write);
   if (verb === 'delete') return writes.remove(write);
-  throw new Failure(
+  throw new StatusError(
     405,
     'MethodNotAllowed',
     'the server does not allow this method on the requested resource',

@@ -1,13 +1,13 @@
 import { isDeepStrictEqual } from 'node:util';
-import { type Cause, Failure } from './api-status-error.ts';
+import { type StatusCause, StatusError } from './api-status-error.ts';
 import { checkedObject, isObject, type KubeObject, type ManagedFields } from './kube-object.ts';
 
 /** A field: the keys that lead to it. */
-export type Path = readonly string[];
+type Path = readonly string[];
 
 // What the API server takes out of every manager's set: identity, and what it sets itself.
 // https://github.com/kubernetes/apimachinery/blob/master/pkg/util/managedfields/internal/stripmeta.go
-const NOT_OWNED = new Set([
+const unownedFields = new Set([
   'name',
   'namespace',
   'uid',
@@ -19,10 +19,10 @@ const NOT_OWNED = new Set([
   'deletionTimestamp',
 ]);
 
-const identity = (path: Path): boolean => {
+const isIdentityField = (path: Path): boolean => {
   const [first, second] = path;
   if (path.length === 1) return first === 'apiVersion' || first === 'kind' || first === 'metadata';
-  return first === 'metadata' && NOT_OWNED.has(second ?? '');
+  return first === 'metadata' && unownedFields.has(second ?? '');
 };
 
 function* leaves(value: unknown, path: Path): Generator<Path> {
@@ -35,23 +35,19 @@ function* leaves(value: unknown, path: Path): Generator<Path> {
 }
 
 /** The fields that an object sets and that can be owned: maps by key, lists as a whole. */
-export function ownable(object: unknown): Path[] {
-  return [...leaves(object, [])].filter((path) => !identity(path));
+function getOwnableFields(object: unknown): Path[] {
+  return [...leaves(object, [])].filter((path) => !isIdentityField(path));
 }
 
 /** The value of a field, undefined where it is not set. */
-export function valueAt(object: unknown, path: Path): unknown {
+function valueAt(object: unknown, path: Path): unknown {
   let value = object;
   for (const key of path) value = isObject(value) ? value[key] : undefined;
   return value;
 }
 
 /** The object with this field set to this value, undefined taking it away; maps that end up empty go too. */
-export function withValue(
-  object: Record<string, unknown>,
-  path: Path,
-  value: unknown,
-): Record<string, unknown> {
+function withValue(object: Record<string, unknown>, path: Path, value: unknown): Record<string, unknown> {
   const [key, ...rest] = path;
   if (key === undefined) return object;
   const { [key]: old, ...others } = object;
@@ -62,7 +58,7 @@ export function withValue(
 }
 
 /** The form in which managedFields holds a set of fields: `{"f:data": {"f:key": {}}}`. */
-export function toFieldsV1(paths: Iterable<Path>): Record<string, unknown> {
+function toFieldsV1(paths: Iterable<Path>): Record<string, unknown> {
   let root: Record<string, unknown> = {};
   for (const path of paths) {
     const keys = path.map((key) => `f:${key}`);
@@ -73,26 +69,26 @@ export function toFieldsV1(paths: Iterable<Path>): Record<string, unknown> {
 }
 
 /** The set of fields that a managedFields entry holds. */
-export function fromFieldsV1(fields: Record<string, unknown>): Path[] {
+function fromFieldsV1(fields: Record<string, unknown>): Path[] {
   return [...leaves(fields, [])]
     .filter((path) => path.length > 0)
     .map((path) => path.filter((key) => key !== '.').map((key) => key.replace(/^f:/, '')));
 }
 
 /** One string for one path. */
-export const keyOf = (path: Path): string => JSON.stringify(path);
+const keyOf = (path: Path): string => JSON.stringify(path);
 
 /** A field as the API server writes it in a conflict: `.data..dockerconfigjson`. */
-export const display = (path: Path): string => `.${path.join('.')}`;
+const display = (path: Path): string => `.${path.join('.')}`;
 
 /** A field manager: the same name applying and updating are two of them. */
-export interface Manager {
+interface Manager {
   name: string;
   operation: ManagedFields['operation'];
 }
 
 /** Which manager owns which fields of an object. A value: each change gives a new one. */
-export class Managers {
+class Managers {
   readonly #entries: readonly ManagedFields[];
 
   constructor(entries: readonly ManagedFields[] = []) {
@@ -102,7 +98,7 @@ export class Managers {
   /** The fields of one manager. */
   fieldsOf(manager: Manager): Path[] {
     return this.#entries
-      .filter((entry) => is(entry, manager))
+      .filter((entry) => isSameManager(entry, manager))
       .flatMap((entry) => fromFieldsV1(entry.fieldsV1));
   }
 
@@ -111,15 +107,16 @@ export class Managers {
     const key = keyOf(path);
     return this.#entries
       .filter(
-        (entry) => !is(entry, manager) && fromFieldsV1(entry.fieldsV1).some((own) => keyOf(own) === key),
+        (entry) =>
+          !isSameManager(entry, manager) && fromFieldsV1(entry.fieldsV1).some((own) => keyOf(own) === key),
       )
       .map(({ manager: name, operation }) => ({ name, operation }));
   }
 
   /** With this manager owning these fields and no others. Its entry's time stays where nothing changed. */
   with(manager: Manager, paths: readonly Path[]): Managers {
-    const old = this.#entries.find((entry) => is(entry, manager));
-    const others = this.#entries.filter((entry) => !is(entry, manager));
+    const old = this.#entries.find((entry) => isSameManager(entry, manager));
+    const others = this.#entries.filter((entry) => !isSameManager(entry, manager));
     if (paths.length === 0) return new Managers(others);
     const fieldsV1 = toFieldsV1(paths);
     if (old !== undefined && isDeepStrictEqual(old.fieldsV1, fieldsV1)) return this;
@@ -150,7 +147,7 @@ export class Managers {
   }
 }
 
-function is(entry: ManagedFields, { name, operation }: Manager): boolean {
+function isSameManager(entry: ManagedFields, { name, operation }: Manager): boolean {
   return entry.manager === name && entry.operation === operation;
 }
 
@@ -158,12 +155,12 @@ function is(entry: ManagedFields, { name, operation }: Manager): boolean {
  * Who owns what after a write that is no apply: what it changed is the writer's, and nobody else's any more; what it
  * removed is nobody's.
  */
-export function afterUpdate(old: KubeObject | undefined, object: KubeObject, name: string): KubeObject {
+export function recordUpdate(old: KubeObject | undefined, object: KubeObject, name: string): KubeObject {
   const manager: Manager = { name, operation: 'Update' };
-  const paths = ownable(object);
+  const paths = getOwnableFields(object);
   const changed = paths.filter((path) => !isDeepStrictEqual(valueAt(old, path), valueAt(object, path)));
   const there = new Set(paths.map(keyOf));
-  const gone = ownable(old ?? {}).filter((path) => !there.has(keyOf(path)));
+  const gone = getOwnableFields(old ?? {}).filter((path) => !there.has(keyOf(path)));
   const others = new Managers(old?.metadata.managedFields).without([...changed, ...gone], manager);
   const lost = new Set([...changed, ...gone].map(keyOf));
   const kept = others.fieldsOf(manager).filter((path) => !lost.has(keyOf(path)));
@@ -172,7 +169,7 @@ export function afterUpdate(old: KubeObject | undefined, object: KubeObject, nam
 }
 
 /** A server-side apply. */
-export interface Apply {
+export interface ApplyRequest {
   /** What is stored; for a create, an object with nothing but its identity. */
   live: KubeObject;
   /** What was sent. */
@@ -185,7 +182,7 @@ function isEmptyMap(value: unknown): boolean {
   return isObject(value) && Object.keys(value).length === 0;
 }
 
-function conflictText(conflicts: Cause[]): string {
+function conflictText(conflicts: StatusCause[]): string {
   const [first] = conflicts;
   if (first !== undefined && conflicts.length === 1) return `1 conflict: ${first.message}: ${first.field}`;
   const byManager = Map.groupBy(conflicts, ({ message }) => message.replace(/^conflict/, 'conflicts'));
@@ -196,11 +193,13 @@ function conflictText(conflicts: Cause[]): string {
 }
 
 /** 409: other managers own fields with another value. */
-function fieldConflict(conflicts: Cause[]): Failure {
-  return new Failure(409, 'Conflict', `Apply failed with ${conflictText(conflicts)}`, { causes: conflicts });
+function fieldConflict(conflicts: StatusCause[]): StatusError {
+  return new StatusError(409, 'Conflict', `Apply failed with ${conflictText(conflicts)}`, {
+    causes: conflicts,
+  });
 }
 
-function conflictsOf({ live, sent, manager }: Apply, managers: Managers, path: Path): Cause[] {
+function conflictsOf({ live, sent, manager }: ApplyRequest, managers: Managers, path: Path): StatusCause[] {
   if (isEmptyMap(valueAt(sent, path))) return [];
   if (isDeepStrictEqual(valueAt(live, path), valueAt(sent, path))) return [];
   return managers.othersOwning(path, manager).map(({ name, operation }) => ({
@@ -216,12 +215,12 @@ function conflictsOf({ live, sent, manager }: Apply, managers: Managers, path: P
  * one of the same value is shared. https://kubernetes.io/docs/reference/using-api/server-side-apply/
  *
  * @returns the object to store; the live one itself where the apply changes nothing
- * @throws {Failure} 409 with a cause for each field in conflict
+ * @throws {StatusError} 409 with a cause for each field in conflict
  */
-export function applied(apply: Apply): KubeObject {
+export function applyObject(apply: ApplyRequest): KubeObject {
   const { live, sent, manager, force } = apply;
   const before = new Managers(live.metadata.managedFields);
-  const paths = ownable(sent);
+  const paths = getOwnableFields(sent);
   const conflicting = paths.map((path) => ({ path, causes: conflictsOf(apply, before, path) }));
   const causes = conflicting.flatMap((one) => one.causes);
   if (causes.length > 0 && !force) throw fieldConflict(causes);

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Resource } from './api-resources.ts';
-import { alreadyExists, conflict, MODIFIED, notFound } from './api-status-error.ts';
+import { alreadyExists, conflict, modifiedMessage, notFound, type Resource } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
 
 /** A stored change, in the words of a watch. */
@@ -66,7 +65,7 @@ export class Store {
     const { namespace, name } = base.metadata;
     const live = this.mustGet(resource, namespace, name);
     if (live.metadata.resourceVersion !== base.metadata.resourceVersion)
-      throw conflict(resource, name, MODIFIED);
+      throw conflict(resource, name, modifiedMessage);
     return this.#put('MODIFIED', resource, object, live);
   }
 

@@ -1,8 +1,8 @@
 import type { ServerResponse } from 'node:http';
 import { apiVersionOf, type Target } from './api-resources.ts';
-import { Failure } from './api-status-error.ts';
+import { StatusError } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
-import { viewOf } from './lists.ts';
+import { getRepresentation } from './lists.ts';
 import { selects } from './selector-matching.ts';
 import type { Change, Store } from './store.ts';
 
@@ -14,8 +14,8 @@ export interface WatchRequest {
   response: ServerResponse;
 }
 
-function expired(version: number, oldest: number): Failure {
-  return new Failure(410, 'Expired', `too old resource version: ${version} (${oldest})`);
+function expired(version: number, oldest: number): StatusError {
+  return new StatusError(410, 'Expired', `too old resource version: ${version} (${oldest})`);
 }
 
 /** One open watch. */
@@ -40,7 +40,7 @@ class Stream {
     if (resource !== target.resource || version <= this.#from) return;
     if (target.namespace !== undefined && object.metadata.namespace !== target.namespace) return;
     const type = this.#typeOf(change);
-    if (type !== undefined) this.#send(type, viewOf(accept)(object));
+    if (type !== undefined) this.#send(type, getRepresentation(accept)(object));
   }
 
   /** What comes into the selection by a change is new to this watch, and what falls out of it is gone. */
@@ -59,7 +59,7 @@ class Stream {
     const metadata = { name: '', uid: '', creationTimestamp: '', resourceVersion: String(version) };
     this.#send(
       'BOOKMARK',
-      viewOf(accept)({ kind: resource.kind, apiVersion: apiVersionOf(resource), metadata }),
+      getRepresentation(accept)({ kind: resource.kind, apiVersion: apiVersionOf(resource), metadata }),
     );
   }
 
@@ -67,7 +67,7 @@ class Stream {
     if (!this.dead) this.#request.response.end();
   }
 
-  fail(failure: Failure): void {
+  fail(failure: StatusError): void {
     this.#send('ERROR', failure.status());
     this.end();
   }

@@ -1,27 +1,27 @@
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import type { Target } from './api-resources.ts';
-import { Failure, internalError } from './api-status-error.ts';
+import { internalError, StatusError } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectFrom, objectOr, stringsOf } from './kube-object.ts';
-import { jsonPatched } from './patching.ts';
+import { applyJsonPatch } from './patching.ts';
 import type { User } from './rbac.ts';
 import type { Store } from './store.ts';
 import { type Operation, type Webhook, webhooksFor } from './webhook-selection.ts';
 
-function denied(webhook: Webhook, { code, message, reason }: Record<string, unknown>): Failure {
+function denied(webhook: Webhook, { code, message, reason }: Record<string, unknown>): StatusError {
   const why = typeof message === 'string' && message !== '' ? `: ${message}` : ' without explanation';
   const text = `admission webhook "${webhook.name}" denied the request${why}`;
-  return new Failure(
+  return new StatusError(
     typeof code === 'number' && code >= 400 ? code : 400,
     typeof reason === 'string' ? reason : '',
     text,
   );
 }
 
-/** The patched object. @throws {Failure} 500 for a patch that does not apply, whatever the failure policy */
+/** The patched object. @throws {StatusError} 500 for a patch that does not apply, whatever the failure policy */
 function patched(object: KubeObject, patch: string, target: Target): KubeObject {
   try {
-    return objectFrom(jsonPatched(object, JSON.parse(Buffer.from(patch, 'base64').toString())), target);
+    return objectFrom(applyJsonPatch(object, JSON.parse(Buffer.from(patch, 'base64').toString())), target);
   } catch (error) {
     throw internalError(
       `jsonpatch operation does not apply: ${error instanceof Error ? error.message.split('\n')[0] : ''}`,
@@ -41,9 +41,9 @@ export class Admission {
   /**
    * The object as the webhooks leave it, and their warnings. There is no second pass (`reinvocationPolicy`).
    *
-   * @throws {Failure} where one refuses, fails under failurePolicy Fail, or answers with a patch that does not apply
+   * @throws {StatusError} where one refuses, fails under failurePolicy Fail, or answers with a patch that does not apply
    */
-  async admit(write: Admitted): Promise<{ object: KubeObject; warnings: string[] }> {
+  async admit(write: ReviewedObject): Promise<{ object: KubeObject; warnings: string[] }> {
     const warnings: string[] = [];
     let { object } = write;
     const labels = stringsOf(object.metadata.labels);
@@ -65,17 +65,17 @@ export class Admission {
   /** Undefined where the webhook failed and its policy is to go on. */
   async #ask(
     { name, url, caBundle, timeoutSeconds, ignoreFailure }: Webhook,
-    write: Admitted,
-  ): Promise<Verdict | undefined> {
+    write: ReviewedObject,
+  ): Promise<AdmissionVerdict | undefined> {
     const uid = randomUUID();
     const verdict =
       url === ''
         ? { failure: 'this stand-in reaches webhooks by clientConfig.url only' }
-        : verdictOf(
+        : parseAdmissionResponse(
             await this.#client.post(
               withTimeout(url, timeoutSeconds),
               caBundle,
-              reviewOf(write, uid),
+              buildAdmissionReview(write, uid),
               timeoutSeconds * 1000,
             ),
             uid,
@@ -93,7 +93,7 @@ function withTimeout(url: string, seconds: number): URL {
 }
 
 /** A write that webhooks may change or refuse. */
-export interface Admitted {
+export interface ReviewedObject {
   operation: Operation;
   target: Target;
   user: User;
@@ -103,7 +103,7 @@ export interface Admitted {
 }
 
 /** What a webhook decided. */
-export interface Verdict {
+export interface AdmissionVerdict {
   allowed: boolean;
   patch: string | undefined;
   warnings: string[];
@@ -111,8 +111,8 @@ export interface Verdict {
 }
 
 /** The AdmissionReview that asks about a write. */
-export function reviewOf(
-  { operation, target, user, object, oldObject, dryRun }: Admitted,
+function buildAdmissionReview(
+  { operation, target, user, object, oldObject, dryRun }: ReviewedObject,
   uid: string,
 ): object {
   const { group, version, kind, resource } = target.resource;
@@ -146,7 +146,10 @@ export function reviewOf(
 }
 
 /** The verdict in an answer, or why it is none. k8s.io/apiserver, plugin/webhook/request (VerifyAdmissionResponse). */
-export function verdictOf(answer: WebhookAnswer, uid: string): Verdict | { failure: string } {
+function parseAdmissionResponse(
+  answer: WebhookResponse,
+  uid: string,
+): AdmissionVerdict | { failure: string } {
   if ('failure' in answer) return { failure: `failed to call webhook: ${answer.failure}` };
   if (answer.status !== 200)
     return { failure: `failed to call webhook: the server answered ${answer.status}` };
@@ -182,14 +185,14 @@ export function verdictOf(answer: WebhookAnswer, uid: string): Verdict | { failu
 }
 
 /** What came back from a webhook: an answer, or the reason why there is none. */
-export type WebhookAnswer = { status: number; body: string } | { failure: string };
+type WebhookResponse = { status: number; body: string } | { failure: string };
 
 /** Connections to webhooks: HTTP/1.1 and kept alive, as the real API server's to a webhook behind a Service. */
-export class WebhookClient {
+class WebhookClient {
   readonly #agents = new Map<string, Agent>();
 
   /** Posts a review. Never rejects. */
-  post(url: URL, caBundle: string, review: unknown, timeoutMs: number): Promise<WebhookAnswer> {
+  post(url: URL, caBundle: string, review: unknown, timeoutMs: number): Promise<WebhookResponse> {
     const body = JSON.stringify(review);
     const headers = {
       'content-type': 'application/json',

@@ -1,7 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { NAMESPACES, PODS, SECRETS, type Target, WEBHOOKS } from './api-resources.ts';
-import { badRequest, conflict, Failure, forbidden, MODIFIED, notFound } from './api-status-error.ts';
+import {
+  badRequest,
+  conflict,
+  forbidden,
+  modifiedMessage,
+  notFound,
+  StatusError,
+} from './api-status-error.ts';
 import { type KubeObject, objectFrom, objectOr } from './kube-object.ts';
 import {
   completeSecret,
@@ -10,9 +17,9 @@ import {
   validateSecret,
   withEphemeralContainers,
 } from './object-validation.ts';
-import { patchedObject } from './patching.ts';
+import { applyPatch } from './patching.ts';
 import type { User } from './rbac.ts';
-import { afterUpdate } from './server-side-apply.ts';
+import { recordUpdate } from './server-side-apply.ts';
 import type { Store } from './store.ts';
 import type { Admission } from './webhook-admission.ts';
 import { validateWebhooks } from './webhook-selection.ts';
@@ -35,7 +42,7 @@ export interface Written {
 }
 
 // As the real one: a patch that met another write is made again on what is there now.
-const PATCH_ATTEMPTS = 5;
+const maxPatchAttempts = 5;
 
 const isDryRun = ({ query }: Write): boolean => query.get('dryRun') === 'All';
 
@@ -71,7 +78,7 @@ export class Writes {
     const { uid, resourceVersion, creationTimestamp } = live.metadata;
     const given = object.metadata;
     if (given.resourceVersion !== '' && given.resourceVersion !== resourceVersion) {
-      throw conflict(target.resource, given.name, MODIFIED);
+      throw conflict(target.resource, given.name, modifiedMessage);
     }
     const whole = { ...object, metadata: { ...given, uid, resourceVersion, creationTimestamp } };
     return await this.#save(write, live, whole, true);
@@ -82,7 +89,11 @@ export class Writes {
       try {
         return await this.#patchOnce(write);
       } catch (error) {
-        if (attempt === PATCH_ATTEMPTS || !(error instanceof Failure) || !error.message.endsWith(MODIFIED))
+        if (
+          attempt === maxPatchAttempts ||
+          !(error instanceof StatusError) ||
+          !error.message.endsWith(modifiedMessage)
+        )
           throw error;
       }
     }
@@ -115,7 +126,7 @@ export class Writes {
     const { target } = write;
     const name = target.name ?? '';
     const live = this.#store.get(target.resource, target.namespace, name);
-    const object = patchedObject(write, name, live);
+    const object = applyPatch(write, name, live);
     if (live !== undefined && object === live) return { status: 200, body: live, warnings: [] };
     return await this.#save(write, live, object, write.contentType !== 'application/apply-patch+yaml');
   }
@@ -138,7 +149,7 @@ export class Writes {
       dryRun,
     });
     const valid = validated(target, admitted, live);
-    const object = isUpdate ? afterUpdate(live, valid, managerOf(write)) : valid;
+    const object = isUpdate ? recordUpdate(live, valid, managerOf(write)) : valid;
     const status = live === undefined ? 201 : 200;
     const unchanged = live !== undefined && isDeepStrictEqual(object, live);
     if (dryRun || unchanged) return { status, body: object, warnings };
@@ -161,7 +172,7 @@ export class Writes {
   }
 }
 
-/** What `preconditions` of DeleteOptions ask for. @throws {Failure} 409 */
+/** What `preconditions` of DeleteOptions ask for. @throws {StatusError} 409 */
 function checkPreconditions(write: Write, live: KubeObject): void {
   if (write.body === '') return;
   const { uid, resourceVersion } = objectOr(objectOr(bodyOf(write))['preconditions']);
@@ -179,7 +190,7 @@ function named(object: KubeObject): KubeObject {
   };
 }
 
-/** The object as it is to be stored: completed, and looked at. @throws {Failure} 422 */
+/** The object as it is to be stored: completed, and looked at. @throws {StatusError} 422 */
 function validated(
   { resource, subresource }: Target,
   object: KubeObject,

@@ -1,9 +1,9 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
-import type { Asked } from './ecr-faults.ts';
+import type { RequestScope } from './ecr-faults.ts';
 
 /** A request of the SDK, read. */
-export interface AwsRequest extends Asked {
+export interface AwsRequest extends RequestScope {
   readonly service: 'ecr' | 'sts';
   readonly credential: Credential | undefined;
   /** The parameters of an STS operation. */
@@ -54,7 +54,7 @@ const pattern =
   /^AWS4-HMAC-SHA256 Credential=(?<accessKeyId>\w+)\/(?<scope>\d{8}\/(?<region>[\w-]+)\/(?<service>\w+)\/aws4_request), SignedHeaders=(?<signedHeaders>[\w;-]+), Signature=(?<signature>[0-9a-f]{64})$/;
 
 /** Reads the header of AWS Signature Version 4; undefined if it is not one. */
-export function readCredential(authorization: string | undefined): Credential | undefined {
+function readCredential(authorization: string | undefined): Credential | undefined {
   const groups = pattern.exec(authorization ?? '')?.groups;
   if (groups === undefined) {
     return undefined;

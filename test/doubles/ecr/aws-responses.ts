@@ -3,7 +3,7 @@ import type { Key } from './aws-requests.ts';
 import type { Fault } from './ecr-faults.ts';
 
 /** A token that was given out. */
-export interface Issued {
+export interface IssuedPassword {
   readonly password: string;
   /** Base64 of `AWS:PASSWORD`. */
   readonly auth: string;
@@ -17,7 +17,7 @@ export interface Issued {
  * A password as ECR makes them: base64 of a JSON object, 2.3 to 2.7 KB. The same region, principal and serial give the
  * same one. It begins with the canary, which is there to be looked for.
  */
-export function passwordOf(canary: string, region: string, principal: string, serial: number): string {
+export function generatePassword(canary: string, region: string, principal: string, serial: number): string {
   const seed = `${region} ${principal} ${serial}`;
   const lengthByte = createHash('sha256').update(seed).digest()[0] ?? 0;
   const inner = {
@@ -38,7 +38,7 @@ function letters(seed: string, length: number): string {
 }
 
 /** An HTTP answer. */
-export interface Answer {
+export interface AwsResponse {
   readonly status: number;
   readonly type: string;
   readonly body: string;
@@ -48,19 +48,19 @@ const json = 'application/x-amz-json-1.1';
 
 /** ECR speaks AWS JSON 1.1. */
 export function ecrToken(
-  { auth, expiresAt }: Pick<Issued, 'auth' | 'expiresAt'>,
+  { auth, expiresAt }: Pick<IssuedPassword, 'auth' | 'expiresAt'>,
   proxyEndpoint: string,
-): Answer {
+): AwsResponse {
   const data = { authorizationToken: auth, expiresAt: expiresAt / 1000, proxyEndpoint };
   return { status: 200, type: json, body: JSON.stringify({ authorizationData: [data] }) };
 }
 
-export function ecrError(code: string, message: string, status = 400): Answer {
+export function ecrError(code: string, message: string, status = 400): AwsResponse {
   return { status, type: json, body: JSON.stringify({ __type: code, message }) };
 }
 
 /** A page, as of a proxy that wants a sign-in, in place of any answer; undefined for faults that are none. */
-export function strangePage(fault: Fault | undefined): Answer | undefined {
+export function buildUnexpectedPage(fault: Fault | undefined): AwsResponse | undefined {
   const status = { html: 200, 'forbidden-page': 403 }[String(fault)];
   return status === undefined
     ? undefined
@@ -68,7 +68,11 @@ export function strangePage(fault: Fault | undefined): Answer | undefined {
 }
 
 /** An answer that ECR would never give; undefined for faults that are none. */
-export function ecrGarbage(fault: Fault, issued: Issued, endpoint: string): Answer | undefined {
+export function buildInvalidResponse(
+  fault: Fault,
+  issued: IssuedPassword,
+  endpoint: string,
+): AwsResponse | undefined {
   const withAuth = (auth: string) => ecrToken({ ...issued, auth }, endpoint);
   const base64 = (text: string) => Buffer.from(text).toString('base64');
   switch (fault) {
@@ -98,7 +102,7 @@ export function ecrGarbage(fault: Fault, issued: Issued, endpoint: string): Answ
 }
 
 /** STS speaks AWS Query: a form in, XML out. */
-export function stsSession(operation: string, key: Key): Answer {
+export function stsSession(operation: string, key: Key): AwsResponse {
   const credentials = [
     ['AccessKeyId', key.accessKeyId],
     ['SecretAccessKey', key.secretAccessKey],
@@ -116,7 +120,7 @@ export function stsSession(operation: string, key: Key): Answer {
   };
 }
 
-export function stsError(code: string, message: string, status = 400): Answer {
+export function stsError(code: string, message: string, status = 400): AwsResponse {
   const error =
     element('Type', 'Sender') + element('Code', escaped(code)) + element('Message', escaped(message));
   return {

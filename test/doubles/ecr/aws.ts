@@ -1,12 +1,12 @@
 import { type AwsRequest, isSignedBy, type Key, Keys } from './aws-requests.ts';
 import {
-  type Answer,
+  type AwsResponse,
+  buildInvalidResponse,
+  buildUnexpectedPage,
   ecrError,
-  ecrGarbage,
   ecrToken,
-  type Issued,
-  passwordOf,
-  strangePage,
+  generatePassword,
+  type IssuedPassword,
   stsError,
   stsSession,
 } from './aws-responses.ts';
@@ -96,7 +96,7 @@ export interface AwsOptions {
 /** The part of AWS that the product calls, without its wire: whom it knows, what it gives out, whom it refuses. */
 export class Aws {
   readonly keys: Keys;
-  readonly issued: Issued[] = [];
+  readonly issued: IssuedPassword[] = [];
   readonly #options: AwsOptions;
 
   constructor(options: AwsOptions) {
@@ -104,8 +104,8 @@ export class Aws {
     this.keys = new Keys(options.canary);
   }
 
-  answer(request: AwsRequest, fault: Fault | undefined, endpoint: string): Answer {
-    const page = strangePage(fault);
+  answer(request: AwsRequest, fault: Fault | undefined, endpoint: string): AwsResponse {
+    const page = buildUnexpectedPage(fault);
     if (page !== undefined) {
       return page;
     }
@@ -122,7 +122,7 @@ export class Aws {
     }
     if (request.operation === 'GetAuthorizationToken') {
       const issued = this.#issue(request.region, key);
-      return (fault && ecrGarbage(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
+      return (fault && buildInvalidResponse(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
     }
     return request.operation === 'AssumeRole' ? this.#assume(request) : unknownOperation(request);
   }
@@ -146,8 +146,8 @@ export class Aws {
     return key;
   }
 
-  #issue(region: string, { principal }: Key): Issued {
-    const password = passwordOf(this.#options.canary, region, principal, this.issued.length);
+  #issue(region: string, { principal }: Key): IssuedPassword {
+    const password = generatePassword(this.#options.canary, region, principal, this.issued.length);
     const auth = Buffer.from(`AWS:${password}`).toString('base64');
     // ECR gives whole seconds; they are rounded down, as an end should be.
     const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifeMs) / 1000) * 1000;
@@ -156,7 +156,7 @@ export class Aws {
     return issued;
   }
 
-  #assume(request: AwsRequest): Answer {
+  #assume(request: AwsRequest): AwsResponse {
     const { roles } = this.#options;
     const trust = roles === undefined ? {} : roles[request.roleArn ?? ''];
     const wanted = trust?.externalId;
@@ -167,14 +167,14 @@ export class Aws {
       : this.#session(request);
   }
 
-  #assumeWithWebIdentity(request: AwsRequest): Answer {
+  #assumeWithWebIdentity(request: AwsRequest): AwsResponse {
     const token = request.parameters.get('WebIdentityToken') ?? '';
     return token.split('.').length === 3
       ? this.#session(request)
       : stsError('InvalidIdentityToken', this.#says('InvalidIdentityToken', request));
   }
 
-  #session({ operation, roleArn, parameters }: AwsRequest): Answer {
+  #session({ operation, roleArn, parameters }: AwsRequest): AwsResponse {
     const name = parameters.get('RoleSessionName') ?? '';
     if (!/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/.test(roleArn ?? '') || !/^[\w+=,.@-]{2,64}$/.test(name)) {
       return stsError('ValidationError', 'RoleArn or RoleSessionName failed to satisfy constraint');
@@ -191,7 +191,7 @@ export class Aws {
   }
 }
 
-function unknownOperation({ service, operation }: AwsRequest): Answer {
+function unknownOperation({ service, operation }: AwsRequest): AwsResponse {
   return service === 'ecr'
     ? ecrError('UnknownOperationException', `Unknown operation ${operation}`)
     : stsError('InvalidAction', `Could not find operation ${operation}`);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DescribeRegistryCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
-import { passwordOf } from './aws-responses.ts';
+import { generatePassword } from './aws-responses.ts';
 import { type EcrDouble, startEcrDouble } from './ecr-double.ts';
 
 /** Sends what the SDK would, unsigned unless an `authorization` is given. */
@@ -72,9 +72,9 @@ describe('the ECR double', () => {
     const { authorizationData } = await clientOf(double).send(new GetAuthorizationTokenCommand({}));
     const auth = authorizationData?.[0]?.authorizationToken ?? '';
     const password = Buffer.from(auth, 'base64').toString().replace('AWS:', '');
-    assert.deepEqual([double.isLiving(password), double.isLiving('guessed')], [true, false]);
+    assert.deepEqual([double.isUnexpired(password), double.isUnexpired('guessed')], [true, false]);
     double.step(60_000);
-    assert.equal(double.isLiving(password), false);
+    assert.equal(double.isUnexpired(password), false);
     assert.ok(double.secrets().some((secret) => password.includes(secret)));
     assert.ok(double.secrets().some((secret) => auth.includes(secret)));
     await double.stop();
@@ -93,11 +93,11 @@ describe('the ECR double', () => {
 
   it('makes passwords of ECR’s size, the same for the same caller', () => {
     for (let serial = 0; serial < 200; serial += 1) {
-      const password = passwordOf('canary', 'eu-west-1', 'someone', serial);
+      const password = generatePassword('canary', 'eu-west-1', 'someone', serial);
       assert.ok(password.length >= 2_300 && password.length <= 2_700, `${password.length} characters`);
-      assert.equal(password, passwordOf('canary', 'eu-west-1', 'someone', serial));
+      assert.equal(password, generatePassword('canary', 'eu-west-1', 'someone', serial));
     }
-    assert.notEqual(passwordOf('c', 'eu-west-1', 'a', 1), passwordOf('c', 'eu-west-1', 'a', 2));
-    assert.notEqual(passwordOf('c', 'eu-west-1', 'a', 1), passwordOf('c', 'eu-west-2', 'a', 1));
+    assert.notEqual(generatePassword('c', 'eu-west-1', 'a', 1), generatePassword('c', 'eu-west-1', 'a', 2));
+    assert.notEqual(generatePassword('c', 'eu-west-1', 'a', 1), generatePassword('c', 'eu-west-2', 'a', 1));
   });
 });

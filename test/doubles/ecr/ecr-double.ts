@@ -2,8 +2,8 @@ import { createServer, type IncomingMessage, type ServerResponse } from 'node:ht
 import type { AddressInfo } from 'node:net';
 import { Aws, type Call, Calls, type RoleTrust } from './aws.ts';
 import { readRequest } from './aws-requests.ts';
-import type { Issued } from './aws-responses.ts';
-import { type Fault, Faults, type Gate, type Where } from './ecr-faults.ts';
+import type { IssuedPassword } from './aws-responses.ts';
+import { EcrFaults, type Fault, type FaultScope, type Gate } from './ecr-faults.ts';
 
 export interface EcrDoubleOptions {
   /** A text that stands in every secret that the double makes, and that therefore must never show anywhere. */
@@ -26,16 +26,16 @@ export interface EcrDouble {
   callsOf(operation: string): readonly Call[];
   readonly peak: number;
   /** Tokens that were given out, the oldest first. */
-  readonly issued: readonly Issued[];
+  readonly issued: readonly IssuedPassword[];
   /** Whether a registry would take the password now. */
-  isLiving(password: string): boolean;
+  isUnexpired(password: string): boolean;
   /** Fragments of every secret the double ever made: none may be found in a log, an error or a metric. */
   secrets(): string[];
   /** Has requests go wrong until `heal`. */
-  fail(fault: Fault, where?: Where): void;
+  fail(fault: Fault, where?: FaultScope): void;
   heal(): void;
   /** Has requests wait until the gate is opened. */
-  hold(where?: Where): Gate;
+  hold(where?: FaultScope): Gate;
   /** Moves the double's clock by some ms, forth or back. */
   step(ms: number): void;
   stop(): Promise<void>;
@@ -53,7 +53,7 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
     tokenLifeMs: options.tokenLifeMs ?? 12 * 3_600_000,
     roles: options.roles,
   });
-  const parts: Parts = { aws, calls: new Calls(), faults: new Faults(), now };
+  const parts: EcrDoubleDependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now };
   const server = createServer((message, response) => {
     serve(message, response, parts).catch(() => response.destroy());
   });
@@ -69,7 +69,7 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
       return parts.calls.peak;
     },
     issued: aws.issued,
-    isLiving: (password) => aws.issued.some((one) => one.password === password && now() < one.expiresAt),
+    isUnexpired: (password) => aws.issued.some((one) => one.password === password && now() < one.expiresAt),
     secrets: () => secrets(canary, aws),
     fail: (fault, where = {}) => parts.faults.add(fault, where),
     heal: () => parts.faults.clear(),
@@ -84,19 +84,23 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
   };
 }
 
-interface Parts {
+interface EcrDoubleDependencies {
   readonly aws: Aws;
   readonly calls: Calls;
-  readonly faults: Faults;
+  readonly faults: EcrFaults;
   now(): number;
 }
 
-async function serve(message: IncomingMessage, response: ServerResponse, parts: Parts): Promise<void> {
+async function serve(
+  message: IncomingMessage,
+  response: ServerResponse,
+  parts: EcrDoubleDependencies,
+): Promise<void> {
   const { aws, calls, faults, now } = parts;
   const request = await readRequest(message);
   const principal = aws.keys.find(request.credential?.accessKeyId ?? '')?.principal;
   response.once('close', calls.begin(request, principal, now()));
-  await faults.pass(request);
+  await faults.waitForGate(request);
   const fault = faults.take(request);
   if (fault === 'hang') {
     return;

@@ -21,7 +21,7 @@ export type Fault =
   | 'no-data';
 
 /** Which requests a fault or a hold is for; what is not given matches all. */
-export interface Where {
+export interface FaultScope {
   readonly operation?: string;
   readonly region?: string;
   readonly roleArn?: string;
@@ -30,7 +30,7 @@ export interface Where {
 }
 
 /** What a request is, as far as a fault may ask. */
-export interface Asked {
+export interface RequestScope {
   readonly operation: string;
   readonly region: string;
   readonly roleArn: string | undefined;
@@ -44,11 +44,11 @@ export interface Gate {
 }
 
 /** The faults and gates that are set, the newest first. */
-export class Faults {
-  #faults: { fault: Fault; where: Where; left: number }[] = [];
-  #gates: { where: Where; opened: Promise<void>; waiting: number }[] = [];
+export class EcrFaults {
+  #faults: { fault: Fault; where: FaultScope; left: number }[] = [];
+  #gates: { where: FaultScope; opened: Promise<void>; waiting: number }[] = [];
 
-  add(fault: Fault, where: Where): void {
+  add(fault: Fault, where: FaultScope): void {
     this.#faults.unshift({ fault, where, left: where.times ?? Number.POSITIVE_INFINITY });
   }
 
@@ -57,7 +57,7 @@ export class Faults {
   }
 
   /** The fault for a request, counted as used. */
-  take(asked: Asked): Fault | undefined {
+  take(asked: RequestScope): Fault | undefined {
     const found = this.#faults.find(({ where, left }) => left > 0 && matches(where, asked));
     if (found === undefined) {
       return undefined;
@@ -66,7 +66,7 @@ export class Faults {
     return found.fault;
   }
 
-  hold(where: Where): Gate {
+  hold(where: FaultScope): Gate {
     const { promise, resolve } = Promise.withResolvers<void>();
     const gate = { where, opened: promise, waiting: 0 };
     this.#gates.push(gate);
@@ -82,7 +82,7 @@ export class Faults {
   }
 
   /** Comes back when every gate before the request is open. */
-  async pass(asked: Asked): Promise<void> {
+  async waitForGate(asked: RequestScope): Promise<void> {
     for (const gate of this.#gates.filter(({ where }) => matches(where, asked))) {
       gate.waiting += 1;
       await gate.opened;
@@ -90,7 +90,7 @@ export class Faults {
   }
 }
 
-function matches(where: Where, asked: Asked): boolean {
+function matches(where: FaultScope, asked: RequestScope): boolean {
   return (
     (where.operation === undefined || where.operation === asked.operation) &&
     (where.region === undefined || where.region === asked.region) &&

@@ -37,10 +37,10 @@ export class MachineClock {
   }
 
   /** Since the epoch, as this machine believes. */
-  readonly wall = (): number => this.#time.now() + this.#stepped;
+  readonly wallMs = (): number => this.#time.now() + this.#stepped;
 
   /** Is never set, and stands still while the machine is suspended, as CLOCK_MONOTONIC does. */
-  readonly steady = (): number => (this.#asleepSince ?? this.#time.elapsed) - this.#slept;
+  readonly monotonicMs = (): number => (this.#asleepSince ?? this.#time.elapsed) - this.#slept;
 
   /** Somebody sets the wall clock. */
   step(ms: number): void {

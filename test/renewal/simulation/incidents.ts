@@ -34,32 +34,32 @@ export class Outages {
   }
 
   end(regions: readonly string[]): void {
-    for (const outage of this.#lasting().filter(({ region }) => regions.includes(region))) {
+    for (const outage of this.#active().filter(({ region }) => regions.includes(region))) {
       outage.until = this.#time.elapsed;
     }
     this.#double.heal();
-    for (const { fault, region } of this.#lasting()) {
+    for (const { fault, region } of this.#active()) {
       this.#double.fail(fault, { region });
     }
   }
 
   /** Since when a region answers; undefined: it does not; minus infinity: since ever. */
-  answersSince(region: string): number | undefined {
+  respondingSince(region: string): number | undefined {
     const ends = this.all.filter((one) => one.region === region).map(({ until }) => until);
     return ends.includes(undefined)
       ? undefined
       : Math.max(Number.NEGATIVE_INFINITY, ...ends.filter((until) => until !== undefined));
   }
 
-  #lasting(): Outage[] {
+  #active(): Outage[] {
     return this.all.filter(({ until }) => until === undefined);
   }
 }
 
 /** What can be done to the world; each is one row's business. */
-export interface Hands {
-  ecrFails(how: 'down' | 'throttled' | 'denied', regions: readonly string[]): void;
-  ecrAnswers(regions: readonly string[]): void;
+export interface IncidentActions {
+  failEcr(how: 'down' | 'throttled' | 'denied', regions: readonly string[]): void;
+  restoreEcr(regions: readonly string[]): void;
   restartApiServer(): Promise<void>;
   /** Resets the connections to the API server of one replica by number, or of all. */
   cut(replica: number | 'all'): void;
@@ -68,57 +68,64 @@ export interface Hands {
   suspend(replica: number): Promise<void>;
   resume(replica: number): Promise<void>;
   stepClock(replica: number, ms: number): void;
-  person(does: 'removes an entry' | 'empties an annotation' | 'deletes a Secret'): Promise<void>;
+  editAsUser(does: 'removes an entry' | 'empties an annotation' | 'deletes a Secret'): Promise<void>;
 }
 
-export interface Row {
+export interface Incident {
   /** True time in ms since the start. */
   readonly at: number;
-  readonly what: string;
+  readonly description: string;
   /** Not worth a word each time. */
-  readonly brief?: boolean;
-  readonly happens: (hands: Hands) => void | Promise<void>;
+  readonly isRoutine?: boolean;
+  readonly run: (hands: IncidentActions) => void | Promise<void>;
 }
 
 const [frankfurt, virginia] = regions;
 
 /** Two days of trouble. Tokens are renewed every six hours, over half an hour each time. */
-export const schedule: readonly Row[] = [
-  at('05:40', 'ECR throttles every region', (to) => to.ecrFails('throttled', regions)),
-  at('07:40', 'ECR answers again', (to) => to.ecrAnswers(regions)),
-  at('09:10', 'a person takes an entry out of a Secret, not the host', (to) => to.person('removes an entry')),
-  at('13:50', 'the API server is restarted, amid renewals', (to) => to.restartApiServer()),
-  at('15:00', `ECR is down in ${frankfurt}`, (to) => to.ecrFails('down', [frankfurt])),
-  at('17:00', 'a person deletes a Secret', (to) => to.person('deletes a Secret')),
-  at('19:55', 'replica 0 is killed for good, amid renewals', (to) => to.kill(0)),
-  at('23:00', 'another one takes its place, and remembers nothing', (to) => to.replace(0)),
-  at('24:00', "replica 1's clock is set back by 2 h", (to) => to.stepClock(1, -2 * hourMs)),
-  at('28:00', `ECR answers again in ${frankfurt}`, (to) => to.ecrAnswers([frankfurt])),
-  at('30:00', "replica 1's clock is set forth by 3 h", (to) => to.stepClock(1, 3 * hourMs)),
-  at('31:00', "replica 2's machine is suspended", (to) => to.suspend(2)),
-  at('32:00', `ECR denies ${virginia}`, (to) => to.ecrFails('denied', [virginia])),
-  at('37:00', `ECR no longer denies ${virginia}`, (to) => to.ecrAnswers([virginia])),
-  at('38:00', "replica 2's machine wakes up", (to) => to.resume(2)),
-  at('40:00', 'a person empties the annotation', (to) => to.person('empties an annotation')),
-  at('42:00', 'the API server is restarted once more', (to) => to.restartApiServer()),
+export const schedule: readonly Incident[] = [
+  incidentAt('05:40', 'ECR throttles every region', (to) => to.failEcr('throttled', regions)),
+  incidentAt('07:40', 'ECR answers again', (to) => to.restoreEcr(regions)),
+  incidentAt('09:10', 'a person takes an entry out of a Secret, not the host', (to) =>
+    to.editAsUser('removes an entry'),
+  ),
+  incidentAt('13:50', 'the API server is restarted, amid renewals', (to) => to.restartApiServer()),
+  incidentAt('15:00', `ECR is down in ${frankfurt}`, (to) => to.failEcr('down', [frankfurt])),
+  incidentAt('17:00', 'a person deletes a Secret', (to) => to.editAsUser('deletes a Secret')),
+  incidentAt('19:55', 'replica 0 is killed for good, amid renewals', (to) => to.kill(0)),
+  incidentAt('23:00', 'another one takes its place, and remembers nothing', (to) => to.replace(0)),
+  incidentAt('24:00', "replica 1's clock is set back by 2 h", (to) => to.stepClock(1, -2 * hourMs)),
+  incidentAt('28:00', `ECR answers again in ${frankfurt}`, (to) => to.restoreEcr([frankfurt])),
+  incidentAt('30:00', "replica 1's clock is set forth by 3 h", (to) => to.stepClock(1, 3 * hourMs)),
+  incidentAt('31:00', "replica 2's machine is suspended", (to) => to.suspend(2)),
+  incidentAt('32:00', `ECR denies ${virginia}`, (to) => to.failEcr('denied', [virginia])),
+  incidentAt('37:00', `ECR no longer denies ${virginia}`, (to) => to.restoreEcr([virginia])),
+  incidentAt('38:00', "replica 2's machine wakes up", (to) => to.resume(2)),
+  incidentAt('40:00', 'a person empties the annotation', (to) => to.editAsUser('empties an annotation')),
+  incidentAt('42:00', 'the API server is restarted once more', (to) => to.restartApiServer()),
   ...Array.from({ length: 50 }, (_, index) =>
-    row((8 * 60 + 22 * index) * minuteMs, 'the watch is cut', (to) => to.cut(whose(index)), true),
+    createIncident(
+      (8 * 60 + 22 * index) * minuteMs,
+      'the watch is cut',
+      (to) => to.cut(selectReplica(index)),
+      true,
+    ),
   ),
 ].sort((one, other) => one.at - other.at);
 
 /** Each fourth cut is everybody's, amid whatever is under way. */
-function whose(index: number): number | 'all' {
+function selectReplica(index: number): number | 'all' {
   return index % 4 === 3 ? 'all' : index % 4;
 }
 
 /** @param time HOURS:MINUTES since the start */
-function at(time: string, what: string, happens: Row['happens']): Row {
+function incidentAt(time: string, what: string, happens: Incident['run']): Incident {
   const [hours = 0, minutes = 0] = time.split(':').map(Number);
-  return row(hours * hourMs + minutes * minuteMs, what, happens);
+  return createIncident(hours * hourMs + minutes * minuteMs, what, happens);
 }
 
-function row(at: number, what: string, happens: Row['happens'], brief = false): Row {
-  return { at, what, happens, ...(brief && { brief }) };
+function createIncident(at: number, what: string, happens: Incident['run'], brief = false): Incident {
+  return { at, description: what, run: happens, ...(brief && { isRoutine: brief }) };
 }
 
 const faults = {
@@ -128,8 +135,8 @@ const faults = {
 } as const;
 
 /** How each kind of trouble is made. */
-export function deeds(simulation: Simulation): Hands {
-  const { outages, replicas, world, checks, parts, random } = simulation;
+export function createIncidentActions(simulation: Simulation): IncidentActions {
+  const { outages, replicas, workload, checks, options, random } = simulation;
   const replica = (place: number) => {
     const found = replicas[place];
     if (found === undefined) {
@@ -138,16 +145,16 @@ export function deeds(simulation: Simulation): Hands {
     return found;
   };
   return {
-    ecrFails: (how, regions) => outages.begin(regions, faults[how].fault, faults[how].permanent),
-    ecrAnswers: (regions) => outages.end(regions),
+    failEcr: (how, regions) => outages.begin(regions, faults[how].fault, faults[how].permanent),
+    restoreEcr: (regions) => outages.end(regions),
     restartApiServer: async () => {
-      const { apiServer } = parts.cluster;
+      const { apiServer } = options.cluster;
       await apiServer?.kill();
       for (const one of simulation.running()) {
         one.tick();
       }
       await apiServer?.restart();
-      simulation.apiServerBackAt = parts.time.elapsed;
+      simulation.apiServerBackAt = options.time.elapsed;
     },
     cut: (place) => {
       for (const one of place === 'all' ? replicas : [replica(place)]) {
@@ -159,19 +166,19 @@ export function deeds(simulation: Simulation): Hands {
     suspend: (place) => replica(place).suspend(),
     resume: (place) => replica(place).resume(),
     stepClock: (place, ms) => {
-      simulation.clockSteps.push({ at: parts.time.elapsed });
+      simulation.clockSteps.push({ at: options.time.elapsed });
       replica(place).clock.step(ms);
     },
-    person: async (does) => {
+    editAsUser: async (does) => {
       const answers = ({ hosts }: Team) =>
-        [...hosts].every((host) => outages.answersSince(regionOf(host)) !== undefined);
-      const team = random.pick(world.busyTeams.filter(answers));
+        [...hosts].every((host) => outages.respondingSince(regionOf(host)) !== undefined);
+      const team = random.pick(workload.busyTeams.filter(answers));
       if (does === 'removes an entry') {
-        await world.removeEntry(team);
+        await workload.removeEntry(team);
       } else if (does === 'empties an annotation') {
-        await world.emptyAnnotation(team);
+        await workload.emptyAnnotation(team);
       } else {
-        await world.deleteSecret(team);
+        await workload.deleteSecret(team);
         checks.forgetUid(team.namespace);
       }
     },

@@ -1,11 +1,16 @@
 import { loadKubeConfig } from '../../../src/kube/client.ts';
-import { follow, type Watch } from '../../../src/kube/informer.ts';
-import { ACCEPT_OBJECTS } from '../../../src/kube/resource.ts';
+import { createInformer, type Informer } from '../../../src/kube/informer.ts';
+import { acceptObjects } from '../../../src/kube/resource.ts';
 import type { SimulatedClock } from './clock-and-random.ts';
-import { allSecretsPath, allSecretsQuery, type Stored, storedSecret } from './simulated-cluster.ts';
+import {
+  allSecretsPath,
+  allSecretsQuery,
+  parseStoredSecret,
+  type StoredSecret,
+} from './simulated-cluster.ts';
 
 /** What a write of a replica was good for, as a user sees it. */
-export type Gain =
+export type WriteEffect =
   | 'first Secret'
   | 'host added'
   | 'token filled in'
@@ -15,14 +20,14 @@ export type Gain =
   | 'nothing';
 
 /** A write of a Secret by a replica. */
-export interface Write {
+export interface RecordedWrite {
   readonly namespace: string;
-  readonly gain: Gain;
+  readonly effect: WriteEffect;
   /** True time in ms since the start. */
   readonly at: number;
 }
 
-export interface HistoryParts {
+export interface SecretHistoryOptions {
   readonly kubeconfigPath: string;
   readonly time: SimulatedClock;
   /** What a password has left of its life, ms; none or less: no registry takes it. */
@@ -33,38 +38,38 @@ export interface HistoryParts {
  * Every version of every pull Secret, as the API server tells it to an administrator: also what was there between two
  * looks. A version that breaks a promise is kept as a complaint.
  */
-export class History {
-  readonly writes: Write[] = [];
-  readonly complaints: string[] = [];
-  readonly #parts: HistoryParts;
-  readonly #watch: Watch;
+export class SecretHistory {
+  readonly writes: RecordedWrite[] = [];
+  readonly violations: string[] = [];
+  readonly #options: SecretHistoryOptions;
+  readonly #watch: Informer;
   readonly #close: () => Promise<void>;
-  readonly #latest = new Map<string, Stored>();
+  readonly #latest = new Map<string, StoredSecret>();
   /** Versions on which a person's change is based, with their namespaces. */
-  readonly #touched = new Set<string>();
+  readonly #userEdits = new Set<string>();
   readonly #deletable = new Set<string>();
-  readonly #byPerson = new Set<string>();
+  readonly #editedByUser = new Set<string>();
 
-  constructor(parts: HistoryParts) {
-    this.#parts = parts;
+  constructor(parts: SecretHistoryOptions) {
+    this.#options = parts;
     const config = loadKubeConfig({
       kubeconfigPath: parts.kubeconfigPath,
       requestTimeoutMs: 10_000,
       userAgent: 'administrator',
     });
-    this.#watch = follow({
+    this.#watch = createInformer({
       config,
       resource: {
         noun: 'pull Secrets',
         path: allSecretsPath,
         query: allSecretsQuery,
-        accept: ACCEPT_OBJECTS,
-        item: storedSecret,
+        accept: acceptObjects,
+        parseItem: parseStoredSecret,
       },
-      sink: {
+      handler: {
         replace: (secrets) => this.#replace(secrets),
-        set: (secret) => this.#version(secret),
-        remove: ({ namespace }) => this.#gone(namespace),
+        set: (secret) => this.#handleVersion(secret),
+        remove: ({ namespace }) => this.#handleRemoval(namespace),
       },
       backoff: () => 50,
     });
@@ -80,13 +85,13 @@ export class History {
     await this.#close();
   }
 
-  get latest(): ReadonlyMap<string, Stored> {
+  get latest(): ReadonlyMap<string, StoredSecret> {
     return this.#latest;
   }
 
   /** The version that follows this one is a person's. */
-  expectChange({ namespace, version }: Stored): void {
-    this.#touched.add(`${namespace} ${version}`);
+  expectChange({ namespace, version }: StoredSecret): void {
+    this.#userEdits.add(`${namespace} ${version}`);
   }
 
   /** The Secret is about to be deleted by a person, or by the end of its namespace. */
@@ -94,58 +99,58 @@ export class History {
     this.#deletable.add(namespace);
   }
 
-  #replace(secrets: readonly Stored[]): void {
+  #replace(secrets: readonly StoredSecret[]): void {
     const there = new Set(secrets.map(({ namespace }) => namespace));
     for (const namespace of this.#latest.keys()) {
       if (!there.has(namespace)) {
-        this.#gone(namespace);
+        this.#handleRemoval(namespace);
       }
     }
     for (const secret of secrets) {
-      this.#version(secret);
+      this.#handleVersion(secret);
     }
   }
 
-  #gone(namespace: string): void {
+  #handleRemoval(namespace: string): void {
     if (!this.#deletable.delete(namespace)) {
-      this.#complain(namespace, 'a replica deleted the Secret');
+      this.#reportViolation(namespace, 'a replica deleted the Secret');
     }
     this.#latest.delete(namespace);
   }
 
-  #version(secret: Stored): void {
+  #handleVersion(secret: StoredSecret): void {
     const { namespace, version } = secret;
     const before = this.#latest.get(namespace);
     if (before?.version === version) {
       return;
     }
     this.#latest.set(namespace, secret);
-    if (before !== undefined && this.#touched.delete(`${namespace} ${before.version}`)) {
-      this.#byPerson.add(namespace);
+    if (before !== undefined && this.#userEdits.delete(`${namespace} ${before.version}`)) {
+      this.#editedByUser.add(namespace);
       return;
     }
-    const mends = this.#byPerson.delete(namespace);
-    const gain = mends ? 'mended after a person' : this.#gain(before, secret);
-    this.#writes(namespace, gain);
+    const mends = this.#editedByUser.delete(namespace);
+    const gain = mends ? 'mended after a person' : this.#classifyWrite(before, secret);
+    this.#recordWrite(namespace, gain);
     if (before !== undefined) {
       this.#compare(before, secret);
     }
   }
 
-  #writes(namespace: string, gain: Gain): void {
-    this.writes.push({ namespace, gain, at: this.#parts.time.elapsed });
+  #recordWrite(namespace: string, gain: WriteEffect): void {
+    this.writes.push({ namespace, effect: gain, at: this.#options.time.elapsed });
     if (gain === 'nothing') {
-      this.#complain(namespace, 'a write that changed nothing');
+      this.#reportViolation(namespace, 'a write that changed nothing');
     }
   }
 
-  #gain(before: Stored | undefined, after: Stored): Gain {
+  #classifyWrite(before: StoredSecret | undefined, after: StoredSecret): WriteEffect {
     if (before === undefined) {
       return 'first Secret';
     }
     const changed = [...after.passwords].filter(([host, one]) => before.passwords.get(host) !== one);
     const old = changed.map(([host]) => before.passwords.get(host));
-    if (old.some((one) => one !== undefined && this.#isLiving(one))) {
+    if (old.some((one) => one !== undefined && this.#isUnexpired(one))) {
       return 'living token replaced';
     }
     if (old.some((one) => one !== undefined)) {
@@ -157,28 +162,28 @@ export class History {
     return changed.length > 0 ? 'token filled in' : 'nothing';
   }
 
-  #compare(before: Stored, after: Stored): void {
+  #compare(before: StoredSecret, after: StoredSecret): void {
     const { namespace } = after;
     if (after.uid !== before.uid) {
-      this.#complain(namespace, 'the UID changed');
+      this.#reportViolation(namespace, 'the UID changed');
     }
     for (const host of before.hosts) {
       if (!after.hosts.has(host)) {
-        this.#complain(namespace, `${host} was lost from the annotation`);
+        this.#reportViolation(namespace, `${host} was lost from the annotation`);
       }
     }
     for (const [host, password] of before.passwords) {
-      if (this.#isLiving(password) && !this.#isLiving(after.passwords.get(host) ?? '')) {
-        this.#complain(namespace, `the living token of ${host} was lost`);
+      if (this.#isUnexpired(password) && !this.#isUnexpired(after.passwords.get(host) ?? '')) {
+        this.#reportViolation(namespace, `the living token of ${host} was lost`);
       }
     }
   }
 
-  #isLiving(password: string): boolean {
-    return this.#parts.leftOf(password) > 0;
+  #isUnexpired(password: string): boolean {
+    return this.#options.leftOf(password) > 0;
   }
 
-  #complain(namespace: string, what: string): void {
-    this.complaints.push(`${namespace}: ${what}`);
+  #reportViolation(namespace: string, what: string): void {
+    this.violations.push(`${namespace}: ${what}`);
   }
 }

@@ -1,10 +1,10 @@
-import { items } from '../../../src/util/json.ts';
+import { getItems } from '../../../src/util/json.ts';
 import type { Request } from '../../cluster/kube-request.ts';
 import { minuteMs, type Random, type SimulatedClock } from './clock-and-random.ts';
-import type { History } from './secret-history.ts';
+import type { SecretHistory } from './secret-history.ts';
 
 /** A pull Secret as it is stored, read without any of the product's own code. */
-export interface Stored {
+export interface StoredSecret {
   readonly namespace: string;
   readonly uid: string;
   readonly version: string;
@@ -30,11 +30,11 @@ const secretName = 'ecr-pull-secrets';
 export const allSecretsPath = '/api/v1/secrets';
 export const allSecretsQuery = { fieldSelector: `metadata.name=${secretName}` };
 
-export function secretPath(namespace: string): string {
+function secretPath(namespace: string): string {
   return `/api/v1/namespaces/${namespace}/secrets/${secretName}`;
 }
 
-export function storedSecret(object: unknown): Stored {
+export function parseStoredSecret(object: unknown): StoredSecret {
   const { metadata, data = {} } = object as SecretBody;
   const { namespace, uid, resourceVersion: version, annotations = {} } = metadata;
   const named = JSON.parse(annotations['ecr-pull-secrets.io/hosts'] || '{}');
@@ -48,13 +48,13 @@ export function storedSecret(object: unknown): Stored {
 }
 
 /** The truth: all pull Secrets by namespace, in one call as the administrator. */
-export async function listStored(request: Request): Promise<Map<string, Stored>> {
+export async function listStored(request: Request): Promise<Map<string, StoredSecret>> {
   const query = new URLSearchParams(allSecretsQuery);
   const { status, body } = await request('GET', `${allSecretsPath}?${query}`);
   if (status !== 200) {
     throw new Error(`list of Secrets: ${status}`);
   }
-  const secrets = items(Reflect.get(Object(body), 'items')).map(storedSecret);
+  const secrets = getItems(Reflect.get(Object(body), 'items')).map(parseStoredSecret);
   return new Map(secrets.map((secret) => [secret.namespace, secret]));
 }
 
@@ -69,12 +69,12 @@ export interface Team {
   readonly namespace: string;
   readonly hosts: Set<string>;
   /** When a person last did something to it, true time in ms since the start. */
-  touchedAt: number;
+  lastChangedAt: number;
 }
 
-export interface WorldParts {
+export interface SimulatedClusterDependencies {
   readonly request: Request;
-  readonly history: History;
+  readonly history: SecretHistory;
   readonly time: SimulatedClock;
   readonly random: Random;
 }
@@ -84,7 +84,7 @@ export function regionOf(host: string): string {
 }
 
 /** The namespaces and the people of the cluster. */
-export class World {
+export class SimulatedCluster {
   readonly teams = new Map<string, Team>();
   readonly deleted = new Set<string>();
   /** Hosts of all namespaces that ever were. */
@@ -92,12 +92,12 @@ export class World {
   /** Secrets that a person changed, and what they hold. */
   readonly edits: { readonly at: number; readonly hosts: ReadonlySet<string> }[] = [];
   /** Whatever people and pods did to a namespace's Secret. */
-  readonly touches: { readonly at: number; readonly namespace: string }[] = [];
-  readonly #parts: WorldParts;
-  #made = 0;
+  readonly secretChanges: { readonly at: number; readonly namespace: string }[] = [];
+  readonly #dependencies: SimulatedClusterDependencies;
+  #createdCount = 0;
 
-  constructor(parts: WorldParts) {
-    this.#parts = parts;
+  constructor(parts: SimulatedClusterDependencies) {
+    this.#dependencies = parts;
   }
 
   /** Those in which pods start, and of which some are deleted. */
@@ -109,26 +109,26 @@ export class World {
 
   /** A namespace whose pods use one region, or two: each fourth one does. */
   async create(among: readonly string[] = busyRegions): Promise<Team> {
-    const { request, time, random } = this.#parts;
-    const number = this.#made++;
+    const { request, time, random } = this.#dependencies;
+    const number = this.#createdCount++;
     const namespace = `team-${number}`;
     const object = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: namespace } };
     await expectStatus(request('POST', '/api/v1/namespaces', object), 201);
     const first = Math.floor(random.next() * among.length);
     const places = number % 4 === 0 ? [first, first + 1] : [first];
-    const used = places.map((place) => hostIn(among[place % among.length], random));
-    const team = { namespace, hosts: new Set(used), touchedAt: time.elapsed };
+    const used = places.map((place) => pickHost(among[place % among.length], random));
+    const team = { namespace, hosts: new Set(used), lastChangedAt: time.elapsed };
     this.teams.set(namespace, team);
     this.everUsed.set(namespace, team.hosts);
-    this.#touch(team);
+    this.#recordChange(team);
     return team;
   }
 
   /** The next pod of a namespace uses one more registry. */
   addHost(team: Team): void {
-    const { random } = this.#parts;
-    team.hosts.add(hostIn(random.pick(busyRegions), random));
-    this.#touch(team);
+    const { random } = this.#dependencies;
+    team.hosts.add(pickHost(random.pick(busyRegions), random));
+    this.#recordChange(team);
   }
 
   /**
@@ -136,7 +136,7 @@ export class World {
    * it stays terminating.
    */
   async delete({ namespace }: Team): Promise<void> {
-    const { request, history } = this.#parts;
+    const { request, history } = this.#dependencies;
     this.teams.delete(namespace);
     this.deleted.add(namespace);
     const path = `/api/v1/namespaces/${namespace}`;
@@ -150,8 +150,8 @@ export class World {
   }
 
   async deleteSecret(team: Team): Promise<void> {
-    const { request, history } = this.#parts;
-    this.#touch(team);
+    const { request, history } = this.#dependencies;
+    this.#recordChange(team);
     history.expectDeletion(team.namespace);
     await expectStatus(request('DELETE', secretPath(team.namespace)), 200);
   }
@@ -173,20 +173,20 @@ export class World {
   }
 
   async #edit(team: Team, change: (secret: Editable) => void): Promise<void> {
-    const { request, history, time } = this.#parts;
+    const { request, history, time } = this.#dependencies;
     const path = secretPath(team.namespace);
     const { body } = await expectStatus(request('GET', path), 200);
     const secret = structuredClone(body) as Editable;
     change(secret);
-    history.expectChange(storedSecret(body));
-    this.#touch(team);
+    history.expectChange(parseStoredSecret(body));
+    this.#recordChange(team);
     this.edits.push({ at: time.elapsed, hosts: team.hosts });
     await expectStatus(request('PUT', path, secret), 200);
   }
 
-  #touch(team: Team): void {
-    team.touchedAt = this.#parts.time.elapsed;
-    this.touches.push({ at: team.touchedAt, namespace: team.namespace });
+  #recordChange(team: Team): void {
+    team.lastChangedAt = this.#dependencies.time.elapsed;
+    this.secretChanges.push({ at: team.lastChangedAt, namespace: team.namespace });
   }
 }
 
@@ -199,9 +199,9 @@ interface Editable {
  * What is wrong with a namespace's Secret, host by host; none: all of its pods can pull.
  * @param leastMs what a token has to have left
  */
-export function unhealthyHosts(
+export function findUnhealthyHosts(
   team: Team,
-  secret: Stored | undefined,
+  secret: StoredSecret | undefined,
   leftOf: (password: string) => number,
   leastMs = 0,
 ): { host: string; what: string }[] {
@@ -220,7 +220,7 @@ export function unhealthyHosts(
   });
 }
 
-function hostIn(region: string | undefined, random: Random): string {
+function pickHost(region: string | undefined, random: Random): string {
   return `${random.pick(accounts)}.dkr.ecr.${region}.amazonaws.com`;
 }
 

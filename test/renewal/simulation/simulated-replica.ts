@@ -1,13 +1,13 @@
 import { PassThrough } from 'node:stream';
 import { stringify } from 'yaml';
-import { type Core, compose } from '../../../src/app.ts';
+import { type App, createApp } from '../../../src/app.ts';
 import { readConfig } from '../../../src/config/load-config.ts';
 import { parseEcrHost } from '../../../src/ecr/registry.ts';
-import { type SecretWatch, watchSecretMetadata } from '../../../src/kube/secret-metadata.ts';
-import type { SecretView } from '../../../src/pull-secrets/secret-cache.ts';
-import type { Shortfall } from '../../../src/pull-secrets/unavailable-host.ts';
-import { Renewal } from '../../../src/renewal/renewal-controller.ts';
-import { jsonLog } from '../../../src/telemetry/log.ts';
+import { type SecretInformer, watchSecretMetadata } from '../../../src/kube/secret-metadata.ts';
+import type { SecretCache } from '../../../src/pull-secrets/secret-cache.ts';
+import type { UnavailableHost } from '../../../src/pull-secrets/unavailable-host.ts';
+import { RenewalController } from '../../../src/renewal/renewal-controller.ts';
+import { createJsonLog } from '../../../src/telemetry/log.ts';
 import { type FaultProxy, startFaultProxy } from '../../doubles/fault-proxy.ts';
 import { MachineClock, type SimulatedClock } from './clock-and-random.ts';
 
@@ -19,7 +19,7 @@ export interface CountedCall {
   readonly at: number;
 }
 
-export interface ReplicaParts {
+export interface SimulatedReplicaOptions {
   readonly name: string;
   readonly time: SimulatedClock;
   readonly kubeconfigPath: string;
@@ -32,14 +32,14 @@ export interface ReplicaParts {
 export const tickMs = 10_000;
 
 /** One replica of the product in this process: the real parts, on a clock and behind a proxy of its own. */
-export class Replica {
+export class SimulatedReplica {
   readonly name: string;
   readonly clock: MachineClock;
   /** True times in ms since the start. */
-  readonly born: number;
-  died: number | undefined;
+  readonly startedAt: number;
+  killedAt: number | undefined;
   /** When its machine woke up after having been suspended, true times in ms since the start. */
-  readonly wakes: { readonly at: number }[] = [];
+  readonly resumes: { readonly at: number }[] = [];
   readonly calls: CountedCall[] = [];
   readonly writes: string[] = [];
   readonly renewals: string[] = [];
@@ -47,70 +47,73 @@ export class Replica {
   readonly errors: string[] = [];
   readonly #time: SimulatedClock;
   readonly #proxy: FaultProxy;
-  readonly #core: Core;
-  readonly #watch: SecretWatch;
-  readonly #renewal: Renewal;
+  readonly #core: App;
+  readonly #watch: SecretInformer;
+  readonly #renewal: RenewalController;
   #suspended = false;
 
-  static async start(parts: ReplicaParts): Promise<Replica> {
-    const replica = new Replica(parts, await startFaultProxy(parts.kubeconfigPath));
+  static async start(parts: SimulatedReplicaOptions): Promise<SimulatedReplica> {
+    const replica = new SimulatedReplica(parts, await startFaultProxy(parts.kubeconfigPath));
     await replica.#watch.start();
     return replica;
   }
 
-  private constructor({ name, time, kubeconfigPath, environment, random }: ReplicaParts, proxy: FaultProxy) {
+  private constructor(
+    { name, time, kubeconfigPath, environment, random }: SimulatedReplicaOptions,
+    proxy: FaultProxy,
+  ) {
     this.name = name;
     this.#time = time;
-    this.born = time.elapsed;
+    this.startedAt = time.elapsed;
     this.clock = new MachineClock(time);
     this.#proxy = proxy;
     const settings = { kubernetes: { kubeconfig: proxy.kubeconfig(kubeconfigPath) } };
     const config = readConfig(stringify(settings), 'simulation');
     const lines = new PassThrough().on('data', (line) => this.errors.push(String(line)));
-    const log = jsonLog('error', lines);
-    this.#core = compose({
+    const log = createJsonLog('error', lines);
+    this.#core = createApp({
       config,
       environment,
-      configured: [],
+      configuredRegistries: [],
       log,
       metrics: {
-        ecrCall: (region, outcome) => this.calls.push({ region, outcome, at: time.elapsed }),
-        secretWrite: (outcome) => this.writes.push(outcome),
-        hostsDropped: () => undefined,
-        unstoredForgotten: () => undefined,
+        countEcrCall: (region, outcome) => this.calls.push({ region, outcome, at: time.elapsed }),
+        countSecretWrite: (outcome) => this.writes.push(outcome),
+        countDroppedHosts: () => undefined,
+        countForgottenHosts: () => undefined,
       },
-      inSync: () => this.#watch.inSync(),
-      now: this.clock.wall,
-      steady: this.clock.steady,
+      isInSync: () => this.#watch.isInSync(),
+      now: this.clock.wallMs,
+      monotonicNow: this.clock.monotonicMs,
     });
     this.#watch = watchSecretMetadata({
       config: this.#core.cluster,
       name: config.secretName,
-      sink: this.#core.view,
-      now: this.clock.steady,
+      handler: this.#core.secretCache,
+      now: this.clock.monotonicMs,
       backoff: () => 50, // it waits in real time, of which two days have a minute or two here
     });
-    this.#renewal = new Renewal({
-      view: this.#core.view,
+    this.#renewal = new RenewalController({
+      secretCache: this.#core.secretCache,
       secrets: this.#core.secrets,
-      rules: this.#core.planRules(this.clock.wall()),
-      now: () => ({ wall: this.clock.wall(), steady: this.clock.steady() }),
+      rules: this.#core.planRules(this.clock.wallMs()),
+      now: () => ({ wallMs: this.clock.wallMs(), monotonicMs: this.clock.monotonicMs() }),
       random,
       concurrency: config.renewal.concurrency,
       writesPerSecond: 100_000, // real seconds, too
       tickMs,
       log,
-      counted: (reason, outcome) => this.renewals.push(`${reason} ${outcome}`),
-      told: () => undefined,
+      countRenewal: (reason, outcome) => this.renewals.push(`${reason} ${outcome}`),
+      onFailureReport: () => undefined,
     });
   }
 
-  get view(): SecretView {
-    return this.#core.view;
+  get secretCache(): SecretCache {
+    return this.#core.secretCache;
   }
 
   get running(): boolean {
-    return this.died === undefined && !this.#suspended;
+    return this.killedAt === undefined && !this.#suspended;
   }
 
   /** Looks at the clock once; gives whether that began anything. */
@@ -120,13 +123,13 @@ export class Replica {
   }
 
   settled(): Promise<void> {
-    return this.#renewal.settled();
+    return this.#renewal.waitUntilIdle();
   }
 
   /** What admission does for a pod with images of these hosts. */
-  async admit(namespace: string, hosts: readonly string[]): Promise<Shortfall[]> {
+  async admit(namespace: string, hosts: readonly string[]): Promise<UnavailableHost[]> {
     const registries = hosts.map(parseEcrHost).filter((registry) => registry !== undefined);
-    return this.#core.secrets.covers(namespace, registries)
+    return this.#core.secrets.hasFreshTokens(namespace, registries)
       ? []
       : await this.#core.secrets.ensure(namespace, registries);
   }
@@ -146,14 +149,14 @@ export class Replica {
   async resume(): Promise<void> {
     await this.#proxy.pass();
     this.#suspended = false;
-    this.wakes.push({ at: this.#time.elapsed });
+    this.resumes.push({ at: this.#time.elapsed });
     this.clock.resume();
     this.tick();
   }
 
   /** As SIGKILL: what is under way gets no answer any more, if it got through at all. */
   async kill(): Promise<void> {
-    this.died = this.#time.elapsed;
+    this.killedAt = this.#time.elapsed;
     await this.#proxy.cut();
   }
 

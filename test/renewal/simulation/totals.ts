@@ -1,7 +1,7 @@
 import { hourMs, minuteMs, secondMs } from './clock-and-random.ts';
 import type { Outage } from './incidents.ts';
 import { regionOf, regions } from './simulated-cluster.ts';
-import type { Replica } from './simulated-replica.ts';
+import type { SimulatedReplica } from './simulated-replica.ts';
 import type { Simulation } from './simulation.ts';
 
 /** ECR's tokens live for 12 h. */
@@ -15,23 +15,23 @@ export interface Bound {
 }
 
 /** Calls and writes of the whole simulation, each with its bound. */
-export function bounds(simulation: Simulation): Bound[] {
+export function getBounds(simulation: Simulation): Bound[] {
   const { everRun } = simulation;
   const calls = everRun.flatMap((replica) =>
     regions.flatMap((region) => [
       {
         what: `tokens that replica ${replica.name} got in ${region}`,
-        was: callsOf(replica, region, true),
-        most: mostTokens(replica, region, simulation),
+        was: countCalls(replica, region, true),
+        most: maxTokenCalls(replica, region, simulation),
       },
       {
         what: `calls of replica ${replica.name} that failed in ${region}`,
-        was: callsOf(replica, region, false),
-        most: mostFailures(replica, region, simulation),
+        was: countCalls(replica, region, false),
+        most: maxFailedCalls(replica, region, simulation),
       },
     ]),
   );
-  return [...calls, ...writesPerHalfLife(simulation)];
+  return [...calls, ...getWriteBounds(simulation)];
 }
 
 /**
@@ -40,12 +40,16 @@ export function bounds(simulation: Simulation): Bound[] {
  * since the lives that its replica writes are shorter, or its own machine wakes up to see everything due; and one where
  * a person's edit had to be mended.
  */
-function mostTokens(replica: Replica, region: string, { clockSteps, world, parts }: Simulation): number {
-  const { born, died = parts.time.elapsed, wakes } = replica;
-  const lived = ({ at }: { readonly at: number }) => born <= at && at <= died;
-  const edits = world.edits.filter((one) => lived(one) && [...one.hosts].map(regionOf).includes(region));
-  const halfLives = Math.floor((died - born) / halfLifeMs);
-  return 2 + halfLives + clockSteps.filter(lived).length + wakes.length + edits.length;
+function maxTokenCalls(
+  replica: SimulatedReplica,
+  region: string,
+  { clockSteps, workload, options }: Simulation,
+): number {
+  const { startedAt, killedAt = options.time.elapsed, resumes } = replica;
+  const lived = ({ at }: { readonly at: number }) => startedAt <= at && at <= killedAt;
+  const edits = workload.edits.filter((one) => lived(one) && [...one.hosts].map(regionOf).includes(region));
+  const halfLives = Math.floor((killedAt - startedAt) / halfLifeMs);
+  return 2 + halfLives + clockSteps.filter(lived).length + resumes.length + edits.length;
 }
 
 /**
@@ -53,10 +57,14 @@ function mostTokens(replica: Replica, region: string, { clockSteps, world, parts
  * jitter takes away one half at most. Shortly before tokens end the waits are shorter again, a twentieth of what is
  * left: 20 · ln(most/shortest) more calls and 20 at the shortest, for each of the tokens that replicas have stored.
  */
-function mostFailures({ born, died }: Replica, region: string, { outages, parts }: Simulation): number {
+function maxFailedCalls(
+  { startedAt, killedAt }: SimulatedReplica,
+  region: string,
+  { outages, options }: Simulation,
+): number {
   const here = outages.all.filter((one) => one.region === region);
-  const most = ({ from, until = parts.time.elapsed, permanent }: Outage): number => {
-    const lasted = Math.min(until, died ?? until) - Math.max(from, born);
+  const most = ({ from, until = options.time.elapsed, permanent }: Outage): number => {
+    const lasted = Math.min(until, killedAt ?? until) - Math.max(from, startedAt);
     const [rise, longestMs] = permanent ? [6, 5 * minuteMs] : [8, 2 * minuteMs];
     const nearTheEnd = lasted > halfLifeMs ? 3 * (20 * Math.log(longestMs / (5 * secondMs)) + 20) : 0;
     return lasted <= 0 ? 0 : rise + lasted / (longestMs / 2) + nearTheEnd;
@@ -69,14 +77,16 @@ function mostFailures({ born, died }: Replica, region: string, { outages, parts 
  * half an hour: three in a half-life for each host at most, and one usually. One more for whatever people and pods did
  * to the Secret, for each clock that was set, and for each machine that woke up.
  */
-function writesPerHalfLife({ history, world, clockSteps, everRun }: Simulation): Bound[] {
-  const oddities = [...clockSteps, ...everRun.flatMap(({ wakes }) => wakes)];
+function getWriteBounds({ history, workload, clockSteps, everRun }: Simulation): Bound[] {
+  const oddities = [...clockSteps, ...everRun.flatMap(({ resumes }) => resumes)];
   const byNamespace = Map.groupBy(history.writes, ({ namespace }) => namespace);
   return [...byNamespace].flatMap(([namespace, writes]) =>
     writes.map(({ at: from }) => {
       const within = ({ at }: { readonly at: number }) => from <= at && at < from + halfLifeMs;
-      const touches = world.touches.filter((touch) => touch.namespace === namespace && within(touch));
-      const hosts = world.everUsed.get(namespace)?.size ?? 0;
+      const touches = workload.secretChanges.filter(
+        (touch) => touch.namespace === namespace && within(touch),
+      );
+      const hosts = workload.everUsed.get(namespace)?.size ?? 0;
       return {
         what: `writes to ${namespace} in a half-life`,
         was: writes.filter(within).length,
@@ -86,7 +96,7 @@ function writesPerHalfLife({ history, world, clockSteps, everRun }: Simulation):
   );
 }
 
-function callsOf(replica: Replica, region: string, good: boolean): number {
+function countCalls(replica: SimulatedReplica, region: string, good: boolean): number {
   return replica.calls.filter((call) => call.region === region && (call.outcome === 'success') === good)
     .length;
 }
@@ -94,46 +104,46 @@ function callsOf(replica: Replica, region: string, good: boolean): number {
 type Line = [string, string | number];
 
 /** What happened, as a table. */
-export function summary(simulation: Simulation): string {
-  const { parts, world, history, checks, everRun } = simulation;
+export function formatSummary(simulation: Simulation): string {
+  const { options, workload, history, checks, everRun } = simulation;
   const lines: Line[] = [
-    ['hours', parts.time.elapsed / hourMs],
-    ['namespaces, and those that were deleted', `${world.teams.size}, ${world.deleted.size}`],
+    ['hours', options.time.elapsed / hourMs],
+    ['namespaces, and those that were deleted', `${workload.teams.size}, ${workload.deleted.size}`],
     ['looks at everything', checks.count],
-    ...counted(
+    ...countByName(
       'Secrets written',
-      history.writes.map(({ gain }) => gain),
+      history.writes.map(({ effect }) => effect),
     ),
-    ...counted(
+    ...countByName(
       'write calls',
       everRun.flatMap(({ writes }) => writes),
     ),
-    ...counted(
+    ...countByName(
       'renewals',
       everRun.flatMap(({ renewals }) => renewals).filter((one) => / renewed$/.test(one)),
     ),
-    ...regions.map((region) => tokenCalls(region, simulation)),
-    ['closest to a bound', closest(simulation)],
-    ['longest without a token once ECR answered again', `${checks.longestHeal / secondMs} s`],
+    ...regions.map((region) => countTokenCalls(region, simulation)),
+    ['closest to a bound', describeClosestBound(simulation)],
+    ['longest without a token once ECR answered again', `${checks.longestRecoveryMs / secondMs} s`],
   ];
   const width = Math.max(...lines.map(([name]) => name.length));
   return lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n');
 }
 
-function tokenCalls(region: string, { everRun }: Simulation): Line {
+function countTokenCalls(region: string, { everRun }: Simulation): Line {
   const outcomes = everRun.flatMap(({ calls }) => calls.filter((call) => call.region === region));
   const good = outcomes.filter(({ outcome }) => outcome === 'success').length;
   return [`token calls in ${region}, good and failed`, `${good}, ${outcomes.length - good}`];
 }
 
-function closest(simulation: Simulation): string {
-  const [first] = bounds(simulation)
+function describeClosestBound(simulation: Simulation): string {
+  const [first] = getBounds(simulation)
     .filter(({ was }) => was > 0)
     .toSorted((one, other) => one.most - one.was - (other.most - other.was));
   return first === undefined ? '' : `${first.was} of ${first.most} ${first.what}`;
 }
 
-function counted(what: string, names: readonly string[]): Line[] {
+function countByName(what: string, names: readonly string[]): Line[] {
   const groups = Map.groupBy(names.toSorted(), (name) => name);
   return [...groups].map(([name, all]) => [`${what}: ${name}`, all.length]);
 }
