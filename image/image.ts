@@ -13,7 +13,7 @@ const usage = `Builds the image of the Dockerfile, with buildah or docker, and s
   npm run image -- [--tag NAME:TAG] [--platform OS/ARCH[,OS/ARCH]]
   npm run image -- --sbom-only
 
-What the bundle is made of goes to dist/image.sbom.json (CycloneDX). See docs/image.md.
+What the bundle is made of goes to dist/image.sbom.json (CycloneDX). See docs/how-to/build-the-image.md.
 `;
 
 const sbom = 'dist/image.sbom.json';
