@@ -1,9 +1,9 @@
-// Checks that each row of docs/failures.md names a test that exists.
+// Checks that each row of docs/explanation/failure-model.md names a test that exists.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 
-const page = readFileSync(new URL('../docs/failures.md', import.meta.url), 'utf8');
+const page = readFileSync(new URL('../docs/explanation/failure-model.md', import.meta.url), 'utf8');
 const rows = page
   .split('\n')
   .filter((line) => line.startsWith('| ') && !line.startsWith('| --') && !line.startsWith('| what fails'))
