@@ -1,3 +1,6 @@
+// Shows the main job in a few seconds, without a cluster and without AWS.
+// The real program runs as its own process, with the rights of its ServiceAccount, between stand-ins for the API server
+// and for ECR on loopback.
 import { styleText } from 'node:util';
 import { stringify } from 'yaml';
 import { getField } from '../src/util/json.ts';
@@ -9,10 +12,6 @@ import { type Admitted, createPod, type Pod, podWith } from '../test/support/pod
 import { startProgram } from '../test/support/program.ts';
 import { readPullSecret } from '../test/support/pull-secret.ts';
 
-/**
- * The main job in a few seconds, without a cluster and without AWS: the real program, as its own process with its
- * ServiceAccount's rights, between a stand-in for the API server and one for ECR, both on loopback.
- */
 const cluster = await startApiStandIn();
 const ecr = await startEcrDouble();
 const kubeconfigPath = await installServiceAccount(cluster);
@@ -24,50 +23,49 @@ let step = 0;
 const title = (text: string) => print(`\n${styleText('bold', `${++step}. ${text}`)}`);
 const image = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com/shop/cart:1.4`;
 
-title('A pod as typed: an ECR image, no pull secret');
+title('A user creates a pod with an ECR image and without a pull secret');
 const typed = podWith([image('eu-central-1')]);
 show(typed.spec);
 
-title('The pod as admitted');
+title('The API server stores the pod with a reference to the pull secret');
 const first = await create(typed);
 show(getField(first.body, 'spec'));
 
-title(`The Secret that is there now, in namespace ${namespace}`);
+title(`The pull secret now exists in namespace ${namespace}`);
 await showSecret();
 
-title('The calls to AWS for it');
+title('One call to AWS was needed');
 showCalls();
 
-title('A second pod costs no call');
+title('A second pod needs no further call to AWS');
 const second = await create(podWith([image('eu-central-1')]));
 print(`   imagePullSecrets: ${second.pullSecrets.join(', ')}; calls to AWS so far: ${ecr.calls.length}`);
 
-title('A dry run of a pod from another region writes nothing and calls nobody');
+title('A dry run of a pod from another region writes nothing and does not call AWS');
 const dry = await create(podWith([image('us-east-1')]), true);
 print(`   imagePullSecrets: ${dry.pullSecrets.join(', ')}; calls to AWS so far: ${ecr.calls.length}`);
 await showSecret();
 
-title('A pod that is created while ECR is down: what its user sees');
+title('A pod is created while ECR is down: it is admitted with a warning');
 ecr.fail('cut');
 const during = await create(podWith([image('ap-south-1')]));
-print(`   Warning: ${during.warnings.join()}`);
+print(`   ${styleText('yellow', 'Warning:')} ${during.warnings.join()}`);
 print(
   `   pod/${String(getField(getField(during.body, 'metadata'), 'name'))} created, with imagePullSecrets: ${during.pullSecrets.join(', ')}`,
 );
 await showSecret();
 
-print('   The Secret keeps what it had, and notes the host that waits.');
+print('   The Secret keeps its token and lists the new host, which has no token yet.');
 
-title('ECR is back: the host gets its token, without another pod');
+title('ECR is back: the host gets its token without another pod');
 ecr.heal();
 const healed = await eventually('the token is there', async () => {
   const secret = await readPullSecret(cluster, namespace);
   return Object.values(secret?.hosts ?? {}).every((life) => life !== null);
 });
 await showSecret();
-print(
-  '   The kubelet looks again at every retry, and the pod starts. Tokens are renewed at half of their life.',
-);
+print('   The kubelet reads the Secret again at its next retry, and the pod starts.');
+print('   Tokens are renewed at half of their lifetime.');
 await webhook.remove();
 await Promise.all([program.stop(), ecr.stop()]);
 await cluster.stop();
@@ -84,7 +82,7 @@ async function showSecret(): Promise<void> {
   const secret = await readPullSecret(cluster, namespace);
   print(`   Secret ecr-pull-secrets, ${secret?.type}`);
   for (const [host, life] of Object.entries(secret?.hosts ?? {})) {
-    print(`     ${host}  ${life === null ? 'waits for a token' : `token ends ${life.expiresAt}`}`);
+    print(`     ${host}  ${life === null ? 'no token yet' : `token expires ${life.expiresAt}`}`);
   }
 }
 
