@@ -10,6 +10,7 @@ const pure = [
   '^src/pull-secrets/(docker-config|hosts-annotation|merge|host-needs|token-expirations|missing-hosts|unstored-hosts)[.]ts$',
   '^src/renewal/(plan-types|renewal-plan|unstored-plan|failures|forget-policy)[.]ts$',
   '^src/provisioning/(provisioning-plan|provisioning-settings|action-retries)[.]ts$',
+  '^src/commands/report-text[.]ts$',
   '^src/certificates/(certificate-policy|certificate-state)[.]ts$',
   '^src/webhook/(admission-request|admission-response|decision|patch|warnings|json-scan)[.]ts$',
   '^src/config/contradictions[.]ts$',
@@ -47,6 +48,7 @@ module.exports = {
     mayImport('renewal', ['pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
     mayImport('provisioning', ['pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
     mayImport('certificates', ['kube', 'telemetry', 'config']),
+    onlyIn('only-cli-imports-commands', '^src/commands/', '^src/(cli[.]ts|commands/)'),
     mayImport('webhook', ['pull-secrets', 'ecr', 'certificates', 'telemetry', 'config']),
     {
       name: 'pure-files-do-no-io',

@@ -3,7 +3,11 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { stringify } from 'yaml';
 import { CertificateError } from '../src/certificates/certificate-error.ts';
-import { issueCaCertificate, issueServingCertificate, getServiceDnsNames } from '../src/certificates/issue.ts';
+import {
+  getServiceDnsNames,
+  issueCaCertificate,
+  issueServingCertificate,
+} from '../src/certificates/issue.ts';
 
 const usage = `Makes a certificate authority and a serving certificate for the webhook.
 

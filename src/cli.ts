@@ -1,210 +1,113 @@
-import { parseArgs } from 'node:util';
-import { parseEcrHost } from './ecr/registry.ts';
+// Builds the command line from the commands, and parses it. One line for each command.
+import { Command, CommanderError } from 'commander';
+import packageJson from '../package.json' with { type: 'json' };
+import { certificatesCommand } from './commands/certificates.ts';
+import { type CommandDeclaration, type ParsedCommand, programName } from './commands/command.ts';
+import { removeHostCommand } from './commands/remove-host.ts';
+import { serveCommand } from './commands/serve.ts';
+import { syncCommand } from './commands/sync.ts';
+import { uninstallCommand } from './commands/uninstall.ts';
+import { toPrintable } from './telemetry/redact.ts';
 
-/** What the command line asks for. */
-export type Command =
-  | { readonly name: 'serve' | 'certificates'; readonly configFile: string | undefined }
-  | SyncCommand
-  | UninstallCommand
-  | RemoveHostCommand
-  | { readonly name: 'help' }
-  | { readonly name: 'version' }
-  | UsageError;
+const commands: readonly CommandDeclaration[] = [
+  serveCommand,
+  certificatesCommand,
+  syncCommand,
+  uninstallCommand,
+  removeHostCommand,
+];
 
-/** Lists are empty where the flag was not given. */
-export interface SyncCommand {
-  readonly name: 'sync';
-  readonly configFile: string | undefined;
-  readonly namespaces: readonly string[];
-  readonly serviceAccounts: readonly string[];
-  readonly registries: readonly string[];
-  readonly output: 'text' | 'json';
+/** A command line that runs no command: help, the version, or a usage error. */
+export interface ImmediateExit {
+  readonly exitCode: 0 | 2;
+  readonly stdout: string;
+  readonly stderr: string;
 }
 
-export interface UninstallCommand {
-  readonly name: 'uninstall';
-  readonly configFile: string | undefined;
-  readonly dryRun: boolean;
-  readonly output: 'text' | 'json';
-}
-
-export interface RemoveHostCommand {
-  readonly name: 'remove-host';
-  readonly configFile: string | undefined;
-  readonly namespace: string;
-  readonly hosts: readonly string[];
-  readonly dryRun: boolean;
-  readonly output: 'text' | 'json';
-}
-
-interface UsageError {
-  readonly name: 'usage-error';
-  readonly problem: string;
-}
-
-export const usage = `Usage: ecr-pull-secrets serve [--config FILE]
-       ecr-pull-secrets certificates [--config FILE]
-       ecr-pull-secrets sync [--config FILE] [--namespace NAME]... [--service-account NAME]...
-                             [--registry HOST]... [--output json]
-       ecr-pull-secrets uninstall --dry-run|--yes [--config FILE] [--output json]
-       ecr-pull-secrets remove-host --namespace NAME [--dry-run] [--config FILE] [--output json] HOST...
-
-Gives every pod with Amazon ECR images a pull secret with a fresh token.
-
-Commands:
-  serve            run the admission webhook (HTTPS) and the status port (HTTP)
-  certificates     only manage the webhook's certificate: issue, renew, publish its CA
-  sync             bring Secrets and ServiceAccounts up to date once, and end
-  uninstall        remove our Secrets and the references that we added to ServiceAccounts
-  remove-host      remove unused ECR hosts from the pull Secret of one namespace
-
-Options:
-  --config FILE    settings in YAML; without it every setting has its default
-  --namespace NAME, --service-account NAME, --registry HOST
-                   in place of what provisioning says in the settings; may be repeated,
-                   * stands for any run of characters in names; remove-host needs exactly
-                   one --namespace, without *
-  --dry-run        only list what would be removed
-  --yes            remove it
-  --output json    one JSON object on standard output
-  --help           show this text
-  --version        show the version
-
-AWS credentials, regions and endpoints come from AWS's own environment variables,
-the cluster from the pod's ServiceAccount or KUBECONFIG.
-`;
-
-const options = {
-  config: { type: 'string' },
-  namespace: { type: 'string', multiple: true },
-  'service-account': { type: 'string', multiple: true },
-  registry: { type: 'string', multiple: true },
-  output: { type: 'string' },
-  'dry-run': { type: 'boolean' },
-  yes: { type: 'boolean' },
-  help: { type: 'boolean', short: 'h' },
-  version: { type: 'boolean' },
-} as const;
-
-/** What each command takes. */
-const flags: Readonly<Record<string, readonly string[]>> = {
-  serve: ['config'],
-  certificates: ['config'],
-  sync: ['config', 'namespace', 'service-account', 'registry', 'output'],
-  uninstall: ['config', 'dry-run', 'yes', 'output'],
-  'remove-host': ['config', 'namespace', 'dry-run', 'output'],
-};
-
-type Values = ReturnType<typeof parse>['values'];
-
-function parse(args: readonly string[]) {
-  return parseArgs({ args: [...args], allowPositionals: true, options });
-}
-
-/** Reads the arguments that follow the program's name. Never throws: what it cannot read is a usage error. */
-export function readCommand(args: readonly string[]): Command {
+/** Parses the arguments that follow the name of the program. Never throws for what a user typed. */
+export function parseCommandLine(args: readonly string[]): ParsedCommand | ImmediateExit {
+  let parsed: ParsedCommand | undefined;
+  let stdout = '';
+  const program = buildProgram(
+    (command) => {
+      parsed = command;
+    },
+    (text) => {
+      stdout += text;
+    },
+  );
   try {
-    const { values, positionals } = parse(args);
-    if (values.help === true) {
-      return { name: 'help' };
-    }
-    if (values.version === true) {
-      return { name: 'version' };
-    }
-    return commandOf(positionals, values);
+    program.parse(args, { from: 'user' });
   } catch (error) {
-    return usageError(error instanceof Error ? error.message : 'unknown arguments');
+    if (error instanceof UsageError) {
+      return { exitCode: 2, stdout: '', stderr: error.message };
+    }
+    if (error instanceof CommanderError) {
+      return { exitCode: 0, stdout, stderr: '' };
+    }
+    throw error;
   }
+  return parsed ?? { exitCode: 0, stdout, stderr: '' };
 }
 
-function commandOf([command, ...rest]: readonly string[], values: Values): Command {
-  const taken = command === undefined || !Object.hasOwn(flags, command) ? undefined : flags[command];
-  if (taken === undefined || (rest.length > 0 && command !== 'remove-host')) {
-    const unknown = taken === undefined ? command : rest[0];
-    return usageError(unknown === undefined ? 'no command' : `unknown command ${unknown}`);
-  }
-  const stray = Object.keys(values).find((flag) => !taken.includes(flag));
-  if (stray !== undefined) {
-    return usageError(`${command} takes no --${stray}`);
-  }
-  const empty = Object.entries(values).find(([, value]) => [value].flat().includes(''));
-  if (empty !== undefined) {
-    return usageError(`--${empty[0]} must not be empty`);
-  }
-  if (values.output !== undefined && values.output !== 'json') {
-    return usageError(`--output takes json, not ${values.output}`);
-  }
-  return namedCommand(command, values, rest);
-}
+/** The program with all commands. @param write receives help and version */
+export function buildProgram(
+  onParsed: (command: ParsedCommand) => void,
+  write: (text: string) => void,
+): Command {
+  const program = configure(new Command(programName), write)
+    .version(packageJson.version, '-V, --version', 'show the version')
+    .helpCommand('help [command]', 'Show the help of a command')
+    .description('Gives every pod with Amazon ECR images a pull secret with a fresh token.')
+    .addHelpText(
+      'after',
+      `
+AWS credentials, regions and endpoints come from AWS's own environment variables, the cluster from KUBECONFIG or from
+the pod's ServiceAccount.
 
-function namedCommand(command: string | undefined, values: Values, operands: readonly string[]): Command {
-  switch (command) {
-    case 'sync':
-      return syncCommand(values);
-    case 'uninstall':
-      return uninstallCommand(values);
-    case 'remove-host':
-      return removeHostCommand(values, operands);
-    case 'certificates':
-      return { name: 'certificates', configFile: values.config };
-    default:
-      return { name: 'serve', configFile: values.config };
-  }
-}
-
-const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
-const anEcrHost = `an ECR host such as ${exampleHost}`;
-
-function removeHostCommand(values: Values, hosts: readonly string[]): RemoveHostCommand | UsageError {
-  const [namespace, ...others] = values.namespace ?? [];
-  if (namespace === undefined || others.length > 0 || namespace.includes('*')) {
-    return usageError('remove-host needs exactly one --namespace, without *');
-  }
-  if (hosts.length === 0) {
-    return usageError(`remove-host needs at least one HOST, such as ${exampleHost}`);
-  }
-  const bad = hosts.find((host) => parseEcrHost(host) === undefined);
-  if (bad !== undefined) {
-    return usageError(`remove-host takes ${anEcrHost}, not ${bad}`);
-  }
-  const [dryRun, output] = [values['dry-run'] === true, values.output === 'json' ? 'json' : 'text'] as const;
-  return {
-    name: 'remove-host',
-    configFile: values.config,
-    namespace,
-    hosts: [...new Set(hosts)],
-    dryRun,
-    output,
-  };
-}
-
-function syncCommand(values: Values): SyncCommand | UsageError {
-  const registries = values.registry ?? [];
-  const bad = registries.find((host) => parseEcrHost(host) === undefined);
-  if (bad !== undefined) {
-    return usageError(`--registry takes ${anEcrHost}, not ${bad}`);
-  }
-  return {
-    name: 'sync',
-    configFile: values.config,
-    namespaces: values.namespace ?? [],
-    serviceAccounts: values['service-account'] ?? [],
-    registries,
-    output: values.output === 'json' ? 'json' : 'text',
-  };
-}
-
-function uninstallCommand(values: Values): UninstallCommand | UsageError {
-  const [dryRun, yes] = [values['dry-run'] === true, values.yes === true];
-  if (dryRun === yes) {
-    return usageError(
-      'uninstall takes either --dry-run, which only lists what would be removed, or --yes, which removes it',
+Exit codes: 0 success, 1 failure, 2 flags or configuration cannot be used, 130 and 143 ended by SIGINT and SIGTERM.`,
     );
+  for (const declare of commands) {
+    program.addCommand(configure(declare(onParsed), write));
   }
-  const output = values.output === 'json' ? 'json' : 'text';
-  return { name: 'uninstall', configFile: values.config, dryRun, output };
+  return program;
 }
 
-function usageError(problem: string): UsageError {
-  return { name: 'usage-error', problem };
+class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+function configure(command: Command, write: (text: string) => void): Command {
+  return command
+    .helpOption('-h, --help', 'show this help')
+    .configureOutput({
+      writeOut: write,
+      // errors are reported by the exit callback
+      writeErr: () => undefined,
+      getOutHelpWidth: () => helpWidth,
+      getErrHelpWidth: () => helpWidth,
+    })
+    .exitOverride((error) => {
+      throw error.exitCode === 0 ? error : new UsageError(usageMessage(error, command));
+    });
+}
+
+const helpWidth = 110;
+
+/** One line: what is wrong, and which help to read. */
+function usageMessage(error: CommanderError, command: Command): string {
+  const path = command.parent === null ? programName : `${programName} ${command.name()}`;
+  return `${programName}: ${oneLine(problemOf(error, command))}; see '${path} --help'\n`;
+}
+
+function problemOf(error: CommanderError, { args }: Command): string {
+  if (error.code === 'commander.help') {
+    return args[0] === 'help' ? `unknown command '${args[1]}'` : 'no command given';
+  }
+  return error.message.replace(/^error: /, '').replace(/\n(\(Did you mean [\w ,-]+\?\))$/, ' $1');
+}
+
+/** What a user typed can neither control the terminal nor begin a line. */
+function oneLine(text: string): string {
+  return toPrintable(text).replace(/[\t\n]/g, (character) => (character === '\n' ? '<U+000A>' : '<U+0009>'));
 }

@@ -34,7 +34,7 @@ export class CertificateStore {
   readonly #location: CertificateLocation;
   readonly #instance: string;
 
-  /** @param instance tells this process from other replicas: see src/secrets/store.ts */
+  /** @param instance tells this process from other replicas: see src/pull-secrets/apply.ts */
   constructor(cluster: ClusterConfig, place: CertificateLocation, instance: string) {
     this.#cluster = cluster;
     this.#location = place;

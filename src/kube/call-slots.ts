@@ -61,7 +61,7 @@ const maxSlowKeys = 10_000;
  * to be slow use `slow` slots of their own, and a call that turns out to be slow moves to one of these when one is free. So
  * slow keys leave the `quick` slots to the others, however many they are.
  *
- * src/tokens/fair-queue.ts is another kind of queue: its jobs are shared by several namespaces, serialized by key, and never
+ * src/util/fair-queue.ts is another kind of queue: its jobs are shared by several namespaces, serialized by key, and never
  * given up.
  */
 export class CallSlots {

@@ -39,7 +39,7 @@ interface RefusalPattern {
  * The forms of text that the API server composes of names and numbers. What follows them may be written by a policy or
  * a webhook and may quote the Secret, so it is never kept. A webhook cannot imitate another form, because the API server
  * puts `admission webhook "NAME" denied the request` before whatever the webhook says. Most are produced by a real API server
- * in `test/kube/refuser.cluster.test.ts`. Sources: k8s.io/apiserver `pkg/admission/plugin/webhook/errors/statuserror.go`,
+ * in `test/kube/refusal.cluster.test.ts`. Sources: k8s.io/apiserver `pkg/admission/plugin/webhook/errors/statuserror.go`,
  * `pkg/admission/plugin/policy` and `plugin/resourcequota/controller.go`.
  */
 const refusalPatterns: readonly RefusalPattern[] = [

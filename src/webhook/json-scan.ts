@@ -40,7 +40,7 @@ const closeBracket = 0x5d;
 
 /**
  * The text of a review with the lists of all `managedFields` empty. The API server puts them on each pod, nobody here
- * reads them, and their many small objects make a fourth of what a review costs to parse (docs/decisions/0007). JSON
+ * reads them, and their many small objects make a fourth of what a review costs to parse (docs/explanation/decisions/0007). JSON
  * stays the same JSON but for them, and what is no JSON stays none, unless what is wrong is inside of such a list. In
  * time linear in the length.
  * @param json as the API server's encoder writes it; what is spaced otherwise comes back as it is

@@ -15,7 +15,7 @@ const webhookConfigurationsPath = '/apis/admissionregistration.k8s.io/v1/mutatin
 const secretName = 'ecr-pull-secrets-tls';
 export const certificateNames = ['web.apps.svc', '127.0.0.1'];
 
-/** A namespace with an account that has the rights of docs/certificates.md, and a webhook configuration. */
+/** A namespace with an account that has the rights of docs/how-to/certificates.md, and a webhook configuration. */
 export interface CertificatesFixture {
   readonly place: CertificateLocation;
   /** For the account. */

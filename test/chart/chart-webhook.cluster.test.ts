@@ -175,7 +175,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     assert.equal(await reviews(), before + 1);
   });
 
-  it('is a pod that webhooks change in their second pass only once the match condition is removed, as docs/chart.md says', async () => {
+  it('is a pod that webhooks change in their second pass only once the match condition is removed, as docs/how-to/rewritten-images.md says', async () => {
     const late = new LateWebhooks(cluster());
     try {
       await late.register('kyverno-resource-mutating-webhook-cfg', 'IfNeeded', toPullThroughCache);

@@ -136,7 +136,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
       assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine', 'ecr-pull-secrets']);
     });
 
-    test('misses an image that is rewritten in the second pass of webhooks only, as docs/chart.md says', async () => {
+    test('misses an image that is rewritten in the second pass of webhooks only, as docs/how-to/rewritten-images.md says', async () => {
       await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
       await webhooks.register('vault-agent-injector-cfg', 'Never', addSidecar);
       assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine']);

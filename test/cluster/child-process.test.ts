@@ -27,13 +27,13 @@ it('a child is no reason for its parent to live on', async () => {
   await until(() => !alive(pid) && !existsSync(folder));
 });
 
-/** A process that starts a child with endWithUs, tells its pid, and goes on with `then`. */
+/** A process that starts a child with killOnExit, tells its pid, and goes on with `then`. */
 async function parentOfChild(folder: string, then: string) {
   const script = `
     import { spawn } from 'node:child_process';
-    import { endWithUs } from ${JSON.stringify(child)};
+    import { killOnExit } from ${JSON.stringify(child)};
     const child = spawn('sleep', ['600'], { stdio: 'ignore' });
-    endWithUs(child, ${JSON.stringify(folder)});
+    killOnExit(child, ${JSON.stringify(folder)});
     console.log(child.pid);
     ${then}`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {

@@ -10,7 +10,7 @@ export interface WebhookUser {
 }
 
 /**
- * Writes what `--admission-control-config-file` names, as docs/client-certificates.md has it.
+ * Writes what `--admission-control-config-file` names, as docs/how-to/client-certificates.md has it.
  * @returns the path of that file
  */
 export async function writeAdmissionConfiguration(folder: string, user: WebhookUser): Promise<string> {

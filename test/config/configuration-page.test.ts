@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { schema } from '../../src/config/schema.ts';
+import { configSchema } from '../../src/config/schema.ts';
 
 interface Setting {
   readonly path: string;
@@ -62,7 +62,7 @@ function textOf(value: unknown): string {
 
 describe('the page of the configuration', () => {
   const rows = rowsOf(readFileSync('docs/reference/configuration.md', 'utf8'));
-  const settings = settingsOf(schema, '');
+  const settings = settingsOf(configSchema, '');
 
   it('has a row for each setting, and no others', () => {
     assert.deepEqual([...rows.keys()].sort(), settings.map(({ path }) => path).sort());

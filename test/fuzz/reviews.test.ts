@@ -107,7 +107,7 @@ async function checkReview(target: FuzzTarget, review: string): Promise<void> {
   }
   const parsed = jsonOf(review);
   if (parsed === undefined) {
-    // what is wrong inside of managed fields is not read (docs/decisions/0007); the rest was answered as a review
+    // what is wrong inside of managed fields is not read (docs/explanation/decisions/0007); the rest was answered as a review
     assert.ok(review.includes('"managedFields":[') && answer.response.allowed === true);
     return;
   }

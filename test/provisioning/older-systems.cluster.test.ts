@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { runOnce } from '../commands/run-command.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { runOnce } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';

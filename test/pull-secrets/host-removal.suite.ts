@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
+import { removeHosts } from '../../src/commands/remove-host.ts';
 import { getPodRegistries } from '../../src/ecr/pod-images.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { listPods } from '../../src/kube/pods.ts';
-import { removeHosts } from '../../src/provisioning/remove-hosts.ts';
 import { podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
+import { runOnce } from '../commands/run-command.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { createAccountWithRules, secretsRule, startEcr } from '../provisioning/provisioning-fixture.ts';
-import { runOnce } from '../support/command-runner.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod, podWith } from '../support/pods.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';

@@ -13,8 +13,8 @@ const logFile = new URL('../../src/telemetry/log.ts', import.meta.url);
 function startLogging(script: string, stdout: 'pipe' | number, nodeOptions: readonly string[] = []) {
   const program = `
     import { writeSync } from 'node:fs';
-    import { standardLog } from '${logFile}';
-    const { log, output } = standardLog('info');
+    import { createStandardLog } from '${logFile}';
+    const { log, output } = createStandardLog('info');
     const tell = (text) => writeSync(2, text + '\\n');
     ${script}`;
   const child = spawn(process.execPath, [...nodeOptions, '--input-type=module', '--eval', program], {
@@ -85,7 +85,7 @@ describe('a reader that takes nothing', () => {
       `
       const pod = 'x y '.repeat(725_000);
       for (let number = 0; number < 20_000; number += 1) log.info({ number, pod }, 'pod review');
-      tell('dropped ' + output.dropped());
+      tell('dropped ' + output.droppedLines());
       setInterval(() => undefined, 1000);
       process.on('SIGTERM', () => process.exit(0));
       `,

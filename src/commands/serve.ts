@@ -1,29 +1,44 @@
+// The command `serve`: runs the admission webhook, renewal and provisioning until a signal arrives.
 import { setTimeout as sleep } from 'node:timers/promises';
 import closeWithGrace from 'close-with-grace';
-import packageJson from '../package.json' with { type: 'json' };
-import { type App, createApp } from './app.ts';
-import { type ClientCa, type ClientCaOptions, watchClientCa } from './certificates/certificate-files.ts';
-import { type CertificateSource, openCertificateSource } from './certificates/certificate-source.ts';
-import { getValidityState } from './certificates/key-pair.ts';
-import type { Config } from './config/schema.ts';
-import { createCachedHostParser } from './ecr/registry-cache.ts';
-import { createEventApi } from './kube/events.ts';
-import type { ObjectError } from './kube/object-error.ts';
-import { watchSecretMetadata } from './kube/secret-metadata.ts';
-import { notifyOnChange } from './provisioning/cluster-cache.ts';
-import { ProvisioningController } from './provisioning/provisioning-controller.ts';
-import { findUnusedSettings, resolveSettings } from './provisioning/provisioning-settings.ts';
-import { createFullSecretReporter, createHostEventReporter } from './renewal/host-events.ts';
-import { Housekeeping } from './renewal/housekeeping.ts';
-import { RenewalController } from './renewal/renewal-controller.ts';
-import { createStandardLog, type Log } from './telemetry/log.ts';
-import { createPrometheusMetrics, type Metrics } from './telemetry/metrics.ts';
-import { getAdmissionExclusions } from './webhook/decision.ts';
-import { createAdmissionHandler } from './webhook/handler.ts';
-import { createPullSecretReference } from './webhook/patch.ts';
-import { createWebhook, updateTlsIdentity, type Webhook } from './webhook/server.ts';
-import { createStatusServer } from './webhook/status-server.ts';
-import type { TlsIdentity } from './webhook/tls-options.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import { type App, createApp } from '../app.ts';
+import { type ClientCa, type ClientCaOptions, watchClientCa } from '../certificates/certificate-files.ts';
+import { type CertificateSource, openCertificateSource } from '../certificates/certificate-source.ts';
+import { getValidityState } from '../certificates/key-pair.ts';
+import type { Config } from '../config/schema.ts';
+import { createCachedHostParser } from '../ecr/registry-cache.ts';
+import { createEventApi } from '../kube/events.ts';
+import type { ObjectError } from '../kube/object-error.ts';
+import { watchSecretMetadata } from '../kube/secret-metadata.ts';
+import { notifyOnChange } from '../provisioning/cluster-cache.ts';
+import { ProvisioningController } from '../provisioning/provisioning-controller.ts';
+import { findUnusedSettings, resolveSettings } from '../provisioning/provisioning-settings.ts';
+import { createFullSecretReporter, createHostEventReporter } from '../renewal/host-events.ts';
+import { Housekeeping } from '../renewal/housekeeping.ts';
+import { RenewalController } from '../renewal/renewal-controller.ts';
+import { createStandardLog, type Log } from '../telemetry/log.ts';
+import { createPrometheusMetrics, type Metrics } from '../telemetry/metrics.ts';
+import { getAdmissionExclusions } from '../webhook/decision.ts';
+import { createAdmissionHandler } from '../webhook/handler.ts';
+import { createPullSecretReference } from '../webhook/patch.ts';
+import { createWebhook, updateTlsIdentity, type Webhook } from '../webhook/server.ts';
+import { createStatusServer } from '../webhook/status-server.ts';
+import type { TlsIdentity } from '../webhook/tls-options.ts';
+import { defineCommand } from './command.ts';
+import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
+
+export const serveCommand = defineCommand<ConfigOption>({
+  name: 'serve',
+  summary: 'Run the admission webhook (HTTPS) and the status server (HTTP)',
+  examples: ['serve --config config.yaml'],
+  declare: addConfigOption,
+  read: configOption,
+  run: async (options, { environment }) => {
+    await serve(await loadConfig(options), environment);
+    return undefined;
+  },
+});
 
 /** How often renewal looks at the clock, ms: a machine that was suspended or a clock that was set is noticed then. */
 const renewalTickMs = 1_000;
@@ -32,7 +47,7 @@ const renewalTickMs = 1_000;
 const housekeepingTickMs = 5_000;
 
 /** Where all parts meet: makes them, starts them, and ends them on a signal. */
-export async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<void> {
+async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<void> {
   const { log, output } = createStandardLog(config.log.level);
   const metrics = createPrometheusMetrics();
   let draining = false;

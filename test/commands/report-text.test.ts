@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { syncText, uninstallText } from '../../src/provisioning/report.ts';
-import type { NamespaceResult, Removal } from '../../src/provisioning/result.ts';
-import { progressOn, tellSync, tellUninstall } from '../../src/provisioning/telling.ts';
+import { printSync, printUninstall, progressOn } from '../../src/commands/print-report.ts';
+import { syncText, uninstallText } from '../../src/commands/report-text.ts';
+import type { NamespaceResult, Removal } from '../../src/commands/results.ts';
 
 const good: NamespaceResult = {
   namespace: 'shop',
@@ -23,13 +23,13 @@ const bad: NamespaceResult = {
   ],
 };
 
-function told<T>(tell: (output: { isTTY?: boolean; write(text: string): void }) => T, isTTY?: boolean) {
+function printed<T>(print: (output: { isTTY?: boolean; write(text: string): void }) => T, isTTY?: boolean) {
   const texts: string[] = [];
   const output = { ...(isTTY !== undefined && { isTTY }), write: (text: string) => void texts.push(text) };
-  return { result: tell(output), text: texts.join('') };
+  return { result: print(output), text: texts.join('') };
 }
 
-describe('what sync tells', () => {
+describe('the report of sync', () => {
   it('is a line where all went well', () => {
     const text = syncText({ namespaces: [good, { ...good, secret: 'unchanged' }], failed: 0 });
     assert.equal(text, '2 namespaces: 1 Secret updated, 1 unchanged, 2 references added\n');
@@ -52,51 +52,51 @@ describe('what sync tells', () => {
 
   it('is one JSON object if wanted, and the exit code says whether anything failed', () => {
     const one = { namespaces: [good], failed: 0 };
-    const { text, result } = told((output) => tellSync(one, 'json', output));
+    const { text, result } = printed((output) => printSync(one, 'json', output));
     assert.deepEqual(JSON.parse(text), one);
     assert.equal(result, 0);
-    assert.equal(told((output) => tellSync({ namespaces: [bad], failed: 1 }, 'text', output)).result, 1);
+    assert.equal(printed((output) => printSync({ namespaces: [bad], failed: 1 }, 'text', output)).result, 1);
   });
 
   it('shows progress to a person on one line that is gone at the end, and to a file not at all', () => {
     const progress = (output: { isTTY?: boolean; write(text: string): void }) => {
-      const tell = progressOn(output);
-      tell(1, 2, 1);
-      tell(2, 2, 1);
+      const show = progressOn(output);
+      show(1, 2, 1);
+      show(2, 2, 1);
     };
-    assert.equal(told(progress, true).text, '\r\u001b[2K1 of 2 namespaces done, 1 failed\r\u001b[2K');
-    assert.equal(told(progress).text, '');
+    assert.equal(printed(progress, true).text, '\r\u001b[2K1 of 2 namespaces done, 1 failed\r\u001b[2K');
+    assert.equal(printed(progress).text, '');
   });
 });
 
-describe('what uninstall tells', () => {
+describe('the report of uninstall', () => {
   const secret: Removal = { kind: 'Secret', namespace: 'shop', name: 'x', outcome: 'would-remove' };
   const reference: Removal = { ...secret, kind: 'ServiceAccount', name: 'default' };
-  const text = 'Secret cart/x is not ours';
-  const foreign: Removal = {
+  const text = 'Secret cart/x is not managed by ecr-pull-secrets';
+  const unmanaged: Removal = {
     ...secret,
     namespace: 'cart',
-    outcome: 'left',
+    outcome: 'skipped',
     failure: { what: 'Secret x', code: 'foreign-secret', text },
   };
 
-  it('lists what would go, and what is left and why', () => {
+  it('lists what would be removed, and what is skipped and why', () => {
     assert.equal(
-      uninstallText({ dryRun: true, removals: [reference, secret, foreign], failed: 0 }),
+      uninstallText({ dryRun: true, removals: [reference, secret, unmanaged], failed: 0 }),
       [
         'NAMESPACE   WHAT                                  OUTCOME',
         'shop        reference of ServiceAccount default   would be removed',
         'shop        Secret x                              would be removed',
-        'cart        Secret x                              left: not ours',
+        'cart        Secret x                              skipped: not managed by ecr-pull-secrets',
         '',
-        '2 would be removed, 1 left',
+        '2 would be removed, 1 skipped',
         text,
         '',
       ].join('\n'),
     );
     assert.equal(
       uninstallText({ dryRun: false, removals: [], failed: 0 }),
-      'nothing of ours is in the cluster\n',
+      'nothing to remove: no Secret and no reference is managed by ecr-pull-secrets\n',
     );
   });
 
@@ -107,11 +107,11 @@ describe('what uninstall tells', () => {
       removals: [{ ...secret, outcome: 'failed', failure }],
       failed: 1,
     } as const;
-    const { text: shown, result: code } = told((output) => tellUninstall(result, 'text', output));
+    const { text: shown, result: code } = printed((output) => printUninstall(result, 'text', output));
     assert.equal(code, 1);
     assert.match(shown, /0 removed, 1 failed\nrefused\n$/);
     assert.equal(
-      told((output) => tellUninstall({ ...result, removals: [], failed: 0 }, 'json', output)).result,
+      printed((output) => printUninstall({ ...result, removals: [], failed: 0 }, 'json', output)).result,
       0,
     );
   });

@@ -8,10 +8,6 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import type { Ended } from '../support/command-runner.ts';
-import { eventually } from '../support/eventually.ts';
-import { startProgram } from '../support/program.ts';
-import { readPullSecret } from '../support/pull-secret.ts';
 import {
   createAccountWithRules,
   createLabelledNamespace,
@@ -19,7 +15,11 @@ import {
   provisioningRules,
   readServiceAccount,
   secretsRule,
-} from './provisioning-fixture.ts';
+} from '../provisioning/provisioning-fixture.ts';
+import { eventually } from '../support/eventually.ts';
+import { startProgram } from '../support/program.ts';
+import { readPullSecret } from '../support/pull-secret.ts';
+import type { Ended } from './run-command.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';

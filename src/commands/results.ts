@@ -1,9 +1,11 @@
+// What the commands that run once report, and failures in it.
 import { KubeError } from '../kube/errors.ts';
 import { type UnavailableHost, UnmanagedSecretError } from '../pull-secrets/unavailable-host.ts';
+import type { InterruptSignal } from './interrupt.ts';
 
-/** Something that did not work in a namespace. Holds nothing secret. */
+/** Something that failed. Holds nothing secret. */
 export interface Failure {
-  /** A host, or `ServiceAccount NAME`, or `Secret NAME`. */
+  /** A host, `ServiceAccount NAME`, `Secret NAME`, or the flag or key that selects no namespace. */
   readonly what: string;
   /** For decisions. */
   readonly code: string;
@@ -11,21 +13,29 @@ export interface Failure {
   readonly text: string;
 }
 
-/** What a sync came to in one namespace. */
+/** The result of a sync in one namespace. `interrupted`: the command was interrupted before that was done. */
 export interface NamespaceResult {
   readonly namespace: string;
-  readonly secret: 'updated' | 'unchanged' | 'failed';
+  readonly secret: 'updated' | 'unchanged' | 'failed' | 'interrupted';
   readonly serviceAccounts: readonly {
     readonly name: string;
-    readonly reference: 'added' | 'unchanged' | 'failed';
+    readonly reference: 'added' | 'unchanged' | 'failed' | 'interrupted';
   }[];
   readonly failures: readonly Failure[];
 }
 
-export interface SyncResult {
+/** Of a command that was interrupted. */
+interface Interruptible {
+  /** The signal that interrupted the command. */
+  readonly interrupted?: InterruptSignal;
+}
+
+export interface SyncResult extends Interruptible {
   readonly namespaces: readonly NamespaceResult[];
   /** Namespaces in which something failed. */
   readonly failed: number;
+  /** Names and patterns that select no namespace. */
+  readonly failures?: readonly Failure[];
 }
 
 /** What an uninstall did, or on a dry run would do, with one object. */
@@ -33,29 +43,29 @@ export interface Removal {
   readonly kind: 'Secret' | 'ServiceAccount';
   readonly namespace: string;
   readonly name: string;
-  /** Of a ServiceAccount only the reference goes. */
-  readonly outcome: 'removed' | 'would-remove' | 'left' | 'failed';
-  /** Why it was left, or failed. */
+  /** Of a ServiceAccount, only the reference is removed. */
+  readonly outcome: 'removed' | 'would-remove' | 'skipped' | 'failed' | 'interrupted';
+  /** Why it was skipped, or failed. */
   readonly failure?: Failure;
 }
 
-export interface UninstallResult {
+export interface UninstallResult extends Interruptible {
   readonly dryRun: boolean;
   readonly removals: readonly Removal[];
-  /** Objects that should have gone and did not. */
+  /** Objects that should have been removed and were not. */
   readonly failed: number;
 }
 
-/** What became of a host that the operator removes from a Secret. */
+/** The outcome for a host that the operator removes from a Secret. */
 export interface HostRemoval {
   readonly host: string;
   /** `in-use` and `configured` hosts stay. */
-  readonly outcome: 'removed' | 'would-remove' | 'not-found' | 'in-use' | 'configured';
+  readonly outcome: 'removed' | 'would-remove' | 'not-found' | 'in-use' | 'configured' | 'interrupted';
   /** A pod that names the host. */
   readonly pod?: string;
 }
 
-export interface RemoveHostsResult {
+export interface RemoveHostsResult extends Interruptible {
   readonly namespace: string;
   readonly dryRun: boolean;
   readonly hosts: readonly HostRemoval[];
@@ -68,7 +78,7 @@ export function hostFailure({ host, code, text, message }: UnavailableHost): Fai
   return { what: host, code, text: message ?? text };
 }
 
-/** The failure that an error is; one of no known kind is a bug and comes out as `internal-error`. */
+/** Converts an error to a failure. An error of an unknown kind is a bug, and becomes `internal-error`. */
 export function failureOf(what: string, error: unknown): Failure {
   if (error instanceof KubeError || error instanceof UnmanagedSecretError) {
     return { what, code: error.code, text: error.message };

@@ -4,9 +4,6 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { ConfigError } from '../../src/config/load-config.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { runOnce } from '../support/command-runner.ts';
-import { readPullSecret, secretPath } from '../support/pull-secret.ts';
-import type { TestApiServer } from '../support/test-api-server.ts';
 import {
   createAccountWithRules,
   createLabelledNamespace,
@@ -14,14 +11,17 @@ import {
   readServiceAccount,
   secretsRule,
   startEcr,
-} from './provisioning-fixture.ts';
+} from '../provisioning/provisioning-fixture.ts';
+import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
+import { runOnce } from './run-command.ts';
 
-const pullSecretName = 'ecr-pull-secrets';
+const ours = 'ecr-pull-secrets';
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 
 /** `sync` and `uninstall`, on any API server. */
-export function onceSuite(apiServer: () => TestApiServer): void {
+export function onceSuite(ground: () => TestApiServer): void {
   let ecr: EcrDouble;
   before(async () => {
     ecr = await startEcr();
@@ -30,12 +30,12 @@ export function onceSuite(apiServer: () => TestApiServer): void {
   afterEach(() => ecr.heal());
 
   const namespace = async (labels: Record<string, string> = {}): Promise<string> => {
-    const name = await createLabelledNamespace(apiServer(), labels);
-    await createServiceAccount(apiServer(), name);
+    const name = await createLabelledNamespace(ground(), labels);
+    await createServiceAccount(ground(), name);
     return name;
   };
   const run = (args: readonly string[], settings?: Record<string, unknown>) =>
-    runOnce(args, apiServer().kubeconfigPath, settings);
+    runOnce(args, ground().kubeconfigPath, settings);
   const json = async (args: readonly string[], settings?: Record<string, unknown>) => {
     const { code, stdout } = await run([...args, '--output', 'json'], settings);
     return { code, ...JSON.parse(stdout) };
@@ -53,36 +53,36 @@ export function onceSuite(apiServer: () => TestApiServer): void {
           verbs: ['get', 'patch'],
         },
       ];
-      const kubeconfig = await createAccountWithRules(apiServer(), rules, name);
+      const kubeconfig = await createAccountWithRules(ground(), rules, name);
       const args = ['sync', '--namespace', name, '--service-account', 'default', '--registry', host];
       const first = await runOnce(args, kubeconfig);
       assert.deepEqual(
         [first.code, first.stdout],
         [0, '1 namespace: 1 Secret updated, 0 unchanged, 1 reference added\n'],
       );
-      const secret = await readPullSecret(apiServer(), name);
+      const secret = await readPullSecret(ground(), name);
       assert.ok(ecr.isUnexpired(atob(secret?.auths[host]?.auth ?? '').slice(4)));
-      assert.deepEqual((await readServiceAccount(apiServer(), name)).pullSecrets, [pullSecretName]);
+      assert.deepEqual((await readServiceAccount(ground(), name)).pullSecrets, [ours]);
       const again = await runOnce(args, kubeconfig);
       assert.equal(again.stdout, '1 namespace: 0 Secrets updated, 1 unchanged, 0 references added\n');
-      assert.deepEqual(await readPullSecret(apiServer(), name), secret);
+      assert.deepEqual(await readPullSecret(ground(), name), secret);
     });
 
     it('renews what is due, hosts that pods brought too, in place', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', other]);
-      const before = await readPullSecret(apiServer(), name);
+      const before = await readPullSecret(ground(), name);
       // the program's clock is the wall clock: so the stored token is made to look old
-      const { body } = await apiServer().request('GET', secretPath(name));
+      const { body } = await ground().request('GET', secretPath(name));
       const { metadata, ...rest } = Object(body);
       const old = {
         issuedAt: '2020-01-01T00:00:00Z',
         expiresAt: new Date(Date.now() + 60_000).toISOString(),
       };
       const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [other]: old }) };
-      await apiServer().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
+      await ground().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
       await run(['sync', '--namespace', name, '--registry', host]);
-      const renewed = await readPullSecret(apiServer(), name);
+      const renewed = await readPullSecret(ground(), name);
       assert.equal(renewed?.uid, before?.uid);
       assert.deepEqual(Object.keys(renewed?.auths ?? {}).toSorted(), [host, other]);
       assert.notEqual(renewed?.auths[other]?.auth, before?.auths[other]?.auth);
@@ -104,8 +104,8 @@ export function onceSuite(apiServer: () => TestApiServer): void {
 
     it('takes accounts by pattern, in place of those of the configuration', async () => {
       const name = await namespace();
-      await createServiceAccount(apiServer(), name, 'ci-one');
-      await createServiceAccount(apiServer(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
+      await createServiceAccount(ground(), name, 'ci-one');
+      await createServiceAccount(ground(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
       const result = await json([
         ...['sync', '--namespace', name, '--service-account', 'ci-*', '--registry', host],
       ]);
@@ -113,17 +113,14 @@ export function onceSuite(apiServer: () => TestApiServer): void {
         { name: 'ci-one', reference: 'added' },
         { name: 'ci-two', reference: 'added' },
       ]);
-      assert.deepEqual((await readServiceAccount(apiServer(), name, 'ci-two')).pullSecrets, [
-        'mine',
-        pullSecretName,
-      ]);
-      assert.equal((await readServiceAccount(apiServer(), name)).pullSecrets, undefined);
+      assert.deepEqual((await readServiceAccount(ground(), name, 'ci-two')).pullSecrets, ['mine', ours]);
+      assert.equal((await readServiceAccount(ground(), name)).pullSecrets, undefined);
     });
 
     it('tells each namespace that failed and why, does the others, and ends with 1', async () => {
       const [good, foreign] = [await namespace(), await namespace()];
       const path = secretPath(foreign).replace(/\/[^/]+$/, '');
-      await apiServer().request('POST', path, { metadata: { name: pullSecretName } });
+      await ground().request('POST', path, { metadata: { name: ours } });
       const args = ['sync', '--registry', host, '--service-account', 'default', '--service-account', 'gone'];
       const { code, stdout } = await run([...args, '--namespace', good, '--namespace', foreign]);
       assert.equal(code, 1);
@@ -143,13 +140,13 @@ export function onceSuite(apiServer: () => TestApiServer): void {
     it('says so where ECR gives no token, and keeps what is there', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
-      const before = await readPullSecret(apiServer(), name);
+      const before = await readPullSecret(ground(), name);
       ecr.fail({ error: 'AccessDeniedException' });
       const { code, namespaces, failed } = await json(['sync', '--namespace', name, '--registry', other]);
       assert.deepEqual([code, failed, namespaces[0].secret], [1, 1, 'failed']);
       const failures: { what: string; code: string }[] = namespaces[0].failures;
       assert.ok(failures.some(({ what, code }) => what === other && code === 'AccessDeniedException'));
-      assert.deepEqual((await readPullSecret(apiServer(), name))?.auths[host], before?.auths[host]);
+      assert.deepEqual((await readPullSecret(ground(), name))?.auths[host], before?.auths[host]);
     });
 
     it('does nothing without a registry, or where the settings exclude what the flags name, and says why', async () => {
@@ -173,8 +170,8 @@ export function onceSuite(apiServer: () => TestApiServer): void {
     });
 
     it('serves kube-system where it is named, and not by a pattern or among all; uninstall removes it', async () => {
-      await apiServer().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
-      await createServiceAccount(apiServer(), 'kube-system', 'puller');
+      await ground().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
+      await createServiceAccount(ground(), 'kube-system', 'puller');
       // a name that no other test uses, since uninstall is for the whole cluster
       const secretName = `ours-${randomBytes(4).toString('hex')}`;
       const settings = (names: string[]) => ({
@@ -184,19 +181,71 @@ export function onceSuite(apiServer: () => TestApiServer): void {
       const path = `/api/v1/namespaces/kube-system/secrets/${secretName}`;
       for (const names of [['kube-sys*'], ['kube-system']]) {
         await run(['sync'], settings(names));
-        const { status } = await apiServer().request('GET', path);
+        const { status } = await ground().request('GET', path);
         assert.equal(status, names.includes('kube-system') ? 200 : 404, `${names}`);
       }
-      assert.deepEqual((await readServiceAccount(apiServer(), 'kube-system', 'puller')).pullSecrets, [
+      assert.deepEqual((await readServiceAccount(ground(), 'kube-system', 'puller')).pullSecrets, [
         secretName,
       ]);
       assert.equal((await run(['uninstall', '--yes'], settings([]))).code, 0);
-      assert.equal((await apiServer().request('GET', path)).status, 404);
-      assert.equal((await readServiceAccount(apiServer(), 'kube-system', 'puller')).pullSecrets, undefined);
+      assert.equal((await ground().request('GET', path)).status, 404);
+      assert.equal((await readServiceAccount(ground(), 'kube-system', 'puller')).pullSecrets, undefined);
+    });
+
+    it('fails where a name or pattern selects no namespace, names each of them, and syncs the others', async () => {
+      const [name, outside] = [await namespace({ team: 'unmatched' }), await namespace()];
+      const missing = `missing-${randomBytes(4).toString('hex')}`;
+      const byFlag = ['--namespace', name, '--namespace', missing, '--registry', host];
+      const named = await run(['sync', ...byFlag]);
+      assert.equal(named.code, 1);
+      assert.equal(
+        named.stdout,
+        `1 namespace: 1 Secret updated, 0 unchanged, 1 reference added\n--namespace ${missing} selects no namespace\n`,
+      );
+      const pattern = await run(['sync', ...byFlag, '--namespace', `${missing}*`]);
+      assert.equal(pattern.code, 1);
+      assert.equal(
+        pattern.stdout,
+        [
+          '1 namespace: 0 Secrets updated, 1 unchanged, 0 references added',
+          `--namespace ${missing} selects no namespace`,
+          `--namespace ${missing}* selects no namespace`,
+          '',
+        ].join('\n'),
+      );
+      const configured = (namespaces: object, excluded: string[] = []) => ({
+        provisioning: { registries: [host], namespaces },
+        exclude: { namespaces: excluded },
+      });
+      const key = 'provisioning.namespaces.names';
+      const cases: [Record<string, unknown>, string][] = [
+        [configured({ names: [name, `${missing}*`] }), `${missing}*`],
+        [configured({ names: [name, outside], selector: 'team=unmatched' }), outside],
+        [configured({ names: [name, `${outside}*`] }, [outside]), `${outside}*`],
+        [configured({ names: [name, 'kube-sys*'] }), 'kube-sys*'],
+      ];
+      for (const [settings, unmatched] of cases) {
+        const { code, namespaces, failures } = await json(['sync'], settings);
+        const what = `${key} ${unmatched}`;
+        const failure = { what, code: 'no-namespace', text: `${what} selects no namespace` };
+        assert.deepEqual([code, failures], [1, [failure]]);
+        assert.deepEqual(
+          namespaces.map((result: { namespace: string }) => result.namespace),
+          [name],
+        );
+      }
+    });
+
+    it('is done where each name and pattern selects a namespace', async () => {
+      const name = await namespace();
+      const names = [`${name.slice(0, -1)}*`, name];
+      const args = names.flatMap((given) => ['--namespace', given]);
+      const { code, failures } = await json(['sync', ...args, '--registry', host]);
+      assert.deepEqual([code, failures], [0, undefined]);
     });
 
     it('fails as a whole where it may not list namespaces', async () => {
-      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
+      const kubeconfig = await createAccountWithRules(ground(), [secretsRule]);
       await assert.rejects(
         runOnce(['sync', '--registry', host], kubeconfig),
         (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
@@ -206,28 +255,28 @@ export function onceSuite(apiServer: () => TestApiServer): void {
 
   describe('a Secret whose label another user changed', () => {
     const label = 'app.kubernetes.io/managed-by';
-    const relabel = async (name: string, secretName = pullSecretName) => {
+    const relabel = async (name: string, secretName = ours) => {
       const path = `/api/v1/namespaces/${name}/secrets/${secretName}?fieldManager=kubectl-label`;
       const patch = { metadata: { labels: { [label]: 'Helm' } } };
       const how = { contentType: 'application/merge-patch+json' };
-      assert.equal((await apiServer().request('PATCH', path, patch, how)).status, 200);
+      assert.equal((await ground().request('PATCH', path, patch, how)).status, 200);
     };
 
     it('is restored by sync, and hosts can be removed from it then', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host, '--registry', other]);
-      const before = await readPullSecret(apiServer(), name);
+      const before = await readPullSecret(ground(), name);
       await relabel(name);
       const { code, namespaces } = await json(['sync', '--namespace', name, '--registry', host]);
       assert.deepEqual([code, namespaces[0].secret], [0, 'updated']);
-      const restored = await readPullSecret(apiServer(), name);
+      const restored = await readPullSecret(ground(), name);
       assert.deepEqual(
         { ...restored, resourceVersion: '' },
         { ...before, resourceVersion: '' },
         'with its hosts and tokens',
       );
       assert.equal((await run(['remove-host', '--namespace', name, other])).code, 0);
-      assert.deepEqual(Object.keys((await readPullSecret(apiServer(), name))?.hosts ?? {}), [host]);
+      assert.deepEqual(Object.keys((await readPullSecret(ground(), name))?.hosts ?? {}), [host]);
     });
 
     it('is removed by uninstall, but not one whose content that user has set as well', async () => {
@@ -238,7 +287,7 @@ export function onceSuite(apiServer: () => TestApiServer): void {
         await run(['sync', '--namespace', name, '--registry', host], settings);
       }
       const path = `/api/v1/namespaces/${replaced}/secrets/${secretName}`;
-      const { status } = await apiServer().request('PUT', `${path}?fieldManager=kubectl-replace`, {
+      const { status } = await ground().request('PUT', `${path}?fieldManager=kubectl-replace`, {
         metadata: { name: secretName },
         type: 'kubernetes.io/dockerconfigjson',
         data: { '.dockerconfigjson': btoa('{"auths":{}}') },
@@ -252,8 +301,8 @@ export function onceSuite(apiServer: () => TestApiServer): void {
           .filter(({ kind }: { kind: string }) => kind === 'Secret')
           .map((removal: { namespace: string; outcome: string }) => [removal.namespace, removal.outcome]),
       );
-      assert.deepEqual([outcomes.get(relabelled), outcomes.get(replaced)], ['removed', 'left']);
-      assert.equal((await apiServer().request('GET', path)).status, 200);
+      assert.deepEqual([outcomes.get(relabelled), outcomes.get(replaced)], ['removed', 'skipped']);
+      assert.equal((await ground().request('GET', path)).status, 200);
     });
   });
 
@@ -263,30 +312,28 @@ export function onceSuite(apiServer: () => TestApiServer): void {
       // a name that no other test uses, since uninstall is for the whole cluster
       const secretName = `ours-${randomBytes(4).toString('hex')}`;
       const settings = { secretName };
-      await createServiceAccount(apiServer(), one, 'mixed', {
+      await createServiceAccount(ground(), one, 'mixed', {
         imagePullSecrets: [{ name: 'a' }, { name: 'b' }],
       });
-      await createServiceAccount(apiServer(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
+      await createServiceAccount(ground(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
       const names = ['default', 'mixed', 'by-hand'].flatMap((name) => ['--service-account', name]);
       await run(['sync', '--namespace', one, '--registry', host, ...names], settings);
       for (const [name, type] of [
         [secretName, 'Opaque'],
         ['another', 'kubernetes.io/dockerconfigjson'],
       ]) {
-        await apiServer().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
-          metadata: { name, labels: { 'app.kubernetes.io/managed-by': pullSecretName } },
+        await ground().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
+          metadata: { name, labels: { 'app.kubernetes.io/managed-by': ours } },
           type,
           data: type === 'Opaque' ? {} : { '.dockerconfigjson': btoa('{"auths":{}}') },
         });
       }
       const everything = async () => [
-        (await apiServer().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
-        (await apiServer().request('GET', `/api/v1/namespaces/${foreign}/secrets/${secretName}`)).status,
-        (await apiServer().request('GET', `/api/v1/namespaces/${foreign}/secrets/another`)).status,
+        (await ground().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
+        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/${secretName}`)).status,
+        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/another`)).status,
         ...(await Promise.all(
-          ['default', 'mixed', 'by-hand'].map(
-            async (name) => await readServiceAccount(apiServer(), one, name),
-          ),
+          ['default', 'mixed', 'by-hand'].map(async (name) => await readServiceAccount(ground(), one, name)),
         )),
       ];
       const before = await everything();
@@ -298,13 +345,16 @@ export function onceSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual(about(dry.removals), [
         `${one} default would-remove`,
         `${one} mixed would-remove`,
-        ...[`${foreign} ${secretName} left`, `${one} ${secretName} would-remove`].toSorted(),
+        ...[`${foreign} ${secretName} skipped`, `${one} ${secretName} would-remove`].toSorted(),
       ]);
       assert.deepEqual(await everything(), before);
 
       const { code, stdout } = await run(['uninstall', '--yes'], settings);
       assert.equal(code, 0);
-      assert.match(stdout, new RegExp(`${foreign} +Secret ${secretName} +left: not ours`));
+      assert.match(
+        stdout,
+        new RegExp(`${foreign} +Secret ${secretName} +skipped: not managed by ecr-pull-secrets`),
+      );
       const [gone, left, another, ...accounts] = await everything();
       assert.deepEqual([gone, left, another], [404, 200, 200]);
       assert.deepEqual(
@@ -317,12 +367,12 @@ export function onceSuite(apiServer: () => TestApiServer): void {
     it('changes nothing where it may not list what there is', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
-      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
+      const kubeconfig = await createAccountWithRules(ground(), [secretsRule]);
       await assert.rejects(
         runOnce(['uninstall', '--yes'], kubeconfig),
         (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
       );
-      assert.ok(await readPullSecret(apiServer(), name));
+      assert.ok(await readPullSecret(ground(), name));
     });
   });
 }

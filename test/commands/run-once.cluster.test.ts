@@ -1,4 +1,4 @@
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { onceSuite } from './once.suite.ts';
+import { onceSuite } from './run-once.suite.ts';
 
 describeOnCluster('sync and uninstall on a real API server', onceSuite);

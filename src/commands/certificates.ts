@@ -1,15 +1,25 @@
-// The command `certificates`: keeps the webhook's certificate and caBundle, and serves no reviews.
+// The command `certificates`: manages the webhook's certificate and caBundle, and serves no reviews.
 import closeWithGrace from 'close-with-grace';
-import packageJson from '../package.json' with { type: 'json' };
-import {
-  ManagedCertificates,
-  mountedPropagationMs,
-  resolveManagedSettings,
-} from './certificates/managed-certificates.ts';
-import type { Config } from './config/schema.ts';
-import { loadKubeConfig } from './kube/client.ts';
-import { createStandardLog } from './telemetry/log.ts';
-import { createStatusServer } from './webhook/status-server.ts';
+import packageJson from '../../package.json' with { type: 'json' };
+import type { ManagedCertificates } from '../certificates/managed-certificates.ts';
+import type { Config } from '../config/schema.ts';
+import { loadKubeConfig } from '../kube/client.ts';
+import { createStandardLog } from '../telemetry/log.ts';
+import { createStatusServer } from '../webhook/status-server.ts';
+import { defineCommand } from './command.ts';
+import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
+
+export const certificatesCommand = defineCommand<ConfigOption>({
+  name: 'certificates',
+  summary: "Only manage the webhook's certificate: issue it, renew it, and publish its CA",
+  examples: ['certificates --config config.yaml'],
+  declare: addConfigOption,
+  read: configOption,
+  run: async (options) => {
+    await manageCertificates(await loadConfig(options));
+    return undefined;
+  },
+});
 
 /** How long after the last write may end the process takes to end, ms. */
 const endMarginMs = 5_000;
@@ -19,8 +29,13 @@ const endMarginMs = 5_000;
  * matter here: it says what `serve` does.
  * @throws {CertificateError} no-namespace
  */
-export async function manageCertificates(config: Config): Promise<void> {
+async function manageCertificates(config: Config): Promise<void> {
   const { log } = createStandardLog(config.log.level);
+  // Other commands need not wait until the X.509 library is loaded.
+  const [{ resolveManagedSettings, mountedPropagationMs }, { ManagedCertificates }] = await Promise.all([
+    import('../certificates/managed-certificates.ts'),
+    import('../certificates/managed-certificates.ts'),
+  ]);
   const cluster = loadKubeConfig({
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,

@@ -1,0 +1,110 @@
+// The contract of a command, and what the declarations of all commands share.
+import { Command } from 'commander';
+import { parseEcrHost } from '../ecr/registry.ts';
+import type { SignalSource } from './interrupt.ts';
+import type { OutputFormat, TextOutput } from './print-report.ts';
+
+/** What the process gives to a command. */
+export interface CommandContext {
+  readonly environment: NodeJS.ProcessEnv;
+  /** For the result. */
+  readonly stdout: TextOutput;
+  /** For progress, and for the log of commands that run once. */
+  readonly stderr: TextOutput;
+  readonly signals: SignalSource;
+}
+
+/** A valid command line. */
+export interface ParsedCommand {
+  readonly name: string;
+  readonly options: object;
+  /**
+   * @returns the exit code; undefined for a command that keeps running until a signal arrives
+   * @throws {ConfigError} for a configuration that cannot be used, and the errors of the command
+   */
+  run(context: CommandContext): Promise<number | undefined>;
+}
+
+/** One command, as `cli.ts` adds it to the program. `onParsed` receives the valid command line. */
+export type CommandDeclaration = (onParsed: (parsed: ParsedCommand) => void) => Command;
+
+export interface CommandDefinition<Options extends object> {
+  readonly name: string;
+  /** One sentence, without a final period. */
+  readonly summary: string;
+  /** Command lines that are shown in the help, without the name of the program. */
+  readonly examples: readonly string[];
+  /** Adds the options and arguments. */
+  declare(command: Command): Command;
+  /** Reads what was given. Reports what cannot be used with `command.error`, which does not return. */
+  read(command: Command): Options;
+  /** See {@link ParsedCommand.run}. */
+  run(options: Options, context: CommandContext): Promise<number | undefined>;
+}
+
+export const programName = 'ecr-pull-secrets';
+
+/** Makes the declaration of a command from its definition. */
+export function defineCommand<Options extends object>(
+  definition: CommandDefinition<Options>,
+): CommandDeclaration {
+  const { name, summary, examples, declare, read, run } = definition;
+  return (onParsed) => {
+    const command = declare(new Command(name).description(summary)).allowExcessArguments();
+    const lines = examples.map((example) => `  $ ${programName} ${example}`);
+    return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`).action(() => {
+      checkValues(command);
+      checkArguments(command);
+      const options = read(command);
+      onParsed({ name, options, run: (context) => run(options, context) });
+    });
+  };
+}
+
+/** An option that may be repeated: collects its values. */
+export function collect(value: string, previous: readonly string[] = []): readonly string[] {
+  return [...previous, value];
+}
+
+export function addOutputOption(command: Command): Command {
+  return command.option('--output <format>', 'text or json; json is one object on standard output', 'text');
+}
+
+export function outputFormat(command: Command): OutputFormat {
+  const { output }: { output?: string } = command.opts();
+  return output === 'text' || output === 'json'
+    ? output
+    : command.error(`--output takes text or json, not ${output}`);
+}
+
+/** An ECR host for messages and examples. */
+export const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+/** Refuses what is not an ECR host. @param subject the flag or command that takes the hosts */
+export function checkEcrHosts(command: Command, subject: string, hosts: readonly string[]): void {
+  const invalid = hosts.find((host) => parseEcrHost(host) === undefined);
+  if (invalid !== undefined) {
+    command.error(`${subject} takes an ECR host such as ${exampleHost}, not ${invalid}`);
+  }
+}
+
+/** Refuses empty values, and a flag where the value of another one should be. */
+function checkValues(command: Command): void {
+  for (const option of command.options) {
+    const values: unknown[] = [command.getOptionValue(option.attributeName())].flat();
+    if (values.includes('')) {
+      command.error(`${option.long} must not be empty`);
+    }
+    const flag = values.find((value) => typeof value === 'string' && value.startsWith('-'));
+    if (flag !== undefined) {
+      command.error(`${option.long} needs a value, not the flag ${flag}`);
+    }
+  }
+}
+
+/** Checked after the values, because a flag that lacks its value takes the next word. */
+function checkArguments(command: Command): void {
+  if (command.registeredArguments.length === 0 && command.args.length > 0) {
+    command.error(`${command.name()} takes no arguments, not ${command.args.join(', ')}`);
+  }
+}

@@ -1,0 +1,37 @@
+// The option --config of all commands, and the file that it names.
+import { readFile } from 'node:fs/promises';
+import type { Command } from 'commander';
+import { ConfigError, readConfig } from '../config/load-config.ts';
+import type { Config } from '../config/schema.ts';
+import { serializeError } from '../telemetry/log-fields.ts';
+
+export interface ConfigOption {
+  /** Undefined: every setting has its default. */
+  readonly configFile: string | undefined;
+}
+
+export function addConfigOption(command: Command): Command {
+  return command.option('--config <file>', 'configuration in YAML; without it every setting has its default');
+}
+
+export function configOption(command: Command): ConfigOption {
+  const { config }: { config?: string } = command.opts();
+  return { configFile: config };
+}
+
+/** What a configuration was read from, for messages. */
+export function configSource({ configFile }: ConfigOption): string {
+  return configFile ?? 'the default configuration';
+}
+
+/** @throws {ConfigError} for a file that cannot be read, or with all problems of its content */
+export async function loadConfig(option: ConfigOption): Promise<Config> {
+  const source = configSource(option);
+  if (option.configFile === undefined) {
+    return readConfig('', source);
+  }
+  const yaml = await readFile(option.configFile, 'utf8').catch((error: unknown) => {
+    throw new ConfigError(source, [{ path: '', text: `cannot be read (${serializeError(error)['code']})` }]);
+  });
+  return readConfig(yaml, source);
+}

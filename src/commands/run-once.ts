@@ -1,0 +1,88 @@
+// Runs the commands that end by themselves: sync, uninstall and remove-host.
+import { type App, createApp } from '../app.ts';
+import type { Config } from '../config/schema.ts';
+import type { Registry } from '../ecr/registry.ts';
+import { createJsonLog, type Log } from '../telemetry/log.ts';
+import type { CommandContext } from './command.ts';
+import { type CallsInFlight, type Interrupt, interruptible } from './interrupt.ts';
+import { printInterrupted } from './print-report.ts';
+
+/** What a command works with. */
+export interface RunOnceParts {
+  readonly core: App;
+  readonly log: Log;
+  readonly interrupt: Interrupt;
+  /** What an interrupted command awaits. */
+  readonly calls: CallsInFlight;
+}
+
+/** How long sync waits for ECR, in ms. It is the limit of one call, because sync stores nothing later. */
+const ecrTimeoutMs = 120_000;
+
+/**
+ * Builds the components, runs a command, and closes the connections.
+ * @param configured registries that the operator named; undefined: the command calls no AWS, so AWS settings do not matter
+ * @param work prints the report, and returns the exit code
+ * @returns the exit code; the one of the signal if the command was interrupted
+ * @throws {KubeConfigError}, and the errors of `work`
+ */
+export async function runOnce(
+  config: Config,
+  context: CommandContext,
+  configured: readonly Registry[] | undefined,
+  work: (parts: RunOnceParts) => Promise<number>,
+): Promise<number> {
+  const log = logOf(config, context);
+  const environment = configured === undefined ? {} : context.environment;
+  const core = coreOf(config, environment, configured ?? [], log);
+  const calls = {
+    idle: () => core.cluster.waitUntilIdle(),
+    timeoutMs: config.kubernetes.writeTimeout,
+    close: () => core.cluster.close(),
+  };
+  try {
+    return await interruptible(
+      context.signals,
+      async (interrupt) => {
+        const code = await work({ core, log, interrupt, calls });
+        return interrupt.exitCode ?? code;
+      },
+      () => printInterrupted(context.stderr),
+    );
+  } finally {
+    await core.close();
+  }
+}
+
+/** No watch feeds the cache; it holds only what is read and written, so it is never behind. */
+function coreOf(
+  config: Config,
+  environment: NodeJS.ProcessEnv,
+  configured: readonly Registry[],
+  log: Log,
+): App {
+  const uncounted = {
+    countEcrCall: () => undefined,
+    countSecretWrite: () => undefined,
+    countDroppedHosts: () => undefined,
+    countForgottenHosts: () => undefined,
+  };
+  return createApp({
+    config,
+    environment,
+    configuredRegistries: configured,
+    log,
+    metrics: uncounted,
+    isInSync: () => true,
+    maxWaitMs: ecrTimeoutMs,
+    isPersistent: true,
+    now: Date.now,
+  });
+}
+
+/** On a terminal, the report is enough. */
+function logOf(config: Config, { stderr }: CommandContext): Log {
+  return createJsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
+    write: (line) => void stderr.write(line),
+  });
+}

@@ -1,0 +1,91 @@
+// The command `sync`: brings Secrets and ServiceAccount references up to date once, and ends.
+import { resolveSyncSettings } from '../provisioning/provisioning-settings.ts';
+import {
+  addOutputOption,
+  type CommandContext,
+  checkEcrHosts,
+  collect,
+  defineCommand,
+  exampleHost,
+  outputFormat,
+} from './command.ts';
+import {
+  addConfigOption,
+  type ConfigOption,
+  configOption,
+  configSource,
+  loadConfig,
+} from './config-option.ts';
+import { type OutputFormat, printSync, progressOn } from './print-report.ts';
+import { runOnce } from './run-once.ts';
+import { syncNamespaces } from './sync-namespaces.ts';
+
+/** Lists are empty where the flag was not given. */
+interface SyncOptions extends ConfigOption {
+  readonly namespaces: readonly string[];
+  readonly serviceAccounts: readonly string[];
+  readonly registries: readonly string[];
+  readonly output: OutputFormat;
+}
+
+export const syncCommand = defineCommand<SyncOptions>({
+  name: 'sync',
+  summary: 'Bring Secrets and ServiceAccounts up to date once, and end',
+  examples: [
+    `sync --namespace shop --registry ${exampleHost}`,
+    "sync --config config.yaml --namespace 'team-*' --service-account default --output json",
+  ],
+  declare: (command) =>
+    addOutputOption(
+      addConfigOption(command)
+        .option(
+          '--namespace <name>',
+          'in place of provisioning.namespaces; may be repeated, * stands for any run of characters',
+          collect,
+        )
+        .option(
+          '--service-account <name>',
+          'in place of provisioning.serviceAccounts; may be repeated, * stands for any run of characters',
+          collect,
+        )
+        .option('--registry <host>', 'in place of provisioning.registries; may be repeated', collect),
+    ),
+  read: (command) => {
+    const {
+      namespace = [],
+      serviceAccount = [],
+      registry = [],
+    }: { namespace?: string[]; serviceAccount?: string[]; registry?: string[] } = command.opts();
+    checkEcrHosts(command, '--registry', registry);
+    return {
+      ...configOption(command),
+      namespaces: namespace,
+      serviceAccounts: serviceAccount,
+      registries: registry,
+      output: outputFormat(command),
+    };
+  },
+  run: runSync,
+});
+
+/** @throws {ConfigError}, {KubeConfigError}, or {KubeError} where the namespaces cannot be listed */
+async function runSync(options: SyncOptions, context: CommandContext): Promise<number> {
+  const config = await loadConfig(options);
+  const settings = resolveSyncSettings(config, options, configSource(options));
+  const namesFrom = options.namespaces.length > 0 ? '--namespace' : 'provisioning.namespaces.names';
+  return await runOnce(config, context, settings.registries, async ({ core, interrupt, calls }) => {
+    const { cluster, secrets, secretCache } = core;
+    const progress = progressOn(context.stderr);
+    const dependencies = {
+      config: cluster,
+      settings,
+      namesFrom,
+      secrets,
+      secretCache,
+      progress,
+      interrupt,
+      calls,
+    };
+    return printSync(await syncNamespaces(dependencies), options.output, context.stdout);
+  });
+}

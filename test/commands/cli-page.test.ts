@@ -1,0 +1,8 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { it } from 'node:test';
+import { cliPage, cliPageFile } from './cli-page.ts';
+
+it('docs/reference/cli.md is what npm run docs:cli makes of the help', async () => {
+  assert.equal(await readFile(cliPageFile, 'utf8'), cliPage());
+});

@@ -1,0 +1,349 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { buildProgram, parseCommandLine } from '../../src/cli.ts';
+import { ConfigError } from '../../src/config/load-config.ts';
+import { KubeError } from '../../src/kube/errors.ts';
+import { createCertificateFiles } from '../support/program.ts';
+import { type Ended, FakeSignals, parseValid } from './run-command.ts';
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+/** Runs the program as a process of its own. */
+function spawnProgram(args: readonly string[], environment: Record<string, string> = {}): Promise<Ended> {
+  const { promise, resolve } = Promise.withResolvers<Ended>();
+  const options = { env: { PATH: process.env['PATH'], ...environment }, timeout: 20_000 };
+  execFile(process.execPath, [mainFile, ...args], options, (error, stdout, stderr) => {
+    resolve({ code: Number(error?.code ?? 0), stdout, stderr });
+  });
+  return promise;
+}
+
+function parse(args: readonly string[]): object {
+  const { name, options } = parseValid(args);
+  return { name, ...options };
+}
+
+/** The usage error of a command line, which names the help to read. */
+function usageError(args: readonly string[]): { problem: string; help: string } {
+  const ended = parseCommandLine(args);
+  assert.ok('exitCode' in ended, JSON.stringify(args));
+  assert.deepEqual([ended.exitCode, ended.stdout], [2, '']);
+  const { problem = '', help = '' } =
+    /^ecr-pull-secrets: (?<problem>[^\n]+); see '(?<help>[^\n]+)'\n$/.exec(ended.stderr)?.groups ?? {};
+  assert.notEqual(problem, '', ended.stderr);
+  return { problem, help };
+}
+
+function output(args: readonly string[]): string {
+  const ended = parseCommandLine(args);
+  assert.ok('exitCode' in ended);
+  assert.deepEqual([ended.exitCode, ended.stderr], [0, '']);
+  return ended.stdout;
+}
+
+/** Runs a command in this process. */
+async function run(args: readonly string[], environment: Record<string, string>): Promise<Ended> {
+  const written = { stdout: '', stderr: '' };
+  const code = await parseValid(args).run({
+    environment,
+    stdout: { write: (text) => (written.stdout += text) },
+    stderr: { write: (text) => (written.stderr += text) },
+    signals: new FakeSignals(),
+  });
+  return { code: code ?? 0, ...written };
+}
+
+describe('the command line', () => {
+  it('shows its version and its usage', () => {
+    for (const flag of ['--version', '-V']) assert.match(output([flag]), /^\d+\.\d+\.\d+\n$/);
+    for (const args of [['--help'], ['-h'], ['help']]) {
+      assert.match(output(args), /^Usage: ecr-pull-secrets \[options\] \[command\]\n/);
+    }
+  });
+
+  it('shows help with examples for each command', () => {
+    const { commands } = buildProgram(
+      () => undefined,
+      () => undefined,
+    );
+    const names = commands.map((command) => command.name());
+    assert.deepEqual(names, ['serve', 'certificates', 'sync', 'uninstall', 'remove-host']);
+    for (const name of names) {
+      const help = output([name, '--help']);
+      assert.match(help, new RegExp(`^Usage: ecr-pull-secrets ${name} `));
+      assert.match(help, new RegExp(`Examples:\n {2}\\$ ecr-pull-secrets ${name}`));
+      assert.equal(output([name, '-h']), help);
+      assert.equal(output(['help', name]), help);
+    }
+  });
+
+  for (const args of [
+    [],
+    ['frobnicate'],
+    ['serve', 'more'],
+    ['serve', '--frobnicate'],
+    ['serve', '--config'],
+    ['serve', '--namespace', 'shop'],
+    ['certificates', 'more'],
+    ['certificates', '--registry', 'x'],
+    ['sync', 'more'],
+    ['sync', '--dry-run'],
+    ['sync', '--output', 'yaml'],
+    ['sync', '--namespace'],
+    ['sync', '--namespace', ''],
+    ['sync', '--namespace', '--output', 'json'],
+    ['uninstall', '--dry-run', '--registry', 'x'],
+    ['remove-host', '--namespace', 'shop'],
+    ['remove-host', '--namespace', 'shop', 'docker.io'],
+    ['remove-host', host],
+    ['remove-host', '--yes', '--namespace', 'shop', host],
+    ['help', 'frobnicate'],
+  ]) {
+    it(`refuses ${JSON.stringify(args)} with exit code 2 and one line that names the help`, () => {
+      const known = args[0] !== undefined && !['frobnicate', 'help'].includes(args[0]);
+      const { help } = usageError(args);
+      assert.equal(help, `ecr-pull-secrets ${known ? `${args[0]} ` : ''}--help`);
+    });
+  }
+
+  it('suggests the command or flag that a misspelt one resembles', () => {
+    assert.equal(usageError(['snyc']).problem, "unknown command 'snyc' (Did you mean sync?)");
+    assert.equal(
+      usageError(['uninstall', '--dryrun']).problem,
+      "unknown option '--dryrun' (Did you mean --dry-run?)",
+    );
+    assert.equal(usageError(['frobnicate']).problem, "unknown command 'frobnicate'");
+  });
+
+  it('says what is wrong in one sentence', () => {
+    assert.equal(usageError([]).problem, 'no command given');
+    assert.equal(usageError(['help', 'snyc']).problem, "unknown command 'snyc'");
+    assert.equal(usageError(['serve', 'a', 'b']).problem, 'serve takes no arguments, not a, b');
+    assert.equal(usageError(['sync', '--output', 'yaml']).problem, '--output takes text or json, not yaml');
+    assert.equal(usageError(['sync', '--namespace', '']).problem, '--namespace must not be empty');
+    assert.equal(
+      usageError(['sync', '--namespace', '--output', 'json']).problem,
+      '--namespace needs a value, not the flag --output',
+    );
+  });
+
+  it('lets nothing that a user typed control the terminal, or begin a line', () => {
+    const hostile = '\u001b]0;x\u0007\u009b2J\u202e\r\n(Did you mean --yes?)\t';
+    for (const args of [
+      [hostile],
+      [`--${hostile}`],
+      ['serve', hostile],
+      ['serve', `--${hostile}`],
+      ['sync', '--output', hostile],
+      ['sync', '--registry', hostile],
+      ['remove-host', '--namespace', 'shop', hostile],
+      ['help', hostile],
+    ]) {
+      const { problem } = usageError(args);
+      const shown = '<U+001B>]0;x<U+0007><U+009B>2J<U+202E><U+000D><U+000A>(Did you mean --yes?)<U+0009>';
+      assert.ok(problem.includes(shown), problem);
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+      assert.doesNotMatch(problem, /[\x00-\x1f\x7f-\x9f\u202e]/);
+    }
+  });
+
+  it('shows no credential that a user typed', () => {
+    assert.equal(usageError(['AKIAEXAMPLEEXAMPLE12']).problem, "unknown command '[redacted]'");
+  });
+
+  it('says of a bad registry which flag it came by', () => {
+    assert.equal(
+      usageError(['sync', '--registry', 'docker.io']).problem,
+      `--registry takes an ECR host such as ${host}, not docker.io`,
+    );
+    assert.equal(
+      usageError(['remove-host', '--namespace', 'shop', 'docker.io']).problem,
+      `remove-host takes an ECR host such as ${host}, not docker.io`,
+    );
+  });
+
+  it('takes uninstall only with one of --dry-run and --yes, and says what each does', () => {
+    for (const args of [['uninstall'], ['uninstall', '--dry-run', '--yes']]) {
+      const { problem } = usageError(args);
+      assert.match(problem, /--dry-run, which only lists .+, or --yes, which removes it$/);
+    }
+    const removes = { name: 'uninstall', configFile: undefined, dryRun: false, output: 'text' };
+    assert.deepEqual(parse(['uninstall', '--yes']), removes);
+    const dry = ['uninstall', '--dry-run', '--config', 'c.yaml', '--output', 'json'];
+    assert.deepEqual(parse(dry), { ...removes, configFile: 'c.yaml', dryRun: true, output: 'json' });
+  });
+
+  it('takes hosts to remove, each once, from exactly one namespace', () => {
+    const plain = {
+      name: 'remove-host',
+      configFile: undefined,
+      namespace: 'a',
+      hosts: [host],
+      output: 'text',
+    };
+    assert.deepEqual(parse(['remove-host', '--namespace', 'a', host, host]), { ...plain, dryRun: false });
+    assert.deepEqual(parse(['remove-host', host, '--dry-run', '--namespace', 'a']), {
+      ...plain,
+      dryRun: true,
+    });
+    for (const namespaces of [[], ['--namespace', 'a*'], ['--namespace', 'a', '--namespace', 'b']]) {
+      assert.equal(
+        usageError(['remove-host', host, ...namespaces]).problem,
+        'remove-host needs exactly one --namespace, without *',
+      );
+    }
+    assert.equal(
+      usageError(['remove-host', '--namespace', 'a']).problem,
+      `remove-host needs at least one HOST, such as ${host}`,
+    );
+  });
+
+  it('takes the file of serve and certificates', () => {
+    for (const name of ['serve', 'certificates']) {
+      assert.deepEqual(parse([name, '--config', 'c.yaml']), { name, configFile: 'c.yaml' });
+      assert.deepEqual(parse([name]), { name, configFile: undefined });
+    }
+  });
+
+  it('takes every flag of sync, more than once where there can be several', () => {
+    const none = { namespaces: [], serviceAccounts: [], registries: [] };
+    const plain = { name: 'sync', configFile: undefined, ...none, output: 'text' };
+    assert.deepEqual(parse(['sync']), plain);
+    const args = ['--namespace', 'a', '--namespace', 'b', '--service-account', '*', '--registry', host];
+    assert.deepEqual(parse(['sync', ...args, '--output', 'json']), {
+      ...plain,
+      namespaces: ['a', 'b'],
+      serviceAccounts: ['*'],
+      registries: [host],
+      output: 'json',
+    });
+  });
+});
+
+describe('a command that cannot start', () => {
+  let directory: string;
+  before(async () => {
+    directory = await mkdtemp(join(tmpdir(), 'cli-'));
+    await createCertificateFiles(directory);
+  });
+  after(() => rm(directory, { recursive: true, force: true }));
+
+  async function configFile(yaml: string): Promise<string> {
+    const file = join(directory, 'config.yaml');
+    await writeFile(file, yaml);
+    return file;
+  }
+
+  /** A kubeconfig whose API server does not listen. */
+  async function kubeconfigOfNoServer(): Promise<string> {
+    const file = join(directory, 'kubeconfig');
+    await writeFile(
+      file,
+      JSON.stringify({
+        apiVersion: 'v1',
+        kind: 'Config',
+        clusters: [
+          { name: 'c', cluster: { server: 'http://127.0.0.1:9', 'insecure-skip-tls-verify': true } },
+        ],
+        users: [{ name: 'u', user: { token: 'obviously-fake' } }],
+        contexts: [{ name: 'c', context: { cluster: 'c', user: 'u' } }],
+        'current-context': 'c',
+      }),
+    );
+    return file;
+  }
+
+  async function configOfNoServer(): Promise<string> {
+    return await configFile(`kubernetes: { kubeconfig: ${await kubeconfigOfNoServer()} }`);
+  }
+
+  async function configError(running: Promise<unknown>): Promise<string> {
+    const error = await running.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    assert.ok(error instanceof ConfigError, String(error));
+    return error.message;
+  }
+
+  it('refuses a configuration with all of its problems', async () => {
+    const file = await configFile('onFailure: maybe\nsecretNam: x');
+    const message = await configError(run(['serve', '--config', file], {}));
+    assert.match(message, /onFailure must be admit or deny/);
+    assert.match(message, /did you mean secretName/);
+  });
+
+  it('says which file it cannot read', async () => {
+    const message = await configError(run(['serve', '--config', join(directory, 'none.yaml')], {}));
+    assert.match(message, /none\.yaml cannot be used:\n {2}cannot be read \(ENOENT\)/);
+  });
+
+  const unusable = () => ({
+    AWS_ACCESS_KEY_ID: 'AKIACANARY0000000000\n',
+    AWS_SECRET_ACCESS_KEY: 'canary canary',
+    AWS_ENDPOINT_URL_ECR: 'canary.example.com',
+    AWS_CA_BUNDLE: join(directory, 'tls.key'),
+    HTTPS_PROXY: 'http://user:canary0password@not a host:1',
+    HTTP_PROXY: 'socks5://canary.example.com:1080',
+  });
+  const problems = [
+    'the environment cannot be used:',
+    '  AWS_ACCESS_KEY_ID ends with a line break; store it without one, for example with kubectl --from-literal or printf',
+    '  AWS_SECRET_ACCESS_KEY contains a space, a control character or a character outside of ASCII; set it exactly as AWS issued it',
+    '  AWS_ENDPOINT_URL_ECR must be a URL that begins with https:// or http://',
+    '  AWS_CA_BUNDLE names a file without a CA certificate in PEM format',
+    '  HTTPS_PROXY contains a space or a line break; set a URL such as http://proxy.example.com:3128',
+    '  HTTP_PROXY has the scheme socks5; only http and https proxies are supported, such as http://proxy.example.com:3128',
+  ].join('\n');
+
+  for (const args of [['serve'], ['sync', '--registry', host]]) {
+    it(`refuses to ${args[0]} with AWS or proxy variables that cannot be used, all at once`, async () => {
+      const running = run([...args, '--config', await configOfNoServer()], unusable());
+      assert.equal(await configError(running), problems);
+    });
+  }
+
+  it('ends with exit code 2, and writes to standard error alone, where the environment cannot be used', async () => {
+    const environment = { ...unusable(), KUBECONFIG: await kubeconfigOfNoServer() };
+    assert.deepEqual(await spawnProgram(['sync', '--registry', host], environment), {
+      code: 2,
+      stdout: '',
+      stderr: `ecr-pull-secrets: ${problems}\n`,
+    });
+  });
+
+  it('needs no AWS variables to uninstall', async () => {
+    const config = await configOfNoServer();
+    for (const args of [
+      ['uninstall', '--dry-run'],
+      ['remove-host', '--namespace', 'shop', host],
+    ]) {
+      await assert.rejects(run([...args, '--config', config], unusable()), (error: unknown) => {
+        assert.ok(error instanceof KubeError);
+        assert.match(error.message, /^cannot (list|read) /);
+        return true;
+      });
+    }
+  });
+
+  it('says what is wrong with the kubeconfig', async () => {
+    const file = await configFile(`kubernetes: { kubeconfig: ${join(directory, 'none')} }`);
+    await assert.rejects(run(['serve', '--config', file], {}), /kubeconfig/);
+  });
+
+  it('says what is wrong with the certificate, with exit code 1', async () => {
+    const kubeconfig = await kubeconfigOfNoServer();
+    const webhook = `webhook: { certFile: ${join(directory, 'none.crt')}, keyFile: ${join(directory, 'tls.key')} }`;
+    const file = await configFile(`${webhook}\nkubernetes: { kubeconfig: ${kubeconfig} }`);
+    const { code, stderr } = await spawnProgram(['serve', '--config', file]);
+    assert.equal(code, 1);
+    assert.match(stderr, /none\.crt: no such file/);
+    assert.ok(!stderr.includes('obviously-fake'));
+  });
+});

@@ -1,0 +1,206 @@
+// What SIGINT and SIGTERM do to commands that run once: with real processes, on the API stand-in.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { interruptible } from '../../src/commands/interrupt.ts';
+import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { eventually } from '../support/eventually.ts';
+import { secretPath } from '../support/pull-secret.ts';
+import { FakeSignals } from './run-command.ts';
+
+const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
+
+describe('a command that is interrupted', () => {
+  let cluster: ApiStandIn;
+  let ecr: EcrDouble;
+  before(async () => {
+    cluster = await startApiStandIn();
+    ecr = await startEcrDouble();
+  });
+  after(() => Promise.all([cluster.stop(), ecr.stop()]));
+  afterEach(() => cluster.faults.clear());
+
+  function start(args: readonly string[]) {
+    const child = spawn(process.execPath, [mainFile, ...args], {
+      env: { PATH: process.env['PATH'], KUBECONFIG: cluster.kubeconfigPath, ...ecr.env() },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const kill = () => child.kill('SIGKILL');
+    process.once('exit', kill);
+    const ended = Promise.all([once(child, 'exit'), text(child.stdout), text(child.stderr)]).then(
+      ([[code], stdout, stderr]) => {
+        process.off('exit', kill);
+        return { code, stdout, stderr };
+      },
+    );
+    return { child, ended };
+  }
+
+  const namespaces = async (number: number) =>
+    await Promise.all(Array.from({ length: number }, () => cluster.createNamespace('interrupted')));
+  const hasSecret = async (namespace: string) =>
+    (await cluster.request('GET', secretPath(namespace))).status === 200;
+  const syncOf = (names: readonly string[]) => [
+    ...['sync', '--registry', host],
+    ...names.flatMap((name) => ['--namespace', name]),
+  ];
+
+  /** Sends a signal when the first matching request arrives, which is answered as usual. */
+  function signalAt(matches: (verb: string, resource: string) => boolean) {
+    let kill: (() => void) | undefined;
+    cluster.faults.hang(({ verb, resource }) => {
+      if (matches(verb, resource.resource)) {
+        kill?.();
+        kill = undefined;
+      }
+      return false;
+    });
+    return (send: () => void) => {
+      kill = send;
+    };
+  }
+
+  it('sync finishes the calls in flight, starts no other, and reports what is done and what is not', async () => {
+    const names = await namespaces(40);
+    const arm = signalAt((verb, resource) => verb === 'patch' && resource === 'secrets');
+    const { child, ended } = start([...syncOf(names), '--output', 'json']);
+    arm(() => child.kill('SIGINT'));
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, 130, stderr);
+    const result = JSON.parse(stdout);
+    assert.deepEqual([result.interrupted, result.failed], ['SIGINT', 0]);
+    assert.deepEqual(
+      result.namespaces.map(({ namespace }: { namespace: string }) => namespace),
+      names,
+    );
+    let updated = 0;
+    for (const { namespace, secret, serviceAccounts } of result.namespaces) {
+      assert.equal(secret, (await hasSecret(namespace)) ? 'updated' : 'interrupted');
+      updated += secret === 'updated' ? 1 : 0;
+      const { body } = await cluster.request(
+        'GET',
+        `/api/v1/namespaces/${namespace}/serviceaccounts/default`,
+      );
+      const reference = Object(body).imagePullSecrets === undefined ? 'interrupted' : 'added';
+      assert.deepEqual(serviceAccounts, [{ name: 'default', reference }]);
+    }
+    assert.ok(updated > 0 && updated < names.length, `${updated} of ${names.length} updated`);
+  });
+
+  it('sync does not wait for ECR, and says so in text', async () => {
+    const names = await namespaces(2);
+    const gate = ecr.hold();
+    const { child, ended } = start(syncOf(names));
+    await eventually('the call to ECR', () => gate.waiting > 0, 20_000);
+    const began = performance.now();
+    child.kill('SIGTERM');
+    const { code, stdout } = await ended;
+    gate.open();
+    assert.equal(code, 143);
+    assert.ok(performance.now() - began < 10_000);
+    assert.equal(
+      stdout,
+      [
+        '2 namespaces: 0 Secrets updated, 0 unchanged, 0 references added',
+        `interrupted by SIGTERM; 2 of 2 namespaces not completed: ${names.join(', ')}`,
+        '',
+      ].join('\n'),
+    );
+  });
+
+  it('ends at once on a second signal', async () => {
+    const names = await namespaces(1);
+    let arrived = false;
+    cluster.faults.hang(({ verb }) => {
+      arrived ||= verb === 'patch';
+      return verb === 'patch';
+    });
+    const { child, ended } = start(syncOf(names));
+    await eventually('the write', () => arrived, 20_000);
+    child.kill('SIGINT');
+    // the program waits for the write that hangs
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    assert.equal(child.exitCode, null);
+    child.kill('SIGINT');
+    const { code, stdout } = await ended;
+    assert.deepEqual([code, stdout], [130, '']);
+  });
+
+  it('uninstall removes nothing else, and reports each object', async () => {
+    const names = await namespaces(40);
+    const synced = await start(syncOf(names)).ended;
+    assert.equal(synced.code, 0, synced.stderr);
+    const arm = signalAt((verb, resource) => verb === 'delete' && resource === 'secrets');
+    const { child, ended } = start(['uninstall', '--yes', '--output', 'json']);
+    arm(() => child.kill('SIGTERM'));
+    const { code, stdout, stderr } = await ended;
+    assert.equal(code, 143, stderr);
+    const { interrupted, failed, removals } = JSON.parse(stdout);
+    assert.deepEqual([interrupted, failed], ['SIGTERM', 0]);
+    const outcomes = new Map<string, string>(
+      removals
+        .filter(({ kind }: { kind: string }) => kind === 'Secret')
+        .map(({ namespace, outcome }: { namespace: string; outcome: string }) => [namespace, outcome]),
+    );
+    for (const name of names) {
+      assert.equal(outcomes.get(name), (await hasSecret(name)) ? 'interrupted' : 'removed');
+    }
+    assert.deepEqual(new Set(outcomes.values()), new Set(['removed', 'interrupted']));
+  });
+
+  it('remove-host changes nothing before it has read which pods use the host', async () => {
+    const [name = ''] = await namespaces(1);
+    await start(syncOf([name])).ended;
+    let arrived = false;
+    cluster.faults.hang(({ verb, resource }) => {
+      const isPods = verb === 'list' && resource.resource === 'pods';
+      arrived ||= isPods;
+      return isPods;
+    });
+    const { child, ended } = start(['remove-host', '--namespace', name, host]);
+    await eventually('the list of pods', () => arrived, 20_000);
+    child.kill('SIGINT');
+    const { code, stdout } = await ended;
+    assert.equal(code, 130);
+    assert.match(stdout, new RegExp(`${name} +${host} +not removed: interrupted\ninterrupted by SIGINT\n$`));
+    assert.ok(await hasSecret(name));
+  });
+
+  it('lists nothing more where it is interrupted before it knows the namespaces', async () => {
+    let arrived = false;
+    cluster.faults.hang(({ verb, resource }) => {
+      const isList = verb === 'list' && resource.resource === 'namespaces';
+      arrived ||= isList;
+      return isList;
+    });
+    const { child, ended } = start(['sync', '--registry', host]);
+    await eventually('the list of namespaces', () => arrived, 20_000);
+    child.kill('SIGINT');
+    const { code, stdout } = await ended;
+    assert.deepEqual([code, stdout], [130, 'interrupted by SIGINT before any namespace was synced\n']);
+  });
+});
+
+describe('the signals of a command', () => {
+  it('are those of the process again when the command has ended', async () => {
+    const signals = new FakeSignals();
+    const exitCode = await interruptible(signals, async (interrupt) => {
+      assert.equal(interrupt.exitCode, undefined);
+      signals.emit('SIGTERM', 'SIGTERM');
+      assert.deepEqual([interrupt.signal.aborted, interrupt.received, signals.exits], [true, 'SIGTERM', []]);
+      signals.emit('SIGINT', 'SIGINT');
+      assert.deepEqual(signals.exits, [130]);
+      return interrupt.exitCode;
+    });
+    assert.equal(exitCode, 143);
+    assert.deepEqual(
+      signals.eventNames().map((name) => signals.listenerCount(name)),
+      [],
+    );
+  });
+});

@@ -1,0 +1,58 @@
+// Runs commands that end by themselves, in this process.
+import { EventEmitter } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import { parseCommandLine } from '../../src/cli.ts';
+import type { ParsedCommand } from '../../src/commands/command.ts';
+import type { SignalSource } from '../../src/commands/interrupt.ts';
+
+/** How a command ended. */
+export interface Ended {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The signals of a process that does not exist. `exits` holds the exit codes of the attempts to end it. */
+export class FakeSignals extends EventEmitter implements SignalSource {
+  readonly exits: number[] = [];
+
+  exit(code: number): void {
+    this.exits.push(code);
+  }
+}
+
+/** Parses a valid command line. */
+export function parseValid(args: readonly string[]): ParsedCommand {
+  const command = parseCommandLine(args);
+  if ('exitCode' in command) {
+    throw new Error(command.stderr);
+  }
+  return command;
+}
+
+/** Runs `sync`, `uninstall` or `remove-host` in this process, as the command line does, with a configuration file. */
+export async function runOnce(
+  args: readonly string[],
+  kubeconfigPath: string,
+  settings: Record<string, unknown> = {},
+  signals: SignalSource = new FakeSignals(),
+): Promise<Ended> {
+  const folder = await mkdtemp(join(tmpdir(), 'command-'));
+  const file = join(folder, 'config.yaml');
+  await writeFile(file, stringify({ ...settings, kubernetes: { kubeconfig: kubeconfigPath } }));
+  const written = { stdout: '', stderr: '' };
+  try {
+    const code = await parseValid([...args, '--config', file]).run({
+      environment: process.env,
+      stdout: { write: (text) => (written.stdout += text) },
+      stderr: { write: (text) => (written.stderr += text) },
+      signals,
+    });
+    return { code: code ?? 0, ...written };
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
