@@ -1,5 +1,6 @@
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { run } from 'node:test';
 import { spec, type TestEvent } from 'node:test/reporters';
 import { parseArgs } from 'node:util';
@@ -12,14 +13,17 @@ import {
   prepareKubeletParser,
 } from './cluster/kubelet-parser.ts';
 import { ClusterTestCounter, type ClusterTests, needsCluster } from './reporters/cluster-tests.ts';
+import { RunTotals } from './reporters/run-totals.ts';
 import { StallGuard } from './reporters/stall-guard.ts';
+import { apiServerVariable } from './support/api-server-suites.ts';
 
 const usage = `Runs the tests.
 
   node test/run.ts [PART OF A PATH …] [--filter PATTERN]
 
-Without a path: all of test/**/*.test.ts. --filter takes part of a test's name, or a regular expression (/…/).
-Files named *.cluster.test.ts need a real API server, see test/cluster/README.md.
+Without a path: all of test/**/*.test.ts and test/**/*.suite.ts. --filter takes part of a test's name, or a regular expression (/…/).
+Files named *.cluster.test.ts need a real API server, see test/cluster/README.md. Files named *.suite.ts run twice: as
+X.standin.test.ts against the API stand-in, and as X.cluster.test.ts against a real API server.
 
   K8S_VERSION=1.30.14   against that version
   TEST_KUBECONFIG=FILE  against that cluster
@@ -43,18 +47,20 @@ async function main(args: readonly string[]): Promise<number> {
     print(usage);
     return 0;
   }
-  const files = selectFiles(positionals);
-  if (files.length === 0) {
+  const entries = selectEntries(positionals);
+  if (entries.length === 0) {
     print(`no test file has ${positionals.join(' or ')} in its path`);
     return 2;
   }
   const whole = positionals.length === 0 && values.filter === undefined;
-  const apiServerName = files.some(needsCluster) ? await prepareApiServer(process.env) : undefined;
-  if (files.some(needsKubeletParser)) {
+  const apiServerName = entries.some(({ path }) => needsCluster(path))
+    ? await prepareApiServer(process.env)
+    : undefined;
+  if (entries.some(({ path }) => needsKubeletParser(path))) {
     const reason = await prepareKubeletParser(process.env, print);
     if (reason !== undefined) process.env[kubeletParserUnavailableVariable] = reason;
   }
-  const { success, counts } = await runFiles(files, values.filter);
+  const { success, counts } = await runEntries(entries, values.filter);
   if (apiServerName !== undefined) print(formatClosingLine(apiServerName, counts));
   const required = whole && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));
   const missing = required && counts.ran === 0;
@@ -62,10 +68,26 @@ async function main(args: readonly string[]): Promise<number> {
   return success && !missing ? 0 : 1;
 }
 
-function selectFiles(parts: readonly string[]): string[] {
-  const all = globSync('test/**/*.test.ts', { cwd: root }).sort();
+/** A test file, or a suite on one of the two API servers that it runs against. */
+interface Entry {
+  readonly file: string;
+  /** What the command line selects by: for a suite, the name that a file for this API server alone would have. */
+  readonly path: string;
+  readonly apiServer: 'stand-in' | 'real';
+}
+
+function selectEntries(parts: readonly string[]): Entry[] {
   const wanted = parts.map((part) => part.replace(`${root}/`, '').replace(/^\.\//, ''));
-  return all.filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)));
+  const tests = globSync('test/**/*.test.ts', { cwd: root }).map(
+    (file): Entry => ({ file, path: file, apiServer: 'stand-in' }),
+  );
+  const suites = globSync('test/**/*.suite.ts', { cwd: root }).flatMap((file): Entry[] => [
+    { file, path: file.replace('.suite.ts', '.standin.test.ts'), apiServer: 'stand-in' },
+    { file, path: file.replace('.suite.ts', '.cluster.test.ts'), apiServer: 'real' },
+  ]);
+  const isWanted = ({ file, path }: Entry) =>
+    wanted.length === 0 || wanted.some((part) => path.includes(part) || file.includes(part));
+  return [...tests, ...suites].filter(isWanted).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
 /**
@@ -86,31 +108,42 @@ async function prepareApiServer(env: NodeJS.ProcessEnv): Promise<string> {
   return 'none to be had';
 }
 
-async function runFiles(files: readonly string[], filter: string[] | undefined) {
+/** Runs all test files, and the suites on the stand-in; then the suites on a real API server. */
+async function runEntries(entries: readonly Entry[], filter: string[] | undefined) {
   const counter = new ClusterTestCounter();
+  const totals = new RunTotals();
   const stop = new AbortController();
-  let success = false;
   const stall = new StallGuard(stallMs, (unfinished) => {
     print(`\n*** nothing happened for ${stallMs / 1000} s; these do not end: ${unfinished.join(', ')}\n`);
     stop.abort();
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
-  const stream = run({
-    files: files.map((file) => join(root, file)),
-    cwd: root,
-    concurrency: 2,
-    timeout: timeoutMs,
-    signal: stop.signal,
-    ...(filter === undefined ? {} : { testNamePatterns: filter }),
-  });
-  stream.on('data', (event: TestEvent) => {
-    stall.take(event);
-    counter.take(event);
-    if (event.type === 'test:summary' && event.data.file === undefined) success = event.data.success;
-  });
-  for await (const text of stream.compose(new spec())) process.stdout.write(String(text));
+  async function* runBoth(): AsyncGenerator<TestEvent> {
+    for (const apiServer of ['stand-in', 'real'] as const) {
+      const files = entries
+        .filter((entry) => entry.apiServer === apiServer)
+        .map(({ file }) => join(root, file));
+      if (files.length === 0 || stop.signal.aborted) continue;
+      const events: AsyncIterable<TestEvent> = run({
+        files,
+        cwd: root,
+        concurrency: 2,
+        timeout: timeoutMs,
+        signal: stop.signal,
+        env: { ...process.env, [apiServerVariable]: apiServer },
+        ...(filter === undefined ? {} : { testNamePatterns: filter }),
+      });
+      for await (const event of events) {
+        stall.take(event);
+        counter.take(event, (file) => apiServer === 'real' || needsCluster(file));
+        if (!totals.take(event)) yield event;
+      }
+    }
+    yield* totals.events();
+  }
+  for await (const text of Readable.from(runBoth()).compose(new spec())) process.stdout.write(String(text));
   stall.end();
-  return { success, counts: counter.counts };
+  return { success: totals.success && !stop.signal.aborted, counts: counter.counts };
 }
 
 function formatClosingLine(apiServerName: string, { ran, skipped }: ClusterTests): string {

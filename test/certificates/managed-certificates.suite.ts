@@ -6,6 +6,7 @@ import { getServiceDnsNames } from '../../src/certificates/issue.ts';
 import { readConfig } from '../../src/config/load-config.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import {
@@ -18,8 +19,10 @@ import {
 } from './managed-certificates-fixture.ts';
 import { dayMs } from './test-certificates.ts';
 
+describeOnEachApiServer('managed certificates', managedSuite);
+
 /** What a person who breaks something, and a program that starts, find. */
-export function managedSuite(apiServer: () => TestApiServer): void {
+function managedSuite(apiServer: () => TestApiServer): void {
   describe('certificates without help', () => {
     let setting: CertificatesFixture;
     const endings: (() => Promise<void>)[] = [];

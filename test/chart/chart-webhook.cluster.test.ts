@@ -11,9 +11,9 @@ import { createPod, mirrorPod, podWith, restrictedPod, updatePod } from '../supp
 import type { RunningProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
-import { failuresSuite } from '../webhook/admission-failures.suite.ts';
-import { injectionSuite } from '../webhook/injection.suite.ts';
-import { denySuite } from '../webhook/on-failure-deny.suite.ts';
+import { failuresSuite } from '../webhook/admission-failure-tests.ts';
+import { injectionSuite } from '../webhook/injection-tests.ts';
+import { denySuite } from '../webhook/on-failure-deny-tests.ts';
 import { describeChartOnCluster } from './chart-suite.ts';
 import { registry } from './install-modes.ts';
 import { addSidecar, hasRewrittenSidecar, LateWebhooks, toPullThroughCache } from './late-webhooks.ts';

@@ -12,6 +12,7 @@ import {
   secretsRule,
   startEcr,
 } from '../provisioning/provisioning-fixture.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { runOnce } from './run-command.ts';
@@ -20,8 +21,10 @@ const ours = 'ecr-pull-secrets';
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 
+describeOnEachApiServer('sync and uninstall', onceSuite);
+
 /** `sync` and `uninstall`, on any API server. */
-export function onceSuite(ground: () => TestApiServer): void {
+function onceSuite(ground: () => TestApiServer): void {
   let ecr: EcrDouble;
   before(async () => {
     ecr = await startEcr();

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
 import { getValueAt } from '../kube/secret-api-fixtures.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import type { ApiServerResponse, TestApiServer } from '../support/test-api-server.ts';
 import { type Script, type ScriptedWebhook, startScriptedWebhook } from './scripted-webhook.ts';
@@ -27,8 +28,10 @@ const buildPod = (name: string): object => ({
   spec: { containers: [{ name: 'c', image: 'busybox' }] },
 });
 
+describeOnEachApiServer('calls to webhooks', webhooksSuite);
+
 /** How an API server talks with a mutating webhook: the same, whether it is real or the stand-in. */
-export function webhooksSuite(apiServer: () => TestApiServer): void {
+function webhooksSuite(apiServer: () => TestApiServer): void {
   let webhook: ScriptedWebhook;
   const namespaces = { Ignore: '', Fail: '' };
   const label = `webhooks-${randomBytes(4).toString('hex')}`;

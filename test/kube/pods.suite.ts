@@ -5,14 +5,17 @@ import { KubeError } from '../../src/kube/errors.ts';
 import { listPods, type PodListLimits } from '../../src/kube/pods.ts';
 import { createHostCollector } from '../../src/pull-secrets/hosts-in-use.ts';
 import { createAccountWithRules, expectCreated, secretsRule } from '../provisioning/provisioning-fixture.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { podWith } from '../support/pods.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 const podRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 
+describeOnEachApiServer('lists of pods', podsSuite);
+
 /** Listing the pods of a namespace, on any API server. */
-export function podsSuite(apiServer: () => TestApiServer): void {
+function podsSuite(apiServer: () => TestApiServer): void {
   let config: ClusterConfig;
   const configs: ClusterConfig[] = [];
   const configOf = (kubeconfigPath: string) => {

@@ -3,6 +3,7 @@ import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
 import { type SecretMetadata, watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import { type ApplyOptions, createSecretApi, type SecretApi } from '../../src/kube/secrets.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   buildPullSecret,
@@ -30,8 +31,10 @@ export async function restrictedAccount(server: TestApi): Promise<string> {
   return await server.serviceAccountKubeconfig(namespace, name);
 }
 
+describeOnEachApiServer('access to Secrets of one name', accessSuite);
+
 /** What an account that is restricted to one name can do, on any API server. */
-export function accessSuite(server: () => TestApi): void {
+function accessSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
   let namespace: string;

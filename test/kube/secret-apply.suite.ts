@@ -7,6 +7,7 @@ import {
   type SecretApi,
   type SecretObject,
 } from '../../src/kube/secrets.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import {
   buildPullSecret,
   createConfig,
@@ -21,8 +22,10 @@ const two: ApplyOptions = { fieldManager: 'two', force: false };
 const forced: ApplyOptions = { fieldManager: 'two', force: true };
 const unknownUid = '00000000-0000-4000-8000-000000000000';
 
+describeOnEachApiServer('applied Secrets', applySuite);
+
 /** What server-side apply and reads do, on any API server. */
-export function applySuite(server: () => TestApi): void {
+function applySuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
   let namespace: string;

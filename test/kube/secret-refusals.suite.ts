@@ -3,6 +3,7 @@ import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { type ApplyOptions, createSecretApi, type SecretApi } from '../../src/kube/secrets.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import {
   buildPullSecret,
   createConfig,
@@ -14,8 +15,10 @@ import {
 const options: ApplyOptions = { fieldManager: 'one', force: true };
 const CANARY = 'canary-5b1f7c';
 
+describeOnEachApiServer('refused writes of Secrets', refusalSuite);
+
 /** What is refused, and with what error, on any API server. */
-export function refusalSuite(server: () => TestApi): void {
+function refusalSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
   let namespace: string;

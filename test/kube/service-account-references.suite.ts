@@ -8,6 +8,7 @@ import {
   removeReference,
 } from '../../src/kube/service-account-references.ts';
 import { createServiceAccountApi, type ServiceAccountApi } from '../../src/kube/service-accounts.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import {
   buildPullSecret,
   createConfig,
@@ -17,8 +18,10 @@ import {
   type TestApi,
 } from './secret-api-fixtures.ts';
 
+describeOnEachApiServer('references of ServiceAccounts', referencesSuite);
+
 /** References of ServiceAccounts, and the deletion of a Secret, on any API server. */
-export function referencesSuite(server: () => TestApi): void {
+function referencesSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: ServiceAccountApi;
   before(() => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
@@ -24,8 +25,10 @@ const hosts = [
   '210987654321.dkr.ecr.us-east-1.amazonaws.com',
 ];
 
+describeOnEachApiServer('provisioning', modeSuite);
+
 /** The mode, with just the rights that it needs, on any API server. */
-export function modeSuite(apiServer: () => TestApiServer): void {
+function modeSuite(apiServer: () => TestApiServer): void {
   describe('Secrets and references ahead of any pod', () => {
     let ecr: EcrDouble;
     let least: string;

@@ -9,6 +9,7 @@ import { createJsonLog } from '../../src/telemetry/log.ts';
 import { runOnce } from '../commands/run-command.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { createAccountWithRules, secretsRule, startEcr } from '../provisioning/provisioning-fixture.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod, podWith } from '../support/pods.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
@@ -20,8 +21,10 @@ const hostOf = (account: number, region = 'eu-central-1') =>
   `${String(account).padStart(12, '0')}.dkr.ecr.${region}.amazonaws.com`;
 const real = hostOf(123_456_789_012);
 
+describeOnEachApiServer('hosts that leave a Secret', hostsSuite);
+
 /** How hosts leave a Secret, on any API server. */
-export function hostsSuite(apiServer: () => TestApiServer): void {
+function hostsSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   let account: string;
   const keepers: HousekeepingFixture[] = [];

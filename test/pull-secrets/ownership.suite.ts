@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -22,8 +23,10 @@ interface ManagedFields {
   readonly fieldsV1: { readonly 'f:metadata'?: { readonly 'f:labels'?: Record<string, unknown> } };
 }
 
+describeOnEachApiServer('ownership of a pull Secret', ownershipSuite);
+
 /** What users do to the label of a managed Secret, or to the whole Secret, while the program runs. */
-export function ownershipSuite(apiServer: () => TestApiServer): void {
+function ownershipSuite(apiServer: () => TestApiServer): void {
   describe('a managed Secret', () => {
     let ecr: EcrDouble;
     let program: RunningProgram;

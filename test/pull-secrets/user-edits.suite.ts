@@ -8,6 +8,7 @@ import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { secretType } from '../../src/pull-secrets/ownership.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { editedByUser, fixedDocuments } from './docker-config-generators.ts';
@@ -25,8 +26,10 @@ const isRefusedByApiServer = (document: string): boolean => {
   }
 };
 
+describeOnEachApiServer('edits of a pull Secret by users', editedSuite);
+
 /** What users write into a pull Secret, on any API server. */
-export function editedSuite(apiServer: () => TestApiServer): void {
+function editedSuite(apiServer: () => TestApiServer): void {
   const lines: string[] = [];
   const config = () =>
     loadKubeConfig({

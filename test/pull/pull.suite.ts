@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { getField } from '../../src/util/json.ts';
 import { isCi } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -19,11 +20,13 @@ const virginia = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 const ireland = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const dayMs = 86_400_000;
 
+describeOnEachApiServer('pulls', pullSuite);
+
 /**
  * The pull that all of this is for: what the program wrote into a Secret, in the hands of a client that is not ours,
  * before a registry that lets in nobody without a living token of the host's region.
  */
-export function pullSuite(apiServer: () => TestApiServer): void {
+function pullSuite(apiServer: () => TestApiServer): void {
   const impediment = findPullTestObstacle(process.env);
   if (impediment !== undefined) {
     it('a real pull', { skip: !isCi(process.env) && impediment }, () => assert.fail(impediment));

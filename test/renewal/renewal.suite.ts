@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { installServiceAccount, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -15,8 +16,10 @@ const password = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/,
 const shortLived = { tokens: { minimumLife: '1s' } };
 const tokenLifeMs = 8_000;
 
+describeOnEachApiServer('renewal', renewalSuite);
+
 /** What goes on in the background, as a user sees it: no pod is created but the first. */
-export function renewalSuite(apiServer: () => TestApiServer): void {
+function renewalSuite(apiServer: () => TestApiServer): void {
   describe('renewal', () => {
     let ecr: EcrDouble;
     let hasty: EcrDouble;

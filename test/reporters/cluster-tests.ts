@@ -1,16 +1,16 @@
 import type { TestEvent } from 'node:test/reporters';
 
-/** How many tests there were in files named `*.cluster.test.ts`. */
+/** How many tests ran against a real API server, and how many of those were skipped. */
 export type ClusterTests = { readonly ran: number; readonly skipped: number };
 
-/** True for the files whose tests need a real API server. */
+/** Whether the tests of a file need a real API server. */
 export function needsCluster(file: string): boolean {
   return file.endsWith('.cluster.test.ts');
 }
 
 /**
- * Counts, from a test run's events, the tests against a real API server. Takes what Node sums up for each file: a
- * single test's event names the file that declares it, which for a suite shared between files is another one.
+ * Counts, from the events of a test run, the tests against a real API server. It takes what Node sums up for each file,
+ * because the event of a single test names the file that declares it, which may be shared.
  * Suites do not count, and neither do tests that were cancelled because their hook failed.
  */
 export class ClusterTestCounter {
@@ -20,11 +20,14 @@ export class ClusterTestCounter {
     return { ...this.#counts };
   }
 
-  /** Takes every event of the run. */
-  take(event: TestEvent): void {
+  /**
+   * Takes every event of the run.
+   * @param isOnCluster whether a file ran against a real API server
+   */
+  take(event: TestEvent, isOnCluster: (file: string) => boolean = needsCluster): void {
     if (event.type !== 'test:summary') return;
     const { file, counts } = event.data;
-    if (file === undefined || !needsCluster(file)) return; // Without a file: the sum of all.
+    if (file === undefined || !isOnCluster(file)) return; // Without a file: the sum of all.
     this.#counts.skipped += counts.skipped;
     this.#counts.ran += counts.tests - counts.skipped - counts.cancelled;
   }

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';
 import { ClusterTestCounter, needsCluster } from './cluster-tests.ts';
+import { RunTotals } from './run-totals.ts';
 import { StallGuard } from './stall-guard.ts';
 
 describe('the count of tests against a real API server', () => {
@@ -17,6 +18,29 @@ describe('the count of tests against a real API server', () => {
   it('knows the files by their name', () => {
     assert.ok(needsCluster('test/x/a.cluster.test.ts'));
     assert.ok(!needsCluster('test/cluster/a.test.ts'));
+  });
+});
+
+describe('the totals of several runs', () => {
+  it('are one sum, and fail if one of the runs failed or none took place', () => {
+    const totals = new RunTotals();
+    assert.equal(totals.success, false);
+    assert.equal(totals.take(summary(undefined, { tests: 5, skipped: 1, cancelled: 0 })), true);
+    assert.equal(totals.success, true);
+    assert.equal(totals.take(summary('/t/a.test.ts', { tests: 5, skipped: 1, cancelled: 0 })), false);
+    totals.take(summary(undefined, { tests: 2, skipped: 0, cancelled: 0 }, false));
+    assert.equal(totals.success, false);
+    const lines = [...totals.events()].map(
+      (event) => event.data !== undefined && 'message' in event.data && event.data.message,
+    );
+    assert.deepEqual(lines.slice(0, 6), [
+      'tests 7',
+      'suites 0',
+      'pass 0',
+      'fail 6',
+      'cancelled 0',
+      'skipped 1',
+    ]);
   });
 });
 
@@ -46,9 +70,10 @@ describe('a run that stands still', () => {
 function summary(
   file: string | undefined,
   some: { tests: number; skipped: number; cancelled: number },
+  success = true,
 ): TestEvent {
   const counts = { ...some, passed: 0, suites: 0, todo: 0, topLevel: 0 };
-  return { type: 'test:summary', data: { counts, duration_ms: 1, file, success: true } };
+  return { type: 'test:summary', data: { counts, duration_ms: 1, file, success } };
 }
 
 /** How Node tells that a file begins or ends: by a test of the file's name. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { type Balancer, startBalancer } from '../doubles/tcp-balancer.ts';
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -14,8 +15,10 @@ import type { TestApiServer } from '../support/test-api-server.ts';
 
 const replicas = 2;
 
+describeOnEachApiServer('replicas', replicasSuite);
+
 /** Several processes behind one webhook: they share nothing but the API server. */
-export function replicasSuite(apiServer: () => TestApiServer): void {
+function replicasSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   let programs: RunningProgram[] = [];
   let balancer: Balancer;

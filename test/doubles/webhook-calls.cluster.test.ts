@@ -1,4 +1,0 @@
-import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { webhooksSuite } from './webhook-calls.suite.ts';
-
-describeOnCluster('webhooks, asked by a real API server', webhooksSuite);

@@ -1,4 +1,0 @@
-import { describeOnStandIn } from '../support/stand-in-suite.ts';
-import { podsSuite } from './pods.suite.ts';
-
-describeOnStandIn('pods on the stand-in', podsSuite);

@@ -1,0 +1,10 @@
+import { describeOnEachApiServer } from '../support/api-server-suites.ts';
+import { failuresSuite } from './admission-failure-tests.ts';
+import { injectionSuite } from './injection-tests.ts';
+import { denySuite } from './on-failure-deny-tests.ts';
+
+describeOnEachApiServer('admission', (apiServer) => {
+  injectionSuite(apiServer);
+  failuresSuite(apiServer);
+  denySuite(apiServer);
+});

@@ -1,4 +1,0 @@
-import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { replicasSuite } from './replicas.suite.ts';
-
-describeOnCluster('on a real API server', replicasSuite);
