@@ -1,26 +1,26 @@
-// A thread of its own that attacks the webhook's port, so that the attack does not delay what measures its effect.
+// A worker thread that attacks the webhook's port, so that the attack does not delay the thread that measures its effect.
 import { once } from 'node:events';
 import { request as httpsRequest } from 'node:https';
 import { connect, type TLSSocket } from 'node:tls';
 import { parentPort, workerData } from 'node:worker_threads';
 import { buildPodReview } from '../test/webhook/admission-reviews.ts';
 
-/** What to do, until the thread is terminated. Numbers of bytes are those of whole bodies. */
+/** The attack, which goes on until the thread is terminated. Sizes in bytes are those of whole bodies. */
 export type Order =
-  /** POST bodies, so many at once, again and again. */
+  /** POSTs bodies repeatedly, with `concurrency` in flight. */
   | {
       readonly kind: 'bodies';
       readonly body: 'empty-objects' | 'many-values' | 'large-value' | 'long-name';
       readonly bytes: number;
-      readonly atOnce: number;
-      /** Time between two bodies of one sender, in ms. */
+      readonly concurrency: number;
+      /** Pause of a sender after each response, in ms. */
       readonly pauseMs: number;
-      /** Undefined: no end. */
+      /** Number of bodies; unlimited if not set. */
       readonly count?: number;
     }
-  /** TLS connections that send nothing. */
+  /** Opens TLS connections that send nothing. */
   | { readonly kind: 'idle'; readonly connections: number }
-  /** Requests that declare so many bytes, send a part of it at once, and then one byte a second. */
+  /** Sends requests that declare `declaredBytes`, send `sentBytes` at once, and then one byte per second. */
   | {
       readonly kind: 'slow';
       readonly connections: number;
@@ -36,15 +36,15 @@ export interface AttackerData {
   readonly order: Order;
 }
 
-/** How often something happened: an HTTP status, an error code, `connected`, `refused`. */
+/** Number of occurrences by HTTP status, error code, `connected` or `refused`. */
 export type Tally = Readonly<Record<string, number>>;
 
 const { webhookUrl, caPem, host, order }: AttackerData = workerData;
 const url = new URL(webhookUrl);
 const tally: Record<string, number> = {};
 
-function count(what: string): void {
-  tally[what] = (tally[what] ?? 0) + 1;
+function count(outcome: string): void {
+  tally[outcome] = (tally[outcome] ?? 0) + 1;
   parentPort?.postMessage(tally);
 }
 
@@ -54,7 +54,7 @@ if (order.kind === 'bodies') await sendBodies(order);
 else if (order.kind === 'idle') await openConnections(order.connections, () => undefined);
 else await sendSlowly(order);
 
-/** As many small objects as there is room for: what costs the most memory for its size. */
+/** Returns as many empty objects as fit. Of all JSON, they need the most memory for their size. */
 function emptyObjects(bytes: number): string {
   return `[${Array.from({ length: Math.floor(bytes / 3) - 4 }, () => '{}').join()}]`;
 }
@@ -62,37 +62,37 @@ function emptyObjects(bytes: number): string {
 function bodyOf({ body, bytes }: Extract<Order, { kind: 'bodies' }>): Buffer {
   if (body === 'empty-objects') return Buffer.from(`{"a":${emptyObjects(bytes - 8)}}`);
   const spec = { containers: [{ image: `${host}/app:1` }] };
-  // with dots, or the log would take it for a token and leave it out
+  // With dots, because the log would redact it as a token otherwise.
   const longName = body === 'long-name' ? 'long.'.repeat(bytes / 5) : 'app';
   const text = JSON.stringify(
     buildPodReview({ metadata: { name: longName }, spec }, { namespace: 'attacker' }),
   );
-  // tolerations may be empty objects in a pod that an API server passes on
-  const filling = {
+  // The API server accepts tolerations that are empty objects.
+  const padding = {
     'many-values': `"tolerations":${emptyObjects(bytes)},`,
     'large-value': `"hostname":"${'long.'.repeat(bytes / 5)}",`,
     'long-name': '',
   }[body];
-  return Buffer.from(text.replace('"containers"', `${filling}"containers"`));
+  return Buffer.from(text.replace('"containers"', `${padding}"containers"`));
 }
 
 async function sendBodies(bodies: Extract<Order, { kind: 'bodies' }>): Promise<void> {
   const body = bodyOf(bodies);
-  let left = bodies.count ?? Number.POSITIVE_INFINITY;
+  let remaining = bodies.count ?? Number.POSITIVE_INFINITY;
   const sender = async () => {
-    while (left > 0) {
-      left -= 1;
+    while (remaining > 0) {
+      remaining -= 1;
       const outcome = await post(body);
       count(outcome);
-      // a port that refuses is not tried as fast as this thread can: that would cost the others their CPU
+      // After an error, wait longer: retrying at full speed would take the CPU from the other tenants.
       await wait(/^\d/.test(outcome) ? bodies.pauseMs : Math.max(bodies.pauseMs, 200));
     }
   };
-  await Promise.all(Array.from({ length: bodies.atOnce }, sender));
+  await Promise.all(Array.from({ length: bodies.concurrency }, sender));
   count('all sent');
 }
 
-/** The status of the answer, or the code of the error. */
+/** Returns the status of the response, or the code of the error. */
 async function post(body: Buffer): Promise<string> {
   const request = httpsRequest(`${webhookUrl}?timeout=5s`, {
     method: 'POST',
@@ -101,21 +101,21 @@ async function post(body: Buffer): Promise<string> {
     headers: { 'content-type': 'application/json', 'content-length': body.length },
     signal: AbortSignal.timeout(15_000),
   });
-  // an answer may come before the body is sent, whose rest then has nowhere to go
+  // If the response arrives before the whole body is sent, sending the rest fails.
   const failed = once(request, 'error').then(([error]) => String(error.code ?? error.name));
-  const answered = once(request, 'response').then(([response]) => {
+  const responded = once(request, 'response').then(([response]) => {
     response.resume();
     return String(response.statusCode);
   });
-  answered.catch(() => undefined);
+  responded.catch(() => undefined);
   request.end(body);
-  return await Promise.race([answered.catch(() => failed), failed]);
+  return await Promise.race([responded.catch(() => failed), failed]);
 }
 
-async function openConnections(wanted: number, onConnect: (socket: TLSSocket) => void): Promise<void> {
-  // a few at a time, or the kernel's queue of new connections overflows
-  for (let opened = 0; opened < wanted; opened += 16) {
-    const batch = Array.from({ length: Math.min(16, wanted - opened) }, () => openConnection(onConnect));
+async function openConnections(total: number, onConnect: (socket: TLSSocket) => void): Promise<void> {
+  // In batches, so that the kernel's queue of new connections does not overflow.
+  for (let opened = 0; opened < total; opened += 16) {
+    const batch = Array.from({ length: Math.min(16, total - opened) }, () => openConnection(onConnect));
     await Promise.all(batch);
   }
   count('all sent');
@@ -136,7 +136,7 @@ async function openConnection(onConnect: (socket: TLSSocket) => void): Promise<v
     once(socket, 'close').then(() => false),
     wait(5_000).then(() => false),
   ]);
-  socket.on('error', () => undefined); // the server may close it at any time, which is counted next
+  socket.on('error', () => undefined); // The server may close the connection at any time, which `close` counts.
   socket.on('close', () => count('closed by the server'));
   count(opened ? 'connected' : 'refused');
   if (opened) onConnect(socket);

@@ -1,4 +1,4 @@
-// The attacks: what a tenant, or any client of the webhook's port, can do.
+// The attacks that a tenant, or any client of the webhook's port, can carry out.
 
 import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,7 +15,7 @@ import type { AttackerData, Order, Tally } from './hostile-attacker.ts';
 import type { Launched } from './hostile-launch.ts';
 import { createNamespace, expiryOf, hostIn, reviewPod } from './hostile-tenants.ts';
 
-/** Everything that an attack can reach, and that its effect can be seen in. */
+/** What an attack can reach, and where its effect shows. */
 export interface Scene {
   readonly cluster: ApiStandIn;
   readonly ecr: EcrDouble;
@@ -24,27 +24,27 @@ export interface Scene {
   restart(): Promise<void>;
 }
 
-/** What an attack did, as far as it is of interest beside the common measures. */
+/** An effect of an attack that the common measures do not cover. */
 export interface Finding {
   readonly note: string;
-  /** Whether it is as it should be; not given: there is no goal for it. */
+  /** Whether it meets its goal; not set if there is no goal. */
   readonly met?: boolean;
 }
 
 export interface Attack {
   readonly name: string;
-  /** How long the other tenants are watched at least, and how long their renewals may take, in ms. */
+  /** Minimum duration of the measurement, and how long the renewals of the other tenants may take, in ms. */
   readonly watchMs: number;
   readonly renewWithinMs: number;
   readonly stalledReader?: boolean;
-  /** Resolves when the attack is under way. */
+  /** Resolves when the attack has started. */
   start(scene: Scene): Promise<Started>;
 }
 
 export interface Started {
-  /** Resolves when all of it is under way: the other tenants are watched until then. Not given: it is already. */
+  /** Resolves when all of its connections and requests have started; the measurement lasts until then. Not set if they have. */
   readonly complete?: Promise<unknown>;
-  /** Ends the attack after it has been watched. */
+  /** Ends the attack after the measurement. */
   end(): Promise<readonly Finding[]>;
 }
 
@@ -78,21 +78,21 @@ export const attacks: readonly Attack[] = [
       const callsBefore = scene.ecr.calls.length;
       await scene.restart();
       const calls = () => scene.ecr.calls.slice(callsBefore).filter(({ region }) => regions.includes(region));
-      // where it makes none, there is nothing to wait for
+      // If it makes no call, there is nothing to wait for.
       await eventually('the program tries the made-up regions', () => calls().length >= 4, 6_000).catch(
         () => undefined,
       );
-      const known = firstToken(scene, 'first-known', 'eu-central-1');
-      const unknown = firstToken(scene, 'first-unknown', 'eu-south-1');
+      const cached = firstToken(scene, 'first-known', 'eu-central-1');
+      const uncached = firstToken(scene, 'first-unknown', 'eu-south-1');
       const end = async () => [
-        { ...(await known), note: `first token after the restart: ${(await known).note}` },
-        { ...(await unknown), note: `of a region without any token: ${(await unknown).note}` },
+        { ...(await cached), note: `first token after the restart: ${(await cached).note}` },
+        { ...(await uncached), note: `of a region without any token: ${(await uncached).note}` },
       ];
       return { end };
     },
   },
   {
-    name: '2c: 14 namespaces that make their tokens look as if they expired soon, again and again',
+    name: '2c: 14 namespaces that keep claiming that their tokens expire soon',
     watchMs: 10_000,
     renewWithinMs: 120_000,
     start: async (scene) => {
@@ -101,9 +101,9 @@ export const attacks: readonly Attack[] = [
       for (const namespace of namespaces) await tenantSecret(scene, namespace, { [host]: past });
       const stop = new AbortController();
       const rewriting = everyHalfSecond(stop.signal, async () => {
-        const life = lifeThatEndsIn(5 * 60_000);
+        const lifetime = lifetimeExpiringIn(5 * 60_000);
         await Promise.all(
-          namespaces.map((one) => rewriteAnnotation(scene, one, 'ecr-pull-secrets', { [host]: life })),
+          namespaces.map((one) => rewriteAnnotation(scene, one, 'ecr-pull-secrets', { [host]: lifetime })),
         );
       });
       const end = async () => {
@@ -114,45 +114,45 @@ export const attacks: readonly Attack[] = [
       return { end };
     },
   },
-  ported('3a: POST of 7.9 MiB of empty objects', {
+  attackPort('3a: POST of 7.9 MiB of empty objects', {
     kind: 'bodies',
     body: 'empty-objects',
     bytes: Math.floor(7.9 * mebibyte),
-    atOnce: 1,
+    concurrency: 1,
     pauseMs: 1_000,
   }),
-  ported('3b: 2 reviews of 2.9 MiB at once, AWS hangs', {
+  attackPort('3b: 2 reviews of 2.9 MiB at once, AWS hangs', {
     kind: 'bodies',
     body: 'large-value',
     bytes: largestReview,
-    atOnce: 2,
+    concurrency: 2,
     pauseMs: 500,
   }),
-  ported('3c: 3,392 idle TLS connections', { kind: 'idle', connections: 3_392 }),
-  ported('3d: 128 senders of 7.9 MiB that stop at 2 MiB', {
+  attackPort('3c: 3,392 idle TLS connections', { kind: 'idle', connections: 3_392 }),
+  attackPort('3d: 128 senders of 7.9 MiB that stop at 2 MiB', {
     kind: 'slow',
     connections: 128,
     declaredBytes: Math.floor(7.9 * mebibyte),
     sentBytes: 2 * mebibyte,
   }),
-  ported('3e: reviews of 2.9 MiB of small values, 40 at once', {
+  attackPort('3e: reviews of 2.9 MiB of small values, 40 at once', {
     kind: 'bodies',
     body: 'many-values',
     bytes: largestReview,
-    atOnce: 40,
+    concurrency: 40,
     pauseMs: 0,
   }),
-  ported(
+  attackPort(
     '3f: 560 requests without their last byte, and bodies of small values',
     { kind: 'slow', connections: 560, declaredBytes: 16_384, sentBytes: 16_383 },
-    { kind: 'bodies', body: 'many-values', bytes: 170_000, atOnce: 6, pauseMs: 0 },
+    { kind: 'bodies', body: 'many-values', bytes: 170_000, concurrency: 6, pauseMs: 0 },
   ),
   {
-    ...ported('6a: 300 pods with a name of 2.9 MB, stdout is not read', {
+    ...attackPort('6a: 300 pods with a name of 2.9 MB, stdout is not read', {
       kind: 'bodies',
       body: 'long-name',
       bytes: 2_900_000,
-      atOnce: 4,
+      concurrency: 4,
       pauseMs: 0,
       count: 300,
     }),
@@ -178,7 +178,7 @@ export const attacks: readonly Attack[] = [
         const after = await scene.program.metrics();
         const series = seriesIn(after) - seriesIn(before);
         const failing = sumOf(after, 'ecr_pull_secrets_failing_hosts');
-        // 5 namespaces of at most 200 hosts, and the 64 regions that have a label of their own
+        // Five namespaces with at most 200 hosts each, and the 64 regions that have their own label.
         return [
           { note: `${calls} AWS calls`, met: calls <= 1_000 },
           { note: `${series} new metric series`, met: series <= 200 },
@@ -188,11 +188,11 @@ export const attacks: readonly Attack[] = [
       return { end };
     },
   },
-  expiredToken('8b: a tenant writes again and again that its token of a real region has expired', {
+  expiredToken('8b: a tenant keeps claiming that its token of a real region has expired', {
     fieldManager: 'kubectl-edit',
     goal: true,
   }),
-  // A user who can write a Secret chooses the field manager, so this cannot be told from a write of the program.
+  // A user who can write a Secret chooses the field manager, so this cannot be distinguished from a write of the program.
   expiredToken('8c: the same under the field manager of the program', {
     fieldManager: 'ecr-pull-secrets',
     goal: false,
@@ -201,19 +201,19 @@ export const attacks: readonly Attack[] = [
 
 const past = { issuedAt: '2019-12-31T12:00:00Z', expiresAt: '2020-01-01T00:00:00Z' };
 
-function lifeThatEndsIn(ms: number) {
+function lifetimeExpiringIn(ms: number) {
   const expiresAt = Date.now() + ms;
   const text = (at: number) => new Date(at).toISOString();
   return { issuedAt: text(expiresAt - 12 * 3_600_000), expiresAt: text(expiresAt) };
 }
 
-/** A pod that a tenant creates, with regions whose endpoints do not respond. */
+/** Creates a pod with regions whose endpoints do not respond. */
 async function attackerPod(scene: Scene, namespace: string, regions: readonly string[]): Promise<void> {
   createNamespace(scene.cluster, namespace);
-  await reviewPod(scene.program, namespace, regions.map(hostIn)).catch(() => undefined); // its own delay is its own
+  await reviewPod(scene.program, namespace, regions.map(hostIn)).catch(() => undefined); // Its own delay is not measured.
 }
 
-/** A Secret that a tenant stores, made to look like one of the program's. */
+/** Stores a Secret that looks as if the program had written it. */
 async function tenantSecret(
   { cluster }: Scene,
   namespace: string,
@@ -233,7 +233,7 @@ async function tenantSecret(
   if (status !== 201) throw new Error(`the tenant's Secret was refused: ${status}`);
 }
 
-/** A Secret of a tenant that says the same again whenever it is repaired. */
+/** A tenant who repeats the same edit whenever the program repairs the Secret. */
 function expiredToken(
   name: string,
   { fieldManager, goal }: { readonly fieldManager: string; readonly goal: boolean },
@@ -254,7 +254,7 @@ function expiredToken(
       let hidden = 0;
       const scraping = everyHalfSecond(stop.signal, async () => {
         scrapes += 1;
-        if (expiryShown(await scene.program.metrics(), region) < Date.now()) hidden += 1;
+        if (shownExpiry(await scene.program.metrics(), region) < Date.now()) hidden += 1;
       });
       const end = async () => {
         stop.abort();
@@ -288,21 +288,21 @@ async function rewriteAnnotation(
 async function everyHalfSecond(end: AbortSignal, act: () => Promise<void>): Promise<void> {
   while (!end.aborted) {
     await act();
-    await sleep(500, undefined, { signal: end }).catch(() => undefined); // the end is not an error
+    await sleep(500, undefined, { signal: end }).catch(() => undefined); // The abort only ends the wait.
   }
 }
 
-/** Of a region's metric, in ms since the epoch; infinite where it is not shown. */
-function expiryShown(exposition: string, region: string): number {
+/** Returns the expiry that the metric of a region shows, in ms since the epoch, or infinity if there is none. */
+function shownExpiry(exposition: string, region: string): number {
   const seconds = sumOf(exposition, 'ecr_pull_secrets_token_end_timestamp_seconds', `region="${region}"`);
   return seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1_000;
 }
 
-/** Creates a pod of a namespace that is new, and tells when its token was stored. */
+/** Creates a pod in a new namespace and measures when its token is stored. */
 async function firstToken({ cluster, program }: Scene, namespace: string, region: string): Promise<Finding> {
   createNamespace(cluster, namespace);
   const started = performance.now();
-  const review = reviewPod(program, namespace, [hostIn(region)]).catch(() => undefined); // only its token counts
+  const review = reviewPod(program, namespace, [hostIn(region)]).catch(() => undefined); // Only the token counts.
   const stored = await eventually(
     'the token is stored',
     () => expiryOf(cluster, namespace, hostIn(region)) > Date.now(),
@@ -317,8 +317,8 @@ function seriesIn(exposition: string): number {
   return exposition.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
 }
 
-/** An attack of the webhook's port, which goes on while the others are watched. */
-function ported(name: string, ...orders: readonly Order[]): Attack {
+/** An attack on the webhook's port that continues during the measurement. */
+function attackPort(name: string, ...orders: readonly Order[]): Attack {
   return {
     name,
     watchMs: 10_000,
@@ -337,7 +337,7 @@ function ported(name: string, ...orders: readonly Order[]): Attack {
 }
 
 function carryOut(order: Order, region: string, { webhookUrl, caPem }: Launched): Started {
-  // a pod whose log line matters is admitted at once, so that many of them come
+  // Pods whose log lines matter get a cached token, so that many of them are admitted quickly.
   const host = hostIn(order.kind === 'bodies' && order.body === 'long-name' ? 'eu-central-1' : region);
   const data: AttackerData = { webhookUrl, caPem, host, order };
   const worker = new Worker(new URL('hostile-attacker.ts', import.meta.url), { workerData: data });
@@ -346,9 +346,9 @@ function carryOut(order: Order, region: string, { webhookUrl, caPem }: Launched)
     tally = latest;
   });
   const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
-  failed.catch(() => undefined); // passed on below
+  failed.catch(() => undefined); // Rethrown below.
   const endless = order.kind === 'bodies' && order.count === undefined;
-  // a machine that is too slow for all of it does what it can, which the tally shows
+  // If the machine is too slow to send everything, the tally shows how much was sent.
   const sent = () =>
     eventually('all is sent', () => tally['all sent'] !== undefined, 45_000).catch(() => undefined);
   return {
@@ -361,6 +361,6 @@ function carryOut(order: Order, region: string, { webhookUrl, caPem }: Launched)
 }
 
 function formatTally(tally: Tally): string {
-  const counts = Object.entries(tally).filter(([what]) => what !== 'all sent');
-  return counts.map(([what, times]) => `${what}: ${times}`).join(', ') || 'nothing was answered';
+  const counts = Object.entries(tally).filter(([outcome]) => outcome !== 'all sent');
+  return counts.map(([outcome, times]) => `${outcome}: ${times}`).join(', ') || 'no response';
 }

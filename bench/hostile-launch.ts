@@ -1,4 +1,4 @@
-// Runs the bundled program as the image does, within the chart's memory limit, and watches it from outside.
+// Runs the bundled program as the image does, within the chart's memory limit, and measures it from outside.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -17,13 +17,13 @@ export interface Launched {
   readonly caPem: string;
   readonly limitKind: MemoryLimit['kind'];
   metrics(): Promise<string>;
-  /** How it died, such as `killed at its memory limit`; undefined while it runs. */
+  /** Why it exited, such as `killed at its memory limit`; undefined while it runs. */
   death(): string | undefined;
-  /** The most that counted against the limit so far, in bytes; seen every 50 ms. */
+  /** Maximum of the memory that counts against the limit, in bytes, sampled every 50 ms. */
   peakBytes(): number;
-  /** Starts to measure stalls of its event loop. Call the result to get the longest one since then, in ms. */
+  /** Starts to measure stalls of the event loop. The returned function stops and returns the longest one in ms. */
   stalls(): Promise<() => Promise<number>>;
-  /** SIGTERM, then SIGKILL if that takes longer than 15 s. Removes everything that the launch created. */
+  /** Sends SIGTERM, and SIGKILL after 15 s. Removes everything that the launch created. */
   stop(): Promise<void>;
 }
 
@@ -33,12 +33,12 @@ export interface LaunchOptions {
   readonly certificates: { readonly directory: string; readonly caPem: string };
   readonly kubeconfigPath: string;
   readonly environment: Readonly<Record<string, string>>;
-  /** Whether its standard output is a pipe that is no longer read once the program listens. */
+  /** Whether standard output is a pipe that is not read after the program listens. */
   readonly stalledReader?: boolean;
 }
 
 const pollMs = 50;
-/** As often as a stall is looked for. Each scrape costs the program some milliseconds. */
+/** Interval of the scrapes that find stalls. Each scrape costs the program some milliseconds. */
 const scrapeMs = 2_000;
 const stopWithinMs = 15_000;
 
@@ -69,7 +69,7 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
     return stopped;
   };
   try {
-    const { webhook, status } = await listening(child, directory, options.stalledReader === true);
+    const { webhook, status } = await waitForAddresses(child, directory, options.stalledReader === true);
     const metrics = async () => await (await fetch(`${status}/metrics`)).text();
     await eventually('the program is ready', async () => (await fetch(`${status}/readyz`)).ok, 30_000);
     return {
@@ -127,8 +127,8 @@ interface Addresses {
   readonly status: string;
 }
 
-/** Waits for the line of the log that tells the addresses. A pipe is not read any further after that. */
-async function listening(child: ChildProcess, directory: string, piped: boolean): Promise<Addresses> {
+/** Waits for the log line with the addresses. A pipe is not read after that. */
+async function waitForAddresses(child: ChildProcess, directory: string, piped: boolean): Promise<Addresses> {
   const file = join(directory, 'output');
   let read = '';
   const onData = (chunk: Buffer) => {
@@ -151,7 +151,7 @@ async function listening(child: ChildProcess, directory: string, piped: boolean)
   return addresses;
 }
 
-/** Notes the most memory that a process used, and where the kernel does not do it, kills it above the limit. */
+/** Records the maximum memory of a process, and kills it above the limit if the kernel does not. */
 function watchMemory(child: ChildProcess, limitBytes: number, limit: MemoryLimit) {
   let peak = 0;
   let killedHere = false;
@@ -175,32 +175,32 @@ function watchMemory(child: ChildProcess, limitBytes: number, limit: MemoryLimit
 }
 
 /**
- * The event loop's own measure, and where the process died or the measure is missing, the longest time for which
- * `/healthz` was not answered.
+ * Measures the longest stall with the event loop's own metric. If the process exits or the metric is missing, the result is
+ * the longest response time of `/healthz`.
  */
 async function measureStalls(status: string, metrics: () => Promise<string>): Promise<() => Promise<number>> {
   let inside = 0;
   let outside = 0;
   let ended = false;
   const stallOf = (exposition: string) => sumOf(exposition, 'nodejs_eventloop_lag_max_seconds') * 1000;
-  await metrics(); // each scrape starts the measure anew
+  await metrics(); // Each scrape resets the metric.
   const timer = setInterval(() => {
     metrics().then(
       (exposition) => {
         inside = Math.max(inside, stallOf(exposition));
       },
-      () => undefined, // it died, which shows elsewhere
+      () => undefined, // The process has exited, which `death` reports.
     );
   }, scrapeMs);
   const probing = (async () => {
     while (!ended) {
-      const askedAt = performance.now();
-      const answered = await fetch(`${status}/healthz`, { signal: AbortSignal.timeout(10_000) }).then(
+      const sentAt = performance.now();
+      const isHealthy = await fetch(`${status}/healthz`, { signal: AbortSignal.timeout(10_000) }).then(
         async (response) => (await response.text()) === 'ok\n',
         () => false,
       );
-      outside = Math.max(outside, performance.now() - askedAt);
-      if (!answered) return;
+      outside = Math.max(outside, performance.now() - sentAt);
+      if (!isHealthy) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   })();

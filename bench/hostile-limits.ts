@@ -1,4 +1,4 @@
-// What the image and the chart give the program: its command line, its environment and its memory limit.
+// Reads the image's command line and environment and the chart's memory limit, and enforces the limit.
 import { randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -48,28 +48,28 @@ export function chartMemoryLimit(): number {
   return Number(mebibytes) * 1024 * 1024;
 }
 
-/** Limits the memory of one process and tells whether the limit killed it. */
+/** Limits the memory of one process and counts the kills. */
 export interface MemoryLimit {
   readonly kind: 'cgroup' | 'polling';
-  /** What to put before a command line so that the limit holds for it from the start. */
+  /** Prefix of a command line to which the limit applies from the start. */
   readonly prefix: readonly string[];
-  /** What counts against the limit now, in bytes: the working set, as the kubelet reads it; else resident memory. */
+  /** Memory that counts against the limit, in bytes: the working set as the kubelet reads it, or else resident memory. */
   usedBytes(pid: number): number;
   /** How often the kernel killed a process because of the limit. Always 0 for `polling`. */
   kills(): number;
-  /** Removes the group. Its process must have exited. */
+  /** Removes the cgroup. Its process must have exited. */
   remove(): Promise<void>;
 }
 
-/** Joins the group and becomes the command, so that the process ID stays the same. */
+/** Joins the cgroup and executes the command in the same process, so that the process ID stays the same. */
 const joinScript = 'echo $$ > "$1/cgroup.procs" && shift && exec "$@"';
 
 /**
- * A memory limit of the kernel, in a child of this process's own group of the v1 `memory` hierarchy. Where no such group
- * can be made, `kind` is `polling`, and the caller has to kill the process when it uses more than the limit.
+ * Creates a memory limit as a child of this process's own cgroup in the v1 `memory` hierarchy. If that is not possible,
+ * `kind` is `polling`, and the caller has to kill the process when it uses more than the limit.
  */
 export function memoryLimit(bytes: number): MemoryLimit {
-  const group = makeGroup(bytes);
+  const group = createGroup(bytes);
   if (group === undefined) {
     return {
       kind: 'polling',
@@ -88,17 +88,17 @@ export function memoryLimit(bytes: number): MemoryLimit {
       numberIn(file('memory.stat'), /^total_inactive_file (\d+)$/m),
     kills: () => numberIn(file('memory.oom_control'), /^oom_kill (\d+)$/m),
     remove: async () => {
-      await eventually('the group is removed', () => removeGroup(group));
+      await eventually('the cgroup is removed', () => removeGroup(group));
     },
   };
 }
 
-/** The first group of a match in a file, which the kernel makes; 0 where the file is gone with its process. */
+/** Returns the first group of a match in a file of the kernel, or 0 if the process and its file no longer exist. */
 function numberIn(path: string, pattern: RegExp): number {
   return existsSync(path) ? Number(pattern.exec(readFileSync(path, 'utf8'))?.[1] ?? 0) : 0;
 }
 
-function makeGroup(bytes: number): string | undefined {
+function createGroup(bytes: number): string | undefined {
   const own = /^\d+:memory:(.*)$/m.exec(readFileSync('/proc/self/cgroup', 'utf8'))?.[1];
   const parent = `/sys/fs/cgroup/memory${own}`;
   if (own === undefined || !existsSync(join(parent, 'memory.limit_in_bytes'))) {
@@ -110,7 +110,7 @@ function makeGroup(bytes: number): string | undefined {
     writeFileSync(join(group, 'memory.limit_in_bytes'), String(bytes));
   } catch {
     if (existsSync(group)) removeGroup(group);
-    return undefined; // not root, or a read-only mount
+    return undefined; // Not root, or a read-only mount.
   }
   // A kernel without swap accounting has no such file; a machine without swap does not need it.
   const withSwap = join(group, 'memory.memsw.limit_in_bytes');
@@ -118,7 +118,7 @@ function makeGroup(bytes: number): string | undefined {
   return group;
 }
 
-/** The kernel refuses as long as the group has a process, and for a moment after. */
+/** Throws while the cgroup has a process, and for a short time after. */
 function removeGroup(group: string): boolean {
   rmdirSync(group);
   return true;

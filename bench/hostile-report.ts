@@ -1,37 +1,37 @@
-// The goals of each attack, and the table of what was measured.
+// The goals of each attack, and the table of the measured figures.
 import type { Finding } from './hostile-attacks.ts';
-import { dueNamespaces, type Noticed } from './hostile-tenants.ts';
+import { dueNamespaces, type Measurements } from './hostile-tenants.ts';
 
-/** One attack, measured. */
+/** The figures of one attack. */
 export interface Row {
   readonly name: string;
-  /** How the process died; undefined: it survived. */
+  /** Why the process exited; undefined if it survived. */
   readonly death: string | undefined;
   readonly stallMs: number;
   readonly peakBytes: number;
-  /** Other tenants, before the attack and during it. */
-  readonly before: Noticed;
-  readonly during: Noticed;
+  /** Effects on other tenants, before the attack and during it. */
+  readonly before: Measurements;
+  readonly during: Measurements;
   readonly findings: readonly Finding[];
 }
 
 const goals = {
   stallMs: 250,
   ratio: 1.5,
-  /** Lower latency never misses the goal, whatever the ratio, in ms. An API server's own goal is 1 s for a call. */
-  unnoticedMs: 100,
-  /** Renewal looks at the clock once a second, so that two runs may differ by so much, in seconds. */
-  unnoticedSeconds: 2,
+  /** A latency below this never misses the goal, in ms. The API server's own goal is 1 s for a request. */
+  negligibleMs: 100,
+  /** Differences below this never miss the goal, in seconds, because renewal checks the clock once per second. */
+  negligibleSeconds: 2,
 };
 
-/** What of a row misses its goal; empty where nothing does. */
-export function missed(row: Row, limitBytes: number): string[] {
+/** Returns the figures of a row that miss their goal. */
+export function missedGoals(row: Row, limitBytes: number): string[] {
   const { before, during } = row;
   const latencyMissed =
-    during.p99Ms > goals.unnoticedMs && during.p99Ms > goals.ratio * Math.max(before.p99Ms, 1);
+    during.p99Ms > goals.negligibleMs && during.p99Ms > goals.ratio * Math.max(before.p99Ms, 1);
   const renewalMissed =
     during.renewed < dueNamespaces ||
-    (during.renewalSeconds > before.renewalSeconds + goals.unnoticedSeconds &&
+    (during.renewalSeconds > before.renewalSeconds + goals.negligibleSeconds &&
       during.renewalSeconds > goals.ratio * before.renewalSeconds);
   const checks: [boolean, string][] = [
     [row.death !== undefined, 'survival'],
@@ -41,10 +41,10 @@ export function missed(row: Row, limitBytes: number): string[] {
     [renewalMissed, 'renewal'],
     ...row.findings.map(({ met, note }): [boolean, string] => [met === false, note]),
   ];
-  return checks.filter(([isMissed]) => isMissed).map(([, what]) => what);
+  return checks.filter(([isMissed]) => isMissed).map(([, figure]) => figure);
 }
 
-/** The table in Markdown. */
+/** Formats the figures as a Markdown table. */
 export function table(rows: readonly Row[], limitBytes: number): string {
   const head = [
     'attack',
@@ -53,7 +53,7 @@ export function table(rows: readonly Row[], limitBytes: number): string {
     'peak memory, MiB',
     'admission p99 of others, ms',
     'renewal of others, s',
-    'seen',
+    'notes',
     'missed goals',
   ];
   const lines = rows.map((row) => [
@@ -64,18 +64,18 @@ export function table(rows: readonly Row[], limitBytes: number): string {
     admission(row),
     renewal(row),
     row.findings.map(({ note }) => note).join('; '),
-    missed(row, limitBytes).join(', ') || 'none',
+    missedGoals(row, limitBytes).join(', ') || 'none',
   ]);
   return [head, head.map(() => '---'), ...lines].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
 }
 
-/** The goals in words. */
+/** Describes the goals. */
 export function goalsText(limitBytes: number): string {
   return (
     `Goals: survived; stall at most ${goals.stallMs} ms; below ${limitBytes / 1024 / 1024} MiB; for the other tenants ` +
-    `no failed review, p99 at most ${goals.ratio} times the one before the attack or ${goals.unnoticedMs} ms, ` +
+    `no failed review, p99 at most ${goals.ratio} times the one before the attack or ${goals.negligibleMs} ms, ` +
     `and all ${dueNamespaces} due Secrets renewed within ${goals.ratio} times the time before the attack ` +
-    `or ${goals.unnoticedSeconds} s more.`
+    `or ${goals.negligibleSeconds} s more.`
   );
 }
 

@@ -1,4 +1,4 @@
-// The tenants that do nothing wrong: their pods, and their Secrets that are due for renewal.
+// The other tenants: creates their pods and their due Secrets, and measures how an attack affects them.
 
 import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
@@ -11,12 +11,12 @@ import { secretPath } from '../test/support/pull-secret.ts';
 import { buildPodReview } from '../test/webhook/admission-reviews.ts';
 import type { Launched } from './hostile-launch.ts';
 
-/** What other tenants noticed. */
-export interface Noticed {
+/** Effects on the other tenants. */
+export interface Measurements {
   readonly p99Ms: number;
-  /** Reviews without a 200, or none within the API server's timeout; each counts as {@link timeoutMs}. */
+  /** Reviews without a 200 within the API server's timeout. Each counts as a latency of {@link timeoutMs}. */
   readonly failed: number;
-  /** From the moment a Secret became due until the last of them was renewed; at most the time that was granted. */
+  /** From the creation of the due Secrets until the last of them was renewed, or until the time limit. */
   readonly renewalSeconds: number;
   readonly renewed: number;
 }
@@ -25,16 +25,16 @@ export const dueNamespaces = 20;
 
 const hourMs = 3_600_000;
 const timeoutMs = 5_000;
-const reviewEveryMs = 25;
-/** Every so many reviews are for the first pod of a namespace. */
+const reviewIntervalMs = 25;
+/** One of this many reviews is for the first pod of a namespace. */
 const newNamespaceEvery = 10;
 const knownNamespaces = 10;
-/** As many connections as an API server may keep to a webhook. They are there before the attack. */
+/** As many connections as an API server may keep open to a webhook. They are opened before the attack. */
 const connections = 8;
 
 export const hostIn = (region: string): string => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 
-/** Stores a pull Secret as the program would have left it, with tokens that expire in 4 hours, or fresh ones. */
+/** Stores a pull Secret as the program would have written it, with tokens that expire in 4 hours or fresh ones. */
 export async function storeSecret(
   cluster: ApiStandIn,
   namespace: string,
@@ -42,8 +42,8 @@ export async function storeSecret(
   state: 'due' | 'fresh',
 ): Promise<void> {
   const ageMs = state === 'due' ? 8 * hourMs : 0;
-  const life = { issuedAt: Date.now() - ageMs, expiresAt: Date.now() - ageMs + 12 * hourMs };
-  const content = buildPullSecret(new Map([[host, life]]), 1);
+  const lifetime = { issuedAt: Date.now() - ageMs, expiresAt: Date.now() - ageMs + 12 * hourMs };
+  const content = buildPullSecret(new Map([[host, lifetime]]), 1);
   const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true`;
   const { status, body } = await cluster.request('PATCH', path, content, {
     contentType: 'application/apply-patch+yaml',
@@ -51,7 +51,7 @@ export async function storeSecret(
   if (status >= 300) throw new Error(`PATCH ${path}: ${status} ${JSON.stringify(body)}`);
 }
 
-/** When a namespace's stored token for a host expires, in ms since the epoch; NaN where there is none. */
+/** Returns when a namespace's stored token for a host expires, in ms since the epoch, or NaN if there is none. */
 export function expiryOf(cluster: ApiStandIn, namespace: string, host: string): number {
   const annotation = cluster.stored(secretPath(namespace))?.metadata.annotations?.[hostsAnnotation];
   const hosts: Record<string, { expiresAt: string } | null> = JSON.parse(annotation ?? '{}');
@@ -62,7 +62,10 @@ export function createNamespace(cluster: ApiStandIn, name: string): void {
   cluster.seed(`/api/v1/namespaces/${name}`, { metadata: { name } });
 }
 
-/** Sends the review of a pod as the API server does, and gives the time to its answer in ms. Throws where there is none. */
+/**
+ * Sends the review of a pod as the API server does, and returns the latency in ms.
+ * @throws if there is no response or its status is not 200
+ */
 export async function reviewPod(
   { webhookUrl, caPem }: Pick<Launched, 'webhookUrl' | 'caPem'>,
   namespace: string,
@@ -87,7 +90,7 @@ export async function reviewPod(
   return performance.now() - started;
 }
 
-/** Namespaces of one cluster that use a region of their own in each measurement. */
+/** Namespaces of one cluster that use another region in each measurement. */
 export class Tenants {
   readonly #cluster: ApiStandIn;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: connections });
@@ -98,14 +101,14 @@ export class Tenants {
   }
 
   /** Creates namespaces whose Secret has fresh tokens for the region, so that their pods need no I/O. */
-  async settleIn(region: string): Promise<void> {
+  async prepare(region: string): Promise<void> {
     for (let index = 0; index < knownNamespaces; index += 1) {
       createNamespace(this.#cluster, `known-${region}-${index}`);
       await storeSecret(this.#cluster, `known-${region}-${index}`, hostIn(region), 'fresh');
     }
   }
 
-  /** Opens the connections, and has the program compile what runs for each pod. */
+  /** Opens the connections, and sends reviews until the code for them is compiled. */
   async warmUp(program: Launched, region: string): Promise<void> {
     for (let round = 0; round < 50; round += 1) {
       const namespace = `known-${region}-${round % knownNamespaces}`;
@@ -117,19 +120,19 @@ export class Tenants {
   }
 
   /**
-   * Sends pods, makes Secrets due, and goes on until all of them are renewed and `watched` resolves.
-   * @param atMostMs ends the wait for the renewals
+   * Creates pods and due Secrets, and continues until all Secrets are renewed and `minimum` resolves.
+   * @param maxWaitMs limits the wait for the renewals
    */
   async measure(
     program: Launched,
     region: string,
-    watched: Promise<unknown>,
-    atMostMs: number,
-  ): Promise<Noticed> {
+    minimum: Promise<unknown>,
+    maxWaitMs: number,
+  ): Promise<Measurements> {
     const end = new AbortController();
     const reviews = this.#sendPods(program, region, end.signal);
-    const renewals = await this.#renewals(program, region, atMostMs);
-    await watched.finally(() => end.abort());
+    const renewals = await this.#renewals(program, region, maxWaitMs);
+    await minimum.finally(() => end.abort());
     const latencies = (await reviews).toSorted((a, b) => a - b);
     return {
       p99Ms: latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN,
@@ -148,7 +151,7 @@ export class Tenants {
     for (let count = 0; !end.aborted && program.death() === undefined; count += 1) {
       const namespace = this.#namespaceOf(count, region);
       latencies.push(reviewPod(program, namespace, [hostIn(region)], this.#agent).catch(() => timeoutMs));
-      await sleep(Math.max(0, started + (count + 1) * reviewEveryMs - performance.now()));
+      await sleep(Math.max(0, started + (count + 1) * reviewIntervalMs - performance.now()));
     }
     return await Promise.all(latencies);
   }
@@ -160,7 +163,7 @@ export class Tenants {
     return `new-${this.#created}`;
   }
 
-  async #renewals(program: Launched, region: string, atMostMs: number) {
+  async #renewals(program: Launched, region: string, maxWaitMs: number) {
     this.#created += 1;
     const namespaces = Array.from({ length: dueNamespaces }, (_, index) => `due-${this.#created}-${index}`);
     const started = performance.now();
@@ -170,14 +173,14 @@ export class Tenants {
     }
     let renewed = 0;
     let lastAt = started;
-    while (performance.now() - started < atMostMs && program.death() === undefined) {
+    while (performance.now() - started < maxWaitMs && program.death() === undefined) {
       const now = namespaces.filter((namespace) => this.#isRenewed(namespace, region)).length;
       if (now > renewed) lastAt = performance.now();
       renewed = now;
       if (renewed === namespaces.length) break;
       await sleep(20);
     }
-    const until = renewed === namespaces.length ? lastAt : started + atMostMs;
+    const until = renewed === namespaces.length ? lastAt : started + maxWaitMs;
     return { renewed, renewalSeconds: (until - started) / 1000 };
   }
 

@@ -1,4 +1,4 @@
-// Attacks a live process that has the image's command line and the chart's memory limit, and tells what others notice.
+// Attacks a process with the image's command line and the chart's memory limit: npm run bench:hostile [-- --json FILE].
 import { mkdtemp, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,24 +11,26 @@ import { bundleInto, createCertificateFiles } from '../test/support/program.ts';
 import { type Attack, attacks, type Scene } from './hostile-attacks.ts';
 import { type Launched, launch } from './hostile-launch.ts';
 import { chartMemoryLimit, imageLaunch } from './hostile-limits.ts';
-import { goalsText, missed, type Row, table } from './hostile-report.ts';
+import { goalsText, missedGoals, type Row, table } from './hostile-report.ts';
 import { Tenants } from './hostile-tenants.ts';
+import { writeResult } from './results.ts';
 
-/**
- * Each attack has a launch of its own, between the stand-ins of the API server and of Amazon ECR. The other tenants
- * are measured before the attack and during it, so that a machine which is slow is slow for both. Linux only.
+/*
+ * Each attack gets a new process between the stand-ins of the API server and of Amazon ECR. The effects on other tenants
+ * are measured before the attack and during it, so that a slow machine affects both. Linux only.
  */
 const { values } = parseArgs({
   options: {
-    json: { type: 'boolean', default: false },
-    /** Part of the names of the attacks to run; all if not given. */
+    /** File for the figures. */
+    json: { type: 'string' },
+    /** Part of the names of the attacks to run; defaults to all. */
     only: { type: 'string', multiple: true, default: [''] },
   },
 });
 
-/** Other tenants are in one region before the attack and in the other one during it: their tokens are not yet in memory. */
+/** Other tenants use another region during the attack than before it, so that its tokens are not cached yet. */
 const regions = { before: 'eu-central-1', during: 'eu-west-1' };
-const watchBeforeMs = 5_000;
+const measureBeforeMs = 5_000;
 
 type Stop = () => unknown;
 
@@ -47,7 +49,7 @@ try {
 } finally {
   await rm(directory, { recursive: true, force: true });
 }
-report();
+await report();
 
 async function measure(
   attack: Attack,
@@ -66,8 +68,8 @@ async function measure(
       launch({ program, certificates, kubeconfigPath, environment: ecr.env(), stalledReader });
     const tenants = new Tenants(cluster);
     stops.push(() => tenants.close());
-    await tenants.settleIn(regions.before);
-    await tenants.settleIn(regions.during);
+    await tenants.prepare(regions.before);
+    await tenants.prepare(regions.during);
     const scene: Scene = {
       cluster,
       ecr,
@@ -78,7 +80,7 @@ async function measure(
       },
     };
     stops.push(() => scene.program.stop());
-    return await attacked(attack, scene, tenants, stops);
+    return await measureAttack(attack, scene, tenants, stops);
   } finally {
     for (const stop of stops.reverse()) {
       await stop();
@@ -86,10 +88,10 @@ async function measure(
   }
 }
 
-async function attacked(attack: Attack, scene: Scene, tenants: Tenants, stops: Stop[]): Promise<Row> {
+async function measureAttack(attack: Attack, scene: Scene, tenants: Tenants, stops: Stop[]): Promise<Row> {
   kinds.add(scene.program.limitKind);
   await tenants.warmUp(scene.program, regions.before);
-  const before = await tenants.measure(scene.program, regions.before, sleep(watchBeforeMs), 30_000);
+  const before = await tenants.measure(scene.program, regions.before, sleep(measureBeforeMs), 30_000);
   const first: Launched = scene.program;
   let stalls = await first.stalls();
   const { complete, end } = await attack.start(scene);
@@ -98,15 +100,15 @@ async function attacked(attack: Attack, scene: Scene, tenants: Tenants, stops: S
     ending ??= end();
     return ending;
   };
-  stops.push(() => endOnce().catch(() => undefined)); // where it failed, that is thrown below
+  stops.push(() => endOnce().catch(() => undefined)); // An error is thrown below.
   if (scene.program !== first) {
-    await stalls(); // of the process before the restart
+    await stalls(); // Of the process before the restart.
     stalls = await scene.program.stalls();
     await tenants.warmUp(scene.program, regions.during);
   }
-  const watched = Promise.all([sleep(attack.watchMs), complete]);
-  const during = await tenants.measure(scene.program, regions.during, watched, attack.renewWithinMs);
-  // a process that died shows no metrics
+  const minimum = Promise.all([sleep(attack.watchMs), complete]);
+  const during = await tenants.measure(scene.program, regions.during, minimum, attack.renewWithinMs);
+  // A process that has exited has no metrics.
   const findings = await endOnce().catch((error: unknown) => {
     if (scene.program.death() === undefined) throw error;
     return [];
@@ -122,17 +124,14 @@ async function attacked(attack: Attack, scene: Scene, tenants: Tenants, stops: S
   };
 }
 
-function report(): void {
+async function report(): Promise<void> {
   const limitBytes = chartMemoryLimit();
-  const complete = rows.every((row) => missed(row, limitBytes).length === 0);
-  if (values.json) {
-    process.stdout.write(`${JSON.stringify(rows)}\n`);
-  } else {
-    const flags = imageLaunch().nodeOptions.join(' ') || 'no options';
-    process.stdout.write(
-      `Memory limit: ${limitBytes / 1024 / 1024} MiB, enforced by ${[...kinds].join(' and ')}. Node: ${flags}. ` +
-        `Load of the machine before: ${load.toFixed(1)}.\n\n${table(rows, limitBytes)}\n\n${goalsText(limitBytes)}\n`,
-    );
-  }
-  process.exitCode = complete ? 0 : 1;
+  if (values.json !== undefined) await writeResult(values.json, { attacks: rows });
+  const flags = imageLaunch().nodeOptions.join(' ') || 'no options';
+  process.stdout.write(
+    `Memory limit: ${limitBytes / 1024 / 1024} MiB, enforced by ${[...kinds].join(' and ')}. Node: ${flags}. ` +
+      `Load average of the machine before: ${load.toFixed(1)}.\n\n` +
+      `${table(rows, limitBytes)}\n\n${goalsText(limitBytes)}\n`,
+  );
+  process.exitCode = rows.every((row) => missedGoals(row, limitBytes).length === 0) ? 0 : 1;
 }
