@@ -1,10 +1,11 @@
+// The bare HTTPS server that the hot path is compared with: parses a review and returns a fixed patch.
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { join } from 'node:path';
 
-/**
- * The least that a webhook can do on Node: parses the review, and answers it with a fixed patch. Prints its port; a
- * message gets the CPU time of the process in µs.
+/*
+ * Usage: node bare-server.ts DIRECTORY, with tls.crt and tls.key in the directory. It prints its port on standard
+ * output. On each message from the parent process it sends the CPU time that it has used, in µs.
  */
 const directory = process.argv[2] ?? '.';
 const patch = btoa('[{"op":"add","path":"/spec/imagePullSecrets","value":[{"name":"ecr-pull-secrets"}]}]');

@@ -1,6 +1,8 @@
+// Reads values from metrics in the Prometheus text format.
+
 /**
- * The sum of a metric's samples in Prometheus' text format, over all label sets that hold every one of these pieces
- * (`verb="GET"`); 0 where there is none.
+ * Returns the sum of a metric's samples over all label sets that contain each of `labels` (such as `verb="GET"`), or 0 if
+ * there is no such sample.
  */
 export function sumOf(exposition: string, name: string, ...labels: readonly string[]): number {
   return exposition

@@ -1,33 +1,42 @@
+// Sends one request repeatedly on open TLS connections and measures the latency of each response.
 import { once } from 'node:events';
 import { connect, type TLSSocket } from 'node:tls';
 
-/** What to send, where, and how. */
-interface Load {
+/** The request, its destination and the number of connections. */
+interface LoadOptions {
   readonly url: URL;
   readonly caPem: string;
   readonly body: string;
   readonly connections: number;
 }
 
-/** Kept connections to one server. */
-export interface Callers {
-  /** Sends the request again and again for so many ms, one in flight on each connection. Throws on any answer but 200. */
-  call(durationMs: number): Promise<LoadResult>;
-  end(): void;
+/** Open connections to one server. */
+export interface LoadGenerator {
+  /**
+   * Sends requests for `durationMs`, with one in flight on each connection.
+   * @throws if a response has another status than 200
+   */
+  run(durationMs: number): Promise<LoadResult>;
+  close(): void;
 }
 
 interface LoadResult {
   readonly requests: number;
   readonly seconds: number;
-  /** Of each request, in µs, sorted. */
+  /** Latencies of all requests in µs, ascending. */
   readonly latenciesUs: Float64Array;
 }
 
 /**
- * Opens TLS connections that send the same request, as the API server does. Raw sockets, so that the generator costs
- * little beside the server.
+ * Opens TLS connections and keeps them open, as the API server does. It uses raw sockets so that the generator needs
+ * little CPU compared with the server.
  */
-export async function callers({ url, caPem, body, connections }: Load): Promise<Callers> {
+export async function createLoadGenerator({
+  url,
+  caPem,
+  body,
+  connections,
+}: LoadOptions): Promise<LoadGenerator> {
   const request = Buffer.from(
     `POST ${url.pathname}${url.search} HTTP/1.1\r\nhost: ${url.host}\r\ncontent-type: application/json\r\n` +
       `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
@@ -45,18 +54,18 @@ export async function callers({ url, caPem, body, connections }: Load): Promise<
     }),
   );
   return {
-    call: async (durationMs) => {
+    run: async (durationMs) => {
       const latencies: number[] = [];
       const started = performance.now();
       const until = started + durationMs;
-      const awake = stayAwake();
-      await Promise.all(sockets.map((socket) => converse(socket, request, until, latencies))).finally(
-        awake.end,
+      const stopPolling = pollContinuously();
+      await Promise.all(sockets.map((socket) => sendRepeatedly(socket, request, until, latencies))).finally(
+        stopPolling,
       );
       const seconds = (performance.now() - started) / 1000;
       return { requests: latencies.length, seconds, latenciesUs: Float64Array.from(latencies).sort() };
     },
-    end: () => {
+    close: () => {
       for (const socket of sockets) {
         socket.destroy();
       }
@@ -65,17 +74,25 @@ export async function callers({ url, caPem, body, connections }: Load): Promise<
 }
 
 /**
- * Keeps this process from sleeping while it waits for answers. Who sends to a process that sleeps pays for waking it, in
- * a virtual machine a tenth of a whole request: and the slower a server is, the more often it would have to.
+ * Keeps this process from sleeping while it waits for responses. Waking a sleeping process costs the sender of the
+ * response up to a tenth of a whole request in a virtual machine, and more often so the slower the server is, which would
+ * distort the comparison.
+ * @returns a function that stops it
  */
-function stayAwake(): { end(): void } {
+function pollContinuously(): () => void {
   let next = setImmediate(function again() {
     next = setImmediate(again);
   });
-  return { end: () => clearImmediate(next) };
+  return () => clearImmediate(next);
 }
 
-function converse(socket: TLSSocket, request: Buffer, until: number, latencies: number[]): Promise<void> {
+/** Sends the request on one connection until the time is over, and appends each latency in µs to `latencies`. */
+function sendRepeatedly(
+  socket: TLSSocket,
+  request: Buffer,
+  until: number,
+  latencies: number[],
+): Promise<void> {
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   let received = '';
   let sent = 0;

@@ -1,11 +1,15 @@
-/** What one run measured. MB are a million bytes. */
-export interface Figures {
+// The figures of the scale benchmark and their goals, as text and as a Markdown table.
+import { markdownTable } from './markdown-table.ts';
+import type { RenewalCourse } from './scale-course.ts';
+
+/** The figures of one run. MB are 1,000,000 bytes. */
+export interface ScaleFigures {
   readonly namespaces: number;
   readonly hosts: number;
   readonly writes_per_second: number;
-  /** Of the machine over the minute before: above the number of its cores, all times are those of a crowd. */
+  /** Of the machine, over the minute before. If it is above the number of cores, the times are not meaningful. */
   readonly load_average: number;
-  /** From the start of the process; its CPU time until then. */
+  /** From the start of the process, and its CPU time until then. */
   readonly in_sync_seconds: number;
   readonly in_sync_cpu_seconds: number;
   readonly rss_in_sync_mb: number;
@@ -14,47 +18,79 @@ export interface Figures {
   /** From the first Secret to the last. */
   readonly renewal_seconds: number;
   readonly renewal_cpu_ms_each: number;
-  /** The longest time in which the event loop got to nothing else: until in sync, and after that. */
+  /** The longest stall of the event loop until in sync, and after that. */
   readonly stall_start_ms: number;
   readonly stall_renewal_ms: number;
-  /** As the program counts them. */
+  /** Counted by the program. */
   readonly writes: number;
   readonly writes_failed: number;
-  /** As the API server counts them. */
+  /** Counted by the API server. */
   readonly api_writes: number;
   readonly api_reads: number;
   readonly token_calls: number;
 }
 
-/** Prints the figures beside their goals, or as one JSON object. */
-export function report(figures: Figures, json: boolean): void {
-  const { namespaces, hosts, writes_per_second: pace } = figures;
-  if (json) {
-    process.stdout.write(`${JSON.stringify(figures)}\n`);
-    return;
-  }
-  const slowest = Math.round((namespaces / pace) * 11) / 10;
-  const row = (name: string, figure: number, digits: number, most?: number, goal = `at most ${most}`) => {
-    const outcome = most === undefined ? '' : `${goal}${figure <= most ? '' : '  MISSED'}`;
-    return `${name.padEnd(40)}${figure.toFixed(digits).padStart(10)}   ${outcome}`.trimEnd();
-  };
-  const lines = [
-    `${namespaces} namespaces, ${hosts} ${hosts === 1 ? 'host' : 'hosts'} in each, one process, ${pace} writes a second; load of the machine before: ${figures.load_average.toFixed(1)}`,
+/** The figures, and how the renewal went on over time. */
+export type ScaleResult = ScaleFigures & RenewalCourse;
+
+interface Row {
+  readonly name: string;
+  readonly figure: number;
+  readonly digits: number;
+  readonly max?: number;
+  /** Defaults to `≤ max`. */
+  readonly goal?: string;
+}
+
+function rowsOf(figures: ScaleFigures): Row[] {
+  const { namespaces, writes_per_second } = figures;
+  const maxRenewalSeconds = Math.round((namespaces / writes_per_second) * 11) / 10;
+  const exactly = (max: number) => ({ digits: 0, max, goal: String(max) });
+  return [
+    { name: 'start to in sync, s', figure: figures.in_sync_seconds, digits: 2, max: 2 },
+    { name: '  CPU, s', figure: figures.in_sync_cpu_seconds, digits: 2 },
+    { name: '  longest stall of the event loop, ms', figure: figures.stall_start_ms, digits: 0, max: 50 },
+    { name: '  RSS, MB', figure: figures.rss_in_sync_mb, digits: 0, max: 170 },
+    { name: 'renewal of all Secrets, s', figure: figures.renewal_seconds, digits: 1, max: maxRenewalSeconds },
+    { name: '  CPU per Secret, ms', figure: figures.renewal_cpu_ms_each, digits: 2 },
+    { name: '  longest stall of the event loop, ms', figure: figures.stall_renewal_ms, digits: 0, max: 50 },
+    { name: 'max RSS, MB', figure: figures.rss_highest_mb, digits: 0, max: 170 },
+    { name: 'Secrets written', figure: figures.writes, ...exactly(namespaces) },
+    { name: '  failed writes', figure: figures.writes_failed, ...exactly(0) },
+    { name: '  writes counted by the API server', figure: figures.api_writes, ...exactly(namespaces) },
+    { name: '  reads counted by the API server', figure: figures.api_reads, digits: 0 },
+    { name: 'token calls', figure: figures.token_calls, ...exactly(1) },
+  ];
+}
+
+/** Formats the figures for a terminal, with their goals. */
+export function formatScaleReport(figures: ScaleFigures): string {
+  const { namespaces, hosts, writes_per_second, load_average } = figures;
+  const rows = rowsOf(figures).map((row) => {
+    const missed = row.max !== undefined && !(row.figure <= row.max) ? '  MISSED' : '';
+    return `${row.name.padEnd(40)}${row.figure.toFixed(row.digits).padStart(10)}   ${goalOf(row)}${missed}`.trimEnd();
+  });
+  return [
+    `${namespaces} namespaces, ${hosts} ${hosts === 1 ? 'host' : 'hosts'} in each, one process, at most ` +
+      `${writes_per_second} writes per second; load average of the machine before: ${load_average.toFixed(1)}`,
     '',
     `${''.padEnd(50)}   goal`,
-    row('start to in sync, s', figures.in_sync_seconds, 2, 2),
-    row('  CPU, s', figures.in_sync_cpu_seconds, 2),
-    row('  longest stall of the event loop, ms', figures.stall_start_ms, 0, 50),
-    row('  RSS then, MB', figures.rss_in_sync_mb, 0, 170),
-    row('renewal of all, s', figures.renewal_seconds, 1, slowest),
-    row('  CPU for each Secret, ms', figures.renewal_cpu_ms_each, 2),
-    row('  longest stall of the event loop, ms', figures.stall_renewal_ms, 0, 50),
-    row('RSS, highest, MB', figures.rss_highest_mb, 0, 170),
-    row('Secrets written, by our count', figures.writes, 0, namespaces, `${namespaces}`),
-    row('  failed writes', figures.writes_failed, 0, 0, '0'),
-    row('  writes, by the API server', figures.api_writes, 0, namespaces, `${namespaces}`),
-    row('  reads, by the API server', figures.api_reads, 0),
-    row('token calls', figures.token_calls, 0, 1, '1'),
-  ];
-  process.stdout.write(`${lines.join('\n')}\n`);
+    ...rows,
+  ].join('\n');
+}
+
+/** Formats the figures for docs/performance.md. */
+export function scaleTable(figures: ScaleFigures): string {
+  const rows = rowsOf(figures).map((row) => {
+    const figure = row.figure.toLocaleString('en', {
+      minimumFractionDigits: row.digits,
+      maximumFractionDigits: row.digits,
+    });
+    return [row.name.replace(/^ +/, '&nbsp;&nbsp;'), figure, goalOf(row)];
+  });
+  return markdownTable([['', 'measured', 'goal'], ...rows]);
+}
+
+function goalOf({ max, goal = max === undefined ? '' : `≤ ${max}` }: Row): string {
+  return goal;
 }

@@ -1,8 +1,10 @@
+// Measures one process with 10,000 namespaces on a real API server: npm run bench:scale [-- --json FILE].
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
+import { hostsAnnotation } from '../src/labels.ts';
 import { startCluster } from '../test/cluster/cluster.ts';
 import { startEcrDouble } from '../test/doubles/ecr/ecr-double.ts';
 import { type BulkClient, createBulkClient } from '../test/support/bulk-requests.ts';
@@ -14,24 +16,24 @@ import {
   startProgram,
 } from '../test/support/program.ts';
 import { sumOf } from './exposition.ts';
-import { type Figures, report } from './scale-report.ts';
+import { writeResult } from './results.ts';
+import { describeRenewal, isRenewal, timeOf } from './scale-course.ts';
+import { formatScaleReport, type ScaleFigures } from './scale-report.ts';
 
-/**
- * One process of the program, bundled and with the heap that it has in the image, on a real API server with many
- * namespaces, each with a pull Secret that is due: how long until it is in sync, then one renewal of all of them.
- * Linux only, because of /proc.
+/*
+ * Starts the bundled program with the heap limits that it has in the image. Each namespace has a pull Secret that is due
+ * for renewal. Measures the time until the program is in sync, and then one renewal of all Secrets. Linux only, because
+ * it reads /proc.
  */
 const { values } = parseArgs({
   options: {
-    json: { type: 'boolean', default: false },
+    /** File for the figures and the course of the renewal. */
+    json: { type: 'string' },
     namespaces: { type: 'string', default: '10000' },
-    /** ECR hosts in each Secret, of as many accounts in one region. */
+    /** Number of ECR hosts in each Secret. Each host belongs to another account in the same region. */
     hosts: { type: 'string', default: '1' },
     'writes-per-second': { type: 'string', default: '50' },
-    /**
-     * If not given, what Node chooses for itself in a container with the chart's limit of 256 MiB (seen with 24.21),
-     * and what the Dockerfile does.
-     */
+    /** Defaults to the heap limits that Node 24.21 and the Dockerfile set in a container of 256 MiB, the chart's limit. */
     'node-options': { type: 'string', default: '--max-old-space-size=256 --max-semi-space-size=4' },
   },
 });
@@ -46,7 +48,7 @@ const hosts = Array.from(
 );
 
 const hourMs = 3_600_000;
-/** As often as Prometheus does, usually. A scrape costs, and tells the longest stall since the last one. */
+/** A usual scrape interval of Prometheus. Each scrape returns the longest stall since the previous one. */
 const scrapeMs = 15_000;
 
 const directory = await mkdtemp(join(tmpdir(), 'bench-'));
@@ -59,9 +61,9 @@ try {
   stops.push(() => ecr.stop());
   const cluster = await startCluster();
   stops.push(() => cluster.stop());
-  const crowd = createBulkClient(cluster.kubeconfigPath);
-  stops.push(() => crowd.close());
-  await fill(crowd);
+  const client = createBulkClient(cluster.kubeconfigPath);
+  stops.push(() => client.close());
+  const expirations = await createSecrets(client);
   const kubeconfigPath = await installServiceAccount(cluster);
 
   const [loadAverage = Number.NaN] = loadavg();
@@ -80,29 +82,78 @@ try {
     config: { renewal: { writesPerSecond }, log: { level: 'info' } },
   });
   stops.push(() => running.stop());
-  report(await measure(running, crowd, { startedAt, loadAverage }), values.json);
+  const figures = await measure(running, client, { startedAt, loadAverage });
+  if (values.json !== undefined) {
+    const course = describeRenewal(running.log(), expirations, await readExpirations(client));
+    await writeResult(values.json, { ...figures, ...course });
+  }
+  process.stdout.write(`${formatScaleReport(figures)}\n`);
 } finally {
   for (const stop of stops.reverse()) {
     await stop();
   }
 }
 
-/** Namespaces with Secrets whose tokens are four hours from their end: past half of their life, and past all delays. */
-async function fill(crowd: BulkClient): Promise<void> {
-  await crowd.createNamespaces(namespaces);
-  const life = { issuedAt: Date.now() - 8 * hourMs, expiresAt: Date.now() + 4 * hourMs };
-  await crowd.storeSecrets(namespaces, new Map(hosts.map((host) => [host, life])));
+/**
+ * Creates the namespaces and their Secrets. Tokens expire in 1 to 5 hours, so that all of them are past half of their
+ * lifetime of 12 hours and past the jitter, but differ in urgency.
+ * @returns when the tokens of each namespace expire, in ms since the epoch
+ */
+async function createSecrets(client: BulkClient): Promise<Map<string, number>> {
+  await client.createNamespaces(namespaces);
+  const now = Date.now();
+  const expirations = new Map(
+    namespaces.map((namespace, index) => [namespace, now + (1 + (index % 9) / 2) * hourMs]),
+  );
+  for (const [expiresAt, group] of Map.groupBy(
+    namespaces,
+    (namespace) => expirations.get(namespace) ?? now,
+  )) {
+    const lifetime = { issuedAt: expiresAt - 12 * hourMs, expiresAt };
+    await client.storeSecrets(group, new Map(hosts.map((host) => [host, lifetime])));
+  }
+  return expirations;
+}
+
+/** Returns when the first token of each namespace expires, in ms since the epoch. */
+async function readExpirations(client: BulkClient): Promise<Map<string, number>> {
+  const expirations = new Map<string, number>();
+  let next: string | undefined = '';
+  while (next !== undefined) {
+    const query = new URLSearchParams({
+      fieldSelector: 'metadata.name=ecr-pull-secrets',
+      limit: '1000',
+      continue: next,
+    });
+    const page = (await client.request('GET', `/api/v1/secrets?${query}`)) as SecretPage;
+    for (const { metadata } of page.items) {
+      const lifetimes: Record<string, { expiresAt: string }> = JSON.parse(
+        metadata.annotations[hostsAnnotation] ?? '{}',
+      );
+      const ends = Object.values(lifetimes).map(({ expiresAt }) => Date.parse(expiresAt));
+      expirations.set(metadata.namespace, Math.min(...ends));
+    }
+    next = page.metadata.continue || undefined;
+  }
+  return expirations;
+}
+
+interface SecretPage {
+  readonly metadata: { readonly continue?: string };
+  readonly items: readonly {
+    readonly metadata: { readonly namespace: string; readonly annotations: Record<string, string> };
+  }[];
 }
 
 async function measure(
   program: RunningProgram,
-  crowd: BulkClient,
+  client: BulkClient,
   { startedAt, loadAverage }: { startedAt: number; loadAverage: number },
-): Promise<Figures> {
+): Promise<ScaleFigures> {
   const isInSync = await memoryOf(program);
   const cpuBefore = await cpuSecondsOf(program);
   const before = await program.metrics();
-  const requestsBefore = await apiRequests(crowd);
+  const requestsBefore = await apiRequests(client);
   let longestStall = 0;
   let now = before;
   while (sumOf(now, 'ecr_pull_secrets_renewals_total') < namespaces.length) {
@@ -110,12 +161,12 @@ async function measure(
     now = await program.metrics();
     longestStall = Math.max(longestStall, stallOf(now));
   }
-  const requests = await apiRequests(crowd);
+  const requests = await apiRequests(client);
   const cpuAfter = await cpuSecondsOf(program);
   const log = program.log();
   const inSyncAt = timeOf(log.find(({ msg }) => msg === 'in sync with the API server'));
-  const firstAt = timeOf(log.find(({ msg }) => msg === 'pull Secret renewed'));
-  const lastAt = timeOf(log.findLast(({ msg }) => msg === 'pull Secret renewed'));
+  const firstAt = timeOf(log.find(isRenewal));
+  const lastAt = timeOf(log.findLast(isRenewal));
   return {
     namespaces: namespaces.length,
     hosts: hosts.length,
@@ -139,15 +190,15 @@ async function measure(
   };
 }
 
-/** Requests for single Secrets that the API server has counted, whoever made them. */
-async function apiRequests(crowd: BulkClient): Promise<{ writes: number; reads: number }> {
-  const text = String(await crowd.request('GET', '/metrics'));
+/** Returns how many requests for single Secrets the API server has received from any client. */
+async function apiRequests(client: BulkClient): Promise<{ writes: number; reads: number }> {
+  const text = String(await client.request('GET', '/metrics'));
   const count = (verb: string) =>
     sumOf(text, 'apiserver_request_total', 'resource="secrets"', `verb="${verb}"`);
   return { writes: count('APPLY') + count('PATCH') + count('POST') + count('PUT'), reads: count('GET') };
 }
 
-/** In MB of a million bytes: what the process has now, and the most it ever had. */
+/** Returns the resident memory of the process in units of 1,000,000 bytes: now, and its maximum. */
 async function memoryOf({ pid }: RunningProgram): Promise<{ rss: number; highest: number }> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   const megabytes = (field: string) =>
@@ -155,17 +206,13 @@ async function memoryOf({ pid }: RunningProgram): Promise<{ rss: number; highest
   return { rss: megabytes('VmRSS'), highest: megabytes('VmHWM') };
 }
 
-/** User and system time of all its threads; the kernel counts in hundredths. */
+/** Returns the user and system time of all threads. The kernel counts in hundredths of a second. */
 async function cpuSecondsOf({ pid }: RunningProgram): Promise<number> {
   const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).split(' ');
   return (Number(fields[13]) + Number(fields[14])) / 100;
 }
 
-/** The longest stall of the event loop since the last scrape, in ms; the client library starts anew at each. */
+/** Returns the longest stall of the event loop since the previous scrape, in ms. The client library resets it at each. */
 function stallOf(metrics: string): number {
   return sumOf(metrics, 'nodejs_eventloop_lag_max_seconds') * 1000;
-}
-
-function timeOf(line: Record<string, unknown> | undefined): number {
-  return Date.parse(String(line?.['time']));
 }
