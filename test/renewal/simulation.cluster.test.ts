@@ -1,13 +1,18 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { writeResult } from '../../bench/results.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { SimulatedClock } from './simulation/clock-and-random.ts';
+import { SeriesRecorder } from './simulation/series.ts';
 import { durationMs, Simulation } from './simulation/simulation.ts';
 import { formatSummary, getBounds } from './simulation/totals.ts';
 
 /** What happens when is in simulation/schedule.ts; who is asked, and who comes first, is chance: another seed, another story. */
 const seed = Number(process.env['SIMULATION_SEED'] ?? 42);
+
+/** File for the series that docs/performance.md shows; none if not set. */
+const seriesFile = process.env['SIMULATION_JSON'];
 
 /** The SDK of this process calls the double, and tries each request once. */
 async function onDouble(time: SimulatedClock) {
@@ -26,11 +31,14 @@ describeOnCluster(
       say(`SIMULATION_SEED=${seed}`);
       const time = new SimulatedClock(Math.floor(Date.now() / 1000) * 1000);
       const double = await onDouble(time);
-      const simulation = new Simulation({ cluster: cluster(), seed, time, double, print: say });
+      const series = new SeriesRecorder();
+      const onStep = (current: Simulation) => series.record(current);
+      const simulation = new Simulation({ cluster: cluster(), seed, time, double, print: say, onStep });
       t.after(() => Promise.all([simulation.end(), double.stop()]));
       await simulation.begin(60);
       await simulation.advance(durationMs);
       say(formatSummary(simulation));
+      if (seriesFile !== undefined) await writeResult(seriesFile, series.series(simulation));
       assert.deepEqual(
         getBounds(simulation).filter(({ was, most }) => was > most),
         [],

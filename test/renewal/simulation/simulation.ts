@@ -17,6 +17,8 @@ export interface SimulationOptions {
   readonly double: EcrDouble;
   /** Told what happens. */
   print(line: string): void;
+  /** Called after each step. */
+  onStep?(simulation: Simulation): void;
 }
 
 /** Between two looks at everything: soon after a trouble, and in quiet times. */
@@ -86,6 +88,7 @@ export class Simulation {
       }
       await this.#runWorkload();
       await this.checks.checkAll();
+      this.options.onStep?.(this);
     }
   }
 
