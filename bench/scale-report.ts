@@ -45,7 +45,7 @@ interface Row {
 function rowsOf(figures: ScaleFigures): Row[] {
   const { namespaces, writes_per_second } = figures;
   const maxRenewalSeconds = Math.round((namespaces / writes_per_second) * 11) / 10;
-  const exactly = (max: number) => ({ digits: 0, max, goal: String(max) });
+  const exactly = (max: number) => ({ digits: 0, max, goal: max.toLocaleString('en') });
   return [
     { name: 'start to in sync, s', figure: figures.in_sync_seconds, digits: 2, max: 2 },
     { name: '  CPU, s', figure: figures.in_sync_cpu_seconds, digits: 2 },
@@ -88,7 +88,8 @@ export function scaleTable(figures: ScaleFigures): string {
     });
     return [row.name.replace(/^ +/, '&nbsp;&nbsp;'), figure, goalOf(row)];
   });
-  return markdownTable([['', 'measured', 'goal'], ...rows]);
+  const load = ['load average of the machine before', figures.load_average.toFixed(1), ''];
+  return markdownTable([['', 'measured', 'goal'], ...rows, load]);
 }
 
 function goalOf({ max, goal = max === undefined ? '' : `≤ ${max}` }: Row): string {
