@@ -1,3 +1,4 @@
+// Tests of the pods that `aws.credentials` configures.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
@@ -10,7 +11,7 @@ const provisioning = { registries: [registry] };
 describeWithHelm('AWS credentials', (helm) => {
   const render = (values: Values = {}) => helm().template(values);
 
-  it('asks for web identity with a token of its own', async () => {
+  it('mounts a separate token for web identity', async () => {
     const roleArn = 'arn:aws:iam::123456789012:role/ecr-pull';
     const values = { aws: { credentials: { source: 'webIdentity', webIdentity: { roleArn } } } };
     const spec = getValueAt(
@@ -27,7 +28,7 @@ describeWithHelm('AWS credentials', (helm) => {
     assert.equal(serviceAccountToken.audience, 'sts.amazonaws.com');
   });
 
-  it('takes keys from a Secret, in the Deployment and in the CronJob', async () => {
+  it('reads access keys from a Secret, in the Deployment and in the CronJob', async () => {
     const objects = await render({
       cronJob: { enabled: true, besideDeployment: true },
       config: { provisioning },
@@ -41,7 +42,7 @@ describeWithHelm('AWS credentials', (helm) => {
     }
   });
 
-  it('runs the Roles Anywhere helper beside the program, where the SDK looks for it, and as one that a Job does not wait for', async () => {
+  it('runs the Roles Anywhere helper as a sidecar at the address that the SDK uses, so that a Job does not wait for it', async () => {
     const objects = await render(rolesAnywhere());
     for (const spec of [
       getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.template.spec'),

@@ -1,4 +1,4 @@
-// The chart's certificate controller, run beside a cluster that has no node.
+// Runs the chart's certificate controller on this machine, because the test cluster has no nodes.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -20,11 +20,11 @@ export const controllerName = 'ecr-pull-secrets-certificates';
 
 interface Controller {
   readonly statusUrl: string;
-  /** SIGTERM; gives the exit code and all that it logged. */
+  /** Sends SIGTERM and returns the exit code and the log. */
   stop(): Promise<{ code: unknown; output: string }>;
 }
 
-/** Runs `certificates` with the installed settings and the account that the chart made for it. */
+/** Runs the command `certificates` with the installed configuration and the controller's ServiceAccount. */
 export async function startController(cluster: Cluster, release: Release): Promise<Controller> {
   const folder = await mkdtemp(join(tmpdir(), 'controller-'));
   const port = await freePort();
@@ -67,7 +67,7 @@ interface Mount {
   stop(): Promise<void>;
 }
 
-/** Mounts the certificate of a release as a kubelet does: waits until the Secret is there, and follows it. */
+/** Mounts the certificate of a release as a kubelet does: waits for the Secret and updates the files when it changes. */
 export async function mountCertificate(cluster: Cluster, release: Release): Promise<Mount> {
   const path = `/api/v1/namespaces/${release.namespace}/secrets/ecr-pull-secrets-tls`;
   const read = async () => {
@@ -76,7 +76,7 @@ export async function mountCertificate(cluster: Cluster, release: Release): Prom
     const value = (key: string) => Buffer.from(getValueAt(body, 'data')[key], 'base64').toString();
     return { certPem: value('tls.crt'), keyPem: value('tls.key') };
   };
-  let shown = await eventually('the Secret is there', read);
+  let shown = await eventually('the Secret exists', read);
   const mounted = await MountedSecret.create(shown);
   const stopping = new AbortController();
   const following = (async () => {

@@ -1,4 +1,4 @@
-// Who takes the Secret of a managed certificate away after the chart is uninstalled.
+// Tests of the owner references that delete a managed certificate's Secret after the chart is uninstalled.
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
@@ -7,7 +7,7 @@ import { describeChartOnCluster } from './chart-suite.ts';
 import { createRelease, type Release } from './release.ts';
 import { getValueAt } from './rendered-objects.ts';
 
-// on in OpenShift: who changes owners must be allowed to delete the object
+// Enabled in OpenShift: a client that changes owner references needs permission to delete the object.
 const args = ['--enable-admission-plugins=OwnerReferencesPermissionEnforcement'];
 
 describeChartOnCluster(
@@ -43,17 +43,17 @@ describeChartOnCluster(
         }),
       );
 
-    it('belongs to the account that manages it and to the webhook configuration', async () => {
+    it('is owned by the ServiceAccount that manages it and by the webhook configuration', async () => {
       const controller = await startController(cluster(), release);
       try {
-        const secret = await eventually('the Secret is there', stored, 60_000);
+        const secret = await eventually('the Secret exists', stored, 60_000);
         assert.deepEqual(references(secret), await expected());
       } finally {
         await controller.stop();
       }
     });
 
-    /** Changes the Secret as an administrator, and gives what the controller makes of it. */
+    /** Breaks the Secret as an administrator, and returns it after the controller has repaired it. */
     const repairedAfter = async (metadata: object) => {
       const spoiled = { metadata, data: { 'tls.crt': btoa('spoiled') } };
       const contentType = 'application/merge-patch+json';
@@ -74,7 +74,7 @@ describeChartOnCluster(
       assert.deepEqual(references(await repairedAfter({})), await expected());
     });
 
-    it('is managed without owners too, as an earlier version made it: nobody may delete it', async () => {
+    it('is also managed without owners, as created by an earlier version; the controller has no permission to delete it', async () => {
       const repaired = await repairedAfter({ ownerReferences: null });
       assert.equal(getValueAt(repaired, 'metadata.ownerReferences'), undefined);
     });

@@ -1,3 +1,4 @@
+// Tests of managed certificates with the chart's objects and permissions, on a real API server.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
@@ -31,7 +32,7 @@ import {
 const configurations = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 const configuration = `${configurations}/zz-ecr-pull-secrets`;
 
-/** A release whose webhook is called by its Service: one that leads to this machine, since there is no node. */
+/** Installs a release whose Service resolves to this machine, because there are no nodes. */
 async function installWithService(cluster: Cluster, release: Release, values: Values): Promise<Values> {
   const port = await freePort();
   const all = { ...values, service: { port }, config: { webhook: { port } } };
@@ -59,19 +60,19 @@ async function untilInjected(cluster: Cluster, image: string): Promise<void> {
   });
 }
 
-/** A pod knows its namespace; a kubeconfig of the tests does not. */
+/** The certificate settings with the namespace, which a pod knows but the tests' kubeconfig does not contain. */
 async function certificateSettings(release: Release) {
   const { certificates } = await release.configFile();
   return { ...Object(certificates), namespace: release.namespace };
 }
 
-/** Lines at `info` and above that tell of a missing right. */
+/** Log lines at `info` and above that report a missing permission. */
 function findRefusals(output: string): string[] {
   return output.split('\n').filter((line) => /"code":"forbidden"/.test(line) && !line.includes('"debug"'));
 }
 
 describeChartOnCluster(
-  'the chart as it is without values, certificates and Service included',
+  'the chart with default values, including certificates and Service',
   (cluster, helm) => {
     let ecr: EcrDouble;
     let release: Release;
@@ -86,7 +87,7 @@ describeChartOnCluster(
       await ecr.stop();
     });
 
-    /** Runs the pods of the release as far as there can be any. */
+    /** Runs the processes of the release's pods on this machine. */
     const run = async () => {
       const controller = await startController(cluster(), release);
       const mount = await mountCertificate(cluster(), release);
@@ -103,7 +104,7 @@ describeChartOnCluster(
       return { controller, program, stop };
     };
 
-    it('injects the first pods as soon as the controller has made the certificate and published its CA', async () => {
+    it('injects the first pods as soon as the controller has issued the certificate and published its CA', async () => {
       assert.equal(await caBundleIn(cluster()), undefined);
       const { controller, program, stop } = await run();
       await untilInjected(cluster(), `${registry}/app:1`);
@@ -118,10 +119,10 @@ describeChartOnCluster(
       assert.ok(!output.includes('PRIVATE KEY'));
     });
 
-    it('goes on with the same CA after an upgrade and a restart, and with the controller away', async () => {
+    it('goes on with the same CA after an upgrade and a restart, and without the controller', async () => {
       const before = await caBundleIn(cluster());
       assert.ok(before);
-      // the ports of the Service are contended for: the test has made it
+      // The ports of the Service conflict, because the test created it.
       await release.upgrade({ ...values, webhook: { timeoutSeconds: 4 } }, ['--force-conflicts']);
       assert.equal(await caBundleIn(cluster()), before);
       const { controller, program, stop } = await run();
@@ -133,7 +134,7 @@ describeChartOnCluster(
       await stop();
     });
 
-    it('changes to a new CA when the Secret is deleted, without one pod that is not injected', async () => {
+    it('changes to a new CA when the Secret is deleted, while every pod is injected', async () => {
       const { controller, program, stop } = await run();
       await untilInjected(cluster(), `${registry}/app:4`);
       await eventually(
@@ -158,7 +159,7 @@ describeChartOnCluster(
       await stop();
     });
 
-    describe('the two accounts', () => {
+    describe('the two ServiceAccounts', () => {
       let serving: Request;
       let controller: Request;
       before(async () => {
@@ -166,11 +167,11 @@ describeChartOnCluster(
         controller = createRequest(
           await cluster().serviceAccountKubeconfig(release.namespace, controllerName),
         );
-        await untilSecretIsThere();
+        await untilSecretExists();
       });
       const tls = () => `/api/v1/namespaces/${release.namespace}/secrets/ecr-pull-secrets-tls`;
-      const untilSecretIsThere = () =>
-        eventually('the Secret is there', async () => (await cluster().request('GET', tls())).status === 200);
+      const untilSecretExists = () =>
+        eventually('the Secret exists', async () => (await cluster().request('GET', tls())).status === 200);
       const elsewhere = {
         webhooks: [{ name: 'pods.ecr-pull-secrets.io', clientConfig: { url: 'https://x' } }],
       };
@@ -185,10 +186,16 @@ describeChartOnCluster(
           applied,
           'application/apply-patch+yaml',
         ],
-        ['serving: see the webhook configuration', () => serving, 'GET', () => configuration],
+        ['serving: read the webhook configuration', () => serving, 'GET', () => configuration],
         ['serving: point the webhook elsewhere', () => serving, 'PATCH', () => configuration, elsewhere],
         ['serving: delete the webhook', () => serving, 'DELETE', () => configuration],
-        ['serving: make a webhook', () => serving, 'POST', () => configurations, { metadata: { name: 'x' } }],
+        [
+          'serving: create a webhook',
+          () => serving,
+          'POST',
+          () => configurations,
+          { metadata: { name: 'x' } },
+        ],
         ['certificates: list webhooks', () => controller, 'GET', () => configurations],
         [
           'certificates: change another webhook',
@@ -206,7 +213,7 @@ describeChartOnCluster(
         ],
         ['certificates: list Secrets', () => controller, 'GET', () => '/api/v1/secrets'],
         [
-          'certificates: make a certificate elsewhere',
+          'certificates: create a certificate in another namespace',
           () => controller,
           'PATCH',
           () => '/api/v1/namespaces/default/secrets/ecr-pull-secrets-tls?fieldManager=x',
@@ -218,20 +225,20 @@ describeChartOnCluster(
         it(`may not ${what}`, async () => {
           const contentType =
             type ?? (method === 'PATCH' ? 'application/strategic-merge-patch+json' : 'application/json');
-          const answer = await who()(method, path(), body, { contentType });
-          assert.equal(answer.status, 403, JSON.stringify(answer.body));
+          const response = await who()(method, path(), body, { contentType });
+          assert.equal(response.status, 403, JSON.stringify(response.body));
         });
       }
     });
 
-    certificateRights(cluster, () => release, {
+    certificatePermissionsSuite(cluster, () => release, {
       account: controllerName,
       clusterRole: certificatesClusterRole,
     });
   },
 );
 
-describeChartOnCluster('one account for reviews and certificates', (cluster, helm) => {
+describeChartOnCluster('one ServiceAccount for admission requests and certificates', (cluster, helm) => {
   let ecr: EcrDouble;
   let release: Release;
   before(async () => {
@@ -245,7 +252,7 @@ describeChartOnCluster('one account for reviews and certificates', (cluster, hel
     await ecr.stop();
   });
 
-  it('injects the first pods as soon as the program has made its certificate and published its CA', async () => {
+  it('injects the first pods as soon as the program has issued its certificate and published its CA', async () => {
     assert.equal(await caBundleIn(cluster()), undefined);
     const certificates = await certificateSettings(release);
     const program: RunningProgram = await startLocalProgram(release, ecr, { config: { certificates } });
@@ -254,18 +261,23 @@ describeChartOnCluster('one account for reviews and certificates', (cluster, hel
     assert.deepEqual(findRefusals(program.output()), []);
   });
 
-  certificateRights(cluster, () => release, { account: 'ecr-pull-secrets', clusterRole });
+  certificatePermissionsSuite(cluster, () => release, { account: 'ecr-pull-secrets', clusterRole });
 });
 
-/** Every right on Secret and webhook configuration is needed by the account that manages them. */
-function certificateRights(
+/** Tests that the ServiceAccount that manages certificates needs each permission on Secret and webhook configuration. */
+function certificatePermissionsSuite(
   cluster: () => Cluster,
   release: () => Release,
   managing: { readonly account: string; readonly clusterRole: string },
 ): void {
-  describe(`rights of the account ${managing.account}`, () => {
-    /** Opens the certificates as the program does, while a right is missing; gives what is logged until it is back. */
-    const lacking = async (lent: TemporaryRole, verb: string, resource: string, expected: RegExp) => {
+  describe(`permissions of the ServiceAccount ${managing.account}`, () => {
+    /** Opens the certificates as the program does while a permission is missing, until the log reports it. */
+    const expectReport = async (
+      temporaryRole: TemporaryRole,
+      verb: string,
+      resource: string,
+      expected: RegExp,
+    ) => {
       const kubeconfigPath = await cluster().serviceAccountKubeconfig(release().namespace, managing.account);
       const client = loadKubeConfig({
         kubeconfigPath,
@@ -276,25 +288,25 @@ function certificateRights(
       const config = readConfig(stringify({ certificates }), 'the ConfigMap');
       let written = '';
       const log = createJsonLog('info', { write: (text) => (written += text) });
-      await lent.read();
-      await lent.without(verb, resource);
+      await temporaryRole.read();
+      await temporaryRole.without(verb, resource);
       const opening = openCertificateSource({ config, cluster: client, onChange: () => undefined, log });
       try {
         await eventually(`the log says ${expected}`, () => expected.test(written));
       } finally {
-        await lent.restore();
+        await temporaryRole.restore();
         await (await opening).close();
         await client.close();
       }
     };
-    const anew = () => deleteCertificate(cluster(), release());
+    const startFromScratch = () => deleteCertificate(cluster(), release());
     const roleOf = (path: string) => openTemporaryRole((...call) => cluster().request(...call), path);
 
     for (const verb of ['get', 'list', 'watch', 'create', 'patch']) {
-      it(`needs the right to ${verb} the Secret of its certificate, and says so`, async () => {
-        await anew();
-        const lent = roleOf(role(release().namespace, 'ecr-pull-secrets-tls'));
-        await lacking(lent, verb, 'secrets', forbiddenPattern(verb, 'secrets'));
+      it(`needs permission to ${verb} the Secret of its certificate, and reports if it is missing`, async () => {
+        await startFromScratch();
+        const temporaryRole = roleOf(role(release().namespace, 'ecr-pull-secrets-tls'));
+        await expectReport(temporaryRole, verb, 'secrets', forbiddenPattern(verb, 'secrets'));
       });
     }
 
@@ -304,13 +316,13 @@ function certificateRights(
       ['watch', 'watch'],
       ['patch', 'patch'],
     ] as const) {
-      it(`needs the right to ${verb} its webhook configuration, and says so`, async () => {
-        // a new CA, which has to be told
-        await anew();
+      it(`needs permission to ${verb} its webhook configuration, and reports if it is missing`, async () => {
+        // The new CA has to be published.
+        await startFromScratch();
         const expected = new RegExp(
           `cannot ${word} MutatingWebhookConfiguration zz-ecr-pull-secrets .forbidden`,
         );
-        await lacking(roleOf(managing.clusterRole), verb, 'mutatingwebhookconfigurations', expected);
+        await expectReport(roleOf(managing.clusterRole), verb, 'mutatingwebhookconfigurations', expected);
       });
     }
   });

@@ -1,3 +1,4 @@
+// Test suites that need Helm, and perhaps a real API server.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { Cluster } from '../cluster/cluster.ts';
@@ -5,8 +6,8 @@ import { type ClusterSuiteOptions, describeOnCluster, isCi } from '../cluster/cl
 import { findHelm, type Helm, obtainHelm } from './helm.ts';
 
 /**
- * A suite that needs Helm. Where there is none it is skipped and says why; in CI it fails.
- * @param body declares the tests; its argument gives Helm, within a test or a hook
+ * Declares a suite that needs Helm. Without Helm it is skipped with the reason; in CI it fails.
+ * @param body declares the tests; its argument returns Helm and may be called within tests and hooks only
  */
 export function describeWithHelm(name: string, body: (helm: () => Helm) => void): void {
   const search = findHelm(process.env);
@@ -20,13 +21,13 @@ export function describeWithHelm(name: string, body: (helm: () => Helm) => void)
       helm = await obtainHelm();
     });
     body(() => {
-      assert.ok(helm, 'Helm is there within tests and hooks only');
+      assert.ok(helm, 'Helm is available within tests and hooks only');
       return helm;
     });
   });
 }
 
-/** A suite that needs Helm and a real API server: see describeOnCluster. */
+/** Declares a suite that needs Helm and a real API server, see describeOnCluster. */
 export function describeChartOnCluster(
   name: string,
   body: (cluster: () => Cluster, helm: () => Helm) => void,

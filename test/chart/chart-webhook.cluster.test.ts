@@ -1,3 +1,4 @@
+// Tests of the webhook with the chart's ServiceAccount, permissions and webhook configuration, on a real API server.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -24,8 +25,8 @@ import { findOne, getValueAt } from './rendered-objects.ts';
 const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
 /**
- * A cluster on which suites find the chart's account, rights and webhook where they would make their own: what they ask
- * to be made is made by Helm.
+ * Wraps a cluster so that suites use the chart's ServiceAccount, permissions and webhook instead of creating their own: requests
+ * that would create them upgrade the release instead.
  */
 function withRelease(cluster: () => Cluster, release: () => Release): TestApiServer {
   const done = { status: 201, body: {}, warnings: [] };
@@ -51,20 +52,23 @@ function withRelease(cluster: () => Cluster, release: () => Release): TestApiSer
   };
 }
 
-describeChartOnCluster("the main job with the chart's account, rights and webhook", (cluster, helm) => {
-  let release: Release;
-  before(async () => {
-    release = await createRelease(cluster(), helm());
-    await release.install(getLocalProgramValues({}));
-  });
-  after(() => release.uninstall());
-  const apiServer = withRelease(cluster, () => release);
-  injectionSuite(() => apiServer);
-  failuresSuite(() => apiServer);
-  denySuite(() => apiServer);
-});
+describeChartOnCluster(
+  "injection with the chart's ServiceAccount, permissions and webhook",
+  (cluster, helm) => {
+    let release: Release;
+    before(async () => {
+      release = await createRelease(cluster(), helm());
+      await release.install(getLocalProgramValues({}));
+    });
+    after(() => release.uninstall());
+    const apiServer = withRelease(cluster, () => release);
+    injectionSuite(() => apiServer);
+    failuresSuite(() => apiServer);
+    denySuite(() => apiServer);
+  },
+);
 
-describeChartOnCluster('what reaches the program', (cluster, helm) => {
+describeChartOnCluster('requests that reach the program', (cluster, helm) => {
   let ecr: EcrDouble;
   let release: Release;
   let program: RunningProgram;
@@ -72,7 +76,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     ecr = await startEcrDouble();
     release = await createRelease(cluster(), helm());
     program = await installWithLocalProgram(cluster(), release, ecr, {
-      namespaces: { exclude: ['left-alone'] },
+      namespaces: { exclude: ['excluded'] },
     });
   });
   after(async () => {
@@ -83,55 +87,57 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
 
   const image = `${registry}/app:1`;
   const create = (namespace: string, pod = podWith([image])) => createPod(cluster(), namespace, pod);
-  const reviews = async () => {
+  const countRequests = async () => {
     const counts = (await program.metrics()).matchAll(/^ecr_pull_secrets_reviews_total\{.*\} (\d+)$/gm);
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   };
-  const unasked = async (what: () => Promise<unknown>) => {
-    const before = await reviews();
-    await what();
-    assert.equal(await reviews(), before);
+  const expectNoRequest = async (action: () => Promise<unknown>) => {
+    const before = await countRequests();
+    await action();
+    assert.equal(await countRequests(), before);
   };
   const namespaceWith = async (name: string, labels: Record<string, string> = {}) => {
     await cluster().request('POST', '/api/v1/namespaces', { metadata: { name, labels } });
     return name;
   };
 
-  it('is a pod with an ECR image, which gets the reference and the Secret', async () => {
+  it('include a pod with an ECR image, which gets the reference and the Secret', async () => {
     const namespace = await cluster().createNamespace();
     assert.deepEqual((await create(namespace)).pullSecrets, ['ecr-pull-secrets']);
     assert.deepEqual(Object.keys((await readPullSecret(cluster(), namespace))?.auths ?? {}), [registry]);
   });
 
-  it('is no pod without one, and no mirror pod', async () => {
+  it('exclude pods without an ECR image and mirror pods', async () => {
     const namespace = await cluster().createNamespace();
-    await unasked(() => create(namespace, podWith(['busybox'])));
-    await unasked(async () => {
+    await expectNoRequest(() => create(namespace, podWith(['busybox'])));
+    await expectNoRequest(async () => {
       const { status, pullSecrets } = await create(namespace, mirrorPod(image));
       assert.deepEqual([status, pullSecrets], [201, []]);
     });
   });
 
-  it('is no pod of a namespace that is left out', async () => {
-    const names = [release.namespace, await namespaceWith('left-alone'), 'kube-system'];
+  it('exclude pods of excluded namespaces', async () => {
+    const names = [release.namespace, await namespaceWith('excluded'), 'kube-system'];
     const optedOut = await namespaceWith('opted-out', { 'ecr-pull-secrets.io/inject': 'false' });
     for (const namespace of [...names, optedOut]) {
-      await unasked(async () => assert.equal((await create(namespace, restrictedPod(image))).status, 201));
+      await expectNoRequest(async () =>
+        assert.equal((await create(namespace, restrictedPod(image))).status, 201),
+      );
     }
   });
 
-  it('is an update that changes an image, and no other', async () => {
+  it('include updates that change an image, and no other updates', async () => {
     const namespace = await cluster().createNamespace();
     const pod = podWith([image]);
     await create(namespace, pod);
     const change = (how: (body: Record<string, unknown>) => unknown, subresource = '') =>
       updatePod(cluster(), namespace, pod.metadata.name, how, subresource);
-    await unasked(async () => {
-      const answer = await change((body) => ({
+    await expectNoRequest(async () => {
+      const labelled = await change((body) => ({
         ...body,
         metadata: { ...Object(body['metadata']), labels: { a: 'b' } },
       }));
-      assert.equal(answer.status, 200);
+      assert.equal(labelled.status, 200);
     });
     const other = registry.replace('eu-central-1', 'eu-west-1');
     const changed = await change((body) => {
@@ -148,13 +154,13 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
       (body) => ({ ...body, spec: { ...Object(body['spec']), ephemeralContainers: [debug] } }),
       '/ephemeralcontainers',
     );
-    await eventually('both hosts are there', async () => {
+    await eventually('both hosts have tokens', async () => {
       const hosts = Object.keys((await readPullSecret(cluster(), namespace))?.auths ?? {});
       return hosts.includes(other) && hosts.includes(third);
     });
   });
 
-  it('is a large pod, too: the conditions do not cost more than the API server allows', async () => {
+  it('include large pods: the conditions stay within the cost limit of the API server', async () => {
     const namespace = await cluster().createNamespace();
     const env = Array.from({ length: 50 }, (_, index) => ({ name: `V${index}`, value: 'v'.repeat(200) }));
     const pod = podWith(
@@ -163,7 +169,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     const containers = pod.spec.containers.map((container) => ({ ...container, env }));
     const large = { ...pod, spec: { containers } };
     assert.deepEqual((await create(namespace, large)).pullSecrets, ['ecr-pull-secrets']);
-    const before = await reviews();
+    const before = await countRequests();
     const changed = await updatePod(cluster(), namespace, pod.metadata.name, (body) => {
       const [first, ...others] = getValueAt(body, 'spec.containers');
       return {
@@ -172,10 +178,10 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
       };
     });
     assert.equal(changed.status, 200);
-    assert.equal(await reviews(), before + 1);
+    assert.equal(await countRequests(), before + 1);
   });
 
-  it('is a pod that webhooks change in their second pass only once the match condition is removed, as docs/how-to/rewritten-images.md says', async () => {
+  it('include pods that webhooks change in the second pass only after the match condition is removed, see docs/how-to/rewritten-images.md', async () => {
     const late = new LateWebhooks(cluster());
     try {
       await late.register('kyverno-resource-mutating-webhook-cfg', 'IfNeeded', toPullThroughCache);
@@ -193,11 +199,11 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
       });
     } finally {
       await late.removeAll();
-      await release.upgrade(getLocalProgramValues({ namespaces: { exclude: ['left-alone'] } }, program));
+      await release.upgrade(getLocalProgramValues({ namespaces: { exclude: ['excluded'] } }, program));
     }
   });
 
-  it('makes `helm test` succeed where the program is ready, and fail where it is not', async () => {
+  it('let `helm test` succeed if the program is ready, and fail otherwise', async () => {
     const objects = await helm().template({}, { namespace: release.namespace });
     const { command, args } = getValueAt(findOne(objects, 'Pod'), 'spec.containers.0');
     const readyz = async (url: string) => {
@@ -217,7 +223,7 @@ describeChartOnCluster('what reaches the program', (cluster, helm) => {
     unready.close();
   });
 
-  it('is nothing at all while the program is away: pods come all the same', async () => {
+  it('fail open: pods are created while the program is stopped', async () => {
     const namespace = await cluster().createNamespace();
     await program.stop();
     const { status, pullSecrets } = await create(namespace);

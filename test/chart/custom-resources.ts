@@ -1,3 +1,4 @@
+// CustomResourceDefinitions for the kinds of cert-manager and the Prometheus operator.
 import type { Request } from '../cluster/kube-request.ts';
 
 const kinds = [
@@ -7,7 +8,7 @@ const kinds = [
   { group: 'monitoring.coreos.com', kind: 'PodMonitor' },
 ];
 
-/** The kinds of cert-manager and of the Prometheus operator that the chart makes, taking anything. */
+/** Installs the kinds of cert-manager and the Prometheus operator that the chart uses, with a schema that accepts any object. */
 export async function installCustomResources(request: Request): Promise<void> {
   for (const { group, kind } of kinds) {
     const singular = kind.toLowerCase();

@@ -1,3 +1,4 @@
+// Tests that durations have the same bounds in the program and in the chart.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -14,11 +15,11 @@ import { chartFolder } from './helm.ts';
 
 const hourMs = 3_600_000;
 
-/** Compared with the clock, so that no timer is set to them. */
+/** Durations that are compared with the clock and never used for a timer. */
 const withoutTimer = ['secrets.forgetAfter', 'certificates.authorityLife', 'certificates.leafLife'];
 
 /** Durations in the chart's values that the program does not read. */
-const ofOthers: Readonly<Record<string, Bounds>> = {
+const durationsOfOthers: Readonly<Record<string, Bounds>> = {
   'certificates.certManager.duration': { fromMs: hourMs, toMs: 87_600 * hourMs }, // cert-manager's own minimum
   'metrics.serviceMonitor.interval': { fromMs: 1_000, toMs: 24 * hourMs },
   'metrics.podMonitor.interval': { fromMs: 1_000, toMs: 24 * hourMs },
@@ -26,15 +27,15 @@ const ofOthers: Readonly<Record<string, Bounds>> = {
 
 const schemaFile = () => readFile(join(chartFolder, 'values.schema.json'), 'utf8');
 
-/** Where the chart has a setting of the program. */
-function inChart(path: string): string {
+/** The path in the chart's values of a setting of the program. */
+function chartPathOf(path: string): string {
   return path.replace(/^certificates\./, 'certificates.managed.').replace(/^(?!certificates\.)/, 'config.');
 }
 
 describe('durations', () => {
   const durations = durationsIn(configSchema);
 
-  it('all have bounds, and none can overflow a timer, added to or doubled', () => {
+  it('all have bounds, and twice the maximum does not overflow a timer', () => {
     assert.ok(durations.size >= 10, [...durations.keys()].join());
     for (const [path, { toMs }] of durations) {
       assert.ok(withoutTimer.includes(path) || 2 * toMs < 2 ** 31, path);
@@ -44,8 +45,8 @@ describe('durations', () => {
   it('have the same bounds in the chart', async () => {
     const chart: unknown = JSON.parse(await schemaFile());
     const expected = {
-      ...Object.fromEntries([...durations].map(([path, bounds]) => [inChart(path), bounds])),
-      ...ofOthers,
+      ...Object.fromEntries([...durations].map(([path, bounds]) => [chartPathOf(path), bounds])),
+      ...durationsOfOthers,
     };
     for (const [path, bounds] of Object.entries(expected)) {
       const node = getValueAt(chart, 'properties', ...path.split('.').join('.properties.').split('.'));
@@ -54,13 +55,13 @@ describe('durations', () => {
         durationPattern(bounds),
         `the pattern of ${path} in values.schema.json`,
       );
-      assert.match(String(getValueAt(node, 'description')), /^a duration from \d+m?[smh] to \d+[smh]$/);
+      assert.match(String(getValueAt(node, 'description')), /^Duration from \d+m?[smh] to \d+[smh]\.$/);
     }
     const patterns = [...JSON.stringify(chart).matchAll(/"pattern":"[^"]*\)[msh]+[|)]/g)];
     assert.equal(patterns.length, Object.keys(expected).length, 'the chart has no other durations');
   });
 
-  it('match their pattern just where the program takes them', () => {
+  it('match their pattern exactly if the program accepts them', () => {
     const bound = fc.tuple(fc.nat({ max: 100_000 }), fc.constantFrom('ms', 's', 'm', 'h'));
     const text = ([number, unit]: [number, string]) => `${number}${unit}`;
     const numbers = fc.oneof(fc.nat({ max: 100_000 }), fc.nat({ max: 2_000_000_000 }));
@@ -78,8 +79,8 @@ describe('durations', () => {
             .sort(([a], [b]) => a - b) as [[number, string], [number, string]];
           const pattern = new RegExp(durationPattern({ fromMs, toMs }));
           for (const candidate of [text([number, unit]), from, to, `0${from}`, `${number}`]) {
-            const taken = v.safeParse(durationBetween(from, to), candidate).success;
-            assert.equal(pattern.test(candidate), taken, `${candidate} from ${from} to ${to}`);
+            const accepted = v.safeParse(durationBetween(from, to), candidate).success;
+            assert.equal(pattern.test(candidate), accepted, `${candidate} from ${from} to ${to}`);
           }
         },
       ),
@@ -87,7 +88,7 @@ describe('durations', () => {
   });
 
   for (const [path, bounds] of durations) {
-    it(`such as ${path} are refused outside of their bounds, with what was given`, () => {
+    it(`such as ${path} are refused outside of their bounds, with the given value`, () => {
       const [group, name] = path.split('.');
       const outside = [
         `${bounds.toMs + 1}ms`,
@@ -106,7 +107,7 @@ describe('durations', () => {
   }
 });
 
-describeWithHelm('durations that cannot be', (helm) => {
+describeWithHelm('invalid durations', (helm) => {
   for (const [group, name, text] of [
     ['tokens', 'requestTimeout', '0s'],
     ['tokens', 'connectTimeout', '600h'],
@@ -121,7 +122,7 @@ describeWithHelm('durations that cannot be', (helm) => {
     });
   }
 
-  it('are not 0 where it has a meaning', async () => {
+  it('may be 0 where 0 has a meaning', async () => {
     const config = { webhook: { deadlineMargin: '0s', shutdownDelay: '0s' }, tokens: { minimumLife: '0s' } };
     assert.equal((await helm().run(['template', 'x', chartFolder], { config })).code, 0);
   });

@@ -1,8 +1,8 @@
-// Durations of the program's settings, and their bounds as regular expressions for the chart's schema.
+// Finds the durations in the program's settings, and converts their bounds to regular expressions for the chart's schema.
 import assert from 'node:assert/strict';
 import { getValueAt } from '../kube/secret-api-fixtures.ts';
 
-/** Bounds in ms, both included. */
+/** Inclusive bounds in ms. */
 export interface Bounds {
   readonly fromMs: number;
   readonly toMs: number;
@@ -15,10 +15,10 @@ const units = [
   ['h', 3_600_000],
 ] as const;
 
-/** The most that the digits of a duration can say. */
+/** The largest number that a duration can contain. */
 const maxDigits = 999_999_999;
 
-/** A pattern that durations between two bounds match, and no other text. Each begins without a zero, unless it is 0. */
+/** A pattern that exactly the durations within the bounds match. Numbers have no leading zero. */
 export function durationPattern({ fromMs, toMs }: Bounds): string {
   const alternatives = units.flatMap(([unit, unitMs]) => {
     const from = Math.ceil(fromMs / unitMs);
@@ -28,11 +28,11 @@ export function durationPattern({ fromMs, toMs }: Bounds): string {
   return `^(${alternatives.join('|')})$`;
 }
 
-/** Patterns of the whole numbers between two. */
+/** Patterns that together match the integers from `from` to `to`. */
 function numbersBetween(from: number, to: number): string[] {
-  const runs: { readonly first: string; readonly fewest: number; most: number }[] = [];
+  const runs: { readonly first: string; readonly minFree: number; maxFree: number }[] = [];
   for (let low = from; low <= to; ) {
-    // the longest run of numbers that begins at `low` and differs in one digit and all that follow it
+    // Find the longest run of numbers that starts at `low` and differs in one digit and those after it.
     let free = 0;
     while (low > 0 && low % 10 ** (free + 1) === 0 && low + 10 ** (free + 1) - 1 <= to) free += 1;
     const size = 10 ** free;
@@ -40,20 +40,23 @@ function numbersBetween(from: number, to: number): string[] {
     const last = Math.min(9, digit + Math.floor((to - low + 1) / size) - 1);
     const first = `${Math.floor(low / size / 10) || ''}${last === digit ? digit : `[${digit}-${last}]`}`;
     const before = runs.at(-1);
-    if (before?.first === first && before.most === free - 1) before.most = free;
-    else runs.push({ first, fewest: free, most: free });
+    if (before?.first === first && before.maxFree === free - 1) before.maxFree = free;
+    else runs.push({ first, minFree: free, maxFree: free });
     low += (last - digit + 1) * size;
   }
-  return runs.map(({ first, fewest, most }) => `${first}${anyDigits(fewest, most)}`);
+  return runs.map(({ first, minFree, maxFree }) => `${first}${anyDigits(minFree, maxFree)}`);
 }
 
-function anyDigits(fewest: number, most: number): string {
-  if (most === 0) return '';
-  if (fewest === most) return most === 1 ? '[0-9]' : `[0-9]{${most}}`;
-  return `[0-9]{${fewest},${most}}`;
+function anyDigits(min: number, max: number): string {
+  if (max === 0) return '';
+  if (min === max) return max === 1 ? '[0-9]' : `[0-9]{${max}}`;
+  return `[0-9]{${min},${max}}`;
 }
 
-/** The bounds of every duration in a schema of valibot, by path. @throws AssertionError for one without bounds */
+/**
+ * Returns the bounds of every duration in a valibot schema, by path.
+ * @throws {AssertionError} if a duration has no bounds
+ */
 export function durationsIn(schema: unknown, path = ''): ReadonlyMap<string, Bounds> {
   const wrapped = getValueAt(schema, 'wrapped') ?? schema;
   const entries = getValueAt(wrapped, 'entries');
@@ -74,11 +77,14 @@ export function durationsIn(schema: unknown, path = ''): ReadonlyMap<string, Bou
       'requirement',
     );
   const [fromMs, toMs] = [bound('min_value'), bound('max_value')];
-  assert.ok(typeof fromMs === 'number' && typeof toMs === 'number', `${path} has no bounds: durationBetween`);
+  assert.ok(
+    typeof fromMs === 'number' && typeof toMs === 'number',
+    `${path} has no bounds; use durationBetween`,
+  );
   return new Map([[path, { fromMs, toMs }]]);
 }
 
-/** What a pipe of valibot does, with the pipes within it. */
+/** The actions of a valibot pipe, including nested pipes. */
 function actionsOf(schema: unknown): unknown[] {
   const pipe = getValueAt(schema, 'pipe');
   return Array.isArray(pipe) ? pipe.flatMap((one) => [one, ...(one === schema ? [] : actionsOf(one))]) : [];

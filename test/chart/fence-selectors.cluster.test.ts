@@ -1,4 +1,4 @@
-// The fence's CEL against the API server's own selection by labels, for every form of selector.
+// Compares the fence's CEL expressions with the API server's own label selection, for every form of selector.
 import assert from 'node:assert/strict';
 import { before, it } from 'node:test';
 import fc from 'fast-check';
@@ -14,7 +14,7 @@ import { findOne, getValueAt, type KubeObject } from './rendered-objects.ts';
 const inject = 'ecr-pull-secrets.io/inject';
 const tier = 'example.com/tier';
 const own = 'fence-selectors';
-/** The fence itself is the same on every version. */
+/** Render options. The fence is the same on every version of Kubernetes. */
 const newest = { kubeVersion: '1.37.0', apiVersions: getApiVersions('1.37.0') };
 const admissionregistration = '/apis/admissionregistration.k8s.io/v1';
 
@@ -40,7 +40,7 @@ const namespaces = labelSets.map((labels, index) => ({
   labels,
 }));
 
-/** What an operator sets about namespaces. */
+/** The values that select namespaces. */
 interface Selection {
   readonly injection?: 'webhook' | 'policy' | 'none';
   readonly namespaces?: Values;
@@ -73,7 +73,7 @@ const fixed: readonly [string, Selection][] = [
   ['Exists', { namespaces: expression(tier, 'Exists') }],
   ['DoesNotExist', { namespaces: expression(tier, 'DoesNotExist') }],
   ['by name', { namespaces: expression('kubernetes.io/metadata.name', 'In', ['shop-0', 'lab-1']) }],
-  ['nothing injects, nothing is provided', { injection: 'none' }],
+  ['no injection, no provisioning', { injection: 'none' }],
   ['provisioning everywhere', provided({})],
   ['provisioning by name', provided({ names: ['shop-0', 'lab-1'] })],
   ['provisioning by pattern', { ...provided({ names: ['lab-*', '*-2'] }), exclude: ['lab-3'] }],
@@ -83,9 +83,9 @@ const fixed: readonly [string, Selection][] = [
   ['odd spellings', provided({ selector: ' team == shop ,example.com/tier notin(in)' })],
   ['values that are operators', provided({ selector: 'team=notin,example.com/tier in (in)' })],
   ['an empty value', provided({ selector: 'team=' })],
-  ['provisioning of the own namespace', provided({ names: ['shop-*', own] })],
-  ['provisioning of the own namespace by a pattern', provided({ names: ['shop-*', 'fence-*'] })],
-  ['provisioning of the own namespace beside the webhook', { provisioning: { names: [own] } }],
+  ['provisioning of its own namespace', provided({ names: ['shop-*', own] })],
+  ['provisioning of its own namespace by a pattern', provided({ names: ['shop-*', 'fence-*'] })],
+  ['provisioning of its own namespace beside the webhook', { provisioning: { names: [own] } }],
   [
     'provisioning of namespaces that are excluded from admission',
     { excludeFromAdmission: ['lab-*', 'shop-0'], provisioning: { names: ['lab-1', 'shop-*'] } },
@@ -128,7 +128,7 @@ const anySelection: fc.Arbitrary<Selection> = fc
   })
   .map(withoutRefusals);
 
-/** Without what the chart refuses: values that contradict each other, or that have no effect. */
+/** Removes values that the chart refuses because they contradict each other or have no effect. */
 function withoutRefusals(selection: Selection): Selection {
   const { provisioning, exclude = [], excludeFromAdmission = [], injection, namespaces: chosen } = selection;
   const excluded = [...exclude, ...(getValueAt(chosen, 'exclude') ?? [])];
@@ -142,7 +142,7 @@ function withoutRefusals(selection: Selection): Selection {
   };
 }
 
-/** What the fence must allow in a namespace, by what labels select. */
+/** What the fence must allow in a namespace, given the namespaces that the label selectors match. */
 function expectedOf(
   name: string,
   { exclude = [], excludeFromAdmission = [], namespaces: chosen, provisioning }: Selection,
@@ -153,12 +153,12 @@ function expectedOf(
     return { write: false, refer: false };
   const names = provisioning?.names ?? [];
   const onlyByName = matchesAny([...excludeFromAdmission, 'kube-system', own], name);
-  const wanted = names.includes(name) || (!onlyByName && (names.length === 0 || matchesAny(names, name)));
-  const refer = wanted && provisioned.has(name);
+  const selected = names.includes(name) || (!onlyByName && (names.length === 0 || matchesAny(names, name)));
+  const refer = selected && provisioned.has(name);
   return { write: refer || (!onlyByName && injected.has(name)), refer };
 }
 
-describeChartOnCluster('the fence chooses the namespaces that selectors choose', (cluster, helm) => {
+describeChartOnCluster('the fence selects the same namespaces as label selectors', (cluster, helm) => {
   const seed = Date.now() % 1_000_000;
   const generated = fc.sample(anySelection, { numRuns: 20, seed });
   const cases: readonly { account: string; selection: Selection }[] = [
@@ -214,7 +214,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     }
   });
 
-  const askerOf = async (account: string) => {
+  const createCaller = async (account: string) => {
     const request = createRequest(await cluster().serviceAccountKubeconfig(own, account));
     const secret = {
       apiVersion: 'v1',
@@ -254,7 +254,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     };
   };
 
-  /** What the API server lists by a selector. */
+  /** The namespaces that the API server lists for a selector. */
   const listed = async (selector: string): Promise<Set<string>> => {
     const { status, body } = await cluster().request(
       'GET',
@@ -266,7 +266,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
 
   const assertAgree = async (one: (typeof cases)[number]) => {
     const { provisioning, injection } = one.selection;
-    const caller = await askerOf(one.account);
+    const caller = await createCaller(one.account);
     await eventually('the policy is in force', async () => !(await caller.mayWrite('kube-system')));
     const objects = rendered.get(one.account) ?? [];
     const webhook = objects.find(({ kind }) => kind === 'MutatingWebhookConfiguration');
@@ -302,7 +302,7 @@ describeChartOnCluster('the fence chooses the namespaces that selectors choose',
     });
   }
 
-  it('whatever the selectors are', async (t) => {
+  it('arbitrary selectors', async (t) => {
     t.diagnostic(`seed ${seed}`);
     for (const one of cases.slice(fixed.length)) await assertAgree(one);
   });

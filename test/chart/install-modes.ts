@@ -1,28 +1,29 @@
+// Values for each mode in which the chart can be installed.
 import type { Values } from './helm.ts';
 
 export const registry = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
-/** A way to install the chart. */
+/** A mode of installation. */
 export interface InstallMode {
   readonly name: string;
   readonly values: Values;
-  /** The first minor version of Kubernetes that has what it needs; none: all that are supported. */
+  /** The first minor version of Kubernetes that supports the mode. Default: all supported versions. */
   readonly since?: number;
 }
 
 const provisioning = { registries: [registry] };
 const ownCertificate = { mode: 'existingSecret', secretName: 'own-tls', caBundle: 'LS0tLS1CRUdJTg==' };
 
-/** Every mode, each as an operator would set it. */
+/** Every mode, with the values that an operator would set. */
 export const installModes: readonly InstallMode[] = [
   { name: 'no values', values: {} },
   {
-    name: 'one account for reviews and certificates',
+    name: 'one ServiceAccount for admission requests and certificates',
     values: { certificates: { managed: { controller: { enabled: false } } } },
   },
-  { name: 'certificates of cert-manager', values: { certificates: { mode: 'certManager' } } },
+  { name: 'certificates from cert-manager', values: { certificates: { mode: 'certManager' } } },
   {
-    name: 'certificates of a given issuer',
+    name: 'certificates from a configured issuer',
     values: {
       certificates: {
         mode: 'certManager',
@@ -30,7 +31,7 @@ export const installModes: readonly InstallMode[] = [
       },
     },
   },
-  { name: 'a certificate of the operator', values: { certificates: ownCertificate } },
+  { name: 'an existing certificate', values: { certificates: ownCertificate } },
   { name: 'policy', values: { injection: 'policy', config: { provisioning } }, since: 36 },
   {
     name: 'ServiceAccounts',
@@ -84,7 +85,7 @@ export const installModes: readonly InstallMode[] = [
     },
   },
   {
-    name: 'all that is optional',
+    name: 'all optional features on',
     values: {
       autoscaling: { enabled: true },
       webhook: {
@@ -124,14 +125,14 @@ export const installModes: readonly InstallMode[] = [
     },
   },
   {
-    name: 'all that can be left out',
+    name: 'all optional features off',
     values: {
       fence: { enabled: false },
-      certificates: { managed: { controller: { serviceAccount: { create: false, name: 'given-too' } } } },
+      certificates: { managed: { controller: { serviceAccount: { create: false, name: 'existing-too' } } } },
       flowSchema: { enabled: false },
       podDisruptionBudget: { enabled: false },
       rbac: { create: false },
-      serviceAccount: { create: false, name: 'given' },
+      serviceAccount: { create: false, name: 'existing' },
       topologySpread: [],
       nodeSelector: null,
       webhook: { url: 'https://192.0.2.1:8443/mutate' },
@@ -144,7 +145,7 @@ export function getMinorVersion(version: string): number {
   return Number(/^v?1\.(\d+)/.exec(version)?.[1]);
 }
 
-/** What `helm template` has to be told about a cluster of a version. */
+/** The flags `--api-versions` that `helm template` needs for a cluster of this version. */
 export function getApiVersions(kubeVersion: string): string[] {
   return getMinorVersion(kubeVersion) >= 36
     ? ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy']

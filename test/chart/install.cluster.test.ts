@@ -1,3 +1,4 @@
+// Tests that install, upgrade, roll back and uninstall the chart on a real API server.
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
@@ -9,7 +10,7 @@ import { difference, listAllObjects } from './inventory.ts';
 import { createRelease, type Release } from './release.ts';
 import { getValueAt, type KubeObject } from './rendered-objects.ts';
 
-/** Where objects of a kind are made. */
+/** The collections of kinds whose path does not follow from the kind. */
 const collections: Readonly<Record<string, string>> = {
   ClusterRole: '/apis/rbac.authorization.k8s.io/v1/clusterroles',
   ClusterRoleBinding: '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings',
@@ -25,7 +26,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
   const usable = () => installModes.filter(({ since = 30 }) => since <= getMinorVersion(cluster().version));
   const everything = () => listAllObjects(cluster().request);
   const tests = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'] === undefined;
-  /** As `inventory` names them. */
+  /** The names of the rendered objects, in the format of `listAllObjects`. */
   const made = async (release: Release, values: Values) => {
     const objects = await helm().template(values, {
       release: release.name,
@@ -41,14 +42,14 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
   };
   before(() => installCustomResources(cluster().request));
 
-  it('is one command without values; everything comes, and everything goes', async () => {
+  it('needs one command without values, and an uninstallation removes all objects', async () => {
     const before = await everything();
     const flags = ['--namespace', 'ecr-pull-secrets', '--create-namespace'];
     const install = ['install', 'ecr-pull-secrets', chartFolder, ...flags];
     const { code, stdout, stderr } = await helm().run(install, undefined, cluster().kubeconfigPath);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /adds the pull secret `ecr-pull-secrets` to every new pod/);
-    assert.match(stdout, /AWS credentials: none were given/);
+    assert.match(stdout, /adds the pull Secret `ecr-pull-secrets` to every new pod/);
+    assert.match(stdout, /Provide AWS credentials\. None are configured/);
     const namespace = 'namespaces /ecr-pull-secrets';
     assert.ok((await everything()).has(namespace));
     const uninstall = ['uninstall', 'ecr-pull-secrets', '--namespace', 'ecr-pull-secrets'];
@@ -57,7 +58,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
     assert.deepEqual(difference(before, await everything()), []);
   });
 
-  it('is known to the API server field by field, in every mode', async () => {
+  it('has only fields that the API server knows, in every mode', async () => {
     const { namespace } = await createRelease(cluster(), helm());
     for (const { name, values } of usable()) {
       const objects = await helm().template(values, {
@@ -73,7 +74,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
     }
   });
 
-  describe('from mode to mode', () => {
+  describe('changes of the mode', () => {
     let release: Release;
     let empty: Set<string>;
     const has = async (values: Values) =>
@@ -83,8 +84,8 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       empty = await everything();
     });
 
-    /** Asks the API server for the pods that no controller is there to make. */
-    const mayRun = async (name: string) => {
+    /** Creates the pods in a dry run, because no controller creates them. */
+    const assertPodsAdmitted = async (name: string) => {
       const pods = `/api/v1/namespaces/${release.namespace}/pods?dryRun=All&fieldValidation=Strict`;
       for (const pod of await release.pods()) {
         const { status, body, warnings } = await cluster().request('POST', pods, pod);
@@ -92,28 +93,28 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       }
     };
 
-    it('goes through all of them by upgrades, each with just its objects, and pods that may run', async () => {
+    it('upgrade to each mode, with exactly its objects and with pods that are admitted', async () => {
       await release.install({});
       for (const { name, values } of usable()) {
-        // Helm keeps ten revisions otherwise
+        // By default Helm keeps only ten revisions.
         await release.upgrade(values, ['--reset-values', '--history-max', '0']);
         await has(values);
-        await mayRun(name);
+        await assertPodsAdmitted(name);
       }
     });
 
-    it('goes back to the first', async () => {
+    it('roll back to the first mode', async () => {
       await release.rollback(1);
       await has({});
     });
 
-    it('is gone without a trace', async () => {
+    it('leave no object after the uninstallation', async () => {
       await release.uninstall();
       assert.deepEqual(difference(await everything(), empty), []);
     });
   });
 
-  it('refuses a pod in its namespace that is not restricted', async () => {
+  it('is tested in a namespace that refuses pods that are not restricted', async () => {
     const { namespace } = await createRelease(cluster(), helm());
     const spec = { containers: [{ name: 'c', image: 'busybox' }] };
     const pod = { metadata: { name: 'loose' }, spec };
@@ -122,20 +123,20 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       `/api/v1/namespaces/${namespace}/pods?dryRun=All`,
       pod,
     );
-    assert.equal(status, 403, 'so the tests of our own pods mean something');
+    assert.equal(status, 403, 'otherwise the tests of pods of the chart prove nothing');
   });
 
-  it('says what to do where the policy cannot be', async (t) => {
+  it('refuses the policy on clusters without it, with a remedy', async (t) => {
     if (getMinorVersion(cluster().version) >= 36) {
       t.skip('this version has MutatingAdmissionPolicy');
       return;
     }
     const release = await createRelease(cluster(), helm());
     const values = { injection: 'policy', config: { provisioning: { registries: [registry] } } };
-    await assert.rejects(release.install(values), /from 1\.36 on, and this cluster .*use injection: webhook/);
+    await assert.rejects(release.install(values), /from 1\.36 on and this cluster .*use injection: webhook/);
   });
 
-  describe('a certificate that was managed and is no more', () => {
+  describe('a certificate that is no longer managed', () => {
     const own = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: btoa('a CA') } };
     const configuration =
       '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-ecr-pull-secrets';
@@ -149,17 +150,17 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
         contentType: 'application/json-patch+json',
       });
 
-    it('stays in the webhook through upgrades, and gives way where Helm is told so', async () => {
+    it('stays in the webhook during upgrades, and is replaced with --force-conflicts', async () => {
       const release = await createRelease(cluster(), helm());
       await release.install();
       assert.equal((await publish()).status, 200);
       await release.upgrade({ replicas: 3, webhook: { timeoutSeconds: 3 } });
-      assert.equal(await caBundle(), btoa('managed'), 'an upgrade must not take the CA away');
+      assert.equal(await caBundle(), btoa('managed'), 'an upgrade must not remove the CA');
       await assert.rejects(release.upgrade(own), /conflict with "ecr-pull-secrets".*\n?.*caBundle/s);
       await release.upgrade(own, ['--force-conflicts']);
       assert.equal(await caBundle(), btoa('a CA'));
       await release.upgrade({}, ['--reset-values']);
-      await eventually('the program could fill it in again', async () => (await publish()).status === 200);
+      await eventually('the program can publish its CA again', async () => (await publish()).status === 200);
       await release.uninstall();
     });
   });

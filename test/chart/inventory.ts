@@ -1,10 +1,18 @@
+// Lists all objects of a cluster, to compare them before and after.
 import type { Request } from '../cluster/kube-request.ts';
 import { getValueAt } from './rendered-objects.ts';
 
-/** What the API server makes and removes by itself as others come and go. */
-const byItself = ['events', 'leases', 'ipaddresses', 'componentstatuses', 'endpoints', 'endpointslices'];
+/** Kinds that Kubernetes itself creates and deletes. */
+const kubernetesResources = [
+  'events',
+  'leases',
+  'ipaddresses',
+  'componentstatuses',
+  'endpoints',
+  'endpointslices',
+];
 
-/** Everything that there is in a cluster, as `kind namespace/name`, without what comes and goes by itself. */
+/** Lists all objects in a cluster as `kind namespace/name`, without those that Kubernetes creates and deletes itself. */
 export async function listAllObjects(request: Request): Promise<Set<string>> {
   const lists = (await collections(request)).map(async ({ path, resource }) => {
     const { body } = await request('GET', path);
@@ -14,7 +22,7 @@ export async function listAllObjects(request: Request): Promise<Set<string>> {
       return `${resource} ${namespace}/${name}`;
     });
   });
-  // what Helm remembers of a release
+  // Omit the Secrets in which Helm stores releases.
   return new Set((await Promise.all(lists)).flat().filter((one) => !one.includes('/sh.helm.release.')));
 }
 
@@ -30,12 +38,12 @@ async function collections(request: Request): Promise<{ path: string; resource: 
         path: `${base}/${getValueAt(resource, 'name')}`,
         resource: String(getValueAt(resource, 'name')),
       }))
-      .filter(({ resource }) => !byItself.includes(resource));
+      .filter(({ resource }) => !kubernetesResources.includes(resource));
   });
   return (await Promise.all(found)).flat();
 }
 
-/** What one has that the other has not, sorted. */
+/** The sorted elements of `more` that are not in `less`. */
 export function difference(more: ReadonlySet<string>, less: ReadonlySet<string>): string[] {
   return [...more].filter((one) => !less.has(one)).sort();
 }

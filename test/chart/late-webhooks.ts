@@ -1,4 +1,4 @@
-// Webhooks that change pods after the chart's own policy or webhook has seen them, as those of other products do.
+// Webhooks that change pods after the chart's policy or webhook, as those of other products do.
 import assert from 'node:assert/strict';
 import type { Cluster } from '../cluster/cluster.ts';
 import { type ScriptedWebhook, startScriptedWebhook } from '../doubles/scripted-webhook.ts';
@@ -9,10 +9,10 @@ import { getValueAt } from './rendered-objects.ts';
 
 const configurations = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
-/** Makes the operations of a JSON patch of the pod in a review. */
+/** Returns the operations of a JSON patch for the pod of an admission request. */
 type Patch = (pod: unknown) => unknown[];
 
-/** Webhooks of other products on a cluster. They are called for pods in namespaces of their own only. */
+/** Webhooks of other products on a cluster. They are called only for pods in separate namespaces. */
 export class LateWebhooks {
   readonly #cluster: Cluster;
   readonly #started: { readonly name: string; readonly webhook: ScriptedWebhook }[] = [];
@@ -21,7 +21,7 @@ export class LateWebhooks {
     this.#cluster = cluster;
   }
 
-  /** @param name API servers call webhooks in the order of their configurations' names */
+  /** @param name name of the configuration; the API server calls webhooks in the order of these names */
   async register(name: string, reinvocationPolicy: 'Never' | 'IfNeeded', patch: Patch): Promise<void> {
     const webhook = await startScriptedWebhook();
     webhook.script = ({ request }) => {
@@ -46,7 +46,7 @@ export class LateWebhooks {
     assert.equal(status, 201, JSON.stringify(body));
   }
 
-  /** Creates pods until `changed` holds for one as it is stored, because all webhooks are called by then. */
+  /** Creates pods until `changed` is true for a stored pod, which shows that the API server calls all webhooks. */
   async create(pod: () => Pod, changed: (stored: unknown) => boolean): Promise<readonly unknown[]> {
     const namespace = await this.#cluster.createNamespace('late');
     const labels = { 'changed-late': 'true' };
@@ -69,7 +69,7 @@ export class LateWebhooks {
   }
 }
 
-/** Images of the containers of a pod. */
+/** The images of a pod's containers. */
 export function getImages(pod: unknown): string[] {
   return getValueAt(pod, 'spec.containers').map((container: { image: string }) => container.image);
 }
@@ -89,7 +89,7 @@ export function addSidecar(): unknown[] {
   return [{ op: 'add', path: '/spec/containers/-', value: sidecar }];
 }
 
-/** Whether a pod has that sidecar, with its image rewritten. */
+/** Whether a pod has the sidecar with a rewritten image. */
 export function hasRewrittenSidecar(pod: unknown): boolean {
   return getImages(pod).includes(`${registry}/hashicorp/vault:1.20`);
 }

@@ -1,3 +1,4 @@
+// Runs the program of a release on this machine, because the test cluster has no nodes.
 import type { Cluster } from '../cluster/cluster.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
@@ -7,7 +8,7 @@ import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
 import type { Release } from './release.ts';
 
-/** Values for a release whose program runs beside the cluster, with a certificate of the tests. */
+/** Values for a release whose program runs on this machine with a test certificate. */
 export function getLocalProgramValues(
   values: Values,
   target?: { webhookUrl: string; caPem: string },
@@ -20,8 +21,8 @@ export function getLocalProgramValues(
 }
 
 /**
- * Runs the program of a release, which no node is there for: its installed settings (addresses aside), its account's
- * token, the rights that the release granted.
+ * Runs the program of a release on this machine, with its installed configuration (except addresses), the token of its
+ * ServiceAccount, and the permissions that the release grants.
  */
 export async function startLocalProgram(
   release: Release,
@@ -36,7 +37,7 @@ export async function startLocalProgram(
   });
 }
 
-/** Installs the chart, runs the program beside the cluster, and waits until the API server calls it. */
+/** Installs the chart, runs the program on this machine, and waits until the API server calls it. */
 export async function installWithLocalProgram(
   cluster: Cluster,
   release: Release,

@@ -1,14 +1,14 @@
-// Label selectors as text, and arbitrary ones for properties.
+// Label selectors as text, and arbitrary selectors for property tests.
 import fc from 'fast-check';
 
-/** A requirement of a label selector, as `matchExpressions` has it. */
+/** A requirement of a label selector, as in `matchExpressions`. */
 export interface Requirement {
   readonly key: string;
   readonly operator: 'In' | 'NotIn' | 'Exists' | 'DoesNotExist';
   readonly values?: readonly string[];
 }
 
-/** Up to three requirements on the given keys and values. */
+/** Arbitrary lists of up to three requirements on the given keys and values. */
 export function requirements(from: {
   readonly keys: readonly string[];
   readonly values: readonly string[];
@@ -20,9 +20,9 @@ export function requirements(from: {
   return fc.array(fc.oneof(listed, present), { maxLength: 3 });
 }
 
-/** A selector as text, in one of the spellings that kubectl takes. */
-export function spellings(wanted: readonly Requirement[]): fc.Arbitrary<string> {
-  return fc.tuple(...wanted.map(spellingsOf)).map((texts) => texts.join(','));
+/** A selector as text, in one of the spellings that kubectl accepts. */
+export function spellings(requirements: readonly Requirement[]): fc.Arbitrary<string> {
+  return fc.tuple(...requirements.map(spellingsOf)).map((texts) => texts.join(','));
 }
 
 function spellingsOf(requirement: Requirement): fc.Arbitrary<string> {
@@ -39,7 +39,7 @@ function spellingsOf(requirement: Requirement): fc.Arbitrary<string> {
   return padded(value === '' ? compared : fc.oneof(compared, fc.constant(textOf(requirement))));
 }
 
-/** A selector as the API server takes it in a list's query. */
+/** A selector as text, as the API server accepts it in the query of a list. */
 export function selectorText(
   expressions: readonly Requirement[] = [],
   labels: Readonly<Record<string, string>> = {},
@@ -54,7 +54,7 @@ function textOf({ key, operator, values = [] }: Requirement): string {
   if (operator === 'Exists') return key;
   if (operator === 'DoesNotExist') return `!${key}`;
   if (values.length === 1) return `${key}${operator === 'In' ? '=' : '!='}${values[0]}`;
-  // an empty value is taken between commas, and not as the only one
+  // An empty value is valid between commas, but not as the only value.
   const sorted = [...values].sort().reverse();
   return `${key} ${operator === 'In' ? 'in' : 'notin'} (${sorted.join(',')})`;
 }

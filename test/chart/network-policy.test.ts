@@ -1,3 +1,4 @@
+// Tests of the egress rules in the NetworkPolicies.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
@@ -10,7 +11,7 @@ const instanceMetadata = ['169.254.169.254/32', 'fd00:ec2::254/128'];
 const containerCredentials = ['169.254.170.2/32'];
 
 describeWithHelm('egress of the NetworkPolicies', (helm) => {
-  /** `PORT` for any address, and `PORT CIDR`, of what pods may reach beside DNS and the API server. */
+  /** The permitted destinations except DNS and the API server, as `PORT` for any address or `PORT CIDR`. */
   const reached = async (values: Values = {}, name = 'ecr-pull-secrets'): Promise<string[]> => {
     const networkPolicy = { enabled: true, apiServerPorts: [6443] };
     const objects = await helm().template({ networkPolicy, ...values });
@@ -41,7 +42,7 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
     ['rolesAnywhere', { rolesAnywhere }, []],
   ];
   for (const [source, credentials, endpoints] of sources) {
-    it(`reaches what the credentials of ${source} need, and AWS, and nothing else`, async () => {
+    it(`allows AWS and what the credentials of ${source} need, and nothing else`, async () => {
       const aws = { credentials: { source, ...credentials } };
       assert.deepEqual(await reached({ aws }), ['443', ...http(endpoints)].sort());
       const values = {
@@ -57,7 +58,7 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
     });
   }
 
-  it('reaches the proxy and the endpoints that env names', async () => {
+  it('allows the proxy and the endpoints in env', async () => {
     const ports = async (name: string, value: string) => {
       const aws = { credentials: { source: 'secret', secret: { name: 'aws' } } };
       const env = [{ name, value }];
@@ -76,7 +77,7 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
     assert.deepEqual(await ports('HTTPS_PROXY', ''), []);
   });
 
-  it('opens no port for a proxy twice, and takes variables from elsewhere without guessing', async () => {
+  it('opens each port once, and ignores variables with valueFrom', async () => {
     const env = [
       { name: 'HTTPS_PROXY', value: 'http://proxy.example:3128' },
       { name: 'https_proxy', value: 'http://proxy.example:3128' },

@@ -1,3 +1,4 @@
+// Tests of the chart as a dependency of a parent chart.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -7,7 +8,7 @@ import { parseAllDocuments, stringify } from 'yaml';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
 
-describeWithHelm('the chart as a dependency of another one', (helm) => {
+describeWithHelm('the chart as a dependency of a parent chart', (helm) => {
   let folder = '';
 
   before(async () => {
@@ -28,7 +29,7 @@ describeWithHelm('the chart as a dependency of another one', (helm) => {
     return parseAllDocuments(stdout).length;
   }
 
-  it('renders where the condition holds, and nothing where it does not', async () => {
+  it('renders objects if the condition is true, and none otherwise', async () => {
     const shared = { global: { imageRegistry: 'registry.example.com' } };
     assert.ok((await objectsWith({ ...shared, 'ecr-pull-secrets': { enabled: true } })) > 5);
     assert.ok((await objectsWith(shared)) > 5);

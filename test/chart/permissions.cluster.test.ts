@@ -1,3 +1,4 @@
+// Tests that each permission of the chart is necessary and sufficient, on a real API server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
@@ -18,7 +19,7 @@ import { createRelease, type Release } from './release.ts';
 import { getValueAt } from './rendered-objects.ts';
 import { clusterRole, forbiddenPattern, openTemporaryRole } from './roles.ts';
 
-describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
+describeChartOnCluster('permissions of the running program', (cluster, helm) => {
   const role = openTemporaryRole((...call) => cluster().request(...call), clusterRole);
   let ecr: EcrDouble;
   let release: Release;
@@ -39,23 +40,23 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     await ecr.stop();
   });
 
-  /** What the program does in a namespace that comes while it runs. */
-  const provided = async (namespace: string) => {
+  /** Whether the program has provisioned a namespace that was created while it runs. */
+  const isProvisioned = async (namespace: string) => {
     const secret = await readPullSecret(cluster(), namespace);
     const { pullSecrets } = await readServiceAccount(cluster(), namespace);
     return secret?.auths[registry] !== undefined && pullSecrets?.includes('ecr-pull-secrets') === true;
   };
 
-  it('suffice: Secret and reference are there, and nothing was refused', async () => {
+  it('are sufficient: Secret and reference exist, and no request was refused', async () => {
     program = await startLocalProgram(release, ecr);
     const namespace = await cluster().createNamespace();
-    await eventually('both are there', () => provided(namespace));
-    // the one look at all ServiceAccounts, which is done without where only names are granted
-    const needless = /"level":"debug".*cannot list resource \\"serviceaccounts\\"/;
+    await eventually('Secret and reference exist', () => isProvisioned(namespace));
+    // The program lists all ServiceAccounts once, and continues without this optional permission.
+    const optional = /"level":"debug".*cannot list resource \\"serviceaccounts\\"/;
     const refused = program
       .output()
       .split('\n')
-      .filter((line) => line.includes('cannot ') && !needless.test(line));
+      .filter((line) => line.includes('cannot ') && !optional.test(line));
     assert.deepEqual(refused, []);
   });
 
@@ -65,23 +66,23 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     ['serviceaccounts', ['get', 'list', 'watch', 'patch']],
   ] as const) {
     for (const verb of verbs) {
-      it(`are all needed: without ${verb} on ${resource} the program says that it lacks it`, async () => {
+      it(`are all necessary: without ${verb} on ${resource}, the log reports the missing permission`, async () => {
         await role.without(verb, resource);
         const running = await startLocalProgram(release, ecr, { untilReady: false });
         program = running;
         const namespace = await cluster().createNamespace();
-        await eventually('the log says so', () => {
+        await eventually('the log reports it', () => {
           const lines = running.output().split('\n');
           return lines.some(
             (line) => forbiddenPattern(verb, resource).test(line) && !line.includes('"level":"debug"'),
           );
         });
-        if (verb !== 'watch') assert.equal(await provided(namespace), false);
+        if (verb !== 'watch') assert.equal(await isProvisioned(namespace), false);
       });
     }
   }
 
-  it('are all needed: without create on events nobody in the namespace is told', async () => {
+  it('are all necessary: without create on events, no Event can be created', async () => {
     const namespace = await cluster().createNamespace();
     const options = {
       kubeconfigPath: await release.kubeconfig(),
@@ -100,7 +101,7 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     } as const;
     assert.equal(await events.create({ name: 'one', ...event }), true);
     await role.without('create', 'events');
-    await eventually('the right is gone', async () => {
+    await eventually('the permission is removed', async () => {
       return events.create({ name: 'two', ...event }).then(
         () => false,
         (error: unknown) => getValueAt(error, 'code') === 'forbidden',
@@ -109,13 +110,13 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     await config.close();
   });
 
-  it('are all needed: without list on pods nobody can tell which hosts are in use', async () => {
+  it('are all necessary: without list on pods, the pods of a namespace cannot be listed', async () => {
     const namespace = await cluster().createNamespace();
     const options = { requestTimeoutMs: 10_000, userAgent: 'test' };
     const config = loadKubeConfig({ kubeconfigPath: await release.kubeconfig(), ...options });
     await listPods(config, namespace, () => undefined);
     await role.without('list', 'pods');
-    await eventually('the right is gone', async () => {
+    await eventually('the permission is removed', async () => {
       return listPods(config, namespace, () => undefined).then(
         () => false,
         (error: unknown) => getValueAt(error, 'code') === 'forbidden',
@@ -124,11 +125,11 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
     await config.close();
   });
 
-  describe('reach no further', () => {
-    let ours: Request;
+  describe('do not include more', () => {
+    let asProgram: Request;
     let namespace: string;
     before(async () => {
-      ours = createRequest(await release.kubeconfig());
+      asProgram = createRequest(await release.kubeconfig());
       namespace = await cluster().createNamespace();
     });
     const pullSecret = { metadata: { name: 'ecr-pull-secrets' }, type: 'Opaque' };
@@ -137,13 +138,18 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
       ['list Secrets of a namespace', 'GET', (of) => `/api/v1/namespaces/${of}/secrets`],
       ['list Secrets of the cluster', 'GET', () => '/api/v1/secrets'],
       ['list Secrets of another name', 'GET', () => '/api/v1/secrets?fieldSelector=metadata.name%3Dother'],
-      ['post a Secret, even of its name', 'POST', (of) => `/api/v1/namespaces/${of}/secrets`, pullSecret],
+      [
+        'create a Secret by POST, even of its name',
+        'POST',
+        (of) => `/api/v1/namespaces/${of}/secrets`,
+        pullSecret,
+      ],
       ['replace its Secret', 'PUT', (of) => `/api/v1/namespaces/${of}/secrets/ecr-pull-secrets`, pullSecret],
       ['delete its Secret', 'DELETE', (of) => `/api/v1/namespaces/${of}/secrets/ecr-pull-secrets`],
       ['read Events', 'GET', (of) => `/api/v1/namespaces/${of}/events`],
       ['read a pod', 'GET', (of) => `/api/v1/namespaces/${of}/pods/x`],
       ['watch pods', 'GET', (of) => `/api/v1/namespaces/${of}/pods?watch=true`],
-      ['make pods', 'POST', (of) => `/api/v1/namespaces/${of}/pods`, { metadata: { name: 'x' } }],
+      ['create pods', 'POST', (of) => `/api/v1/namespaces/${of}/pods`, { metadata: { name: 'x' } }],
       ['read ConfigMaps, its own too', 'GET', () => `/api/v1/namespaces/${release.namespace}/configmaps`],
       ['read a namespace', 'GET', (of) => `/api/v1/namespaces/${of}`],
       [
@@ -154,25 +160,30 @@ describeChartOnCluster('rights of the program that runs', (cluster, helm) => {
       ],
       ['list all ServiceAccounts', 'GET', () => '/api/v1/serviceaccounts'],
       ['read another ServiceAccount', 'GET', (of) => `/api/v1/namespaces/${of}/serviceaccounts/other`],
-      ['make tokens', 'POST', (of) => `/api/v1/namespaces/${of}/serviceaccounts/default/token`, { spec: {} }],
       [
-        'see webhooks',
+        'create tokens',
+        'POST',
+        (of) => `/api/v1/namespaces/${of}/serviceaccounts/default/token`,
+        { spec: {} },
+      ],
+      [
+        'read webhook configurations',
         'GET',
         () => '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-ecr-pull-secrets',
       ],
-      ['see its own role', 'GET', () => clusterRole],
+      ['read its own role', 'GET', () => clusterRole],
     ];
     for (const [what, method, path, body] of cases) {
       it(`may not ${what}`, async () => {
         const contentType = method === 'PATCH' ? 'application/merge-patch+json' : 'application/json';
-        const answer = await ours(method, path(namespace), body, { contentType });
-        assert.equal(answer.status, 403, JSON.stringify(answer.body));
+        const response = await asProgram(method, path(namespace), body, { contentType });
+        assert.equal(response.status, 403, JSON.stringify(response.body));
       });
     }
   });
 });
 
-describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
+describeChartOnCluster('permissions of the CronJob', (cluster, helm) => {
   const role = openTemporaryRole((...call) => cluster().request(...call), clusterRole);
   let ecr: EcrDouble;
   let release: Release;
@@ -201,7 +212,7 @@ describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
     return { namespace, code, output: stdout + stderr };
   };
 
-  it('suffice: the one run provides what there is', async () => {
+  it('are sufficient: one run provisions all namespaces', async () => {
     const { namespace, code, output } = await sync();
     assert.equal(code, 0, output);
     assert.ok((await readPullSecret(cluster(), namespace))?.auths[registry]);
@@ -214,9 +225,9 @@ describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
     ['serviceaccounts', ['get', 'list', 'patch']],
   ] as const) {
     for (const verb of verbs) {
-      it(`are all needed: without ${verb} on ${resource} the run fails, and says which right it lacks`, async () => {
+      it(`are all necessary: without ${verb} on ${resource}, the run fails and reports the missing permission`, async () => {
         await role.without(verb, resource);
-        const said = await eventually('the right is gone', async () => {
+        const message = await eventually('the permission is removed', async () => {
           try {
             const { code, output } = await sync();
             return code === 0 ? undefined : output;
@@ -224,15 +235,15 @@ describeChartOnCluster('rights of the CronJob', (cluster, helm) => {
             return String(error);
           }
         });
-        assert.match(said, forbiddenPattern(verb, resource));
+        assert.match(message, forbiddenPattern(verb, resource));
       });
     }
   }
 
-  it('are fewer where namespaces and ServiceAccounts are named', async () => {
+  it('are fewer if namespaces and ServiceAccounts are named', async () => {
     const namespace = await cluster().createNamespace();
     const values: Values = provisioning(['default'], [namespace]);
-    // the role was changed by hand above
+    // The tests above changed the role without Helm.
     await release.upgrade(values, ['--reset-values', '--force-conflicts']);
     const { code, stdout, stderr } = await runOnce(
       ['sync'],

@@ -1,3 +1,4 @@
+// Tests of the rendered roles for each combination of values.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
@@ -28,7 +29,7 @@ const accounts = (verbs: string[], resourceNames?: string[]) => ({
   verbs,
 });
 
-describeWithHelm('rights', (helm) => {
+describeWithHelm('permissions', (helm) => {
   const rules = async (values: Values = {}, name = 'ecr-pull-secrets') => {
     const objects = await helm().template(values, {
       kubeVersion: '1.37.0',
@@ -37,24 +38,24 @@ describeWithHelm('rights', (helm) => {
     return getValueAt(findOne(objects, 'ClusterRole', name), 'rules');
   };
   const registries = [registry];
-  const given = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } };
+  const existing = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } };
   const shared = { managed: { controller: { enabled: false } } };
   const sync = { cronJob: { enabled: true } };
 
   const cases: [string, Values, unknown[]][] = [
     ['no values', {}, [allOfSecrets, events, pods]],
     ['no list of pods', { rbac: { listPods: false } }, [allOfSecrets, events]],
-    ['one account for all', { certificates: shared }, [allOfSecrets, events, pods, caBundle]],
-    ['a given certificate', given, [allOfSecrets, events, pods]],
-    ['no Events', { ...given, config: { renewal: { events: false } } }, [allOfSecrets, pods]],
+    ['one ServiceAccount for all', { certificates: shared }, [allOfSecrets, events, pods, caBundle]],
+    ['an existing certificate', existing, [allOfSecrets, events, pods]],
+    ['no Events', { ...existing, config: { renewal: { events: false } } }, [allOfSecrets, pods]],
     [
       'another name',
-      { ...given, config: { secretName: 'pulls' } },
+      { ...existing, config: { secretName: 'pulls' } },
       [{ ...allOfSecrets, resourceNames: ['pulls'] }, events, pods],
     ],
     [
       'the default ServiceAccounts',
-      { ...given, config: { provisioning: { registries } } },
+      { ...existing, config: { provisioning: { registries } } },
       [
         allOfSecrets,
         events,
@@ -65,7 +66,7 @@ describeWithHelm('rights', (helm) => {
     ],
     [
       'several ServiceAccounts by name',
-      { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'builder'] } } },
+      { ...existing, config: { provisioning: { registries, serviceAccounts: ['default', 'builder'] } } },
       [
         allOfSecrets,
         events,
@@ -77,7 +78,7 @@ describeWithHelm('rights', (helm) => {
     ],
     [
       'one ServiceAccount, named twice',
-      { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'default'] } } },
+      { ...existing, config: { provisioning: { registries, serviceAccounts: ['default', 'default'] } } },
       [
         allOfSecrets,
         events,
@@ -97,7 +98,7 @@ describeWithHelm('rights', (helm) => {
     ],
     [
       'ServiceAccounts by pattern',
-      { ...given, config: { provisioning: { registries, serviceAccounts: ['default', 'team-*'] } } },
+      { ...existing, config: { provisioning: { registries, serviceAccounts: ['default', 'team-*'] } } },
       [
         allOfSecrets,
         events,
@@ -108,11 +109,11 @@ describeWithHelm('rights', (helm) => {
     ],
     [
       'Secrets ahead of pods, no ServiceAccounts',
-      { ...given, config: { provisioning: { registries, serviceAccounts: [] } } },
+      { ...existing, config: { provisioning: { registries, serviceAccounts: [] } } },
       [allOfSecrets, events, pods, namespaces(['list', 'watch'])],
     ],
     [
-      'the policy, which needs no ServiceAccount and sees no pod',
+      'the policy, which needs no access to ServiceAccounts and pods',
       { injection: 'policy', config: { provisioning: { registries } } },
       [allOfSecrets, events, namespaces(['list', 'watch'])],
     ],
@@ -133,12 +134,12 @@ describeWithHelm('rights', (helm) => {
     ],
   ];
   for (const [name, values, expected] of cases) {
-    it(`${name}: these and no others`, async () => {
+    it(`${name}: exactly these`, async () => {
       assert.deepEqual(await rules(values), expected);
     });
   }
 
-  it('grants the webhook configuration to the account that manages certificates, and nothing else', async () => {
+  it('include only the webhook configuration for the ServiceAccount that manages certificates', async () => {
     assert.deepEqual(await rules({}, 'ecr-pull-secrets-certificates'), [caBundle]);
     const policy = { injection: 'policy', config: { provisioning: { registries } } };
     assert.deepEqual(await rules(policy, 'ecr-pull-secrets-certificates'), [
@@ -146,7 +147,7 @@ describeWithHelm('rights', (helm) => {
     ]);
   });
 
-  it('grants the certificate in the own namespace only, and only where the program makes it', async () => {
+  it('include the certificate only in the namespace of the chart, and only if the program manages it', async () => {
     const role = findOne(await helm().template(), 'Role');
     assert.equal(role.metadata.namespace, 'ecr-pull-secrets');
     assert.deepEqual(getValueAt(role, 'rules'), [
@@ -157,6 +158,6 @@ describeWithHelm('rights', (helm) => {
         verbs: ['get', 'list', 'watch', 'create', 'patch'],
       },
     ]);
-    assert.ok((await helm().template(given)).every(({ kind }) => kind !== 'Role'));
+    assert.ok((await helm().template(existing)).every(({ kind }) => kind !== 'Role'));
   });
 });

@@ -1,11 +1,12 @@
+// Checks a pod spec against the Pod Security Standard `restricted`.
 import { getValueAt } from './rendered-objects.ts';
 
 /**
- * What the Pod Security Standard `restricted` finds wrong with a pod's spec
- * (https://kubernetes.io/docs/concepts/security/pod-security-standards/), as the API server enforces it. Beyond the
- * standard: the root file system must be read-only.
+ * Returns the violations of the Pod Security Standard `restricted`
+ * (https://kubernetes.io/docs/concepts/security/pod-security-standards/) in a pod's spec, as the API server enforces it. In
+ * addition to the standard, the root file system must be read-only.
  */
-export function unrestricted(spec: unknown): string[] {
+export function findPodSecurityViolations(spec: unknown): string[] {
   const pod = getValueAt(spec, 'securityContext');
   const containers = [
     ...(getValueAt(spec, 'initContainers') ?? []),
@@ -13,12 +14,12 @@ export function unrestricted(spec: unknown): string[] {
   ];
   return [
     ...['hostNetwork', 'hostPID', 'hostIPC'].filter((key) => getValueAt(spec, key) === true),
-    ...volumesOf(spec),
-    ...containers.flatMap((container) => problemsOf(container, pod)),
+    ...findForbiddenVolumes(spec),
+    ...containers.flatMap((container) => findContainerViolations(container, pod)),
   ];
 }
 
-function volumesOf(spec: unknown): string[] {
+function findForbiddenVolumes(spec: unknown): string[] {
   const kinds = [
     'configMap',
     'csi',
@@ -35,7 +36,7 @@ function volumesOf(spec: unknown): string[] {
     .map((volume) => `volume ${JSON.stringify(volume)}`);
 }
 
-function problemsOf(container: unknown, pod: unknown): string[] {
+function findContainerViolations(container: unknown, pod: unknown): string[] {
   const context = getValueAt(container, 'securityContext');
   const either = (key: string) => getValueAt(context, key) ?? getValueAt(pod, key);
   const rules: Readonly<Record<string, boolean>> = {

@@ -1,3 +1,4 @@
+// Tests of `injection: policy` (MutatingAdmissionPolicy) on a real API server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -19,29 +20,29 @@ import { getValueAt } from './rendered-objects.ts';
 
 const image = `${registry}/app:1`;
 
-describeChartOnCluster('injection by the API server itself, no program running', (cluster, helm) => {
+describeChartOnCluster('injection by the API server, without a running program', (cluster, helm) => {
   let release: Release;
   const test = (name: string, body: () => Promise<void>) =>
     it(name, async (t) => {
       if (getMinorVersion(cluster().version) >= 36) await body();
-      else t.skip('MutatingAdmissionPolicy is there from Kubernetes 1.36 on');
+      else t.skip('MutatingAdmissionPolicy requires Kubernetes 1.36');
     });
   before(async () => {
     if (getMinorVersion(cluster().version) < 36) return;
     release = await createRelease(cluster(), helm());
     await release.install({
       injection: 'policy',
-      webhook: { failurePolicy: 'Fail' }, // no error of the expression goes unnoticed
+      webhook: { failurePolicy: 'Fail' }, // so that an error in the expression fails the test
       config: {
         provisioning: { registries: [registry] },
         exclude: { namespaces: ['lab-*'], accounts: ['222222222222', '3*'] },
       },
-      namespaces: { exclude: ['left-alone'] },
+      namespaces: { exclude: ['excluded'] },
       certificates: { mode: 'existingSecret', secretName: 'own' },
     });
     const namespace = await cluster().createNamespace();
     await eventually(
-      'the API server goes by the policy',
+      'the API server applies the policy',
       async () => {
         return (await createPod(cluster(), namespace, podWith([image]))).pullSecrets.length > 0;
       },
@@ -57,12 +58,12 @@ describeChartOnCluster('injection by the API server itself, no program running',
     return pullSecrets;
   };
 
-  test('gives a pod without pull secrets the reference', async () => {
+  test('adds the reference to a pod without pull Secrets', async () => {
     assert.deepEqual(await create(), ['ecr-pull-secrets']);
     assert.deepEqual(await create(podWith([image], { imagePullSecrets: [] })), ['ecr-pull-secrets']);
   });
 
-  test('leaves it to the API server to say what is wrong with a pod without containers', async () => {
+  test('does not hide the validation error of a pod without containers', async () => {
     const namespace = await cluster().createNamespace();
     for (const containers of [undefined, null]) {
       const pod = podWith([]);
@@ -72,7 +73,7 @@ describeChartOnCluster('injection by the API server itself, no program running',
     }
   });
 
-  test('appends it to those that a pod has, once', async () => {
+  test('appends the reference to existing ones, once', async () => {
     const others = [{ name: 'one' }, { name: 'two' }];
     assert.deepEqual(await create(podWith([image], { imagePullSecrets: others })), [
       'one',
@@ -93,12 +94,12 @@ describeChartOnCluster('injection by the API server itself, no program running',
     assert.deepEqual(await create(podWith(['busybox'], { volumes })), ['ecr-pull-secrets']);
   });
 
-  test('leaves others alone: no ECR image, opted out, mirror pods, namespaces that are left out', async () => {
+  test('skips pods without ECR images, pods that opted out, mirror pods and excluded namespaces', async () => {
     assert.deepEqual(await create(podWith(['busybox', `example.com/${registry}/app`])), []);
     assert.deepEqual(await create(podWith([image], {}, { 'ecr-pull-secrets.io/inject': 'false' })), []);
     assert.deepEqual(await create(mirrorPod(image)), []);
-    await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'left-alone' } });
-    for (const namespace of [release.namespace, 'left-alone', 'kube-system']) {
+    await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'excluded' } });
+    for (const namespace of [release.namespace, 'excluded', 'kube-system']) {
       assert.deepEqual(await create(restrictedPod(image), namespace), []);
     }
   });
@@ -136,13 +137,13 @@ describeChartOnCluster('injection by the API server itself, no program running',
       assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine', 'ecr-pull-secrets']);
     });
 
-    test('misses an image that is rewritten in the second pass of webhooks only, as docs/how-to/rewritten-images.md says', async () => {
+    test('misses an image that is rewritten in the second pass of webhooks only, see docs/how-to/rewritten-images.md', async () => {
       await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
       await webhooks.register('vault-agent-injector-cfg', 'Never', addSidecar);
       assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine']);
     });
 
-    test('goes by the opt-out as the webhooks leave it', async () => {
+    test('evaluates the opt-out after other webhooks changed it', async () => {
       const inject = 'ecr-pull-secrets.io/inject';
       const path = `/metadata/annotations/${inject.replace('/', '~1')}`;
       await webhooks.register('opts-in', 'Never', () => [{ op: 'add', path, value: 'true' }]);
@@ -153,9 +154,9 @@ describeChartOnCluster('injection by the API server itself, no program running',
       assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
     });
 
-    test('adds no second reference where a webhook has added one', async () => {
-      const value = [{ name: 'theirs' }, { name: 'ecr-pull-secrets' }];
-      await webhooks.register('adds-ours', 'Never', () => [
+    test('adds no second reference if a webhook added one', async () => {
+      const value = [{ name: 'other' }, { name: 'ecr-pull-secrets' }];
+      await webhooks.register('adds-the-reference', 'Never', () => [
         { op: 'add', path: '/spec/imagePullSecrets', value },
         { op: 'replace', path: '/spec/containers/0/image', value: image },
       ]);
@@ -163,23 +164,23 @@ describeChartOnCluster('injection by the API server itself, no program running',
         () => podWith(['busybox']),
         (pod) => getImages(pod).includes(image),
       );
-      assert.deepEqual(pullSecrets, ['theirs', 'ecr-pull-secrets']);
+      assert.deepEqual(pullSecrets, ['other', 'ecr-pull-secrets']);
     });
   });
 
-  test('takes a large pod, with and without an ECR image: the API server limits what an expression costs', async () => {
+  test('handles a large pod within the cost limit of the API server, with and without an ECR image', async () => {
     const many = Array.from({ length: 500 }, () => `${'registry.example/'.padEnd(200, 'a')}:1`);
     assert.deepEqual(await create(podWith([...many, image])), ['ecr-pull-secrets']);
     assert.deepEqual(await create(podWith(many)), []);
   });
 
-  test('finds the Secret there, which the program has made ahead, with no right to see ServiceAccounts', async () => {
+  test('works with the Secrets that the program provisions without access to ServiceAccounts', async () => {
     const ecr: EcrDouble = await startEcrDouble();
     const program = await startLocalProgram(release, ecr);
     try {
       const namespace = await cluster().createNamespace();
       await eventually(
-        'the Secret is there before any pod',
+        'the Secret exists before any pod',
         async () => {
           return (await readPullSecret(cluster(), namespace))?.auths[registry] !== undefined;
         },

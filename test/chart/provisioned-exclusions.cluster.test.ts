@@ -1,4 +1,4 @@
-// Provisioning of namespaces that are excluded from admission: kube-system and the chart's own.
+// Tests of provisioning in namespaces that are excluded from admission: kube-system and the chart's own.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { createRequest, send } from '../cluster/kube-request.ts';
@@ -20,17 +20,17 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
   let ecr: EcrDouble;
   let release: Release;
   let program: RunningProgram;
-  let served: string[];
+  let provisioned: string[];
   const values = (names: string[]) => ({
     config: { provisioning: { registries: [registry], namespaces: { names } } },
   });
   before(async () => {
     ecr = await startEcrDouble();
     release = await createRelease(cluster(), helm());
-    served = ['kube-system', release.namespace];
-    // creates the ServiceAccount `default` if need be
+    provisioned = ['kube-system', release.namespace];
+    // Creates the ServiceAccount `default` if it does not exist.
     await cluster().serviceAccountKubeconfig('kube-system', 'default');
-    program = await installWithLocalProgram(cluster(), release, ecr, values(['team-*', ...served]));
+    program = await installWithLocalProgram(cluster(), release, ecr, values(['team-*', ...provisioned]));
   });
   after(async () => {
     await program?.stop();
@@ -43,8 +43,8 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
     return (getValueAt(body, 'imagePullSecrets') ?? []).map(({ name }: { name: string }) => name);
   };
 
-  it('have Secret and reference where provisioning names them, also those of the program itself', async () => {
-    for (const namespace of served) {
+  it('have Secret and reference if provisioning names them, including the namespace of the program', async () => {
+    for (const namespace of provisioned) {
       await eventually(
         `${namespace} is provisioned`,
         async () =>
@@ -55,7 +55,7 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
     }
   });
 
-  it('stay excluded from admission: no pod is injected, and a forged review adds no host', async () => {
+  it('stay excluded from admission: no pod is injected, and a forged request adds no host', async () => {
     const image = `${other}/app:1`;
     const forge = (namespace: string) =>
       send(
@@ -63,25 +63,25 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
         { method: 'POST', ca: program.caPem, servername: 'localhost' },
         buildPodReview(podWith([image]), { namespace }),
       );
-    for (const namespace of served) {
+    for (const namespace of provisioned) {
       assert.deepEqual((await createPod(cluster(), namespace, restrictedPod(image))).pullSecrets, []);
       assert.equal((await forge(namespace)).status, 200);
     }
     const selected = await cluster().createNamespace();
     await forge(selected);
     await eventually(
-      'a later review is stored where it may be',
+      'a later request for a selected namespace is stored',
       async () => (await readPullSecret(cluster(), selected))?.auths[other] !== undefined,
       60_000,
     );
-    for (const namespace of served) {
+    for (const namespace of provisioned) {
       const { hosts } = (await readPullSecret(cluster(), namespace)) ?? {};
       assert.deepEqual(Object.keys(hosts ?? {}), [registry], namespace);
     }
   });
 
-  it('are out of bounds once provisioning names them no more; references go, others stay out', async () => {
-    const ours = createRequest(await release.kubeconfig());
+  it('are refused by the fence once provisioning no longer names them, and their references are removed', async () => {
+    const asProgram = createRequest(await release.kubeconfig());
     const apply = async (namespace: string) => {
       const object = {
         ...{ apiVersion: 'v1', kind: 'Secret', type: 'kubernetes.io/dockerconfigjson' },
@@ -92,13 +92,13 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
         data: { '.dockerconfigjson': btoa('{"auths":{}}') },
       };
       const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true&dryRun=All`;
-      return await ours('PATCH', path, object, { contentType: 'application/apply-patch+yaml' });
+      return await asProgram('PATCH', path, object, { contentType: 'application/apply-patch+yaml' });
     };
-    for (const namespace of served) assert.equal((await apply(namespace)).status, 200);
+    for (const namespace of provisioned) assert.equal((await apply(namespace)).status, 200);
     await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-public' } });
     await program.stop();
     await release.upgrade(getLocalProgramValues(values([]), program));
-    for (const namespace of served) {
+    for (const namespace of provisioned) {
       await eventually(
         'the fence refuses writes',
         async () => (await apply(namespace)).status === 403,
@@ -108,7 +108,7 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
     }
     assert.equal((await apply('kube-public')).status, 201);
     program = await startLocalProgram(release, ecr);
-    for (const namespace of served) {
+    for (const namespace of provisioned) {
       await eventually(
         `the reference is removed in ${namespace}`,
         async () => (await references(namespace)).length === 0,

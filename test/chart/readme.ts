@@ -1,23 +1,23 @@
+// Generates the table of values in the chart's README from values.yaml: `npm run chart:readme`.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isMap, isScalar, type Pair, parseDocument, type YAMLMap } from 'yaml';
 
-const begin = '<!-- values: made from values.yaml by `npm run chart:readme` -->';
+const begin = '<!-- values: generated from values.yaml by `npm run chart:readme` -->';
 const end = '<!-- end of values -->';
 
 /**
- * The chart's README with the table of values made anew from values.yaml: one row for each value, told by the comment
- * that stands before it.
- * @throws where the README has no place for it
+ * Replaces the table of values in the chart's README: one row for each value, described by the comment that precedes it.
+ * @throws {Error} if the README does not contain both markers, or if values.yaml contains no map
  */
 export function chartReadme(readme: string, values: string): string {
   const [head, rest] = readme.split(begin);
   const tail = rest?.split(end)[1];
-  if (head === undefined || tail === undefined) throw new Error(`README.md has no ${begin} and ${end}`);
+  if (head === undefined || tail === undefined) throw new Error(`README.md must contain ${begin} and ${end}`);
   const { contents } = parseDocument(values);
-  if (!isMap(contents)) throw new Error('values.yaml holds no map');
+  if (!isMap(contents)) throw new Error('values.yaml must contain a map');
   const rows = rowsOf(contents).map(({ key, value, text }) => `| \`${key}\` | \`${value}\` | ${text} |`);
-  return `${head}${begin}\n\n| value | default | |\n| --- | --- | --- |\n${rows.join('\n')}\n\n${end}${tail}`;
+  return `${head}${begin}\n\n| value | default | description |\n| --- | --- | --- |\n${rows.join('\n')}\n\n${end}${tail}`;
 }
 
 interface Row {
@@ -29,13 +29,13 @@ interface Row {
 function rowsOf(map: YAMLMap, path = ''): Row[] {
   return map.items.flatMap((pair, index) => {
     const key = `${path}${isScalar(pair.key) ? pair.key.value : pair.key}`;
-    // the comment before the first of a map's keys is kept at the map
+    // The YAML library attaches the comment before the first key of a map to the map.
     const comment = commentOf(pair) ?? (index === 0 ? map.commentBefore : undefined);
     const text = (comment ?? '').replaceAll(/\n\s*/g, ' ').trim().replaceAll('|', '\\|');
-    if (isMap(pair.value) && pair.value.items.length > 0 && !isWhole(key)) {
+    if (isMap(pair.value) && pair.value.items.length > 0 && !isSingleValue(key)) {
       const rows = rowsOf(pair.value, `${key}.`);
       const [first, ...others] = rows;
-      // what is said of a group is said at its first value
+      // The description of a group precedes the description of its first value.
       return first === undefined
         ? []
         : [{ ...first, text: [text, first.text].filter(Boolean).join(' ') }, ...others];
@@ -45,8 +45,8 @@ function rowsOf(map: YAMLMap, path = ''): Row[] {
   });
 }
 
-/** Maps that are one value to whoever sets them. */
-function isWhole(key: string): boolean {
+/** Whether a map is one row, because operators set it as a whole. */
+function isSingleValue(key: string): boolean {
   return /(^|\.)(resources|nodeSelector)$/.test(key);
 }
 

@@ -1,27 +1,28 @@
+// A release of the chart on a test cluster.
 import type { Cluster } from '../cluster/cluster.ts';
 import { chartFolder, type Helm, type Values } from './helm.ts';
 import { getValueAt, type KubeObject, parseConfigFile } from './rendered-objects.ts';
 
-/** The chart on a cluster: what an operator does with it, by Helm. Everything rejects with what Helm said. */
+/** A release of the chart. Helm commands reject with the output of Helm if they fail. */
 export interface Release {
   readonly name: string;
   readonly namespace: string;
-  /** The namespace has to be there. */
+  /** Installs the chart into the existing namespace. */
   install(values?: Values): Promise<void>;
   upgrade(values: Values, flags?: readonly string[]): Promise<void>;
   rollback(revision: number): Promise<void>;
   uninstall(): Promise<void>;
-  /** What the program's account is called. */
+  /** The user name of the program's ServiceAccount. */
   readonly user: string;
-  /** With a token of the program's account. */
+  /** The path of a kubeconfig with a token of the program's ServiceAccount. */
   kubeconfig(): Promise<string>;
-  /** The program's file, as it is in the cluster. */
+  /** The program's configuration file, from the cluster. */
   configFile(): Promise<Record<string, unknown>>;
-  /** The pods that controllers would make of what is installed. */
+  /** The pods that controllers would create from the installed objects. */
   pods(): Promise<Record<string, unknown>[]>;
 }
 
-/** Makes a namespace in which nothing may run that is not restricted, and a release that is to be installed there. */
+/** Creates a namespace that enforces the Pod Security Standard `restricted`, and a release to install there. */
 export async function createRelease(
   cluster: Cluster,
   helm: Helm,
@@ -68,9 +69,9 @@ export async function createRelease(
   };
 }
 
-/** The pod that a Deployment or a CronJob would make. */
+/** The pod that a Deployment or a CronJob would create. */
 function podOf(template: unknown): Record<string, unknown> {
   const { labels, annotations } = getValueAt(template, 'metadata');
-  const metadata = { generateName: 'of-the-chart-', labels, annotations };
+  const metadata = { generateName: 'chart-', labels, annotations };
   return { apiVersion: 'v1', kind: 'Pod', metadata, spec: getValueAt(template, 'spec') };
 }

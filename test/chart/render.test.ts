@@ -1,9 +1,10 @@
+// Renders every mode for every supported version of Kubernetes and validates the objects.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder } from './helm.ts';
 import { getApiVersions, getMinorVersion, installModes } from './install-modes.ts';
-import { unrestricted } from './pod-security.ts';
+import { findPodSecurityViolations } from './pod-security.ts';
 import { findOne, getValueAt, type KubeObject, parseSettings } from './rendered-objects.ts';
 import { customResourceKinds, findSchemaProblem } from './schema-validation.ts';
 
@@ -20,7 +21,7 @@ const clusterWide: readonly string[] = [
   'ValidatingAdmissionPolicyBinding',
 ];
 
-/** Specs of pods, in whatever makes pods. */
+/** The pod specs in all objects that create pods. */
 function podSpecs(objects: readonly KubeObject[]): unknown[] {
   const places: Readonly<Record<string, string>> = {
     Pod: 'spec',
@@ -35,7 +36,7 @@ function podSpecs(objects: readonly KubeObject[]): unknown[] {
 
 describeWithHelm('every mode on every version of Kubernetes', (helm) => {
   for (const { name, values, since = 30 } of installModes) {
-    it(`${name}: objects that Kubernetes knows, restricted pods, settings that the program reads`, async () => {
+    it(`${name}: valid objects, restricted pods, and a valid configuration`, async () => {
       for (const kubeVersion of kubeVersions.filter((version) => getMinorVersion(version) >= since)) {
         const options = { namespace: 'pulls', kubeVersion, apiVersions: getApiVersions(kubeVersion) };
         const objects = await helm().template(values, options);
@@ -50,7 +51,7 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
           assert.equal(metadata.namespace, clusterWide.includes(kind) ? undefined : 'pulls', place);
           assert.equal(metadata.labels?.['app.kubernetes.io/instance'], 'ecr-pull-secrets', place);
         }
-        assert.deepEqual(podSpecs(objects).flatMap(unrestricted), []);
+        assert.deepEqual(podSpecs(objects).flatMap(findPodSecurityViolations), []);
         assert.equal(
           parseSettings(findOne(objects, 'ConfigMap')).exclude.admissionNamespaces.includes('pulls'),
           true,
@@ -59,7 +60,7 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
     });
   }
 
-  it('has no hook but the test pod, which --skip-tests leaves out: `kubectl apply` would create the object', async () => {
+  it('has no hook except the test pod, which --skip-tests omits, because `kubectl apply` would create hooks', async () => {
     const hook = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'];
     for (const { name, values, since = 30 } of installModes) {
       const kubeVersion = `1.${Math.max(since, 37)}.0`;
@@ -75,8 +76,8 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
     }
   });
 
-  it('says which kinds no schema was there for', (t) => {
-    t.diagnostic(`not checked, since they are of others' APIs: ${customResourceKinds.join(', ')}`);
+  it('reports the kinds without a published schema', (t) => {
+    t.diagnostic(`not validated, because they are custom resources: ${customResourceKinds.join(', ')}`);
   });
 
   it('has one object in each template', async () => {
@@ -86,16 +87,16 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
   });
 
   for (const kubeVersion of ['1.30.0', '1.35.0']) {
-    it(`policy on ${kubeVersion} is refused, with the version that has it`, async () => {
+    it(`policy on ${kubeVersion} is refused, with the required version`, async () => {
       const policy = installModes.find(({ name }) => name === 'policy');
       await assert.rejects(
         helm().template(policy?.values, { kubeVersion }),
-        /injection: policy needs MutatingAdmissionPolicy .*from 1\.36 on, and this cluster \(v1\.3.\.0\)/,
+        /injection: policy needs MutatingAdmissionPolicy .*from 1\.36 on and this cluster \(v1\.3.\.0\)/,
       );
     });
   }
 
-  it('has nothing that Helm itself would change', async () => {
+  it('passes helm lint --strict', async () => {
     const { code, stdout } = await helm().run(['lint', '--strict', chartFolder]);
     assert.equal(code, 0, stdout);
   });

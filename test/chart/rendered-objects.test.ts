@@ -1,3 +1,4 @@
+// Tests of the objects that the chart renders.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
@@ -16,7 +17,7 @@ const kubeVersion = '1.37.0';
 const newest = { kubeVersion, apiVersions: getApiVersions(kubeVersion) };
 const provisioning = { registries: [registry] };
 
-describeWithHelm('what the chart makes', (helm) => {
+describeWithHelm('the rendered objects', (helm) => {
   const render = (values: Values = {}) => helm().template(values, newest);
   const container = async (values: Values = {}) =>
     getValueAt(
@@ -24,7 +25,7 @@ describeWithHelm('what the chart makes', (helm) => {
       'spec.template.spec.containers.0',
     );
 
-  /** What has to hold for the fence to look at a write. */
+  /** The names of the fence's match conditions. */
   const fenced = (objects: readonly KubeObject[]) =>
     getValueAt(findOne(objects, 'ValidatingAdmissionPolicy'), 'spec.matchConditions').map((one: unknown) =>
       getValueAt(one, 'name'),
@@ -106,12 +107,12 @@ describeWithHelm('what the chart makes', (helm) => {
     ],
   ];
   for (const [name, values, more] of cases) {
-    it(`${name}: just these objects`, async () => {
+    it(`${name}: exactly these objects`, async () => {
       assert.deepEqual(getNames(await render(values)), [...base, ...more].sort());
     });
   }
 
-  it('gives two releases in two namespaces nothing to quarrel about', async () => {
+  it('have different names for two releases in two namespaces', async () => {
     const one = await helm().template({}, { ...newest, release: 'one', namespace: 'one' });
     const two = await helm().template({}, { ...newest, release: 'two', namespace: 'two' });
     const names = getNames(one);
@@ -121,12 +122,12 @@ describeWithHelm('what the chart makes', (helm) => {
     );
   });
 
-  it('keeps every name a DNS label however long the release is called', async () => {
+  it('have names that are DNS labels, even for a long release name', async () => {
     const objects = await helm().template({}, { ...newest, release: 'r'.repeat(53) });
     assert.ok(objects.every(({ metadata }) => metadata.name.length <= 63));
   });
 
-  it('runs two replicas with requests, a limit of memory, and none of CPU', async () => {
+  it('include two replicas with requests, a memory limit and no CPU limit', async () => {
     const objects = await render();
     assert.equal(getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), 2);
     assert.deepEqual((await container()).resources, {
@@ -135,7 +136,7 @@ describeWithHelm('what the chart makes', (helm) => {
     });
   });
 
-  it('leaves the number of replicas to the autoscaler', async () => {
+  it('leave the number of replicas to the autoscaler', async () => {
     const objects = await render({ autoscaling: { enabled: true } });
     assert.equal(getValueAt(findOne(objects, 'Deployment', 'ecr-pull-secrets'), 'spec.replicas'), undefined);
     assert.equal(
@@ -144,7 +145,7 @@ describeWithHelm('what the chart makes', (helm) => {
     );
   });
 
-  it('starts the program with the file that it mounts', async () => {
+  it('start the program with the mounted configuration file', async () => {
     const { args, volumeMounts } = await container();
     assert.deepEqual(args, ['serve', '--config', '/etc/ecr-pull-secrets/config/config.yaml']);
     assert.ok(
@@ -154,7 +155,7 @@ describeWithHelm('what the chart makes', (helm) => {
     );
   });
 
-  it('probes the status port, on whatever port that is', async () => {
+  it('probe the configured status port', async () => {
     const { livenessProbe, readinessProbe, ports } = await container({
       config: { webhook: { port: 9443 }, status: { port: 9090 } },
     });
@@ -166,7 +167,7 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.deepEqual(readinessProbe.httpGet, { path: '/readyz', port: 'status' });
   });
 
-  it('lets the pods live on for as long as the program drains and writes', async () => {
+  it('have a grace period that covers draining and writes', async () => {
     const grace = async (config: Values, name = 'ecr-pull-secrets') =>
       getValueAt(findOne(await render({ config }), 'Deployment', name), 'spec.template.spec')
         .terminationGracePeriodSeconds;
@@ -177,7 +178,7 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.equal(await grace({ kubernetes: { writeTimeout: '1m' } }, 'ecr-pull-secrets-certificates'), 70);
   });
 
-  it('restarts the pods when a setting changes, and not otherwise', async () => {
+  it('restart the pods when a setting changes, and not otherwise', async () => {
     const annotations = async (values: Values) =>
       getValueAt(
         findOne(await render(values), 'Deployment', 'ecr-pull-secrets'),
@@ -187,7 +188,7 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
   });
 
-  it('passes the settings on, with the namespaces that are always excluded from admission', async () => {
+  it('pass on the settings, with the namespaces that are always excluded from admission', async () => {
     const settings = parseSettings(
       findOne(
         await render({
@@ -208,7 +209,7 @@ describeWithHelm('what the chart makes', (helm) => {
     });
   });
 
-  it('tells the program what it needs to manage certificates', async () => {
+  it('configure the program to manage certificates', async () => {
     const objects = await render({
       fullnameOverride: 'pulls',
       certificates: { managed: { leafLife: '24h' } },
@@ -226,17 +227,17 @@ describeWithHelm('what the chart makes', (helm) => {
     assert.deepEqual(getValueAt(findOne(objects, 'Role'), 'rules.0.resourceNames'), ['pulls-tls']);
   });
 
-  it('has the account that serves reviews manage certificates where that is asked for', async () => {
+  it('use one ServiceAccount for the webhook and certificates if configured', async () => {
     const objects = await render({ certificates: { managed: { controller: { enabled: false } } } });
     assert.equal(parseSettings(findOne(objects, 'ConfigMap')).certificates.source, 'managed');
     assert.equal(getValueAt(findOne(objects, 'RoleBinding'), 'subjects.0.name'), 'ecr-pull-secrets');
     const { volumes } = getValueAt(findOne(objects, 'Deployment'), 'spec.template.spec');
     assert.ok(volumes.every((volume: unknown) => getValueAt(volume, 'name') !== 'tls'));
-    assert.deepEqual(fenced(objects), ['our-own-account', 'not-its-certificate']);
-    assert.deepEqual(fenced(await render()), ['our-own-account']);
+    assert.deepEqual(fenced(objects), ['request-of-the-webhook', 'not-the-serving-certificate']);
+    assert.deepEqual(fenced(await render()), ['request-of-the-webhook']);
   });
 
-  it('manages certificates by an account of its own, without AWS credentials and open ports', async () => {
+  it('manage certificates with a separate ServiceAccount, without AWS credentials and open ports', async () => {
     const objects = await render({
       env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }],
       aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
@@ -261,7 +262,7 @@ describeWithHelm('what the chart makes', (helm) => {
     }
   });
 
-  it('mounts the certificate where the program reads it, and never the key of a CA', async () => {
+  it('mount the certificate where the program reads it, and never the key of a CA', async () => {
     const own = { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' };
     for (const certificates of [{}, { mode: 'certManager' }, own]) {
       const objects = await render({ certificates });
@@ -286,7 +287,7 @@ describeWithHelm('what the chart makes', (helm) => {
     ['configMap', { configMapName: 'client-ca' }],
     ['secret', { secretName: 'client-ca' }],
   ] as const) {
-    it(`mounts the CA of client certificates from a ${kind}, where the settings say`, async () => {
+    it(`mount the CA of client certificates from a ${kind} at the configured path`, async () => {
       const allowedNames = ['kube-apiserver'];
       const clientAuth = { enabled: true, key: 'root.pem', allowedNames, ...source };
       const objects = await render({ webhook: { clientAuth }, config: { webhook: { port: 9443 } } });
@@ -307,7 +308,7 @@ describeWithHelm('what the chart makes', (helm) => {
     });
   }
 
-  it('lets in to the webhook whom the values name, and nobody else', async () => {
+  it('allow ingress to the webhook only from the configured peers', async () => {
     const agent = { podSelector: { matchLabels: { 'k8s-app': 'konnectivity-agent' } } };
     const networkPolicy = { enabled: true, apiServerCidrs: ['10.0.0.0/28'], webhookFrom: [agent] };
     const objects = await render({
@@ -337,7 +338,7 @@ describeWithHelm('what the chart makes', (helm) => {
     );
   });
 
-  it('schedules sync', async () => {
+  it('schedule sync', async () => {
     const job = findOne(await render({ cronJob: { enabled: true }, config: { provisioning } }), 'CronJob');
     const spec = getValueAt(job, 'spec.jobTemplate.spec.template.spec');
     assert.deepEqual(spec.containers[0].args, [

@@ -1,8 +1,9 @@
+// Finds and reads objects in rendered manifests.
 import { parse, stringify } from 'yaml';
 import { readConfig } from '../../src/config/load-config.ts';
 import type { Config } from '../../src/config/schema.ts';
 
-/** An object of the API, as a manifest has it. */
+/** A Kubernetes object in a manifest. */
 export interface KubeObject {
   readonly apiVersion: string;
   readonly kind: string;
@@ -15,7 +16,10 @@ export interface KubeObject {
   readonly [field: string]: unknown;
 }
 
-/** The one object of a kind (and name). @throws where there is none, or several */
+/**
+ * Returns the only object of a kind, and with a name if given.
+ * @throws {Error} if there is no such object, or more than one
+ */
 export function findOne(objects: readonly KubeObject[], kind: string, name?: string): KubeObject {
   const found = objects.filter(
     (object) => object.kind === kind && (name === undefined || object.metadata.name === name),
@@ -27,23 +31,26 @@ export function findOne(objects: readonly KubeObject[], kind: string, name?: str
   return object;
 }
 
-/** What stands at a path such as `spec.template.spec.containers.0.image`; undefined where there is nothing. */
-// biome-ignore lint/suspicious/noExplicitAny: manifests are looked into at any depth, and asserted on
+/** The value at a path such as `spec.template.spec.containers.0.image`, or undefined. */
+// biome-ignore lint/suspicious/noExplicitAny: tests read manifests at any depth and assert on the values
 export function getValueAt(object: unknown, path: string): any {
   return path.split('.').reduce<unknown>((value, key) => Object(value)[key], object);
 }
 
-/** `Kind/name`, sorted. */
+/** The names of the objects as `Kind/name`, sorted. */
 export function getNames(objects: readonly KubeObject[]): string[] {
   return objects.map(({ kind, metadata }) => `${kind}/${metadata.name}`).sort();
 }
 
-/** The file in the chart's ConfigMap, parsed. */
+/** Parses the configuration file in the chart's ConfigMap. */
 export function parseConfigFile(configMap: KubeObject): Record<string, unknown> {
   return parse(getValueAt(configMap, 'data')['config.yaml']);
 }
 
-/** The settings as the program reads them. @throws ConfigError where it would not start */
+/**
+ * Reads the configuration as the program does.
+ * @throws {ConfigError} if the program would not start
+ */
 export function parseSettings(configMap: KubeObject): Config {
   return readConfig(stringify(parseConfigFile(configMap)), 'the ConfigMap');
 }

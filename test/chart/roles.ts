@@ -1,3 +1,4 @@
+// Removes single permissions from an installed role for a test.
 import assert from 'node:assert/strict';
 import type { Request } from '../cluster/kube-request.ts';
 import { getValueAt, type KubeObject } from './rendered-objects.ts';
@@ -17,40 +18,40 @@ interface Rule {
   readonly verbs: readonly string[];
 }
 
-/** An installed role, which may do without a verb for a while. */
+/** An installed role from which a verb can be removed temporarily. */
 export interface TemporaryRole {
-  /** Takes what is installed now for the whole of it. */
+  /** Stores the installed rules, which `restore` writes back. */
   read(): Promise<void>;
   without(verb: string, resource: string): Promise<void>;
   restore(): Promise<void>;
 }
 
 export function openTemporaryRole(request: Request, path: string): TemporaryRole {
-  let whole: KubeObject | undefined;
+  let complete: KubeObject | undefined;
   const put = async (rules: readonly Rule[]) => {
-    const how = { contentType: 'application/merge-patch+json' };
-    const { status, body } = await request('PATCH', path, { rules }, how);
+    const options = { contentType: 'application/merge-patch+json' };
+    const { status, body } = await request('PATCH', path, { rules }, options);
     assert.equal(status, 200, JSON.stringify(body));
   };
   return {
     read: async () => {
-      whole = (await request('GET', path)).body as KubeObject;
+      complete = (await request('GET', path)).body as KubeObject;
     },
     without: async (verb, resource) => {
-      const rules: Rule[] = getValueAt(whole, 'rules');
-      const less = rules.map((rule) =>
+      const rules: Rule[] = getValueAt(complete, 'rules');
+      const remaining = rules.map((rule) =>
         rule.resources.includes(resource)
           ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) }
           : rule,
       );
-      // a rule without a verb is none
-      await put(less.filter(({ verbs }) => verbs.length > 0));
+      // The API server refuses rules without verbs.
+      await put(remaining.filter(({ verbs }) => verbs.length > 0));
     },
-    restore: () => put(getValueAt(whole, 'rules')),
+    restore: () => put(getValueAt(complete, 'rules')),
   };
 }
 
-/** How a missing right is told in the log. Kubernetes 1.30 gives no reason where an apply may not create. */
+/** Matches a log line about a missing permission. Kubernetes 1.30 returns no details if an apply may not create. */
 export function forbiddenPattern(verb: string, resource: string): RegExp {
   const named = `cannot ${verb} resource .?"${resource}`;
   return new RegExp(verb === 'create' ? `${named}|cannot apply Secret .+forbidden` : named);

@@ -1,6 +1,7 @@
+// Validates rendered objects against the published schemas of Kubernetes.
 import type { KubeObject } from './rendered-objects.ts';
 
-/** Kinds of others' APIs, which Kubernetes' own schemas do not have. */
+/** Kinds of custom resources, which the schemas of Kubernetes do not contain. */
 export const customResourceKinds: readonly string[] = [
   'Certificate',
   'Issuer',
@@ -13,9 +14,9 @@ interface Model {
 }
 
 /**
- * What Kubernetes' published schemas find wrong with an object; undefined: nothing. They know of no unknown fields: the
- * API server itself is asked for those.
- * @throws where there is no schema for its kind
+ * Returns the violation of Kubernetes' published schemas in an object, or undefined. The schemas do not detect unknown fields;
+ * install.cluster.test.ts checks those with a real API server.
+ * @throws {Error} if there is no schema for the kind
  */
 export async function findSchemaProblem(object: KubeObject): Promise<string | undefined> {
   const module = await import(`kubernetes-models/${object.apiVersion}/${object.kind}`);

@@ -1,3 +1,4 @@
+// Tests of values.yaml, values.schema.json and the checks of values.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,8 +14,8 @@ import { findOne, getValueAt, parseSettings } from './rendered-objects.ts';
 
 const file = (name: string) => readFile(join(chartFolder, name), 'utf8');
 
-/** Settings of the program that the chart decides. */
-const decided = [
+/** Settings of the program that the chart derives. */
+const derivedSettings = [
   'webhook.address',
   'webhook.certFile',
   'webhook.keyFile',
@@ -25,61 +26,67 @@ const decided = [
 ];
 
 describe('values.yaml', () => {
-  it('is what README.md tells (npm run chart:readme makes it anew)', async () => {
+  it('matches the table in README.md (npm run chart:readme updates it)', async () => {
     assert.equal(await file('README.md'), chartReadme(await file('README.md'), await file('values.yaml')));
   });
 
-  it('holds every value that the schema knows, and no other', async () => {
+  it('contains every value of the schema', async () => {
     const known = keysOf(JSON.parse(await file('values.schema.json')));
     const open = (key: string) => /^(global|config|nodeSelector)(\.|$)/.test(key);
-    const given = leaves(parse(await file('values.yaml')));
+    const values = leaves(parse(await file('values.yaml')));
     assert.deepEqual(
       known.filter(
         (key) =>
           !open(key) &&
-          !given.some((one) => one === key || one.startsWith(`${key}.`) || key.startsWith(`${one}.`)),
+          !values.some((one) => one === key || one.startsWith(`${key}.`) || key.startsWith(`${one}.`)),
       ),
       [],
       'in the schema only',
     );
   });
 
-  it('takes every setting of the program but those that the chart decides', async () => {
+  it('accepts every setting of the program except those that the chart derives', async () => {
     const config = JSON.parse(await file('values.schema.json')).properties.config;
     const settings = settingKeys(configSchema);
-    const taken = settings.filter((key) => !decided.includes(key) && !key.startsWith('certificates'));
-    assert.deepEqual(keysOf(config).sort(), taken.sort());
+    const accepted = settings.filter(
+      (key) => !derivedSettings.includes(key) && !key.startsWith('certificates'),
+    );
+    assert.deepEqual(keysOf(config).sort(), accepted.sort());
   });
 });
 
-describeWithHelm('values that cannot be', (helm) => {
+describeWithHelm('invalid values', (helm) => {
   const refusal = async (values: Values): Promise<string> => {
     const { code, stderr } = await helm().run(['template', 'x', chartFolder], values);
-    assert.notEqual(code, 0, 'it was taken');
+    assert.notEqual(code, 0, 'Helm accepted the values');
     return stderr;
   };
   const roleArn = 'arn:aws:iam::123456789012:role/x';
   const cases: [string, Values, RegExp][] = [
     ['an unknown value', { replica: 3 }, /at '': additional properties 'replica' not allowed/],
-    ['text for a number', { replicas: 'three' }, /at '\/replicas': got string, want integer/],
+    ['text instead of a number', { replicas: 'three' }, /at '\/replicas': got string, want integer/],
     [
       'an unknown setting',
       { config: { secretname: 'x' } },
       /at '\/config': additional properties 'secretname'/,
     ],
     [
-      'a setting of the chart',
+      'a setting that the chart derives',
       { config: { webhook: { certFile: '/x' } } },
       /'\/config\/webhook': .*'certFile' not/,
     ],
-    ['no such level', { config: { log: { level: 'loud' } } }, /level': value must be one of 'error', 'warn'/],
+    [
+      'an unknown log level',
+      { config: { log: { level: 'loud' } } },
+      /level': value must be one of 'error', 'warn'/,
+    ],
     [
       'a duration without unit',
       { config: { tokens: { minimumLife: '60' } } },
       /minimumLife': '60' does not match/,
     ],
     [
-      'too short a time to forget hosts',
+      'a duration below its minimum',
       { config: { secrets: { forgetAfter: '59s' } } },
       /forgetAfter': '59s' does not match/,
     ],
@@ -89,53 +96,57 @@ describeWithHelm('values that cannot be', (helm) => {
       /at '\/config\/exclude\/accounts\/0': got number, want string/,
     ],
     ['a rule without a role', { config: { registries: [{}] } }, /registries\/0': missing property 'roleArn'/],
-    ['no such mode', { injection: 'magic' }, /injection': value must be one of 'webhook', 'policy', 'none'/],
     [
-      'no ECR host',
+      'an unknown mode',
+      { injection: 'magic' },
+      /injection': value must be one of 'webhook', 'policy', 'none'/,
+    ],
+    [
+      'a host that is not an ECR host',
       { config: { provisioning: { registries: ['docker.io'] } } },
       /registries\/0': 'docker.io' does/,
     ],
     [
       'a policy without registries',
       { injection: 'policy' },
-      /injection: policy makes no Secrets by itself: config\.provisioning\.registries must name the ECR hosts/,
+      /injection: policy does not create Secrets; set config\.provisioning\.registries to the ECR hosts/,
     ],
     [
       'a CronJob without registries',
       { cronJob: { enabled: true } },
-      /cronJob\.enabled: config\.provisioning\.reg/,
+      /cronJob\.enabled needs registries to provision; set config\.provisioning\.registries/,
     ],
     [
-      'no Secret for a certificate',
+      'an existing certificate without a Secret',
       { certificates: { mode: 'existingSecret' } },
-      /existingSecret needs certificates\.secretName: the Secret with tls\.crt/,
+      /existingSecret needs certificates\.secretName; set it to the Secret with tls\.crt/,
     ],
     [
-      'no CA',
+      'an existing certificate without a CA',
       { certificates: { mode: 'existingSecret', secretName: 'own' } },
-      /existingSecret needs certificates\.caBundle: the CA/,
+      /existingSecret needs certificates\.caBundle; set it to the CA/,
     ],
     [
-      'no keys',
+      'access keys without a Secret',
       { aws: { credentials: { source: 'secret' } } },
       /secret needs aws\.credentials\.secret\.name/,
     ],
     [
-      'no role',
+      'web identity without a role',
       { aws: { credentials: { source: 'webIdentity' } } },
       /webIdentity needs .*webIdentity\.roleArn/,
     ],
     [
-      'half of Roles Anywhere',
+      'Roles Anywhere without a certificate',
       { aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: { image: 'x', roleArn } } } },
       /rolesAnywhere needs aws\.credentials\.rolesAnywhere\.certificateSecret/,
     ],
     [
-      'no account',
+      'no name for an existing ServiceAccount',
       { serviceAccount: { create: false } },
       /serviceAccount\.create: false needs serviceAccount\.name/,
     ],
-    // what goes into the fence's expressions
+    // Values that the chart inserts into the fence's expressions.
     ...[`x' || true || '`, 'x"] || true || "" in ["', 'a b', 'team\nx', '$(x)', '{{ .Values }}'].flatMap(
       (hostile): [string, Values, RegExp][] => [
         [`the label ${hostile}`, { namespaces: { label: hostile } }, /at '\/namespaces\/label'/],
@@ -171,33 +182,33 @@ describeWithHelm('values that cannot be', (helm) => {
       (selector): [string, Values, RegExp] => [
         `the selector ${selector}`,
         { config: { provisioning: { registries: [registry], namespaces: { selector } } } },
-        /config\.provisioning\.namespaces\.selector: ".*" is no requirement of a label selector/,
+        /config\.provisioning\.namespaces\.selector: ".*" is not a valid requirement of a label selector/,
       ],
     ),
     [
       'one Secret for certificate and tokens',
       { certificates: { secretName: 'ecr-pull-secrets' } },
-      /certificates\.secretName must not be config\.secretName/,
+      /certificates\.secretName must not equal config\.secretName/,
     ],
     [
-      'one name for both accounts',
+      'one name for both ServiceAccounts',
       { certificates: { managed: { controller: { serviceAccount: { name: 'x-ecr-pull-secrets' } } } } },
       /controller\.serviceAccount\.name must not be the webhook's ServiceAccount/,
     ],
     [
-      'no account for certificates',
+      'no name for the existing ServiceAccount of the certificate controller',
       { certificates: { managed: { controller: { serviceAccount: { create: false } } } } },
       /serviceAccount\.create: false needs certificates\.managed\.controller\.serviceAccount\.name/,
     ],
     [
-      'client certificates of anybody',
+      'client certificates without names',
       { webhook: { clientAuth: { enabled: true, configMapName: 'ca' } } },
       /webhook\.clientAuth\.enabled needs webhook\.clientAuth\.allowedNames/,
     ],
     [
-      'client certificates of no CA',
+      'client certificates without a CA',
       { webhook: { clientAuth: { enabled: true, allowedNames: ['kube-apiserver'] } } },
-      /needs either webhook\.clientAuth\.secretName or webhook\.clientAuth\.configMapName/,
+      /needs webhook\.clientAuth\.secretName or webhook\.clientAuth\.configMapName; set exactly one/,
     ],
     [
       'an operator without values',
@@ -217,27 +228,27 @@ describeWithHelm('values that cannot be', (helm) => {
     [
       'a namespace that the settings exclude',
       provisioned(['kube-system'], { namespaces: ['kube-system'] }),
-      /config\.provisioning\.namespaces\.names has kube-system, which config\.exclude\.namespaces excludes/,
+      /config\.provisioning\.namespaces\.names contains kube-system, which config\.exclude\.namespaces excludes/,
     ],
     [
       'a namespace that the chart excludes',
       { ...provisioned(['shop', 'team-1'], {}), namespaces: { exclude: ['team-1'] } },
-      /names has team-1, which namespaces\.exclude excludes/,
+      /names contains team-1, which namespaces\.exclude excludes/,
     ],
     [
       'namespaces that a pattern excludes',
       provisioned(['lab-*'], { namespaces: ['lab*'] }),
-      /names has lab-\*, which config\.exclude\.namespaces excludes/,
+      /names contains lab-\*, which config\.exclude\.namespaces excludes/,
     ],
     [
       'a pattern of namespaces that are excluded from admission',
       provisioned(['kube-*'], { admissionNamespaces: ['kube-*'] }),
-      /names has kube-\*, which config\.exclude\.admissionNamespaces excludes/,
+      /names contains kube-\*, which config\.exclude\.admissionNamespaces excludes/,
     ],
     [
       'a registry of an excluded account',
       provisioned([], { accounts: ['1234*'] }),
-      /config\.provisioning\.registries has 123456789012\..*, whose account config\.exclude\.accounts excludes/,
+      /config\.provisioning\.registries contains 123456789012\..*, whose account config\.exclude\.accounts excludes/,
     ],
   ];
   const provisioning = { registries: [registry] };
@@ -279,7 +290,7 @@ describeWithHelm('values that cannot be', (helm) => {
     [{ cronJob: { besideDeployment: true } }, 'cronJob.besideDeployment'],
   ];
   for (const [values, path] of unused) {
-    it(`${path}: refused where it has no effect (${JSON.stringify(values)})`, async () => {
+    it(`${path}: refused if it has no effect (${JSON.stringify(values)})`, async () => {
       assert.match(
         await refusal(values),
         new RegExp(`${path.replaceAll('.', '[.]')}.* has no effect without `),
@@ -287,7 +298,7 @@ describeWithHelm('values that cannot be', (helm) => {
     });
   }
 
-  it('takes details of what its own switch turns off, which files of values for several environments hold', async () => {
+  it('accepts details of a disabled feature, because shared values files contain them', async () => {
     const labels = { release: 'prometheus' };
     await helm().template({
       fence: { enabled: false, allowedKeys: ['x'] },
@@ -296,7 +307,7 @@ describeWithHelm('values that cannot be', (helm) => {
     });
   });
 
-  it('takes groups without values, as they are left when every line of theirs is a comment', async () => {
+  it('accepts groups without values, in which every line is a comment', async () => {
     const plain = await helm().template();
     assert.deepEqual(await helm().template({ config: null, namespaces: { selector: null } }), plain);
   });
@@ -307,7 +318,7 @@ describeWithHelm('values that cannot be', (helm) => {
     });
   }
 
-  it('takes the default of every setting, and the program reads them all back', async () => {
+  it('accepts the default of every setting, and the program reads the same values', async () => {
     const config = {
       secretName: 'ecr-pull-secrets',
       onFailure: 'admit',
@@ -362,7 +373,7 @@ describeWithHelm('values that cannot be', (helm) => {
   });
 });
 
-/** `a.b.c` of every value in a JSON schema that has no values inside. */
+/** The paths (`a.b.c`) of all leaf values in a JSON schema. */
 function keysOf(known: unknown, path = ''): string[] {
   const item = getValueAt(known, 'items') ?? known;
   const properties: Record<string, unknown> = getValueAt(item, 'properties') ?? {};
@@ -371,7 +382,7 @@ function keysOf(known: unknown, path = ''): string[] {
   return keys.flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`));
 }
 
-/** The same for the program's settings. */
+/** The paths of all settings of the program. */
 function settingKeys(known: unknown, path = ''): string[] {
   const inner = getValueAt(known, 'wrapped') ?? getValueAt(known, 'item');
   if (inner !== undefined) return settingKeys(inner, path);
@@ -381,7 +392,7 @@ function settingKeys(known: unknown, path = ''): string[] {
   return keys.flatMap(([key, one]) => settingKeys(one, path === '' ? key : `${path}.${key}`));
 }
 
-/** `a.b.c` of every value in values.yaml. */
+/** The paths of all leaf values in values.yaml. */
 function leaves(value: unknown, path = ''): string[] {
   if (
     typeof value !== 'object' ||

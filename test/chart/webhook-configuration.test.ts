@@ -1,3 +1,4 @@
+// Tests of the rendered MutatingWebhookConfiguration.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { partitions } from '../../src/ecr/partitions.ts';
@@ -6,12 +7,12 @@ import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { findOne, getValueAt } from './rendered-objects.ts';
 
-describeWithHelm('what the chart registers with the API server', (helm) => {
+describeWithHelm('the webhook configuration', (helm) => {
   const render = (values: Values = {}) => helm().template(values);
   const webhook = async (values: Values = {}) =>
     getValueAt(findOne(await render(values), 'MutatingWebhookConfiguration'), 'webhooks.0');
 
-  it('registers a webhook that sorts last, fails open, and takes part in dry runs', async () => {
+  it('sorts last, fails open, and supports dry runs', async () => {
     const { rules, matchConditions, namespaceSelector, ...how } = await webhook();
     assert.deepEqual(how, {
       name: 'pods.ecr-pull-secrets.io',
@@ -27,7 +28,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     });
   });
 
-  it('points the API server and the Service at the same port of the same pods', async () => {
+  it('uses the port that the Service maps to the pods', async () => {
     const objects = await render({ service: { port: 8443 } });
     const service = findOne(objects, 'Service', 'ecr-pull-secrets');
     const { clientConfig } = getValueAt(findOne(objects, 'MutatingWebhookConfiguration'), 'webhooks.0');
@@ -43,7 +44,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     }
   });
 
-  it('leaves out its own namespace, kube-system and those of the operator, by name', async () => {
+  it('excludes its own namespace, kube-system and configured namespaces by name', async () => {
     const { namespaceSelector } = await webhook({
       namespaces: { exclude: ['monitoring'] },
       config: { exclude: { namespaces: ['lab-*', 'legacy'] } },
@@ -58,7 +59,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     ]);
   });
 
-  it('takes only labelled namespaces where that is asked for', async () => {
+  it('selects only labelled namespaces with optIn', async () => {
     const namespaces = { select: 'optIn', label: 'pulls', selector: { matchLabels: { team: 'shop' } } };
     const { namespaceSelector } = await webhook({ namespaces });
     assert.deepEqual(namespaceSelector.matchExpressions.slice(1), [
@@ -67,7 +68,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     ]);
   });
 
-  it('knows every ECR host that the program knows', async () => {
+  it('matches every ECR host that the program matches', async () => {
     const { matchConditions } = await webhook();
     const expression: string = matchConditions.find(
       (condition: unknown) => getValueAt(condition, 'name') === 'ecr-image',
@@ -99,7 +100,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     ['PEM', pem],
     ['base64', btoa(pem)],
   ]) {
-    it(`takes the CA of an existing certificate as ${form}`, async () => {
+    it(`accepts the CA of an existing certificate as ${form}`, async () => {
       const values = { certificates: { mode: 'existingSecret', secretName: 'own', caBundle } };
       assert.equal((await webhook(values)).clientConfig.caBundle, btoa(pem));
       const spec = getValueAt(
@@ -110,7 +111,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     });
   }
 
-  it("has cert-manager fill in the CA, for the Service's name", async () => {
+  it("lets cert-manager set the CA, for the Service's name", async () => {
     const objects = await render({ certificates: { mode: 'certManager' } });
     const certificate = findOne(objects, 'Certificate', 'ecr-pull-secrets');
     const configuration = findOne(objects, 'MutatingWebhookConfiguration');
@@ -128,7 +129,7 @@ describeWithHelm('what the chart registers with the API server', (helm) => {
     );
   });
 
-  it('calls a program outside of the cluster where a URL is given', async () => {
+  it('uses webhook.url for a program outside of the cluster', async () => {
     const { clientConfig } = await webhook({ webhook: { url: 'https://192.0.2.1:8443/mutate' } });
     assert.deepEqual(clientConfig, { url: 'https://192.0.2.1:8443/mutate' });
   });

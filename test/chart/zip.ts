@@ -1,11 +1,12 @@
+// Reads one file from a zip archive.
 import { inflateRawSync } from 'node:zlib';
 
 const endSignature = 0x06054b50;
 const entrySignature = 0x02014b50;
 
 /**
- * One file out of a zip archive in memory (APPNOTE.TXT: the directory at the end, stored or deflated; no zip64).
- * @throws where there is no such file, or the archive is of another kind
+ * Extracts one file from a zip archive in memory. Supports stored and deflated files (APPNOTE.TXT), but not zip64.
+ * @throws {Error} if the archive does not contain the file or is not a zip archive
  */
 export function fileFromZip(zip: Buffer, name: string): Buffer {
   let at = zip.readUInt32LE(endOfDirectory(zip) + 16);
@@ -17,15 +18,15 @@ export function fileFromZip(zip: Buffer, name: string): Buffer {
     if (zip.toString('utf8', start, start + (nameLength ?? 0)) === name) return content(zip, at);
     at = start + (nameLength ?? 0) + (extraLength ?? 0) + (commentLength ?? 0);
   }
-  throw new Error(`no ${name} in the archive`);
+  throw new Error(`the archive does not contain ${name}`);
 }
 
-/** It stands at the end, before a comment of unknown length. */
+/** The offset of the end-of-directory record, which precedes a comment of unknown length at the end of the archive. */
 function endOfDirectory(zip: Buffer): number {
   for (let at = zip.length - 22; at >= 0; at -= 1) {
     if (zip.readUInt32LE(at) === endSignature) return at;
   }
-  throw new Error('no zip archive');
+  throw new Error('not a zip archive');
 }
 
 function content(zip: Buffer, entry: number): Buffer {

@@ -1,11 +1,12 @@
-{{/* The start of every ECR host; the program itself looks at all of it. */}}
+{{/* The start of every private ECR host. The program itself matches the whole host. */}}
 {{- define "ecr-pull-secrets.ecrImage" -}}
 ^[0-9]{12}[.]dkr[.-]ecr(-fips)?[.][a-z]{2,8}(-[a-z]+)+-[0-9]+[.]
 {{- end -}}
 
 {{/*
-CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. Images of `accounts` do not count; the
-schema allows nothing but digits and `*` in them. An error here would hide what the API server says of a pod without containers (`null`).
+CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. Images of `accounts` are ignored; the schema
+allows only digits and `*` in them. A pod without containers (`null`) must not cause an error here, because the error would hide the
+API server's own validation message.
 */}}
 {{- define "ecr-pull-secrets.hasEcrImage" -}}
 {{- $isEcr := printf "%%s.matches('%s')" (include "ecr-pull-secrets.ecrImage" .) -}}
@@ -21,17 +22,17 @@ has(v.image) && has(v.image.reference) && {{ printf $isEcr "v.image.reference" }
 {{- end -}}
 
 {{/*
-CEL: a mirror pod must not refer to Secrets. No webhook makes an ordinary pod one or the reverse, so this may be a match
-condition.
+CEL: whether a pod is not a mirror pod, which must not refer to Secrets. This can be a match condition, because no webhook turns an
+ordinary pod into a mirror pod or the reverse.
 */}}
 {{- define "ecr-pull-secrets.isNoMirrorPod" -}}
 !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
 {{- end -}}
 
 {{/*
-Which namespaces, as requirements (key, operator, values) in JSON. By their name and labels and not by labels of pods:
-whoever makes pods could label past those. The own namespace is always out, so that the program's pods never wait for the
-program.
+Requirements (key, operator, values) that select the namespaces for injection, as JSON. They use names and labels of namespaces and
+no labels of pods, because anyone who can create pods could set those. The chart's own namespace is always excluded, so that the
+program's pods never depend on the program.
 */}}
 {{- define "ecr-pull-secrets.namespaceRequirements" -}}
 {{- $names := list -}}
@@ -50,13 +51,13 @@ program.
 {{- concat $requirements ((.Values.namespaces.selector).matchExpressions | default list) | toJson -}}
 {{- end -}}
 
-{{/* The same as a label selector. */}}
+{{/* The same requirements as a label selector. */}}
 {{- define "ecr-pull-secrets.namespaceSelector" -}}
 matchExpressions:
   {{- include "ecr-pull-secrets.namespaceRequirements" . | fromJsonArray | toYaml | nindent 2 }}
 {{- end -}}
 
-{{/* PEM in base64, whichever of the two was given. */}}
+{{/* The CA bundle as base64-encoded PEM, from PEM or base64-encoded PEM. */}}
 {{- define "ecr-pull-secrets.caBundle" -}}
 {{- $bundle := .Values.certificates.caBundle -}}
 {{- if contains "-----BEGIN" $bundle }}{{ $bundle | b64enc }}{{ else }}{{ $bundle | nospace }}{{ end -}}

@@ -1,4 +1,4 @@
-{{/* The right to publish the CA, or to see that there is no configuration to publish it in. */}}
+{{/* Permission to publish the CA, or to read that no webhook configuration exists to publish it in. */}}
 {{- define "ecr-pull-secrets.webhookConfigurationRule" -}}
 - apiGroups: [admissionregistration.k8s.io]
   resources: [mutatingwebhookconfigurations]

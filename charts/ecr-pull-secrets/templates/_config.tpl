@@ -1,25 +1,25 @@
-{{/* Namespaces that are excluded from admission and provisioning, names and patterns, as JSON. */}}
+{{/* Names and patterns of the namespaces that are excluded from admission and provisioning, as JSON. */}}
 {{- define "ecr-pull-secrets.excludedNamespaces" -}}
 {{- $configured := ((.Values.config).exclude | default dict).namespaces | default list -}}
 {{- concat .Values.namespaces.exclude $configured | uniq | toJson -}}
 {{- end -}}
 
 {{/*
-Namespaces that are excluded from admission, and that config.provisioning serves only if it names them without `*`: names and
-patterns, as JSON.
+Names and patterns of the namespaces that are excluded from admission, and from provisioning unless config.provisioning names them
+without `*`, as JSON.
 */}}
 {{- define "ecr-pull-secrets.admissionExcludedNamespaces" -}}
 {{- $configured := ((.Values.config).exclude | default dict).admissionNamespaces | default list -}}
 {{- concat (list "kube-system" .Release.Namespace) $configured | uniq | toJson -}}
 {{- end -}}
 
-{{/* Both. */}}
+{{/* Names and patterns of all namespaces that are excluded from admission, as JSON. */}}
 {{- define "ecr-pull-secrets.notAdmittedNamespaces" -}}
 {{- $onlyAdmission := include "ecr-pull-secrets.admissionExcludedNamespaces" . | fromJsonArray -}}
 {{- concat $onlyAdmission (include "ecr-pull-secrets.excludedNamespaces" . | fromJsonArray) | uniq | toJson -}}
 {{- end -}}
 
-{{/* Names in config.provisioning.namespaces.names without `*`, as JSON. */}}
+{{/* The entries of config.provisioning.namespaces.names without `*`, as JSON. */}}
 {{- define "ecr-pull-secrets.namedNamespaces" -}}
 {{- $names := list -}}
 {{- range (((.Values.config).provisioning | default dict).namespaces | default dict).names -}}
@@ -28,13 +28,13 @@ patterns, as JSON.
 {{- $names | toJson -}}
 {{- end -}}
 
-{{/* Whether config.provisioning serves the chart's own namespace. */}}
+{{/* Whether config.provisioning selects the chart's own namespace. */}}
 {{- define "ecr-pull-secrets.provisionsItself" -}}
 {{- $names := include "ecr-pull-secrets.namedNamespaces" . | fromJsonArray -}}
 {{- if and (include "ecr-pull-secrets.provisions" .) (has .Release.Namespace $names) }}yes{{ end -}}
 {{- end -}}
 
-{{/* The program's settings: those of the values, and what the chart decides. */}}
+{{/* The configuration of the program: `config` of the values, and the settings that the chart derives. */}}
 {{- define "ecr-pull-secrets.config" -}}
 {{- $config := deepCopy (.Values.config | default dict) -}}
 {{- $exclude := dict
@@ -65,7 +65,7 @@ patterns, as JSON.
 {{- toYaml $config -}}
 {{- end -}}
 
-{{/* Where the CA of client certificates is mounted. */}}
+{{/* The mount path of the CA of client certificates. */}}
 {{- define "ecr-pull-secrets.clientCaFolder" -}}
 /etc/ecr-pull-secrets/client-ca
 {{- end -}}
@@ -78,7 +78,7 @@ patterns, as JSON.
 {{- ((.Values.config).status | default dict).port | default 8080 | int -}}
 {{- end -}}
 
-{{/* Whole seconds of a duration such as 500ms, 10s, 5m or 1h, rounded up. */}}
+{{/* A duration such as 500ms, 10s, 5m or 1h in whole seconds, rounded up. */}}
 {{- define "ecr-pull-secrets.seconds" -}}
 {{- $number := regexFind "^[0-9]+" . | int -}}
 {{- $unit := regexReplaceAll "^[0-9]+" . "" -}}
@@ -89,7 +89,10 @@ patterns, as JSON.
 {{- end -}}
 {{- end -}}
 
-{{/* After SIGTERM the program takes calls for shutdownDelay, ends those in flight within drainTimeout, and writes within writeTimeout. */}}
+{{/*
+After SIGTERM, the program accepts requests for shutdownDelay, finishes those in flight within drainTimeout, and finishes its writes
+within writeTimeout.
+*/}}
 {{- define "ecr-pull-secrets.graceSeconds" -}}
 {{- $webhook := (.Values.config).webhook | default dict -}}
 {{- $delay := include "ecr-pull-secrets.seconds" ($webhook.shutdownDelay | default "5s") | int -}}
@@ -97,7 +100,7 @@ patterns, as JSON.
 {{- add $delay $drain (include "ecr-pull-secrets.writeSeconds" .) 5 -}}
 {{- end -}}
 
-{{/* The certificate controller ends its last write within writeTimeout, and itself within 5 s more. */}}
+{{/* The certificate controller finishes its last write within writeTimeout, and exits within another 5 s. */}}
 {{- define "ecr-pull-secrets.certificatesGraceSeconds" -}}
 {{- add (include "ecr-pull-secrets.writeSeconds" .) 10 -}}
 {{- end -}}

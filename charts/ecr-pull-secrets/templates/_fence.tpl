@@ -1,8 +1,9 @@
 {{/*
-CEL for the fence. Every text comes in as a JSON string, whose escapes CEL understands too, so no value can end a literal.
+CEL expressions for the fence. Every text is inserted as a JSON string, whose escapes are valid in CEL, so that no value can end a
+literal.
 */}}
 
-{{/* Whether `variables.labels` fulfil one requirement (key, operator, values), as labels.Requirement of Kubernetes says. */}}
+{{/* Whether `variables.labels` satisfy one requirement (key, operator, values), as labels.Requirement in Kubernetes. */}}
 {{- define "ecr-pull-secrets.celRequirement" -}}
 {{- $key := .key | toJson -}}
 {{- $has := printf "%s in variables.labels" $key -}}
@@ -11,11 +12,11 @@ CEL for the fence. Every text comes in as a JSON string, whose escapes CEL under
 {{- else if eq .operator "NotIn" -}}!({{ $holds }})
 {{- else if eq .operator "Exists" -}}({{ $has }})
 {{- else if eq .operator "DoesNotExist" -}}!({{ $has }})
-{{- else -}}{{- fail (printf "namespaces.selector.matchExpressions: unknown operator %s" (toJson .operator)) -}}
+{{- else -}}{{- fail (printf "namespaces.selector.matchExpressions: operator %s is unknown; use In, NotIn, Exists or DoesNotExist" (toJson .operator)) -}}
 {{- end -}}
 {{- end -}}
 
-{{/* Whether the namespace's name is one of these names and patterns; a list as JSON goes in as `names`. */}}
+{{/* Whether the name of the namespace matches one of `names`, a list of names and patterns. */}}
 {{- define "ecr-pull-secrets.celNames" -}}
 {{- $exact := list -}}
 {{- $terms := list -}}
@@ -32,7 +33,7 @@ CEL for the fence. Every text comes in as a JSON string, whose escapes CEL under
 {{- if $terms -}}({{ join " || " $terms }}){{- else -}}false{{- end -}}
 {{- end -}}
 
-{{/* Whether the chart's own selector chooses the namespace: the same as "ecr-pull-secrets.namespaceSelector". */}}
+{{/* Whether the namespace is selected for injection, as by "ecr-pull-secrets.namespaceSelector". */}}
 {{- define "ecr-pull-secrets.celInjected" -}}
 {{- if or (include "ecr-pull-secrets.injectsByWebhook" .) (include "ecr-pull-secrets.injectsByPolicy" .) -}}
 {{- $terms := list -}}
@@ -46,8 +47,8 @@ false
 {{- end -}}
 
 {{/*
-Whether config.provisioning selects the namespace: names and selector, both where both are given. Of the excluded namespaces
-only those that it names without `*`; that none of these is in an exclusion by the operator is checked in checks.yaml.
+Whether config.provisioning selects the namespace. If both names and selector are set, both must match. An excluded namespace is
+selected only if config.provisioning names it without `*`; checks.yaml refuses such a name if the operator excludes it as well.
 */}}
 {{- define "ecr-pull-secrets.celProvisioned" -}}
 {{- if include "ecr-pull-secrets.provisions" . -}}
@@ -67,7 +68,7 @@ false
 
 {{/*
 config.provisioning.namespaces.selector as requirements (key, operator, values) in JSON. The grammar is that of
-k8s.io/apimachinery/pkg/labels, without `<` and `>`, which the program does not take either.
+k8s.io/apimachinery/pkg/labels without `<` and `>`, which the program does not support either.
 */}}
 {{- define "ecr-pull-secrets.provisioningRequirements" -}}
 {{- $selector := (((.Values.config).provisioning | default dict).namespaces | default dict).selector | default "" -}}
@@ -79,7 +80,7 @@ k8s.io/apimachinery/pkg/labels, without `<` and `>`, which the program does not 
 {{- $whole := printf "^\\s*(?:%s|%s|%s)\\s*$" $listed $compared $present -}}
 {{- $requirements := list -}}
 {{- if trim $selector -}}
-{{- /* a comma within parentheses separates values */ -}}
+{{- /* A comma within parentheses separates values, not requirements. */ -}}
 {{- $shielded := $selector -}}
 {{- range regexFindAll "\\([^()]*\\)" $selector -1 -}}
 {{- $shielded = replace . (replace "," "|" .) $shielded -}}
@@ -87,7 +88,7 @@ k8s.io/apimachinery/pkg/labels, without `<` and `>`, which the program does not 
 {{- range splitList "," $shielded -}}
 {{- $text := replace "|" "," . -}}
 {{- if not (regexMatch $whole $text) -}}
-{{- fail (printf "config.provisioning.namespaces.selector: %s is no requirement of a label selector, such as team=shop, env!=test, tier in (a,b), tier notin (c), x or !x" (toJson (trim $text))) -}}
+{{- fail (printf "config.provisioning.namespaces.selector: %s is not a valid requirement of a label selector; use a form such as team=shop, env!=test, tier in (a,b), tier notin (c), x or !x" (toJson (trim $text))) -}}
 {{- end -}}
 {{- $text = trim $text -}}
 {{- if regexMatch (printf "^%s$" $listed) $text -}}
@@ -109,9 +110,9 @@ k8s.io/apimachinery/pkg/labels, without `<` and `>`, which the program does not 
 {{- end -}}
 
 {{/*
-Whether a write adds, changes and removes only entries of ours in a map of an object. `field` is a path such as
-`?metadata.?labels`, `ours` an expression on the key `k`.
+Whether a write adds, changes and removes only permitted entries in a map of an object. `field` is a path such as
+`?metadata.?labels`, `permitted` an expression on the key `k`.
 */}}
-{{- define "ecr-pull-secrets.celOnlyOurs" -}}
-object.{{ .field }}.orValue({}).all(k, {{ .ours }} || variables.old.{{ .field }}[?k] == object.{{ .field }}[?k]) && variables.old.{{ .field }}.orValue({}).all(k, {{ .ours }} || k in object.{{ .field }}.orValue({}))
+{{- define "ecr-pull-secrets.celChangesOnly" -}}
+object.{{ .field }}.orValue({}).all(k, {{ .permitted }} || variables.old.{{ .field }}[?k] == object.{{ .field }}[?k]) && variables.old.{{ .field }}.orValue({}).all(k, {{ .permitted }} || k in object.{{ .field }}.orValue({}))
 {{- end -}}

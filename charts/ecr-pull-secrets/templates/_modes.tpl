@@ -1,6 +1,6 @@
-{{/* Each of these gives some text for yes and none for no. */}}
+{{/* Predicates that depend on the values. Each renders a text for true and nothing for false. */}}
 
-{{/* Whether the program runs all the time. */}}
+{{/* Whether the Deployment of the webhook exists. */}}
 {{- define "ecr-pull-secrets.serves" -}}
 {{- if or (not .Values.cronJob.enabled) .Values.cronJob.besideDeployment }}yes{{ end -}}
 {{- end -}}
@@ -21,12 +21,12 @@
 {{- if and (include "ecr-pull-secrets.serves" .) (eq .Values.certificates.mode "managed") }}yes{{ end -}}
 {{- end -}}
 
-{{/* Whether a Deployment and an account of their own do that. */}}
+{{/* Whether a separate Deployment with its own ServiceAccount manages the certificates. */}}
 {{- define "ecr-pull-secrets.separatesCertificates" -}}
 {{- if and (include "ecr-pull-secrets.managesCertificates" .) .Values.certificates.managed.controller.enabled }}yes{{ end -}}
 {{- end -}}
 
-{{/* Whether the pods that serve reviews do that. */}}
+{{/* Whether the webhook's pods manage the certificates. */}}
 {{- define "ecr-pull-secrets.servesManaging" -}}
 {{- if and (include "ecr-pull-secrets.managesCertificates" .) (not .Values.certificates.managed.controller.enabled) }}yes{{ end -}}
 {{- end -}}
@@ -35,12 +35,12 @@
 {{- if and (include "ecr-pull-secrets.serves" .) (eq .Values.certificates.mode "certManager") }}yes{{ end -}}
 {{- end -}}
 
-{{/* Whether cert-manager is to make the CA, too. */}}
+{{/* Whether cert-manager also creates the CA. */}}
 {{- define "ecr-pull-secrets.makesIssuer" -}}
 {{- if and (include "ecr-pull-secrets.usesCertManager" .) (not .Values.certificates.certManager.issuerRef) }}yes{{ end -}}
 {{- end -}}
 
-{{/* ServiceAccounts that are to refer to the Secret, as YAML: names and patterns. The policy needs none of them. */}}
+{{/* Names and patterns of the ServiceAccounts that get a reference to the Secret, as JSON. Default with `injection: policy`: none. */}}
 {{- define "ecr-pull-secrets.referringAccounts" -}}
 {{- $provisioning := (.Values.config).provisioning | default dict -}}
 {{- if hasKey $provisioning "serviceAccounts" -}}

@@ -2,7 +2,7 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 48 | trimSuffix "-" -}}
 {{- end -}}
 
-{{/* The name of objects; at most 48 characters, so that what is added to it stays a DNS label. */}}
+{{/* The base name of all objects. At most 48 characters, so that it is a DNS label with every suffix. */}}
 {{- define "ecr-pull-secrets.fullname" -}}
 {{- $name := include "ecr-pull-secrets.name" . -}}
 {{- if .Values.fullnameOverride -}}
@@ -14,12 +14,12 @@
 {{- end -}}
 {{- end -}}
 
-{{/* Webhooks run in the order of their names: after all that may rewrite images to ECR. */}}
+{{/* Webhooks run in the order of their names. This one runs after those that may rewrite images to ECR. */}}
 {{- define "ecr-pull-secrets.webhookName" -}}
 zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- end -}}
 
-{{/* Cluster-wide names that two releases in two namespaces must not share. */}}
+{{/* The name of the cluster-scoped policy and its binding. */}}
 {{- define "ecr-pull-secrets.fenceName" -}}
 {{ include "ecr-pull-secrets.fullname" . }}-fence
 {{- end -}}
@@ -28,7 +28,7 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- .Values.serviceAccount.name | default (include "ecr-pull-secrets.fullname" .) -}}
 {{- end -}}
 
-{{/* Of what manages certificates, where that is not the program that serves reviews. */}}
+{{/* The name of the certificate controller's objects. */}}
 {{- define "ecr-pull-secrets.certificatesName" -}}
 {{ include "ecr-pull-secrets.fullname" . }}-certificates
 {{- end -}}
@@ -37,7 +37,7 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- .Values.certificates.managed.controller.serviceAccount.name | default (include "ecr-pull-secrets.certificatesName" .) -}}
 {{- end -}}
 
-{{/* The account that manages certificates. */}}
+{{/* The ServiceAccount that manages certificates. */}}
 {{- define "ecr-pull-secrets.managingAccountName" -}}
 {{- if include "ecr-pull-secrets.separatesCertificates" . -}}
 {{ include "ecr-pull-secrets.certificatesAccountName" . }}
@@ -50,7 +50,7 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- .Values.certificates.secretName | default (printf "%s-tls" (include "ecr-pull-secrets.fullname" .)) -}}
 {{- end -}}
 
-{{/* The pull Secret's name in every namespace. */}}
+{{/* The name of the pull Secret in every namespace. */}}
 {{- define "ecr-pull-secrets.secretName" -}}
 {{- (.Values.config).secretName | default "ecr-pull-secrets" -}}
 {{- end -}}

@@ -1,6 +1,6 @@
-{{/* Rules that the NetworkPolicies have in common. */}}
+{{/* Rules that several NetworkPolicies share. */}}
 
-{{/* To the status port: `helm test`, and who may read metrics. Kubelets probe it past any policy. */}}
+{{/* Ingress to the status port from the pod of `helm test` and `metricsFrom`. Probes of the kubelet bypass NetworkPolicies. */}}
 {{- define "ecr-pull-secrets.statusIngress" -}}
 - ports:
     - port: {{ include "ecr-pull-secrets.statusPort" . }}
@@ -34,27 +34,27 @@
 {{- end -}}
 
 {{/*
-Ports of the proxy and of the AWS endpoints that `env` names, but 443, as JSON. Their addresses are mostly names, which no
-NetworkPolicy can hold. A value from elsewhere (`valueFrom`) is not known here.
+Ports of the proxy and of the AWS endpoints in `env` except 443, as JSON. Their hosts are not used, because most are names, which a
+NetworkPolicy cannot contain. A value set by `valueFrom` is unknown here.
 */}}
 {{- define "ecr-pull-secrets.envPorts" -}}
 {{- $names := "^((?i)https_proxy|(?i)all_proxy|AWS_ENDPOINT_URL(_[A-Z0-9_]+)?|AWS_CONTAINER_CREDENTIALS_FULL_URI|AWS_EC2_METADATA_SERVICE_ENDPOINT)$" -}}
 {{- /* scheme, user information, host, port */ -}}
 {{- $url := "^(?:([A-Za-z0-9+.-]+)://)?(?:[^/@]*@)?(?:\\[[^\\]]*\\]|[^:/?#]+)(?::([0-9]+))?(?:[/?#].*)?$" -}}
-{{- $usual := dict "https" "443" "socks" "1080" "socks4" "1080" "socks5" "1080" "socks5h" "1080" -}}
+{{- $defaultPorts := dict "https" "443" "socks" "1080" "socks4" "1080" "socks5" "1080" "socks5h" "1080" -}}
 {{- $ports := list -}}
 {{- range .Values.env -}}
 {{- $value := .value | default "" | toString | trim -}}
 {{- if and (regexMatch $names .name) (regexMatch $url $value) -}}
 {{- $scheme := regexReplaceAll $url $value "${1}" | lower -}}
-{{- $port := regexReplaceAll $url $value "${2}" | default (get $usual $scheme) | default "80" -}}
+{{- $port := regexReplaceAll $url $value "${2}" | default (get $defaultPorts $scheme) | default "80" -}}
 {{- if ne $port "443" -}}{{- $ports = append $ports (int $port) -}}{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- $ports | uniq | toJson -}}
 {{- end -}}
 
-{{/* Addresses that give credentials over HTTP, as the source of the credentials needs them, as JSON. */}}
+{{/* Addresses of the HTTP endpoints from which the source of the credentials gets them, as JSON. */}}
 {{- define "ecr-pull-secrets.credentialCidrs" -}}
 {{- $instanceMetadata := list "169.254.169.254/32" "fd00:ec2::254/128" -}}
 {{- $podIdentity := list "169.254.170.23/32" "fd00:ec2::23/128" -}}
@@ -66,11 +66,11 @@ NetworkPolicy can hold. A value from elsewhere (`valueFrom`) is not known here.
 {{- end -}}
 
 {{- define "ecr-pull-secrets.egressToAws" -}}
-# Amazon ECR, AWS STS and IAM Roles Anywhere, by names that no NetworkPolicy can hold
+# Amazon ECR, AWS STS and IAM Roles Anywhere. Any address, because a NetworkPolicy cannot contain host names.
 - ports:
     - port: 443
 {{- with include "ecr-pull-secrets.credentialCidrs" . | fromJsonArray }}
-# agents that give AWS credentials: EKS Pod Identity, container credentials, instance metadata
+# Endpoints of AWS credentials: EKS Pod Identity, container credentials, instance metadata.
 - ports:
     - port: 80
   to:
@@ -80,7 +80,7 @@ NetworkPolicy can hold. A value from elsewhere (`valueFrom`) is not known here.
     {{- end }}
 {{- end }}
 {{- with include "ecr-pull-secrets.envPorts" . | fromJsonArray }}
-# the proxy and the endpoints in `env`
+# The proxy and the AWS endpoints in `env`.
 - ports:
     {{- range . }}
     - port: {{ . }}

@@ -1,4 +1,4 @@
-{{/* What Deployment and CronJob have in common. Fits the Pod Security Standard `restricted`. */}}
+{{/* Parts of the pod spec that the Deployments and the CronJob share. They meet the Pod Security Standard `restricted`. */}}
 
 {{- define "ecr-pull-secrets.podSecurityContext" -}}
 runAsNonRoot: true
@@ -76,7 +76,7 @@ readOnlyRootFilesystem: true
 {{- end }}
 {{- end -}}
 
-{{/* Init containers that stay are there before the program, and end after it, in a Job too. */}}
+{{/* Sidecars as init containers with restartPolicy `Always`: they start before the program and stop after it, in a Job too. */}}
 {{- define "ecr-pull-secrets.sidecars" -}}
 {{- if eq .Values.aws.credentials.source "rolesAnywhere" -}}
 {{- with .Values.aws.credentials.rolesAnywhere -}}
