@@ -1,23 +1,25 @@
+// Parses and formats CA bundles, and tracks since when each CA has been published in all webhooks.
 import { X509Certificate } from 'node:crypto';
 import type { CaFacts, PublishedState } from './certificate-state.ts';
 import { backdateMs } from './issue.ts';
 import { hasParsableDates } from './key-pair.ts';
 
-/** A CA's certificate; its key is kept elsewhere. */
+/** A CA certificate without its key. */
 export interface CaCertificate extends CaFacts {
   readonly certPem: string;
 }
 
+/** The CAs of a `caBundle` or a `ca.crt`. */
 export interface CaBundle {
   /** In the order of the text. */
   readonly caCertificates: readonly CaCertificate[];
-  /** Whether there is something in it that is no CA. */
+  /** Whether the text contains anything but CA certificates. */
   readonly isMalformed: boolean;
 }
 
 const pemCertificatePattern = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
-/** Reads CAs in PEM, one after the other, as a caBundle or ca.crt has them. Never throws: what is no CA is left out. */
+/** Parses concatenated CA certificates in PEM. Never throws; anything that is not a CA certificate is skipped. */
 export function parseCaBundle(pem: string): CaBundle {
   const blocks = pem.match(pemCertificatePattern) ?? [];
   const caCertificates = blocks.map(parseCaCertificate).filter((ca) => ca !== undefined);
@@ -25,12 +27,12 @@ export function parseCaBundle(pem: string): CaBundle {
   return { caCertificates, isMalformed: rest !== '' || caCertificates.length < blocks.length };
 }
 
-/** The text of a bundle. */
+/** Concatenates CA certificates in PEM. */
 export function formatCaBundle(caCertificates: readonly Pick<CaCertificate, 'certPem'>[]): string {
   return caCertificates.map(({ certPem }) => `${certPem.trim()}\n`).join('');
 }
 
-/** Reads one CA; undefined where it is none. */
+/** Parses one CA certificate. Returns undefined if it is not one. */
 function parseCaCertificate(certPem: string): CaCertificate | undefined {
   try {
     const certificate = new X509Certificate(certPem);
@@ -42,7 +44,7 @@ function parseCaCertificate(certPem: string): CaCertificate | undefined {
   }
 }
 
-/** The validity of a certificate that `issue.ts` made. */
+/** Returns the validity of a certificate issued by `issue.ts`, which backdates `notBefore`. */
 export function getValidity({
   validFromDate,
   validToDate,
@@ -51,35 +53,37 @@ export function getValidity({
   return { validFrom, issuedAt: validFrom + backdateMs, expiresAt: validToDate.getTime() };
 }
 
-/** The caBundles of the webhooks that call us; undefined: there is no configuration. */
+/** The `caBundle` of each webhook; undefined if there is no webhook configuration, `unknown` if it cannot be read. */
 export type CaBundles = readonly string[] | undefined | 'unknown';
 
+/** What the webhook configuration publishes at one moment. */
 export interface PublicationSnapshot {
   readonly published: PublishedState;
-  /** All CAs that stand in any of the caBundles. */
+  /** The CAs that are in at least one caBundle. */
   readonly caCertificates: readonly CaCertificate[];
 }
 
-/** Remembers since when each CA has been seen in all caBundles. */
+/** Records since when each CA has been in all caBundles. */
 export class PublicationTracker {
   readonly #publishedSince = new Map<string, number>();
 
   /**
-   * Notes what is published now.
-   * @param monotonicMs a clock in ms that is never set
+   * Records the current caBundles.
+   * @param monotonicMs current time of a monotonic clock, in ms
    */
   recordBundles(caBundles: CaBundles, monotonicMs: number): PublicationSnapshot {
     if (caBundles === 'unknown') return { published: 'unknown', caCertificates: [] };
     const bundles = (caBundles ?? []).map(parseCaBundle);
     const caCertificates = bundles.flatMap((bundle) => bundle.caCertificates);
-    const everywhere = new Set(caCertificates.map(({ id }) => id));
+    const inAllBundles = new Set(caCertificates.map(({ id }) => id));
     for (const bundle of bundles) {
       const ids = new Set(bundle.caCertificates.map(({ id }) => id));
-      for (const id of everywhere) if (!ids.has(id)) everywhere.delete(id);
+      for (const id of inAllBundles) if (!ids.has(id)) inAllBundles.delete(id);
     }
-    for (const id of this.#publishedSince.keys()) if (!everywhere.has(id)) this.#publishedSince.delete(id);
-    for (const id of everywhere) if (!this.#publishedSince.has(id)) this.#publishedSince.set(id, monotonicMs);
-    if (bundles.length === 0) return { published: 'nowhere', caCertificates };
+    for (const id of this.#publishedSince.keys()) if (!inAllBundles.has(id)) this.#publishedSince.delete(id);
+    for (const id of inAllBundles)
+      if (!this.#publishedSince.has(id)) this.#publishedSince.set(id, monotonicMs);
+    if (bundles.length === 0) return { published: 'no-webhook', caCertificates };
     const facts = bundles.map((bundle) => ({
       ids: bundle.caCertificates.map(({ id }) => id),
       isMalformed: bundle.isMalformed,

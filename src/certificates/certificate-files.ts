@@ -1,29 +1,32 @@
+// Serving certificate and client CA from files, reloaded when the files change.
 import { X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { CertificateError } from './certificate-error.ts';
 import { type KeyPair, parseKeyPair } from './key-pair.ts';
 import { readTextFile, WatchedFiles } from './watched-files.ts';
 
-export type CertificateFilesOptions = {
+/** Options of {@link watchCertificateFiles}. */
+export interface CertificateFilesOptions {
   readonly certFile: string;
   readonly keyFile: string;
-  /** A new pair, already checked. Called for changes only, not for the pair that open() found. */
+  /** Called with each new key pair, already validated, but not with the initial one. */
   readonly onChange: (keyPair: KeyPair) => void;
-  /** What keeps a new pair from being taken: once for each problem in a row, not once for each look. */
+  /** Called when new files cannot be used: once for consecutive failures of one kind. */
   readonly onProblem: (error: CertificateError) => void;
-  /** How often to look without being told, ms. Default 10,000 (as controller-runtime's certwatcher). */
+  /** How often the files are read without a file system event, in ms. Default 10,000 (as controller-runtime). */
   readonly pollIntervalMs?: number;
-};
+}
 
 /**
- * A certificate and its key in files, as mounted from a Secret: always the last pair that was good. Looks when
- * a directory changes and at every poll. While the files are missing, broken or half-written, the old pair stays.
+ * A certificate and its key in files, for example mounted from a Secret. Holds the last valid key pair: while the files are
+ * missing, invalid or partly written, the previous pair stays in use.
  */
 export type CertificateFiles = WatchedFiles<KeyPair>;
 
 /**
- * Reads the pair and begins to watch it.
- * @throws {CertificateError} any code but bad-name and not-taken, with `path` where one file is to blame
+ * Reads the key pair and watches its files.
+ * @throws {CertificateError} with code `missing-file`, `unreadable-file`, `invalid-certificate`, `invalid-key` or
+ *   `key-mismatch`, and with `path`
  */
 export async function watchCertificateFiles(options: CertificateFilesOptions): Promise<CertificateFiles> {
   return await WatchedFiles.open({
@@ -43,7 +46,7 @@ async function readKeyPairFiles(
     return parseKeyPair(certPem, keyPem);
   } catch (error) {
     if (!(error instanceof CertificateError)) throw error;
-    const path = error.code === 'bad-certificate' ? files.certFile : files.keyFile;
+    const path = error.code === 'invalid-certificate' ? files.certFile : files.keyFile;
     throw new CertificateError(error.code, `${path}: ${error.message}`, path, error.cause);
   }
 }
@@ -52,28 +55,31 @@ function isSameKeyPair(a: KeyPair, b: KeyPair): boolean {
   return a.certPem === b.certPem && a.keyPem === b.keyPem;
 }
 
+/** Options of {@link watchClientCa}. */
 export interface ClientCaOptions {
-  /** PEM, one certificate or several. */
+  /** A PEM file with one or more CA certificates. */
   readonly caFile: string;
-  /** Another CA, already checked. */
+  /** Called with each new CA, already validated, but not with the initial one. */
   readonly onChange: (caPem: string) => void;
+  /** As in {@link CertificateFilesOptions}. */
   readonly onProblem: (error: CertificateError) => void;
+  /** As in {@link CertificateFilesOptions}. */
   readonly pollIntervalMs?: number;
 }
 
-/** The CA that client certificates must chain to: always the last contents of the file that were good. */
+/** The CA that client certificates must chain to: the last valid contents of the file. */
 export type ClientCa = WatchedFiles<string>;
 
 /**
- * Reads the file and begins to watch it.
- * @throws {CertificateError} missing-file, unreadable-file or bad-certificate, with `path`
+ * Reads the CA file and watches it.
+ * @throws {CertificateError} with code `missing-file`, `unreadable-file` or `invalid-certificate`, and with `path`
  */
 export async function watchClientCa({ caFile, ...options }: ClientCaOptions): Promise<ClientCa> {
   return await WatchedFiles.open({
     ...options,
     paths: [caFile],
     read: () => readCaFile(caFile),
-    isSame: (one, other) => one === other,
+    isSame: (a, b) => a === b,
   });
 }
 
@@ -81,11 +87,16 @@ async function readCaFile(path: string): Promise<string> {
   const pem = await readTextFile(path);
   try {
     if (!new X509Certificate(pem).ca) {
-      throw new CertificateError('bad-certificate', 'it is not a CA');
+      throw new CertificateError('invalid-certificate', 'it is not a CA');
     }
     createSecureContext({ ca: pem });
   } catch (cause) {
-    throw new CertificateError('bad-certificate', `${path}: not a PEM-encoded CA certificate`, path, cause);
+    throw new CertificateError(
+      'invalid-certificate',
+      `${path}: not a PEM-encoded CA certificate`,
+      path,
+      cause,
+    );
   }
   return pem;
 }

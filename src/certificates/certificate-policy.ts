@@ -1,3 +1,4 @@
+// Decides which step the certificate rotation needs next: a pure function of the observed state and the time.
 import type { RenewalReason } from './certificate-state.ts';
 import {
   type CaFacts,
@@ -13,69 +14,72 @@ import {
 } from './certificate-state.ts';
 
 /**
- * What to do next. A new CA comes in front of the bundle; `keep` are the other CAs, by id, that stay behind it.
- * `create` makes CA and certificate, `new-authority` only the CA: the certificate stays until the CA is known. `recover`
- * and `restore-leaf` store the certificate in this process's memory again: API servers trust its CA already.
+ * What to do next. A new CA becomes the first of the bundle; `keep` lists the ids of the other CAs that remain after it.
+ * `create` issues a CA and a certificate. `issue-ca` issues only the CA, because the current certificate stays in use until
+ * API servers trust the new CA. `issue-ca-and-restore-certificate` and `restore-certificate` write the certificate in this
+ * process's memory back to the Secret, because API servers already trust its CA.
  */
 export type Step =
   | {
-      readonly action: 'create' | 'new-authority' | 'recover';
+      readonly action: 'create' | 'issue-ca' | 'issue-ca-and-restore-certificate';
       readonly reason: RenewalReason;
       readonly keep: readonly string[];
     }
   | {
-      readonly action: 'drop-old-authority';
+      readonly action: 'remove-old-ca';
       readonly reason: RenewalReason;
       readonly keep: readonly string[];
     }
-  | { readonly action: 'reissue-leaf' | 'restore-leaf'; readonly reason: RenewalReason }
-  | { readonly action: 'publish'; readonly reason: RenewalReason }
-  | { readonly action: 'nothing'; readonly reason: 'all-well' | 'foreign-secret' };
+  | { readonly action: 'reissue-certificate' | 'restore-certificate'; readonly reason: RenewalReason }
+  | { readonly action: 'publish-ca-bundle'; readonly reason: RenewalReason }
+  | { readonly action: 'none'; readonly reason: 'up-to-date' | 'unmanaged-secret' };
 
+/** The next step, and when to decide again. */
 export interface Decision {
   readonly step: Step;
-  /** When time alone asks for another look, ms since the epoch. */
+  /** When the passage of time alone may require another step, in ms since the epoch. */
   readonly recheckAt: number;
 }
 
+/** Delays that a rotation waits for, and the lifetime of certificates, all in ms. */
 export interface RotationRules {
-  /** How long a CA has to stand in the bundle before anything is served that needs it, ms. */
+  /** How long a CA must be published before a certificate signed by it is served. */
   readonly apiServerPropagationMs: number;
-  /** How long a serving certificate lives, ms. */
+  /** Lifetime of a serving certificate. */
   readonly certificateLifetimeMs: number;
-  /** How long it takes until every replica serves the certificate that the Secret holds, ms. */
+  /** How long it takes until every replica serves the certificate in the Secret. */
   readonly replicaPropagationMs: number;
 }
 
 /**
- * Of the older CAs the newest so many stay: a Secret that is damaged as often before the replicas have changed over must not
- * cost a replica the CA of the certificate that it serves.
+ * Maximum number of older CAs to keep, newest first. A Secret may be damaged this many times before all replicas serve a new
+ * certificate, and the CA of a certificate that a replica still serves remains trusted.
  */
 const maxRetainedCas = 8;
 
 /**
- * Decides on what every replica can see, so that they agree without a leader. After each step all is looked at anew,
- * until there is nothing to do.
+ * Plans the next step. The decision depends only on what every replica can observe, so replicas agree without a leader. The
+ * caller observes the state again after each step, until the action is `none`.
  *
- * The order of a change of CA: new CA in front of the bundle, publish both, wait until every API server knows, new
- * certificate, wait until the last certificate of the old CA has ended, drop it, publish.
+ * A CA rotation: add the new CA to the front of the bundle, publish both CAs, wait until all API servers have received them,
+ * issue a new certificate, wait until the last certificate of the old CA has expired, remove the old CA, publish.
  */
-export function planNextStep(seen: ObservedCertificates, rules: RotationRules): Decision {
-  const { stored } = seen;
-  if (stored === 'foreign') return withoutRecheck({ action: 'nothing', reason: 'foreign-secret' });
-  if (stored === 'none') return planRecovery(seen, 'no-secret');
+export function planNextStep(observed: ObservedCertificates, rules: RotationRules): Decision {
+  const { stored } = observed;
+  if (stored === 'unmanaged') return withoutRecheck({ action: 'none', reason: 'unmanaged-secret' });
+  if (stored === 'none') return planRecovery(observed, 'no-secret');
   const [newest] = stored.caCertificates;
-  const caProblem = stored.caProblem ?? findValidityProblem('authority', newest, seen.now);
-  const servingCertificateProblem = findServingCertificateProblem(stored, seen.now);
+  const caProblem = stored.caProblem ?? findValidityProblem('ca', newest, observed.now);
+  const servingCertificateProblem = findServingCertificateProblem(stored, observed.now);
   if (newest === undefined || caProblem !== undefined) {
-    const reason = caProblem ?? 'authority-missing';
-    if (servingCertificateProblem !== undefined) return planRecovery(seen, reason);
-    return withoutRecheck({ action: 'new-authority', reason, keep: listRetainedCas(seen) });
+    const reason = caProblem ?? 'ca-missing';
+    if (servingCertificateProblem !== undefined) return planRecovery(observed, reason);
+    return withoutRecheck({ action: 'issue-ca', reason, keep: listRetainedCas(observed) });
   }
   if (stored.servingCertificate === undefined || servingCertificateProblem !== undefined) {
-    return planReissue(seen, stored, servingCertificateProblem ?? 'leaf-missing');
+    return planReissue(observed, stored, servingCertificateProblem ?? 'serving-certificate-missing');
   }
-  return planRotation(seen, rules, {
+  return planRotation(observed, rules, {
     newest,
     servingCertificate: stored.servingCertificate,
     caCertificates: stored.caCertificates,
@@ -83,9 +87,9 @@ export function planNextStep(seen: ObservedCertificates, rules: RotationRules): 
 }
 
 /**
- * Whether to change to the stored certificate. Not before its CA is known everywhere, unless what is served now is no
- * good any more.
- * @param current what is served now; undefined: nothing
+ * Whether to switch to the stored certificate: once all API servers trust its CA, or at once if the current certificate is
+ * not valid or not trusted any more.
+ * @param current the certificate that is served now, if any
  */
 export function canServe(
   current: ServingCertificateFacts | undefined,
@@ -106,45 +110,45 @@ interface ServingState {
   readonly caCertificates: readonly CaFacts[];
 }
 
-/** All that is stored is good. */
-function planRotation(seen: ObservedCertificates, rules: RotationRules, serving: ServingState): Decision {
-  const { published, now } = seen;
+/** Plans the next step when everything in the Secret is valid. */
+function planRotation(observed: ObservedCertificates, rules: RotationRules, serving: ServingState): Decision {
+  const { published, now } = observed;
   const { newest, servingCertificate, caCertificates } = serving;
   const unexpired = caCertificates.filter(({ expiresAt }) => now <= expiresAt).map(({ id }) => id);
   const publish = findPublishReason(published, unexpired);
-  if (publish !== undefined) return withoutRecheck({ action: 'publish', reason: publish });
-  // Where nobody can say what is published, a new CA could not be made known: the one that is known goes on.
+  if (publish !== undefined) return withoutRecheck({ action: 'publish-ca-bundle', reason: publish });
+  // If the webhook configuration cannot be read, a new CA cannot be published, so the current CA stays in use.
   if (now >= getRenewalTime(newest) && published !== 'unknown') {
-    return withoutRecheck({ action: 'new-authority', reason: 'authority-due', keep: unexpired });
+    return withoutRecheck({ action: 'issue-ca', reason: 'ca-due', keep: unexpired });
   }
-  const ofNewest = servingCertificate.issuerId === newest.id;
-  const reissue = findReissueReason(servingCertificate, ofNewest, now);
+  const isOfNewestCa = servingCertificate.issuerId === newest.id;
+  const reissue = findReissueReason(servingCertificate, isOfNewestCa, now);
   if (
     reissue !== undefined &&
-    (ofNewest || isPropagated(published, newest.id, rules.apiServerPropagationMs))
+    (isOfNewestCa || isPropagated(published, newest.id, rules.apiServerPropagationMs))
   ) {
-    return withoutRecheck({ action: 'reissue-leaf', reason: reissue });
+    return withoutRecheck({ action: 'reissue-certificate', reason: reissue });
   }
-  const dropAt = ofNewest
+  const removeAt = isOfNewestCa
     ? lastOldCertificateExpiresAt(newest, servingCertificate, rules)
     : Number.POSITIVE_INFINITY;
-  if (caCertificates.length > 1 && now >= dropAt) {
-    return withoutRecheck({ action: 'drop-old-authority', reason: 'old-authority-unused', keep: [] });
+  if (caCertificates.length > 1 && now >= removeAt) {
+    return withoutRecheck({ action: 'remove-old-ca', reason: 'old-ca-unused', keep: [] });
   }
   if (unexpired.length < caCertificates.length) {
     const keep = unexpired.filter((id) => id !== newest.id);
-    return withoutRecheck({ action: 'drop-old-authority', reason: 'old-authority-expired', keep });
+    return withoutRecheck({ action: 'remove-old-ca', reason: 'old-ca-expired', keep });
   }
   const times = [
     getRenewalTime(newest),
     getRenewalTime(servingCertificate),
     servingCertificate.expiresAt,
     ...caCertificates.map(({ expiresAt }) => expiresAt),
-    ...(caCertificates.length > 1 ? [dropAt] : []),
+    ...(caCertificates.length > 1 ? [removeAt] : []),
     propagatesAt(published, newest.id, now, rules.apiServerPropagationMs),
   ];
   const recheckAt = Math.min(...times.filter((time) => time > now));
-  return { step: { action: 'nothing', reason: 'all-well' }, recheckAt };
+  return { step: { action: 'none', reason: 'up-to-date' }, recheckAt };
 }
 
 function findServingCertificateProblem(
@@ -152,28 +156,29 @@ function findServingCertificateProblem(
   now: number,
 ): RenewalReason | undefined {
   if (stored.servingCertificate === undefined || stored.servingCertificateProblem !== undefined)
-    return stored.servingCertificateProblem ?? 'leaf-missing';
+    return stored.servingCertificateProblem ?? 'serving-certificate-missing';
   const ca = stored.caCertificates.find(({ id }) => id === stored.servingCertificate?.issuerId);
-  if (ca === undefined) return 'leaf-of-unknown-authority';
+  if (ca === undefined) return 'serving-certificate-unknown-ca';
   return (
-    findValidityProblem('leaf', stored.servingCertificate, now) ?? findValidityProblem('authority', ca, now)
+    findValidityProblem('serving-certificate', stored.servingCertificate, now) ??
+    findValidityProblem('ca', ca, now)
   );
 }
 
 function findReissueReason(
   servingCertificate: ServingCertificateFacts,
-  ofNewest: boolean,
+  isOfNewestCa: boolean,
   now: number,
 ): RenewalReason | undefined {
-  if (!ofNewest) return 'authority-changed';
-  if (servingCertificate.missingNames.length > 0) return 'leaf-lacks-names';
-  return now >= getRenewalTime(servingCertificate) ? 'leaf-due' : undefined;
+  if (!isOfNewestCa) return 'ca-changed';
+  if (servingCertificate.missingNames.length > 0) return 'serving-certificate-names-missing';
+  return now >= getRenewalTime(servingCertificate) ? 'serving-certificate-due' : undefined;
 }
 
 /**
- * From when on nobody can be met with a certificate of an older CA: the last of those was made before the newest CA
- * was, since the older one's key was thrown away then. And every replica has had the time to change over: certificates
- * of the older CA may live longer than `certificateLifetimeMs`, where that was set to less since.
+ * When the last certificate of an older CA has expired and no replica serves one. The last one was issued before the newest
+ * CA, because a CA's key is discarded when the next CA is issued. If the configured lifetime was shortened since, such a
+ * certificate may be valid for longer than `certificateLifetimeMs`, so every replica must also have had time to switch.
  */
 function lastOldCertificateExpiresAt(
   newest: CaFacts,
@@ -200,26 +205,30 @@ function isPublished(published: PublishedState, id: string | undefined): boolean
   return typeof published === 'object' && id !== undefined && published.forMs.has(id);
 }
 
-/** Neither CA nor certificate is good. */
-function planRecovery(seen: ObservedCertificates, reason: RenewalReason): Decision {
-  const keep = listRetainedCas(seen);
-  return withoutRecheck({ action: hasServingCertificateOf(keep, seen) ? 'recover' : 'create', reason, keep });
+/** Plans the next step when neither the CA nor the certificate is usable. */
+function planRecovery(observed: ObservedCertificates, reason: RenewalReason): Decision {
+  const keep = listRetainedCas(observed);
+  return withoutRecheck({
+    action: hasServingCertificateOf(keep, observed) ? 'issue-ca-and-restore-certificate' : 'create',
+    reason,
+    keep,
+  });
 }
 
-/** The CA is good, the certificate is not. */
+/** Plans the next step when the CA is usable but the certificate is not. */
 function planReissue(
-  seen: ObservedCertificates,
+  observed: ObservedCertificates,
   { caCertificates }: StoredCertificateFacts,
   reason: RenewalReason,
 ): Decision {
-  const valid = caCertificates.filter((ca) => isWithinValidity(ca, seen.now)).map(({ id }) => id);
+  const valid = caCertificates.filter((ca) => isWithinValidity(ca, observed.now)).map(({ id }) => id);
   return withoutRecheck({
-    action: hasServingCertificateOf(valid, seen) ? 'restore-leaf' : 'reissue-leaf',
+    action: hasServingCertificateOf(valid, observed) ? 'restore-certificate' : 'reissue-certificate',
     reason,
   });
 }
 
-/** Whether this process holds a valid certificate of one of these CAs. */
+/** Whether this process has a valid certificate of one of these CAs in memory. */
 function hasServingCertificateOf(
   caCertificates: readonly string[],
   { served, now }: ObservedCertificates,
@@ -230,7 +239,7 @@ function hasServingCertificateOf(
   );
 }
 
-/** CAs that somebody may still be served by, though a new one has to be made. */
+/** Lists the CAs to keep beside a new one, because a replica may still serve a certificate of theirs. */
 function listRetainedCas({ stored, otherCaCertificates, now }: ObservedCertificates): string[] {
   const own = typeof stored === 'object' ? stored.caCertificates : [];
   const usable = [...own, ...otherCaCertificates].filter((ca) => isWithinValidity(ca, now));

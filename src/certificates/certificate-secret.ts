@@ -1,3 +1,4 @@
+// Parses and formats the data of the Secret that stores the CA and the serving certificate.
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { type CaCertificate, formatCaBundle, getValidity, parseCaBundle } from './ca-bundle.ts';
@@ -5,11 +6,11 @@ import { CertificateError } from './certificate-error.ts';
 import type { RenewalReason, ServingCertificateFacts, StoredCertificateFacts } from './certificate-state.ts';
 import { type KeyPair, type PemKeyPair, parseKeyPair } from './key-pair.ts';
 
-/** What the Secret holds, as it is to be written. */
+/** The content of the Secret to write. */
 export interface SecretContent {
   /** Newest first. */
   readonly caCertificates: readonly Pick<CaCertificate, 'certPem'>[];
-  /** Of the newest; the keys of the others are gone. */
+  /** The key of the newest CA. The keys of older CAs are not kept. */
   readonly caKeyPem: string;
   readonly servingCertificate: PemKeyPair;
 }
@@ -19,14 +20,14 @@ export interface ServingCertificate extends ServingCertificateFacts {
   readonly keyPair: KeyPair;
 }
 
-/** What the Secret holds, as it was found. */
+/** The parsed content of the Secret. */
 export interface StoredCertificates extends StoredCertificateFacts {
   readonly caCertificates: readonly CaCertificate[];
   readonly caKeyPem: string;
   readonly servingCertificate: ServingCertificate | undefined;
 }
 
-/** The keys of the Secret: those of a kubernetes.io/tls, and the CA's. */
+/** Keys of the Secret: those of type `kubernetes.io/tls`, and one for the CA's private key. */
 const secretKeys = {
   caCertificates: 'ca.crt',
   caKey: 'ca.key',
@@ -34,12 +35,12 @@ const secretKeys = {
   servingCertificateKey: 'tls.key',
 } as const;
 
-/** Whether it can be one of ours: nobody else keeps a CA's key beside the certificate. */
+/** Whether the Secret contains a CA's private key, which other TLS Secrets do not. */
 export function hasCaKey(data: Readonly<Record<string, string>>): boolean {
   return Object.hasOwn(data, secretKeys.caKey);
 }
 
-/** The `data` of a Secret, in base64. */
+/** Returns the `data` of the Secret, base64-encoded. */
 export function formatSecretData({
   caCertificates,
   caKeyPem,
@@ -54,8 +55,8 @@ export function formatSecretData({
 }
 
 /**
- * Reads the `data` of a Secret. Never throws: what is wrong with it is part of the result.
- * @param names that the certificate should be for: DNS names and IP addresses
+ * Parses the `data` of the Secret. Never throws; problems are part of the result.
+ * @param names DNS names and IP addresses that the certificate should cover
  */
 export function parseStored(
   data: Readonly<Record<string, string>>,
@@ -67,7 +68,7 @@ export function parseStored(
   return {
     caCertificates,
     caKeyPem,
-    caProblem: caProblem(caCertificates[0], caKeyPem),
+    caProblem: findCaProblem(caCertificates[0], caKeyPem),
     ...parseServingCertificate(
       text(secretKeys.servingCertificate),
       text(secretKeys.servingCertificateKey),
@@ -77,21 +78,21 @@ export function parseStored(
   };
 }
 
-function caProblem(newest: CaCertificate | undefined, keyPem: string): RenewalReason | undefined {
-  if (newest === undefined) return 'authority-missing';
+function findCaProblem(newest: CaCertificate | undefined, keyPem: string): RenewalReason | undefined {
+  if (newest === undefined) return 'ca-missing';
   try {
     const key = createPrivateKey(keyPem);
-    if (key.asymmetricKeyType !== 'rsa') return 'authority-key-bad';
-    return new X509Certificate(newest.certPem).checkPrivateKey(key) ? undefined : 'authority-key-mismatch';
+    if (key.asymmetricKeyType !== 'rsa') return 'ca-key-invalid';
+    return new X509Certificate(newest.certPem).checkPrivateKey(key) ? undefined : 'ca-key-mismatch';
   } catch {
-    return 'authority-key-bad';
+    return 'ca-key-invalid';
   }
 }
 
 const servingCertificateProblems: Readonly<Record<string, RenewalReason>> = {
-  'bad-certificate': 'leaf-bad',
-  'bad-key': 'leaf-key-bad',
-  'key-mismatch': 'leaf-key-mismatch',
+  'invalid-certificate': 'serving-certificate-invalid',
+  'invalid-key': 'serving-certificate-key-invalid',
+  'key-mismatch': 'serving-certificate-key-mismatch',
 };
 
 function parseServingCertificate(
@@ -101,7 +102,7 @@ function parseServingCertificate(
   names: readonly string[],
 ): Pick<StoredCertificates, 'servingCertificate' | 'servingCertificateProblem'> {
   if (certPem === '' && keyPem === '')
-    return { servingCertificate: undefined, servingCertificateProblem: 'leaf-missing' };
+    return { servingCertificate: undefined, servingCertificateProblem: 'serving-certificate-missing' };
   try {
     const keyPair = parseKeyPair(certPem, keyPem);
     return {
@@ -109,10 +110,10 @@ function parseServingCertificate(
       servingCertificateProblem: undefined,
     };
   } catch (error) {
-    if (!(error instanceof CertificateError)) throw error; // Only a bug of ours: let it be seen.
+    if (!(error instanceof CertificateError)) throw error; // A bug in this program.
     return {
       servingCertificate: undefined,
-      servingCertificateProblem: servingCertificateProblems[error.code] ?? 'leaf-bad',
+      servingCertificateProblem: servingCertificateProblems[error.code] ?? 'serving-certificate-invalid',
     };
   }
 }
@@ -125,10 +126,10 @@ function getServingCertificate(
   const certificate = new X509Certificate(keyPair.certPem);
   const signer = caCertificates.find(({ certPem }) => {
     const ca = new X509Certificate(certPem);
-    // checkIssued is false, too, for a public key that cannot be decoded, and that `publicKey` throws at
+    // `publicKey` throws for a key that cannot be decoded; `checkIssued` is false in that case and is evaluated first.
     return certificate.checkIssued(ca) && certificate.verify(ca.publicKey);
   });
-  // An address has many forms; a DNS name is issued as it is wanted.
+  // An IP address can be written in several forms, so checkIP compares it. DNS names are issued exactly as configured.
   const covers = (name: string) =>
     isIP(name) === 0 ? keyPair.dnsNames.includes(name) : certificate.checkIP(name) !== undefined;
   return {

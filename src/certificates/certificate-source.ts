@@ -1,28 +1,30 @@
+// Opens the configured source of the serving certificate: files or managed certificates.
 import type { Config } from '../config/schema.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import type { Log } from '../telemetry/log.ts';
 import { watchCertificateFiles } from './certificate-files.ts';
 import type { KeyPair } from './key-pair.ts';
 
-/** Where the webhook's certificate comes from. */
+/** A source of the webhook's serving certificate. */
 export interface CertificateSource {
-  /** The pair to serve now: always the last that was good. */
+  /** The key pair to serve: the last valid one. */
   readonly current: KeyPair;
-  /** Ends it. Nothing is called afterwards. */
+  /** Stops watching. No callback is called afterwards. */
   close(): void | Promise<void>;
 }
 
+/** Dependencies of {@link openCertificateSource}. */
 export interface CertificateSourceDependencies {
   readonly config: Pick<Config, 'certificates' | 'webhook'>;
   readonly cluster: ClusterConfig;
-  /** A new pair, already checked. Called for changes only, not for the pair that was there at first. */
+  /** Called with each new key pair, already validated, but not with the initial one. */
   readonly onChange: (keyPair: KeyPair) => void;
   readonly log: Log;
 }
 
 /**
- * Opens the source that the configuration names. Managed certificates are waited for, however long it takes.
- * @throws {CertificateError} what watchCertificateFiles and resolveManagedSettings say
+ * Opens the configured source. With managed certificates, resolves when there is a certificate, however long that takes.
+ * @throws {CertificateError} with the codes of {@link watchCertificateFiles}, or with code `no-namespace`
  */
 export async function openCertificateSource(
   dependencies: CertificateSourceDependencies,
@@ -35,14 +37,11 @@ export async function openCertificateSource(
       keyFile,
       onChange,
       onProblem: (error) =>
-        log.error({ err: error }, 'the new certificate cannot be used; the old one stays'),
+        log.error({ err: error }, 'failed to load the new certificate; still serving the previous one'),
     });
   }
-  // Those who bring files need not wait until node-forge is loaded.
-  const [{ resolveManagedSettings }, { ManagedCertificates }] = await Promise.all([
-    import('./managed-certificates.ts'),
-    import('./managed-certificates.ts'),
-  ]);
+  // Loaded on demand, so that a start with certificate files does not load node-forge.
+  const { ManagedCertificates, resolveManagedSettings } = await import('./managed-certificates.ts');
   const settings = resolveManagedSettings(config, cluster);
   return await ManagedCertificates.open({ ...settings, cluster, onChange, log, now: Date.now });
 }

@@ -1,151 +1,158 @@
-/** A validity, ms since the epoch. */
+// The facts that the certificate policy decides on, and the reasons for its steps: pure.
+
+/** The validity of a certificate, in ms since the epoch. */
 export interface Lifetime {
   readonly validFrom: number;
-  /** When it was made: some minutes after it begins. */
+  /** When it was issued: some minutes after `validFrom`, which is backdated. */
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
 
-/** What is to be known of a CA. */
+/** The facts about a CA. */
 export interface CaFacts extends Lifetime {
-  /** SHA-256 of the certificate. */
+  /** SHA-256 fingerprint of the certificate. */
   readonly id: string;
 }
 
-/** What is to be known of a serving certificate. */
+/** The facts about a serving certificate. */
 export interface ServingCertificateFacts extends Lifetime {
+  /** SHA-256 fingerprint of the certificate. */
   readonly id: string;
-  /** The CA, among those that stand beside it, that signed it; undefined: none of them. */
+  /** Id of the CA in the same Secret that signed it; undefined if none of them did. */
   readonly issuerId: string | undefined;
-  /** Names that are wanted and that it is not for. */
+  /** Configured names that the certificate does not cover. */
   readonly missingNames: readonly string[];
 }
 
-/** What is to be known of the Secret. */
+/** The facts about the Secret. */
 export interface StoredCertificateFacts {
   /** Newest first. */
   readonly caCertificates: readonly CaFacts[];
-  /** Why nothing can be signed with the first of them. */
+  /** Why the newest CA cannot sign certificates; undefined if it can. */
   readonly caProblem: RenewalReason | undefined;
   readonly servingCertificate: ServingCertificateFacts | undefined;
-  /** Why there is no `leaf`. */
+  /** Why there is no usable serving certificate; undefined if there is one. */
   readonly servingCertificateProblem: RenewalReason | undefined;
 }
 
-/** A webhook's caBundle. */
+/** The facts about one webhook's `caBundle`. */
 interface BundleFacts {
-  /** The CAs in it. */
+  /** Ids of its CAs. */
   readonly ids: readonly string[];
-  /** Whether there is something in it that is no CA. */
+  /** Whether it contains anything but CA certificates. */
   readonly isMalformed: boolean;
 }
 
 /**
- * What the webhook configuration says. `unknown`: it cannot be read. `nowhere`: there is none, or no webhook in it, so
- * nobody calls us.
+ * What the webhook configuration publishes. `unknown`: it cannot be read. `no-webhook`: it does not exist or has no
+ * webhooks, so no API server calls this program.
  */
 export type PublishedState =
   | 'unknown'
-  | 'nowhere'
+  | 'no-webhook'
   | {
-      /** Of each webhook. */
+      /** One per webhook. */
       readonly bundles: readonly BundleFacts[];
-      /** CAs that stand in all of them, and for how long they were seen there, ms. */
+      /** Id of each CA that is in all bundles → for how long it has been observed there, in ms. */
       readonly forMs: ReadonlyMap<string, number>;
     };
 
-/** All that a decision is made on. */
+/** The input of the certificate policy. */
 export interface ObservedCertificates {
-  /** `foreign`: there is a Secret of our name, and somebody else made it. */
-  readonly stored: StoredCertificateFacts | 'none' | 'foreign';
+  /** `unmanaged`: a Secret of this name exists but is not managed by this program. */
+  readonly stored: StoredCertificateFacts | 'none' | 'unmanaged';
   readonly published: PublishedState;
-  /** CAs that stand in a bundle or behind what this replica serves. */
+  /** CAs that are published, and the CA of the certificate that this replica serves. */
   readonly otherCaCertificates: readonly CaFacts[];
-  /** The certificate in this process's memory, the last that it took from the Secret. */
+  /** The certificate in this process's memory: the last one that it read from the Secret and served. */
   readonly served?: ServingCertificateFacts | undefined;
   /** ms since the epoch. */
   readonly now: number;
 }
 
-/** When to be replaced: at two thirds of its life, as cert-manager does. */
+/** Returns when to renew a certificate: after two thirds of its lifetime, as cert-manager does. In ms since the epoch. */
 export function getRenewalTime({ issuedAt, expiresAt }: Lifetime): number {
   return issuedAt + ((expiresAt - issuedAt) * 2) / 3;
 }
 
+/** Whether `now` (ms since the epoch) is within the validity. */
 export function isWithinValidity({ validFrom, expiresAt }: Lifetime, now: number): boolean {
   return validFrom <= now && now <= expiresAt;
 }
 
+/** Returns why a certificate is outside its validity; undefined if it is valid, or if there is none. */
 export function findValidityProblem(
-  what: 'authority' | 'leaf',
-  life: Lifetime | undefined,
+  kind: 'ca' | 'serving-certificate',
+  lifetime: Lifetime | undefined,
   now: number,
 ): RenewalReason | undefined {
-  if (life === undefined || isWithinValidity(life, now)) return undefined;
-  return now < life.validFrom ? `${what}-not-yet-valid` : `${what}-expired`;
+  if (lifetime === undefined || isWithinValidity(lifetime, now)) return undefined;
+  return now < lifetime.validFrom ? `${kind}-not-yet-valid` : `${kind}-expired`;
 }
 
-/** Why the bundles have to be written; undefined: each holds the wanted CAs and no others. */
+/** Returns why the bundles must be written; undefined if each contains exactly the wanted CAs. */
 export function findPublishReason(
   published: PublishedState,
   wanted: readonly string[],
 ): RenewalReason | undefined {
   if (typeof published === 'string') return undefined;
   const reasons = published.bundles.map(({ ids, isMalformed }): RenewalReason | undefined => {
-    if (isMalformed) return 'bundle-garbled';
+    if (isMalformed) return 'bundle-malformed';
     if (ids.length === 0) return 'bundle-empty';
-    if (wanted.some((id) => !ids.includes(id))) return 'bundle-lacks-authority';
-    return ids.length > wanted.length ? 'bundle-holds-others' : undefined;
+    if (wanted.some((id) => !ids.includes(id))) return 'bundle-ca-missing';
+    return ids.length > wanted.length ? 'bundle-extra-ca' : undefined;
   });
   return reasons.find((reason) => reason !== undefined);
 }
 
-/** Whether a CA has been published for long enough that every API server knows it. */
+/** Whether a CA has been published for so long that all API servers trust it. */
 export function isPropagated(
   published: PublishedState,
   id: string | undefined,
   apiServerPropagationMs: number,
 ): boolean {
-  if (typeof published === 'string') return published === 'nowhere';
+  if (typeof published === 'string') return published === 'no-webhook';
   return id !== undefined && (published.forMs.get(id) ?? -1) >= apiServerPropagationMs;
 }
 
-/** Why something is done, and how the log says it. Routine first; the others mend what should not be. */
-const routine = {
-  'authority-due': 'two thirds of the life of the CA were over',
-  'authority-changed': 'the new CA was known everywhere',
-  'leaf-due': 'two thirds of the life of the certificate were over',
-  'old-authority-unused': 'the last certificate of the old CA had ended',
-  'old-authority-expired': 'an old CA had expired',
-  'bundle-lacks-authority': 'the webhook configuration lacked a CA',
-  'bundle-holds-others': 'the webhook configuration held a CA that is not one of ours, or no longer',
+/** Reasons of the regular rotation, with their texts for the log. */
+const rotationReasons = {
+  'ca-due': 'two thirds of the lifetime of the CA have passed',
+  'ca-changed': 'all API servers trust the new CA',
+  'serving-certificate-due': 'two thirds of the lifetime of the certificate have passed',
+  'old-ca-unused': 'the last certificate of the old CA has expired',
+  'old-ca-expired': 'an old CA has expired',
+  'bundle-ca-missing': 'the webhook configuration lacks a CA',
+  'bundle-extra-ca': 'the webhook configuration contains a CA that is not, or no longer, in the Secret',
 } as const;
 
-const repair = {
-  'no-secret': 'there was no Secret',
-  'authority-missing': 'the Secret held no CA certificate in ca.crt',
-  'authority-key-bad': 'ca.key was no RSA key in PEM',
-  'authority-key-mismatch': 'ca.key was not the key of the first CA in ca.crt',
-  'authority-expired': 'the CA had expired',
-  'authority-not-yet-valid': 'the CA was not valid yet',
-  'leaf-missing': 'the Secret held no certificate in tls.crt and tls.key',
-  'leaf-bad': 'tls.crt was no certificate that TLS can serve',
-  'leaf-key-bad': 'tls.key was no key in PEM',
-  'leaf-key-mismatch': 'tls.key was not the key of tls.crt',
-  'leaf-of-unknown-authority': 'no CA of ca.crt had signed tls.crt',
-  'leaf-expired': 'the certificate had expired',
-  'leaf-not-yet-valid': 'the certificate was not valid yet',
-  'leaf-lacks-names': 'the certificate was not for all names that are wanted',
-  'bundle-empty': 'the webhook configuration had no caBundle',
-  'bundle-garbled': 'the caBundle of the webhook configuration held something that is no CA',
+/** Reasons to repair what is missing or invalid, with their texts for the log. */
+const repairReasons = {
+  'no-secret': 'the Secret does not exist',
+  'ca-missing': 'ca.crt contains no CA certificate',
+  'ca-key-invalid': 'ca.key is not an RSA key in PEM',
+  'ca-key-mismatch': 'ca.key is not the key of the first CA in ca.crt',
+  'ca-expired': 'the CA has expired',
+  'ca-not-yet-valid': 'the CA is not yet valid',
+  'serving-certificate-missing': 'tls.crt and tls.key contain no certificate',
+  'serving-certificate-invalid': 'tls.crt is not a certificate that TLS can serve',
+  'serving-certificate-key-invalid': 'tls.key is not a key in PEM',
+  'serving-certificate-key-mismatch': 'tls.key is not the key of tls.crt',
+  'serving-certificate-unknown-ca': 'tls.crt is not signed by a CA in ca.crt',
+  'serving-certificate-expired': 'the certificate has expired',
+  'serving-certificate-not-yet-valid': 'the certificate is not yet valid',
+  'serving-certificate-names-missing': 'the certificate does not cover all configured names',
+  'bundle-empty': 'the webhook configuration has no caBundle',
+  'bundle-malformed': 'the caBundle of the webhook configuration contains data that is not a CA certificate',
 } as const;
 
-export type RenewalReason = keyof typeof routine | keyof typeof repair;
+/** Why the policy takes a step. */
+export type RenewalReason = keyof typeof rotationReasons | keyof typeof repairReasons;
 
-/** In words, for the log. */
-export const reasonTexts: Readonly<Record<RenewalReason, string>> = { ...routine, ...repair };
+/** What each reason means, for the log. */
+export const reasonTexts: Readonly<Record<RenewalReason, string>> = { ...rotationReasons, ...repairReasons };
 
-/** Whether this is what happens by itself as time goes by. */
-export function isRoutine(reason: RenewalReason): boolean {
-  return Object.hasOwn(routine, reason);
+/** Whether a step for this reason is part of the regular rotation, and not a repair. */
+export function isRotation(reason: RenewalReason): boolean {
+  return Object.hasOwn(rotationReasons, reason);
 }

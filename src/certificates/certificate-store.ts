@@ -1,3 +1,4 @@
+// Reads, writes and watches the certificate Secret and the webhook configuration in the cluster.
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { ObjectError } from '../kube/object-error.ts';
@@ -8,42 +9,42 @@ import { createWebhookConfigurationApi, type WebhookConfiguration } from '../kub
 import { fieldManager, instanceFieldManager, managedByLabel, productName } from '../labels.ts';
 import { formatSecretData, hasCaKey, type SecretContent } from './certificate-secret.ts';
 
-/** Where managed certificates are kept, and where their CA is made known. */
+/** The Secret that stores managed certificates, and the webhook configuration that publishes their CA. */
 export interface CertificateLocation {
   readonly namespace: string;
   readonly secretName: string;
   readonly webhookConfiguration: string;
 }
 
-/** What is in the cluster. */
+/** The Secret and the webhook configuration as read from the cluster. */
 export interface FoundObjects {
+  /** Undefined if it does not exist. */
   readonly secret: SecretObject | undefined;
-  /** An error: we have no right to read it. */
+  /** Undefined if it does not exist; an error if RBAC does not allow to read it. */
   readonly configuration: WebhookConfiguration | undefined | KubeError;
 }
 
-/** Whether a Secret of our name was made by somebody else, and is to be left alone. */
+/** Whether a Secret of the configured name is not managed by this program, so that it must not be changed. */
 export function isUnmanaged({ metadata, data = {} }: SecretObject): boolean {
   const isManaged = metadata.labels?.[managedByLabel] === productName || hasCaKey(data);
   return !isManaged && Object.keys(data).length > 0;
 }
 
-/** The one Secret and the one webhook configuration. Every failure is a {@link KubeError}. */
+/** Access to the certificate Secret and the webhook configuration. Every failure is a {@link KubeError}. */
 export class CertificateStore {
   readonly #cluster: ClusterConfig;
   readonly #location: CertificateLocation;
   readonly #instance: string;
 
-  /** @param instance tells this process from other replicas: see src/pull-secrets/apply.ts */
-  constructor(cluster: ClusterConfig, place: CertificateLocation, instance: string) {
+  /** @param instance distinguishes this process from other replicas; see {@link instanceFieldManager} */
+  constructor(cluster: ClusterConfig, location: CertificateLocation, instance: string) {
     this.#cluster = cluster;
-    this.#location = place;
+    this.#location = location;
     this.#instance = instance;
   }
 
   /**
-   * Reads both: first the configuration, so that a bundle is never written from a Secret that is older than the bundle
-   * it replaces.
+   * Reads both objects, the webhook configuration first, so that a bundle is never replaced with the CAs of an older Secret.
    */
   async read(): Promise<FoundObjects> {
     const { namespace, secretName, webhookConfiguration } = this.#location;
@@ -56,7 +57,10 @@ export class CertificateStore {
     return { configuration, secret: await createSecretApi(this.#cluster).read(namespace, secretName) };
   }
 
-  /** Writes the Secret; `conflict` where it is no longer as it was found. */
+  /**
+   * Writes the Secret.
+   * @throws {KubeError} with code `conflict` if it has changed since it was read
+   */
   async write({ secret, configuration }: FoundObjects, content: SecretContent): Promise<void> {
     const { namespace, secretName: name } = this.#location;
     const { uid, resourceVersion } = secret?.metadata ?? {};
@@ -68,23 +72,26 @@ export class CertificateStore {
       ...(resourceVersion !== undefined && { resourceVersion }),
       ...(ownerReferences.length > 0 && { ownerReferences }),
     };
-    // A type cannot be changed: a Secret that somebody made anew keeps the one that it got.
+    // The type is immutable, so a Secret that was recreated with another type keeps it.
     const object = { metadata, type: secret?.type ?? 'kubernetes.io/tls', data: formatSecretData(content) };
-    const how =
+    const options =
       secret === undefined
         ? { fieldManager: instanceFieldManager(this.#instance), force: false }
         : { fieldManager, force: true };
-    await createSecretApi(this.#cluster).apply(object, how);
+    await createSecretApi(this.#cluster).apply(object, options);
   }
 
-  /** Puts the bundle into all webhooks; `invalid` where the configuration is no longer as it was found. */
+  /**
+   * Writes the bundle to all webhooks.
+   * @throws {KubeError} with code `invalid` if the configuration has changed since it was read
+   */
   async publishCaBundle(configuration: WebhookConfiguration, bundle: string): Promise<void> {
     await this.#createWebhookApi().patchCaBundles(configuration, bundle);
   }
 
   /**
-   * Tells whenever one of the two may have changed.
-   * @returns ends it
+   * Calls `onChange` whenever one of the two objects may have changed.
+   * @returns stops the watches
    */
   watch(
     onChange: () => void,
@@ -103,14 +110,14 @@ export class CertificateStore {
   }
 
   /**
-   * The owners of a new Secret: this process's ServiceAccount, and the webhook configuration. The Secret goes once neither
-   * exists any more, so it survives a change of the account that manages it, or of how pods are injected. They are set at the
-   * creation only: on a later change, the admission plugin OwnerReferencesPermissionEnforcement (on in OpenShift) would ask
-   * for the right to delete the Secret.
+   * Returns the owners of a new Secret: this process's ServiceAccount and the webhook configuration. The garbage collector
+   * deletes the Secret when neither exists any more, so the Secret survives a change of the account or of the webhook
+   * configuration. Owners are set only on creation, because for later changes the admission plugin
+   * OwnerReferencesPermissionEnforcement (enabled in OpenShift) requires permission to delete the Secret.
    */
   async #createOwnerReferences(configuration: FoundObjects['configuration']): Promise<OwnerReference[]> {
     const account = await findOwnServiceAccount(this.#cluster);
-    // an owner in another namespace would make the garbage collector delete the Secret at once
+    // With an owner in another namespace, the garbage collector would delete the Secret immediately.
     if (account?.namespace !== this.#location.namespace) {
       return [];
     }

@@ -1,3 +1,4 @@
+// Issues CAs and serving certificates. The only file that uses the X.509 library.
 import {
   createPrivateKey,
   generateKeyPair,
@@ -11,28 +12,30 @@ import forge from 'node-forge';
 import { CertificateError } from './certificate-error.ts';
 import { type PemKeyPair, parseKeyPair } from './key-pair.ts';
 
-/** A validity in time, from the caller's clock. */
-type IssueOptions = {
-  /** ms since the epoch. */
+/** Validity and key size of a certificate to issue. */
+interface IssueOptions {
+  /** The current time, in ms since the epoch. */
   readonly now: number;
-  /** How long after `now` the certificate ends, ms. */
+  /** How long after `now` the certificate expires, in ms. */
   readonly validForMs: number;
   /** Size of the RSA key (node-forge signs with RSA only). Default 2048. */
   readonly keyBits?: number;
-};
+}
 
-/** For a certificate authority of our own. */
-export type CaRequest = IssueOptions & { readonly commonName: string };
+/** A self-signed CA to issue. */
+export interface CaRequest extends IssueOptions {
+  readonly commonName: string;
+}
 
-/** For a TLS server; at least one name. */
-export type ServingCertificateRequest = IssueOptions & {
+/** A certificate of a TLS server to issue, with at least one name. */
+export interface ServingCertificateRequest extends IssueOptions {
   readonly ca: PemKeyPair;
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
-};
+}
 
 /**
- * How far validity begins before `now`, against clocks that differ. What Kubernetes' own signer takes
+ * How long before `now` the validity begins, in ms, to tolerate clock skew. Kubernetes' own signer uses the same value
  * (kube-controller-manager, pkg/controller/certificates/signer: `backdate: 5 * time.Minute`).
  */
 export const backdateMs = 5 * 60_000;
@@ -47,8 +50,8 @@ const generateKey = promisify(generateKeyPair);
 const signOffThread = promisify(signWith);
 
 /**
- * Makes a self-signed CA that may sign leaves and nothing below them. Here and below, keys and signatures are made off
- * the event loop; what is left on it takes 2 or 3 ms.
+ * Issues a self-signed CA that may sign serving certificates but no further CAs. Keys and signatures are created outside the
+ * event loop, here and in {@link issueServingCertificate}; the rest blocks it for 2 or 3 ms.
  */
 export async function issueCaCertificate(request: CaRequest): Promise<PemKeyPair> {
   const keys = await generateKeys(request.keyBits);
@@ -65,8 +68,8 @@ export async function issueCaCertificate(request: CaRequest): Promise<PemKeyPair
 }
 
 /**
- * Makes a serving certificate that `authority` vouches for. It does not outlive the authority, whatever is asked.
- * @throws {CertificateError} bad-name; or what parseKeyPair says about the authority
+ * Issues a serving certificate signed by the CA. It expires no later than the CA.
+ * @throws {CertificateError} with code `invalid-name`, or with the codes of {@link parseKeyPair} for the CA
  */
 export async function issueServingCertificate(request: ServingCertificateRequest): Promise<PemKeyPair> {
   const { dnsNames, ipAddresses, ca } = request;
@@ -74,10 +77,10 @@ export async function issueServingCertificate(request: ServingCertificateRequest
   const { notAfter } = parseKeyPair(ca.certPem, ca.keyPem);
   const issuer = forge.pki.certificateFromPem(ca.certPem);
   const keys = await generateKeys(request.keyBits);
-  const end = Math.min(request.now + request.validForMs, notAfter);
-  const certificate = createCertificate(keys, request.now, end);
+  const expiresAt = Math.min(request.now + request.validForMs, notAfter);
+  const certificate = createCertificate(keys, request.now, expiresAt);
   const first = dnsNames[0] ?? ipAddresses[0] ?? '';
-  // The SAN is what counts. A name too long for a subject leaves the subject empty; the SAN is then critical.
+  // Clients check the SAN only. If the first name is too long for a subject, the subject is empty and the SAN critical.
   const subject = first.length > maxCommonNameLength ? [] : [{ name: 'commonName', value: first }];
   certificate.setSubject(subject);
   certificate.setIssuer(issuer.subject.attributes);
@@ -96,15 +99,15 @@ export async function issueServingCertificate(request: ServingCertificateRequest
   return sign(certificate, parseSigningKey(ca.keyPem), keys.keyPem);
 }
 
-/** The names under which the API server calls a Service's webhook (`.svc`), and pods may (`.svc.cluster.local`). */
+/** Returns the names by which the API server (`.svc`) and pods (`.svc.cluster.local`) reach a Service. */
 export function getServiceDnsNames(service: string, namespace: string): string[] {
   return [`${service}.${namespace}.svc`, `${service}.${namespace}.svc.cluster.local`];
 }
 
-type GeneratedKeys = {
+interface GeneratedKeys {
   readonly keyPem: string;
   readonly forgePublicKey: forge.pki.rsa.PublicKey;
-};
+}
 
 async function generateKeys(keyBits = 2048): Promise<GeneratedKeys> {
   const { publicKey, privateKey } = await generateKey('rsa', {
@@ -118,16 +121,16 @@ async function generateKeys(keyBits = 2048): Promise<GeneratedKeys> {
   };
 }
 
-function createCertificate(keys: GeneratedKeys, now: number, end: number): forge.pki.Certificate {
+function createCertificate(keys: GeneratedKeys, now: number, expiresAt: number): forge.pki.Certificate {
   const certificate = forge.pki.createCertificate();
   certificate.publicKey = keys.forgePublicKey;
   certificate.serialNumber = generateSerialNumber();
   certificate.validity.notBefore = new Date(now - backdateMs);
-  certificate.validity.notAfter = new Date(end);
+  certificate.validity.notAfter = new Date(expiresAt);
   return certificate;
 }
 
-// At most 20 octets and positive (RFC 5280, 4.1.2.2): the first bit is 0; the second is 1, so no octet is dropped.
+// Positive and at most 20 octets (RFC 5280, 4.1.2.2): the first bit is 0. The second bit is 1, so that DER keeps all octets.
 function generateSerialNumber(): string {
   const bytes = randomBytes(16);
   bytes.writeUInt8((bytes.readUInt8(0) & 0x3f) | 0x40, 0);
@@ -136,16 +139,19 @@ function generateSerialNumber(): string {
 
 function validateNames(dnsNames: readonly string[], ipAddresses: readonly string[]): void {
   if (dnsNames.length + ipAddresses.length === 0) {
-    throw new CertificateError('bad-name', 'a serving certificate needs at least one DNS name or IP address');
+    throw new CertificateError(
+      'invalid-name',
+      'a serving certificate needs at least one DNS name or IP address',
+    );
   }
   for (const name of dnsNames) {
     const wellFormed = name.length <= 253 && dnsNamePattern.test(name) && isIP(name) === 0;
-    if (!wellFormed) throw new CertificateError('bad-name', `not a DNS name: ${JSON.stringify(name)}`);
+    if (!wellFormed) throw new CertificateError('invalid-name', `not a DNS name: ${JSON.stringify(name)}`);
   }
   for (const ip of ipAddresses) {
-    // A zone (`fe80::1%eth0`) has a meaning on one machine only.
+    // A zone (`fe80::1%eth0`) is meaningful on one machine only.
     if (isIP(ip) === 0 || ip.includes('%'))
-      throw new CertificateError('bad-name', `not an IP address: ${JSON.stringify(ip)}`);
+      throw new CertificateError('invalid-name', `not an IP address: ${JSON.stringify(ip)}`);
   }
 }
 
@@ -157,19 +163,18 @@ function createAltNames(dnsNames: readonly string[], ipAddresses: readonly strin
   ];
 }
 
-// node-forge does not read the form with an IPv4 tail (`::ffff:10.0.0.1`). URL writes every form as hex groups.
+// node-forge does not parse the form with an IPv4 tail (`::ffff:10.0.0.1`). URL formats every address as hex groups.
 function expandIpv6(ip: string): string {
   return new URL(`http://[${ip}]/`).hostname.slice(1, -1);
 }
 
 function parseSigningKey(keyPem: string): KeyObject {
   const key = createPrivateKey(keyPem);
-  if (key.asymmetricKeyType !== 'rsa')
-    throw new CertificateError('bad-key', "the authority's key is not RSA");
+  if (key.asymmetricKeyType !== 'rsa') throw new CertificateError('invalid-key', "the CA's key is not RSA");
   return key;
 }
 
-// node-forge's own arithmetic holds up the event loop for 20 ms and more: it lays out what is to be signed, and no more.
+// Signing with node-forge blocks the event loop for 20 ms or more, so node-forge only encodes what node:crypto then signs.
 const placeholderSigner = { sign: () => '' } as unknown as forge.pki.rsa.PrivateKey;
 
 async function sign(

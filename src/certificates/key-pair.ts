@@ -1,32 +1,33 @@
+// Parses and validates a certificate with its private key.
 import { createPrivateKey, type KeyObject, X509Certificate } from 'node:crypto';
 import { createSecureContext } from 'node:tls';
 import { CertificateError } from './certificate-error.ts';
 
-/** A certificate with its private key, as PEM, before anybody looked at it. */
-export type PemKeyPair = {
-  /** The leaf first; the chain above it may follow. */
+/** A certificate with its private key in PEM, not validated. */
+export interface PemKeyPair {
+  /** The serving certificate, optionally followed by its chain. */
   readonly certPem: string;
   readonly keyPem: string;
-};
+}
 
-/** A pair that fits together, and what its leaf says. */
-export type KeyPair = PemKeyPair & {
+/** A validated key pair, and the properties of its serving certificate. */
+export interface KeyPair extends PemKeyPair {
   /** First moment of validity, ms since the epoch. */
   readonly notBefore: number;
   /** Last moment of validity, ms since the epoch. */
   readonly notAfter: number;
-  /** SHA-256 of the leaf, in the usual `AB:CD:…` form. Safe to log. */
+  /** SHA-256 fingerprint of the serving certificate, as `AB:CD:…`. Safe to log. */
   readonly fingerprint: string;
   readonly dnsNames: readonly string[];
   readonly ipAddresses: readonly string[];
-};
+}
 
 export type ValidityState = 'valid' | 'expired' | 'not-yet-valid';
 
 /**
- * Parses a certificate and its key and checks that TLS can serve them together. Validity in time is not an
- * error here: ask getValidityState.
- * @throws {CertificateError} bad-certificate, bad-key or key-mismatch
+ * Parses a certificate and its key and validates that TLS can serve them. An expired certificate is not an error here; see
+ * {@link getValidityState}.
+ * @throws {CertificateError} with code `invalid-certificate`, `invalid-key` or `key-mismatch`
  */
 export function parseKeyPair(certPem: string, keyPem: string): KeyPair {
   const servingCertificate = parseCertificate(certPem);
@@ -36,7 +37,7 @@ export function parseKeyPair(certPem: string, keyPem: string): KeyPair {
   }
   validateServable(certPem, keyPem);
   if (!hasParsableDates(servingCertificate)) {
-    throw new CertificateError('bad-certificate', 'the validity of the certificate cannot be read');
+    throw new CertificateError('invalid-certificate', 'the validity of the certificate cannot be read');
   }
   const names = servingCertificate.subjectAltName ?? '';
   return {
@@ -51,8 +52,8 @@ export function parseKeyPair(certPem: string, keyPem: string): KeyPair {
 }
 
 /**
- * Whether both dates of a certificate could be read. Of a date that OpenSSL cannot read, node gives the text
- * `Bad time value` and an arbitrary Date (seen with 24.21): one that is valid for ever, or that cannot be formatted.
+ * Whether both dates of a certificate could be parsed. For a date that OpenSSL cannot parse, Node returns the string
+ * `Bad time value` and an arbitrary Date (observed with 24.21): one in the far future, or one that cannot be formatted.
  */
 export function hasParsableDates({
   validFrom,
@@ -61,7 +62,7 @@ export function hasParsableDates({
   return [validFrom, validTo].every((date) => Number.isFinite(Date.parse(date)));
 }
 
-/** Where `now` (ms since the epoch) stands in a validity; both of its ends are inside (RFC 5280, 4.1.2.5). */
+/** Compares `now` (ms since the epoch) with a validity, whose two ends are included (RFC 5280, 4.1.2.5). */
 export function getValidityState(
   keyPair: Pick<KeyPair, 'notBefore' | 'notAfter'>,
   now: number,
@@ -74,29 +75,40 @@ function parseCertificate(certPem: string): X509Certificate {
   try {
     return new X509Certificate(certPem);
   } catch (cause) {
-    throw new CertificateError('bad-certificate', 'the certificate is not X.509 in PEM', undefined, cause);
+    throw new CertificateError(
+      'invalid-certificate',
+      'the certificate is not X.509 in PEM',
+      undefined,
+      cause,
+    );
   }
 }
 
-// No cause from here on: what OpenSSL says about a key it could not read stays out of logs.
+// The following errors have no cause, so that OpenSSL's messages about a key do not reach the log.
 function parsePrivateKey(keyPem: string): KeyObject {
   try {
     return createPrivateKey(keyPem);
   } catch {
-    throw new CertificateError('bad-key', 'the key is not an unencrypted private key in PEM');
+    throw new CertificateError('invalid-key', 'the key is not an unencrypted private key in PEM');
   }
 }
 
-// X509Certificate looks at the first certificate only. The server will load the whole chain, and refuses short keys.
+// X509Certificate parses only the first certificate. The server loads the whole chain and rejects short keys.
 function validateServable(certPem: string, keyPem: string): void {
   try {
     createSecureContext({ cert: certPem, key: keyPem });
   } catch {
-    throw new CertificateError('bad-certificate', 'TLS refuses the certificate: broken chain or weak key');
+    throw new CertificateError(
+      'invalid-certificate',
+      'TLS rejects the certificate: invalid chain or weak key',
+    );
   }
 }
 
-// Node gives `DNS:a, IP Address:::1, DNS:"quoted"`; it quotes what could be taken for a separator (CVE-2021-44532).
+/**
+ * Returns the names of one kind in a subjectAltName as Node formats it: `DNS:a, IP Address:::1, DNS:"quoted"`. Node quotes
+ * names that contain separators (CVE-2021-44532).
+ */
 export function parseAlternativeNames(text: string, kind: 'DNS' | 'IP Address'): string[] {
   const found = text.matchAll(/(?:^|, )([A-Za-z ]+):("(?:[^"\\]|\\.)*"|[^,]*)/g);
   return [...found].filter((match) => match[1] === kind).map((match) => match[2] ?? '');

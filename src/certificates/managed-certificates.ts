@@ -1,3 +1,4 @@
+// Managed certificates: reconciles on every change, retries failures, and hands out the current key pair.
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import { type ClusterConfig, getOwnNamespace } from '../kube/client.ts';
@@ -8,29 +9,30 @@ import { type CertificateLocation, CertificateStore } from './certificate-store.
 import { getServiceDnsNames } from './issue.ts';
 import type { KeyPair } from './key-pair.ts';
 import { CertificateReconciler } from './reconciler.ts';
-import type { IssueRules } from './renew-content.ts';
+import type { IssueRules } from './secret-content.ts';
 
+/** Dependencies of {@link ManagedCertificates}. */
 export interface ManagedCertificatesDependencies {
   readonly cluster: ClusterConfig;
   readonly location: CertificateLocation;
   readonly issueRules: IssueRules;
-  /** A new pair to serve. Called for changes only, not for the pair that open() found. */
+  /** Called with each new key pair to serve, but not with the initial one. */
   readonly onChange: (keyPair: KeyPair) => void;
   readonly log: Log;
-  /** The wall clock in ms. */
+  /** The wall clock, in ms since the epoch. */
   readonly now: () => number;
   readonly timing?: Partial<ReconcileTiming>;
 }
 
-/** All in ms. */
+/** Intervals and delays, in ms. */
 export interface ReconcileTiming {
-  /** How long a new CA stands in the bundle before it is used: API servers see it within one. Default 30 s. */
+  /** How long a new CA must be published before it is used. API servers receive it within about 1 s. Default 30 s. */
   readonly apiServerPropagationMs: number;
-  /** How long it takes until every replica serves what the Secret holds. Default 1 min: they follow the Secret. */
+  /** How long it takes until every replica serves the certificate in the Secret, which they watch. Default 1 min. */
   readonly replicaPropagationMs: number;
-  /** How often to look at the clock. Default 1 s. */
+  /** Interval of clock checks. Default 1 s. */
   readonly tickMs: number;
-  /** How often to look at everything though nothing was told. Default 1 min. */
+  /** Maximum interval between reconciliations. Default 1 min. */
   readonly pollMs: number;
 }
 
@@ -42,9 +44,9 @@ const defaultTiming: ReconcileTiming = {
 };
 
 /**
- * A certificate of our own making, kept in a Secret that all replicas share, whose CA is kept in the webhook
- * configuration. Looks when one of the two changes, when the policy asks for it, and at every poll. Whatever fails is
- * tried again, and the last pair stays.
+ * A serving certificate that this program issues and renews. It is stored in a Secret that all replicas share, and its CA is
+ * published in the webhook configuration. Reconciles when one of the two changes, when the policy asks for it, and at a fixed
+ * interval. Failures are retried with backoff while the last key pair stays in use.
  */
 export class ManagedCertificates {
   readonly #options: ManagedCertificatesDependencies;
@@ -64,7 +66,7 @@ export class ManagedCertificates {
   #reportedProblems = new Set<string>();
   #currentProblems = new Set<string>();
 
-  /** Resolves once there is a pair to serve, however long that takes. Until then, problems are in the log. */
+  /** Resolves when there is a key pair to serve, however long that takes. Meanwhile, problems are logged. */
   static async open(options: ManagedCertificatesDependencies): Promise<ManagedCertificates> {
     const managed = new ManagedCertificates(options);
     await managed.#firstKeyPair.promise;
@@ -89,13 +91,13 @@ export class ManagedCertificates {
       monotonicNow: () => performance.now(),
       log,
     });
-    const broken = new Set<string>();
+    const reportedWatchErrors = new Set<string>();
     this.#stopWatches = store.watch(
       () => this.#requestReconcile(),
       (error) => {
-        const level = broken.has(error.message) ? 'debug' : 'warn';
-        broken.add(error.message);
-        log[level]({ err: error }, 'a watch for the certificates broke; it is taken up again');
+        const level = reportedWatchErrors.has(error.message) ? 'debug' : 'warn';
+        reportedWatchErrors.add(error.message);
+        log[level]({ err: error }, 'watch for managed certificates failed; reconnecting');
       },
       (error) => log.warn({ err: error }, 'skipped an object that cannot be parsed'),
     );
@@ -103,19 +105,19 @@ export class ManagedCertificates {
     this.#requestReconcile();
   }
 
-  /** The pair to serve now. */
+  /** The key pair to serve. */
   get current(): KeyPair {
     const { current } = this.#reconciler;
-    if (current === undefined) throw new Error('there is a pair once open() has resolved');
+    if (current === undefined) throw new Error('no key pair before open() has resolved');
     return current;
   }
 
-  /** What was wrong at the last look, in words; nothing: Secret and caBundle are as they should be. */
+  /** Messages of the problems found by the last reconciliation; empty if the Secret and the caBundles are up to date. */
   problems(): readonly string[] {
     return [...this.#reportedProblems];
   }
 
-  /** Ends everything, and resolves when nothing is under way any more. */
+  /** Stops all watches and timers. Resolves when no call is in flight. */
   async close(): Promise<void> {
     this.#stop.abort();
     clearInterval(this.#timer);
@@ -139,7 +141,7 @@ export class ManagedCertificates {
     }
   }
 
-  // One look at a time; what happens during a look makes another one.
+  // One reconciliation at a time. A change during a reconciliation triggers another one.
   #requestReconcile(): void {
     this.#isRequested = true;
     this.#reconciling ??= this.#reconcileUntilIdle();
@@ -168,11 +170,11 @@ export class ManagedCertificates {
     if (this.#reconciler.current !== undefined) this.#firstKeyPair.resolve();
   }
 
-  /** Once for each problem in a row, not once for each look. */
+  /** Logs a problem, unless the previous reconciliation had it too. */
   #reportProblem(error: unknown): void {
     const problem = error instanceof Error ? error.message : String(error);
     if (!this.#reportedProblems.has(problem) && !this.#currentProblems.has(problem)) {
-      this.#options.log.error({ err: error }, 'certificates: something is not as it should be');
+      this.#options.log.error({ err: error }, 'failed to reconcile managed certificates');
     }
     this.#currentProblems.add(problem);
   }
@@ -183,22 +185,23 @@ export class ManagedCertificates {
       this.#options.onChange(keyPair);
       return true;
     } catch (cause) {
-      const message = 'the new certificate could not be put to use';
-      this.#reportProblem(new CertificateError('not-taken', message, undefined, cause));
+      const message = 'the new certificate could not be applied';
+      this.#reportProblem(new CertificateError('not-applied', message, undefined, cause));
       return false;
     }
   }
 }
 
 /**
- * How long it takes until every replica serves a mounted certificate, ms: a kubelet updates a mounted Secret within one
- * to two minutes (its sync period and the delay of its cache), and the program reads the files every ten seconds.
+ * How long it takes until every replica serves a certificate mounted from the Secret, in ms. A kubelet updates a mounted
+ * Secret within one to two minutes (its sync period plus the delay of its cache), and the program reads the files every ten
+ * seconds.
  */
 export const mountedPropagationMs = 300_000;
 
 /**
- * What an operator has set of managed certificates, as {@link ManagedCertificates} takes it.
- * @throws {CertificateError} no-namespace
+ * Derives the dependencies of {@link ManagedCertificates} from the configuration.
+ * @throws {CertificateError} with code `no-namespace`
  */
 export function resolveManagedSettings(
   { certificates }: Pick<Config, 'certificates'>,
@@ -209,7 +212,7 @@ export function resolveManagedSettings(
   if (namespace === undefined) {
     throw new CertificateError(
       'no-namespace',
-      'certificates.namespace is not set, and neither a pod nor the context of a kubeconfig says where we run',
+      'certificates.namespace is required, because neither the pod nor the context of the kubeconfig names a namespace',
     );
   }
   return {

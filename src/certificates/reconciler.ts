@@ -1,3 +1,4 @@
+// Reconciles the certificate Secret and the caBundles with the certificate policy, and decides which key pair to serve.
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeError } from '../kube/errors.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -7,44 +8,50 @@ import { CertificateError } from './certificate-error.ts';
 import { canServe, planNextStep, type RotationRules, type Step } from './certificate-policy.ts';
 import { parseStored, type ServingCertificate, type StoredCertificates } from './certificate-secret.ts';
 import type { ObservedCertificates } from './certificate-state.ts';
-import { isRoutine, reasonTexts } from './certificate-state.ts';
+import { isRotation, reasonTexts } from './certificate-state.ts';
 import { type CertificateStore, type FoundObjects, isUnmanaged } from './certificate-store.ts';
 import type { KeyPair } from './key-pair.ts';
-import { type IssueRules, issueContent } from './renew-content.ts';
+import { type IssueRules, issueContent } from './secret-content.ts';
 
+/** Dependencies of {@link CertificateReconciler}. */
 export interface CertificateReconcilerDependencies {
   readonly store: CertificateStore;
   readonly rules: IssueRules & RotationRules;
-  /** Serves another pair than before; false: it could not be done. */
+  /** Serves another key pair from now on. Returns false if that failed. */
   serve(keyPair: KeyPair): boolean;
-  /** Something that a person has to see to, though the work goes on. */
+  /** Reports a problem that needs the operator's attention but does not stop the reconciliation. */
   onProblem(error: Error): void;
+  /** The wall clock, in ms since the epoch. */
   now(): number;
-  /** A clock in ms that is never set. */
+  /** A monotonic clock, in ms. */
   monotonicNow(): number;
   readonly log: Log;
 }
 
-/** Everything as it is now. */
+/** The state of the cluster at one moment. */
 interface ClusterState {
   readonly found: FoundObjects;
   readonly stored: StoredCertificates | undefined;
   readonly observed: ObservedCertificates;
+  /** Id → CA certificate, for all CAs in the Secret, in a caBundle or in use by this process. */
   readonly known: ReadonlyMap<string, CaCertificate>;
 }
 
-/** A change of CA takes five steps; more than this in a row get us nowhere. */
+/** Maximum number of steps in one reconciliation. A CA rotation takes five. */
 const maxSteps = 12;
 
-/** Replicas cannot lose a race more often in a row than there are of them. */
+/** Maximum number of conflicts in one reconciliation: more than there are replicas to lose a race against. */
 const maxConflicts = 6;
 
-/** Two replicas whose clocks differ by a CA's life would make CAs in turn, for ever: so many are made in so many ms. */
-const issueRateLimit = { times: 3, inMs: 15_000 };
+/**
+ * Maximum number of CAs that one process issues per interval. Without it, two replicas whose clocks differ by the lifetime of
+ * a CA would replace each other's CA endlessly.
+ */
+const issueRateLimit = { maxCas: 3, intervalMs: 15_000 };
 
 const conflictCodes: ReadonlySet<string> = new Set(['conflict', 'invalid']);
 
-/** Keeps Secret and caBundle in a good state, and says what is to be served. */
+/** Keeps the certificate Secret and the caBundles in the desired state, and hands the key pair to serve to its owner. */
 export class CertificateReconciler {
   readonly #dependencies: CertificateReconcilerDependencies;
   readonly #publicationTracker = new PublicationTracker();
@@ -54,20 +61,21 @@ export class CertificateReconciler {
   #issuedAt: readonly number[] = [];
   #hasSucceeded = false;
 
-  constructor(parts: CertificateReconcilerDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: CertificateReconcilerDependencies) {
+    this.#dependencies = dependencies;
   }
 
-  /** What is served; undefined before the first look that found or made a pair. */
+  /** The key pair that is served; undefined until one has been found or issued. */
   get current(): KeyPair | undefined {
     return this.#current?.servingCertificate.keyPair;
   }
 
   /**
-   * Looks at everything, and does what is to be done, until nothing is.
-   * @param signal ends it after the step that is under way
-   * @returns when to look again, ms since the epoch
-   * @throws KubeError, CertificateError
+   * Executes the steps that the policy plans, until none is left.
+   * @param signal stops it after the current step
+   * @returns when to reconcile again, in ms since the epoch
+   * @throws {KubeError} for a failed call to the API server
+   * @throws {CertificateError} with code `unmanaged-secret`
    */
   async reconcile(signal: AbortSignal): Promise<number> {
     let conflicts = 0;
@@ -75,9 +83,9 @@ export class CertificateReconciler {
       const state = await this.#readState();
       this.#serve(state);
       const { step, recheckAt } = planNextStep(state.observed, this.#dependencies.rules);
-      if (step.action === 'nothing') return this.#finish(step, recheckAt);
+      if (step.action === 'none') return this.#finish(step, recheckAt);
       if (this.#isIssuingTooOften(step))
-        return state.observed.now + issueRateLimit.inMs / issueRateLimit.times;
+        return state.observed.now + issueRateLimit.intervalMs / issueRateLimit.maxCas;
       try {
         await this.#executeStep(step, state);
       } catch (error) {
@@ -94,27 +102,28 @@ export class CertificateReconciler {
     const { store, rules, now, monotonicNow, onProblem } = this.#dependencies;
     const found = await store.read();
     const { secret, configuration } = found;
-    const unreadable = configuration instanceof Error;
-    if (unreadable) onProblem(configuration);
+    const isForbidden = configuration instanceof Error;
+    if (isForbidden) onProblem(configuration);
     const { published, caCertificates } = this.#publicationTracker.recordBundles(
-      unreadable ? 'unknown' : configuration?.caBundles,
+      isForbidden ? 'unknown' : configuration?.caBundles,
       monotonicNow(),
     );
-    const foreign = secret !== undefined && isUnmanaged(secret);
-    const stored = secret === undefined || foreign ? undefined : parseStored(secret.data ?? {}, rules.names);
+    const hasUnmanagedSecret = secret !== undefined && isUnmanaged(secret);
+    const stored =
+      secret === undefined || hasUnmanagedSecret ? undefined : parseStored(secret.data ?? {}, rules.names);
     const served = this.#current?.ca;
     const otherCaCertificates = [...(served === undefined ? [] : [served]), ...caCertificates];
     const known = new Map(
       [...otherCaCertificates, ...(stored?.caCertificates ?? [])].map((ca) => [ca.id, ca]),
     );
-    const seen = {
-      stored: stored ?? (foreign ? 'foreign' : 'none'),
+    const observed = {
+      stored: stored ?? (hasUnmanagedSecret ? 'unmanaged' : 'none'),
       published,
       otherCaCertificates,
       served: this.#current?.servingCertificate,
       now: now(),
     } as const;
-    return { found, stored, observed: seen, known };
+    return { found, stored, observed, known };
   }
 
   #serve({ stored, observed, known }: ClusterState): void {
@@ -127,10 +136,10 @@ export class CertificateReconciler {
   }
 
   #finish(step: Step, recheckAt: number): number {
-    if (step.reason === 'foreign-secret') {
+    if (step.reason === 'unmanaged-secret') {
       throw new CertificateError(
-        'foreign-secret',
-        'the Secret for the certificates was made by somebody else, and is left as it is: delete it, or set certificates.secretName to another name, or certificates.source to files',
+        'unmanaged-secret',
+        'the Secret for managed certificates exists but is not managed by ecr-pull-secrets; delete it, set certificates.secretName to another name, or set certificates.source to files',
       );
     }
     this.#hasSucceeded = true;
@@ -139,16 +148,16 @@ export class CertificateReconciler {
 
   #isIssuingTooOften(step: Step): boolean {
     const now = this.#dependencies.monotonicNow();
-    this.#issuedAt = this.#issuedAt.filter((at) => now - at < issueRateLimit.inMs);
-    return issuesCa(step) && this.#issuedAt.length >= issueRateLimit.times;
+    this.#issuedAt = this.#issuedAt.filter((at) => now - at < issueRateLimit.intervalMs);
+    return issuesCa(step) && this.#issuedAt.length >= issueRateLimit.maxCas;
   }
 
   async #executeStep(
-    step: Exclude<Step, { action: 'nothing' }>,
+    step: Exclude<Step, { action: 'none' }>,
     { found, stored, known }: ClusterState,
   ): Promise<void> {
     const { store, rules, now } = this.#dependencies;
-    if (step.action !== 'publish') {
+    if (step.action !== 'publish-ca-bundle') {
       await store.write(
         found,
         await issueContent(step, { stored, served: this.current, known }, rules, now()),
@@ -161,26 +170,15 @@ export class CertificateReconciler {
     this.#logStep(step);
   }
 
-  /** What mends is a warning, but not while all is new. */
-  #logStep({ action, reason }: Exclude<Step, { action: 'nothing' }>): void {
-    const level = isRoutine(reason) || !this.#hasSucceeded ? 'info' : 'warn';
-    this.#dependencies.log[level](
-      { action, reason },
-      `certificates: ${actionTexts[action]}, because ${reasonTexts[reason]}`,
-    );
+  /** Logs a repair as a warning, except before the first success, when nothing exists yet. */
+  #logStep({ action, reason }: Exclude<Step, { action: 'none' }>): void {
+    const { log } = this.#dependencies;
+    const fields = { action, reason, cause: reasonTexts[reason] };
+    if (isRotation(reason) || !this.#hasSucceeded) log.info(fields, 'updated managed certificates');
+    else log.warn(fields, 'repaired managed certificates');
   }
 }
 
 function issuesCa({ action }: Step): boolean {
-  return action === 'create' || action === 'new-authority' || action === 'recover';
+  return action === 'create' || action === 'issue-ca' || action === 'issue-ca-and-restore-certificate';
 }
-
-const actionTexts = {
-  create: 'a new CA and a new certificate were made',
-  'new-authority': 'a new CA was made',
-  recover: 'a new CA was made, and the certificate in use was stored again',
-  'restore-leaf': 'the certificate in use was stored again',
-  'reissue-leaf': 'a new certificate was made',
-  'drop-old-authority': 'old CAs were dropped',
-  publish: 'the CAs were put into the webhook configuration',
-} as const;

@@ -1,26 +1,27 @@
-// Follows files that are mounted from a Secret or ConfigMap.
+// Watches files that are mounted from a Secret or ConfigMap, and keeps their last valid contents.
 import { type FSWatcher, watch } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { CertificateError } from './certificate-error.ts';
 
+/** Options of {@link WatchedFiles.open}. */
 export interface WatchedFilesOptions<T> {
   /** Paths of the files that `read` reads. */
   readonly paths: readonly string[];
-  /** Rejects with CertificateError if the files cannot be used. */
+  /** Reads and validates the files. Rejects with a {@link CertificateError} if they cannot be used. */
   read(): Promise<T>;
-  isSame(one: T, other: T): boolean;
-  /** New contents. Called for changes only, not for what open() found. */
+  isSame(a: T, b: T): boolean;
+  /** Called with new contents, but not with the initial ones. */
   readonly onChange: (contents: T) => void;
-  /** What keeps new contents from being taken: once for consecutive failures of one kind. */
+  /** Called when new contents cannot be used: once for consecutive failures of one kind. */
   readonly onProblem: (error: CertificateError) => void;
-  /** How often to look without being notified, in ms. Default 10,000 (as controller-runtime's certwatcher). */
+  /** How often the files are read without a file system event, in ms. Default 10,000 (as controller-runtime). */
   readonly pollIntervalMs?: number;
 }
 
 /**
- * Always the last contents that were good. Looks when a directory changes and at every poll. While the files are missing,
- * broken or half-written, the old contents stay.
+ * Holds the last valid contents of files, which are read when their directory changes and at every poll. While the files are
+ * missing, invalid or partly written, the previous contents stay in use.
  */
 export class WatchedFiles<T> {
   readonly #options: WatchedFilesOptions<T>;
@@ -29,11 +30,11 @@ export class WatchedFiles<T> {
   #current: T;
   #unconfirmedProblem = '';
   #reportedProblem = '';
-  #reading = false;
+  #isReading = false;
   #isReadRequested = false;
-  #closed = false;
+  #isClosed = false;
 
-  /** Reads the files and begins to watch them. Rejects as `read` does. */
+  /** Reads the files and watches them. Rejects as `read` does. */
   static async open<T>(options: WatchedFilesOptions<T>): Promise<WatchedFiles<T>> {
     return new WatchedFiles(options, await options.read());
   }
@@ -50,17 +51,17 @@ export class WatchedFiles<T> {
     return this.#current;
   }
 
-  /** Ends the watch. Nothing is called afterwards. */
+  /** Stops watching. No callback is called afterwards. */
   close(): void {
-    this.#closed = true;
+    this.#isClosed = true;
     clearInterval(this.#pollTimer);
     this.#unwatch();
   }
 
-  // A watch on a directory that was deleted and made again is dead, and nothing says so: begin anew each time.
+  // The watch of a directory that was deleted and recreated stops silently, so it is renewed at each poll.
   #rewatch(): void {
     this.#unwatch();
-    // The directory, not the file: the kubelet swaps the `..data` symlink beside it, and the file's inode stays.
+    // Watches the directory, because the kubelet swaps the `..data` symlink in it and the inode of the file does not change.
     for (const directory of new Set(this.#options.paths.map((path) => dirname(path)))) this.#watch(directory);
     this.#requestRead();
   }
@@ -71,7 +72,7 @@ export class WatchedFiles<T> {
       watcher.on('error', () => watcher.close());
       this.#watchers.push(watcher);
     } catch {
-      // No such directory now: the read that follows says so, the next poll tries again.
+      // The directory does not exist now. The read that follows reports that, and the next poll retries.
     }
   }
 
@@ -80,28 +81,28 @@ export class WatchedFiles<T> {
     this.#watchers = [];
   }
 
-  // One read at a time; an event during a read makes another one, since that read may have come too early.
+  // One read at a time. An event during a read triggers another read, because the first may have been too early.
   async #requestRead(): Promise<void> {
     this.#isReadRequested = true;
-    if (this.#reading) return;
-    this.#reading = true;
-    while (this.#isReadRequested && !this.#closed) {
+    if (this.#isReading) return;
+    this.#isReading = true;
+    while (this.#isReadRequested && !this.#isClosed) {
       this.#isReadRequested = false;
       await this.#read();
     }
-    this.#reading = false;
+    this.#isReading = false;
   }
 
   async #read(): Promise<void> {
     try {
       const contents = await this.#options.read();
-      if (this.#closed) return;
+      if (this.#isClosed) return;
       if (!this.#options.isSame(contents, this.#current)) this.#apply(contents);
       this.#unconfirmedProblem = '';
       this.#reportedProblem = '';
     } catch (error) {
-      if (!(error instanceof CertificateError)) throw error; // Only a bug of ours: let it be seen.
-      if (!this.#closed) this.#reportIfConfirmed(error);
+      if (!(error instanceof CertificateError)) throw error; // A bug in this program.
+      if (!this.#isClosed) this.#reportIfConfirmed(error);
     }
   }
 
@@ -109,21 +110,17 @@ export class WatchedFiles<T> {
     try {
       this.#options.onChange(contents);
     } catch (cause) {
-      throw new CertificateError(
-        'not-taken',
-        'the new certificate could not be put to use',
-        undefined,
-        cause,
-      );
+      throw new CertificateError('not-applied', 'the new certificate could not be applied', undefined, cause);
     }
     this.#current = contents;
   }
 
-  // A swap between the two reads gives the old certificate with the new key: only what a second look finds too is told.
+  // A swap between the reads of two files combines the old certificate with the new key, so a problem is reported only if a
+  // second read finds it too.
   #reportIfConfirmed(error: CertificateError): void {
     const problem = `${error.code} ${error.path ?? ''}`;
     if (problem === this.#reportedProblem) return;
-    if (problem !== this.#unconfirmedProblem && error.code !== 'not-taken') {
+    if (problem !== this.#unconfirmedProblem && error.code !== 'not-applied') {
       this.#unconfirmedProblem = problem;
       this.#isReadRequested = true;
       return;
@@ -133,7 +130,10 @@ export class WatchedFiles<T> {
   }
 }
 
-/** @throws {CertificateError} missing-file or unreadable-file, with `path` */
+/**
+ * Reads a file.
+ * @throws {CertificateError} with code `missing-file` or `unreadable-file`, and with `path`
+ */
 export async function readTextFile(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');

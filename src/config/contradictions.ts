@@ -1,27 +1,26 @@
-// Settings that are valid one by one, but of which one makes another ineffective.
-
+// Finds settings that are valid alone but have no effect because of another setting.
 import { parseEcrHosts } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
-/** Every setting that cannot have an effect because of another one. Each problem names both. */
+/** Returns a problem for each setting that has no effect because of another one. Each problem names both settings. */
 export function findContradictions(config: Config): Problem[] {
   return [...findExcludedNames(config), ...findExcludedRegistries(config), ...findUnusedRules(config)];
 }
 
 /**
- * `*` in a name is matched as an ordinary character. Only a `*` of the other pattern can match it, so a match means that
- * every namespace of the name's pattern is excluded.
+ * A `*` in a name is compared like any other character, so only a `*` of the other pattern matches it. A match then means that
+ * all namespaces of the name's pattern are excluded.
  */
 function findExcludedNames({ exclude, provisioning }: Config): Problem[] {
   return provisioning.namespaces.names.flatMap((name, index) => {
     const path = `provisioning.namespaces.names[${index}]`;
     if (matchesAny(exclude.namespaces, name)) {
-      return [{ path, text: `is ${name}, which exclude.namespaces excludes: remove it from one of the two` }];
+      return [{ path, text: `is ${name}, which exclude.namespaces excludes; remove it from one of them` }];
     }
     if (name.includes('*') && matchesAny(exclude.admissionNamespaces, name)) {
-      const text = `is ${name}, which exclude.admissionNamespaces excludes: give the namespaces without *`;
+      const text = `is ${name}, which exclude.admissionNamespaces excludes; list the namespaces without *`;
       return [{ path, text }];
     }
     return [];
@@ -35,19 +34,19 @@ function findExcludedRegistries({ exclude, provisioning }: Config): Problem[] {
       ? [
           {
             path: `provisioning.registries[${index}]`,
-            text: `is of account ${registry.account}, which exclude.accounts excludes: remove it from one of the two`,
+            text: `is in account ${registry.account}, which exclude.accounts excludes; remove it from one of them`,
           },
         ]
       : [];
   });
 }
 
-/** The first rule that matches a registry counts, so a rule after one that matches at least as much is never used. */
+/** The first matching rule applies, so a rule is never used if an earlier one matches all of its registries. */
 function findUnusedRules({ registries }: Config): Problem[] {
   return registries.flatMap((rule, index) => {
     const empty = (['accounts', 'regions'] as const).find((key) => rule[key]?.length === 0);
     if (empty !== undefined) {
-      const text = 'is empty, so that the rule matches no registry: leave it out to match all';
+      const text = 'is empty, so the rule matches no registry; omit it to match all';
       return [{ path: `registries[${index}].${empty}`, text }];
     }
     const wider = registries
@@ -66,7 +65,7 @@ function findUnusedRules({ registries }: Config): Problem[] {
   });
 }
 
-/** Whether one list of patterns matches all that another matches; undefined matches everything. */
+/** Whether one list of patterns matches everything that another one matches; undefined matches everything. */
 function coversAll(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
   return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
 }

@@ -1,16 +1,17 @@
+// Parses and validates the configuration, and reports every problem at once.
 import * as v from 'valibot';
 import { type Document, parseDocument } from 'yaml';
 import { findContradictions } from './contradictions.ts';
 import { findUnknownKeys, type Problem, toProblem } from './problems.ts';
 import { type Config, configSchema } from './schema.ts';
 
-/** The configuration cannot be used. `problems` holds all that is wrong, not just the first. */
+/** The configuration is invalid. `problems` contains all problems, not only the first. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
-  readonly code = 'bad-config';
+  readonly code = 'invalid-config';
   readonly problems: readonly Problem[];
 
-  /** @param source what the text was read from, for the message */
+  /** @param source the file or other source of the configuration, for the message */
   constructor(source: string, problems: readonly Problem[]) {
     const lines = problems.map(({ path, text }) => `  ${path === '' ? '' : `${path} `}${text}`);
     super(`${source} cannot be used:\n${lines.join('\n')}`);
@@ -19,16 +20,16 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads a configuration from YAML text and fills in the defaults; empty text gives all of them.
- * @param source what the text was read from, for error messages
- * @throws ConfigError with every problem at once
+ * Parses a configuration in YAML and adds the defaults. An empty string results in all defaults.
+ * @param source the file or other source of the configuration, for error messages
+ * @throws {ConfigError} with every problem
  */
 export function readConfig(yaml: string, source: string): Config {
   const document = parseDocument(yaml);
   if (document.errors.length > 0) {
     throw new ConfigError(
       source,
-      document.errors.map((error) => ({ path: '', text: `is not YAML: ${error.message.trimEnd()}` })),
+      document.errors.map((error) => ({ path: '', text: `is not valid YAML: ${error.message.trimEnd()}` })),
     );
   }
   const value = toPlainValue(document, source);
@@ -37,9 +38,9 @@ export function readConfig(yaml: string, source: string): Config {
   if (!result.success || problems.length > 0) {
     throw new ConfigError(source, problems);
   }
-  const conflicts = findContradictions(result.output);
-  if (conflicts.length > 0) {
-    throw new ConfigError(source, conflicts);
+  const contradictions = findContradictions(result.output);
+  if (contradictions.length > 0) {
+    throw new ConfigError(source, contradictions);
   }
   return result.output;
 }
@@ -48,7 +49,7 @@ function toPlainValue(document: Document, source: string): unknown {
   try {
     return document.toJS() ?? {};
   } catch {
-    // the only way to fail here: aliases without end
-    throw new ConfigError(source, [{ path: '', text: 'refers to its own parts too often (YAML aliases)' }]);
+    // Only too many YAML aliases can fail here.
+    throw new ConfigError(source, [{ path: '', text: 'has too many YAML aliases' }]);
   }
 }

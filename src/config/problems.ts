@@ -1,16 +1,17 @@
+// Describes what is wrong with a configuration: unknown keys, and values that the schema rejects.
 import { closest, distance } from 'fastest-levenshtein';
 import type * as v from 'valibot';
 import { isObject } from '../util/json.ts';
 
-/** One thing that is wrong with a configuration. */
+/** One problem of a configuration. */
 export interface Problem {
-  /** Where, as `registries[0].roleArn`; empty for the file as a whole. */
+  /** The key, for example `registries[0].roleArn`; empty for the file as a whole. */
   readonly path: string;
-  /** What was expected there, and what was found. */
+  /** What is wrong with it, so that key and text form a sentence. */
   readonly text: string;
 }
 
-/** Every key that the schema does not know, each with the nearest one that it does. */
+/** Returns a problem for each key that is not in the schema, with the most similar known key. */
 export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Problem[] {
   const known = unwrap(schema);
   if (isSchema(known, 'array') && Array.isArray(value)) {
@@ -20,8 +21,8 @@ export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Pro
     return [];
   }
   if (!isObject(value)) {
-    // valibot takes a list for an object, and reports everything else by itself
-    return Array.isArray(value) ? [{ path, text: 'must be settings by name, not a list' }] : [];
+    // valibot accepts an array as an object; it reports everything else itself.
+    return Array.isArray(value) ? [{ path, text: 'must be a mapping, not a list' }] : [];
   }
   const entries = known['entries'];
   return Object.keys(value).flatMap((key) => {
@@ -31,35 +32,36 @@ export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Pro
       : [
           {
             path: place,
-            text: `is not known${suggestKey(key, isObject(entries) ? Object.keys(entries) : [])}`,
+            text: `is not a known key${suggestKey(key, isObject(entries) ? Object.keys(entries) : [])}`,
           },
         ];
   });
 }
 
-/** A problem that valibot found, in our words: the schema's messages say what was expected. */
+/** Converts an issue of valibot to a problem. The messages in the schema state what is expected. */
 export function toProblem(issue: v.BaseIssue<unknown>): Problem {
   const path = (issue.path ?? []).reduce(
     (text, item) => (typeof item.key === 'number' ? `${text}[${item.key}]` : `${text}.${item.key}`),
     '',
   );
-  const missing = issue.received === 'undefined';
-  const given: unknown = issue.path?.at(-1)?.value;
-  const received = typeof given === 'string' ? JSON.stringify(given) : issue.received; // not a duration's milliseconds
+  const isMissing = issue.received === 'undefined';
+  const value: unknown = issue.path?.at(-1)?.value;
+  // A duration is quoted as the operator wrote it, not in milliseconds.
+  const received = typeof value === 'string' ? JSON.stringify(value) : issue.received;
   return {
     path: path.replace(/^\./, ''),
-    text: missing ? 'is required' : `must be ${issue.message}, not ${received}`,
+    text: isMissing ? 'is required' : `must be ${issue.message}, not ${received}`,
   };
 }
 
 function suggestKey(key: string, known: readonly string[]): string {
   const nearest = closest(key, [...known]);
-  const near =
+  const isSimilar =
     nearest !== undefined && distance(key.toLowerCase(), nearest.toLowerCase()) <= Math.ceil(key.length / 3);
-  return near ? `; did you mean ${nearest}?` : `; known here: ${known.join(', ')}`;
+  return isSimilar ? `; did you mean ${nearest}?` : `; known keys: ${known.join(', ')}`;
 }
 
-/** The schema inside `optional`; a pipe keeps the type of its first schema, so it needs no unwrapping. */
+/** Returns the schema inside `optional`. A pipe has the type of its first schema, so it needs no unwrapping. */
 function unwrap(schema: unknown): unknown {
   return isSchema(schema, 'optional') ? unwrap(schema['wrapped']) : schema;
 }

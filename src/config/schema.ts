@@ -1,3 +1,4 @@
+// The schema of the configuration: every setting with its default and its bounds.
 import * as v from 'valibot';
 import { parseEcrHost } from '../ecr/registry.ts';
 import {
@@ -13,30 +14,30 @@ import {
   wholeNumber,
 } from './value-types.ts';
 
-/** Who asks ECR for the tokens of some registries: the first rule that matches a registry counts. */
+/** The IAM role that fetches tokens for some registries. The first rule that matches a registry applies. */
 const registryRule = v.object({
-  /** Accounts that own the registries; none: every account. */
+  /** Accounts that own the registries; default: all. */
   accounts: v.optional(v.array(accountPattern, 'a list of accounts')),
-  /** Regions of the registries; none: every region. */
+  /** Regions of the registries; default: all. */
   regions: v.optional(v.array(globPattern, 'a list of regions')),
   /** The role to assume. */
   roleArn: v.pipe(
     v.string('the ARN of an IAM role'),
     v.regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/, 'the ARN of an IAM role'),
   ),
-  /** The `sts:ExternalId` that the role's trust policy asks for. */
+  /** The `sts:ExternalId` that the role's trust policy requires. */
   externalId: v.optional(v.pipe(nonEmptyText, v.minLength(2, 'at least 2 characters'))),
-  /** Shows in CloudTrail. */
+  /** Name of the role session, visible in CloudTrail. */
   sessionName: v.optional(
     v.pipe(nonEmptyText, v.regex(/^[\w+=,.@-]{2,64}$/, '2 to 64 letters, digits or any of +=,.@-_')),
     'ecr-pull-secrets',
   ),
-  /** An IAM policy as JSON text that narrows the role further. */
+  /** An IAM policy in JSON that further restricts the permissions of the role session. */
   sessionPolicy: v.optional(
     v.pipe(
       nonEmptyText,
-      v.maxLength(2048, 'at most 2,048 characters, which is what STS takes'),
-      v.check(isJson, 'an IAM policy as JSON text'),
+      v.maxLength(2048, 'at most 2,048 characters, the limit of AWS STS'),
+      v.check(isJson, 'an IAM policy in JSON'),
     ),
   ),
 });
@@ -49,13 +50,13 @@ const ecrHost = v.pipe(
   ),
 );
 
-/** Only what no selector can hold is refused here; the rest is for the API server to judge. */
+/** Rejects only characters that no label selector contains. The API server validates the rest. */
 const labelSelector = v.pipe(
-  v.string('a selector of labels such as team=shop,env!=test'),
-  v.regex(/^[\w./=!,() -]*$/, 'a selector of labels such as team=shop,env!=test'),
+  v.string('a label selector such as team=shop,env!=test'),
+  v.regex(/^[\w./=!,() -]*$/, 'a label selector such as team=shop,env!=test'),
 );
 
-/** How long a certificate lives: longer than any clock is wrong, and no longer than X.509 can say with ease. */
+/** Lifetime of a certificate: longer than any plausible clock skew, and at most ten years. */
 const certificateLifetime = v.pipe(
   duration,
   v.minValue(600_000, 'a duration from 10m to 87600h'),
@@ -63,18 +64,18 @@ const certificateLifetime = v.pipe(
 );
 
 /**
- * The API server waits up to 30 s for a webhook that fails open, then writes: a client that gives up by then never gets
- * anything written. It ends every request after 60 s by default (`--request-timeout`).
+ * Before it writes, the API server waits up to 30 s for a webhook that fails open, so with a shorter timeout a slow webhook would
+ * prevent every write. By default it ends every request after 60 s (`--request-timeout`).
  */
 const writeTimeout = durationBetween('31s', '2m');
 
-const objectMessage = 'settings by name';
+const objectMessage = 'a mapping';
 
-/** Everything an operator may set. What is AWS's own (keys, region, endpoints) stays in AWS's environment variables. */
+/** All settings. AWS settings (keys, region, endpoints) are set with AWS's environment variables instead. */
 export const configSchema = v.object({
-  /** The name of the Secret in every namespace. RBAC is granted for this one name. */
+  /** Name of the Secret in every namespace. RBAC is granted for this name only. */
   secretName: v.optional(objectName, 'ecr-pull-secrets'),
-  /** What happens to a pod whose token is not there by the deadline. */
+  /** What to do with a pod if a token is not available by the deadline. */
   onFailure: v.optional(v.picklist(['admit', 'deny'], 'admit or deny'), 'admit'),
   /** What is skipped. */
   exclude: v.optional(
@@ -94,7 +95,7 @@ export const configSchema = v.object({
   tokens: v.optional(
     v.object(
       {
-        /** A token is fresh while this share of its life is left. */
+        /** A token is fresh while at least this fraction of its lifetime remains. */
         freshFraction: v.optional(
           v.pipe(
             v.number('a number from 0.1 to 0.9'),
@@ -103,12 +104,12 @@ export const configSchema = v.object({
           ),
           0.5,
         ),
-        /** A token with less left than this is never fresh. 0: only `freshFraction` decides. ECR's tokens last 12h. */
+        /** Minimum remaining lifetime of a fresh token. With 0, only `freshFraction` decides. ECR tokens are valid for 12h. */
         minimumLife: v.optional(durationBetween('0s', '12h'), '1h'),
-        /** One call to ECR or STS. With its retries a call takes twice as long at most, which is how long `sync` waits. */
+        /** Timeout of one call to ECR or STS. With retries, a call takes at most twice as long; `sync` waits that long. */
         requestTimeout: v.optional(durationBetween('1s', '1m'), '10s'),
         connectTimeout: v.optional(durationBetween('100ms', '1m'), '3s'),
-        /** How many (identity, region) pairs are kept in memory. */
+        /** Maximum number of (identity, region) pairs in memory. */
         maxRegions: v.optional(wholeNumber(1, 1000), 64),
       },
       objectMessage,
@@ -118,9 +119,9 @@ export const configSchema = v.object({
   secrets: v.optional(
     v.object(
       {
-        /** ECR hosts in one namespace's Secret; a Secret's 1 MiB ends near 280. */
+        /** Maximum number of ECR hosts in one namespace's Secret. About 280 fit into the 1 MiB of a Secret. */
         maxHosts: v.optional(wholeNumber(1, 250), 200),
-        /** How long a host may wait for its first token before it leaves the Secret, unless a pod names it. */
+        /** How long a host without a token stays in the Secret, unless a pod names it. */
         forgetAfter: v.optional(durationBetween('1m', '8760h'), '24h'),
       },
       objectMessage,
@@ -130,23 +131,24 @@ export const configSchema = v.object({
   renewal: v.optional(
     v.object(
       {
-        /** Renewals of pull Secrets that one replica begins in a second, and that are under way at a time. */
+        /** Maximum number of pull Secrets that one replica renews per second. */
         writesPerSecond: v.optional(wholeNumber(1, 1000), 10),
+        /** Maximum number of concurrent renewals of one replica. */
         concurrency: v.optional(wholeNumber(1, 64), 8),
-        /** Whether to make Events in namespaces whose tokens cannot be renewed. */
+        /** Whether to emit Events in namespaces whose tokens cannot be renewed. */
         events: v.optional(v.boolean('true or false'), true),
       },
       objectMessage,
     ),
     {},
   ),
-  /** Secrets ahead of any pod, and ServiceAccounts that refer to them. */
+  /** Creates Secrets, and references from ServiceAccounts to them, ahead of any pod. */
   provisioning: v.optional(
     v.object(
       {
-        /** What each namespace's Secret is to hold; none: the mode is off. */
+        /** Registries of the Secrets. Provisioning is disabled if empty. */
         registries: v.optional(v.array(ecrHost, 'a list of ECR hosts'), () => []),
-        /** Which namespaces; what is not given restricts nothing. */
+        /** Namespaces to provision; default: all. */
         namespaces: v.optional(
           v.object(
             {
@@ -157,7 +159,7 @@ export const configSchema = v.object({
           ),
           {},
         ),
-        /** ServiceAccounts that are to refer to the Secret. */
+        /** ServiceAccounts that get a reference to the Secret. */
         serviceAccounts: v.optional(v.array(globPattern, 'a list of ServiceAccounts'), () => ['default']),
       },
       objectMessage,
@@ -167,58 +169,58 @@ export const configSchema = v.object({
   webhook: v.optional(
     v.object(
       {
-        /** Where to listen; none: on all addresses, of IPv6 and IPv4, whichever the machine has. */
+        /** Address to listen on; default: all IPv6 and IPv4 addresses. */
         address: v.optional(nonEmptyText),
         port: v.optional(port, 8443),
-        /** For `certificates.source: files` only, as `keyFile` is. */
+        /** Used with `certificates.source: files` only, like `keyFile`. */
         certFile: v.optional(nonEmptyText, '/etc/ecr-pull-secrets/tls/tls.crt'),
         keyFile: v.optional(nonEmptyText, '/etc/ecr-pull-secrets/tls/tls.key'),
         /** Connections that are open at once; the idlest makes room for a new one. Each takes about 50 KiB. */
         maxConnections: v.optional(wholeNumber(16, 10_000), 600),
-        /** Requires callers to present a client certificate; none: every caller is served. */
+        /** Requires callers to present a client certificate; default: every caller is accepted. */
         clientAuth: v.optional(
           v.object(
             {
-              /** The CA that the certificate must chain to, as PEM. Picked up when it changes. */
+              /** The CA that client certificates must chain to, in PEM. Reloaded when the file changes. */
               caFile: nonEmptyText,
-              /** Of the certificate, the subject's CN or a DNS name of the SAN; none: any. */
+              /** Accepted names: the subject's CN or a DNS name of the SAN; default: all. */
               allowedNames: v.optional(v.array(globPattern, 'a list of names'), () => []),
             },
             objectMessage,
           ),
         ),
         /**
-         * Answers go out this long before the API server stops waiting. 0: as late as that, so an answer may be late. Half
-         * of the API server's longest timeout (30s) is the most that has an effect.
+         * How long before the API server's timeout a response is sent. With 0, responses may be late. At most half of the API
+         * server's longest timeout (30s) has an effect.
          */
         deadlineMargin: v.optional(durationBetween('0s', '15s'), '500ms'),
-        /** After SIGTERM, how long to go on taking calls while the Service's endpoints change. 0: stop at once. */
+        /** How long to accept requests after SIGTERM while the Service's endpoints change. With 0, stops immediately. */
         shutdownDelay: v.optional(durationBetween('0s', '10m'), '5s'),
-        /** How long calls in flight may take to end after that. */
+        /** How long requests in flight may take after that. */
         drainTimeout: v.optional(durationBetween('1s', '10m'), '20s'),
       },
       objectMessage,
     ),
     {},
   ),
-  /** Where the webhook's certificate comes from. */
+  /** The source of the webhook's serving certificate. */
   certificates: v.optional(
     v.object(
       {
-        /** files: `webhook.certFile` and `.keyFile`. managed: the program makes and renews it; the rest is for this one. */
+        /** `files`: webhook.certFile and .keyFile. `managed`: issued and renewed by the program, with the settings below. */
         source: v.optional(v.picklist(['files', 'managed'], 'files or managed'), 'files'),
-        /** The Secret that all replicas share. */
+        /** The Secret that stores the certificates for all replicas. */
         secretName: v.optional(objectName, 'ecr-pull-secrets-tls'),
-        /** Where that Secret and the Service are; none: the pod's own, or the one of the kubeconfig's context. */
+        /** Namespace of that Secret and of the Service; default: that of the pod or of the kubeconfig's context. */
         namespace: v.optional(objectName),
-        /** The Service by which the API server calls: the certificate is for `SERVICE.NAMESPACE.svc`. */
+        /** The Service that the API server calls. The certificate is issued for `SERVICE.NAMESPACE.svc`. */
         service: v.optional(objectName, 'ecr-pull-secrets'),
-        /** More names for the certificate. */
+        /** Additional names of the certificate. */
         dnsNames: v.optional(v.array(dnsName, 'a list of DNS names'), () => []),
         ipAddresses: v.optional(v.array(ipAddress, 'a list of IP addresses'), () => []),
-        /** The MutatingWebhookConfiguration whose `caBundle` is kept. */
+        /** The MutatingWebhookConfiguration whose `caBundle` is kept up to date. */
         webhookConfiguration: v.optional(objectName, 'zz-ecr-pull-secrets'),
-        /** Of the CA and of the certificate. Both are replaced at two thirds of it. */
+        /** Lifetimes of the CA and of the certificate. Both are replaced after two thirds of them. */
         authorityLife: v.optional(certificateLifetime, '8760h'),
         leafLife: v.optional(certificateLifetime, '168h'),
       },
@@ -239,11 +241,11 @@ export const configSchema = v.object({
   kubernetes: v.optional(
     v.object(
       {
-        /** Where the API server is; none: the pod's own ServiceAccount, or the usual kubeconfig. */
+        /** Path of a kubeconfig; default: the ServiceAccount of the pod, or the default kubeconfig. */
         kubeconfig: v.optional(nonEmptyText),
-        /** One read. */
+        /** Timeout of a read. */
         requestTimeout: v.optional(durationBetween('1s', '2m'), '10s'),
-        /** One write. Longer than the API server waits for the slowest webhook, which is 30s. */
+        /** Timeout of a write. Longer than the API server waits for the slowest webhook, which is 30s. */
         writeTimeout: v.optional(writeTimeout, '40s'),
       },
       objectMessage,

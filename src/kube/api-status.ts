@@ -1,12 +1,13 @@
+// Parses the `Status` in an error response of the API server.
 import { isObject } from '../util/json.ts';
 
-/** The parts of a Kubernetes `Status` that decisions are made on. */
+/** The parts of a Kubernetes `Status` that errors are classified by. */
 export interface Status {
-  /** Machine-readable, such as `NotFound`; empty where the sender gives none. Undefined: the body is not a Status. */
+  /** Machine-readable, for example `NotFound`; empty if the Status has none. Undefined if the body is not a Status. */
   reason: string | undefined;
-  /** `details.causes`: why, in which field. */
+  /** `details.causes`: the reasons, with the field each is about. */
   causes: readonly Cause[];
-  /** May quote the object that was sent: see parseRefusal in `refusal.ts`. */
+  /** May quote the object that was sent, so only parseRefusal in `refusal.ts` reads it. */
   message: string;
 }
 
@@ -21,13 +22,13 @@ function parseJsonOrUndefined(body: unknown): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    return undefined; // a proxy's HTML page, for one
+    return undefined; // for example the HTML page of a proxy
   }
 }
 
 /**
- * Reads a `Status` out of an answer's body (parsed, or as text). Never fails: what is not a Status has no
- * causes and no message. Form: https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go.
+ * Parses the body of a response (an object or text) as a `Status`. Never throws: a body that is not a Status has no causes
+ * and no message. Schema: https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go.
  */
 export function parseStatus(body: unknown): Status {
   const status = parseJsonOrUndefined(body);

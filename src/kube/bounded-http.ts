@@ -1,4 +1,4 @@
-// client-node's HTTP, with bounds on the calls in flight, their time, and the size of their responses.
+// client-node's HTTP library with bounds on the calls in flight, their duration and the size of their responses.
 import {
   ApiException,
   type HttpLibrary,
@@ -11,15 +11,15 @@ import { type CallSlots, OverloadedError } from './call-slots.ts';
 import { type CallTimeouts, classifyCall, getCallTimeoutMs } from './call-timeouts.ts';
 
 /**
- * Bytes of the largest JSON text of one object, decompressed. The API server takes requests of at most 3 MiB
- * (`MaxRequestBodyBytes` in `k8s.io/apiserver/pkg/server/config.go`; etcd stores 1.5 MiB unless configured otherwise), and
- * Go's JSON writes one byte, such as `<`, in at most six: 18 MiB, and some room for the envelope.
+ * Maximum size of one object as JSON, decompressed, in bytes. The API server accepts requests of at most 3 MiB
+ * (`MaxRequestBodyBytes` in `k8s.io/apiserver/pkg/server/config.go`; etcd stores 1.5 MiB by default), and Go's JSON encoder
+ * needs at most six bytes for one byte such as `<`. That makes 18 MiB, plus the envelope.
  */
 export const maxObjectBytes = 20 * 1024 * 1024;
 
-/** An answer was longer than its limit. The rest of it was not read. */
+/** A response exceeded its size limit. The rest of it was not read. */
 export class ResponseTooLargeError extends Error {
-  override readonly name = 'AnswerTooLargeError';
+  override readonly name = 'ResponseTooLargeError';
   readonly limitBytes: number;
 
   constructor(limitBytes: number) {
@@ -28,7 +28,7 @@ export class ResponseTooLargeError extends Error {
   }
 }
 
-/** What bounds the requests of one client. */
+/** The bounds on the requests of one client. */
 export interface HttpBounds {
   readonly slots: CallSlots;
   readonly timeouts: CallTimeouts;
@@ -37,14 +37,14 @@ export interface HttpBounds {
 }
 
 /**
- * client-node's HTTP library, with bounds.
+ * Creates client-node's HTTP library with bounds.
  *
- * Each call, apart from watches, waits for a slot, and its timeout starts when it has one. It gives the slot back when its
- * response has been read to the end, canceled or has failed, at the latest when the timeout ends.
+ * Each call except a watch waits for a slot, and its timeout starts when it has one. The slot is released when the response
+ * has been read completely, canceled or has failed, at the latest when the timeout expires.
  *
- * Texts of answers are read up to {@link maxObjectBytes}, errors included. Streams are not
- * bounded, because a watch lasts: whoever reads one bounds its lines. (undici's `maxResponseSize` does not serve: it cuts
- * watches too, and counts bytes before they are decompressed.)
+ * Response bodies, including those of errors, are read up to {@link maxObjectBytes}. Streams are not bounded, because a watch
+ * is open-ended; its reader bounds the lines. (undici's `maxResponseSize` is not suitable, because it also ends watches and
+ * counts bytes before decompression.)
  */
 export function createBoundedHttp(bounds: HttpBounds): HttpLibrary {
   const http = new IsomorphicFetchHttpLibrary();
@@ -57,7 +57,7 @@ export function createBoundedHttp(bounds: HttpBounds): HttpLibrary {
         binary: () => readBytes(stream(), maxObjectBytes),
         text: async () => (await readBytes(stream(), maxObjectBytes)).toString(),
       };
-      // The generated code drops the body of a 401, which an admission webhook may answer, too: its name is in there.
+      // The generated code drops the body of a 401. An admission webhook may also respond with 401, and the body names it.
       if (response.httpStatusCode === 401) {
         throw new ApiException(401, 'Unauthorized', await response.body.text(), response.headers);
       }
@@ -78,47 +78,47 @@ async function sendBounded(
     if (error instanceof OverloadedError) onOverload();
     throw error;
   });
-  const { signal, end } = createCallSignal(getCallTimeoutMs(kind, timeouts), callerSignal, release);
+  const { signal, finish } = createCallSignal(getCallTimeoutMs(kind, timeouts), callerSignal, release);
   try {
     request.setSignal(signal);
     const response = await http.send(request).toPromise();
-    const stream = notifyOnEnd(response.body.stream(), end);
+    const stream = notifyOnEnd(response.body.stream(), finish);
     response.body = { ...response.body, stream: () => stream };
     return response;
   } catch (error) {
-    end();
+    finish();
     throw error;
   }
 }
 
 /**
- * Makes the signal of a call: aborts with a TimeoutError after the timeout, or when the caller's own signal aborts.
- * @param onEnd called once, when the call ends or is aborted
- * @returns `end` is to be called when the call has ended
+ * Creates the signal of a call, which aborts with a TimeoutError after the timeout, or when the caller's signal aborts.
+ * @param onEnd called when the call has finished or was aborted; may be called twice
+ * @returns the signal, and `finish` for the caller to call when the call has finished
  */
 function createCallSignal(
   timeoutMs: number,
   callerSignal: AbortSignal | undefined,
   onEnd: () => void,
-): { signal: AbortSignal; end: () => void } {
+): { signal: AbortSignal; finish: () => void } {
   const controller = new AbortController();
-  const end = () => {
+  const finish = () => {
     clearTimeout(timer);
     callerSignal?.removeEventListener('abort', onStop);
     onEnd();
   };
   const abort = (reason: unknown) => {
     controller.abort(reason);
-    end();
+    finish();
   };
   const onStop = () => abort(callerSignal?.reason);
-  const timer = setTimeout(() => abort(new DOMException('no response in time', 'TimeoutError')), timeoutMs);
+  const timer = setTimeout(() => abort(new DOMException('request timed out', 'TimeoutError')), timeoutMs);
   callerSignal?.addEventListener('abort', onStop, { once: true });
   if (callerSignal?.aborted) onStop();
-  return { signal: controller.signal, end };
+  return { signal: controller.signal, finish };
 }
 
-/** Passes a stream on, and calls `onEnd` when it ends, fails or is canceled. */
+/** Wraps a stream and calls `onEnd` when it ends, fails or is canceled. */
 function notifyOnEnd(
   stream: ReadableStream<Uint8Array> | null,
   onEnd: () => void,
@@ -154,8 +154,8 @@ function notifyOnEnd(
 }
 
 /**
- * Reads the text of an answer. Where it is too long, the connection is closed.
- * @throws ResponseTooLargeError, or what the stream throws
+ * Reads the body of a response as text. If it is too large, the connection is closed.
+ * @throws {ResponseTooLargeError} or what the stream throws
  */
 export async function readText({ body }: ResponseContext, limitBytes: number): Promise<string> {
   return (await readBytes(body.stream(), limitBytes)).toString();
@@ -164,7 +164,7 @@ export async function readText({ body }: ResponseContext, limitBytes: number): P
 async function readBytes(stream: ReadableStream<Uint8Array> | null, limitBytes: number): Promise<Buffer> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  // Leaving the loop cancels the stream, and with it the request.
+  // Leaving the loop cancels the stream and thereby the request.
   for await (const chunk of stream ?? []) {
     length += chunk.byteLength;
     if (length > limitBytes) throw new ResponseTooLargeError(limitBytes);

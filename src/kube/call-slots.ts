@@ -1,21 +1,21 @@
-// Slots for concurrent calls. They are fair by key, and slow keys share slots that no other key needs.
+// Limits concurrent calls, fairly by key, with separate slots for slow keys.
 import { LRUCache } from 'lru-cache';
 
-/** Bounds of {@link CallSlots}. Times are in ms. */
+/** Options of {@link CallSlots}. Times are in ms. */
 export interface CallSlotsOptions {
-  /** Calls in flight that are not slow. */
+  /** Maximum number of calls in flight that are not slow. */
   readonly quick: number;
-  /** Calls in flight that are slow. */
+  /** Maximum number of slow calls in flight. */
   readonly slow: number;
-  /** Calls in flight of one key. */
+  /** Maximum number of calls in flight per key. */
   readonly perKey: number;
-  /** A call in flight for this long is slow, and so are the next calls of its key. */
+  /** A call in flight for this long counts as slow, and so do the next calls of its key. */
   readonly slowAfterMs: number;
-  /** How long the calls of a key count as slow, unless one of them is quick again. */
+  /** How long the calls of a key count as slow, unless one of them is quick. */
   readonly slowForMs: number;
   /** How long a call may wait for a slot. */
   readonly maxWaitMs: number;
-  /** Calls that wait, in all and of one key. */
+  /** Maximum number of waiting calls, in total and per key. */
   readonly maxWaiting: number;
   readonly maxWaitingPerKey: number;
 }
@@ -23,25 +23,25 @@ export interface CallSlotsOptions {
 /** How many calls hold a slot, and how many wait for one. */
 export interface CallSlotsState {
   readonly inFlight: number;
-  /** Of those in flight. */
+  /** How many of those in flight are slow. */
   readonly slow: number;
   readonly waiting: number;
-  /** Calls that got no slot, since the start. */
+  /** How many calls got no slot since the start. */
   readonly overloaded: number;
 }
 
-/** No slot became free in time, or too many calls wait for one. */
+/** No slot became free in time, or too many calls are waiting. */
 export class OverloadedError extends Error {
   override readonly name = 'OverloadedError';
 }
 
-/** The slots were closed while a call waited. The code reads like that of a system error. */
+/** The slots were closed while a call waited. The code has the form of a system error code. */
 class SlotsClosedError extends Error {
   override readonly name = 'SlotsClosedError';
   readonly code = 'ERR_CLOSED';
 }
 
-/** Gives a slot back. A second call changes nothing. */
+/** Releases a slot. A second call has no effect. */
 export type ReleaseSlot = () => void;
 
 interface Waiter {
@@ -53,26 +53,25 @@ interface Call {
   usesSlowSlot: boolean;
 }
 
-/** Keys that are remembered as slow. The least recently used one beyond that counts as quick. */
+/** Maximum number of keys remembered as slow. The least recently used ones beyond it count as quick. */
 const maxSlowKeys = 10_000;
 
 /**
- * Bounds the calls in flight. Keys take turns, and none has more than `perKey` calls in flight. Calls of keys that are known
- * to be slow use `slow` slots of their own, and a call that turns out to be slow moves to one of these when one is free. So
- * slow keys leave the `quick` slots to the others, however many they are.
+ * Limits the calls in flight. Keys are served round-robin, and no key has more than `perKey` calls in flight. Calls of keys
+ * that are known to be slow use separate `slow` slots, and a call that turns out to be slow moves to one of them when one is
+ * free. So slow keys, however many, leave the `quick` slots to the other keys.
  *
- * src/util/fair-queue.ts is another kind of queue: its jobs are shared by several namespaces, serialized by key, and never
- * given up.
+ * Unlike src/util/fair-queue.ts, whose jobs are shared by several namespaces, serialized by key and never dropped.
  */
 export class CallSlots {
   readonly #options: CallSlotsOptions;
-  /** Key → its waiting calls, oldest first. The key whose turn is next comes first. */
+  /** Key → its waiting calls, oldest first. The key to serve next comes first. */
   readonly #waiting = new Map<string, Set<Waiter>>();
   readonly #inFlightOf = new Map<string, number>();
   readonly #slowKeys: LRUCache<string, true>;
-  /** Slow calls that still use a quick slot, because all slow slots are taken. */
-  readonly #slowInFastSlots = new Set<Call>();
-  #fast = 0;
+  /** Slow calls that still use a quick slot, because all slow slots are in use. */
+  readonly #slowInQuickSlots = new Set<Call>();
+  #quick = 0;
   #slow = 0;
   #waitingCount = 0;
   #overloaded = 0;
@@ -85,21 +84,21 @@ export class CallSlots {
 
   get state(): CallSlotsState {
     return {
-      inFlight: this.#fast + this.#slow,
-      slow: this.#slow + this.#slowInFastSlots.size,
+      inFlight: this.#quick + this.#slow,
+      slow: this.#slow + this.#slowInQuickSlots.size,
       waiting: this.#waitingCount,
       overloaded: this.#overloaded,
     };
   }
 
-  /** Resolves when no call is in flight or waits. */
+  /** Resolves when no call is in flight or waiting. */
   async waitUntilIdle(): Promise<void> {
     if (this.#isIdle()) return;
     await new Promise<void>((resolve) => this.#idleCallbacks.push(resolve));
   }
 
   #isIdle(): boolean {
-    return this.#fast + this.#slow + this.#waitingCount === 0;
+    return this.#quick + this.#slow + this.#waitingCount === 0;
   }
 
   #resolveIfIdle(): void {
@@ -110,16 +109,16 @@ export class CallSlots {
 
   /**
    * Waits for a slot. The caller must release it.
-   * @param signal gives up waiting
-   * @throws {OverloadedError} also where the signal aborts with a TimeoutError, because all of that time was spent here
-   * @throws {SlotsClosedError}, or the reason of the signal
+   * @param signal stops waiting
+   * @throws {OverloadedError} also if the signal aborts with a TimeoutError, because all of that time was spent waiting here
+   * @throws {SlotsClosedError} or the reason of the signal
    */
   async acquire(key: string, signal?: AbortSignal): Promise<ReleaseSlot> {
     signal?.throwIfAborted();
     return this.#canStart(key) ? this.#start(key) : await this.#wait(key, signal);
   }
 
-  /** Fails all calls that wait. */
+  /** Rejects all waiting calls. */
   close(): void {
     for (const waiters of [...this.#waiting.values()]) {
       for (const waiter of [...waiters]) waiter.fail(new SlotsClosedError('closed'));
@@ -128,7 +127,7 @@ export class CallSlots {
 
   #canStart(key: string): boolean {
     const { quick, slow, perKey } = this.#options;
-    const isFree = this.#slowKeys.has(key) ? this.#slow < slow : this.#fast < quick;
+    const isFree = this.#slowKeys.has(key) ? this.#slow < slow : this.#quick < quick;
     return isFree && (this.#inFlightOf.get(key) ?? 0) < perKey;
   }
 
@@ -136,7 +135,7 @@ export class CallSlots {
     const { maxWaiting, maxWaitingPerKey, maxWaitMs } = this.#options;
     const ofKey = this.#waiting.get(key) ?? new Set();
     if (this.#waitingCount >= maxWaiting || ofKey.size >= maxWaitingPerKey) {
-      throw this.#createOverloadedError('too many calls wait');
+      throw this.#createOverloadedError('too many calls are waiting');
     }
     const { promise, resolve, reject } = Promise.withResolvers<ReleaseSlot>();
     const leave = () => {
@@ -157,11 +156,14 @@ export class CallSlots {
         this.#resolveIfIdle();
       },
     };
-    const timer = setTimeout(() => waiter.fail(this.#createOverloadedError('no slot in time')), maxWaitMs);
+    const timer = setTimeout(
+      () => waiter.fail(this.#createOverloadedError('no slot became free in time')),
+      maxWaitMs,
+    );
     const onAbort = () => {
       const { reason } = signal ?? {};
       const isTimeout = reason instanceof Error && reason.name === 'TimeoutError';
-      waiter.fail(isTimeout ? this.#createOverloadedError('no slot in time') : reason);
+      waiter.fail(isTimeout ? this.#createOverloadedError('no slot became free in time') : reason);
     };
     signal?.addEventListener('abort', onAbort, { once: true });
     this.#waiting.set(key, ofKey.add(waiter));
@@ -177,13 +179,13 @@ export class CallSlots {
   #start(key: string): ReleaseSlot {
     const call: Call = { usesSlowSlot: this.#slowKeys.has(key) };
     if (call.usesSlowSlot) this.#slow += 1;
-    else this.#fast += 1;
+    else this.#quick += 1;
     this.#inFlightOf.set(key, (this.#inFlightOf.get(key) ?? 0) + 1);
     let isSlow = false;
     const timer = setTimeout(() => {
       isSlow = true;
       this.#slowKeys.set(key, true);
-      if (!call.usesSlowSlot) this.#slowInFastSlots.add(call);
+      if (!call.usesSlowSlot) this.#slowInQuickSlots.add(call);
       this.#startNext();
     }, this.#options.slowAfterMs);
     let isReleased = false;
@@ -197,32 +199,32 @@ export class CallSlots {
   }
 
   #finish(key: string, call: Call): void {
-    this.#slowInFastSlots.delete(call);
+    this.#slowInQuickSlots.delete(call);
     if (call.usesSlowSlot) this.#slow -= 1;
-    else this.#fast -= 1;
-    const left = (this.#inFlightOf.get(key) ?? 1) - 1;
-    if (left === 0) this.#inFlightOf.delete(key);
-    else this.#inFlightOf.set(key, left);
+    else this.#quick -= 1;
+    const remaining = (this.#inFlightOf.get(key) ?? 1) - 1;
+    if (remaining === 0) this.#inFlightOf.delete(key);
+    else this.#inFlightOf.set(key, remaining);
     this.#startNext();
     this.#resolveIfIdle();
   }
 
   #startNext(): void {
     const { quick, slow } = this.#options;
-    for (const call of this.#slowInFastSlots) {
+    for (const call of this.#slowInQuickSlots) {
       if (this.#slow >= slow) break;
-      this.#slowInFastSlots.delete(call);
+      this.#slowInQuickSlots.delete(call);
       call.usesSlowSlot = true;
       this.#slow += 1;
-      this.#fast -= 1;
+      this.#quick -= 1;
     }
     for (const [key, waiters] of this.#waiting) {
       const canStartSlow = this.#slow < slow && this.#slowKeys.size > 0;
-      if (this.#fast >= quick && !canStartSlow) return;
+      if (this.#quick >= quick && !canStartSlow) return;
       const [first] = waiters;
       if (first === undefined || !this.#canStart(key)) continue;
       first.start(this.#start(key));
-      // The key's next call comes after those of the others; the loop reaches it again at the end.
+      // The key moves to the end, so that its next call comes after those of the other keys. The loop reaches it again.
       if (waiters.size > 0) {
         this.#waiting.delete(key);
         this.#waiting.set(key, waiters);

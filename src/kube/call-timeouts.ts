@@ -1,32 +1,33 @@
-// Which limits apply to a request to the API server, decided by its method and URL.
+// Classifies requests to the API server by method and URL, and returns their timeouts.
 import { HttpMethod } from '@kubernetes/client-node';
 
-/** What kind of request it is. */
+/** The classification of a request. */
 export interface CallKind {
-  /** A watch lasts. It has connections of its own, and its reader bounds its time. */
+  /** A watch is open-ended. It has a separate connection, and its reader bounds its duration. */
   readonly isWatch: boolean;
-  /** It may change something, so admission webhooks may delay it. */
+  /** Admission webhooks may delay a write. */
   readonly isWrite: boolean;
-  /** Calls with the same key share slots: reads, or writes, in one namespace or of one cluster-wide path. */
+  /** Calls with the same key share slots: the reads, or the writes, of one namespace or one cluster-wide path. */
   readonly key: string;
 }
 
-/** How long calls may take, response included, in ms. */
+/** How long calls may take, including the response, in ms. */
 export interface CallTimeouts {
   readonly requestTimeoutMs: number;
   readonly writeTimeoutMs: number;
 }
 
 /**
- * The default of {@link CallTimeouts.writeTimeoutMs}. The API server waits up to 30 s for a webhook that fails open before it
- * writes (`timeoutSeconds` of a webhook), and about 34 s for all webhooks of a request (`requestTimeoutUpperBound` in
- * `k8s.io/apiserver/pkg/endpoints/handlers/rest.go`). A client that gives up earlier never gets anything written.
+ * The default of {@link CallTimeouts.writeTimeoutMs}. Before it writes, the API server waits up to 30 s for a webhook that fails
+ * open (`timeoutSeconds` of a webhook), and about 34 s for all webhooks of a request (`requestTimeoutUpperBound` in
+ * `k8s.io/apiserver/pkg/endpoints/handlers/rest.go`). With a shorter timeout, a slow webhook would prevent every write.
  */
 export const defaultWriteTimeoutMs = 40_000;
 
-/** Calls that the API server runs no admission for. */
+/** Methods for which the API server runs no admission. */
 const readMethods: ReadonlySet<string> = new Set([HttpMethod.GET, HttpMethod.HEAD]);
 
+/** Classifies a request. */
 export function classifyCall(method: string, url: string): CallKind {
   const { pathname, searchParams } = new URL(url);
   const isWrite = !readMethods.has(method);
@@ -38,6 +39,7 @@ export function classifyCall(method: string, url: string): CallKind {
   };
 }
 
+/** Returns the timeout of a request, in ms. */
 export function getCallTimeoutMs(
   { isWrite }: CallKind,
   { requestTimeoutMs, writeTimeoutMs }: CallTimeouts,

@@ -1,5 +1,6 @@
+// Loads the kubeconfig and configures client-node: connections, timeouts, slots and error conversion.
 import type { RequestOptions } from 'node:https';
-import { setImmediate as callersContinue } from 'node:timers/promises';
+import { setImmediate as yieldToCallers } from 'node:timers/promises';
 import {
   type Configuration,
   CoreV1Api,
@@ -15,24 +16,24 @@ import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
 import { Connections } from './connection-pool.ts';
 import { KubeError, toKubeError } from './errors.ts';
 
-/** How to reach the API server. */
+/** Options of {@link loadKubeConfig}. */
 export interface KubeConfigOptions {
-  /** A kubeconfig file; without it client-node's own search: KUBECONFIG, ~/.kube/config, the ServiceAccount of the pod. */
+  /** A kubeconfig file. Default: KUBECONFIG, ~/.kube/config or the ServiceAccount of the pod, as client-node finds them. */
   kubeconfigPath?: string | undefined;
-  /** Milliseconds that a read may take, response included. A watch sets a limit of its own. */
+  /** Timeout of a read including its response, in ms. A watch sets its own timeouts. */
   requestTimeoutMs: number;
-  /** Milliseconds that a write may take, response included. Default: {@link defaultWriteTimeoutMs}. */
+  /** Timeout of a write including its response, in ms. Default: {@link defaultWriteTimeoutMs}. */
   writeTimeoutMs?: number | undefined;
   /** Called for each call that failed because it got no slot; see {@link slotBounds}. */
   onOverload?: ((state: CallSlotsState) => void) | undefined;
-  /** Sent as `User-Agent`: shows up in the API server's audit log and metrics. */
+  /** Sent as `User-Agent`; visible in the API server's audit log and metrics. */
   userAgent: string;
 }
 
-/** The API server cannot be reached because of how we are set up: no cluster is named, or its file is unreadable. */
+/** The kubeconfig cannot be used: it is missing, invalid or names no cluster. */
 export class KubeConfigError extends Error {
   override readonly name = 'KubeConfigError';
-  readonly code: 'no-cluster' | 'unreadable';
+  readonly code: 'no-cluster' | 'invalid-kubeconfig';
 
   constructor(code: KubeConfigError['code'], message: string) {
     super(message);
@@ -41,9 +42,9 @@ export class KubeConfigError extends Error {
 }
 
 /**
- * Calls in flight at a time. A burst of pods in as many namespaces is a burst of writes. The total stays below the about 98
- * requests that an API server with default settings executes at a time on the priority level `workload-high`
- * (https://kubernetes.io/docs/concepts/cluster-administration/flow-control/), where others have work too.
+ * Limits for calls in flight. A burst of pods in many namespaces is a burst of writes. The total is below the approximately 98
+ * requests that an API server with default settings executes concurrently on the priority level `workload-high`
+ * (https://kubernetes.io/docs/concepts/cluster-administration/flow-control/), which other clients share.
  */
 const slotBounds = {
   quick: 32,
@@ -57,15 +58,14 @@ const slotBounds = {
 } as const;
 
 /**
- * client-node's KubeConfig with what it lacks: bounds for calls, and connections that are kept.
- * (client-node 2.0.1 makes a new undici Agent for each request, so each one is a new TLS handshake; and its
- * calls ignore a `signal` among their options.)
+ * client-node's KubeConfig with bounds for calls and with persistent connections. (client-node 2.0.1 creates an undici Agent,
+ * and so a TLS handshake, for each request, and its calls ignore a `signal` in their options.)
  */
 export class ClusterConfig extends KubeConfig {
   readonly #options: KubeConfigOptions;
   readonly #connections: Connections;
   readonly #slots: CallSlots;
-  /** Sends the requests of this config. */
+  /** The HTTP library for the requests of this config. */
   readonly http: HttpLibrary;
 
   constructor(options: KubeConfigOptions) {
@@ -85,12 +85,12 @@ export class ClusterConfig extends KubeConfig {
     });
   }
 
-  /** Calls in flight, and calls that wait. */
+  /** The numbers of calls in flight and waiting. */
   get calls(): CallSlotsState {
     return this.#slots.state;
   }
 
-  /** Called by client-node's generated code before each call. */
+  /** Sets headers and connections. Called by client-node's generated code before each call. */
   override async applySecurityAuthentication(context: RequestContext): Promise<void> {
     const options: RequestOptions = {};
     await this.applyToHTTPSOptions(options);
@@ -106,23 +106,23 @@ export class ClusterConfig extends KubeConfig {
     context.setDispatcher(isWatch ? watches : calls);
   }
 
-  /** The limit that {@link KubeConfigOptions.requestTimeoutMs} set. */
+  /** {@link KubeConfigOptions.requestTimeoutMs}. */
   get requestTimeoutMs(): number {
     return this.#options.requestTimeoutMs;
   }
 
   /**
-   * Resolves when no call is in flight or waits. A call that follows another one at once counts as part of it. Calls end within
-   * their timeouts; watches do not count.
+   * Resolves when no call is in flight or waiting. A call that directly follows another one counts as part of it. Calls end
+   * within their timeouts; watches do not count.
    */
   async waitUntilIdle(): Promise<void> {
     do {
       await this.#slots.waitUntilIdle();
-      await callersContinue();
+      await yieldToCallers();
     } while (this.calls.inFlight + this.calls.waiting > 0);
   }
 
-  /** Ends all connections, with what is under way on them, and fails the calls that wait. */
+  /** Closes all connections, including those with calls in flight, and rejects the waiting calls. */
   async close(): Promise<void> {
     this.#slots.close();
     await this.#connections.close();
@@ -140,50 +140,52 @@ function loadInto(config: ClusterConfig, kubeconfigPath: string | undefined): vo
     if (kubeconfigPath === undefined) config.loadFromDefault();
     else config.loadFromFile(kubeconfigPath);
   } catch (error) {
-    // The YAML parser's message quotes the lines around the fault, and those hold credentials.
+    // The message of the YAML parser quotes lines of the file, which may contain credentials.
     const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
-    const file = kubeconfigPath ?? 'the default kubeconfig';
+    const file = kubeconfigPath === undefined ? 'the default kubeconfig' : `kubeconfig ${kubeconfigPath}`;
     throw new KubeConfigError(
-      'unreadable',
-      `cannot read ${file}${code}: it must be a kubeconfig in YAML or JSON`,
+      'invalid-kubeconfig',
+      `cannot read ${file}${code}: it must be a file in YAML or JSON`,
     );
   }
 }
 
 /**
  * Loads the kubeconfig.
- *
- * @throws {KubeConfigError} `unreadable` for a file that is missing or no kubeconfig, `no-cluster` where nothing
- *   names an API server
+ * @throws {KubeConfigError} with code `invalid-kubeconfig` if the file is missing or not a kubeconfig, `no-cluster` if no API
+ *   server is configured
  */
 export function loadKubeConfig(options: KubeConfigOptions): ClusterConfig {
   const config = new ClusterConfig(options);
   loadInto(config, options.kubeconfigPath);
   const server = config.getCurrentCluster()?.server;
-  // client-node falls back to this address, then refuses each request to it.
+  // client-node falls back to this address and then rejects each request to it.
   if (server === undefined || (options.kubeconfigPath === undefined && server === 'http://localhost:8080')) {
     throw new KubeConfigError(
       'no-cluster',
       options.kubeconfigPath === undefined
-        ? 'no API server is named: give a kubeconfig, set KUBECONFIG, or run in a pod with a ServiceAccount token'
-        : `${options.kubeconfigPath} names no cluster in its current context`,
+        ? 'no API server is configured: set kubernetes.kubeconfig or KUBECONFIG, or run in a pod with a ServiceAccount token'
+        : `kubeconfig ${options.kubeconfigPath} names no cluster in its current context`,
     );
   }
   return config;
 }
 
-/** What client-node's generated calls of any group need, for the API server that the config names. */
+/** Creates the configuration that client-node's generated API classes need. */
 export function createApiConfiguration(config: ClusterConfig): Configuration {
   const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
   return createConfiguration({ baseServer, httpApi: config.http, authMethods: { default: config } });
 }
 
-/** client-node's calls for the core group. */
+/** Creates client-node's API class for the core group. */
 export function createCoreApi(config: ClusterConfig): CoreV1Api {
   return new CoreV1Api(createApiConfiguration(config));
 }
 
-/** Makes a call. @throws {KubeError} for every failure */
+/**
+ * Runs a call and converts its failures.
+ * @throws {KubeError}
+ */
 export async function withKubeErrors<T>(operation: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();
@@ -192,7 +194,10 @@ export async function withKubeErrors<T>(operation: string, call: () => Promise<T
   }
 }
 
-/** Makes a call on one object; undefined where there is no such object. @throws {KubeError} for any other failure */
+/**
+ * Runs a call on one object, and returns undefined if the object does not exist.
+ * @throws {KubeError} for any other failure
+ */
 export async function undefinedIfNotFound<T>(
   operation: string,
   call: () => Promise<T>,
@@ -205,7 +210,7 @@ export async function undefinedIfNotFound<T>(
   }
 }
 
-/** The namespace that we run in: the pod's own, or the one of the kubeconfig's context; undefined where neither says. */
+/** Returns the namespace of the pod or of the kubeconfig's context; undefined if neither is known. */
 export function getOwnNamespace(config: ClusterConfig): string | undefined {
   const namespace = config.getContextObject(config.getCurrentContext())?.namespace?.trim();
   return namespace === '' ? undefined : namespace;

@@ -1,43 +1,44 @@
+// The connections to one API server: separate pools for calls and watches, replaced when the TLS settings change.
 import type { ConnectionOptions } from 'node:tls';
 import { isDeepStrictEqual } from 'node:util';
 import { Agent, type Dispatcher, ProxyAgent } from 'undici';
 
-/** The part of TLS that a kubeconfig decides. */
+/** The TLS options that a kubeconfig sets. */
 export type TlsOptions = Pick<ConnectionOptions, 'ca' | 'cert' | 'key' | 'rejectUnauthorized' | 'servername'>;
 
-// Below the 90 s after which the API server ends an idle connection (staging/src/k8s.io/apiserver/pkg/server/
-// secure_serving.go), so that a request never meets a connection that is just being closed.
+// Less than the 90 s after which the API server closes an idle connection (staging/src/k8s.io/apiserver/pkg/server/
+// secure_serving.go), so that no request is sent on a connection that is just being closed.
 const keepAliveMs = 30_000;
 
+/** Options of {@link Connections}. */
 export interface ConnectionsOptions {
-  /** Time to connect, in ms. */
+  /** Connect timeout, in ms. */
   readonly connectTimeoutMs: number;
-  /** Calls in flight at a time. */
+  /** Maximum number of calls in flight. */
   readonly maxCalls: number;
-  /** How long a call may wait between {@link Connections.get} and its start, in ms. */
+  /** Maximum time between {@link Connections.get} and the start of a call, in ms. */
   readonly maxWaitMs: number;
 }
 
-/** The connections of one API server, by what uses them. */
+/** The connections to one API server by use. */
 interface Dispatchers {
-  /** At most as many connections as calls may be in flight, so that none of these waits here. */
+  /** Has as many connections as there may be calls in flight, so that no call waits for a connection. */
   readonly calls: Dispatcher;
   /** One connection for each watch. */
   readonly watches: Dispatcher;
 }
 
 /**
- * The connections to one API server: made once, replaced when the files behind the kubeconfig (CA, client
- * certificate) change. Calls and watches have separate connections and neither waits for one here, so that no number of
- * watches delays a call.
+ * The connections to one API server. They are created once and replaced when the files of the kubeconfig (CA, client
+ * certificate) change. Calls and watches have separate connections and wait for none, so watches never delay a call.
  *
- * HTTP/1.1 on purpose. Over HTTP/2 all calls and the watch share one connection, and giving up a call that got
- * no answer leaves that connection in use: when the far end has vanished without a word, every later call hangs
- * too. With HTTP/1.1 a call that is given up takes its connection with it.
+ * HTTP/1.1 is used on purpose. Over HTTP/2, all calls and watches share one connection, and aborting a call keeps that
+ * connection in use. If the peer has disappeared silently, every later call hangs too. Over HTTP/1.1, aborting a call closes
+ * its connection.
  */
 export class Connections {
   readonly #options: ConnectionsOptions;
-  /** Replaced dispatchers that calls which wait may still use. */
+  /** Replaced dispatchers that waiting calls may still use. */
   readonly #retired = new Set<Dispatcher>();
   #current: { tls: TlsOptions; proxyUrl: string | undefined; dispatchers: Dispatchers } | undefined;
 
@@ -45,7 +46,7 @@ export class Connections {
     this.#options = options;
   }
 
-  /** The dispatchers for these settings: the last ones, unless they changed. */
+  /** Returns the dispatchers for these settings: the current ones, unless the settings have changed. */
   get(tls: TlsOptions, proxyUrl: string | undefined): Dispatchers {
     const last = this.#current;
     if (last !== undefined && last.proxyUrl === proxyUrl && isDeepStrictEqual(last.tls, tls))
@@ -59,7 +60,7 @@ export class Connections {
     return dispatchers;
   }
 
-  /** Closes a dispatcher when no call can start on it any more. What is in flight ends in its own time. */
+  /** Closes a dispatcher when no call can start on it any more. Calls in flight are completed. */
   #retire(dispatcher: Dispatcher): void {
     this.#retired.add(dispatcher);
     setTimeout(() => {
@@ -68,7 +69,7 @@ export class Connections {
     }, this.#options.maxWaitMs).unref();
   }
 
-  /** Ends all connections, with what is under way on them. */
+  /** Closes all connections, including those with calls in flight. */
   async close(): Promise<void> {
     const all = [...listDispatchers(this.#current), ...this.#retired];
     this.#current = undefined;

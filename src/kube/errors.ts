@@ -1,10 +1,11 @@
+// The error for a failed call to the API server, with its classification and advice.
 import { ApiException } from '@kubernetes/client-node';
 import { parseStatus, type Status } from './api-status.ts';
 import { ResponseTooLargeError } from './bounded-http.ts';
 import { OverloadedError } from './call-slots.ts';
 import { parseRefusal, type Refusal } from './refusal.ts';
 
-/** What kind of failure a call to the API server ended in. Decide on this, never on a message. */
+/** The kind of a failed call to the API server. Code decides on this, never on a message. */
 export type KubeErrorCode =
   | 'not-found'
   | 'conflict'
@@ -22,45 +23,46 @@ export type KubeErrorCode =
   | 'unknown';
 
 const adviceByCode: Record<KubeErrorCode, string> = {
-  'not-found': 'there is no such object, or its namespace is gone',
-  conflict: 'somebody else changed it, or owns a field of it with another value; read it again and retry',
-  forbidden: 'refused; check the rules of our ServiceAccount, quotas and admission policies',
-  'namespace-terminating': 'the namespace is being deleted; nothing to do',
-  unauthorized: 'our credentials were not accepted; check the ServiceAccount token or the kubeconfig',
-  invalid: 'the API server does not accept the object or the request',
-  'too-many-requests': 'the API server asks us to slow down; check the FlowSchema of our account',
-  gone: 'the resource version is too old; list again',
+  'not-found': 'the object or its namespace does not exist',
+  conflict:
+    'another client changed the object, or owns one of its fields with another value; read it again and retry',
+  forbidden: 'request denied; check the RBAC rules of the ServiceAccount, quotas and admission policies',
+  'namespace-terminating': 'the namespace is being deleted; no action is needed',
+  unauthorized: 'invalid credentials; check the ServiceAccount token or the kubeconfig',
+  invalid: 'the API server rejected the object or the request as invalid',
+  'too-many-requests': 'the API server limits the request rate; check the FlowSchema of the ServiceAccount',
+  gone: 'the resourceVersion has expired; list again',
   'server-error': 'the API server failed; check its health',
-  timeout: 'no answer in time; check the API server and the network to it',
-  network: 'no connection; check the address of the API server and the network to it',
+  timeout: 'request timed out; check the API server and the network to it',
+  network: 'connection failed; check the address of the API server and the network to it',
   overloaded:
-    'too many calls of this program to the API server are in flight, so this one was not sent; look for slow admission webhooks',
-  'too-large': 'the response is too large for an API server; check what listens at its address',
+    'not sent, because too many calls to the API server are in flight; check for slow admission webhooks',
+  'too-large': 'the response is too large for an API server; check which server responds at its address',
   unknown: 'unexpected failure',
 };
 
 interface KubeErrorDetails {
   code: KubeErrorCode;
-  /** What was tried, on which object: `apply Secret team-a/ecr-pull-secrets`. */
+  /** The operation and its object, for example `apply Secret team-a/ecr-pull-secrets`. */
   operation: string;
-  /** The HTTP status, where there was an answer. */
+  /** The HTTP status, if there was a response. */
   status?: number | undefined;
-  /** Text that is known to hold nothing secret, added to the message. */
+  /** Text without secrets to add to the message. */
   detail?: string | undefined;
-  /** Who refused it, where the answer says so. */
+  /** Who denied the request, if the response says so. */
   refusal?: Refusal | undefined;
 }
 
 /**
- * A failed call to the API server. Holds no response body, header, token or cause: a body may quote the
- * Secret that was sent, and errors end in logs, events and warnings.
+ * A failed call to the API server. Contains no response body, header, token or cause, because a body may quote the Secret that
+ * was sent, and errors are shown in logs, Events and warnings.
  */
 export class KubeError extends Error {
   override readonly name = 'KubeError';
   readonly code: KubeErrorCode;
   readonly operation: string;
   readonly status?: number | undefined;
-  /** For a kubectl warning: who refused, or the code; at most 60 characters. */
+  /** Who denied the request, or the code, for a kubectl warning. At most 60 characters. */
   readonly shortCause: string;
 
   constructor({ code, operation, status, detail, refusal }: KubeErrorDetails) {
@@ -91,9 +93,9 @@ const codeByHttpStatus: ReadonlyMap<number, KubeErrorCode> = new Map([
 ]);
 
 /**
- * What the API server's own answers of these statuses give as their reason. An admission webhook may deny with any status,
- * and mostly gives no reason: its 404 does not mean that the namespace is gone, nor its 409 or 429 that retrying at once
- * helps.
+ * The reasons in the API server's own responses with these statuses. An admission webhook may deny a request with any status,
+ * mostly without a reason. Its 404 does not mean that the namespace does not exist, and its 409 or 429 does not mean that an
+ * immediate retry helps.
  */
 const reasonsByHttpStatus: ReadonlyMap<number, readonly string[]> = new Map([
   [401, ['Unauthorized']],
@@ -103,13 +105,13 @@ const reasonsByHttpStatus: ReadonlyMap<number, readonly string[]> = new Map([
 ]);
 
 function classifyStatus(httpStatus: number, status: Status): KubeErrorCode {
-  // The cause's reason is the documented way to tell it apart from other refusals:
+  // The cause's reason is the documented way to recognize a namespace that is being deleted:
   // https://github.com/kubernetes/api/blob/master/core/v1/types.go (NamespaceTerminatingCause).
   if (status.causes.some(({ reason }) => reason === 'NamespaceTerminating')) return 'namespace-terminating';
-  // Applying with the uid of an object that has been replaced: 409 where there is none any more, 422 where there is
-  // another one. For us it is one thing.
+  // An apply with the uid of an object that has been replaced: 409 if it has been deleted, 422 if another one has its name.
+  // Callers handle both alike.
   if (httpStatus === 422 && status.causes.some(({ field }) => field === 'metadata.uid')) return 'conflict';
-  // A body that is not a Status comes from no webhook.
+  // A body that is not a Status does not come from a webhook.
   if (status.reason !== undefined && reasonsByHttpStatus.get(httpStatus)?.includes(status.reason) === false) {
     return 'forbidden';
   }
@@ -117,10 +119,9 @@ function classifyStatus(httpStatus: number, status: Status): KubeErrorCode {
 }
 
 /**
- * Makes the error of an answer that is not 2xx, or of an ERROR event of a watch.
- *
- * @param httpStatus the HTTP status, or the event's `code`
- * @param body the answer's body, parsed or as text; only its machine-readable parts are looked at
+ * Creates the error for a response that is not 2xx, or for an ERROR event of a watch.
+ * @param httpStatus the HTTP status, or the `code` of the event
+ * @param body the response body, as an object or text
  */
 export function createStatusError(httpStatus: number, body: unknown, operation: string): KubeError {
   const status = parseStatus(body);
@@ -134,19 +135,19 @@ const clientTimeoutCodes = new Set([
   'UND_ERR_BODY_TIMEOUT',
 ]);
 
-// The only files that a call reads: token, CA, client certificate.
+// A call reads no other files than token, CA and client certificate.
 const credentialFileCodes = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
-/** Errors are wrapped two or three times; more than this is a chain that leads back to itself. */
+/** Maximum depth of `cause`. Errors are wrapped two or three times; a longer chain is circular. */
 const maxCauses = 8;
 
-/** The error code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED: a name, never data. */
-function findSystemCode(failure: unknown, causesLeft = maxCauses): string | undefined {
-  if (!(failure instanceof Error) || causesLeft === 0) return undefined;
+/** Returns the code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED. It is a name and contains no data. */
+function findSystemCode(failure: unknown, remainingCauses = maxCauses): string | undefined {
+  if (!(failure instanceof Error) || remainingCauses === 0) return undefined;
   if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
     return failure.code;
   }
-  return findSystemCode(failure.cause, causesLeft - 1);
+  return findSystemCode(failure.cause, remainingCauses - 1);
 }
 
 function classifySystemCode(code: string | undefined): KubeErrorCode {
@@ -156,8 +157,8 @@ function classifySystemCode(code: string | undefined): KubeErrorCode {
 }
 
 /**
- * Makes a KubeError of whatever a call threw: client-node's ApiException, fetch's TypeError, an aborted
- * signal, or a KubeError (given back as it is).
+ * Converts what a call threw to a KubeError: client-node's ApiException, fetch's TypeError, the reason of an aborted signal or
+ * any other error. A KubeError is returned unchanged.
  */
 export function toKubeError(failure: unknown, operation: string): KubeError {
   if (failure instanceof KubeError) return failure;

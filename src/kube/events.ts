@@ -1,11 +1,12 @@
+// Creates Kubernetes Events.
 import type { CoreV1Event } from '@kubernetes/client-node';
 import type { ClusterConfig } from './client.ts';
 import { createCoreApi, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
 
-/** Something to tell the people of a namespace about an object in it. */
+/** An Event about an object, for the users of its namespace. */
 export interface KubeEvent {
-  /** Of the Event itself: the same for the same news, so that replicas tell it once. */
+  /** Name of the Event. It is derived from what happened, so that several replicas create one Event only. */
   readonly name: string;
   readonly object: {
     readonly kind: string;
@@ -18,17 +19,20 @@ export interface KubeEvent {
   readonly reason: string;
   /** At most 1,024 characters. */
   readonly message: string;
-  /** ms since the epoch. */
+  /** When it happened, in ms since the epoch. */
   readonly at: number;
 }
 
-/** Makes Events. Rejects with KubeError. */
+/** Creates Events. Every failure is a {@link KubeError}. */
 export interface EventApi {
-  /** @returns false where there is an Event of this name already */
+  /** @returns false if an Event of this name exists already */
   create(event: KubeEvent): Promise<boolean>;
 }
 
-/** @param component who tells: shows as the Event's source */
+/**
+ * Creates the API for Events.
+ * @param component the Event's source
+ */
 export function createEventApi(config: ClusterConfig, component: string): EventApi {
   const api = createCoreApi(config);
   return {

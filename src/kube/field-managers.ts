@@ -1,6 +1,7 @@
+// Parses which field manager owns which keys of an object, from its `metadata.managedFields`.
 import { isObject } from '../util/json.ts';
 
-/** A field manager, and which keys of `data` and of the annotations it was the last to set. */
+/** A field manager, and the keys of `data` and `metadata.annotations` that it owns. */
 export interface FieldOwner {
   readonly manager: string;
   readonly data: readonly string[];
@@ -8,8 +9,8 @@ export interface FieldOwner {
 }
 
 /**
- * What of `metadata.managedFields` tells who wrote what; the rest is large and not kept. Never throws.
- * Form: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+ * Parses the owners of data keys and annotations from `metadata.managedFields`. The rest is large and not kept. Never throws.
+ * Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
  */
 export function parseFieldOwners(managedFields: unknown): FieldOwner[] {
   const entries: unknown[] = Array.isArray(managedFields) ? managedFields : [];

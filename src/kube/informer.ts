@@ -1,3 +1,4 @@
+// Lists and watches a resource: reconnects, retries with backoff and lists again when needed.
 import { setTimeout as wait } from 'node:timers/promises';
 import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
 import type { ClusterConfig } from './client.ts';
@@ -8,63 +9,63 @@ import type { ObjectIdentity, Resource, ResourceEventHandler } from './resource.
 import { compareResourceVersions } from './resource-version.ts';
 import { streamEvents, type WatchEvent } from './watch-stream.ts';
 
-/** What may be set of a watch. */
+/** Options of every informer. */
 export interface CommonInformerOptions {
-  /** Called for each failure that is then retried; a throw from it is swallowed. */
+  /** Called for each failure, which is then retried. An error that it throws is ignored. */
   onError?: (error: KubeError) => void;
-  /** Called for each object that cannot be read, once for each namespace and name; a throw from it is swallowed. */
+  /** Called for each object that cannot be parsed, once per namespace and name. An error that it throws is ignored. */
   onObjectError?: (error: ObjectError) => void;
-  /** Milliseconds that the stream may be broken and still count as in sync. */
+  /** How long the stream may be interrupted while the informer still counts as in sync, in ms. */
   graceMs?: number;
-  /** Seconds that one stream lasts; see {@link streamEvents}. */
+  /** Duration of one stream in seconds; see {@link streamEvents}. */
   streamSeconds?: number;
-  /** Milliseconds beyond that after which silence counts as a dead connection. */
+  /** How long after that a stream may stay open before its connection counts as dead, in ms. */
   slackMs?: number;
-  /** Milliseconds after which everything is listed again, though nothing failed. */
+  /** Interval of full lists, in ms, even without failures. */
   relistMs?: number;
-  /** A clock in milliseconds. */
+  /** A monotonic clock, in ms. */
   now?: () => number;
-  /** How long to wait after the n-th failure in a row, in milliseconds. */
+  /** Returns the delay after the given number of consecutive failures, in ms. */
   backoff?: (failures: number) => number;
 }
 
-/** What to watch, and whom to tell. */
+/** Options of {@link createInformer}. */
 export interface InformerOptions<T> extends CommonInformerOptions {
   config: ClusterConfig;
   resource: Resource<T>;
   handler: ResourceEventHandler<T>;
 }
 
-// Longer than an API server behind a load balancer needs to come back, so that a restart of it does not take
-// all replicas out of service; short against the hours that a token lives.
+// Longer than the restart of an API server behind a load balancer, so that a restart does not make all replicas unready.
+// Short compared with the lifetime of a token, which is hours.
 const defaultGraceMs = 10_000;
-// Half-open connections are found within 30 s, for one request each 25 s.
+// Half-open connections are detected within 30 s, at the cost of one request every 25 s.
 const defaultStreamSeconds = 25;
 const defaultSlackMs = 5_000;
-// An etcd that was restored from a backup counts on from an older version. A watch from a version that is yet to come
-// is taken, and says nothing (seen with 1.37): no failure shows it, only a list does.
+// An etcd that was restored from a backup continues from an older resourceVersion. The API server accepts a watch from a future
+// resourceVersion and sends no events (observed with 1.37). There is no failure, so only a list detects it.
 const defaultRelistMs = 30 * 60_000;
-// A stream that ends sooner, without an event, was no success: a load balancer without a backend, say.
+// A stream that ends sooner, without an event, counts as a failure, for example of a load balancer without a backend.
 const minStreamLifetimeMs = 1_000;
 
-// What lies between the last version and now can no longer be had, or was not understood: list again.
+// After these failures, the changes since the last resourceVersion are unavailable or could not be parsed, so list again.
 const relistCodes: ReadonlySet<KubeErrorCode> = new Set(['gone', 'invalid', 'unknown']);
 
-/** A running watch. */
+/** Keeps a handler up to date with a resource. */
 export interface Informer {
-  /** Starts. Resolves after the first list, or when stopped before; never rejects. A second call changes nothing. */
+  /** Starts. Resolves after the first list or when stopped before; never rejects. A second call has no effect. */
   start(): Promise<void>;
-  /** Stops, and resolves when nothing is under way any more: the sink is not called after that. */
+  /** Stops. Resolves when no request is in flight; the handler is not called after that. */
   stop(): Promise<void>;
-  /** The sink has seen a list, and the stream is open or has been broken for less than the grace. */
+  /** Whether the handler has received a list, and the stream is open or interrupted for less than `graceMs`. */
   isInSync(): boolean;
 }
 
 /**
- * Follows a resource through restarts, resets, expired versions,
- * failures and silence of the API server: list, then watch, until stopped.
+ * Creates an informer: it lists and then watches a resource until stopped, through restarts, connection resets, expired
+ * resourceVersions, failures and silence of the API server.
  *
- * client-node's informer is not used: any failure but 410 ends it for good.
+ * client-node's informer is not used, because any failure except 410 stops it permanently.
  */
 export function createInformer<T>(options: InformerOptions<T>): Informer {
   return new ListWatchInformer(options);
@@ -76,9 +77,9 @@ class ListWatchInformer<T> implements Informer {
   readonly #stop = new AbortController();
   readonly #reportObject: (identity: ObjectIdentity, cause: unknown) => void;
   #running: Promise<void> | undefined;
-  /** The version to watch from; undefined: a list is needed. */
+  /** The resourceVersion to watch from; undefined if a list is needed. */
   #watchFromVersion: string | undefined;
-  /** The latest version that was seen. */
+  /** The latest resourceVersion that was received. */
   #latestVersion: string | undefined;
   #listedAt = 0;
   #failures = 0;
@@ -139,14 +140,14 @@ class ListWatchInformer<T> implements Informer {
       rejected.push(identity);
       this.#reject(identity, cause);
     };
-    const take = (item: T, identity: ObjectIdentity): boolean =>
+    const accept = (item: T, identity: ObjectIdentity): boolean =>
       this.#runIsolated(identity, () => handler.set(item), reject);
-    const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, { take, reject });
-    // What the sink knows is of a past that did not happen.
+    const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, { accept, reject });
+    // The resourceVersion went backwards (etcd was restored), so the state of the handler is discarded.
     if (compareResourceVersions(resourceVersion, this.#latestVersion) === -1)
       this.#notifyHandler(() => handler.replace([]));
     this.#notifyHandler(() => handler.replace(items));
-    // They are not among the items, but they are there.
+    // The rejected objects are not among the items, but they exist.
     for (const identity of rejected)
       this.#runIsolated(identity, () => handler.reject?.(identity), this.#reportObject);
     this.#latestVersion = resourceVersion;
@@ -161,7 +162,7 @@ class ListWatchInformer<T> implements Informer {
     const { config, resource, streamSeconds: seconds, slackMs, relistMs, now } = this.#options;
     let openedAt: number | undefined;
     let events = 0;
-    let hasUnreadableLine = false;
+    let hasInvalidLine = false;
     const onOpen = (): void => {
       openedAt = now();
       this.#isConnected = true;
@@ -179,9 +180,9 @@ class ListWatchInformer<T> implements Informer {
         signal,
         onOpen,
       })) {
-        if (event.type === 'UNREADABLE') {
-          if (!hasUnreadableLine) this.#reportError(event.error);
-          hasUnreadableLine = true;
+        if (event.type === 'INVALID') {
+          if (!hasInvalidLine) this.#reportError(event.error);
+          hasInvalidLine = true;
           continue;
         }
         this.#handleEvent(event);
@@ -192,15 +193,15 @@ class ListWatchInformer<T> implements Informer {
       if (!wasHealthy()) this.#failures += 1;
       if (now() - this.#listedAt >= relistMs) this.#watchFromVersion = undefined;
     } finally {
-      // Which object the line was about is not known. The list at the end of the stream, and not at once, finds it: the
-      // other changes do not wait, and an endpoint that garbles every stream causes one list for each of them.
-      if (hasUnreadableLine) this.#watchFromVersion = undefined;
+      // It is unknown which object the line was about, so list again. The list waits for the end of the stream, so that the
+      // other changes are not delayed, and an endpoint that corrupts every stream causes only one list per stream.
+      if (hasInvalidLine) this.#watchFromVersion = undefined;
       this.#isConnected = false;
       if (wasHealthy()) this.#recordRecovery();
     }
   }
 
-  /** A stream that did not live leaves both as they were, so that flapping does not pass for health. */
+  /** Resets the failures. Not called for a short stream without events, so that a flapping connection counts as broken. */
   #recordRecovery(): void {
     this.#failures = 0;
     this.#disconnectedAt = this.#options.now();
@@ -210,15 +211,18 @@ class ListWatchInformer<T> implements Informer {
     if (type === 'BOOKMARK') return;
     const { handler, resource } = this.#options;
     const identity = getObjectIdentity(object);
-    const take = (): void => {
+    const deliver = (): void => {
       const item = type === 'DELETED' ? undefined : resource.parseItem(object);
       if (type === 'DELETED') handler.remove(identity, resourceVersion);
       else if (item !== undefined) handler.set(item);
     };
-    this.#runIsolated(identity, take, (id, cause) => this.#reject(id, cause));
+    this.#runIsolated(identity, deliver, (id, cause) => this.#reject(id, cause));
   }
 
-  /** Does something with one object. A throw concerns this object only. @returns whether it was done */
+  /**
+   * Runs a call for one object. If it throws, only this object is rejected.
+   * @returns whether the call succeeded
+   */
   #runIsolated(
     identity: ObjectIdentity,
     call: () => void,
@@ -241,15 +245,15 @@ class ListWatchInformer<T> implements Informer {
       this.#runIsolated(identity, () => handler.reject?.(identity), this.#reportObject);
   }
 
-  /** A sink that threw for a whole list has missed something, so this is a failure that asks for another list. */
+  /** Calls the handler with a whole list. If it throws, it has missed changes, so this counts as a failure. */
   #notifyHandler(call: () => void): void {
     if (this.#stop.signal.aborted) return;
     try {
       call();
     } catch (error) {
-      // Our own code saw metadata only: its message holds no Secret data.
+      // The handler is part of this program and receives metadata only, so the message contains no Secret data.
       const detail = error instanceof Error ? `${error.name}: ${error.message}`.slice(0, 200) : typeof error;
-      throw new KubeError({ code: 'unknown', operation: 'take in what the watch reported', detail });
+      throw new KubeError({ code: 'unknown', operation: 'process the listed objects', detail });
     }
   }
 
@@ -263,7 +267,7 @@ class ListWatchInformer<T> implements Informer {
     try {
       this.#options.onError(error);
     } catch {
-      // Whoever counts or logs failures must not become one.
+      // An error while reporting a failure must not cause another failure.
     }
   }
 }

@@ -1,3 +1,4 @@
+// Lists a resource page by page, in responses of bounded size.
 import { isObject } from '../util/json.ts';
 import { maxObjectBytes } from './bounded-http.ts';
 import type { ClusterConfig } from './client.ts';
@@ -7,35 +8,38 @@ import { getText, parseJson } from './request.ts';
 import type { ObjectIdentity, Resource } from './resource.ts';
 import { getMetadata } from './resource.ts';
 
-/** All objects of a resource, as of one resourceVersion. */
+/** All objects of a resource at one resourceVersion. */
 export interface ListResult<T> {
   items: T[];
-  /** Where a watch takes over. */
+  /** The resourceVersion to start a watch from. */
   resourceVersion: string;
 }
 
-// 10,000 Secrets in one answer stall the event loop for a third of a second; a page of 500 for a few
-// milliseconds. It is also the page size of kubectl and client-go.
+// Parsing 10,000 Secrets in one response blocks the event loop for a third of a second, a page of 500 for a few ms. It is also
+// the page size of kubectl and client-go.
 const defaultPageSize = 500;
 
-// A page is read into memory as a whole, and parsed it takes several times its length. 500 objects of usual size take
-// 1 MB. Where tenants store larger ones, the pages get shorter, down to single objects, which have a limit of their own.
+// A page is held in memory completely, and needs several times its size when parsed. 500 objects of typical size take 1 MB. If
+// tenants store larger objects, the pages become shorter, down to single objects, which have a separate limit.
 const maxPageBytes = 8 * 1024 * 1024;
 const pageSizeFactor = 5;
 
-/** One answer of a list. */
+/** One page of a list. */
 export interface Page {
   objects: readonly unknown[];
   resourceVersion: string;
-  /** Where the next page starts; undefined: this is the last one. */
+  /** Token for the next page; undefined for the last page. */
   continueToken: string | undefined;
 }
 
-/** Reads one answer of a list. @throws {KubeError} `unknown` where it is none */
+/**
+ * Parses one page of a list.
+ * @throws {KubeError} with code `unknown` if it is not a list
+ */
 export function parsePage(text: string, operation: string): Page {
   const body = parseJson(text, operation);
-  const { resourceVersion, continue: next } = getMetadata(body);
-  // the API server writes an empty list of metadata as null (a nil slice in Go)
+  const { resourceVersion, continue: continueToken } = getMetadata(body);
+  // The API server encodes an empty metadata list as null (a nil slice in Go).
   const objects: unknown = isObject(body) ? (body['items'] ?? []) : undefined;
   if (!Array.isArray(objects) || typeof resourceVersion !== 'string') {
     throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a list' });
@@ -43,29 +47,28 @@ export function parsePage(text: string, operation: string): Page {
   return {
     objects,
     resourceVersion,
-    continueToken: typeof next === 'string' && next !== '' ? next : undefined,
+    continueToken: typeof continueToken === 'string' && continueToken !== '' ? continueToken : undefined,
   };
 }
 
-/** What becomes of the objects of a list. Neither may throw. */
+/** Callbacks for the objects of a list. They must not throw. */
 export interface ListHandlers<T> {
-  /** Takes an object as its page comes; false: it is not to be among the items. */
-  take(item: T, identity: ObjectIdentity): boolean;
-  /** An object of which `item` threw. */
+  /** Called for each object as its page arrives. Returns false to leave it out of the items. */
+  accept(item: T, identity: ObjectIdentity): boolean;
+  /** Called for each object that cannot be parsed. */
   reject(identity: ObjectIdentity, cause: unknown): void;
 }
 
-/** Takes all objects, and reports those that cannot be read on stderr: for commands that list once. */
+/** Accepts all objects, and emits a process warning for each one that cannot be parsed: for commands that list once. */
 function createDefaultHandlers<T>(resource: Resource<T>): ListHandlers<T> {
-  return { take: () => true, reject: createOnceReporter(resource, (error) => process.emitWarning(error)) };
+  return { accept: () => true, reject: createOnceReporter(resource, (error) => process.emitWarning(error)) };
 }
 
 /**
- * Lists a resource page by page. All pages are of one moment: the API server sees to it, or answers 410. Between two of
- * them the event loop gets to other work. An object that cannot be read is left out.
- *
- * @param signal ends it, as a failure
- * @throws {KubeError} `gone` where a page could not be continued: start over
+ * Lists a resource page by page. The API server guarantees that all pages are of one moment, or responds with 410. Other work
+ * can run between two pages. An object that cannot be parsed is skipped.
+ * @param signal aborts the list, as a failure
+ * @throws {KubeError} with code `gone` if the list cannot be continued and must start over
  */
 export async function listAll<T>(
   config: ClusterConfig,
@@ -85,7 +88,7 @@ export async function listAll<T>(
     for (const object of page.objects) {
       const identity = getObjectIdentity(object);
       const item = parseItem(object, identity, resource, handlers);
-      if (item !== undefined && handlers.take(item, identity)) items.push(item);
+      if (item !== undefined && handlers.accept(item, identity)) items.push(item);
     }
     if (page.continueToken === undefined) return { items, resourceVersion: page.resourceVersion };
     next = page.continueToken;

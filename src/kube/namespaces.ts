@@ -1,16 +1,17 @@
+// Lists and watches namespaces.
 import type { ClusterConfig } from './client.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { listAll } from './list.ts';
 import { acceptMetadata, getMetadata, type Resource, type ResourceEventHandler } from './resource.ts';
 
-/** What is kept of a namespace. */
+/** The parts of a namespace that are kept. */
 export interface Namespace {
   readonly name: string;
-  /** It is being deleted: nothing new can be made in it. */
+  /** Whether it is being deleted, so that nothing can be created in it. */
   readonly isTerminating: boolean;
 }
 
-/** @param selector of labels, as kubectl takes it; empty: all namespaces */
+/** @param selector a label selector as for kubectl; empty selects all namespaces */
 function createNamespaceResource(selector: string): Resource<Namespace> {
   return {
     noun: selector === '' ? 'namespaces' : `namespaces with ${selector}`,
@@ -24,7 +25,10 @@ function createNamespaceResource(selector: string): Resource<Namespace> {
   };
 }
 
-/** Lists the namespaces that a selector of labels chooses. @throws {KubeError} */
+/**
+ * Lists the namespaces that a label selector selects; empty selects all.
+ * @throws {KubeError}
+ */
 export async function listNamespaces(
   config: ClusterConfig,
   labelSelector: string,
@@ -33,7 +37,7 @@ export async function listNamespaces(
   return (await listAll(config, createNamespaceResource(labelSelector), signal)).items;
 }
 
-/** Follows them: see {@link createInformer}. One that no longer has the labels is told as removed. */
+/** Watches namespaces; see {@link createInformer}. One that no longer matches the selector is reported as removed. */
 export function watchNamespaces({
   selector,
   ...options

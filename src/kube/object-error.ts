@@ -1,26 +1,25 @@
-// Objects of the cluster that cannot be parsed, and how they are reported.
-
+// The error for an object that cannot be parsed, reported once per object.
 import { LRUCache } from 'lru-cache';
 import type { ObjectIdentity, Resource } from './resource.ts';
 import { getMetadata } from './resource.ts';
 
-/** Objects that are remembered as reported; past them the least recently seen one is reported anew. */
+/** Number of objects remembered as reported. Beyond it, the least recently seen ones may be reported again. */
 const maxReported = 1_000;
 
-/** Characters of an object's name, and of what was thrown, in a message. */
+/** Maximum length of an object's name, and of the cause, in a message. */
 const maxNameLength = 253;
 const maxDetailLength = 200;
 
 /** An object of the cluster could not be parsed. It is treated as unmanaged; the others are not affected. */
 export class ObjectError extends Error {
   override readonly name = 'ObjectError';
-  readonly code = 'unreadable-object';
-  /** The collection: `secrets`. */
+  readonly code = 'invalid-object';
+  /** The resource, for example `secrets`. */
   readonly resource: string;
   readonly namespace: string;
   readonly objectName: string;
 
-  /** @param cause what was thrown: by our own code, which has seen the metadata of pull Secrets only */
+  /** @param cause thrown by code of this program, which receives only metadata of pull Secrets */
   constructor(resource: string, { namespace, name }: ObjectIdentity, cause: unknown) {
     const id = [namespace, name].map((part) => part.slice(0, maxNameLength)).join('/');
     super(`cannot parse ${resource} ${id}: ${describeCause(cause)}; it is treated as unmanaged`);
@@ -30,7 +29,7 @@ export class ObjectError extends Error {
   }
 }
 
-/** What an object's metadata says of which one it is. Never throws. */
+/** Returns the identity of an object from its metadata. Never throws. */
 export function getObjectIdentity(object: unknown): ObjectIdentity {
   const { namespace, name, uid, resourceVersion } = getMetadata(object);
   const text = (value: unknown): string => (typeof value === 'string' ? value : '');
@@ -43,8 +42,8 @@ export function getObjectIdentity(object: unknown): ObjectIdentity {
 }
 
 /**
- * Makes the function that reports unreadable objects of a resource: each once, by namespace and name, however often it
- * is seen. Never throws.
+ * Creates a function that reports each object of a resource that cannot be parsed, once per namespace and name. The function
+ * never throws.
  */
 export function createOnceReporter(
   { path }: Pick<Resource<unknown>, 'path'>,
@@ -54,13 +53,13 @@ export function createOnceReporter(
   const reported = new LRUCache<string, true>({ max: maxReported });
   return (identity, cause) => {
     const key = `${identity.namespace}/${identity.name}`;
-    const known = reported.get(key) === true;
+    const isReported = reported.get(key) === true;
     reported.set(key, true);
-    if (known) return;
+    if (isReported) return;
     try {
       onObjectError(new ObjectError(resource, identity, cause));
     } catch {
-      // Whoever counts or logs failures must not become one.
+      // An error while reporting a failure must not cause another failure.
     }
   };
 }
@@ -68,5 +67,5 @@ export function createOnceReporter(
 function describeCause(cause: unknown): string {
   return cause instanceof Error
     ? `${cause.name}: ${cause.message}`.slice(0, maxDetailLength)
-    : `something was thrown of type ${typeof cause}`;
+    : `a value of type ${typeof cause} was thrown`;
 }

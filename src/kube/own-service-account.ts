@@ -1,9 +1,9 @@
-// Which ServiceAccount this process calls the API server as.
+// Finds the ServiceAccount that this process authenticates with.
 import type { RequestOptions } from 'node:https';
 import { isObject } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 
-/** A ServiceAccount, as an ownerReference needs it. */
+/** The ServiceAccount of this process, with the fields of an ownerReference. */
 export interface OwnServiceAccount {
   readonly namespace: string;
   readonly name: string;
@@ -11,8 +11,8 @@ export interface OwnServiceAccount {
 }
 
 /**
- * The ServiceAccount whose token is sent to the API server; undefined where something else than a ServiceAccount token is
- * sent. Needs no right and makes no call, because the token itself names the account.
+ * Returns the ServiceAccount whose token is sent to the API server; undefined if this process authenticates otherwise. Makes no
+ * call and needs no permission, because the token names the account.
  */
 export async function findOwnServiceAccount(config: ClusterConfig): Promise<OwnServiceAccount | undefined> {
   const options: RequestOptions = {};
@@ -22,8 +22,8 @@ export async function findOwnServiceAccount(config: ClusterConfig): Promise<OwnS
 }
 
 /**
- * Reads the claims of a bound ServiceAccount token (k8s.io/kubernetes `pkg/serviceaccount/claims.go`). They are not
- * verified, so they are for tokens of our own only. Never throws.
+ * Parses the claims of a bound ServiceAccount token (k8s.io/kubernetes `pkg/serviceaccount/claims.go`). They are not verified,
+ * so use this only for this process's own token. Never throws.
  */
 export function parseServiceAccountToken(token: string): OwnServiceAccount | undefined {
   const claims = parseClaims(token);
@@ -40,7 +40,7 @@ function parseClaims(token: string): unknown {
   try {
     return JSON.parse(Buffer.from(payload, 'base64url').toString());
   } catch {
-    // not a JSON web token, such as one of a static token file
+    // Not a JSON web token, for example a token of a static token file.
     return undefined;
   }
 }

@@ -1,18 +1,18 @@
-// Lists the pods of one namespace, in answers of bounded size.
+// Lists the pods of one namespace, in responses of bounded size.
 import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type Page, parsePage } from './list.ts';
 import { getText } from './request.ts';
 
-/** Bounds of one list. What exceeds them fails as a whole: half a list says nothing about pods that do not exist. */
+/** Limits of one list. A list that exceeds them fails, because a partial list does not show which pods do not exist. */
 export interface PodListLimits {
-  /** Pods in one answer, at first: fewer where pods are large. */
+  /** Initial number of pods per page; fewer if pods are large. */
   readonly pageSize: number;
-  /** Bytes of one answer. A pod has at most about 1.5 MiB in etcd; 4 MiB of JSON are parsed in some 30 ms. */
+  /** Maximum size of a page in bytes. A pod takes at most about 1.5 MiB in etcd; 4 MiB of JSON are parsed in about 30 ms. */
   readonly maxPageBytes: number;
-  /** Answers of one list. */
+  /** Maximum number of requests per list. */
   readonly maxPages: number;
-  /** Milliseconds that a list may take. */
+  /** Timeout of the list, in ms. */
   readonly timeoutMs: number;
 }
 
@@ -24,11 +24,10 @@ const defaultLimits: PodListLimits = {
 };
 
 /**
- * Lists the pods of a namespace that have not ended. Whole objects, because only the spec names images; each is passed
- * on and not kept. The list is consistent: it holds every pod that was stored before the call.
- *
- * @param onPod receives each pod as the API server sent it
- * @throws {KubeError} `forbidden` without the right to list pods; `unknown` where the limits are exceeded
+ * Lists the pods of a namespace that have not finished. Fetches whole objects, because only the spec names images; they are not
+ * kept. The list is consistent: it contains every pod that was stored before the call.
+ * @param onPod called with each pod as the API server sent it
+ * @throws {KubeError} with code `forbidden` without permission to list pods, `unknown` if the limits are exceeded
  */
 export async function listPods(
   config: ClusterConfig,
@@ -38,11 +37,18 @@ export async function listPods(
 ): Promise<void> {
   const { pageSize, maxPageBytes, maxPages, timeoutMs } = { ...defaultLimits, ...limits };
   const operation = `list pods of namespace ${namespace}`;
-  const stop = AbortSignal.timeout(timeoutMs);
+  const signal = AbortSignal.timeout(timeoutMs);
   let limit = pageSize;
-  let next: string | undefined;
+  let continueToken: string | undefined;
   for (let requests = 1; requests <= maxPages; requests += 1) {
-    const page = await fetchPage(config, { namespace, limit, next, operation, signal: stop, maxPageBytes });
+    const page = await fetchPage(config, {
+      namespace,
+      limit,
+      continueToken,
+      operation,
+      signal,
+      maxPageBytes,
+    });
     if (page === undefined && limit === 1) {
       throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
     }
@@ -54,7 +60,7 @@ export async function listPods(
     if (page.continueToken === undefined) {
       return;
     }
-    next = page.continueToken;
+    continueToken = page.continueToken;
   }
   throw new KubeError({ code: 'unknown', operation, detail: `more than ${maxPages} pages` });
 }
@@ -62,20 +68,20 @@ export async function listPods(
 interface PageRequest {
   readonly namespace: string;
   readonly limit: number;
-  readonly next: string | undefined;
+  readonly continueToken: string | undefined;
   readonly operation: string;
   readonly signal: AbortSignal;
   readonly maxPageBytes: number;
 }
 
-/** @returns undefined where the answer has more bytes than it may */
+/** @returns undefined if the page is too large */
 async function fetchPage(config: ClusterConfig, request: PageRequest): Promise<Page | undefined> {
-  const { namespace, limit, next, operation, signal, maxPageBytes } = request;
+  const { namespace, limit, continueToken, operation, signal, maxPageBytes } = request;
   const query = {
-    // pods that have ended pull nothing any more, and there may be thousands of them
+    // Finished pods pull no images, and there may be thousands of them.
     fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
     limit: String(limit),
-    ...(next !== undefined && { continue: next }),
+    ...(continueToken !== undefined && { continue: continueToken }),
   };
   const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
   const textRequest = { path, query, accept: 'application/json', signal, operation };

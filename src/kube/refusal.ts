@@ -1,34 +1,34 @@
-// Who refused a request, and why, in words that quote nothing of the object that was sent.
+// Finds who refused a request and why, without quoting the object that was sent.
 import type { Cause, Status } from './api-status.ts';
 
-/** Who or what refused a request. Holds names, field paths and fixed phrases only. */
+/** Who or what refused a request. Contains only names, field paths and fixed phrases. */
 export interface Refusal {
   /** For logs and Events. At most {@link maxTextLength} characters. */
   readonly text: string;
-  /** For a kubectl warning: what happened first, then the name. At most {@link maxShortLength} characters. */
+  /** For a kubectl warning: what happened, then the name. At most {@link maxShortLength} characters. */
   readonly shortText: string;
-  /** What the operator can do. */
+  /** What the operator can do about it. */
   readonly advice: string;
 }
 
 const maxTextLength = 300;
 const maxShortLength = 60;
 
-/** How much of a message is looked at, in characters: two names of 253 characters and the words around them. */
+/** Maximum number of characters of a message to parse: two names of 253 characters and the text around them. */
 const maxMessageLength = 1_000;
 
 const namePattern = '[a-z0-9.-]{1,253}';
-/** How the API server begins a refusal: `secrets "NAME" is forbidden: `. */
+/** The start of a refusal by the API server: `secrets "NAME" is forbidden: `. */
 const forbiddenPrefix = `^${namePattern}(?: "[a-z0-9.:-]{1,253}")? is forbidden: `;
-/** `count/secrets=1,secrets=1`. */
+/** Quota amounts such as `count/secrets=1,secrets=1`. */
 const amountPattern = '[a-z][a-z0-9./-]{0,80}=[0-9]{1,20}[EGKMPTikm]{0,2}';
 const amountsPattern = `${amountPattern}(?:,${amountPattern}){0,5}`;
 
-const adviceOnWebhook = 'change the rule behind that webhook, or what it requires of the namespace';
-const adviceOnPolicy = 'change that policy, or what it requires of the namespace';
-const adviceOnQuota = 'raise that quota, or delete what is not needed in the namespace';
+const adviceOnWebhook = 'change the policy of that webhook, or make the namespace comply with it';
+const adviceOnPolicy = 'change that policy, or make the namespace comply with it';
+const adviceOnQuota = 'raise that quota, or delete objects that the namespace does not need';
 const adviceOnFailedWebhook = 'check that webhook: its Service, its pods and its certificate';
-const adviceOnImmutable = 'delete the Secret; it is created again for the next pod or by the next renewal';
+const adviceOnImmutable = 'delete the Secret; the next pod or the next renewal recreates it';
 
 interface RefusalPattern {
   readonly pattern: RegExp;
@@ -36,10 +36,10 @@ interface RefusalPattern {
 }
 
 /**
- * The forms of text that the API server composes of names and numbers. What follows them may be written by a policy or
- * a webhook and may quote the Secret, so it is never kept. A webhook cannot imitate another form, because the API server
- * puts `admission webhook "NAME" denied the request` before whatever the webhook says. Most are produced by a real API server
- * in `test/kube/refusal.cluster.test.ts`. Sources: k8s.io/apiserver `pkg/admission/plugin/webhook/errors/statuserror.go`,
+ * The messages that the API server composes from names and numbers. The text after them may be written by a policy or a webhook
+ * and may quote the Secret, so it is discarded. A webhook cannot imitate another message, because the API server puts
+ * `admission webhook "NAME" denied the request` before the webhook's text. `test/kube/refusal.cluster.test.ts` checks most of
+ * them with a real API server. Sources: k8s.io/apiserver `pkg/admission/plugin/webhook/errors/statuserror.go`,
  * `pkg/admission/plugin/policy` and `plugin/resourcequota/controller.go`.
  */
 const refusalPatterns: readonly RefusalPattern[] = [
@@ -67,7 +67,7 @@ const refusalPatterns: readonly RefusalPattern[] = [
       advice: adviceOnPolicy,
     }),
   ),
-  // a MutatingAdmissionPolicy whose expression fails
+  // A MutatingAdmissionPolicy whose expression fails.
   createRefusalPattern(
     `^policy '(${namePattern})' with binding '(${namePattern})' denied request`,
     ([policy, binding]) => ({
@@ -97,11 +97,11 @@ const refusalPatterns: readonly RefusalPattern[] = [
       `( in API group "[a-z0-9.-]{0,253}")?( in the namespace "[a-z0-9-]{1,63}"| at the cluster scope)?`,
     ([user, verb, resource, group, scope]) => ({
       text: `${user ? `User "${user}"` : 'the user'} cannot ${verb} resource "${resource}"${group}${scope}`,
-      shortText: `no right to ${verb} ${resource}`,
-      advice: 'grant that right to the account',
+      shortText: `no permission to ${verb} ${resource}`,
+      advice: 'grant that permission to the account',
     }),
   ),
-  // the API server does not say of which webhook
+  // The API server does not name the webhook.
   createRefusalPattern(`${forbiddenPrefix}expression '`, () => ({
     text: 'a match condition of an admission webhook failed',
     shortText: 'a match condition of a webhook failed',
@@ -111,7 +111,7 @@ const refusalPatterns: readonly RefusalPattern[] = [
     '^Internal error occurred: error in (?:add|copy|move|remove|replace|test) for path: ',
     () => ({
       text: 'the patch of a mutating webhook does not apply',
-      shortText: 'the patch of a mutating webhook is wrong',
+      shortText: 'the patch of a mutating webhook does not apply',
       advice: 'check the mutating webhooks for this resource',
     }),
   ),
@@ -121,7 +121,7 @@ function createRefusalPattern(pattern: string, refusal: RefusalPattern['refusal'
   return { pattern: new RegExp(pattern), refusal };
 }
 
-/** Why a webhook could not be called. What else the text holds may come from the webhook. */
+/** Why a webhook could not be called. The rest of the message may come from the webhook, so it is discarded. */
 const webhookFailureCauses: readonly (readonly [end: RegExp, cause: string])[] = [
   [/: context deadline exceeded(?: \(Client\.Timeout exceeded while awaiting headers\))?$/, 'timed out'],
   [/: connection refused$/, 'connection refused'],
@@ -138,8 +138,8 @@ function formatWebhookFailureCause(message: string): string {
 }
 
 /**
- * Reads who refused a request.
- * @returns undefined where the answer does not say so in a known form
+ * Finds who refused a request.
+ * @returns undefined if the response does not say so in a known form
  */
 export function parseRefusal({ message, causes }: Status): Refusal | undefined {
   const start = message.slice(0, maxMessageLength);
@@ -154,39 +154,39 @@ export function parseRefusal({ message, causes }: Status): Refusal | undefined {
       return truncateRefusal({ ...found, text: found.text + (fields && `, field ${fields}`) });
     }
   }
-  // the API server's own validation
+  // Validation by the API server.
   if (!invalidPattern.test(start)) return undefined;
   if (start.startsWith('Secret "') && causes.some(isImmutable)) {
     const text = `the Secret is immutable, field ${fields}`;
     return truncateRefusal({ text, shortText: 'Secret is immutable; delete it', advice: adviceOnImmutable });
   }
   if (fields === '') return undefined;
-  const advice = 'the API server does not accept the object';
+  const advice = 'the API server rejected the object as invalid';
   return truncateRefusal({ text: `field ${fields}`, shortText: `invalid field ${fields}`, advice });
 }
 
 const invalidPattern = /^[A-Za-z.]{1,253} "[a-z0-9.:-]{1,253}" is invalid: /;
 
-/** `ValidateSecretUpdate` in kubernetes `pkg/apis/core/validation/validation.go`. */
+/** Whether a cause is about an immutable Secret: `ValidateSecretUpdate` in kubernetes `pkg/apis/core/validation/validation.go`. */
 function isImmutable({ reason, field }: Cause): boolean {
   return reason === 'FieldValueForbidden' && (field === 'data' || field === 'immutable');
 }
 
-/** How many fields are named. */
+/** Maximum number of fields to name. */
 const maxFields = 3;
 
 /**
- * Paths within the objects that we write. A cause may come from a webhook and hold any text, so that only paths of this
- * form are shown: known fields at the top, and keys as labels, annotations and Secrets have them.
+ * Field paths within the objects that this program writes. A cause may come from a webhook and contain any text, so only paths
+ * of this form are shown: known top-level fields, and keys with the syntax of labels, annotations and Secrets.
  */
 const fieldPattern =
   /^(?:metadata(?:\.(?:annotations|finalizers|generateName|labels|name|namespace|ownerReferences|resourceVersion|uid))?|data|imagePullSecrets|immutable|involvedObject|message|reason|secrets|type|webhooks)(?:\[[a-z0-9._/-]{1,80}\])?(?:\.[a-z][A-Za-z]{0,20}){0,3}$/;
 
-/** CauseType of k8s.io/apimachinery `pkg/apis/meta/v1/types.go`, as far as they are about fields. */
+/** The CauseTypes about fields in k8s.io/apimachinery `pkg/apis/meta/v1/types.go`. */
 const reasonPattern =
   /^FieldValue(?:Duplicate|Forbidden|Invalid|NotFound|NotSupported|Required|TooLong|TooMany|TypeInvalid)$/;
 
-/** `data[.dockerconfigjson] (FieldValueInvalid)`; an empty text where no cause names a field. */
+/** Formats fields as `data[.dockerconfigjson] (FieldValueInvalid)`; empty if no cause names a field. */
 function formatFields(causes: readonly Cause[]): string {
   const described = causes
     .slice(0, 100)

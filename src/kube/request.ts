@@ -1,23 +1,23 @@
+// GET requests that client-node's generated code cannot make: metadata only, or streaming.
 import { HttpMethod, RequestContext, type ResponseContext } from '@kubernetes/client-node';
 import { readText } from './bounded-http.ts';
 import type { ClusterConfig } from './client.ts';
 import { createStatusError, KubeError, toKubeError } from './errors.ts';
 
-/** A GET that client-node's generated calls cannot make: metadata only, or streaming. */
+/** A GET request. */
 export interface GetRequest {
   path: string;
   query: Record<string, string>;
   accept: string;
-  /** Ends the request, as a failure. A request that is no watch also ends after the config's timeout. */
+  /** Aborts the request, as a failure. A request other than a watch also has the config's timeout. */
   signal: AbortSignal;
-  /** For errors: what is tried, on what. */
+  /** The operation and its object, for errors. */
   operation: string;
 }
 
 /**
- * Sends a GET and gives the answer if its status is 200, its body unread.
- *
- * @throws {KubeError} for any other status, and where no answer came
+ * Sends a GET request and returns the response with its body unread.
+ * @throws {KubeError} if there is no response, or its status is not 200
  */
 export async function sendGet(config: ClusterConfig, request: GetRequest): Promise<ResponseContext> {
   const { path, query, accept, signal, operation } = request;
@@ -36,9 +36,8 @@ export async function sendGet(config: ClusterConfig, request: GetRequest): Promi
 }
 
 /**
- * As {@link sendGet}, with the answer's body.
- *
- * @throws {KubeError} `too-large` where it is longer than the limit
+ * Sends a GET request and returns the response body.
+ * @throws {KubeError} as {@link sendGet}, or with code `too-large` if the body exceeds the limit
  */
 export async function getText(
   config: ClusterConfig,
@@ -53,7 +52,10 @@ export async function getText(
   }
 }
 
-/** Parses JSON from the API server. @throws {KubeError} `unknown` where it is none */
+/**
+ * Parses JSON from the API server.
+ * @throws {KubeError} with code `unknown` if it is not JSON
+ */
 export function parseJson(text: string, operation: string): unknown {
   try {
     return JSON.parse(text);

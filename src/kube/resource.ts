@@ -1,6 +1,7 @@
+// A resource to list and watch, and helpers to parse object metadata.
 import { isObject } from '../util/json.ts';
 
-/** Which object something is about, as far as its metadata says; empty where it does not. */
+/** The identity of an object. A field that its metadata lacks is an empty string. */
 export interface ObjectIdentity {
   readonly namespace: string;
   readonly name: string;
@@ -8,32 +9,35 @@ export interface ObjectIdentity {
   readonly resourceVersion: string;
 }
 
-/** A collection of the API, and what is kept of its objects. */
+/** A resource of the API, and how its objects are parsed. */
 export interface Resource<T> {
-  /** What it is called in errors: `Secrets named x`. */
+  /** Its name in errors, for example `Secrets named x`. */
   readonly noun: string;
-  /** `/api/v1/secrets`: in all namespaces. */
+  /** For example `/api/v1/secrets` for all namespaces. */
   readonly path: string;
-  /** Selectors, as the API takes them. */
+  /** Query parameters, such as selectors. */
   readonly query: Readonly<Record<string, string>>;
-  /** `Accept` of a list, and of a watch. */
+  /** The `Accept` headers of a list and of a watch. */
   readonly accept: { readonly list: string; readonly watch: string };
-  /** Keeps of an object what is needed; undefined where it is none of these. Should not throw: see {@link ResourceEventHandler.reject}. */
+  /**
+   * Parses an object and keeps what is needed. Returns undefined if the object is not selected. If it throws, the object is
+   * rejected; see {@link ResourceEventHandler.reject}.
+   */
   parseItem(object: unknown): T | undefined;
 }
 
 /**
- * Where a watch puts what it sees. Its methods are called in the order of the API server's changes. A throw from `set`
- * or `remove` concerns the one object: it is reported and rejected, and the watch goes on.
+ * Receives the events of an informer, in the order of the changes on the API server. If `set` or `remove` throws, only that
+ * object is reported and rejected, and the watch continues.
  */
 export interface ResourceEventHandler<T> {
-  /** These are all there are: after a list, of which each has been passed to `set` before. */
+  /** Called after a list with all items. Each of them has been passed to `set` before. */
   replace(items: readonly T[]): void;
-  /** This one is new or changed, or is part of a list that is still being read. */
+  /** Called for a new or changed object, and for each object of a list. */
   set(item: T): void;
-  /** This one is gone as of this resourceVersion, or no longer selected. */
+  /** Called for an object that has been deleted or is no longer selected, as of this resourceVersion. */
   remove(object: ObjectIdentity, resourceVersion: string): void;
-  /** This one could not be read, or `set` threw for it: it counts as unmanaged. */
+  /** Called for an object that could not be parsed, or for which `set` threw. It counts as unmanaged. */
   reject?(object: ObjectIdentity): void;
 }
 
@@ -48,7 +52,7 @@ export const acceptMetadata = {
   watch: `${acceptJson};as=PartialObjectMetadata;g=meta.k8s.io;v=v1`,
 };
 
-/** The texts of an object whose values should be texts. */
+/** Returns the entries of an object whose values are strings. */
 export function pickStrings(value: unknown): Record<string, string> {
   if (!isObject(value)) return {};
   return Object.fromEntries(
@@ -56,7 +60,7 @@ export function pickStrings(value: unknown): Record<string, string> {
   );
 }
 
-/** The `metadata` of an object, or an empty one where the value is no object. */
+/** Returns the `metadata` of an object, or an empty object if it has none. */
 export function getMetadata(object: unknown): Record<string, unknown> {
   return isObject(object) && isObject(object['metadata']) ? object['metadata'] : {};
 }

@@ -1,61 +1,61 @@
+// Lists and watches the metadata of all Secrets of one name.
 import type { ClusterConfig } from './client.ts';
 import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { type ListResult, listAll } from './list.ts';
 import { acceptMetadata, getMetadata, type ObjectIdentity, pickStrings, type Resource } from './resource.ts';
 
-/** What the watch tells about one Secret: no data. */
+/** The metadata of a Secret, without its data. */
 export interface SecretMetadata {
   namespace: string;
   uid: string;
   resourceVersion: string;
   labels: Readonly<Record<string, string>>;
   annotations: Readonly<Record<string, string>>;
-  /** Who was the last to set which key. */
+  /** The owner of each data key and annotation. */
   fieldOwners: readonly FieldOwner[];
 }
 
-/** Where the watch puts what it sees. Its methods are called in the order of the API server's changes. */
+/** Receives the events of the informer, in the order of the changes on the API server. */
 export interface SecretEventHandler {
-  /** These are all there are: after a list. */
+  /** Called after a list, with all Secrets. */
   replace(items: readonly SecretMetadata[]): void;
-  /** This one is new or changed. */
+  /** Called for a new or changed Secret. */
   set(item: SecretMetadata): void;
-  /** The namespace's Secret is gone as of this resourceVersion. */
+  /** Called when the Secret of a namespace has been deleted, as of this resourceVersion. */
   remove(namespace: string, resourceVersion: string): void;
-  /** The namespace's Secret could not be read: it counts as unmanaged. */
+  /** Called when the Secret of a namespace could not be parsed. It counts as unmanaged. */
   reject?(object: ObjectIdentity): void;
 }
 
-/** Keeps of a PartialObjectMetadata what {@link SecretMetadata} has; undefined where it is none. */
+/** Parses a PartialObjectMetadata. Returns undefined if it is not one. */
 export function parseSecretMetadata(object: unknown): SecretMetadata | undefined {
   const { namespace, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof uid !== 'string' || typeof resourceVersion !== 'string') {
     return undefined;
   }
-  const owners = parseFieldOwners(managedFields);
   return {
     namespace,
     uid,
     resourceVersion,
     labels: pickStrings(labels),
     annotations: pickStrings(annotations),
-    fieldOwners: owners,
+    fieldOwners: parseFieldOwners(managedFields),
   };
 }
 
-/** What to watch, and whom to tell. */
+/** Options of {@link watchSecretMetadata}. */
 export interface SecretInformerOptions extends CommonInformerOptions {
   config: ClusterConfig;
-  /** The name that all watched Secrets have. */
+  /** The name of all watched Secrets. */
   name: string;
   handler: SecretEventHandler;
 }
 
-/** A running watch of Secrets. */
+/** An informer of Secrets. */
 export type SecretInformer = Informer;
 
-/** Metadata of all Secrets of one name in all namespaces: RBAC on that name suffices to list and watch them. */
+/** The metadata of all Secrets of one name in all namespaces. RBAC on that name suffices to list and watch them. */
 function createSecretResource(name: string): Resource<SecretMetadata> {
   return {
     noun: `Secrets named ${name}`,
@@ -66,7 +66,7 @@ function createSecretResource(name: string): Resource<SecretMetadata> {
   };
 }
 
-/** Follows the metadata of all Secrets of one name in all namespaces. See {@link createInformer}. */
+/** Watches the metadata of all Secrets of one name in all namespaces; see {@link createInformer}. */
 export function watchSecretMetadata({ name, handler, ...options }: SecretInformerOptions): SecretInformer {
   return createInformer({
     ...options,
@@ -80,7 +80,7 @@ export function watchSecretMetadata({ name, handler, ...options }: SecretInforme
   });
 }
 
-/** Lists the metadata of the Secrets of one name in all namespaces. See {@link listAll}. */
+/** Lists the metadata of all Secrets of one name in all namespaces; see {@link listAll}. */
 export async function listSecretMetadata(
   config: ClusterConfig,
   name: string,

@@ -1,3 +1,4 @@
+// Reads, applies and deletes Secrets.
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { isObject } from '../util/json.ts';
 import { type ClusterConfig, createCoreApi, undefinedIfNotFound, withKubeErrors } from './client.ts';
@@ -5,7 +6,7 @@ import { KubeError } from './errors.ts';
 import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
 import { getMetadata, pickStrings } from './resource.ts';
 
-/** An object with which another is deleted: by the garbage collector, once all of its owners are gone. */
+/** An owner of an object. The garbage collector deletes an object when none of its owners exists any more. */
 export interface OwnerReference {
   readonly apiVersion: string;
   readonly kind: string;
@@ -13,53 +14,52 @@ export interface OwnerReference {
   readonly uid: string;
 }
 
-/** A Secret, as much of it as we use. */
+/** The parts of a Secret that this program uses. */
 export interface SecretObject {
   metadata: {
     namespace: string;
     name: string;
-    /** Set on what was read; when applying, a precondition: see {@link SecretApi.apply}. */
+    /** Set on a Secret that was read. A precondition of {@link SecretApi.apply}. */
     uid?: string;
-    /** Set on what was read; when applying, a precondition: see {@link SecretApi.apply}. */
+    /** Set on a Secret that was read. A precondition of {@link SecretApi.apply}. */
     resourceVersion?: string;
     labels?: Record<string, string>;
     annotations?: Record<string, string>;
-    /** Only when applying. */
+    /** Only set to apply a Secret. */
     ownerReferences?: readonly OwnerReference[];
   };
-  /** Who was the last to set which key; only on what was read or stored. */
+  /** The owner of each data key and annotation. Only set on a Secret that was read or returned by an apply. */
   fieldOwners?: readonly FieldOwner[];
   type?: string;
-  /** Values in base64, as the API has them. */
+  /** Values in base64. */
   data?: Record<string, string>;
 }
 
-/** How to apply. */
+/** Options of {@link SecretApi.apply}. */
 export interface ApplyOptions {
-  /** Who owns the fields that are sent, 1–128 characters. */
+  /** The owner of the fields that are sent, 1–128 characters. */
   fieldManager: string;
-  /** Take over fields that another manager owns with another value; false answers `conflict` instead. */
+  /** Whether to take over fields that another manager owns with another value. Otherwise the call fails with `conflict`. */
   force: boolean;
 }
 
 /** Reads and writes Secrets. Every failure is a {@link KubeError}. */
 export interface SecretApi {
-  /** The Secret, or undefined where there is none. */
+  /** Returns the Secret, or undefined if it does not exist. */
   read(namespace: string, name: string): Promise<SecretObject | undefined>;
   /**
-   * Creates or changes a Secret by server-side apply, in place, and gives back what is stored then. Fields that
-   * this manager sent before and does not send now are removed.
+   * Creates or changes a Secret by server-side apply, and returns the stored Secret. Fields that this manager sent before and
+   * does not send now are removed.
    *
-   * `metadata.resourceVersion` set: `conflict` where the Secret has changed since; where there is none, it is created
-   * all the same. `metadata.uid` set: `conflict` where there is none, or another one, so nothing is ever created.
-   * (Seen with 1.30 and 1.37.) After `timeout` or `network` it may have been applied, or not.
+   * With `metadata.resourceVersion`, fails with `conflict` if the Secret has changed since; if it does not exist, it is created.
+   * With `metadata.uid`, fails with `conflict` if the Secret does not exist or is another one, so nothing is created. (Observed
+   * with 1.30 and 1.37.) After `timeout` or `network`, the Secret may or may not have been applied.
    */
   apply(secret: SecretObject, options: ApplyOptions): Promise<SecretObject>;
 }
 
 /**
- * Keeps of an object what {@link SecretObject} has; undefined where it is not a Secret. Values that are not texts are
- * left out. Never throws.
+ * Parses a Secret. Returns undefined if the object is not one. Values that are not strings are skipped. Never throws.
  */
 export function parseSecret(object: unknown): SecretObject | undefined {
   const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);
@@ -86,7 +86,7 @@ function parseSecretOrThrow(object: unknown, operation: string): SecretObject {
   throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a Secret' });
 }
 
-/** Makes the calls for Secrets on the API server that the config names. */
+/** Creates the API for Secrets. */
 export function createSecretApi(config: ClusterConfig): SecretApi {
   const api = createCoreApi(config);
   return {
@@ -113,9 +113,8 @@ export function createSecretApi(config: ClusterConfig): SecretApi {
 }
 
 /**
- * Deletes a Secret if it is still the one that was read; one that is gone already is fine.
- *
- * @throws {KubeError} `conflict` where it has changed since, or another one is in its place
+ * Deletes a Secret if it is unchanged since it was read. Succeeds if it does not exist any more.
+ * @throws {KubeError} with code `conflict` if it has changed since, or has been replaced
  */
 export async function deleteSecret(config: ClusterConfig, { metadata }: SecretObject): Promise<void> {
   const { namespace, name, uid, resourceVersion } = metadata;

@@ -1,3 +1,4 @@
+// Adds and removes the reference from a ServiceAccount to a pull Secret.
 import { setTimeout as wait } from 'node:timers/promises';
 import { referenceAnnotation } from '../labels.ts';
 import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
@@ -8,9 +9,9 @@ const annotationPath = `/metadata/annotations/${referenceAnnotation.replace('/',
 const listPath = '/imagePullSecrets';
 
 /**
- * What makes a ServiceAccount refer to a pull secret, and say that we did it; undefined where there is nothing to do.
- * A reference of ours to another Secret gives way to it. The list is an atomic one, which an apply would take over
- * whole, so the patch appends, and holds only for the version that was looked at.
+ * Creates the patch that adds a reference to a pull Secret and records it in an annotation; undefined if there is nothing to do.
+ * A managed reference to another Secret is replaced. `imagePullSecrets` is an atomic list, which an apply would own as a whole,
+ * so the patch appends to it, and applies only to the resourceVersion that was read.
  */
 export function createAddReferencePatch(
   account: ServiceAccount,
@@ -18,7 +19,7 @@ export function createAddReferencePatch(
 ): JsonPatchOperation[] | undefined {
   const managedReference = account.managedReference;
   if (account.imagePullSecrets.includes(secret)) {
-    // by whose hand it came is not for us to change; an old reference of ours goes
+    // Someone else may have added this reference, so it is not claimed. A managed reference to another Secret is removed.
     return managedReference === undefined || managedReference === secret
       ? undefined
       : createRemoveReferencePatch(account);
@@ -37,7 +38,7 @@ export function createAddReferencePatch(
   ];
 }
 
-/** What takes away the reference that we added, and nothing else; undefined where we added none. */
+/** Creates the patch that removes the managed reference and nothing else; undefined if there is none. */
 export function createRemoveReferencePatch(account: ServiceAccount): JsonPatchOperation[] | undefined {
   const managedReference = account.managedReference;
   if (managedReference === undefined) return undefined;
@@ -50,28 +51,31 @@ export function createRemoveReferencePatch(account: ServiceAccount): JsonPatchOp
   ];
 }
 
-/** A patch is tried again by the API server on whatever is there by then, unless it says what it is for. */
+/** Without this test, the API server would retry the patch on a newer version of the object. */
 function testResourceVersion({ resourceVersion }: ServiceAccount): JsonPatchOperation {
   return { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion };
 }
 
-/** We append, so of several entries of the name the last is ours; none where somebody took it away already. */
+/** Removes the last entry of the name, because references are appended. Empty if the entry does not exist any more. */
 function removeEntry({ imagePullSecrets }: ServiceAccount, secret: string) {
   const index = imagePullSecrets.lastIndexOf(secret);
   return index < 0 ? [] : [{ op: 'remove', path: `${listPath}/${index}` } as const];
 }
 
-/** What came of it. */
+/** The result of adding or removing a reference. */
 export interface ReferenceResult {
-  /** The ServiceAccount as it is now; undefined: there is none. */
+  /** The ServiceAccount as it is now; undefined if it does not exist. */
   readonly serviceAccount: ServiceAccount | undefined;
   readonly changed: boolean;
 }
 
-// Controllers and people change a ServiceAccount seldom; losing this often in a row is no coincidence.
+// ServiceAccounts change rarely, so this many consecutive conflicts are not a coincidence.
 const maxAttempts = 5;
 
-/** Makes a ServiceAccount refer to a pull secret, beside whatever it refers to. @throws {KubeError} */
+/**
+ * Adds a reference to a pull Secret to a ServiceAccount, beside its other references.
+ * @throws {KubeError}
+ */
 export async function addReference(
   api: ServiceAccountApi,
   namespace: string,
@@ -81,7 +85,10 @@ export async function addReference(
   return await patchWithRetry(api, namespace, name, (account) => createAddReferencePatch(account, secret));
 }
 
-/** Takes away the reference that we added to a ServiceAccount; one that somebody else added stays. @throws {KubeError} */
+/**
+ * Removes the managed reference from a ServiceAccount. References that others added stay.
+ * @throws {KubeError}
+ */
 export async function removeReference(
   api: ServiceAccountApi,
   namespace: string,
@@ -103,7 +110,7 @@ async function patchWithRetry(
     try {
       return { serviceAccount: await api.patch(account, patch), changed: true };
     } catch (error) {
-      // 422 is what a failed `test` is answered with: somebody was faster
+      // The API server responds with 422 if a `test` fails: the ServiceAccount has changed.
       const isConflict =
         error instanceof KubeError && (error.code === 'invalid' || error.code === 'conflict');
       if (!isConflict || attempts === maxAttempts) throw error;

@@ -1,3 +1,4 @@
+// Reads, patches, lists and watches ServiceAccounts.
 import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { fieldManager, referenceAnnotation } from '../labels.ts';
 import { isObject } from '../util/json.ts';
@@ -18,21 +19,21 @@ export type JsonPatchOperation =
   | { readonly op: 'test' | 'add'; readonly path: string; readonly value: unknown }
   | { readonly op: 'remove'; readonly path: string };
 
-/** What is kept of a ServiceAccount. */
+/** The parts of a ServiceAccount that are kept. */
 export interface ServiceAccount {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
-  /** Names in `imagePullSecrets`, in order; an entry without a name is an empty text. */
+  /** Names in `imagePullSecrets`, in order; an empty string for an entry without a name. */
   readonly imagePullSecrets: readonly string[];
-  /** The pull secret whose reference we added: what {@link referenceAnnotation} says. */
+  /** The pull Secret in {@link referenceAnnotation}: this program added the reference to it. */
   readonly managedReference: string | undefined;
   /** Whether it has any annotation. */
   readonly hasAnnotations: boolean;
 }
 
-/** Keeps of an object what {@link ServiceAccount} has; undefined where it is none. */
+/** Parses a ServiceAccount. Returns undefined if the object is not one. */
 export function parseServiceAccount(object: unknown): ServiceAccount | undefined {
   const { namespace, name, uid, resourceVersion, annotations } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
@@ -53,14 +54,14 @@ export function parseServiceAccount(object: unknown): ServiceAccount | undefined
   };
 }
 
-/** Which ServiceAccounts; what is not given is not restricted. */
+/** Selects ServiceAccounts. An omitted property selects all. */
 export interface ServiceAccountSelection {
   readonly namespace?: string;
-  /** A restriction to this name lets RBAC grant the name alone. */
+  /** With a name, RBAC on that name suffices. */
   readonly name?: string;
   /**
-   * Keeps those of these names, and those that have a reference from us. The API has no selector for several names, so this
-   * restricts what is kept and not what is requested.
+   * Keeps the ServiceAccounts with these names, and those with a managed reference. The API has no selector for several names,
+   * so this filters the response.
    */
   readonly keptNames?: ReadonlySet<string>;
 }
@@ -77,7 +78,7 @@ function createServiceAccountResource({
     noun: `ServiceAccounts${where}${name === undefined ? '' : ` named ${name}`}`,
     path: `/api/v1/${namespace === undefined ? '' : `namespaces/${namespace}/`}serviceaccounts`,
     query: name === undefined ? {} : { fieldSelector: `metadata.name=${name}` },
-    // they hold nothing secret, and metadata does not show the pull secrets
+    // Whole objects, because the metadata does not include imagePullSecrets. They contain no secrets.
     accept: acceptObjects,
     parseItem: (object) => {
       const account = parseServiceAccount(object);
@@ -86,7 +87,10 @@ function createServiceAccountResource({
   };
 }
 
-/** Lists ServiceAccounts. @throws {KubeError} */
+/**
+ * Lists ServiceAccounts.
+ * @throws {KubeError}
+ */
 export async function listServiceAccounts(
   config: ClusterConfig,
   selection: ServiceAccountSelection,
@@ -95,7 +99,7 @@ export async function listServiceAccounts(
   return (await listAll(config, createServiceAccountResource(selection), signal)).items;
 }
 
-/** Follows ServiceAccounts: see {@link createInformer}. */
+/** Watches ServiceAccounts; see {@link createInformer}. */
 export function watchServiceAccounts({
   which,
   ...options
@@ -107,15 +111,15 @@ export function watchServiceAccounts({
   return createInformer({ ...options, resource: createServiceAccountResource(which) });
 }
 
-/** Reads and patches single ServiceAccounts. Every failure is a {@link KubeError}. */
+/** Reads and patches ServiceAccounts. Every failure is a {@link KubeError}. */
 export interface ServiceAccountApi {
-  /** The ServiceAccount, or undefined where there is none. */
+  /** Returns the ServiceAccount, or undefined if it does not exist. */
   read(namespace: string, name: string): Promise<ServiceAccount | undefined>;
-  /** Sends a JSON patch and gives back what is stored then; `invalid` where one of its tests fails. */
+  /** Sends a JSON patch and returns the stored ServiceAccount. Fails with `invalid` if one of the patch's tests fails. */
   patch(account: ServiceAccount, patch: readonly JsonPatchOperation[]): Promise<ServiceAccount>;
 }
 
-/** Makes the calls for ServiceAccounts on the API server that the config names. */
+/** Creates the API for ServiceAccounts. */
 export function createServiceAccountApi(config: ClusterConfig): ServiceAccountApi {
   const api = createCoreApi(config);
   const parseOrThrow = (object: unknown, operation: string): ServiceAccount => {

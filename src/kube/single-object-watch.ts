@@ -1,30 +1,31 @@
+// Watches one object for changes, with RBAC on its name only.
 import type { ClusterConfig } from './client.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { acceptMetadata, getMetadata } from './resource.ts';
 
-/** One object, by its name. */
+/** Selects one object by name. */
 export interface ObjectSelector {
-  /** Of its collection: `/api/v1/namespaces/NAMESPACE/secrets`. */
+  /** Path of its resource, for example `/api/v1/namespaces/NAMESPACE/secrets`. */
   readonly path: string;
   readonly name: string;
-  /** What it is called in errors: `Secret a/b`. */
+  /** Its name in errors, for example `Secret a/b`. */
   readonly noun: string;
 }
 
-/** A Secret, as something to follow. */
+/** Selects a Secret. */
 export function selectSecret(namespace: string, name: string): ObjectSelector {
   return { path: `/api/v1/namespaces/${namespace}/secrets`, name, noun: `Secret ${namespace}/${name}` };
 }
 
-/** A MutatingWebhookConfiguration, as something to follow. */
+/** Selects a MutatingWebhookConfiguration. */
 export function selectWebhookConfiguration(name: string): ObjectSelector {
   const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
   return { path, name, noun: `MutatingWebhookConfiguration ${name}` };
 }
 
 /**
- * Tells whenever one object may have changed, without saying how: only metadata passes. RBAC on the one name suffices.
- * See {@link createInformer}.
+ * Calls `onChange` whenever an object may have changed. Only its metadata is transferred, and RBAC on its name suffices. See
+ * {@link createInformer}.
  */
 export function watchObject({
   object: { path, name, noun },

@@ -1,3 +1,4 @@
+// Opens one watch request and parses its events.
 import { isObject } from '../util/json.ts';
 import { maxObjectBytes } from './bounded-http.ts';
 import type { ClusterConfig } from './client.ts';
@@ -6,17 +7,17 @@ import { sendGet } from './request.ts';
 import type { Resource } from './resource.ts';
 import { getMetadata } from './resource.ts';
 
-/** A change that a watch reports. */
+/** An event of a watch. */
 export interface WatchEvent {
   type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
   object: unknown;
-  /** Where the next watch takes over after this event. */
+  /** The resourceVersion to start the next watch from. */
   resourceVersion: string;
 }
 
-/** A line of a watch that is not an event: of which object it was is not known. */
-export interface UnreadableLine {
-  type: 'UNREADABLE';
+/** A line of a watch that is not an event. It is unknown which object it was about. */
+export interface InvalidLine {
+  type: 'INVALID';
   error: KubeError;
 }
 
@@ -27,15 +28,15 @@ export interface WatchStreamOptions {
   resourceVersion: string;
   /** The server is asked to end the stream after this many seconds. */
   seconds: number;
-  /** Milliseconds beyond that after which a stream that is still open counts as dead. */
+  /** How long after that a stream may stay open before its connection counts as dead, in ms. */
   slackMs: number;
-  /** Ends the stream, as a failure. */
+  /** Aborts the stream, as a failure. */
   signal: AbortSignal;
-  /** The server has taken the watch. */
+  /** Called when the server has accepted the watch. */
   onOpen: () => void;
 }
 
-// Of a line, in characters: one event with one object.
+// Maximum length of a line, which is one event with one object, in characters.
 const maxLineLength = maxObjectBytes;
 
 const eventTypes = new Set(['ADDED', 'MODIFIED', 'DELETED', 'BOOKMARK']);
@@ -44,8 +45,11 @@ function isEventType(type: unknown): type is WatchEvent['type'] {
   return typeof type === 'string' && eventTypes.has(type);
 }
 
-/** @throws {KubeError} for an ERROR event */
-function parseEvent(line: string | undefined, operation: string): WatchEvent | UnreadableLine {
+/**
+ * Parses one line.
+ * @throws {KubeError} for an ERROR event
+ */
+function parseEvent(line: string | undefined, operation: string): WatchEvent | InvalidLine {
   const event = line === undefined ? undefined : parseJsonOrUndefined(line);
   const { type, object } = isObject(event) ? event : {};
   if (type === 'ERROR') {
@@ -55,7 +59,7 @@ function parseEvent(line: string | undefined, operation: string): WatchEvent | U
   const { resourceVersion } = getMetadata(object);
   if (!isEventType(type) || typeof resourceVersion !== 'string') {
     const detail = line === undefined ? 'a line is too long' : 'a line is not a watch event';
-    return { type: 'UNREADABLE', error: new KubeError({ code: 'unknown', operation, detail }) };
+    return { type: 'INVALID', error: new KubeError({ code: 'unknown', operation, detail }) };
   }
   return { type, object, resourceVersion };
 }
@@ -68,7 +72,7 @@ function parseJsonOrUndefined(line: string): unknown {
   }
 }
 
-/** The lines of a stream; undefined for one that is too long. */
+/** Yields the lines of a stream; undefined for a line that is too long. */
 async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string | undefined> {
   const decoder = new TextDecoder();
   let parts: string[] = [];
@@ -76,7 +80,7 @@ async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<st
   for await (const chunk of stream) {
     const [first = '', ...others] = decoder.decode(chunk, { stream: true }).split('\n');
     length += first.length;
-    // Of a line that is too long nothing is kept, only its end is looked for.
+    // A line that is too long is discarded up to its end.
     if (length > maxLineLength) parts = [];
     else parts.push(first);
     for (const other of others) {
@@ -85,25 +89,22 @@ async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<st
       length = other.length;
     }
   }
-  // A line that was cut off at the end is left: the next watch brings its event again.
+  // An incomplete last line is ignored, because the next watch repeats its event.
 }
 
 function abortAfter(controller: AbortController, ms: number): NodeJS.Timeout {
-  return setTimeout(() => controller.abort(new DOMException('silence', 'TimeoutError')), ms);
+  return setTimeout(() => controller.abort(new DOMException('the watch timed out', 'TimeoutError')), ms);
 }
 
 /**
- * Watches a resource, and ends when the server ends the stream, as it was asked to.
+ * Watches a resource until the server ends the stream.
  *
- * A quiet cluster and a connection whose far end vanished without a word look the same. So the server is asked
- * for a short stream (`timeoutSeconds`): its end, with a bookmark before it, is the sign of life, and a stream
- * that outlives it is dead.
- *
- * @throws {KubeError} `timeout` for silence, `gone` where the resourceVersion is too old (by status or by event)
+ * A cluster without changes and a connection whose peer has disappeared silently look the same to the client. So the server is
+ * asked to end the stream soon (`timeoutSeconds`), with a bookmark before the end. If the stream stays open for longer, the
+ * connection is dead.
+ * @throws {KubeError} with code `timeout` if the stream stays open too long, `gone` if the resourceVersion is too old
  */
-export async function* streamEvents(
-  options: WatchStreamOptions,
-): AsyncGenerator<WatchEvent | UnreadableLine> {
+export async function* streamEvents(options: WatchStreamOptions): AsyncGenerator<WatchEvent | InvalidLine> {
   const { config, resource, resourceVersion, seconds, slackMs, onOpen } = options;
   const { path, accept } = resource;
   const operation = `watch ${resource.noun}`;

@@ -1,30 +1,31 @@
+// Reads and patches the caBundles of a MutatingWebhookConfiguration.
 import { AdmissionregistrationV1Api, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { isObject } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 import { createApiConfiguration, undefinedIfNotFound, withKubeErrors } from './client.ts';
 import { getMetadata } from './resource.ts';
 
-/** A MutatingWebhookConfiguration, as much of it as we look at. */
+/** The parts of a MutatingWebhookConfiguration that this program uses. */
 export interface WebhookConfiguration {
   readonly name: string;
   readonly uid: string;
   readonly resourceVersion: string;
-  /** Of each webhook, in order: its caBundle as text; empty where it has none. */
+  /** The caBundle of each webhook in order, decoded; an empty string if it has none. */
   readonly caBundles: readonly string[];
 }
 
-/** Reads and changes the caBundles of a MutatingWebhookConfiguration. Every failure is a {@link KubeError}. */
+/** Reads and patches the caBundles of a MutatingWebhookConfiguration. Every failure is a {@link KubeError}. */
 export interface WebhookConfigurationApi {
-  /** The configuration, or undefined where there is none. */
+  /** Returns the configuration, or undefined if it does not exist. */
   read(name: string): Promise<WebhookConfiguration | undefined>;
   /**
-   * Puts one caBundle into all of its webhooks, and changes nothing else; `invalid` where the configuration is not the
-   * one that was read any more.
+   * Writes one caBundle to all webhooks, and changes nothing else. Fails with `invalid` if the configuration has changed since it
+   * was read.
    */
   patchCaBundles(read: WebhookConfiguration, caBundle: string): Promise<void>;
 }
 
-/** Keeps of an object what {@link WebhookConfiguration} has. A caBundle that is not a text counts as none. Never throws. */
+/** Parses a MutatingWebhookConfiguration. A caBundle that is not a string counts as none. Never throws. */
 export function parseWebhookConfiguration(name: string, object: unknown): WebhookConfiguration {
   const { uid, resourceVersion } = getMetadata(object);
   const listed: unknown = isObject(object) ? object['webhooks'] : undefined;
@@ -43,8 +44,8 @@ export function parseWebhookConfiguration(name: string, object: unknown): Webhoo
 }
 
 /**
- * Makes the calls on the API server that the config names.
- * @param fieldManager who owns the caBundles, for the API server
+ * Creates the API for MutatingWebhookConfigurations.
+ * @param fieldManager the owner of the caBundles
  */
 export function createWebhookConfigurationApi(
   config: ClusterConfig,
@@ -58,9 +59,9 @@ export function createWebhookConfigurationApi(
       ),
     patchCaBundles: async ({ name, resourceVersion, caBundles }, caBundle) => {
       const value = Buffer.from(caBundle).toString('base64');
-      // Not an apply: that one would make a configuration where there is none, with webhooks that are not whole.
+      // Not an apply, which would create a configuration with incomplete webhooks if none exists.
       const body = [
-        // A patch is tried again by the API server on whatever is there by then, unless it says what it is for.
+        // Without this test, the API server would retry the patch on a newer version of the configuration.
         { op: 'test', path: '/metadata/resourceVersion', value: resourceVersion },
         ...caBundles.map((_, index) => ({
           op: 'add',

@@ -30,7 +30,7 @@ describe('for how long a CA has been published', () => {
   it('is not known where nothing can be read, or nobody calls', () => {
     const publications = new PublicationTracker();
     assert.equal(publications.recordBundles('unknown', 0).published, 'unknown');
-    assert.equal(publications.recordBundles(undefined, 0).published, 'nowhere');
-    assert.equal(publications.recordBundles([], 0).published, 'nowhere');
+    assert.equal(publications.recordBundles(undefined, 0).published, 'no-webhook');
+    assert.equal(publications.recordBundles([], 0).published, 'no-webhook');
   });
 });

@@ -74,7 +74,7 @@ describe('a mounted Secret, by the watch alone', () => {
   it('is offered again when its receiver threw', async () => {
     const { secret, seen, files } = await openMounted(neverMs, { refuses: 1 });
     await secret.update(second);
-    assert.equal((await seen.next('problem')).code, 'not-taken');
+    assert.equal((await seen.next('problem')).code, 'not-applied');
     // One swap is several events, so it may have been taken by now.
     await secret.update(second);
     await seen.next('change');
@@ -84,7 +84,7 @@ describe('a mounted Secret, by the watch alone', () => {
   it('is not the current one while its receiver throws', async () => {
     const { secret, seen, files } = await openMounted(neverMs, { refuses: Number.POSITIVE_INFINITY });
     await secret.update(second);
-    assert.equal((await seen.next('problem')).code, 'not-taken');
+    assert.equal((await seen.next('problem')).code, 'not-applied');
     assert.equal(files.current.certPem, first.certPem);
   });
 
@@ -232,7 +232,7 @@ describe('the CA of client certificates', () => {
     assert.equal(ca.current, first.certPem);
     await writeFile(caFile, 'broken');
     await eventually('the problem is reported', () => problems.length > 0);
-    assert.deepEqual([problems, ca.current], [['bad-certificate'], first.certPem]);
+    assert.deepEqual([problems, ca.current], [['invalid-certificate'], first.certPem]);
     await writeFile(caFile, second.certPem);
     await eventually('the other CA is there', () => ca.current === second.certPem);
     assert.deepEqual(taken, [second.certPem]);
@@ -242,10 +242,10 @@ describe('the CA of client certificates', () => {
     const caFile = await emptyFile(t);
     const options = { caFile, onChange: () => undefined, onProblem: () => undefined };
     await assert.rejects(watchClientCa({ ...options, caFile: `${caFile}-2` }), { code: 'missing-file' });
-    await assert.rejects(watchClientCa(options), { code: 'bad-certificate', path: caFile });
+    await assert.rejects(watchClientCa(options), { code: 'invalid-certificate', path: caFile });
     const serving = await issueTestServingCertificate(await issueTestCa(Date.now()), Date.now());
     await writeFile(caFile, serving.certPem);
-    await assert.rejects(watchClientCa(options), { code: 'bad-certificate', path: caFile });
+    await assert.rejects(watchClientCa(options), { code: 'invalid-certificate', path: caFile });
   });
 });
 

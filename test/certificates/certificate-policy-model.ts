@@ -30,14 +30,14 @@ function createLifetime(now: number, lifeMs: number): Lifetime {
 
 export function createCa(now: number, lifeMs = caLifetimeMs): CaFacts {
   issuedCount += 1;
-  return { id: `authority-${issuedCount}`, ...createLifetime(now, lifeMs) };
+  return { id: `ca-${issuedCount}`, ...createLifetime(now, lifeMs) };
 }
 
 export function createServingCertificate(ca: CaFacts | undefined, now: number): ServingCertificateFacts {
   issuedCount += 1;
   const expiresAt = Math.min(now + rules.certificateLifetimeMs, ca?.expiresAt ?? Number.POSITIVE_INFINITY);
   return {
-    id: `leaf-${issuedCount}`,
+    id: `serving-certificate-${issuedCount}`,
     issuerId: ca?.id,
     missingNames: [],
     ...createLifetime(now, expiresAt - now),
@@ -51,9 +51,9 @@ export function createStoredState(
 ): StoredCertificateFacts {
   return {
     caCertificates,
-    caProblem: caCertificates.length === 0 ? 'authority-missing' : undefined,
+    caProblem: caCertificates.length === 0 ? 'ca-missing' : undefined,
     servingCertificate,
-    servingCertificateProblem: servingCertificate === undefined ? 'leaf-missing' : undefined,
+    servingCertificateProblem: servingCertificate === undefined ? 'serving-certificate-missing' : undefined,
   };
 }
 
@@ -140,28 +140,28 @@ export class PolicyModel {
           createServingCertificate(made, this.now),
         );
         break;
-      case 'new-authority':
+      case 'issue-ca':
         this.stored = createStoredState([made, ...this.#findCas(step.keep)], servingCertificate);
         break;
-      case 'recover':
+      case 'issue-ca-and-restore-certificate':
         this.stored = createStoredState([made, ...this.#findCas(step.keep)], served);
         break;
-      case 'restore-leaf':
+      case 'restore-certificate':
         this.stored = createStoredState(caCertificates, served);
         break;
-      case 'reissue-leaf':
+      case 'reissue-certificate':
         this.stored = createStoredState(
           caCertificates,
           createServingCertificate(caCertificates[0], this.now),
         );
         break;
-      case 'drop-old-authority':
+      case 'remove-old-ca':
         this.stored = createStoredState(
           [...caCertificates.slice(0, 1), ...this.#findCas(step.keep)],
           servingCertificate,
         );
         break;
-      case 'publish':
+      case 'publish-ca-bundle':
         this.publish(caCertificates.filter(({ expiresAt }) => this.now <= expiresAt).map(({ id }) => id));
     }
   }

@@ -85,7 +85,7 @@ function assertServed(model: PolicyModel, replicas: readonly ModelReplica[]): vo
 const anyStored = fc
   .record({
     ages: fc.array(fc.integer({ min: -2 * caLifetimeMs, max: 2 * caLifetimeMs }), { maxLength: 3 }),
-    problem: fc.constantFrom(undefined, 'authority-key-bad' as const, 'authority-key-mismatch' as const),
+    problem: fc.constantFrom(undefined, 'ca-key-invalid' as const, 'ca-key-mismatch' as const),
     leafOf: fc.nat(3),
     leafAge: fc.integer({ min: -2 * rules.certificateLifetimeMs, max: 2 * rules.certificateLifetimeMs }),
     servingCertificate: fc.constantFrom('good', 'lacks', 'none'),
@@ -123,7 +123,7 @@ describe('whatever the Secret and the caBundle hold', () => {
             model.addCas(replica.ca);
           }
           let steps = 1;
-          while (model.reconcile(replica).action !== 'nothing' && steps < 9) steps += 1;
+          while (model.reconcile(replica).action !== 'none' && steps < 9) steps += 1;
           assert.ok(steps <= 6, model.steps.map(({ action, reason }) => `${action}: ${reason}`).join());
           assertValidState(model);
           simulate(
@@ -166,7 +166,7 @@ describe('three replicas, over the lives of several CAs', () => {
           if (unlucky !== undefined) Object.assign(unlucky, createModelReplica());
         });
         assertValidState(model);
-        const made = model.steps.filter(({ action }) => action === 'new-authority').length;
+        const made = model.steps.filter(({ action }) => action === 'issue-ca').length;
         assert.ok(made >= 3, `${made} changes of CA`);
         assert.equal(model.steps.filter(({ action }) => action === 'create').length, 1);
         assert.ok(model.bundle.length <= 2);
@@ -200,7 +200,7 @@ function corruptSecret(model: PolicyModel, how: number): void {
   } else if (how === 1) {
     model.stored = createStoredState([], undefined);
   } else if (how === 2) {
-    model.stored = { ...model.stored, caProblem: 'authority-key-mismatch' };
+    model.stored = { ...model.stored, caProblem: 'ca-key-mismatch' };
   } else {
     model.stored = createStoredState(model.stored.caCertificates, undefined);
   }

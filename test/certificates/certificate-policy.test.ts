@@ -28,7 +28,7 @@ function published(...caCertificates: readonly CaFacts[]): PublishedState {
 }
 
 function stepFor(
-  stored: StoredCertificateFacts | 'none' | 'foreign',
+  stored: StoredCertificateFacts | 'none' | 'unmanaged',
   how: {
     published?: PublishedState;
     at?: number;
@@ -49,18 +49,27 @@ function reasonFor(...args: Parameters<typeof stepFor>): string {
 describe('a valid certificate in memory', () => {
   const trusted = { published: published(ca), otherCaCertificates: [ca], served: servingCertificate };
   it('is stored again beside a new CA where the Secret or its CA is lost', () => {
-    assert.equal(reasonFor('none', trusted), 'recover: no-secret');
-    assert.equal(reasonFor(createStoredState([], undefined), trusted), 'recover: authority-missing');
+    assert.equal(reasonFor('none', trusted), 'issue-ca-and-restore-certificate: no-secret');
+    assert.equal(
+      reasonFor(createStoredState([], undefined), trusted),
+      'issue-ca-and-restore-certificate: ca-missing',
+    );
   });
   it('is stored again where only the certificate is lost', () => {
-    assert.equal(reasonFor(createStoredState([ca], undefined), trusted), 'restore-leaf: leaf-missing');
+    assert.equal(
+      reasonFor(createStoredState([ca], undefined), trusted),
+      'restore-certificate: serving-certificate-missing',
+    );
   });
   it('is not used where its CA is kept nowhere, or it has expired', () => {
     const unknown = { ...trusted, otherCaCertificates: [], published: published() };
     assert.equal(reasonFor('none', unknown), 'create: no-secret');
     const late = { ...trusted, at: servingCertificate.expiresAt + secondMs };
     assert.equal(reasonFor('none', late), 'create: no-secret');
-    assert.equal(reasonFor(createStoredState([ca], undefined), late), 'reissue-leaf: leaf-missing');
+    assert.equal(
+      reasonFor(createStoredState([ca], undefined), late),
+      'reissue-certificate: serving-certificate-missing',
+    );
   });
 });
 
@@ -68,52 +77,52 @@ describe('what is done for a Secret', () => {
   const expired = createCa(now - 2 * caLifetimeMs);
   const future = createCa(now + 1_000 * secondMs);
   const other = createCa(now - 2_000 * secondMs);
-  const cases: [string, StoredCertificateFacts | 'none' | 'foreign', string][] = [
-    ['that is good', good, 'nothing: all-well'],
+  const cases: [string, StoredCertificateFacts | 'none' | 'unmanaged', string][] = [
+    ['that is good', good, 'none: up-to-date'],
     ['that is not there', 'none', 'create: no-secret'],
-    ['that somebody else made', 'foreign', 'nothing: foreign-secret'],
-    ['that is empty', createStoredState([], undefined), 'create: authority-missing'],
-    [
-      'without the CA of a good certificate',
-      createStoredState([], servingCertificate),
-      'create: authority-missing',
-    ],
+    ['that somebody else made', 'unmanaged', 'none: unmanaged-secret'],
+    ['that is empty', createStoredState([], undefined), 'create: ca-missing'],
+    ['without the CA of a good certificate', createStoredState([], servingCertificate), 'create: ca-missing'],
     [
       'whose CA has no key, with a good certificate',
-      { ...good, caProblem: 'authority-key-bad' },
-      'new-authority: authority-key-bad',
+      { ...good, caProblem: 'ca-key-invalid' },
+      'issue-ca: ca-key-invalid',
     ],
     [
       'whose CA has expired',
       createStoredState([expired], createServingCertificate(expired, now - secondMs)),
-      'create: authority-expired',
+      'create: ca-expired',
     ],
-    ['whose CA is of the future', createStoredState([future], undefined), 'create: authority-not-yet-valid'],
-    ['without a certificate', createStoredState([ca], undefined), 'reissue-leaf: leaf-missing'],
+    ['whose CA is of the future', createStoredState([future], undefined), 'create: ca-not-yet-valid'],
+    [
+      'without a certificate',
+      createStoredState([ca], undefined),
+      'reissue-certificate: serving-certificate-missing',
+    ],
     [
       'with the certificate of another CA',
       createStoredState([ca], createServingCertificate(other, now)),
-      'reissue-leaf: leaf-of-unknown-authority',
+      'reissue-certificate: serving-certificate-unknown-ca',
     ],
     [
       'whose certificate has expired',
       createStoredState([ca], createServingCertificate(ca, now - 700 * secondMs)),
-      'reissue-leaf: leaf-expired',
+      'reissue-certificate: serving-certificate-expired',
     ],
     [
       'whose certificate lacks a name',
       createStoredState([ca], { ...servingCertificate, missingNames: ['a'] }),
-      'reissue-leaf: leaf-lacks-names',
+      'reissue-certificate: serving-certificate-names-missing',
     ],
     [
       'whose certificate is old',
       createStoredState([ca], createServingCertificate(ca, now - 401 * secondMs)),
-      'reissue-leaf: leaf-due',
+      'reissue-certificate: serving-certificate-due',
     ],
     [
       'whose certificate is not quite old',
       createStoredState([ca], createServingCertificate(ca, now - 399 * secondMs)),
-      'nothing: all-well',
+      'none: up-to-date',
     ],
   ];
   for (const [what, stored, expected] of cases) {
@@ -139,14 +148,14 @@ describe('what is done for a caBundle', () => {
     forMs: new Map(),
   });
   const cases: [string, PublishedState, string][] = [
-    ['that is empty', bundle([]), 'publish: bundle-empty'],
-    ['that is garbage', bundle([], true), 'publish: bundle-garbled'],
-    ['with garbage beside the CA', bundle([ca.id], true), 'publish: bundle-garbled'],
-    ['of another CA', bundle([other.id]), 'publish: bundle-lacks-authority'],
-    ['of one CA too many', bundle([ca.id, other.id]), 'publish: bundle-holds-others'],
-    ['that is good', bundle([ca.id]), 'nothing: all-well'],
-    ['of no configuration', 'nowhere', 'nothing: all-well'],
-    ['that cannot be read', 'unknown', 'nothing: all-well'],
+    ['that is empty', bundle([]), 'publish-ca-bundle: bundle-empty'],
+    ['that is garbage', bundle([], true), 'publish-ca-bundle: bundle-malformed'],
+    ['with garbage beside the CA', bundle([ca.id], true), 'publish-ca-bundle: bundle-malformed'],
+    ['of another CA', bundle([other.id]), 'publish-ca-bundle: bundle-ca-missing'],
+    ['of one CA too many', bundle([ca.id, other.id]), 'publish-ca-bundle: bundle-extra-ca'],
+    ['that is good', bundle([ca.id]), 'none: up-to-date'],
+    ['of no configuration', 'no-webhook', 'none: up-to-date'],
+    ['that cannot be read', 'unknown', 'none: up-to-date'],
   ];
   for (const [what, seen, expected] of cases) {
     it(`${what}: ${expected}`, () => assert.equal(reasonFor(good, { published: seen }), expected));
@@ -167,40 +176,40 @@ describe('a change of CA', () => {
   });
 
   it('begins at two thirds of its life, with both in the bundle', () => {
-    assert.equal(reasonFor(createStoredState([ca], old), { at: at - 1 }), 'nothing: all-well');
+    assert.equal(reasonFor(createStoredState([ca], old), { at: at - 1 }), 'none: up-to-date');
     const { step } = stepFor(createStoredState([ca], old), { at });
-    assert.deepEqual(step, { action: 'new-authority', reason: 'authority-due', keep: [ca.id] });
+    assert.deepEqual(step, { action: 'issue-ca', reason: 'ca-due', keep: [ca.id] });
   });
 
   it('does not begin where nobody knows what is published', () => {
-    assert.equal(reasonFor(createStoredState([ca], old), { at, published: 'unknown' }), 'nothing: all-well');
+    assert.equal(reasonFor(createStoredState([ca], old), { at, published: 'unknown' }), 'none: up-to-date');
   });
 
   it('publishes both before anything else', () => {
-    assert.equal(reasonFor(both, { at, published: published(ca) }), 'publish: bundle-lacks-authority');
+    assert.equal(reasonFor(both, { at, published: published(ca) }), 'publish-ca-bundle: bundle-ca-missing');
   });
 
   it('leaves the certificate until the new CA has settled, and says when that is', () => {
     const { step, recheckAt } = stepFor(both, { at, published: afterMs(rules.apiServerPropagationMs - 1) });
-    assert.deepEqual([step.action, recheckAt], ['nothing', at + 1]);
+    assert.deepEqual([step.action, recheckAt], ['none', at + 1]);
     const later = reasonFor(both, { at, published: afterMs(rules.apiServerPropagationMs) });
-    assert.equal(later, 'reissue-leaf: authority-changed');
+    assert.equal(later, 'reissue-certificate: ca-changed');
   });
 
   it('keeps the old CA until the last certificate of it has ended', () => {
     const changed = createStoredState([newest, ca], createServingCertificate(newest, at + 400 * secondMs));
     const dropAt = newest.issuedAt + rules.certificateLifetimeMs;
     assert.equal(stepFor(changed, { at: dropAt - 1 }).recheckAt, dropAt);
-    assert.equal(reasonFor(changed, { at: dropAt - 1 }), 'nothing: all-well');
-    assert.equal(reasonFor(changed, { at: dropAt }), 'drop-old-authority: old-authority-unused');
+    assert.equal(reasonFor(changed, { at: dropAt - 1 }), 'none: up-to-date');
+    assert.equal(reasonFor(changed, { at: dropAt }), 'remove-old-ca: old-ca-unused');
   });
 
   it('gives every replica the time to change over, though it came late', () => {
     const late = createServingCertificate(newest, newest.issuedAt + 900 * secondMs);
     const changed = createStoredState([newest, ca], late);
     const dropAt = late.issuedAt + 2 * rules.apiServerPropagationMs;
-    assert.equal(reasonFor(changed, { at: dropAt - 1 }), 'nothing: all-well');
-    assert.equal(reasonFor(changed, { at: dropAt }), 'drop-old-authority: old-authority-unused');
+    assert.equal(reasonFor(changed, { at: dropAt - 1 }), 'none: up-to-date');
+    assert.equal(reasonFor(changed, { at: dropAt }), 'remove-old-ca: old-ca-unused');
   });
 });
 
@@ -238,7 +247,7 @@ describe('whether a stored certificate is served', () => {
   });
 
   it('never where it is not valid, or no CA beside it has signed it', () => {
-    assert.equal(may(undefined, 'nowhere', createServingCertificate(newest, now - 700 * secondMs)), false);
-    assert.equal(may(undefined, 'nowhere', createServingCertificate(undefined, now)), false);
+    assert.equal(may(undefined, 'no-webhook', createServingCertificate(newest, now - 700 * secondMs)), false);
+    assert.equal(may(undefined, 'no-webhook', createServingCertificate(undefined, now)), false);
   });
 });

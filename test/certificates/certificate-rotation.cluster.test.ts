@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
+import { getRenewalTime } from '../../src/certificates/certificate-state.ts';
+import { backdateMs } from '../../src/certificates/issue.ts';
 import { createStandardLog } from '../../src/telemetry/log.ts';
 import { getField } from '../../src/util/json.ts';
 import { createWebhook, updateTlsIdentity, type Webhook } from '../../src/webhook/server.ts';
@@ -16,16 +19,40 @@ import {
 } from './managed-certificates-fixture.ts';
 import { issueTestCa, issueTestServingCertificate } from './test-certificates.ts';
 
-// Ten changes of the certificate and two of the CA in a little more than a minute. X.509 counts in seconds.
-const lives = { certificateLifetimeMs: 9_000, caLifetimeMs: 36_000 };
+/**
+ * Lifetimes on the replicas' clock, in ms. X.509 counts in whole seconds. Ten renewals after two thirds of a certificate's
+ * lifetime, and two CA rotations, take 200 s on that clock.
+ */
+const lifetimes = { certificateLifetimeMs: 30_000, caLifetimeMs: 120_000 };
+const renewalIntervalMs = (lifetimes.certificateLifetimeMs * 2) / 3;
 const podsPerSecond = 50;
-const timing = { apiServerPropagationMs: 1_500, replicaPropagationMs: 3_000, tickMs: 100, pollMs: 1_000 };
+/** Real time, unlike the lifetimes: how long API servers may need to receive a new CA, even on a busy machine. */
+const timing = { apiServerPropagationMs: 5_000, replicaPropagationMs: 3_000, tickMs: 100, pollMs: 1_000 };
 
-/** Pods go through a real API server to a real server that has its certificate from three replicas' common work. */
-describeOnCluster('certificates that change while pods are created', (cluster) => {
+/**
+ * The clock of the replicas. It stands still until the test advances it, so no certificate expires because the machine is slow.
+ * It is ahead of real time, because the API server checks certificates against real time: they are backdated by
+ * {@link backdateMs}, and the further ahead they were issued, the longer they remain valid.
+ */
+class ReplicaClock {
+  /** In ms since the epoch, in whole seconds. */
+  now = Math.ceil(Date.now() / 1_000) * 1_000 + 60_000;
+
+  /** Advances the clock to the next renewal, unless the new certificate would not yet be valid in real time. */
+  advance(): void {
+    const next = this.now + renewalIntervalMs;
+    if (next <= Date.now() + backdateMs - 10_000) {
+      this.now = next;
+    }
+  }
+}
+
+// Pods are created on a real API server, which calls a real webhook server with the certificate of one of three replicas.
+describeOnCluster('certificate rotation while pods are created', (cluster) => {
+  const clock = new ReplicaClock();
   let app: Webhook;
-  let setting: CertificatesFixture;
-  let sources: TestReplica[];
+  let fixture: CertificatesFixture;
+  let replicas: TestReplica[];
   let namespace: string;
   let handshakes = 0;
   before(async () => {
@@ -36,8 +63,8 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
       },
       maxConnections: 600,
       onRefused: () => undefined,
-      handleReview: (body) => ({ status: 200, body: JSON.stringify(allowing(body)) }),
-      // so that each call is a new handshake
+      handleReview: (body) => ({ status: 200, body: JSON.stringify(allow(body)) }),
+      // Closes the connection after each response, so that each call is a new handshake.
       isDraining: () => true,
       log: createStandardLog('error').log,
     });
@@ -47,23 +74,30 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
     const url = `${await app.listen({ host: '127.0.0.1', port: 0 })}/mutate`;
     const label = randomBytes(4).toString('hex');
     const namespaceSelector = { matchLabels: { certificates: label } };
-    setting = await createCertificatesFixture(cluster(), { url, namespaceSelector, webhooks: 1 });
-    namespace = await labelledNamespace(label);
+    fixture = await createCertificatesFixture(cluster(), { url, namespaceSelector, webhooks: 1 });
+    namespace = await createLabelledNamespace(label);
     const serve = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
       updateTlsIdentity(app, { certPem, keyPem, clientCaPem: undefined });
-    const served = { ...lives, timing, onChange: serve };
-    sources = await Promise.all([startReplica(setting, served), startReplica(setting, { ...lives, timing })]);
-    sources.push(await startReplica(setting, { ...lives, timing }));
-    serve(sources[0]?.certificates.current ?? { certPem: '', keyPem: '' });
+    const options = { ...lifetimes, timing, now: () => clock.now };
+    replicas = await Promise.all([
+      startReplica(fixture, { ...options, onChange: serve }),
+      startReplica(fixture, options),
+    ]);
+    replicas.push(await startReplica(fixture, options));
+    serve(replicas[0]?.certificates.current ?? { certPem: '', keyPem: '' });
   });
   beforeEach(async () => {
-    await eventually('the API server trusts the webhook', async () => (await create()).status === 201);
+    await eventually(
+      'the API server trusts the webhook',
+      async () => (await create()).status === 201,
+      60_000,
+    );
   });
   after(async () => {
-    for (const { end } of sources) await end();
+    for (const { end } of replicas) await end();
     await app.close();
   });
-  const labelledNamespace = async (label: string) => {
+  const createLabelledNamespace = async (label: string) => {
     const name = await cluster().createNamespace('pods');
     const path = `/api/v1/namespaces/${name}`;
     const { body } = await cluster().request('GET', path);
@@ -72,55 +106,81 @@ describeOnCluster('certificates that change while pods are created', (cluster) =
     return name;
   };
   const create = () => createPod(cluster(), namespace, podWith(['an-image']));
-  /** Creates 50 pods a second until there is an end; every one has to be admitted. */
-  const createUntil = async (what: string, ended: () => boolean | Promise<boolean>, withinMs: number) => {
+  /** Creates 50 pods per second until a condition holds. Every pod must be admitted. */
+  const createUntil = async (what: string, isDone: () => Promise<boolean>, withinMs: number) => {
     const before = handshakes;
     const load = startPodLoad(cluster(), podsPerSecond, () => ({ namespace, host: 'registry.example' }));
-    await eventually(what, ended, withinMs).finally(load.end);
-    const refused = load.sent.filter(({ status }) => status !== 201);
+    await eventually(what, isDone, withinMs).finally(load.end);
+    const rejected = load.sent.filter(({ status }) => status !== 201);
     assert.deepEqual(
-      refused.map(({ body }) => body),
+      rejected.map(({ body }) => body),
       [],
     );
     assert.ok(load.sent.length > 20, `only ${load.sent.length} pods were created`);
-    assert.ok(handshakes - before >= load.sent.length, 'each was a handshake');
+    assert.ok(handshakes - before >= load.sent.length, 'each call was a handshake');
     return load.sent;
   };
+  /** Whether all replicas serve the stored certificate of the newest CA, its CAs are published, and no renewal is due. */
+  const isSettled = async () => {
+    const stored = await fixture.stored();
+    const published = await fixture.published();
+    const [newest] = stored?.caCertificates ?? [];
+    const serving = stored?.servingCertificate;
+    return (
+      newest !== undefined &&
+      serving?.issuerId === newest.id &&
+      [newest, serving].every((certificate) => getRenewalTime(certificate) > clock.now) &&
+      replicas.every(({ certificates }) => certificates.current.fingerprint === serving.id) &&
+      published.every((bundle) => isDeepStrictEqual(listIds(bundle), listIds(stored?.caCertificates ?? [])))
+    );
+  };
+  /** Advances the clock whenever everything is settled, until a condition holds. */
+  const advanceUntil = (condition: () => Promise<boolean>) => async () => {
+    if (await condition()) return true;
+    if (await isSettled()) clock.advance();
+    return false;
+  };
+  const isOldCaRemoved = async () => (await fixture.published())[0]?.length === 1;
 
-  it('ten certificates and two CAs, without one failed call', async (t) => {
-    const [first] = sources;
-    const caCertificates = new Set<string>();
-    const noted = async () => {
-      for (const { id } of (await setting.published()).flat()) caCertificates.add(id);
-      return first !== undefined && first.changes.length >= 10 && caCertificates.size >= 3;
+  it('renews ten certificates and two CAs without a failed call', async (t) => {
+    const [first] = replicas;
+    const publishedCas = new Set<string>();
+    const isDone = async () => {
+      for (const id of listIds((await fixture.published()).flat())) publishedCas.add(id);
+      return first !== undefined && first.changes.length >= 10 && publishedCas.size >= 3;
     };
-    const sent = await createUntil('ten certificates of three CAs', noted, 120_000);
-    t.diagnostic(`${sent.length} pods, ${getSendRate(sent).toFixed(1)} a second`);
-    const made = sources.flatMap(({ did }) => did('authority-due'));
-    assert.ok(made.length >= 2, 'CAs were made because it was time, by one replica each');
-    await eventually('old CAs go', async () => (await setting.published())[0]?.length === 1, 20_000);
+    const sent = await createUntil('ten certificates of three CAs', advanceUntil(isDone), 150_000);
+    t.diagnostic(`${sent.length} pods, ${getSendRate(sent).toFixed(1)} per second`);
+    const issued = replicas.flatMap(({ did }) => did('ca-due'));
+    assert.ok(issued.length >= 2, 'CAs were issued because they were due, by one replica each');
+    await eventually('old CAs are removed', advanceUntil(isOldCaRemoved), 60_000);
   });
 
-  it('a Secret that is deleted, spoilt, and deleted again, without one failed call', async () => {
-    const damage = [
-      () => setting.deleteSecret(),
-      () => setting.editSecret((data) => Object.assign(data, { 'ca.key': '', 'tls.crt': '' })),
-      () => setting.deleteSecret(),
+  it('repairs a Secret that is deleted, damaged and deleted again, without a failed call', async () => {
+    const damages = [
+      () => fixture.deleteSecret(),
+      () => fixture.editSecret((data) => Object.assign(data, { 'ca.key': '', 'tls.crt': '' })),
+      () => fixture.deleteSecret(),
     ];
-    for (const spoil of damage) {
-      const before = sources.map(({ certificates }) => certificates.current.fingerprint);
-      await spoil();
+    for (const damage of damages) {
+      const before = replicas.map(({ certificates }) => certificates.current.fingerprint);
+      await damage();
       await createUntil(
-        'all have another certificate',
-        () => sources.every(({ certificates }, index) => certificates.current.fingerprint !== before[index]),
-        30_000,
+        'all replicas serve another certificate',
+        async () =>
+          replicas.every(({ certificates }, index) => certificates.current.fingerprint !== before[index]),
+        60_000,
       );
-      await createUntil('old CAs go', async () => (await setting.published())[0]?.length === 1, 30_000);
+      await createUntil('old CAs are removed', advanceUntil(isOldCaRemoved), 60_000);
     }
   });
 });
 
-function allowing(body: unknown) {
+function allow(body: unknown) {
   const uid = getField(getField(body, 'request'), 'uid');
   return { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview', response: { uid, allowed: true } };
+}
+
+function listIds(caCertificates: readonly { readonly id: string }[]): string[] {
+  return caCertificates.map(({ id }) => id);
 }

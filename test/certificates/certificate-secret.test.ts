@@ -67,34 +67,31 @@ describe('a Secret', () => {
   it('says what is wrong with it, and never throws', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const notRsa = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-    assert.deepEqual(problemsWith({ caCertificates: [] }), ['authority-missing', undefined]);
-    assert.deepEqual(problemsWith({ caCertificates: [servingCertificate] }), [
-      'authority-missing',
-      undefined,
-    ]);
-    assert.deepEqual(problemsWith({ caKeyPem: 'garbage' }), ['authority-key-bad', undefined]);
-    assert.deepEqual(problemsWith({ caKeyPem: notRsa }), ['authority-key-bad', undefined]);
-    assert.deepEqual(problemsWith({ caKeyPem: other.keyPem }), ['authority-key-mismatch', undefined]);
+    assert.deepEqual(problemsWith({ caCertificates: [] }), ['ca-missing', undefined]);
+    assert.deepEqual(problemsWith({ caCertificates: [servingCertificate] }), ['ca-missing', undefined]);
+    assert.deepEqual(problemsWith({ caKeyPem: 'garbage' }), ['ca-key-invalid', undefined]);
+    assert.deepEqual(problemsWith({ caKeyPem: notRsa }), ['ca-key-invalid', undefined]);
+    assert.deepEqual(problemsWith({ caKeyPem: other.keyPem }), ['ca-key-mismatch', undefined]);
     assert.deepEqual(
       problemsWith({ servingCertificate: { certPem: 'x', keyPem: servingCertificate.keyPem } }),
-      [undefined, 'leaf-bad'],
+      [undefined, 'serving-certificate-invalid'],
     );
     assert.deepEqual(problemsWith({ servingCertificate: { ...servingCertificate, keyPem: 'x' } }), [
       undefined,
-      'leaf-key-bad',
+      'serving-certificate-key-invalid',
     ]);
     assert.deepEqual(problemsWith({ servingCertificate: { ...servingCertificate, keyPem: other.keyPem } }), [
       undefined,
-      'leaf-key-mismatch',
+      'serving-certificate-key-mismatch',
     ]);
     assert.deepEqual(problemsWith({ servingCertificate: { certPem: '', keyPem: '' } }), [
       undefined,
-      'leaf-missing',
+      'serving-certificate-missing',
     ]);
-    assert.equal(parseStored({}, names).caProblem, 'authority-missing');
+    assert.equal(parseStored({}, names).caProblem, 'ca-missing');
     assert.equal(
       parseStored({ 'ca.crt': '!', 'tls.crt': '/w==' }, names).servingCertificateProblem,
-      'leaf-bad',
+      'serving-certificate-invalid',
     );
   });
 });

@@ -102,7 +102,7 @@ describe('what is not issued', () => {
     ['an address with a zone', { ipAddresses: ['fe80::1%eth0'] }],
   ];
   for (const [what, names] of refused) {
-    it(what, () => assert.rejects(issueTestServingCertificate(issuer, now, names), { code: 'bad-name' }));
+    it(what, () => assert.rejects(issueTestServingCertificate(issuer, now, names), { code: 'invalid-name' }));
   }
 
   it('for an authority whose key is another', async () => {
@@ -116,7 +116,7 @@ describe('what is not issued', () => {
     const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const request = { dnsNames: ['a'], ipAddresses: [], now, validForMs: dayMs };
     await assert.rejects(issueServingCertificate({ ...request, ca: { certPem: 'x', keyPem } }), {
-      code: 'bad-certificate',
+      code: 'invalid-certificate',
     });
   });
 });

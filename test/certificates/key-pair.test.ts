@@ -34,13 +34,13 @@ describe('readPair', () => {
     .toString();
   const broken: [string, string, string, string][] = [
     ['another key', good.certPem, other.keyPem, 'key-mismatch'],
-    ['half a certificate', cut(good.certPem), good.keyPem, 'bad-certificate'],
-    ['no certificate', '', good.keyPem, 'bad-certificate'],
-    ['half a chain', good.certPem + cut(ca.certPem), good.keyPem, 'bad-certificate'],
-    ['half a key', good.certPem, cut(good.keyPem), 'bad-key'],
-    ['no key', good.certPem, '', 'bad-key'],
-    ['an encrypted key', good.certPem, encrypted, 'bad-key'],
-    ['the two exchanged', good.keyPem, good.certPem, 'bad-certificate'],
+    ['half a certificate', cut(good.certPem), good.keyPem, 'invalid-certificate'],
+    ['no certificate', '', good.keyPem, 'invalid-certificate'],
+    ['half a chain', good.certPem + cut(ca.certPem), good.keyPem, 'invalid-certificate'],
+    ['half a key', good.certPem, cut(good.keyPem), 'invalid-key'],
+    ['no key', good.certPem, '', 'invalid-key'],
+    ['an encrypted key', good.certPem, encrypted, 'invalid-key'],
+    ['the two exchanged', good.keyPem, good.certPem, 'invalid-certificate'],
   ];
   for (const [what, certPem, keyPem, code] of broken) {
     it(`refuses ${what}: ${code}, and shows no key`, () => {

@@ -96,10 +96,10 @@ function managedSuite(apiServer: () => TestApiServer): void {
     const broken: [string, string, (one: CertificatesFixture) => Promise<void>][] = [
       ['a deleted Secret', 'no-secret', (one) => one.deleteSecret()],
       ['an emptied caBundle', 'bundle-empty', (one) => one.setCaBundle(undefined)],
-      ['a caBundle of garbage', 'bundle-garbled', (one) => one.setCaBundle('garbage\n')],
+      ['a caBundle of garbage', 'bundle-malformed', (one) => one.setCaBundle('garbage\n')],
       [
         'a Secret of garbage',
-        'authority-missing',
+        'ca-missing',
         (one) =>
           one.editSecret((data) => {
             for (const key of Object.keys(data)) data[key] = btoa('garbage');
@@ -107,12 +107,12 @@ function managedSuite(apiServer: () => TestApiServer): void {
       ],
       [
         'a CA without its key',
-        'authority-key-bad',
+        'ca-key-invalid',
         (one) => one.editSecret((data) => Object.assign(data, { 'ca.key': '' })),
       ],
       [
         'a key of something else',
-        'leaf-key-mismatch',
+        'serving-certificate-key-mismatch',
         (one) => one.editSecret((data) => Object.assign(data, { 'tls.key': data['ca.key'] })),
       ],
     ];
@@ -136,7 +136,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
       const source = await start();
       const before = await agreed();
       await setting.editSecret((data) => Object.assign(data, { 'tls.crt': '', 'tls.key': '' }));
-      await eventually('it is stored again', () => source.did('leaf-missing').length > 0);
+      await eventually('it is stored again', () => source.did('serving-certificate-missing').length > 0);
       assert.equal((await agreed()).servingCertificate, before.servingCertificate);
       assert.deepEqual(source.changes, []);
     });
@@ -146,7 +146,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
       const source = await start({ now: () => Date.now() + ahead });
       const before = await agreed();
       ahead = 400 * dayMs;
-      await eventually('a new CA', () => source.did('authority-expired').length > 0);
+      await eventually('a new CA', () => source.did('ca-expired').length > 0);
       const after = await agreed();
       assert.notEqual(after.ca, before.ca);
       assert.equal(after.ids.length, 1, 'the expired one is gone');
@@ -164,7 +164,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
         return true;
       });
       assert.equal((await agreed()).ca, before.ca);
-      assert.equal(other.did('leaf-lacks-names').length, 1);
+      assert.equal(other.did('serving-certificate-names-missing').length, 1);
     });
 
     it('a Secret of somebody else is left, and it is said what to do', async () => {
@@ -178,7 +178,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
       });
       const source = openReplica(setting);
       await eventually('it is told', () => source.output().includes('set certificates.secretName'));
-      assert.equal((await setting.stored())?.servingCertificateProblem, 'leaf-bad');
+      assert.equal((await setting.stored())?.servingCertificateProblem, 'serving-certificate-invalid');
       await setting.deleteSecret();
       await source.opening;
       await source.end();
@@ -188,7 +188,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
       const restricted = await createCertificatesFixture(apiServer(), { verbs: ['watch'] });
       const { certificates, log } = await start({ timing: { pollMs: 100 } }, restricted);
       assert.deepEqual(certificates.current.dnsNames, certificateNames.slice(0, 1));
-      const told = () => log().filter(({ msg }) => msg === 'certificates: something is not as it should be');
+      const told = () => log().filter(({ msg }) => msg === 'failed to reconcile managed certificates');
       await eventually('it is told', () => told().length > 0);
       assert.equal(told().length, 1);
       assert.match(JSON.stringify(told()), /cannot read MutatingWebhookConfiguration zz-/);
@@ -205,7 +205,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
       await setting.deleteSecret();
       await eventually('it is taken', () => source.changes.length === 1);
       assert.equal(source.certificates.current.fingerprint, (await agreed()).servingCertificate);
-      assert.ok(source.log().some(({ err }) => JSON.stringify(err ?? '').includes('not-taken')));
+      assert.ok(source.log().some(({ err }) => JSON.stringify(err ?? '').includes('not-applied')));
     });
   });
 }

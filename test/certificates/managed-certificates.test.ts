@@ -57,8 +57,8 @@ describe('the settings of managed certificates', () => {
 
   const refused: [string, RegExp][] = [
     ['source: self', /certificates\.source must be files or managed/],
-    ['dnsNames: [A.b]', /certificates\.dnsNames\[0\] must be a DNS name in lower case/],
-    ['dnsNames: ["1.2.3.4"]', /certificates\.dnsNames\[0\] must be a DNS name, no IP address/],
+    ['dnsNames: [A.b]', /certificates\.dnsNames\[0\] must be a DNS name in lowercase/],
+    ['dnsNames: ["1.2.3.4"]', /certificates\.dnsNames\[0\] must be a DNS name, not an IP address/],
     ['ipAddresses: ["fe80::1%eth0"]', /certificates\.ipAddresses\[0\] must be an IP address/],
     ['leafLife: 9m', /certificates\.leafLife must be a duration from 10m to 87600h/],
     ['authorityLife: 87601h', /certificates\.authorityLife must be a duration from 10m to 87600h/],

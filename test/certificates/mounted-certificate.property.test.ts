@@ -93,7 +93,7 @@ class Installation {
     const how = this.#chance(3);
     if (model.stored === 'none' || how === 0) model.stored = 'none';
     else if (how === 1) model.stored = createStoredState([], undefined);
-    else if (how === 2) model.stored = { ...model.stored, caProblem: 'authority-key-mismatch' };
+    else if (how === 2) model.stored = { ...model.stored, caProblem: 'ca-key-mismatch' };
     else model.stored = createStoredState(model.stored.caCertificates, undefined);
   }
 }
@@ -108,7 +108,7 @@ describe('replicas that serve mounted files', () => {
           Object.assign(installation.controller, createModelReplica());
         }
         installation.advance(2 * caLifetimeMs);
-        const made = installation.model.steps.filter(({ action }) => action === 'new-authority').length;
+        const made = installation.model.steps.filter(({ action }) => action === 'issue-ca').length;
         assert.ok(made >= 2, `${made} changes of CA`);
       }),
       { numRuns: 20 },

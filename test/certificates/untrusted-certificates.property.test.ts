@@ -89,7 +89,7 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
     assert.throws(() => new X509Certificate(keyless).publicKey);
     check(keyless, issuer.keyPem, servingCertificate.certPem, servingCertificate.keyPem);
     assert.throws(() => parseKeyPair(withoutDate(servingCertificate.certPem), servingCertificate.keyPem), {
-      code: 'bad-certificate',
+      code: 'invalid-certificate',
     });
     const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
     const parts = fc.tuple(

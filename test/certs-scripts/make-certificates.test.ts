@@ -34,7 +34,7 @@ describe('certificates as files', () => {
     rmSync(join(out, 'ca.crt'));
     const { code, stderr } = run(...forService, '--out', out);
     assert.equal(code, 1);
-    assert.match(stderr, /^make-certificates: already there, and --force was not given: .*ca\.key.*\n$/);
+    assert.match(stderr, /^make-certificates: files exist, use --force to overwrite them: .*ca\.key.*\n$/);
     assert.equal(at('tls.crt'), before);
     assert.ok(!readdirSync(out).includes('ca.crt'));
   });
@@ -93,11 +93,11 @@ describe('a wrong flag is one clear line and exit 2', () => {
     [[], /at least one DNS name or IP address/],
     [['--colour', 'red'], /--colour/],
     [['apps'], /apps/],
-    [['--service', 'web'], /--service goes with --namespace/],
+    [['--service', 'web'], /--service requires --namespace/],
     [['--dns', 'Web'], /not a DNS name: "Web"/],
     [['--ip', '1.2.3'], /not an IP address: "1\.2\.3"/],
-    [['--dns', 'web', '--days', '0'], /--days wants a whole number/],
-    [['--dns', 'web', '--ca-days', '1.5'], /--ca-days wants a whole number/],
+    [['--dns', 'web', '--days', '0'], /--days must be a whole number/],
+    [['--dns', 'web', '--ca-days', '1.5'], /--ca-days must be a whole number/],
     [['--dns', 'web', '--secret', 'a', '--force'], /--secret writes no files/],
   ];
   for (const [args, message] of wrong) {

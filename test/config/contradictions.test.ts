@@ -21,11 +21,11 @@ describe('settings that contradict each other', () => {
     const of = (names: string[], exclude: object) =>
       problemsOf({ exclude, provisioning: { namespaces: { names } } });
     assert.deepEqual(of(['shop', 'team-1', 'lab-*'], { namespaces: ['team-*', 'lab-*'] }), [
-      'provisioning.namespaces.names[1] is team-1, which exclude.namespaces excludes: remove it from one of the two',
-      'provisioning.namespaces.names[2] is lab-*, which exclude.namespaces excludes: remove it from one of the two',
+      'provisioning.namespaces.names[1] is team-1, which exclude.namespaces excludes; remove it from one of them',
+      'provisioning.namespaces.names[2] is lab-*, which exclude.namespaces excludes; remove it from one of them',
     ]);
     assert.deepEqual(of(['kube-system', 'kube-*'], { admissionNamespaces: ['kube-*'] }), [
-      'provisioning.namespaces.names[1] is kube-*, which exclude.admissionNamespaces excludes: give the namespaces without *',
+      'provisioning.namespaces.names[1] is kube-*, which exclude.admissionNamespaces excludes; list the namespaces without *',
     ]);
     assert.deepEqual(of(['kube-system', 'team-*'], { namespaces: ['team-1', 'kube-public'] }), []);
   });
@@ -33,7 +33,7 @@ describe('settings that contradict each other', () => {
   it('refuses registries of excluded accounts', () => {
     const settings = { exclude: { accounts: ['1234*'] }, provisioning: { registries: [host] } };
     assert.deepEqual(problemsOf(settings), [
-      'provisioning.registries[0] is of account 123456789012, which exclude.accounts excludes: remove it from one of the two',
+      'provisioning.registries[0] is in account 123456789012, which exclude.accounts excludes; remove it from one of them',
     ]);
     assert.deepEqual(problemsOf({ ...settings, exclude: { accounts: ['2*'] } }), []);
   });
@@ -54,7 +54,7 @@ describe('settings that contradict each other', () => {
       [],
     );
     assert.deepEqual(of({ regions: [] }), [
-      'registries[0].regions is empty, so that the rule matches no registry: leave it out to match all',
+      'registries[0].regions is empty, so the rule matches no registry; omit it to match all',
     ]);
   });
 });

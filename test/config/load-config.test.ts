@@ -55,7 +55,7 @@ describe('configuration', () => {
     assert.deepEqual(
       problemsOf('webhook: { maxConnections: 1, clientAuth: { allowedNames: ["kube-*"], ca: x } }'),
       [
-        'webhook.clientAuth.ca is not known; known here: caFile, allowedNames',
+        'webhook.clientAuth.ca is not a known key; known keys: caFile, allowedNames',
         'webhook.maxConnections must be a whole number from 16 to 10000, not 1',
         'webhook.clientAuth.caFile is required',
       ],
@@ -72,11 +72,11 @@ describe('configuration', () => {
       '  - { regions: eu-west-1 }',
     ].join('\n');
     assert.deepEqual(problemsOf(yaml), [
-      'secretName must be a name of lower case letters, digits, "-" and ".", not "Not_A_Name"',
+      'secretName must be a name of lowercase letters, digits, "-" and ".", not "Not_A_Name"',
       'onFailure must be admit or deny, not "maybe"',
-      'registries[0].accounts[0] must be an AWS account in quotes, such as "123456789012", with * for any run of digits, not 1234',
+      'registries[0].accounts[0] must be an AWS account ID in quotes, such as "123456789012", with * for any number of digits, not 1234',
       'registries[0].roleArn must be the ARN of an IAM role, not "arn:aws:iam::123456789012:user/x"',
-      'registries[0].sessionPolicy must be an IAM policy as JSON text, not "{"',
+      'registries[0].sessionPolicy must be an IAM policy in JSON, not "{"',
       'registries[1].regions must be a list of regions, not "eu-west-1"',
       'registries[1].roleArn is required',
       'webhook.port must be a whole number from 0 to 65535, not 99999',
@@ -88,12 +88,12 @@ describe('configuration', () => {
     const yaml =
       'secretNam: x\nwebhook: { prot: 1, certfile: y }\nregistries: [{ roleARN: z }]\nfrobnicate: 1';
     const problems = problemsOf(yaml);
-    assert.ok(problems.includes('secretNam is not known; did you mean secretName?'));
-    assert.ok(problems.includes('webhook.prot is not known; did you mean port?'));
-    assert.ok(problems.includes('webhook.certfile is not known; did you mean certFile?'));
-    assert.ok(problems.includes('registries[0].roleARN is not known; did you mean roleArn?'));
+    assert.ok(problems.includes('secretNam is not a known key; did you mean secretName?'));
+    assert.ok(problems.includes('webhook.prot is not a known key; did you mean port?'));
+    assert.ok(problems.includes('webhook.certfile is not a known key; did you mean certFile?'));
+    assert.ok(problems.includes('registries[0].roleARN is not a known key; did you mean roleArn?'));
     assert.ok(
-      problems.some((problem) => problem.startsWith('frobnicate is not known; known here: secretName,')),
+      problems.some((problem) => problem.startsWith('frobnicate is not a known key; known keys: secretName,')),
     );
   });
 
@@ -109,7 +109,7 @@ describe('configuration', () => {
     assert.deepEqual(problemsOf(yaml), [
       'provisioning.registries[1] must be an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, not "docker.io"',
       'provisioning.namespaces.names must be a list of namespaces, not "team-*"',
-      'provisioning.namespaces.selector must be a selector of labels such as team=shop,env!=test, not "team=$x"',
+      'provisioning.namespaces.selector must be a label selector such as team=shop,env!=test, not "team=$x"',
       'provisioning.serviceAccounts must be a list of ServiceAccounts, not "default"',
     ]);
     const selectors = ['team=shop,env!=test', 'env in (a, b),!legacy', 'example.com/team'];

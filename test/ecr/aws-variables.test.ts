@@ -104,7 +104,7 @@ describe('environment variables of the AWS SDK', () => {
       AWS_CA_BUNDLE: '/canary/does/not/exist',
     };
     assert.throws(() => readAwsSettings(environment), {
-      code: 'bad-config',
+      code: 'invalid-config',
       message: [
         'the environment cannot be used:',
         '  AWS_SESSION_TOKEN ends with a line break; store it without one, for example with kubectl --from-literal or printf',

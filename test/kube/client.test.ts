@@ -25,8 +25,8 @@ describe('the kubeconfig', () => {
   };
 
   for (const [what, text, code] of [
-    ['is missing', undefined, 'unreadable'],
-    ['is no YAML', `users: [{token: ${CANARY}`, 'unreadable'],
+    ['is missing', undefined, 'invalid-kubeconfig'],
+    ['is no YAML', `users: [{token: ${CANARY}`, 'invalid-kubeconfig'],
     ['is something else', `${CANARY}`, 'no-cluster'],
     ['names no cluster', `{"users":[{"name":"a","user":{"token":"${CANARY}"}}]}`, 'no-cluster'],
   ] as const) {

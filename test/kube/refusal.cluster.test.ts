@@ -272,7 +272,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
         code: 'server-error',
         status: 500,
         who: 'the patch of a mutating webhook does not apply',
-        short: 'the patch of a mutating webhook is wrong',
+        short: 'the patch of a mutating webhook does not apply',
       });
     });
   });
@@ -292,7 +292,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     await weak.close();
     assert.ok(error);
     const who = `User "system:serviceaccount:${namespace}:weak" cannot patch resource "secrets" in API group "" in the namespace "${namespace}"`;
-    assertNamed(error, { code: 'forbidden', status: 403, who, short: 'no right to patch secrets' });
+    assertNamed(error, { code: 'forbidden', status: 403, who, short: 'no permission to patch secrets' });
   });
 
   it('an immutable Secret is described, and what to do about it', async () => {

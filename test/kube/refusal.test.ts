@@ -20,7 +20,7 @@ describe('who refused a request', () => {
     [
       `mutatingwebhookconfigurations.x.y "zz" is forbidden: ${group}: RBAC: ${CANARY}`,
       group,
-      'no right to patch mutatingwebhookconfigurations',
+      'no permission to patch mutatingwebhookconfigurations',
     ],
     [`secrets "s" is forbidden: ${quota}`, quota, 'exceeded quota "few"'],
     [
@@ -36,7 +36,7 @@ describe('who refused a request', () => {
     [
       `secrets "s" is forbidden: User "${CANARY}" cannot patch resource "secrets" in API group "" in the namespace "x"`,
       'the user cannot patch resource "secrets" in API group "" in the namespace "x"',
-      'no right to patch secrets',
+      'no permission to patch secrets',
     ],
     [
       'admission webhook "w.example" does not support dry run',

@@ -214,7 +214,7 @@ describe('ensuring a pull Secret', () => {
       [refused?.host, refused?.code, refused?.text],
       [host, 'forbidden', 'API server: forbidden'],
     );
-    assert.match(refused?.message ?? '', /^cannot read Secret .* check the rules of our ServiceAccount/);
+    assert.match(refused?.message ?? '', /^cannot read Secret .* check the RBAC rules of the ServiceAccount/);
     assert.deepEqual(
       await one.secrets.ensure(namespace, [registryIn('us-east-1')]),
       [],

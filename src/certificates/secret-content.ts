@@ -1,3 +1,4 @@
+// Issues the certificates of a rotation step and returns the new content of the Secret.
 import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import type { CaCertificate } from './ca-bundle.ts';
@@ -6,7 +7,7 @@ import type { SecretContent, StoredCertificates } from './certificate-secret.ts'
 import { issueCaCertificate, issueServingCertificate } from './issue.ts';
 import type { PemKeyPair } from './key-pair.ts';
 
-/** How certificates are made. */
+/** Names and lifetimes of the certificates to issue. */
 export interface IssueRules {
   /** DNS names and IP addresses of the serving certificate. */
   readonly names: readonly string[];
@@ -14,18 +15,18 @@ export interface IssueRules {
   readonly certificateLifetimeMs: number;
 }
 
-type IssueStep = Exclude<Step, { readonly action: 'publish' | 'nothing' }>;
+type IssueStep = Exclude<Step, { readonly action: 'publish-ca-bundle' | 'none' }>;
 
-/** What a step is made from. */
+/** The certificates that a step reuses. */
 export interface IssueContext {
   readonly stored: StoredCertificates | undefined;
-  /** The certificate in this process's memory. */
+  /** The certificate that this process serves, if any. */
   readonly served: PemKeyPair | undefined;
-  /** Every CA that a step may want to keep, by id. */
+  /** Id → each CA that a step may keep. */
   readonly known: ReadonlyMap<string, CaCertificate>;
 }
 
-/** Makes what the Secret is to hold after a step. */
+/** Executes a step: issues what it needs and returns the content to write to the Secret. */
 export async function issueContent(
   step: IssueStep,
   { stored, served, known }: IssueContext,
@@ -36,25 +37,28 @@ export async function issueContent(
   const old = 'keep' in step ? step.keep.flatMap((id) => known.get(id) ?? []) : [];
   switch (step.action) {
     case 'create': {
-      const made = await issueNewCa(rules, now);
-      const servingCertificate = await issueNewServingCertificate(made, rules.names, rules, now);
-      return { caCertificates: [made, ...old], caKeyPem: made.keyPem, servingCertificate };
+      const ca = await issueNewCa(rules, now);
+      const servingCertificate = await issueNewServingCertificate(ca, rules.names, rules, now);
+      return { caCertificates: [ca, ...old], caKeyPem: ca.keyPem, servingCertificate };
     }
-    case 'new-authority':
-    case 'recover': {
-      const made = await issueNewCa(rules, now);
+    case 'issue-ca':
+    case 'issue-ca-and-restore-certificate': {
+      const ca = await issueNewCa(rules, now);
       const servingCertificate =
-        step.action === 'recover' && served !== undefined ? served : getStoredKeyPair(stored);
-      return { caCertificates: [made, ...old], caKeyPem: made.keyPem, servingCertificate };
+        step.action === 'issue-ca-and-restore-certificate' && served !== undefined
+          ? served
+          : getStoredKeyPair(stored);
+      return { caCertificates: [ca, ...old], caKeyPem: ca.keyPem, servingCertificate };
     }
-    case 'restore-leaf':
+    case 'restore-certificate':
       return { ...copyStored(stored), servingCertificate: served ?? getStoredKeyPair(stored) };
-    case 'drop-old-authority':
+    case 'remove-old-ca':
       return { ...copyStored(stored), caCertificates: newest === undefined ? old : [newest, ...old] };
-    case 'reissue-leaf': {
+    case 'reissue-certificate': {
       const { caCertificates, caKeyPem } = copyStored(stored);
       const ca = { certPem: newest?.certPem ?? '', keyPem: caKeyPem };
-      const names = step.reason === 'leaf-lacks-names' ? mergeNames(stored, rules) : rules.names;
+      const names =
+        step.reason === 'serving-certificate-names-missing' ? mergeNames(stored, rules) : rules.names;
       return {
         caCertificates,
         caKeyPem,
@@ -64,7 +68,7 @@ export async function issueContent(
   }
 }
 
-/** Each CA has a name of its own, so that nobody takes one for the other. */
+/** Issues a CA with a unique name, so that CAs can be distinguished. */
 function issueNewCa({ caLifetimeMs }: IssueRules, now: number): Promise<PemKeyPair> {
   const commonName = `ecr-pull-secrets ${randomBytes(4).toString('hex')}`;
   return issueCaCertificate({ commonName, now, validForMs: caLifetimeMs });
@@ -85,7 +89,10 @@ function issueNewServingCertificate(
   });
 }
 
-/** While replicas of two configurations run side by side, each has to find its names; the next renewal drops the old. */
+/**
+ * Returns the configured names and those of the stored certificate. While replicas with two configurations run side by side,
+ * the certificate needs the names of both; the next renewal drops the old names.
+ */
 function mergeNames(stored: StoredCertificates | undefined, { names }: IssueRules): string[] {
   const { dnsNames = [], ipAddresses = [] } = stored?.servingCertificate?.keyPair ?? {};
   return [...new Set([...names, ...dnsNames, ...ipAddresses])];
