@@ -125,17 +125,17 @@ export function isReplaceable(
 /** Why a host of a Secret is to be renewed. */
 export type Reason =
   /** It has no token yet. */
-  | 'waiting'
+  | 'missing-token'
   /** Its token has ended. */
-  | 'ended'
+  | 'expired'
   /** Its token is no longer fresh: half of its life is over, unless the operator chose otherwise. */
-  | 'half-life'
+  | 'scheduled'
   /** It was seen for so long that it must be half used, whatever the wall clock says: that was set back. */
-  | 'clock'
+  | 'clock-set-back'
   /** Another role is to ask for it than the one that did. */
-  | 'config-changed'
+  | 'role-changed'
   /** A new token for its region is there already, and ends much later: so all Secrets of a region stay in step. */
-  | 'alongside';
+  | 'newer-token';
 
 /** When and why a host is due. */
 export interface DueTime {
@@ -186,10 +186,10 @@ export function computeDueTime(
   rules: ScheduleRules,
 ): DueTime {
   if (lifetime === undefined) {
-    return { at: jitterAfter(observedAt, namespace, now, rules.replica), reason: 'waiting' };
+    return { at: jitterAfter(observedAt, namespace, now, rules.replica), reason: 'missing-token' };
   }
   if (lifetime.expiresAt <= now.wallMs) {
-    return { at: now.wallMs, reason: 'ended' };
+    return { at: now.wallMs, reason: 'expired' };
   }
   const freshUntilMs = getFreshUntil(lifetime, rules.freshness);
   const remainingMs = lifetime.expiresAt - freshUntilMs;
@@ -197,7 +197,7 @@ export function computeDueTime(
     remainingMs *
     (namespaceSpreadFraction * hashFraction(namespace) +
       replicaLagFraction * hashFraction(`${rules.replica}/${namespace}`));
-  let first: DueTime = { at: freshUntilMs + delayMs, reason: 'half-life' };
+  let first: DueTime = { at: freshUntilMs + delayMs, reason: 'scheduled' };
   const considerAt = (at: number, reason: Reason) => {
     if (at < first.at) {
       first = { at, reason };
@@ -206,14 +206,14 @@ export function computeDueTime(
   // how old it was when it was first seen is not known, but it has aged since
   considerAt(
     now.wallMs + (observedAt + (freshUntilMs - lifetime.issuedAt) + delayMs - now.monotonicMs),
-    'clock',
+    'clock-set-back',
   );
   if (lifetime.identity !== rules.identityOf(host) && lifetime.issuedAt < rules.startedAt) {
-    considerAt(jitterAfter(observedAt, namespace, now, rules.replica), 'config-changed');
+    considerAt(jitterAfter(observedAt, namespace, now, rules.replica), 'role-changed');
   }
   const token = rules.cachedToken(host);
   if (token !== undefined && isNew(token, now.wallMs) && expiresMuchLater(token, lifetime)) {
-    considerAt(token.issuedAt + delayMs, 'alongside');
+    considerAt(token.issuedAt + delayMs, 'newer-token');
   }
   return first;
 }

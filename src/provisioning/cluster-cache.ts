@@ -1,3 +1,4 @@
+// Caches Namespaces and ServiceAccounts as watches and the program's own writes last showed them.
 import type { Namespace } from '../kube/namespaces.ts';
 import type { ResourceEventHandler } from '../kube/resource.ts';
 import { compareResourceVersions } from '../kube/resource-version.ts';
@@ -5,16 +6,16 @@ import type { SecretEventHandler } from '../kube/secret-metadata.ts';
 import type { ServiceAccount } from '../kube/service-accounts.ts';
 import type { ObservedNamespace } from './provisioning-plan.ts';
 
-/** Namespaces and ServiceAccounts as they were seen last: by watches, and by our own changes at once. */
+/** The last observed Namespaces and ServiceAccounts. Results of the program's own writes are added at once. */
 export class ClusterCache {
   readonly #namespaces = new Map<string, Namespace>();
   /** Namespace → name → ServiceAccount. */
   readonly #serviceAccounts = new Map<string, Map<string, ServiceAccount>>();
   readonly #onChange: (namespace: string) => void;
 
-  /** @param changed called with each namespace in which something is other than before */
-  constructor(changed: (namespace: string) => void) {
-    this.#onChange = changed;
+  /** @param onChange called with each namespace in which something has changed */
+  constructor(onChange: (namespace: string) => void) {
+    this.#onChange = onChange;
   }
 
   getObserved(name: string): Omit<ObservedNamespace, 'secret'> {
@@ -31,8 +32,12 @@ export class ClusterCache {
       replace: (items) => {
         const before = [...this.#namespaces.keys()];
         this.#namespaces.clear();
-        for (const item of items) this.#namespaces.set(item.name, item);
-        for (const name of new Set([...before, ...this.#namespaces.keys()])) this.#onChange(name);
+        for (const item of items) {
+          this.#namespaces.set(item.name, item);
+        }
+        for (const name of new Set([...before, ...this.#namespaces.keys()])) {
+          this.#onChange(name);
+        }
       },
       set: (item) => {
         this.#namespaces.set(item.name, item);
@@ -43,7 +48,7 @@ export class ClusterCache {
     };
   }
 
-  /** For a watch of the ServiceAccounts of one name, or of all. */
+  /** @param name the name that the watch selects; undefined: the watch covers all ServiceAccounts */
   createServiceAccountHandler(name: string | undefined): ResourceEventHandler<ServiceAccount> {
     return {
       replace: (items) => {
@@ -54,7 +59,9 @@ export class ClusterCache {
             this.removeServiceAccount(account.namespace, account.name);
           }
         }
-        for (const item of items) this.setServiceAccount(item);
+        for (const item of items) {
+          this.setServiceAccount(item);
+        }
       },
       set: (item) => this.setServiceAccount(item),
       remove: (object) => this.removeServiceAccount(object.namespace, object.name),
@@ -62,7 +69,7 @@ export class ClusterCache {
     };
   }
 
-  /** Takes a ServiceAccount as it was read or stored, unless a later version of it is known. */
+  /** Stores a ServiceAccount, unless the cache has a later version of it. */
   setServiceAccount(account: ServiceAccount): void {
     const { namespace, name, resourceVersion } = account;
     const ofNamespace = this.#serviceAccounts.get(namespace) ?? new Map<string, ServiceAccount>();
@@ -82,7 +89,7 @@ export class ClusterCache {
     this.#onChange(namespace);
   }
 
-  /** The namespace takes nothing new any more, though the watch has not said so yet. */
+  /** Marks a namespace as terminating before the watch reports it. */
   markTerminating(name: string): void {
     this.#namespaces.set(name, { name, isTerminating: true });
   }
@@ -97,9 +104,7 @@ export class ClusterCache {
   }
 }
 
-/**
- * A sink that passes on what the watch of Secrets reports, and then tells of which namespace it was; of a list, none.
- */
+/** Wraps an event handler and calls `onChange` with the namespace of each event, or without a namespace after a relist. */
 export function notifyOnChange(
   handler: SecretEventHandler,
   onChange: (namespace?: string) => void,

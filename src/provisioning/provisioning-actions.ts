@@ -1,3 +1,4 @@
+// Executes planned actions: ensures the pull Secret, and adds or removes references in ServiceAccounts.
 import type { Registry } from '../ecr/registry.ts';
 import { KubeError } from '../kube/errors.ts';
 import { addReference, type ReferenceResult, removeReference } from '../kube/service-account-references.ts';
@@ -20,17 +21,17 @@ export interface ActionDependencies {
   readonly log: Log;
 }
 
-/** What an action came to: done, or what to tell of the failure. */
+/** The outcome of an action, with the log fields of a failure. */
 type Outcome =
   | { readonly done: true }
   | { readonly done: false; readonly failureFields: Record<string, unknown> };
 
-/** Does one action. Never rejects. */
+/** Executes one action. */
 export type ExecuteAction = (namespace: string, action: Action) => Promise<Outcome>;
 
 /**
- * A call takes milliseconds, and the API server has others to serve; a hung ECR must not keep references waiting, and a
- * namespace whose writes hang no other.
+ * A call takes milliseconds, so a low concurrency is enough and spares the API server. Secrets and references have separate
+ * slots, so that a slow ECR does not delay references. Slow calls give up their slot, so that they do not delay other namespaces.
  */
 const slotLimitOptions = { concurrency: 8, maxWaitMs: 3_000, maxDetached: 64 };
 
@@ -40,7 +41,7 @@ export function createActionExecutor(dependencies: ActionDependencies): ExecuteA
   const secretSlots = createSlotLimit(slotLimitOptions);
   const referenceSlots = createSlotLimit(slotLimitOptions);
   return (namespace, action) =>
-    action.kind === 'ensure'
+    action.kind === 'ensure-secret'
       ? secretSlots.run(() => ensureSecret(namespace, action.registries, action.reason, dependencies))
       : referenceSlots.run(() => updateReference(namespace, action, dependencies));
 }
@@ -52,32 +53,32 @@ async function ensureSecret(
   { secrets, secretCache, cache, log }: ActionDependencies,
 ): Promise<Outcome> {
   const missing = await secrets.ensure(namespace, registries);
-  // a host that is named in the Secret is filled in later, and renewed, by others
+  // renewal fetches the missing tokens of hosts that are in the Secret
   const isInSecret = ({ host }: Pick<UnavailableHost, 'host'>) => {
     const secret = secretCache.get(namespace);
     return secret?.isManaged === true && secret.hosts.has(host);
   };
-  const unnamedHosts = missing.filter((shortfall) => !isInSecret(shortfall));
-  if (unnamedHosts.some(({ code }) => isGone(code))) {
+  const unstoredHosts = missing.filter((host) => !isInSecret(host));
+  if (unstoredHosts.some(({ code }) => isGone(code))) {
     cache.markTerminating(namespace);
     return doneOutcome;
   }
-  if (unnamedHosts.length > 0) {
-    return { done: false, failureFields: { missing: unnamedHosts } };
+  if (unstoredHosts.length > 0) {
+    return { done: false, failureFields: { missing: unstoredHosts } };
   }
   const hosts = registries.map(({ host }) => host);
-  log.info({ namespace, hosts, reason, ...(missing.length > 0 && { missing }) }, 'pull Secret provided');
+  log.info({ namespace, hosts, reason, ...(missing.length > 0 && { missing }) }, 'pull Secret provisioned');
   return doneOutcome;
 }
 
 async function updateReference(
   namespace: string,
-  { kind, serviceAccount, reason }: Exclude<Action, { kind: 'ensure' }>,
+  { kind, serviceAccount, reason }: Exclude<Action, { kind: 'ensure-secret' }>,
   { serviceAccountApi, settings, cache, log }: ActionDependencies,
 ): Promise<Outcome> {
   try {
     const { serviceAccount: account, changed }: ReferenceResult =
-      kind === 'refer'
+      kind === 'add-reference'
         ? await addReference(serviceAccountApi, namespace, serviceAccount, settings.secretName)
         : await removeReference(serviceAccountApi, namespace, serviceAccount);
     if (account === undefined) {
@@ -85,11 +86,10 @@ async function updateReference(
       return doneOutcome;
     }
     cache.setServiceAccount(account);
-    if (changed) {
-      log.info(
-        { namespace, serviceAccount, reason },
-        kind === 'refer' ? 'reference added' : 'reference removed',
-      );
+    if (changed && kind === 'add-reference') {
+      log.info({ namespace, serviceAccount, reason }, 'reference added');
+    } else if (changed) {
+      log.info({ namespace, serviceAccount, reason }, 'reference removed');
     }
     return doneOutcome;
   } catch (error) {

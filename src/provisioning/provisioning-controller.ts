@@ -1,63 +1,64 @@
+// Creates Secrets and ServiceAccount references ahead of any pod, and keeps them as configured.
 import type { ClusterConfig } from '../kube/client.ts';
 import type { KubeError } from '../kube/errors.ts';
 import type { ObjectError } from '../kube/object-error.ts';
 import { createServiceAccountApi } from '../kube/service-accounts.ts';
-import { ActionBackoff } from './action-retries.ts';
+import { ActionBackoff } from './action-backoff.ts';
 import { ClusterCache } from './cluster-cache.ts';
-import { createInformers, type ProvisioningInformers } from './cluster-watches.ts';
 import { type ActionDependencies, createActionExecutor, type ExecuteAction } from './provisioning-actions.ts';
+import { createInformers, type ProvisioningInformers } from './provisioning-informers.ts';
 import { type Action, planActions } from './provisioning-plan.ts';
 
 export interface ProvisioningDependencies
   extends Pick<ActionDependencies, 'settings' | 'secretCache' | 'secrets' | 'log'> {
   readonly config: ClusterConfig;
-  /** Resolves when the view knows the Secrets that there are. */
+  /** Resolves when the Secret cache is complete. */
   whenSynced(): Promise<void>;
-  /** Called for each failure of a watch, which is then taken up again. */
+  /** Called for each failure of a watch, which then reconnects. */
   onWatchError(error: KubeError): void;
-  /** Called for each object of a watch that cannot be read. */
+  /** Called for each object that cannot be parsed. */
   onObjectError(error: ObjectError): void;
-  /** A clock in ms that is never set. */
+  /** A monotonic clock in ms. */
   monotonicNow(): number;
-  /** Gives a number in [0, 1). */
+  /** Returns a number in [0, 1). */
   random(): number;
 }
 
-/** How often it is looked whether something is to be tried again, ms. */
+/** Interval between two checks for actions to retry, in ms. */
 const retryCheckIntervalMs = 500;
 
 /**
- * Secrets ahead of any pod: makes every selected namespace's Secret hold the registries, and the selected
- * ServiceAccounts refer to it, as soon as either is there. With no registry the mode is off, and what is left to do is
- * to take away the references that were added.
+ * Ensures that each selected namespace has a Secret with the configured registries, and that the selected ServiceAccounts
+ * reference it, as soon as the namespace or ServiceAccount exists. Without registries, provisioning is disabled, and the
+ * controller only removes references that it added earlier.
  *
- * Each replica does all of it: who comes second finds it done.
+ * Runs in every replica; a slower replica finds nothing left to do.
  */
 export class ProvisioningController {
   readonly #dependencies: ProvisioningDependencies;
   readonly #cache: ClusterCache;
   readonly #executeAction: ExecuteAction;
   readonly #informers: ProvisioningInformers;
-  readonly #retries = new ActionBackoff();
+  readonly #backoff = new ActionBackoff();
   readonly #pending = new Set<string>();
-  /** Actions under way, by namespace and key. */
+  /** Actions in flight, by namespace and key. */
   readonly #inFlight = new Map<string, Promise<void>>();
   #state: 'new' | 'open' | 'stopped' = 'new';
   #scheduledReconcile: NodeJS.Immediate | undefined;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(parts: ProvisioningDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: ProvisioningDependencies) {
+    this.#dependencies = dependencies;
     this.#cache = new ClusterCache((namespace) => this.enqueue(namespace));
     this.#executeAction = createActionExecutor({
-      ...parts,
+      ...dependencies,
       cache: this.#cache,
-      serviceAccountApi: createServiceAccountApi(parts.config),
+      serviceAccountApi: createServiceAccountApi(dependencies.config),
     });
-    this.#informers = createInformers({ ...parts, cache: this.#cache });
+    this.#informers = createInformers({ ...dependencies, cache: this.#cache });
   }
 
-  /** Starts. Resolves when what there is has been seen, or when stopped before; what is lacking is done behind that. */
+  /** Starts. Resolves when the caches are complete, or when stopped before; reconciling continues in the background. */
   async start(): Promise<void> {
     await this.#informers.start();
     if (this.#state === 'stopped') {
@@ -65,13 +66,14 @@ export class ProvisioningController {
     }
     this.#state = 'open';
     this.#timer = setInterval(() => {
-      for (const namespace of this.#retries.takeDue(this.#dependencies.monotonicNow()))
+      for (const namespace of this.#backoff.takeDue(this.#dependencies.monotonicNow())) {
         this.enqueue(namespace);
+      }
     }, retryCheckIntervalMs);
-    for (const namespace of this.#cache.namespaceNames()) this.enqueue(namespace);
+    this.enqueue();
   }
 
-  /** Stops, and resolves when nothing is under way any more. */
+  /** Stops, and resolves when no action is in flight. */
   async stop(): Promise<void> {
     this.#state = 'stopped';
     clearInterval(this.#timer);
@@ -80,19 +82,22 @@ export class ProvisioningController {
     await Promise.all(this.#inFlight.values());
   }
 
-  /** Something may have changed in a namespace, or, without one, anywhere. */
+  /** Schedules a reconcile of a namespace, or of all namespaces if none is given. */
   enqueue(namespace?: string): void {
     if (this.#state !== 'open') {
       return;
     }
-    for (const name of namespace === undefined ? this.#cache.namespaceNames() : [namespace])
+    for (const name of namespace === undefined ? this.#cache.namespaceNames() : [namespace]) {
       this.#pending.add(name);
-    // what comes in one turn is looked at together: a list may be told in two pieces
+    }
+    // coalesces all events of one turn of the event loop, because a relist reports each namespace separately
     this.#scheduledReconcile ??= setImmediate(() => {
       this.#scheduledReconcile = undefined;
       const names = [...this.#pending];
       this.#pending.clear();
-      for (const name of names) this.#reconcile(name);
+      for (const name of names) {
+        this.#reconcile(name);
+      }
     });
   }
 
@@ -103,12 +108,12 @@ export class ProvisioningController {
 
   #reconcile(namespace: string): void {
     const actions = this.#plan(namespace);
-    this.#retries.updatePlanned(namespace, actions.map(getActionKey));
+    this.#backoff.updatePlanned(namespace, actions.map(getActionKey));
     for (const action of actions) {
       const id = `${namespace} ${getActionKey(action)}`;
       if (
         this.#inFlight.has(id) ||
-        this.#retries.isBackingOff(namespace, getActionKey(action), this.#dependencies.monotonicNow())
+        this.#backoff.isBackingOff(namespace, getActionKey(action), this.#dependencies.monotonicNow())
       ) {
         continue;
       }
@@ -125,25 +130,25 @@ export class ProvisioningController {
       done: false as const,
       failureFields: { err },
     }));
-    const stillLacking = () =>
+    const isStillPlanned = () =>
       this.#plan(namespace).some((other) => getActionKey(other) === getActionKey(action));
     const { monotonicNow, random, log } = this.#dependencies;
-    if (outcome.done && !stillLacking()) {
-      this.#retries.recordSuccess(namespace, getActionKey(action), monotonicNow(), random());
+    if (outcome.done && !isStillPlanned()) {
+      this.#backoff.recordSuccess(namespace, getActionKey(action), monotonicNow(), random());
       return;
     }
     const retryInMs = Math.round(
-      this.#retries.recordFailure(namespace, getActionKey(action), monotonicNow(), random()),
+      this.#backoff.recordFailure(namespace, getActionKey(action), monotonicNow(), random()),
     );
     const { kind, reason } = action;
     const failureFields = outcome.done ? {} : outcome.failureFields;
     log.warn(
       { namespace, action: kind, reason, ...failureFields, retryInMs },
-      'not provided yet; it is tried again',
+      'provisioning failed; will retry',
     );
   }
 }
 
 function getActionKey(action: Action): string {
-  return action.kind === 'ensure' ? action.kind : `${action.kind} ${action.serviceAccount}`;
+  return action.kind === 'ensure-secret' ? action.kind : `${action.kind} ${action.serviceAccount}`;
 }

@@ -1,3 +1,4 @@
+// Plans the actions of provisioning: which Secrets to ensure, and which references to add or remove.
 import type { Registry } from '../ecr/registry.ts';
 import type { Namespace } from '../kube/namespaces.ts';
 import type { ServiceAccount } from '../kube/service-accounts.ts';
@@ -5,40 +6,39 @@ import { type CachedSecret, isBlockingSecret } from '../pull-secrets/cached-secr
 import { matchesAny } from '../util/glob.ts';
 import type { ProvisioningSettings } from './provisioning-settings.ts';
 
-/** What is known of one namespace. */
+/** The cached state of one namespace. */
 export interface ObservedNamespace {
   readonly name: string;
-  /** Undefined: not among those that the selector of labels chooses. */
+  /** Undefined: the label selector does not match it. */
   readonly namespace: Namespace | undefined;
-  /** Undefined: there is none. */
+  /** Undefined: there is no Secret. */
   readonly secret: Pick<CachedSecret, 'isManaged' | 'isOptedOut' | 'hosts'> | undefined;
   readonly serviceAccounts: readonly ServiceAccount[];
 }
 
-/** Something to do in a namespace, and why. */
+/** An action in a namespace, with its reason. */
 export type Action =
   | {
-      readonly kind: 'ensure';
+      readonly kind: 'ensure-secret';
       readonly registries: readonly Registry[];
-      readonly reason: 'no-secret' | 'host-missing' | 'foreign-secret';
+      readonly reason: 'no-secret' | 'host-missing' | 'unmanaged-secret';
     }
   | {
-      readonly kind: 'refer';
+      readonly kind: 'add-reference';
       readonly serviceAccount: string;
-      readonly reason: 'no-reference' | 'other-secret';
+      readonly reason: 'no-reference' | 'references-other-secret';
     }
   | {
-      readonly kind: 'unrefer';
+      readonly kind: 'remove-reference';
       readonly serviceAccount: string;
-      readonly reason: 'mode-off' | 'namespace-not-selected' | 'account-not-selected';
+      readonly reason: 'provisioning-disabled' | 'namespace-not-selected' | 'service-account-not-selected';
     };
 
-type UnselectedReason = Extract<Action, { kind: 'unrefer' }>['reason'];
+type UnselectedReason = Extract<Action, { kind: 'remove-reference' }>['reason'];
 
 /**
- * What a namespace lacks. A namespace that is being deleted or is excluded is left as it is; one that is no longer
- * selected loses the references that we added, and keeps its Secret: pods may be using it. One that only its name can
- * select (kube-system, say) is not selected without it.
+ * Plans the actions that bring a namespace to the desired state. Terminating and excluded namespaces are skipped. A namespace
+ * that is no longer selected loses the references that the program added, but keeps its Secret, because pods may use it.
  */
 export function planActions(observed: ObservedNamespace, settings: ProvisioningSettings): Action[] {
   if (observed.namespace?.isTerminating === true || matchesAny(settings.excludedNamespaces, observed.name)) {
@@ -54,7 +54,7 @@ export function planActions(observed: ObservedNamespace, settings: ProvisioningS
   ];
 }
 
-/** Whether a namespace is one that the settings choose. */
+/** Whether the settings select a namespace. Some (such as kube-system) are selected only by their exact name. */
 export function isSelected(namespace: Namespace, settings: ProvisioningSettings): boolean {
   const { name, isTerminating } = namespace;
   return (
@@ -70,21 +70,23 @@ function findUnselectedReason(
   settings: ProvisioningSettings,
 ): UnselectedReason | undefined {
   if (settings.registries.length === 0) {
-    return 'mode-off';
+    return 'provisioning-disabled';
   }
   return namespace !== undefined && isSelected(namespace, settings) ? undefined : 'namespace-not-selected';
 }
 
-/** Hosts that the Secret names are renewed, and those that wait for a token are filled, by others. */
+/** Plans only hosts that the Secret does not contain; renewal handles the tokens of those that it contains. */
 function planSecretActions({ secret }: ObservedNamespace, { registries }: ProvisioningSettings): Action[] {
   if (secret === undefined) {
-    return [{ kind: 'ensure', registries, reason: 'no-secret' }];
+    return [{ kind: 'ensure-secret', registries, reason: 'no-secret' }];
   }
   if (!secret.isManaged) {
-    return isBlockingSecret(secret) ? [{ kind: 'ensure', registries, reason: 'foreign-secret' }] : [];
+    return isBlockingSecret(secret)
+      ? [{ kind: 'ensure-secret', registries, reason: 'unmanaged-secret' }]
+      : [];
   }
   const missing = registries.filter(({ host }) => !secret.hosts.has(host));
-  return missing.length === 0 ? [] : [{ kind: 'ensure', registries: missing, reason: 'host-missing' }];
+  return missing.length === 0 ? [] : [{ kind: 'ensure-secret', registries: missing, reason: 'host-missing' }];
 }
 
 function planServiceAccountActions(
@@ -92,15 +94,18 @@ function planServiceAccountActions(
   unselected: UnselectedReason | undefined,
   { serviceAccounts, secretName }: ProvisioningSettings,
 ): Action[] {
-  const why = unselected ?? (matchesAny(serviceAccounts, name) ? undefined : 'account-not-selected');
-  if (why !== undefined) {
-    // one to another Secret is that of another installation
-    return managedReference === secretName ? [{ kind: 'unrefer', serviceAccount: name, reason: why }] : [];
+  const reason =
+    unselected ?? (matchesAny(serviceAccounts, name) ? undefined : 'service-account-not-selected');
+  if (reason !== undefined) {
+    // a reference to a Secret of another name belongs to another installation
+    return managedReference === secretName
+      ? [{ kind: 'remove-reference', serviceAccount: name, reason }]
+      : [];
   }
   if (managedReference !== undefined && managedReference !== secretName) {
-    return [{ kind: 'refer', serviceAccount: name, reason: 'other-secret' }];
+    return [{ kind: 'add-reference', serviceAccount: name, reason: 'references-other-secret' }];
   }
   return imagePullSecrets.includes(secretName)
     ? []
-    : [{ kind: 'refer', serviceAccount: name, reason: 'no-reference' }];
+    : [{ kind: 'add-reference', serviceAccount: name, reason: 'no-reference' }];
 }

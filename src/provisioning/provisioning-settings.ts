@@ -1,27 +1,28 @@
+// Resolves the provisioning settings from the configuration and the command line.
 import { ConfigError } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
 import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 
-/** What is to be provided, and where. */
+/** Which registries to provision, and where. */
 export interface ProvisioningSettings {
   /** The Secret's name in every namespace. */
   readonly secretName: string;
-  /** What each Secret is to hold; none: the mode is off. */
+  /** Registries that each Secret holds; empty: provisioning is disabled. */
   readonly registries: readonly Registry[];
-  /** Names and patterns of namespaces; none: all. */
+  /** Names and patterns of namespaces; empty: all. */
   readonly namespaces: readonly string[];
-  /** Of labels of namespaces, as kubectl takes it; empty: all. The API server judges by it. */
+  /** Label selector for namespaces in the syntax of kubectl; empty: all. The API server evaluates it. */
   readonly labelSelector: string;
-  /** Namespaces that are skipped, as patterns. */
+  /** Patterns of namespaces that are skipped. */
   readonly excludedNamespaces: readonly string[];
-  /** Namespaces, as patterns, that are selected only if `namespaces` has them without `*`. */
+  /** Patterns of namespaces that are selected only if `namespaces` contains their exact name. */
   readonly explicitOnlyNamespaces: readonly string[];
   /** Names and patterns of ServiceAccounts. */
   readonly serviceAccounts: readonly string[];
 }
 
-/** What a command line gives in place of the configuration; an empty list gives nothing. */
+/** Settings from the command line, which replace those of the configuration. An empty list replaces nothing. */
 export interface SettingOverrides {
   readonly registries: readonly string[];
   readonly namespaces: readonly string[];
@@ -30,7 +31,7 @@ export interface SettingOverrides {
 
 const noOverrides: SettingOverrides = { registries: [], namespaces: [], serviceAccounts: [] };
 
-/** The settings of a configuration, in which what was given on the command line wins. */
+/** Merges the settings of the configuration and the command line. */
 export function resolveSettings(
   config: Config,
   overrides: SettingOverrides = noOverrides,
@@ -53,9 +54,9 @@ export function resolveSettings(
 }
 
 /**
- * The settings of a sync, which has nothing to do without a registry, and which must not contradict the configuration.
- * @param source what the configuration was read from, for the message
- * @throws ConfigError
+ * Resolves the settings of `sync`, and checks that there is a registry and that the flags do not contradict the configuration.
+ * @param source where the configuration was read from, for the error message
+ * @throws {ConfigError} if there is no registry, or if the configuration excludes what a flag names
  */
 export function resolveSyncSettings(
   config: Config,
@@ -64,7 +65,7 @@ export function resolveSyncSettings(
 ): ProvisioningSettings {
   const settings = resolveSettings(config, overrides);
   if (settings.registries.length === 0) {
-    const text = 'names no registry, and neither does --registry: at least one ECR host is needed';
+    const text = 'is empty and --registry is not given; name at least one ECR host';
     throw new ConfigError(source, [{ path: 'provisioning.registries', text }]);
   }
   const problems = [
@@ -81,7 +82,7 @@ export function resolveSyncSettings(
   return settings;
 }
 
-/** Settings of provisioning that were set, and have no effect in `serve` because no registry is named. */
+/** Returns the paths of provisioning settings that have no effect in `serve`, because no registry is configured. */
 export function findUnusedSettings({ provisioning: { registries, namespaces } }: Config): string[] {
   const isSetByPath = {
     'provisioning.namespaces.names': namespaces.names.length > 0,
@@ -92,7 +93,7 @@ export function findUnusedSettings({ provisioning: { registries, namespaces } }:
     : Object.entries(isSetByPath).flatMap(([path, isSet]) => (isSet ? [path] : []));
 }
 
-/** Whether a name is a pattern: it can be found in a list only. */
+/** Whether a name contains a wildcard, so that the objects have to be listed to find matches. */
 export function isPattern(name: string): boolean {
   return name.includes('*');
 }

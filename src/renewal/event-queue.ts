@@ -1,5 +1,4 @@
 // Emits Events one after the other, at a bounded rate.
-
 import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
 import type { KubeEvent } from '../kube/events.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -8,31 +7,33 @@ import { createRateLimit } from '../util/rate-limit.ts';
 import { createSlotLimit } from '../util/slot-limit.ts';
 
 export interface EventQueueDependencies {
-  /** Gives false where that Event was there already; undefined: no Events are made. */
+  /** Resolves with false if the Event exists already; undefined: Events are disabled. */
   readonly createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined;
-  /** Events that start in a second; {@link maxPerSecond} if not given. */
+  /** Events per second; {@link maxPerSecond} by default. */
   readonly eventsPerSecond?: number;
   readonly log: Log;
 }
 
-/** Emits an Event. Calls `onUnsent` where it was not sent, and may be sent later. */
+/** Queues an Event. Calls `onUnsent` if the Event could not be sent for a reason that may pass. */
 export type SendEvent = (event: KubeEvent, onUnsent?: () => void) => void;
 
-/** Events go out at this rate; an outage of a region is news for thousands of namespaces. */
+/** Bounds the rate because an outage of a region affects thousands of namespaces at once. */
 const maxPerSecond = 5;
-/** Events that wait. Beyond these, only one of each namespace without any may wait, up to the second number. */
-const maxQueued = { all: 500, first: 2_000 };
+/**
+ * Size of the queue. Above `all`, it accepts only Events of namespaces that have none in the queue, up to `firstOfNamespace`.
+ */
+const maxQueued = { all: 500, firstOfNamespace: 2_000 };
 
-/** Events of one namespace in an hour: a tenant whose hosts fail and recover in turn must not leave no room for others. */
+/** Bounds the Events of one namespace, so that a tenant whose hosts alternate between failing and recovering cannot fill the queue. */
 const maxPerNamespacePerHour = 20;
 
 const hourMs = 3_600_000;
 
-/** An Event that the API server does not answer soon delays those of other namespaces no longer than this, ms. */
+/** A slow request to create an Event delays those of other namespaces by at most `maxWaitMs`. */
 const slotOptions = { concurrency: 1, maxWaitMs: 2_000, maxDetached: 16 };
 
-/** After these, another try may succeed. */
-const transientBackoff: ReadonlySet<string> = new Set<KubeErrorCode>([
+/** Errors after which a retry may succeed. */
+const transientCodes: ReadonlySet<string> = new Set<KubeErrorCode>([
   'network',
   'server-error',
   'timeout',
@@ -46,8 +47,8 @@ interface QueuedEvent {
 }
 
 /**
- * Makes the function that emits Events, behind its caller's back. Namespaces with the fewest Events in this hour come first.
- * A failure is logged, the first of consecutive ones only.
+ * Creates the function that emits Events in the background. Namespaces with the fewest Events in this hour come first.
+ * Of consecutive failures, only the first is logged.
  */
 export function createEventQueue({
   createEvent,
@@ -80,7 +81,7 @@ export function createEventQueue({
           log.warn({ namespace: next?.event.object.namespace, err: error }, 'failed to create an Event');
         }
         hasFailed = true;
-        if (error instanceof KubeError && transientBackoff.has(error.code)) {
+        if (error instanceof KubeError && transientCodes.has(error.code)) {
           next?.onUnsent?.();
         }
       }
@@ -88,15 +89,15 @@ export function createEventQueue({
   };
 }
 
-/** Events that wait, by how many there were of their namespace before. */
+/** Queued Events, ordered by how many Events of the same namespace came before in this hour. */
 class FairQueue {
-  /** The n-th Events of all namespaces, oldest first. */
+  /** Index n holds the n-th Event of each namespace, oldest first. */
   readonly #byRank: QueuedEvent[][] = [];
   readonly #countByNamespace = new Map<string, number>();
   #size = 0;
 
   hasRoom(namespace: string): boolean {
-    return this.#size < (this.#countByNamespace.has(namespace) ? maxQueued.all : maxQueued.first);
+    return this.#size < (this.#countByNamespace.has(namespace) ? maxQueued.all : maxQueued.firstOfNamespace);
   }
 
   /** @param rank 1 for the namespace's first Event */
@@ -112,16 +113,19 @@ class FairQueue {
     const next = this.#byRank.find((rank) => rank !== undefined && rank.length > 0)?.shift();
     if (next !== undefined) {
       const { namespace } = next.event.object;
-      const left = (this.#countByNamespace.get(namespace) ?? 1) - 1;
-      if (left === 0) this.#countByNamespace.delete(namespace);
-      else this.#countByNamespace.set(namespace, left);
+      const remaining = (this.#countByNamespace.get(namespace) ?? 1) - 1;
+      if (remaining === 0) {
+        this.#countByNamespace.delete(namespace);
+      } else {
+        this.#countByNamespace.set(namespace, remaining);
+      }
       this.#size -= 1;
     }
     return next;
   }
 }
 
-/** Counts Events by namespace. What is counted of an hour is forgotten with the first Event of the next. */
+/** Counts Events by namespace within one clock hour. */
 class HourlyCounts {
   readonly #counts = new Map<string, number>();
   #hour = Number.NaN;
@@ -136,6 +140,10 @@ class HourlyCounts {
     return this.#counts.get(namespace) ?? 0;
   }
 
+  /**
+   * @param at ms since the epoch
+   * @returns the count including this Event
+   */
   add(namespace: string, at: number): number {
     const count = this.get(namespace, at) + 1;
     this.#counts.set(namespace, count);
@@ -144,8 +152,8 @@ class HourlyCounts {
 }
 
 /**
- * The name of an Event: the same for all replicas within an hour, so that the first one's Event stands for all.
- * @param key tells it from other Events about the object
+ * Formats the name of an Event. It is the same in all replicas within an hour, so that only one of them creates the Event.
+ * @param key distinguishes the Event from others about the same object
  * @param at ms since the epoch
  */
 export function formatEventName(object: string, state: string, key: string, at: number): string {

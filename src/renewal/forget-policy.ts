@@ -1,22 +1,22 @@
-// Decides whether a Secret may have hosts that are to be forgotten.
+// Decides whether a Secret has hosts to forget: hosts that have waited too long for their first token.
 import type { KnownSecret } from '../pull-secrets/secret-cache.ts';
 import { hash32 } from '../util/hash.ts';
 
 export interface ForgetRules {
   /** How long a host may wait for its first token, in ms. */
   readonly forgetAfterMs: number;
-  /** Tells this replica from the others. */
+  /** Identifies this replica. */
   readonly replica: string;
   /** The wall clock in ms. */
   readonly now: number;
 }
 
-/** Replicas are spread over this time, ms: the first one writes, and the others see that there is nothing left to do. */
+/** Replicas are spread over this time, in ms, so that the first one writes and the others find nothing left to do. */
 const replicaPropagationMs = 300_000;
 
 /**
- * Whether a host of a Secret has waited long enough for its first token, or the Secret, written by an older version, does
- * not say how long. A Secret that is not managed, or that is to be restored first, is skipped.
+ * Whether a host has waited for its first token for longer than `forgetAfterMs`. A host without a recorded request time (written
+ * by an older version) counts as such. Unmanaged Secrets, and Secrets that have to be repaired first, are skipped.
  */
 export function isForgettable(
   namespace: string,

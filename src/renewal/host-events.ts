@@ -1,29 +1,30 @@
+// Reports failing, recovered and expiring hosts and full Secrets as Events and log lines.
 import type { KubeEvent } from '../kube/events.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import type { Log } from '../telemetry/log.ts';
 import { createEventQueue, type EventQueueDependencies, formatEventName } from './event-queue.ts';
-import type { FailureReport } from './failures.ts';
+import type { FailureReport } from './failure-reports.ts';
 import type { FullSecret } from './housekeeping.ts';
 import type { Overdue } from './plan-types.ts';
 
 export interface HostEventReporterDependencies {
   readonly secretName: string;
   readonly secretCache: SecretCache;
-  /** Gives false where that Event was there already; undefined: no Events are made. */
+  /** Resolves with false if the Event exists already; undefined: Events are disabled. */
   readonly createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined;
-  /** The queue's own default if not given. */
+  /** Events per second; the default of the queue if not given. */
   readonly eventsPerSecond?: number;
   /** The wall clock in ms. */
   now(): number;
   readonly log: Log;
 }
 
-/** Of the hosts of one namespace that fail, so many get an Event: a namespace with 200 must not leave no room for others. */
+/** Bounds the Events of one namespace, so that one with 200 failing hosts does not fill the queue. */
 const maxHostsPerNamespace = 5;
 
 /**
- * Makes the function that tells people: Events in the namespaces concerned, and a warning in the log. It calls `onUnsent` for
- * each failing host whose Event was not sent, and may be sent later.
+ * Creates the function that reports failures: Events in the affected namespaces, and warnings in the log. It calls `onUnsent`
+ * for each failing host whose Event could not be sent for a reason that may pass.
  */
 export function createHostEventReporter(
   dependencies: HostEventReporterDependencies,
@@ -41,7 +42,7 @@ export function createHostEventReporter(
   return ({ failing, recovered, expiring }, onUnsent) => {
     for (const { first, more } of selectFirstPerNamespace(failing)) {
       const { namespace, host, failure } = first;
-      const reason = failure.permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed';
+      const reason = failure.permanent ? 'PullTokenRefused' : 'PullTokenRenewalFailed';
       const message = `${host}${formatOtherHosts(more)}: ${failure.message}`;
       send({ ...describeEvent(namespace, host, 'failing'), type: 'Warning', reason, message }, () =>
         onUnsent?.(first),
@@ -50,7 +51,7 @@ export function createHostEventReporter(
     for (const { first } of selectFirstPerNamespace(recovered)) {
       const { namespace, host } = first;
       if (secretCache.get(namespace)?.hosts.get(host) !== undefined) {
-        const message = `${host}: the pull token is up to date`;
+        const message = `${host}: the pull token is valid again`;
         send({
           ...describeEvent(namespace, host, 'renewed'),
           type: 'Normal',
@@ -60,10 +61,15 @@ export function createHostEventReporter(
       }
     }
     for (const { code, permanent, message, namespaces, firstExpiresAt } of expiring) {
-      const expiresAt = new Date(firstExpiresAt).toISOString();
       log.warn(
-        { code, permanent, namespaces, firstEnd: expiresAt },
-        `tokens end soon and cannot be renewed: ${message}`,
+        {
+          code,
+          permanent,
+          namespaces,
+          firstExpiresAt: new Date(firstExpiresAt).toISOString(),
+          cause: message,
+        },
+        'tokens expire soon and cannot be renewed',
       );
     }
   };
@@ -73,12 +79,10 @@ function formatOtherHosts(more: number): string {
   if (more === 0) {
     return '';
   }
-  return more === 1
-    ? ' (1 more host fails in this namespace)'
-    : ` (${more} more hosts fail in this namespace)`;
+  return more === 1 ? ' (and 1 more host in this namespace)' : ` (and ${more} more hosts in this namespace)`;
 }
 
-/** The first hosts of each namespace, by name; of the last of them also how many more there are. */
+/** Selects the first hosts of each namespace by name. The last of them also has the number of hosts that were left out. */
 function selectFirstPerNamespace<T extends { readonly namespace: string; readonly host: string }>(
   hosts: readonly T[],
 ): { readonly first: T; readonly more: number }[] {
@@ -100,10 +104,10 @@ export interface FullSecretReporterDependencies extends EventQueueDependencies {
   now(): number;
 }
 
-/** Hosts named in one report; the rest is a number. */
+/** Hosts that a report names; the others are only counted. */
 const maxNamed = 5;
 
-/** Makes the function that reports a full Secret: a line in the log, and an Event in the namespace. */
+/** Creates the function that reports a full Secret: a log line, and an Event in the namespace. */
 export function createFullSecretReporter(
   dependencies: FullSecretReporterDependencies,
 ): (secret: FullSecret) => void {
@@ -113,8 +117,8 @@ export function createFullSecretReporter(
     const at = dependencies.now();
     const named = hosts.slice(0, maxNamed);
     const advice = forbidden
-      ? 'and without the right to list pods no host can be dropped. Grant it (rbac.listPods), or run ecr-pull-secrets remove-host'
-      : 'all in use or requested moments ago. Delete unneeded pods, run ecr-pull-secrets remove-host, or raise secrets.maxHosts';
+      ? 'and none can be removed because listing pods is forbidden. Set rbac.listPods, or run ecr-pull-secrets remove-host'
+      : 'all in use or requested recently. Delete unneeded pods, run ecr-pull-secrets remove-host, or raise secrets.maxHosts';
     log.warn({ namespace, hosts: named, missing: hosts.length, stored, forbidden }, 'pull Secret is full');
     const uid = secretCache.get(namespace)?.uid;
     send({

@@ -1,4 +1,4 @@
-// Removes hosts from Secrets that no pod needs any more, and adds those that found no room before.
+// Removes hosts that no pod needs any more from Secrets, and adds hosts for which a Secret was full.
 import { parseEcrHosts } from '../ecr/registry.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { PodsInUse } from '../pull-secrets/hosts-in-use.ts';
@@ -10,14 +10,14 @@ import { createSlotLimit, type SlotLimit } from '../util/slot-limit.ts';
 import { isForgettable } from './forget-policy.ts';
 import { UnstoredHostChecker } from './unstored-pod-checks.ts';
 
-/** A Secret that has no room for a host that a pod requests. */
+/** A Secret that is full although a pod requests another host. */
 export interface FullSecret {
   readonly namespace: string;
-  /** Hosts that find no room. */
+  /** Hosts that could not be added. */
   readonly hosts: readonly string[];
-  /** Hosts that the Secret names. */
+  /** Number of hosts in the Secret. */
   readonly stored: number;
-  /** The program may not list the pods of the namespace, so it cannot tell which hosts may leave. */
+  /** Listing the pods of the namespace is forbidden, so it is unknown which hosts are unused. */
   readonly forbidden: boolean;
 }
 
@@ -29,14 +29,14 @@ export interface HousekeepingDependencies {
   readonly pods: Pick<PodsInUse, 'listHosts' | 'listPodHosts' | 'isForbidden'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
   isConfigured(host: string): boolean;
-  /** See forgetHosts. Rejects with ForeignSecretError or KubeError. */
+  /** @throws {UnmanagedSecretError | KubeError} */
   forgetHosts(namespace: string): Promise<void>;
   readonly forgetAfterMs: number;
-  /** Tells this replica from the others. */
+  /** Identifies this replica. */
   readonly replica: string;
   /** The wall clock, and a monotonic one, in ms. */
   now(): { readonly wallMs: number; readonly monotonicMs: number };
-  /** Gives a number in [0, 1). */
+  /** Returns a number in [0, 1). */
   random(): number;
   readonly tickMs: number;
   readonly log: Log;
@@ -44,40 +44,40 @@ export interface HousekeepingDependencies {
   onSecretFull(secret: FullSecret): void;
 }
 
-/** Between two searches for hosts to forget, ms. */
+/** Interval between two searches for hosts to forget, in ms. */
 const searchIntervalMs = 60_000;
-/** After a look at a Secret with hosts to forget, it is left alone for this long, ms: a pod names them, most likely. */
+/** A Secret with hosts to forget is checked again after this time, in ms: most likely a pod still uses them. */
 const forgetIntervalMs = 3_600_000;
 const hourMs = 3_600_000;
 
 /**
- * Namespaces whose pods are looked at, or in which hosts are forgotten, at the same time: nothing here is urgent. One in
- * which calls hang delays no other.
+ * Bounds the namespaces that are checked at the same time, because nothing here is urgent. A namespace whose calls hang does not
+ * delay the others.
  */
 const podCheckLimits = { concurrency: 4, maxWaitMs: 5_000, maxDetached: 16 };
 const forgetLimits = { ...podCheckLimits, concurrency: 1 };
 
-/** Runs in every replica; one that is slower finds nothing left to do. */
+/** Periodic maintenance of the hosts in Secrets. Runs in every replica; a slower replica finds nothing left to do. */
 export class Housekeeping {
   readonly #dependencies: HousekeepingDependencies;
-  /** Namespace → when it may be looked at again for hosts to forget, ms of the monotonic clock. */
+  /** Namespace → when it is checked again for hosts to forget, in ms of the monotonic clock. */
   readonly #nextForgetAt = new Map<string, number>();
-  /** Namespace → when its full Secret was reported, ms of the monotonic clock. */
+  /** Namespace → when its full Secret was reported, in ms of the monotonic clock. */
   readonly #reportedAt = new Map<string, number>();
   readonly #unstoredHostChecker: UnstoredHostChecker;
   readonly #podCheckLimit = createSlotLimit(podCheckLimits);
   readonly #forgetLimit = createSlotLimit(forgetLimits);
-  /** What and namespace → what has begun, or waits to. */
+  /** Task ID → the task, started or queued. */
   readonly #inFlight = new Map<string, Promise<void>>();
   #nextSearchAt = Number.NEGATIVE_INFINITY;
   #timer: NodeJS.Timeout | undefined;
   #stopped = false;
 
-  constructor(parts: HousekeepingDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: HousekeepingDependencies) {
+    this.#dependencies = dependencies;
     this.#unstoredHostChecker = new UnstoredHostChecker({
-      ...parts,
-      monotonicNow: () => parts.now().monotonicMs,
+      ...dependencies,
+      monotonicNow: () => dependencies.now().monotonicMs,
     });
   }
 
@@ -85,7 +85,7 @@ export class Housekeeping {
     this.#timer = setInterval(() => this.tick(), this.#dependencies.tickMs).unref();
   }
 
-  /** Begins nothing any more, and resolves when nothing is in flight. */
+  /** Stops starting tasks, and resolves when none is in flight. */
   async stop(): Promise<void> {
     this.#stopped = true;
     clearInterval(this.#timer);
@@ -97,15 +97,15 @@ export class Housekeeping {
     await Promise.all(this.#inFlight.values());
   }
 
-  /** Begins what is due and not in flight. */
+  /** Starts the tasks that are due and not in flight. */
   tick(): void {
     if (this.#stopped) {
       return;
     }
-    const { missing, now, forgetHosts: forget } = this.#dependencies;
+    const { missing, now, forgetHosts } = this.#dependencies;
     this.#removeStoredHosts();
     for (const namespace of missing.dueNamespaces(now().monotonicMs)) {
-      this.#startTask(`look ${namespace}`, namespace, this.#podCheckLimit, () =>
+      this.#startTask(`retry ${namespace}`, namespace, this.#podCheckLimit, () =>
         this.#retryMissingHosts(namespace),
       );
     }
@@ -119,12 +119,12 @@ export class Housekeeping {
       this.#nextSearchAt = monotonicMs + searchIntervalMs;
       for (const namespace of this.#findNamespacesToForgetIn()) {
         this.#nextForgetAt.set(namespace, monotonicMs + forgetIntervalMs);
-        this.#startTask(`forget ${namespace}`, namespace, this.#forgetLimit, () => forget(namespace));
+        this.#startTask(`forget ${namespace}`, namespace, this.#forgetLimit, () => forgetHosts(namespace));
       }
     }
   }
 
-  /** Starts something in a namespace, unless it is in flight there. A failure affects no other namespace. */
+  /** Starts a task unless one with the same ID is in flight. A failure does not affect other namespaces. */
   #startTask(id: string, namespace: string, limit: SlotLimit, task: () => Promise<void>): void {
     if (this.#inFlight.has(id)) {
       return;
@@ -138,7 +138,7 @@ export class Housekeeping {
     this.#inFlight.set(id, done);
   }
 
-  /** Another replica may have stored them, or nothing has wanted them for long. */
+  /** Forgets unstored hosts that another replica has stored, or that nothing has requested for long. */
   #removeStoredHosts(): void {
     const { unstored, secretCache, forgetAfterMs } = this.#dependencies;
     for (const namespace of unstored.byNamespace().keys()) {

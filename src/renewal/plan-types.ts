@@ -1,9 +1,9 @@
-// What renewal plans, and by what it goes.
+// Types of the renewal plan: what is due, what is overdue, and the rules that the plan follows.
 import type { Reason, ScheduleRules } from '../ecr/token-policy.ts';
 
 /**
- * What the due hosts of a namespace have in common. Hosts with a valid token are renewed in a queue of their own: they never
- * wait for the others, which anyone who can create a pod can make up.
+ * Whether the due hosts of a namespace have valid tokens. Hosts with a valid token are renewed in a queue of their own, so that
+ * they never wait for the others: anyone who can create a pod can add any number of hosts without a token.
  */
 export type DueKind =
   /** The stored tokens are still valid. */
@@ -17,25 +17,25 @@ export interface Due {
   readonly kind: DueKind;
   readonly reason: Reason | 'edited' | 'deleted';
   readonly hosts: readonly string[];
-  /** When the first of these hosts' tokens expires, in ms since the epoch; infinite where none ever had one. */
+  /** When the first of these hosts' tokens expires, in ms since the epoch; infinite if none ever had a token. */
   readonly expiresAt: number;
 }
 
-/** The code of a {@link HostFailure} that is none: a renewal went well, and came too soon after the last one. */
-export const repeatedRenewalCode = 'mended';
+/** The code of a {@link HostFailure} for a renewal that succeeded, but came too soon after the last one. */
+export const flappingCode = 'flapping';
 
-/** What keeps a host from being renewed. Times are in ms since the epoch. */
+/** What prevents a host from being renewed. Times are in ms since the epoch. */
 export interface HostFailure {
   readonly code: string;
-  /** A person has to change something. */
+  /** Retrying does not help; the operator has to change something. */
   readonly permanent: boolean;
-  /** What happened and what can be done; holds nothing secret. */
+  /** What happened and what to do about it; contains no secrets. */
   readonly message: string;
   readonly since: number;
-  /** When the last try was. */
+  /** When the last attempt was made. */
   readonly at: number;
   readonly retryAt: number;
-  /** What failed; none: something that concerns no single namespace. */
+  /** What failed in this namespace; undefined: the failure concerns more than one namespace. */
   readonly cause?: 'token' | 'write' | undefined;
 }
 
@@ -44,26 +44,26 @@ export interface Overdue {
   readonly namespace: string;
   readonly host: string;
   readonly kind: DueKind;
-  /** When its token ends; undefined: it has none. */
+  /** When its token expires, in ms since the epoch; undefined: it has no token. */
   readonly expiresAt: number | undefined;
   readonly failure: HostFailure;
-  /** It has no valid token, and the Secret cannot be written: pods fail now, and no token from elsewhere helps them. */
+  /** The host has no valid token and the Secret cannot be written, so image pulls fail now. */
   readonly isUrgent?: boolean;
 }
 
 export interface Plan {
-  /** Of each kind the most urgent first. */
+  /** The most urgent first within each kind. */
   readonly due: readonly Due[];
   readonly overdue: readonly Overdue[];
-  /** When the next thing is due, in ms since the epoch; infinite where nothing is. */
+  /** When the next host becomes due, in ms since the epoch; infinite if none does. */
   readonly nextAt: number;
 }
 
 export interface PlanRules extends ScheduleRules {
-  /** Why the last call for a host's region failed; undefined: it did not. */
+  /** Why the last token call for the host's region failed; undefined: it succeeded. */
   regionFailure(host: string): HostFailure | undefined;
-  /** Why the last try for hosts of this kind failed in a namespace, and when the next one is; undefined: it did not. */
+  /** Why the last renewal of this kind of hosts failed in a namespace, and when to retry; undefined: it succeeded. */
   namespaceFailure(namespace: string, kind: DueKind): HostFailure | undefined;
-  /** When this replica lately started a renewal in a namespace, by the monotonic clock in ms; undefined: it did not. */
+  /** When this replica last started a renewal in a namespace, in ms of the monotonic clock; undefined: not recently. */
   lastStartAt(namespace: string): number | undefined;
 }

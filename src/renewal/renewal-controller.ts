@@ -1,3 +1,4 @@
+// Renews the pull Secrets of all namespaces: plans on each tick and runs what is due.
 import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
 import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
 import type { ClockReading } from '../ecr/token-policy.ts';
@@ -6,69 +7,71 @@ import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import { isGone, staleHost, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
 import type { UnstoredHosts } from '../pull-secrets/unstored-hosts.ts';
 import type { Log } from '../telemetry/log.ts';
-import { AttemptTracker, type FailureReport, FailureTracker } from './failures.ts';
+import { type FailureReport, FailureTracker } from './failure-reports.ts';
 import type { Due, DueKind, Overdue, Plan, PlanRules } from './plan-types.ts';
+import { AttemptTracker } from './renewal-attempts.ts';
 import { planInSteps, planNamespace } from './renewal-plan.ts';
 import { RenewalQueue } from './renewal-queue.ts';
 
 export interface RenewalDependencies {
   readonly secretCache: SecretCache;
   readonly secrets: Pick<PullSecrets, 'renew'>;
-  /** Hosts whose write failed; none, if not given. */
+  /** Hosts that could not be stored. */
   readonly unstored?: UnstoredHosts | undefined;
   readonly rules: Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
   now(): ClockReading;
-  /** Gives a number in [0, 1). */
+  /** Returns a number in [0, 1). */
   random(): number;
-  /** Renewals of each kind that are in flight at a time, and that start in a second. */
+  /** Renewals of each kind in flight at the same time. */
   readonly concurrency: number;
+  /** Renewals of each kind started per second. */
   readonly writesPerSecond: number;
-  /** How long a renewal holds its slot, in ms; the queue's own default if not given. */
+  /** How long a renewal holds its slot, in ms; the default of the queue if not given. */
   readonly maxWaitMs?: number;
-  /** How often to look at the clock, in ms. */
+  /** Interval between two ticks, in ms. */
   readonly tickMs: number;
   readonly log: Log;
-  /** Counts a renewal by the reason and by how it ended: `renewed`, or the code of what is missing. */
+  /** Counts a renewal by reason and outcome: `renewed`, or the code of the first failure. */
   countRenewal(reason: Due['reason'], outcome: string): void;
   /**
-   * Told after each plan what people should hear of.
+   * Called after each plan with what to report.
    * @param onUnsent called for a failing host whose Event was not sent, so that it is reported again
    */
-  onFailureReport(tellings: FailureReport, onUnsent: (one: Overdue) => void): void;
+  onFailureReport(report: FailureReport, onUnsent: (host: Overdue) => void): void;
 }
 
-/** How things stand, for metrics. */
+/** The state of renewal, for metrics. */
 export interface RenewalState {
-  /** Namespaces that are due now, or being renewed. */
+  /** Renewals that are due or in flight. */
   readonly due: number;
   readonly overdue: readonly Overdue[];
 }
 
-/** Nothing is planned anew while nothing has changed, but for this long, ms: tokens come and fail behind our back. */
+/** A plan is replaced at this age even if no Secret has changed, in ms, because token calls succeed and fail meanwhile. */
 const maxPlanAgeMs = 10_000;
 
 /**
- * How long a plan holds for each namespace that is still to be renewed, ms, whatever has changed: to plan 10,000 takes
- * 10 to 40 ms and some MB of memory, and whether one is still due is looked up anyway when its turn comes.
+ * Minimum age of a plan before it is replaced, in ms for each pending renewal, because planning 10,000 namespaces takes
+ * 10 to 40 ms and some MB of memory. An older plan does no harm: whether a renewal is still due is checked when it starts.
  */
 const planAgePerPendingMs = 0.5;
 
-/** Namespaces in which a renewal started within this time come after others, ms. */
+/** Namespaces in which a renewal has started within this time come after the others, in ms. */
 const recentStartMs = 600_000;
 
-/** The wall clock and the steady one may differ by this much between two looks before that counts as a jump, ms. */
+/** A difference between the wall clock and the monotonic clock above this, between two ticks, is a clock jump, in ms. */
 const clockJumpMs = 5_000;
 
 /**
- * Renews the pull Secrets of all namespaces, for ever. There is no leader: each replica runs this, a replica that was
- * slower sees on its watch that there is nothing left to do, and no namespace waits for another.
+ * Renews the pull Secrets of all namespaces until stopped. There is no leader election: each replica runs this, and a slower
+ * replica learns from its watch that there is nothing left to do. No namespace waits for another.
  */
 export class RenewalController {
   readonly #dependencies: RenewalDependencies;
   readonly #rules: PlanRules;
   readonly #attempts = new AttemptTracker();
   readonly #failures = new FailureTracker();
-  /** Namespace → when a renewal started in it, by the monotonic clock in ms; only those of the last minutes. */
+  /** Namespace → when a renewal last started there, in ms of the monotonic clock; only the last {@link recentStartMs}. */
   readonly #lastStartAt = new Map<string, number>();
   readonly #queues: Readonly<Record<DueKind, RenewalQueue>>;
   #plan: Plan = { due: [], overdue: [], nextAt: Number.NEGATIVE_INFINITY };
@@ -77,24 +80,24 @@ export class RenewalController {
   #timer: NodeJS.Timeout | undefined;
   #planning: Promise<void> | undefined;
 
-  constructor(parts: RenewalDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: RenewalDependencies) {
+    this.#dependencies = dependencies;
     const namespaceFailure: PlanRules['namespaceFailure'] = (namespace, kind) =>
       this.#attempts.get(namespace, kind);
     this.#rules = {
-      ...parts.rules,
+      ...dependencies.rules,
       namespaceFailure,
       lastStartAt: (namespace) => this.#lastStartAt.get(namespace),
     };
     this.#queues = { valid: this.#createQueue(), missing: this.#createQueue() };
   }
 
-  /** Begins to look at the clock. */
+  /** Starts the periodic tick. */
   start(): void {
     this.#timer = setInterval(() => this.tick(), this.#dependencies.tickMs).unref();
   }
 
-  /** Starts nothing any more, and resolves when nothing is in flight. */
+  /** Stops starting renewals, and resolves when none is in flight. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all([this.#planning, ...this.#allQueues().map((queue) => queue.stop())]);
@@ -105,14 +108,14 @@ export class RenewalController {
     return { due, overdue: this.#plan.overdue };
   }
 
-  /** Resolves when all that was due at the last look is done or has failed. */
+  /** Resolves when all renewals that were due at the last tick have succeeded or failed. */
   async waitUntilIdle(): Promise<void> {
     while (this.#planning !== undefined || this.#allQueues().some((queue) => queue.isBusy)) {
       await Promise.all([this.#planning, ...this.#allQueues().map((queue) => queue.waitUntilIdle())]);
     }
   }
 
-  /** Looks at the clock once, and begins what is due. */
+  /** Reads the clocks, plans if needed, and starts what is due. */
   tick(): void {
     const now = this.#dependencies.now();
     this.#detectClockJump(now);
@@ -126,7 +129,7 @@ export class RenewalController {
     });
   }
 
-  /** What is under way or waits for its turn goes on meanwhile. */
+  /** Renewals that are pending or in flight continue meanwhile. */
   async #replan(now: ClockReading): Promise<void> {
     const { secretCache, unstored } = this.#dependencies;
     for (const [namespace, at] of this.#lastStartAt) {
@@ -158,12 +161,12 @@ export class RenewalController {
     const { changes, wallMs: plannedWallMs, monotonicMs: plannedMonotonicMs } = this.#plannedFor;
     const planAgeMs = monotonicMs - plannedMonotonicMs;
     const isUnchanged = this.#countChanges() === changes && wallMs < this.#plan.nextAt;
-    const waiting = this.#allQueues().reduce((sum, queue) => sum + queue.waiting, 0);
-    const isBusy = planAgeMs < waiting * planAgePerPendingMs;
+    const pending = this.#allQueues().reduce((sum, queue) => sum + queue.pendingCount, 0);
+    const isBusy = planAgeMs < pending * planAgePerPendingMs;
     return plannedWallMs <= wallMs && planAgeMs < maxPlanAgeMs && (isUnchanged || isBusy);
   }
 
-  /** Grows with every change of what is planned. */
+  /** A number that grows with every change of the planned state. */
   #countChanges(): number {
     return this.#dependencies.secretCache.changeCount + (this.#dependencies.unstored?.changeCount ?? 0);
   }
@@ -175,10 +178,7 @@ export class RenewalController {
         : wallMs - this.#lastClock.wallMs - (monotonicMs - this.#lastClock.monotonicMs);
     if (Math.abs(jumpedMs) > clockJumpMs) {
       const seconds = Math.round(jumpedMs / 1000);
-      this.#dependencies.log.warn(
-        { seconds },
-        'the clock was set, or the machine was suspended; all is planned anew',
-      );
+      this.#dependencies.log.warn({ seconds }, 'clock jump detected; rescheduling all renewals');
       this.#plannedFor.monotonicMs = Number.NEGATIVE_INFINITY;
     }
   }
@@ -203,7 +203,7 @@ export class RenewalController {
     const registries = parseEcrHosts(due.hosts);
     const unavailable = [...(await this.#dependencies.secrets.renew(namespace, registries))];
     if (unavailable.length === 0 && this.#stillDue(due) !== undefined) {
-      // there was nothing better to be had: a clock was set back, or somebody is at the Secret again
+      // no newer token is available because a clock was set back, or another writer changed the Secret again
       unavailable.push(...due.hosts.map(staleHost));
     }
     const { wallMs } = this.#dependencies.now();
@@ -223,7 +223,7 @@ export class RenewalController {
     this.#reportResult(due, registries, unavailable);
   }
 
-  /** The shortest lifetime of the tokens that are stored for the hosts, in ms; 0 where there is none. */
+  /** The shortest lifetime of the hosts' stored tokens, in ms; 0 if there are none. */
   #findShortestLifetime({ namespace, hosts }: Due): number {
     const stored = this.#dependencies.secretCache.get(namespace)?.hosts;
     const lifetimes = hosts.flatMap((host) => {
@@ -233,7 +233,10 @@ export class RenewalController {
     return lifetimes.length === 0 ? 0 : Math.min(...lifetimes);
   }
 
-  /** The namespace is gone. What is held against it goes with its Secret, of which the watch may not have told yet. */
+  /**
+   * Forgets the Secret of a deleted namespace, which the watch may not have reported yet. If no Secret remains in the cache, its
+   * failures are forgotten too.
+   */
   #forgetNamespace(namespace: string): void {
     const { secretCache } = this.#dependencies;
     secretCache.forget(namespace);
@@ -242,7 +245,7 @@ export class RenewalController {
     }
   }
 
-  /** A bug must neither stop the others nor be tried again at every look. */
+  /** An unexpected error must not stop other renewals, and backs off like any failure. */
   #handleUnexpectedError(due: Due, error: unknown): void {
     const { namespace } = due;
     const unavailable: UnavailableHost = {
@@ -258,7 +261,7 @@ export class RenewalController {
       this.#findShortestLifetime(due),
     );
     this.#dependencies.countRenewal(due.reason, unavailable.code);
-    this.#dependencies.log.error({ namespace, err: error }, 'renewal failed because of a bug');
+    this.#dependencies.log.error({ namespace, err: error }, 'renewal failed with an unexpected error');
   }
 
   #stillDue({ namespace, kind }: Due): Due | undefined {
@@ -285,7 +288,7 @@ export class RenewalController {
     } else {
       const failures = unavailable.map(({ host, code }) => ({ host, code }));
       const cause = first.message ?? first.text;
-      log.warn({ namespace, reason, hosts, missing: failures, cause }, 'pull Secret not renewed');
+      log.warn({ namespace, reason, hosts, missing: failures, cause }, 'failed to renew the pull Secret');
     }
   }
 }

@@ -1,3 +1,4 @@
+// Plans which hosts of which namespaces are due for renewal, which are overdue, and when the next one is due.
 import {
   type ClockReading,
   computeDueTime,
@@ -15,30 +16,30 @@ import { hash32 } from '../util/hash.ts';
 import {
   type Due,
   type DueKind,
+  flappingCode,
   type HostFailure,
   type Overdue,
   type Plan,
   type PlanRules,
-  repeatedRenewalCode,
 } from './plan-types.ts';
 import { type NamespaceState, planUnstored } from './unstored-plan.ts';
 
 export interface ClusterState {
   readonly secrets: Iterable<readonly [string, KnownSecret]>;
   readonly deleted: Iterable<readonly [string, LostSecret]>;
-  /** Hosts whose write failed; none, if not given. */
+  /** Hosts that could not be stored, by namespace. */
   readonly unstored?: ReadonlyMap<string, NamespaceUnstoredHosts> | undefined;
 }
 
 const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
 
-/** Namespaces that are planned in one step: for these it takes a millisecond or two. */
+/** Namespaces that are planned in one step, which takes one or two milliseconds. */
 const namespacesPerStep = 500;
 
 /**
- * Plans every Secret that is known. Each namespace is looked at alone; none keeps another from being renewed. Stops after
- * every 500, so that others may have their turn of the event loop: a Secret that changes between two steps is planned as
- * it was or as it is, and may come twice.
+ * Plans all cached Secrets. Each namespace is planned on its own, so none prevents the renewal of another. Yields after every
+ * {@link namespacesPerStep}, so that the caller can give way to the event loop. A Secret that changes between two steps is
+ * planned in its old or new state, and can be planned twice.
  */
 export function* planInSteps(
   state: ClusterState,
@@ -82,22 +83,22 @@ function* planEach(
 }
 
 /**
- * First namespaces in which this replica has not started a renewal lately, since a tenant can make its own look urgent at
- * any time; of these the most urgent first. One token serves many namespaces, so many expire together: of these each replica
- * begins with others, or all would race for the same ones.
+ * Sorts namespaces in which this replica has started no renewal recently to the front, because a tenant can make its own
+ * namespace appear urgent at any time. Among these, the earliest expiry comes first. One token serves many namespaces, so many
+ * expire at the same time: each replica orders those differently, so that replicas do not race for the same ones.
  */
 function sortDue(due: readonly Due[], { replica, lastStartAt }: PlanRules): Due[] {
   return due
     .map((item) => ({
-      one: item,
-      last: lastStartAt(item.namespace) ?? Number.NEGATIVE_INFINITY,
-      place: hash32(`${replica}/${item.namespace}`),
+      item,
+      lastStart: lastStartAt(item.namespace) ?? Number.NEGATIVE_INFINITY,
+      rank: hash32(`${replica}/${item.namespace}`),
     }))
-    .sort((a, b) => a.last - b.last || a.one.expiresAt - b.one.expiresAt || a.place - b.place)
-    .map(({ one: item }) => item);
+    .sort((a, b) => a.lastStart - b.lastStart || a.item.expiresAt - b.item.expiresAt || a.rank - b.rank)
+    .map(({ item }) => item);
 }
 
-/** Plans one namespace: at most one due of each kind. An unmanaged Secret is not written, but its hosts are overdue. */
+/** Plans one namespace: at most one {@link Due} of each kind. An unmanaged Secret is not written, but its hosts are overdue. */
 export function planNamespace(
   namespace: string,
   state: NamespaceState,
@@ -109,7 +110,7 @@ export function planNamespace(
     return stored;
   }
   const lastFailure = shortenResolvedRetry(rules.namespaceFailure(namespace, 'missing'));
-  const writeFailure = lastFailure?.code === repeatedRenewalCode ? undefined : lastFailure;
+  const writeFailure = lastFailure?.code === flappingCode ? undefined : lastFailure;
   const unstored = planUnstored(namespace, state, writeFailure, now, rules.replica);
   return {
     due: mergeDue([...unstored.due, ...stored.due]),
@@ -132,12 +133,12 @@ function planStored(
     : emptyPlan;
 }
 
-/** The cause of a failure has just gone, as the watch shows: the next try waits no longer than this after the last one, ms. */
+/** Maximum delay of the retry after an unmanaged Secret was removed, in ms after the last attempt. */
 const resolvedRetryMs = 1_000;
 
 /**
- * What the last failure in a namespace means where no unmanaged Secret is in the way: that there was one is no reason to
- * wait any longer.
+ * Shortens the backoff if an unmanaged Secret was the cause of the failure. Only called when there is no such Secret any more, so
+ * the cause is gone.
  */
 function shortenResolvedRetry(failure: HostFailure | undefined): HostFailure | undefined {
   return failure?.code === 'foreign-secret'
@@ -147,7 +148,7 @@ function shortenResolvedRetry(failure: HostFailure | undefined): HostFailure | u
 
 function mergeDue(due: readonly Due[]): Due[] {
   return [...Map.groupBy(due, ({ kind }) => kind).values()].flatMap((ofKind) => {
-    const last = ofKind.at(-1); // of the Secret itself, where something is due in it
+    const last = ofKind.at(-1); // the reason of the Secret's own hosts wins
     const hosts = ofKind.flatMap((item) => item.hosts);
     const expiresAt = Math.min(...ofKind.map((item) => item.expiresAt));
     return last === undefined ? [] : [{ ...last, hosts, expiresAt }];
@@ -184,7 +185,7 @@ interface HostsOfSecret {
   readonly namespace: string;
   readonly hosts: HostLifetimes;
   timeOf(host: string): HostDueTime;
-  /** Whether the hosts are those that we wrote. What somebody else wrote must not fill metrics, Events and alerts. */
+  /** Whether this program wrote the hosts. Hosts that others wrote must not fill metrics, Events and alerts. */
   readonly isTrusted: boolean;
 }
 
@@ -209,7 +210,7 @@ function planHosts(
       const isUrgent = kind === 'missing' && isWriteFailure(ownFailure);
       overdue.push({ namespace, host, kind, expiresAt: lifetime?.expiresAt, failure, isUrgent });
     } else if (ownFailure !== undefined && overdue.every((other) => other.kind !== kind)) {
-      overdue.push({ namespace, host, kind, expiresAt: undefined, failure: ownFailure }); // it cannot be repaired
+      overdue.push({ namespace, host, kind, expiresAt: undefined, failure: ownFailure }); // the repair itself fails
     }
     const retryAt =
       failure === undefined ? now.wallMs : computeRetryAt(failure, lifetime?.expiresAt, now.wallMs);
@@ -228,7 +229,7 @@ function isWriteFailure(failure: HostFailure | undefined): boolean {
   return failure?.cause === 'write';
 }
 
-/** A {@link Due} to which hosts are still added. */
+/** A {@link Due} that is being built. */
 type MutableDue = Omit<Due, 'hosts' | 'expiresAt'> & { readonly hosts: string[]; expiresAt: number };
 
 function determineKind({ reason }: HostDueTime, lifetime: Validity | undefined, now: ClockReading): DueKind {
@@ -237,7 +238,7 @@ function determineKind({ reason }: HostDueTime, lifetime: Validity | undefined, 
     : 'missing';
 }
 
-/** Of two troubles the one that lasts longer. */
+/** Returns the failure with the later retry time. */
 function selectLaterRetry(
   a: HostFailure | undefined,
   b: HostFailure | undefined,
@@ -250,7 +251,7 @@ function selectLaterRetry(
   return computeRetryAt(a, expiresAt, now) > computeRetryAt(b, expiresAt, now) ? a : b;
 }
 
-/** When the next try is; a clock that was set back to before the last one ends the wait. */
+/** The time of the next attempt; now if the clock was set back to before the last attempt. */
 function computeRetryAt(
   { at, retryAt, code }: HostFailure,
   expiresAt: number | undefined,
@@ -259,11 +260,11 @@ function computeRetryAt(
   if (at > now) {
     return now;
   }
-  // there is a new token: when the one before it was to expire is what something else wrote
-  return code === repeatedRenewalCode ? retryAt : Math.min(retryAt, at + maxRetryDelayMs(expiresAt, now));
+  // when flapping, another writer may have made up the expiry, so it does not shorten the backoff
+  return code === flappingCode ? retryAt : Math.min(retryAt, at + maxRetryDelayMs(expiresAt, now));
 }
 
-/** What a host's rules say is asked for once in a plan: 10,000 namespaces share a few hosts. */
+/** Evaluates the rules once per host and plan, because 10,000 namespaces share a few hosts. */
 function memoizePerHost(rules: PlanRules): PlanRules {
   const memoize = <T>(compute: (host: string) => T): ((host: string) => T) => {
     const results = new Map<string, T>();

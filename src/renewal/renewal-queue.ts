@@ -1,78 +1,77 @@
 // Runs due renewals of one kind, with bounded concurrency and at a bounded rate.
-
 import { createRateLimit } from '../util/rate-limit.ts';
 import { detachSlowTasks } from '../util/slot-limit.ts';
 import type { Due } from './plan-types.ts';
 
 export interface RenewalQueueOptions {
-  /** Renewals that run at a time. */
+  /** Renewals that hold a slot at the same time. */
   readonly concurrency: number;
-  /** Renewals that start in a second. */
+  /** Renewals started per second. */
   readonly perSecond: number;
-  /** How long a renewal holds its slot, in ms; {@link maxWaitMs} if not given. After that it continues without one. */
+  /** How long a renewal holds its slot, in ms; {@link defaultMaxWaitMs} by default. After that it continues without one. */
   readonly maxWaitMs?: number | undefined;
-  /** What of a planned renewal is still due when it can start; undefined: another replica was faster. */
+  /** What is still due of a planned renewal when it can start; undefined: nothing, because another replica was faster. */
   stillDue(planned: Due): Due | undefined;
   /** Renews. Must not reject. */
   run(due: Due): Promise<void>;
 }
 
-/** A write that the API server has not answered by then most likely waits for an admission webhook. */
-const maxWaitMs = 3_000;
+/** A write that takes longer than this most likely waits for a slow admission webhook, in ms. */
+const defaultMaxWaitMs = 3_000;
 
-/** Renewals that continue without a slot. Beyond these, a renewal holds its slot until it ends. */
+/** Maximum of renewals that continue without a slot. Beyond it, a renewal holds its slot until it completes. */
 const maxDetached = 64;
 
 /**
- * A queue of renewals. Two queues never wait for each other. A renewal that takes long gives up its slot, so that one
- * namespace whose writes hang delays no other; it is not started a second time meanwhile.
+ * A queue of renewals that does not depend on other queues. A slow renewal gives up its slot, so that a namespace whose writes
+ * hang does not delay the others. No second renewal starts in that namespace meanwhile.
  */
 export class RenewalQueue {
   readonly #options: RenewalQueueOptions;
   readonly #rateLimit: () => Promise<void>;
   /** Namespace → its renewal. */
   readonly #inFlight = new Map<string, Promise<void>>();
-  readonly #holdSlot: (ended: Promise<void>) => Promise<void>;
+  readonly #holdSlot: (completion: Promise<void>) => Promise<void>;
   #slotsInUse = 0;
-  /** The least urgent first. */
+  /** The least urgent first, so that `pop` returns the most urgent. */
   #pending: Due[] = [];
   #starting: Promise<void> | undefined;
   #stopped = false;
 
   constructor(options: RenewalQueueOptions) {
     this.#options = options;
-    this.#holdSlot = detachSlowTasks({ maxWaitMs: options.maxWaitMs ?? maxWaitMs, maxDetached });
+    this.#holdSlot = detachSlowTasks({ maxWaitMs: options.maxWaitMs ?? defaultMaxWaitMs, maxDetached });
     this.#rateLimit = createRateLimit(options.perSecond, () => performance.now());
   }
 
-  /** Renewals that wait or are in flight. */
+  /** Renewals that are pending or in flight. */
   get size(): number {
     return this.#pending.length + this.#inFlight.size;
   }
 
-  /** Renewals that wait. */
-  get waiting(): number {
+  /** Renewals that have not started. */
+  get pendingCount(): number {
     return this.#pending.length;
   }
 
-  /** Whether something waits, starts or is in flight. */
+  /** Whether a renewal is about to start or in flight. */
   get isBusy(): boolean {
     return this.#starting !== undefined || this.#inFlight.size > 0;
   }
 
-  /** Takes a new plan, the most urgent first, in place of the one before. What is in flight goes on. */
+  /** Replaces the pending renewals, the most urgent first. Renewals in flight continue. */
   replace(due: readonly Due[]): void {
     this.#pending = due.filter(({ namespace }) => !this.#inFlight.has(namespace)).reverse();
     this.#start();
   }
 
-  /** Starts nothing any more, and resolves when nothing is in flight. */
+  /** Stops starting renewals, and resolves when none is in flight. */
   async stop(): Promise<void> {
     this.#stopped = true;
     await Promise.all(this.#inFlight.values());
   }
 
-  /** Resolves when what starts and what is in flight now is done. */
+  /** Resolves when the renewals that are starting or in flight now are done. */
   async waitUntilIdle(): Promise<void> {
     await Promise.all([this.#starting, ...this.#inFlight.values()]);
   }
@@ -84,8 +83,8 @@ export class RenewalQueue {
   }
 
   /**
-   * What starts is looked up when it may start: otherwise every replica would use up its rate on what another one has just
-   * done, and all of them together would be no faster than one.
+   * Checks whether a renewal is still due only when it can start. Otherwise each replica would spend its rate limit on renewals
+   * that another replica has just done, and all replicas together would be no faster than one.
    */
   async #startOneByOne(): Promise<void> {
     while (!this.#stopped && this.#pending.length > 0 && this.#slotsInUse < this.#options.concurrency) {
@@ -99,19 +98,19 @@ export class RenewalQueue {
 
   #run(due: Due): void {
     const { namespace } = due;
-    const ended = this.#options.run(due);
+    const completion = this.#options.run(due);
     this.#slotsInUse += 1;
-    const released = this.#holdSlot(ended).then(() => {
+    const released = this.#holdSlot(completion).then(() => {
       this.#slotsInUse -= 1;
       this.#start();
     });
-    const done = Promise.all([ended, released]).then(() => {
+    const done = Promise.all([completion, released]).then(() => {
       this.#inFlight.delete(namespace);
     });
     this.#inFlight.set(namespace, done);
   }
 
-  /** A Secret that was created again may have been planned twice. */
+  /** Skips namespaces in flight, because a Secret that was created again can be planned twice. */
   #nextStillDue(): Due | undefined {
     for (let planned = this.#pending.pop(); planned !== undefined; planned = this.#pending.pop()) {
       const due = this.#inFlight.has(planned.namespace) ? undefined : this.#options.stillDue(planned);

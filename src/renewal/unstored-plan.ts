@@ -1,5 +1,4 @@
-// Plans hosts that are wanted but not stored: their last write failed, or an unmanaged Secret is in the way.
-
+// Plans hosts that pods request but no Secret stores: the write failed, or an unmanaged Secret has the name.
 import { type ClockReading, jitterAfter } from '../ecr/token-policy.ts';
 import { formerHostsToReport, isBlockingSecret } from '../pull-secrets/cached-secret.ts';
 import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
@@ -12,7 +11,7 @@ import {
 } from '../pull-secrets/unstored-hosts.ts';
 import type { HostFailure, Overdue, Plan } from './plan-types.ts';
 
-/** What is known of a namespace. */
+/** The cached state of one namespace. */
 export interface NamespaceState {
   readonly secret?: KnownSecret | undefined;
   readonly deleted?: LostSecret | undefined;
@@ -23,10 +22,10 @@ const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY
 const noHosts: ReadonlyMap<string, UnstoredHost> = new Map();
 
 /**
- * Plans the hosts of a namespace that are kept because their write failed. All of them count as overdue from the start:
- * their pods cannot pull. They do not wait for a failed region, because to name a host in the Secret takes no token.
- * @param lastFailure why renewal's own last try failed, and when the next one is; undefined: it did not
- * @param replica tells this replica from the others
+ * Plans the unstored hosts of a namespace. All of them are overdue from the start, because their pods cannot pull. They do not
+ * wait for a failed region, because adding a host to the Secret needs no token.
+ * @param lastFailure why the last renewal here failed, and when to retry; undefined: it succeeded
+ * @param replica identifies this replica
  */
 export function planUnstored(
   namespace: string,
@@ -44,8 +43,9 @@ export function planUnstored(
   if (unstored === undefined || firstHost === undefined) {
     return emptyPlan;
   }
-  const firstTryAt = jitterAfter(firstHost[1].since, namespace, now, replica);
-  const retryAt = lastFailure === undefined || lastFailure.at > now.wallMs ? firstTryAt : lastFailure.retryAt;
+  const firstAttemptAt = jitterAfter(firstHost[1].since, namespace, now, replica);
+  const retryAt =
+    lastFailure === undefined || lastFailure.at > now.wallMs ? firstAttemptAt : lastFailure.retryAt;
   const overdue = hosts.map(([host, { since }]) => {
     const at = toWallMs(since, now);
     return createOverdue(namespace, host, {
@@ -59,13 +59,13 @@ export function planUnstored(
   const names = hosts.map(([host]) => host);
   const expiresAt = Number.POSITIVE_INFINITY;
   return {
-    due: [{ namespace, kind: 'missing', reason: 'waiting', hosts: names, expiresAt }],
+    due: [{ namespace, kind: 'missing', reason: 'missing-token', hosts: names, expiresAt }],
     overdue,
     nextAt: Number.POSITIVE_INFINITY,
   };
 }
 
-/** An unmanaged Secret is never written. The watch shows when it is gone, so there is no time to try again. */
+/** An unmanaged Secret is never written. There is no retry time, because the watch reports when the Secret is gone. */
 function planUnmanaged(
   namespace: string,
   secret: KnownSecret,

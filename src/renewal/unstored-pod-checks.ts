@@ -1,4 +1,4 @@
-// Compares hosts that could not be stored with the pods of their namespace.
+// Lists pods to find out which unstored hosts are still needed.
 import { type CachedSecret, formerHostsToReport, isBlockingSecret } from '../pull-secrets/cached-secret.ts';
 import type { PodsInUse } from '../pull-secrets/hosts-in-use.ts';
 import { podCreationMs } from '../pull-secrets/missing-hosts.ts';
@@ -16,40 +16,41 @@ export interface UnstoredHostCheckerDependencies {
   monotonicNow(): number;
 }
 
-/** When a namespace is looked at next, in ms of the monotonic clock. */
+/** When the pods of a namespace are checked next. */
 interface Schedule {
-  /** Of the unmanaged Secret for which it was made; none: there is no such Secret. */
+  /** UID of the unmanaged Secret that the check is for; undefined: there is no such Secret. */
   readonly uid: string | undefined;
+  /** In ms of the monotonic clock. */
   readonly nextAt: number;
 }
 
-/** Between two looks at the pods of a namespace with hosts that are kept, ms. */
-const keptHostsIntervalMs = 600_000;
-/** The same where an unmanaged Secret is in the way and nothing is kept, ms. */
+/** Interval between two checks of a namespace with unstored hosts, in ms. */
+const unstoredHostsIntervalMs = 600_000;
+/** Interval between two checks of a namespace that has an unmanaged Secret and no unstored hosts, in ms. */
 const unmanagedSecretIntervalMs = 3_600_000;
-/** After the pods could not be listed, ms. */
+/** Retry interval after the pods could not be listed, in ms. */
 const failedListRetryMs = 60_000;
-/** Namespaces whose look begins at one tick; the others wait for the next. */
+/** Maximum of namespaces whose check starts in one tick. */
 const maxPerTick = 10;
 
-/** For this long after its last request a configured host is kept: provisioning requests it again every five minutes, ms. */
+/** A configured host is kept this long after its last request, in ms. Provisioning requests it again every five minutes. */
 const configuredHostRetentionMs = 900_000;
 
 /**
- * Forgets kept hosts that no pod names any more. Finds hosts that are wanted in namespaces with an unmanaged Secret: after
- * a restart, nothing else knows of them.
+ * Forgets unstored hosts that no pod uses any more, and finds hosts that pods need in namespaces with an unmanaged Secret,
+ * because these are not known after a restart.
  */
 export class UnstoredHostChecker {
   readonly #dependencies: UnstoredHostCheckerDependencies;
   readonly #schedules = new Map<string, Schedule>();
 
-  constructor(parts: UnstoredHostCheckerDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: UnstoredHostCheckerDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /**
-   * Namespaces whose pods are to be looked at now. Each is given once, and again after some minutes. Those that have been due
-   * for longest come first, so that none starves where there are more than can be looked at.
+   * Returns the namespaces whose pods have to be checked now, and schedules their next check. Those that have been due for
+   * longest come first, so that none starves if there are more than {@link maxPerTick}.
    */
   takeDueNamespaces(): string[] {
     const now = this.#dependencies.monotonicNow();
@@ -70,7 +71,7 @@ export class UnstoredHostChecker {
     return due.map(({ namespace }) => namespace);
   }
 
-  /** Namespaces to look at, each with the time of its first look. */
+  /** Namespaces to check, each with the time of its first check. */
   #findCandidates(now: number): Map<string, Schedule> {
     const { secretCache, unstored } = this.#dependencies;
     const candidates = new Map<string, Schedule>();
@@ -81,14 +82,14 @@ export class UnstoredHostChecker {
     for (const [namespace, secret] of secretCache.entries()) {
       if (isBlockingSecret(secret)) {
         const { uid, formerHosts, observedAt } = secret;
-        // a pod that was admitted while the Secret was managed is stored by then
+        // by then, a list contains every pod that was admitted while the Secret was managed
         candidates.set(namespace, { uid, nextAt: formerHosts.size === 0 ? now : observedAt + podCreationMs });
       }
     }
     return candidates;
   }
 
-  /** A Secret that takes the place of another one is looked at as if for the first time. */
+  /** Forgets the schedule of namespaces that need no check, or whose Secret was replaced. */
   #forgetSchedules(candidates: ReadonlyMap<string, Schedule>): void {
     for (const [namespace, { uid }] of this.#schedules) {
       const candidate = candidates.get(namespace);
@@ -98,15 +99,15 @@ export class UnstoredHostChecker {
     }
   }
 
-  /** Looks at the pods of a namespace. Where they cannot be listed now, nothing changes. */
+  /** Checks the pods of a namespace. Does nothing if they cannot be listed now. */
   async checkPods(namespace: string): Promise<void> {
-    const { pods, unstored, secretCache, monotonicNow: monotonicMs } = this.#dependencies;
+    const { pods, unstored, secretCache, monotonicNow } = this.#dependencies;
     const podHosts = await pods.listPodHosts(namespace);
     const secret = secretCache.get(namespace);
     const blockingSecret = isBlockingSecret(secret) ? secret : undefined;
     if (podHosts === undefined) {
       if (pods.isForbidden(namespace) && blockingSecret !== undefined) {
-        // no look will ever show which of them are in use, so they are kept as long as other hosts
+        // it cannot be found out which of them are in use, so they expire like other unstored hosts
         this.#keepHosts(namespace, blockingSecret, formerHostsToReport(blockingSecret));
       }
       return;
@@ -123,20 +124,20 @@ export class UnstoredHostChecker {
     unstored.remove(namespace, unused);
     unstored.confirmRequested(namespace, inUse);
     const intervalMs = unstored.byNamespace().has(namespace)
-      ? keptHostsIntervalMs
+      ? unstoredHostsIntervalMs
       : unmanagedSecretIntervalMs;
     const uid = secret?.isManaged === false ? secret.uid : undefined;
-    this.#schedules.set(namespace, { uid, nextAt: monotonicMs() + intervalMs });
+    this.#schedules.set(namespace, { uid, nextAt: monotonicNow() + intervalMs });
   }
 
-  /** Keeps hosts as unstored, instead of all that the managed Secret had. */
+  /** Records hosts as unstored, in place of all hosts that the former managed Secret had. */
   #keepHosts(namespace: string, { observedAt }: CachedSecret, hosts: Iterable<string>): void {
     const { unstored, secretCache } = this.#dependencies;
     unstored.add(namespace, [...new Set(hosts)], toWriteFailure(unmanagedSecretHost('')), observedAt);
     secretCache.forget(namespace);
   }
 
-  /** A pod is stored after it was admitted, and a list of pods says nothing about it until then. */
+  /** A pod is stored some time after its admission, so a host that is not in the list can still be needed. */
   #isRecent(host: string, requestedAt: number): boolean {
     const retentionMs = this.#dependencies.isConfigured(host) ? configuredHostRetentionMs : podCreationMs;
     return this.#dependencies.monotonicNow() - requestedAt < retentionMs;

@@ -101,7 +101,7 @@ describeOnCluster('the program as a process of its own', (cluster) => {
 
     const missing = await run(['sync', '--namespace', namespace]);
     assert.equal(missing.code, 2);
-    assert.match(missing.stderr, /provisioning\.registries names no registry, and neither does --registry/);
+    assert.match(missing.stderr, /provisioning\.registries is empty and --registry is not given/);
     const failed = await run([...args, '--service-account', 'none']);
     assert.deepEqual([failed.code, JSON.parse(failed.stdout).failed], [1, 1]);
 

@@ -155,7 +155,7 @@ function onceSuite(ground: () => TestApiServer): void {
     it('does nothing without a registry, or where the settings exclude what the flags name, and says why', async () => {
       await assert.rejects(run(['sync', '--namespace', 'x']), (error: unknown) => {
         assert.ok(error instanceof ConfigError);
-        assert.match(error.message, /provisioning.registries names no registry, and neither does --registry/);
+        assert.match(error.message, /provisioning.registries is empty and --registry is not given/);
         return true;
       });
       const args = ['sync', '--namespace', 'lab-1', '--registry', host];

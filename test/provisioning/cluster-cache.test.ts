@@ -1,39 +1,40 @@
+// Tests how the caches treat objects that cannot be parsed.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ClusterCache, notifyOnChange } from '../../src/provisioning/cluster-cache.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 
-const unreadable = { namespace: 'team-a', name: 'default', uid: 'u', resourceVersion: '2' };
+const malformed = { namespace: 'team-a', name: 'default', uid: 'u', resourceVersion: '2' };
 
-describe('an object that cannot be read', () => {
-  it('is a namespace in which nothing is provided any more', () => {
+describe('object that cannot be parsed', () => {
+  it('counts as a deleted namespace', () => {
     const changed: string[] = [];
-    const world = new ClusterCache((namespace) => void changed.push(namespace));
-    const sink = world.createNamespaceHandler();
-    sink.set({ name: 'team-a', isTerminating: false });
-    sink.reject?.({ ...unreadable, namespace: '', name: 'team-a' });
-    assert.equal(world.getObserved('team-a').namespace, undefined);
+    const cache = new ClusterCache((namespace) => void changed.push(namespace));
+    const handler = cache.createNamespaceHandler();
+    handler.set({ name: 'team-a', isTerminating: false });
+    handler.reject?.({ ...malformed, namespace: '', name: 'team-a' });
+    assert.equal(cache.getObserved('team-a').namespace, undefined);
     assert.deepEqual(changed, ['team-a', 'team-a']);
   });
 
-  it('is a ServiceAccount that is left as it is', () => {
-    const world = new ClusterCache(() => undefined);
-    const sink = world.createServiceAccountHandler(undefined);
-    sink.set({
-      ...unreadable,
+  it('counts as a deleted ServiceAccount', () => {
+    const cache = new ClusterCache(() => undefined);
+    const handler = cache.createServiceAccountHandler(undefined);
+    handler.set({
+      ...malformed,
       resourceVersion: '1',
       imagePullSecrets: [],
       managedReference: undefined,
       hasAnnotations: false,
     });
-    sink.reject?.(unreadable);
-    assert.deepEqual(world.getObserved('team-a').serviceAccounts, []);
+    handler.reject?.(malformed);
+    assert.deepEqual(cache.getObserved('team-a').serviceAccounts, []);
   });
 
-  it('is a pull Secret that is not ours', () => {
+  it('counts as an unmanaged pull Secret', () => {
     const changed: (string | undefined)[] = [];
     const secretCache = new SecretCache();
-    notifyOnChange(secretCache, (namespace) => void changed.push(namespace)).reject?.(unreadable);
+    notifyOnChange(secretCache, (namespace) => void changed.push(namespace)).reject?.(malformed);
     assert.equal(secretCache.get('team-a')?.isManaged, false);
     assert.deepEqual(changed, ['team-a']);
   });

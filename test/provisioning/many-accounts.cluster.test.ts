@@ -1,3 +1,4 @@
+// Tests the watches of ServiceAccounts when many names are configured.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
@@ -65,11 +66,13 @@ describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
   };
   const namespaceOf = async (team: string) => {
     const namespace = await createLabelledNamespace(cluster(), { team });
-    for (const name of [...names, 'unselected']) await createServiceAccount(cluster(), namespace, name);
+    for (const name of [...names, 'unselected']) {
+      await createServiceAccount(cluster(), namespace, name);
+    }
     return namespace;
   };
 
-  it('serves all of them with one watch, and no other ServiceAccount', async () => {
+  it('handles all of them, and no others, with one watch', async () => {
     const first = await namespaceOf('shared');
     const { log } = await start('shared', [allAccountsRule]);
     await hasEverything(first);
@@ -82,7 +85,7 @@ describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
     );
   });
 
-  it('serves all of them with a watch for each where it may not watch all, and logs that once', async () => {
+  it('handles all of them with a watch for each if watching all is forbidden, and logs that once', async () => {
     const first = await namespaceOf('separate');
     const { log } = await start('separate', [byName]);
     await hasEverything(first);

@@ -1,3 +1,4 @@
+// Tests provisioning in place of a CronJob or controller, without the webhook.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
@@ -24,7 +25,7 @@ const hosts = ['123456789012', '210987654321'].flatMap((account) =>
   ['eu-central-1', 'us-east-1'].map((region) => `${account}.dkr.ecr.${region}.amazonaws.com`),
 );
 
-/** No Secret may be made in the namespace. Without a controller its status has to be filled in by hand. */
+/** Creates a quota of no Secrets. Its status is written here, because no quota controller runs. */
 async function forbidSecrets(
   cluster: Parameters<typeof createLabelledNamespace>[0],
   namespace: string,
@@ -38,7 +39,7 @@ async function forbidSecrets(
 }
 
 describeOnCluster(
-  'what older systems did, without a webhook',
+  'provisioning in place of older systems, without the webhook',
   (cluster) => {
     let ecr: EcrDouble;
     let kubeconfigPath: string;
@@ -60,17 +61,17 @@ describeOnCluster(
       return running;
     };
 
-    it('gives a pod of a new namespace the reference from its account, and tokens of all regions and accounts', async () => {
+    it('gives a pod of a new namespace the reference of its ServiceAccount, and tokens of all regions and accounts', async () => {
       await start('credentials');
-      const began = Date.now();
+      const startedAt = Date.now();
       const namespace = await createLabelledNamespace(cluster(), { team: 'credentials' });
-      // as the controller does it for every new namespace
+      // as the ServiceAccount controller does in every new namespace
       await createServiceAccount(cluster(), namespace);
-      await eventually('the account refers to the Secret', async () =>
+      await eventually('the ServiceAccount references the Secret', async () =>
         (await readServiceAccount(cluster(), namespace)).pullSecrets?.includes(pullSecretName),
       );
-      const secret = await eventually('the Secret is there', () => readPullSecret(cluster(), namespace));
-      const took = Date.now() - began;
+      const secret = await eventually('the Secret exists', () => readPullSecret(cluster(), namespace));
+      const durationMs = Date.now() - startedAt;
       const pod = await createPod(cluster(), namespace, podWith([`${hosts[0]}/app:1`]));
       assert.deepEqual([pod.status, pod.pullSecrets], [201, [pullSecretName]]);
       assert.deepEqual(Object.keys(secret.auths).toSorted(), hosts.toSorted());
@@ -78,36 +79,43 @@ describeOnCluster(
         assert.ok(ecr.isUnexpired(atob(secret.auths[host]?.auth ?? '').slice(4)), host);
       }
       assert.equal(ecr.callsOf('GetAuthorizationToken').length, 2, 'one for each region');
-      // a second is promised; the rest is for a machine that runs other suites meanwhile
-      assert.ok(took < 3_000, `everything is there after ${took} ms`);
+      // the documentation promises one second; the rest allows for a busy machine
+      assert.ok(durationMs < 3_000, `everything exists after ${durationMs} ms`);
     });
 
-    it('goes on elsewhere while one namespace may have no Secret, tries that again, and gets it in the end', async () => {
+    it('continues in other namespaces while a quota forbids a Secret, and retries until it is allowed', async () => {
       const [full, free] = [
         await createLabelledNamespace(cluster(), { team: 'quota' }),
         await createLabelledNamespace(cluster(), { team: 'quota' }),
       ];
-      for (const namespace of [full, free]) await createServiceAccount(cluster(), namespace);
+      for (const namespace of [full, free]) {
+        await createServiceAccount(cluster(), namespace);
+      }
       await forbidSecrets(cluster(), full);
-      await eventually('the quota counts', async () => {
+      await eventually('the quota is effective', async () => {
         const path = `/api/v1/namespaces/${full}/secrets`;
         return (await cluster().request('POST', path, { metadata: { name: 'x' } })).status === 403;
       });
       const { log } = await start('quota');
       await eventually('the other has its Secret', () => readPullSecret(cluster(), free));
-      const told = () => log.filter(({ namespace, action }) => namespace === full && action === 'ensure');
-      await eventually('several tries', () => told().length > 1);
-      const waits = told().map(({ retryInMs }) => retryInMs);
-      assert.deepEqual(waits.slice(0, 2), [500, 1_000]);
+      const warnings = () =>
+        log.filter(({ namespace, action }) => namespace === full && action === 'ensure-secret');
+      await eventually('several attempts', () => warnings().length > 1);
+      const retryDelays = warnings().map(({ retryInMs }) => retryInMs);
+      assert.deepEqual(retryDelays.slice(0, 2), [500, 1_000]);
       assert.ok(
         (await readServiceAccount(cluster(), full)).pullSecrets?.includes(pullSecretName),
-        'the reference is there',
+        'the reference exists',
       );
       await cluster().request('DELETE', `/api/v1/namespaces/${full}/resourcequotas/none`);
-      await eventually('the Secret comes once it may', () => readPullSecret(cluster(), full), 20_000);
+      await eventually(
+        'the Secret is created once the quota is gone',
+        () => readPullSecret(cluster(), full),
+        20_000,
+      );
     });
 
-    it('tells of the quota when a sync fails by it', async () => {
+    it('names the quota when it makes a sync fail', async () => {
       const namespace = await createLabelledNamespace(cluster(), {});
       await createServiceAccount(cluster(), namespace);
       await forbidSecrets(cluster(), namespace);

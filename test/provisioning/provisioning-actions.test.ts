@@ -1,3 +1,4 @@
+// Tests that slow actions do not delay others.
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
@@ -9,11 +10,11 @@ import { eventually } from '../support/eventually.ts';
 
 const registries = parseEcrHosts(['123456789012.dkr.ecr.us-east-1.amazonaws.com']);
 
-describe('an action of provisioning', () => {
+describe('provisioning action', () => {
   it('is not delayed by namespaces whose writes hang', async () => {
     const gate = Promise.withResolvers<void>();
     const done: string[] = [];
-    const act = createActionExecutor({
+    const execute = createActionExecutor({
       settings: {
         ...{
           secretName: 'ecr-pull-secrets',
@@ -37,13 +38,13 @@ describe('an action of provisioning', () => {
     });
     const slow = Array.from({ length: 10 }, (_, index) => `slow-${index}`);
     const all = [...slow, 'quick'].map(async (namespace) => {
-      const outcome = await act(namespace, { kind: 'ensure', registries, reason: 'no-secret' });
+      const outcome = await execute(namespace, { kind: 'ensure-secret', registries, reason: 'no-secret' });
       done.push(namespace);
       return outcome.done;
     });
-    await eventually('the other namespace is provided', () => done.length === 1, 30_000);
+    await eventually('the other namespace is provisioned', () => done.length === 1, 30_000);
     assert.deepEqual(done, ['quick']);
     gate.resolve();
-    assert.ok((await Promise.all(all)).every((ended) => ended));
+    assert.ok((await Promise.all(all)).every((done) => done));
   });
 });

@@ -1,3 +1,4 @@
+// Runs provisioning in this process, and creates the accounts, namespaces and ServiceAccounts for it.
 import { randomBytes } from 'node:crypto';
 import { stringify } from 'yaml';
 import { createApp } from '../../src/app.ts';
@@ -13,14 +14,14 @@ import type { ApiServerResponse, TestApiServer } from '../support/test-api-serve
 
 const rbac = '/apis/rbac.authorization.k8s.io/v1';
 
-/** An ECR for the parts in this process, where the SDK looks at the environment itself. */
+/** Starts an ECR double for this process, in which the AWS SDK reads the environment itself. */
 export async function startEcr(): Promise<EcrDouble> {
   const ecr = await startEcrDouble();
   Object.assign(process.env, ecr.env());
   return ecr;
 }
 
-/** What the program may do with Secrets in any case. */
+/** The program's permissions for Secrets. */
 export const secretsRule = {
   apiGroups: [''],
   resources: ['secrets'],
@@ -28,7 +29,7 @@ export const secretsRule = {
   verbs: ['get', 'list', 'watch', 'create', 'patch'],
 };
 
-/** All that the mode needs beside that, for accounts that are named. */
+/** The additional permissions for provisioning with ServiceAccounts by name. */
 export const provisioningRules = [
   { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },
   {
@@ -39,14 +40,14 @@ export const provisioningRules = [
   },
 ];
 
-/** What patterns of accounts need, and looking for references of other settings. */
+/** The additional permission for patterns of ServiceAccounts, and for finding outdated references. */
 export const allAccountsRule = {
   apiGroups: [''],
   resources: ['serviceaccounts'],
   verbs: ['get', 'list', 'watch', 'patch'],
 };
 
-/** Makes a ServiceAccount with these rights everywhere, or in one namespace; gives its kubeconfig. */
+/** Creates a ServiceAccount with these permissions in the cluster or in one namespace, and returns its kubeconfig. */
 export async function createAccountWithRules(
   apiServer: TestApiServer,
   rules: readonly unknown[],
@@ -73,7 +74,7 @@ export async function expectCreated(apiServer: TestApiServer, path: string, obje
   }
 }
 
-/** A namespace with these labels, and nothing in it. */
+/** Creates an empty namespace with these labels. */
 export async function createLabelledNamespace(
   apiServer: TestApiServer,
   labels: Record<string, string>,
@@ -83,7 +84,7 @@ export async function createLabelledNamespace(
   return name;
 }
 
-/** As the controller makes the `default` one, or as a person makes another. */
+/** Creates a ServiceAccount as the ServiceAccount controller or a user does. */
 export async function createServiceAccount(
   apiServer: TestApiServer,
   namespace: string,
@@ -124,7 +125,7 @@ export interface RunProvisioningOptions {
   readonly apiServer: TestApiServer;
   readonly ecr: EcrDouble;
   readonly config: Record<string, unknown>;
-  /** Of the program's account; the administrator's if not given. */
+  /** Kubeconfig of the program; by default, of the administrator. */
   readonly kubeconfigPath?: string;
 }
 
@@ -133,7 +134,7 @@ export interface RunningProvisioning {
   stop(): Promise<void>;
 }
 
-/** Runs the mode as `serve` does, in this process, and waits until it has seen what there is. */
+/** Runs provisioning as `serve` does, and waits until its caches are complete. */
 export async function runProvisioning(options: RunProvisioningOptions): Promise<RunningProvisioning> {
   const { apiServer, ecr, kubeconfigPath = apiServer.kubeconfigPath } = options;
   const config = readConfig(
@@ -149,21 +150,21 @@ export async function runProvisioning(options: RunProvisioningOptions): Promise<
     countDroppedHosts: () => undefined,
   };
   const isInSync = () => watch.isInSync();
-  const { registries: configured } = resolveSettings(config);
-  const core = createApp({
+  const settings = resolveSettings(config);
+  const app = createApp({
     config,
     environment: ecr.env(),
-    configuredRegistries: configured,
+    configuredRegistries: settings.registries,
     log,
     metrics,
     isInSync,
     now: Date.now,
   });
-  const mode = new ProvisioningController({
-    config: core.cluster,
-    settings: resolveSettings(config),
-    secretCache: core.secretCache,
-    secrets: core.secrets,
+  const provisioning = new ProvisioningController({
+    config: app.cluster,
+    settings,
+    secretCache: app.secretCache,
+    secrets: app.secrets,
     whenSynced: () => watch.start(),
     onWatchError: (error) => log.warn({ err: error }, 'a watch broke'),
     onObjectError: (error) => log.warn({ err: error }, 'skipped an object'),
@@ -172,18 +173,18 @@ export async function runProvisioning(options: RunProvisioningOptions): Promise<
     log,
   });
   const watch = watchSecretMetadata({
-    config: core.cluster,
+    config: app.cluster,
     name: config.secretName,
-    handler: notifyOnChange(core.secretCache, (namespace) => mode.enqueue(namespace)),
+    handler: notifyOnChange(app.secretCache, (namespace) => provisioning.enqueue(namespace)),
   });
   void watch.start();
-  await mode.start();
+  await provisioning.start();
   return {
     log: lines,
     stop: async () => {
-      await mode.stop();
+      await provisioning.stop();
       await watch.stop();
-      await core.close();
+      await app.close();
     },
   };
 }

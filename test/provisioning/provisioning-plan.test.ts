@@ -1,3 +1,4 @@
+// Tests which actions are planned for a namespace.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -6,7 +7,7 @@ import type { ServiceAccount } from '../../src/kube/service-accounts.ts';
 import { type ObservedNamespace, planActions } from '../../src/provisioning/provisioning-plan.ts';
 import type { ProvisioningSettings } from '../../src/provisioning/provisioning-settings.ts';
 
-const isManaged = 'ecr-pull-secrets';
+const pullSecretName = 'ecr-pull-secrets';
 
 function registry(region: string): Registry {
   const parsed = parseEcrHost(`123456789012.dkr.ecr.${region}.amazonaws.com`);
@@ -17,7 +18,7 @@ function registry(region: string): Registry {
 const [first, second] = [registry('eu-central-1'), registry('us-east-1')];
 
 const settings: ProvisioningSettings = {
-  secretName: isManaged,
+  secretName: pullSecretName,
   registries: [first, second],
   namespaces: [],
   labelSelector: '',
@@ -32,8 +33,8 @@ function account(more: Partial<ServiceAccount> = {}): ServiceAccount {
 }
 
 const referring = account({
-  imagePullSecrets: [isManaged],
-  managedReference: isManaged,
+  imagePullSecrets: [pullSecretName],
+  managedReference: pullSecretName,
   hasAnnotations: true,
 });
 
@@ -42,8 +43,8 @@ const complete = {
   hosts: new Map([first, second].map(({ host }) => [host, undefined])),
 };
 
-/** A namespace that has all that is wanted, but for what is given. */
-function seen(more: Partial<ObservedNamespace> = {}): ObservedNamespace {
+/** A namespace with nothing left to do, apart from the given changes. */
+function observed(more: Partial<ObservedNamespace> = {}): ObservedNamespace {
   const name = more.name ?? 'shop';
   return {
     name,
@@ -55,84 +56,100 @@ function seen(more: Partial<ObservedNamespace> = {}): ObservedNamespace {
 }
 
 function describePlan(what: Partial<ObservedNamespace>, how: Partial<ProvisioningSettings> = {}): string[] {
-  return planActions(seen(what), { ...settings, ...how }).map((action) =>
-    action.kind === 'ensure'
-      ? `ensure ${action.registries.map(({ region }) => region)}: ${action.reason}`
+  return planActions(observed(what), { ...settings, ...how }).map((action) =>
+    action.kind === 'ensure-secret'
+      ? `ensure-secret ${action.registries.map(({ region }) => region)}: ${action.reason}`
       : `${action.kind} ${action.serviceAccount}: ${action.reason}`,
   );
 }
 
-describe('the plan for a namespace', () => {
-  it('has nothing to do where all is there', () => {
+describe('provisioning plan', () => {
+  it('is empty if nothing is missing', () => {
     assert.deepEqual(describePlan({}), []);
   });
 
-  it('asks for the Secret, or for the hosts that it does not name', () => {
-    assert.deepEqual(describePlan({ secret: undefined }), ['ensure eu-central-1,us-east-1: no-secret']);
+  it('ensures the Secret, or the hosts that it lacks', () => {
+    assert.deepEqual(describePlan({ secret: undefined }), [
+      'ensure-secret eu-central-1,us-east-1: no-secret',
+    ]);
     const secret = { isManaged: true, hosts: new Map([[first.host, undefined]]) };
-    assert.deepEqual(describePlan({ secret }), ['ensure us-east-1: host-missing']);
+    assert.deepEqual(describePlan({ secret }), ['ensure-secret us-east-1: host-missing']);
     assert.deepEqual(describePlan({ secret: { ...complete, isManaged: false } }), [
-      'ensure eu-central-1,us-east-1: foreign-secret',
+      'ensure-secret eu-central-1,us-east-1: unmanaged-secret',
     ]);
     assert.deepEqual(describePlan({ secret: { ...complete, isManaged: false, isOptedOut: true } }), []);
   });
 
-  it('asks for references that are not there, or that are to another Secret', () => {
-    assert.deepEqual(describePlan({ serviceAccounts: [account()] }), ['refer default: no-reference']);
+  it('adds references that are missing or refer to another Secret', () => {
+    assert.deepEqual(describePlan({ serviceAccounts: [account()] }), ['add-reference default: no-reference']);
     const old = account({ imagePullSecrets: ['old'], managedReference: 'old', hasAnnotations: true });
-    assert.deepEqual(describePlan({ serviceAccounts: [old] }), ['refer default: other-secret']);
-    const lost = account({ imagePullSecrets: ['mine'], managedReference: isManaged, hasAnnotations: true });
-    assert.deepEqual(describePlan({ serviceAccounts: [lost] }), ['refer default: no-reference']);
+    assert.deepEqual(describePlan({ serviceAccounts: [old] }), [
+      'add-reference default: references-other-secret',
+    ]);
+    const lost = account({
+      imagePullSecrets: ['mine'],
+      managedReference: pullSecretName,
+      hasAnnotations: true,
+    });
+    assert.deepEqual(describePlan({ serviceAccounts: [lost] }), ['add-reference default: no-reference']);
   });
 
-  it('takes accounts by name or pattern', () => {
+  it('selects ServiceAccounts by name or pattern', () => {
     const serviceAccounts = [account(), account({ name: 'builder' })];
-    assert.deepEqual(describePlan({ serviceAccounts: serviceAccounts }), ['refer default: no-reference']);
+    assert.deepEqual(describePlan({ serviceAccounts: serviceAccounts }), [
+      'add-reference default: no-reference',
+    ]);
     assert.deepEqual(describePlan({ serviceAccounts: serviceAccounts }, { serviceAccounts: ['*'] }), [
-      'refer default: no-reference',
-      'refer builder: no-reference',
+      'add-reference default: no-reference',
+      'add-reference builder: no-reference',
     ]);
     assert.deepEqual(describePlan({ serviceAccounts: serviceAccounts }, { serviceAccounts: [] }), []);
   });
 
-  it('gives up references that we added and that are no longer wanted, and says why', () => {
-    assert.deepEqual(describePlan({}, { registries: [] }), ['unrefer default: mode-off']);
-    assert.deepEqual(describePlan({}, { serviceAccounts: [] }), ['unrefer default: account-not-selected']);
-    assert.deepEqual(describePlan({}, { namespaces: ['cart-*'] }), [
-      'unrefer default: namespace-not-selected',
+  it('removes references that the program added and that are no longer selected, with the reason', () => {
+    assert.deepEqual(describePlan({}, { registries: [] }), [
+      'remove-reference default: provisioning-disabled',
     ]);
-    assert.deepEqual(describePlan({ namespace: undefined }), ['unrefer default: namespace-not-selected']);
+    assert.deepEqual(describePlan({}, { serviceAccounts: [] }), [
+      'remove-reference default: service-account-not-selected',
+    ]);
+    assert.deepEqual(describePlan({}, { namespaces: ['cart-*'] }), [
+      'remove-reference default: namespace-not-selected',
+    ]);
+    assert.deepEqual(describePlan({ namespace: undefined }), [
+      'remove-reference default: namespace-not-selected',
+    ]);
   });
 
-  it('leaves references that another installation added, to a Secret of another name', () => {
-    const theirs = account({
+  it('keeps references that another installation added to a Secret of another name', () => {
+    const otherReference = account({
       imagePullSecrets: ['theirs'],
       managedReference: 'theirs',
       hasAnnotations: true,
     });
-    const ways: Partial<ProvisioningSettings>[] = [
+    const changes: Partial<ProvisioningSettings>[] = [
       { registries: [] },
       { serviceAccounts: [] },
       { namespaces: ['x'] },
     ];
-    for (const how of ways) {
-      assert.deepEqual(describePlan({ serviceAccounts: [theirs] }, how), []);
+    for (const change of changes) {
+      assert.deepEqual(describePlan({ serviceAccounts: [otherReference] }, change), []);
     }
   });
 
-  it('never gives up a reference that a person wrote', () => {
-    const byHand = account({ imagePullSecrets: [isManaged] });
-    const ways: Partial<ProvisioningSettings>[] = [
+  it('never removes a reference that a user added', () => {
+    const userReference = account({ imagePullSecrets: [pullSecretName] });
+    const changes: Partial<ProvisioningSettings>[] = [
       { registries: [] },
       { serviceAccounts: [] },
       { namespaces: ['x'] },
     ];
-    for (const how of ways) {
-      assert.deepEqual(describePlan({ serviceAccounts: [byHand] }, how), []);
+    for (const change of changes) {
+      assert.deepEqual(describePlan({ serviceAccounts: [userReference] }, change), []);
     }
   });
 
-  it('leaves namespaces alone that are excluded or being deleted', () => {
+  it('skips excluded and terminating namespaces', () => {
     const lacking = { secret: undefined, serviceAccounts: [account(), referring] };
     assert.deepEqual(describePlan({ ...lacking, namespace: { name: 'shop', isTerminating: true } }), []);
     assert.deepEqual(describePlan({ ...lacking, name: 'lab-1' }), []);
@@ -142,19 +159,19 @@ describe('the plan for a namespace', () => {
 
   it('selects a namespace that is excluded from admission only by its name', () => {
     const lacking = { name: 'kube-system', secret: undefined, serviceAccounts: [account()] };
-    const all = ['ensure eu-central-1,us-east-1: no-secret', 'refer default: no-reference'];
+    const all = ['ensure-secret eu-central-1,us-east-1: no-secret', 'add-reference default: no-reference'];
     assert.deepEqual(describePlan(lacking, { namespaces: ['shop', 'kube-system'] }), all);
     for (const namespaces of [[], ['*'], ['kube-*'], ['shop']]) {
       assert.deepEqual(describePlan(lacking, { namespaces }), [], `${namespaces}`);
     }
     const referred = { ...lacking, serviceAccounts: [referring] };
     assert.deepEqual(describePlan(referred, { namespaces: ['shop'] }), [
-      'unrefer default: namespace-not-selected',
+      'remove-reference default: namespace-not-selected',
     ]);
   });
 
-  it('refers exactly where a reference is wanted and lacking, and gives up exactly what is ours and not wanted', () => {
-    const names = fc.constantFrom(isManaged, 'old', 'mine');
+  it('adds exactly the missing references, and removes exactly the managed ones that are not selected', () => {
+    const names = fc.constantFrom(pullSecretName, 'old', 'mine');
     const serviceAccounts = fc.record({
       imagePullSecrets: fc.uniqueArray(names),
       managedReference: fc.option(names, { nil: undefined }),
@@ -163,10 +180,13 @@ describe('the plan for a namespace', () => {
       fc.property(serviceAccounts, fc.boolean(), fc.boolean(), (given, on, selected) => {
         const how = { ...settings, registries: on ? [first] : [], serviceAccounts: selected ? ['*'] : [] };
         const before = account(given);
-        const [action] = planActions(seen({ serviceAccounts: [before] }), how);
+        const [action] = planActions(observed({ serviceAccounts: [before] }), how);
         const wanted = on && selected;
-        assert.equal(action?.kind === 'refer', wanted && needsReference(before));
-        assert.equal(action?.kind === 'unrefer', !wanted && before.managedReference === isManaged);
+        assert.equal(action?.kind === 'add-reference', wanted && needsReference(before));
+        assert.equal(
+          action?.kind === 'remove-reference',
+          !wanted && before.managedReference === pullSecretName,
+        );
       }),
     );
   });
@@ -174,7 +194,7 @@ describe('the plan for a namespace', () => {
 
 function needsReference({ imagePullSecrets, managedReference }: ServiceAccount): boolean {
   return (
-    !imagePullSecrets.includes(isManaged) ||
-    (managedReference !== undefined && managedReference !== isManaged)
+    !imagePullSecrets.includes(pullSecretName) ||
+    (managedReference !== undefined && managedReference !== pullSecretName)
   );
 }

@@ -1,3 +1,4 @@
+// Tests provisioning with minimal permissions, on any API server.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';
@@ -25,18 +26,18 @@ const hosts = [
   '210987654321.dkr.ecr.us-east-1.amazonaws.com',
 ];
 
-describeOnEachApiServer('provisioning', modeSuite);
+describeOnEachApiServer('provisioning', provisioningSuite);
 
-/** The mode, with just the rights that it needs, on any API server. */
-function modeSuite(apiServer: () => TestApiServer): void {
+/** Runs provisioning with the minimal permissions that it needs. */
+function provisioningSuite(apiServer: () => TestApiServer): void {
   describe('Secrets and references ahead of any pod', () => {
     let ecr: EcrDouble;
-    let least: string;
+    let minimalKubeconfigPath: string;
     let running: RunningProvisioning | undefined;
     let team: string;
     before(async () => {
       ecr = await startEcr();
-      least = await createAccountWithRules(apiServer(), [secretsRule, ...provisioningRules]);
+      minimalKubeconfigPath = await createAccountWithRules(apiServer(), [secretsRule, ...provisioningRules]);
     });
     after(() => ecr.stop());
     afterEach(async () => {
@@ -47,12 +48,12 @@ function modeSuite(apiServer: () => TestApiServer): void {
     const start = async (
       provisioning: Record<string, unknown> = {},
       config: Record<string, unknown> = {},
-      kubeconfigPath = least,
+      kubeconfigPath = minimalKubeconfigPath,
     ): Promise<RunningProvisioning> => {
       await running?.stop();
       const namespaces = { selector: `team=${team}` };
-      const whole = { provisioning: { registries: hosts, namespaces, ...provisioning }, ...config };
-      running = await runProvisioning({ apiServer: apiServer(), ecr, config: whole, kubeconfigPath });
+      const wholeConfig = { provisioning: { registries: hosts, namespaces, ...provisioning }, ...config };
+      running = await runProvisioning({ apiServer: apiServer(), ecr, config: wholeConfig, kubeconfigPath });
       return running;
     };
     const namespace = () => createLabelledNamespace(apiServer(), { team });
@@ -62,8 +63,8 @@ function modeSuite(apiServer: () => TestApiServer): void {
         const secret = await readPullSecret(apiServer(), name);
         return hosts.every((host) => secret?.auths[host] !== undefined) ? secret : undefined;
       });
-    const refersTo = (name: string, expected: readonly string[] | undefined, of = 'default') =>
-      eventually(`${name}/${of} refers to ${expected}`, async () => {
+    const expectReferences = (name: string, expected: readonly string[] | undefined, of = 'default') =>
+      eventually(`${name}/${of} references ${expected}`, async () => {
         assert.deepEqual((await account(name, of)).pullSecrets, expected);
         return true;
       });
@@ -73,30 +74,30 @@ function modeSuite(apiServer: () => TestApiServer): void {
         await body();
       });
 
-    test('gives a namespace its Secret, and its ServiceAccount the reference, as soon as each is there', async () => {
+    test('creates the Secret of a namespace, and the reference of its ServiceAccount, as soon as each exists', async () => {
       await start();
       const name = await namespace();
       const secret = await hasSecret(name);
       assert.ok(hosts.every((host) => ecr.isUnexpired(atob(secret.auths[host]?.auth ?? '').slice(4))));
       await createServiceAccount(apiServer(), name);
-      await refersTo(name, [pullSecretName]);
+      await expectReferences(name, [pullSecretName]);
       assert.equal((await account(name)).annotation, pullSecretName);
     });
 
-    test('sees to what was there before, and to nothing outside of the selection', async () => {
+    test('handles what existed before the start, and nothing outside of the selection', async () => {
       const name = await namespace();
       await createServiceAccount(apiServer(), name);
       await createServiceAccount(apiServer(), name, 'builder');
       const outside = await apiServer().createNamespace('outside');
       await start();
       await hasSecret(name);
-      await refersTo(name, [pullSecretName]);
+      await expectReferences(name, [pullSecretName]);
       assert.equal((await account(name, 'builder')).pullSecrets, undefined);
       assert.equal((await account(outside)).pullSecrets, undefined);
       assert.equal(await readPullSecret(apiServer(), outside), undefined);
     });
 
-    test('leaves other pull secrets where they are, in order, and a reference that a person wrote to that person', async () => {
+    test('keeps other pull secrets in their order, and a reference that a user added', async () => {
       const name = await namespace();
       await createServiceAccount(apiServer(), name, 'default', {
         imagePullSecrets: [{ name: 'one' }, { name: 'two' }],
@@ -105,7 +106,7 @@ function modeSuite(apiServer: () => TestApiServer): void {
         imagePullSecrets: [{ name: pullSecretName }, { name: 'one' }],
       });
       await start({ serviceAccounts: ['default', 'builder'] });
-      await refersTo(name, ['one', 'two', pullSecretName]);
+      await expectReferences(name, ['one', 'two', pullSecretName]);
       assert.deepEqual(await account(name, 'builder'), {
         ...(await account(name, 'builder')),
         pullSecrets: [pullSecretName, 'one'],
@@ -113,31 +114,31 @@ function modeSuite(apiServer: () => TestApiServer): void {
       });
       const all = await createAccountWithRules(apiServer(), [secretsRule, allAccountsRule]);
       await start({ registries: [] }, {}, all);
-      await refersTo(name, ['one', 'two']);
+      await expectReferences(name, ['one', 'two']);
       assert.equal((await account(name)).annotation, undefined);
       assert.deepEqual((await account(name, 'builder')).pullSecrets, [pullSecretName, 'one']);
-      assert.ok(await readPullSecret(apiServer(), name), 'the Secret stays: pods may use it');
+      assert.ok(await readPullSecret(apiServer(), name), 'the Secret is kept, because pods may use it');
     });
 
-    test('puts back what somebody takes away', async () => {
+    test('restores what another writer removes', async () => {
       await start();
       const name = await namespace();
       await createServiceAccount(apiServer(), name);
       const { uid } = await hasSecret(name);
-      await refersTo(name, [pullSecretName]);
+      await expectReferences(name, [pullSecretName]);
       await apiServer().request('DELETE', secretPath(name));
       assert.notEqual((await hasSecret(name)).uid, uid);
       const path = `/api/v1/namespaces/${name}/serviceaccounts/default`;
       const { body } = await apiServer().request('GET', path);
       await apiServer().request('PUT', path, { ...Object(body), imagePullSecrets: [{ name: 'mine' }] });
-      await refersTo(name, ['mine', pullSecretName]);
+      await expectReferences(name, ['mine', pullSecretName]);
     });
 
-    test('takes its reference away where the namespace is no longer selected, and keeps the Secret', async () => {
+    test('removes its reference if the namespace is no longer selected, and keeps the Secret', async () => {
       await start();
       const name = await namespace();
       await createServiceAccount(apiServer(), name);
-      await refersTo(name, [pullSecretName]);
+      await expectReferences(name, [pullSecretName]);
       await hasSecret(name);
       const { body } = await apiServer().request('GET', `/api/v1/namespaces/${name}`);
       const { metadata } = Object(body);
@@ -146,18 +147,18 @@ function modeSuite(apiServer: () => TestApiServer): void {
         ...Object(body),
         metadata: { ...metadata, labels },
       });
-      await refersTo(name, undefined);
+      await expectReferences(name, undefined);
       assert.ok(await readPullSecret(apiServer(), name));
     });
 
-    test('takes away references of former settings, if it may list ServiceAccounts, and says at debug if not', async () => {
+    test('removes references of earlier settings if it may list ServiceAccounts, and logs at debug if not', async () => {
       const name = await namespace();
       await createServiceAccount(apiServer(), name, 'builder');
       await start({ serviceAccounts: ['builder'] });
-      await refersTo(name, [pullSecretName], 'builder');
+      await expectReferences(name, [pullSecretName], 'builder');
       const { log } = await start({ serviceAccounts: ['default'] });
-      await eventually('a word on the missing right', () =>
-        log.find(({ level, msg }) => level === 'debug' && /no right to list/.test(String(msg))),
+      await eventually('a log line about the missing permission', () =>
+        log.find(({ level, msg }) => level === 'debug' && /not allowed to list/.test(String(msg))),
       );
       assert.deepEqual((await account(name, 'builder')).pullSecrets, [pullSecretName]);
       const all = await createAccountWithRules(apiServer(), [
@@ -166,27 +167,29 @@ function modeSuite(apiServer: () => TestApiServer): void {
         allAccountsRule,
       ]);
       await start({ serviceAccounts: ['default'] }, {}, all);
-      await refersTo(name, undefined, 'builder');
+      await expectReferences(name, undefined, 'builder');
     });
 
-    test('replaces the reference when the Secret has another name', async () => {
+    test('replaces the reference if the Secret has another name', async () => {
       const name = await namespace();
       await createServiceAccount(apiServer(), name, 'default', { imagePullSecrets: [{ name: 'one' }] });
       await start();
-      await refersTo(name, ['one', pullSecretName]);
+      await expectReferences(name, ['one', pullSecretName]);
       await start({}, { secretName: 'renamed' }, apiServer().kubeconfigPath);
-      await refersTo(name, ['one', 'renamed']);
+      await expectReferences(name, ['one', 'renamed']);
       assert.equal((await account(name)).annotation, 'renamed');
     });
 
-    test('leaves excluded namespaces and those that are being deleted alone', async () => {
-      const [excluded, ended, normal] = [await namespace(), await namespace(), await namespace()];
-      for (const name of [excluded, ended, normal]) await createServiceAccount(apiServer(), name);
-      await apiServer().request('DELETE', `/api/v1/namespaces/${ended}`);
+    test('skips excluded and terminating namespaces', async () => {
+      const [excluded, terminating, normal] = [await namespace(), await namespace(), await namespace()];
+      for (const name of [excluded, terminating, normal]) {
+        await createServiceAccount(apiServer(), name);
+      }
+      await apiServer().request('DELETE', `/api/v1/namespaces/${terminating}`);
       const { log } = await start({}, { exclude: { namespaces: [excluded] } });
       await hasSecret(normal);
-      await refersTo(normal, [pullSecretName]);
-      for (const name of [excluded, ended]) {
+      await expectReferences(normal, [pullSecretName]);
+      for (const name of [excluded, terminating]) {
         assert.equal(await readPullSecret(apiServer(), name), undefined);
         assert.equal((await account(name)).pullSecrets, undefined);
         assert.deepEqual(
@@ -196,21 +199,21 @@ function modeSuite(apiServer: () => TestApiServer): void {
       }
     });
 
-    test('goes on elsewhere while a foreign Secret is in the way, tells it, and comes back when it is gone', async () => {
+    test('continues in other namespaces while an unmanaged Secret exists, logs it, and retries until it is gone', async () => {
       const [taken, free] = [await namespace(), await namespace()];
       await apiServer().request('POST', secretPath(taken).replace(/\/[^/]+$/, ''), {
         metadata: { name: pullSecretName },
       });
       const { log } = await start();
       await hasSecret(free);
-      const told = () => log.filter(({ level, namespace }) => level === 'warn' && namespace === taken);
-      await eventually('the foreign Secret is told', () => told().length > 1);
-      assert.match(JSON.stringify(told()), /foreign-secret/);
+      const warnings = () => log.filter(({ level, namespace }) => level === 'warn' && namespace === taken);
+      await eventually('the unmanaged Secret is logged', () => warnings().length > 1);
+      assert.match(JSON.stringify(warnings()), /unmanaged-secret/);
       await apiServer().request('DELETE', secretPath(taken));
       await hasSecret(taken);
     });
 
-    test('asks ECR once for any number of namespaces', async () => {
+    test('fetches one token per region for any number of namespaces', async () => {
       const [one, two] = [await namespace(), await namespace()];
       const before = ecr.callsOf('GetAuthorizationToken').length;
       await start();
@@ -218,13 +221,13 @@ function modeSuite(apiServer: () => TestApiServer): void {
       assert.equal(ecr.callsOf('GetAuthorizationToken').length - before, 2, 'one for each region');
     });
 
-    test('names hosts in the Secret for which there is no token yet, and refers to it all the same', async () => {
+    test('adds hosts without a token to the Secret, and references it nevertheless', async () => {
       ecr.fail({ error: 'AccessDeniedException' });
       await start();
       const name = await namespace();
       await createServiceAccount(apiServer(), name);
-      await refersTo(name, [pullSecretName]);
-      await eventually('the hosts are named', async () => {
+      await expectReferences(name, [pullSecretName]);
+      await eventually('the hosts are in the annotation', async () => {
         const secret = await readPullSecret(apiServer(), name);
         return secret !== undefined && hosts.every((host) => secret.hosts[host] === null);
       });

@@ -1,3 +1,4 @@
+// Tests which Events and log lines report failing, recovered and expiring hosts.
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
@@ -14,29 +15,29 @@ import { eventually } from '../support/eventually.ts';
 
 const now = Date.UTC(2026, 10, 23, 12, 30);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
-const nothing = { failing: [], recovered: [], expiring: [] };
+const emptyReport = { failing: [], recovered: [], expiring: [] };
 
 function failing(namespace: string, permanent: boolean): Overdue {
   const code = permanent ? 'AccessDeniedException' : 'throttled';
   const message = 'No ECR token for us-east-1: what happened. What can be done.';
-  const trouble = { code, permanent, message, since: now, at: now, retryAt: now };
-  return { namespace, host, kind: 'missing', expiresAt: undefined, failure: trouble };
+  const failure = { code, permanent, message, since: now, at: now, retryAt: now };
+  return { namespace, host, kind: 'missing', expiresAt: undefined, failure };
 }
 
 function setUp(createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined) {
   const secretCache = new SecretCache();
-  const life = { issuedAt: now, expiresAt: now + 1000 };
+  const lifetime = { issuedAt: now, expiresAt: now + 1000 };
   secretCache.set({
     namespace: 'a',
     uid: 'uid-a',
     resourceVersion: '1',
     labels: { [managedByLabel]: productName },
-    annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+    annotations: { [hostsAnnotation]: formatHosts(new Map([[host, lifetime]])) },
     fieldOwners: [],
   });
   const stream = new PassThrough();
   const clock = { now };
-  const tell = createHostEventReporter({
+  const report = createHostEventReporter({
     secretName: 'ecr-pull-secrets',
     secretCache,
     createEvent,
@@ -44,19 +45,19 @@ function setUp(createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined
     now: () => clock.now,
     log: createJsonLog('info', stream),
   });
-  const logged = async () => {
+  const readLog = async () => {
     stream.end();
     return (await text(stream)).split('\n').filter((line) => line !== '');
   };
-  return { tell, logged, clock };
+  return { report, readLog, clock };
 }
 
-describe('news', () => {
-  it('of a host that fails is an Event at the Secret, which says whether a person has to change something', async () => {
+describe('host events', () => {
+  it('report a failing host with an Event of the Secret, whose reason tells whether the operator has to act', async () => {
     const events: KubeEvent[] = [];
-    const { tell } = setUp(async (event) => events.push(event) > 0);
-    tell({ ...nothing, failing: [failing('a', true), failing('b', false)] });
-    await eventually('both are out', () => events.length === 2);
+    const { report } = setUp(async (event) => events.push(event) > 0);
+    report({ ...emptyReport, failing: [failing('a', true), failing('b', false)] });
+    await eventually('both are created', () => events.length === 2);
     assert.deepEqual(
       events.map(({ type, reason, object }) => ({ type, reason, object })),
       [
@@ -67,7 +68,7 @@ describe('news', () => {
         },
         {
           type: 'Warning',
-          reason: 'PullTokenNotRenewed',
+          reason: 'PullTokenRenewalFailed',
           object: { kind: 'Secret', namespace: 'b', name: 'ecr-pull-secrets' },
         },
       ],
@@ -78,47 +79,47 @@ describe('news', () => {
     );
   });
 
-  it('of a namespace with many hosts that fail leaves room for the others', async () => {
+  it('of a namespace with many failing hosts do not displace those of others', async () => {
     const events: KubeEvent[] = [];
-    const { tell } = setUp(async (event) => events.push(event) > 0);
+    const { report } = setUp(async (event) => events.push(event) > 0);
     const many = Array.from({ length: 600 }, (_, index) => ({
       ...failing('a', false),
       host: `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`,
     }));
-    tell({ ...nothing, failing: [...many, failing('b', false)] });
-    await eventually('the Event of the other namespace is out', () =>
+    report({ ...emptyReport, failing: [...many, failing('b', false)] });
+    await eventually('the Event of the other namespace is created', () =>
       events.some(({ object }) => object.namespace === 'b'),
     );
     const messages = events.filter(({ object }) => object.namespace === 'a').map(({ message }) => message);
     assert.equal(messages.length, 5);
-    assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(595 more hosts fail in this namespace\): /);
+    assert.match(messages.at(-1) ?? '', /^000000000004\.\S+ \(and 595 more hosts in this namespace\): /);
   });
 
-  it('of a namespace whose Events hang goes out in the others', async () => {
+  it('are not delayed by a namespace whose Events hang', async () => {
     const gate = Promise.withResolvers<void>();
     const created: string[] = [];
-    const { tell } = setUp(async ({ object: { namespace } }) => {
+    const { report } = setUp(async ({ object: { namespace } }) => {
       await (namespace === 'slow' && gate.promise);
       return created.push(namespace) > 0;
     });
-    tell({ ...nothing, failing: [failing('slow', false), failing('b', false)] });
-    await eventually('the other Event is out', () => created.includes('b'), 30_000);
+    report({ ...emptyReport, failing: [failing('slow', false), failing('b', false)] });
+    await eventually('the other Event is created', () => created.includes('b'), 30_000);
     assert.deepEqual(created, ['b']);
     gate.resolve();
-    await eventually('both are out', () => created.length === 2);
+    await eventually('both are created', () => created.length === 2);
   });
 
-  it('of a namespace whose hosts fail again and again leaves room for the others, and starts anew in the next hour', async () => {
+  it('of a namespace whose hosts fail repeatedly do not displace those of others, and continue in the next hour', async () => {
     const events: KubeEvent[] = [];
-    const { tell, clock } = setUp(async (event) => events.push(event) > 0);
+    const { report, clock } = setUp(async (event) => events.push(event) > 0);
     for (let plan = 0; plan < 100; plan += 1) {
       const host = `${String(plan).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`;
-      tell({ ...nothing, failing: [{ ...failing('a', false), host }] });
+      report({ ...emptyReport, failing: [{ ...failing('a', false), host }] });
     }
-    tell({ ...nothing, failing: [failing('b', false)] });
+    report({ ...emptyReport, failing: [failing('b', false)] });
     clock.now += 3_600_000;
-    tell({ ...nothing, failing: [failing('a', false)] });
-    await eventually('those of both hours are out', () => events.length === 22);
+    report({ ...emptyReport, failing: [failing('a', false)] });
+    await eventually('those of both hours are created', () => events.length === 22);
     assert.deepEqual(
       Map.groupBy(events, ({ object }) => object.namespace)
         .values()
@@ -128,9 +129,9 @@ describe('news', () => {
     );
   });
 
-  it('of one more namespace goes out before the second Event of any other, however many wait', async () => {
+  it('of a namespace without Events are created before the second one of any other, however many are queued', async () => {
     const events: KubeEvent[] = [];
-    const { tell } = setUp(async (event) => events.push(event) > 0);
+    const { report } = setUp(async (event) => events.push(event) > 0);
     const hosts = Array.from(
       { length: 5 },
       (_, index) => `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`,
@@ -139,78 +140,81 @@ describe('news', () => {
       hosts.map((host) => ({ ...failing(namespace, true), host })),
     );
     const unsent: string[] = [];
-    tell({ ...nothing, failing: many }, ({ namespace }) => unsent.push(namespace));
-    tell({ ...nothing, failing: [failing('b', true)] }, ({ namespace }) => unsent.push(namespace));
-    await eventually('all that were accepted are out', () => events.length + unsent.length === 1501, 30_000);
-    const place = events.findIndex(({ object }) => object.namespace === 'b');
-    assert.ok(place >= 0 && place <= 300, `it is number ${place}`);
-    assert.ok(unsent.length > 0 && new Set(unsent).size < 300, 'what had to wait is reported as unsent');
+    report({ ...emptyReport, failing: many }, ({ namespace }) => unsent.push(namespace));
+    report({ ...emptyReport, failing: [failing('b', true)] }, ({ namespace }) => unsent.push(namespace));
+    await eventually('all queued Events are created', () => events.length + unsent.length === 1501, 30_000);
+    const position = events.findIndex(({ object }) => object.namespace === 'b');
+    assert.ok(position >= 0 && position <= 300, `it has position ${position}`);
+    assert.ok(
+      unsent.length > 0 && new Set(unsent).size < 300,
+      'Events that did not fit into the queue are reported as unsent',
+    );
   });
 
-  it('that the API server failed to take is reported as unsent, unless another try is of no use', async () => {
+  it('are reported as unsent if the API server fails, unless a retry cannot help', async () => {
     const codes: Record<string, KubeErrorCode> = { a: 'server-error', b: 'forbidden', c: 'timeout' };
-    let asked = 0;
-    const { tell } = setUp(async ({ object: { namespace } }) => {
-      asked += 1;
+    let calls = 0;
+    const { report } = setUp(async ({ object: { namespace } }) => {
+      calls += 1;
       throw new KubeError({ code: codes[namespace] ?? 'unknown', operation: 'create Event' });
     });
     const unsent: string[] = [];
     const all = Object.keys(codes).map((namespace) => failing(namespace, true));
-    tell({ ...nothing, failing: all }, ({ namespace }) => unsent.push(namespace));
-    await eventually('all were tried', () => asked === 3);
+    report({ ...emptyReport, failing: all }, ({ namespace }) => unsent.push(namespace));
+    await eventually('all were tried', () => calls === 3);
     await eventually('two are unsent', () => unsent.length === 2);
     assert.deepEqual(unsent.toSorted(), ['a', 'c']);
   });
 
-  it('has the same name from every replica within an hour, and another one in the next', async () => {
+  it('have the same name in all replicas within an hour, and another one in the next hour', async () => {
     const names: string[] = [];
     const create = async ({ name }: KubeEvent) => names.push(name) > 0;
     const [one, two] = [setUp(create), setUp(create)];
-    one.tell({ ...nothing, failing: [failing('a', true)] });
+    one.report({ ...emptyReport, failing: [failing('a', true)] });
     two.clock.now += 60_000;
-    two.tell({ ...nothing, failing: [failing('a', true)] });
-    await eventually('both are out', () => names.length === 2);
+    two.report({ ...emptyReport, failing: [failing('a', true)] });
+    await eventually('both are created', () => names.length === 2);
     two.clock.now += 3_600_000;
-    two.tell({ ...nothing, failing: [failing('a', true)] });
-    await eventually('the third is out', () => names.length === 3);
+    two.report({ ...emptyReport, failing: [failing('a', true)] });
+    await eventually('the third is created', () => names.length === 3);
     assert.equal(names[0], names[1]);
     assert.notEqual(names[0], names[2]);
     assert.match(names[0] ?? '', /^[a-z0-9.-]{1,253}$/);
   });
 
-  it('of a host that is well again is told where there is still a Secret with it', async () => {
+  it('report a recovered host if its Secret still exists', async () => {
     const events: KubeEvent[] = [];
-    const { tell } = setUp(async (event) => events.push(event) > 0);
-    tell({
-      ...nothing,
+    const { report } = setUp(async (event) => events.push(event) > 0);
+    report({
+      ...emptyReport,
       recovered: [
         { namespace: 'gone', host },
         { namespace: 'a', host },
       ],
     });
-    await eventually('it is out', () => events.length === 1);
+    await eventually('it is created', () => events.length === 1);
     assert.deepEqual([events[0]?.type, events[0]?.reason], ['Normal', 'PullTokenRenewed']);
   });
 
-  it('that cannot be told as an Event is told once in the log, and keeps nothing from going on', async () => {
-    let asked = 0;
-    const { tell, logged } = setUp(async () => {
-      asked += 1;
+  it('that cannot be created are logged once, and later ones are still tried', async () => {
+    let calls = 0;
+    const { report, readLog } = setUp(async () => {
+      calls += 1;
       throw new Error('no rights');
     });
-    tell({ ...nothing, failing: [failing('a', true), failing('b', true), failing('c', true)] });
-    await eventually('all were tried', () => asked === 3);
-    const lines = await logged();
+    report({ ...emptyReport, failing: [failing('a', true), failing('b', true), failing('c', true)] });
+    await eventually('all were tried', () => calls === 3);
+    const lines = await readLog();
     assert.equal(lines.length, 1);
     assert.match(lines[0] ?? '', /failed to create an Event/);
   });
 
-  it('of tokens that end soon is a warning in the log, with or without Events', async () => {
-    const { tell, logged } = setUp(undefined);
+  it('do not replace the log warning about expiring tokens, which is logged without Events too', async () => {
+    const { report, readLog } = setUp(undefined);
     const message = 'No ECR token for us-east-1: denied';
     const one = { code: 'AccessDenied', permanent: true, message, namespaces: 7, firstExpiresAt: now };
-    tell({ failing: [failing('a', true)], recovered: [], expiring: [one] });
-    const [line] = await logged();
+    report({ failing: [failing('a', true)], recovered: [], expiring: [one] });
+    const [line] = await readLog();
     const { level, namespaces, firstExpiresAt, permanent } = JSON.parse(line ?? '');
     assert.deepEqual(
       { level, namespaces, firstExpiresAt, permanent },

@@ -1,3 +1,4 @@
+// Tests the periodic removal and addition of hosts, and the report of full Secrets.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
@@ -25,7 +26,7 @@ const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 
 function setUp(
   namespaces: readonly string[],
-  forget: (namespace: string) => Promise<void>,
+  forgetHosts: (namespace: string) => Promise<void>,
   secrets: HousekeepingDependencies['secrets'] = {
     ensure: async (_, registries) => registries.map((one) => secretFullHost(one.host)),
   },
@@ -59,7 +60,7 @@ function setUp(
       isForbidden: () => false,
     },
     isConfigured: () => false,
-    forgetHosts: forget,
+    forgetHosts,
     forgetAfterMs: 24 * hourMs,
     replica: 'a',
     now: () => ({ ...clock }),
@@ -81,32 +82,36 @@ function setUp(
 }
 
 describe('housekeeping', () => {
-  it('looks at a Secret when a host has waited for long enough, once an hour, and goes on where one fails', async () => {
-    const looked: string[] = [];
+  it('checks a Secret whose host has waited long enough once an hour, and continues with others after a failure', async () => {
+    const checked: string[] = [];
     const { pass, lines } = setUp(['a', 'b'], async (namespace) => {
-      looked.push(namespace);
-      if (namespace === 'a') throw new Error('a bug');
+      checked.push(namespace);
+      if (namespace === 'a') {
+        throw new Error('unexpected');
+      }
     });
     await pass(24 * hourMs - 1);
-    assert.deepEqual(looked, []);
+    assert.deepEqual(checked, []);
     await pass(5 * minuteMs);
-    assert.deepEqual(looked, ['a', 'b']);
+    assert.deepEqual(checked, ['a', 'b']);
     assert.deepEqual(
       lines.map(({ namespace, msg }) => `${namespace}: ${msg}`),
       ['a: failed to update the hosts of a pull Secret'],
     );
     await pass(59 * minuteMs);
-    assert.equal(looked.length, 2);
+    assert.equal(checked.length, 2);
     await pass(minuteMs);
-    assert.equal(looked.length, 4);
+    assert.equal(checked.length, 4);
   });
 
-  it('reports a full Secret once an hour while a host finds no room', async () => {
+  it('reports a full Secret once an hour while a host cannot be added', async () => {
     const { pass, missing, full } = setUp(['a'], async () => undefined);
     const other = host.replace('us-east-1', 'eu-west-1');
     missing.record('a', [host, other], 'refused', 0);
     missing.record('b', [host], 'refused', 0);
-    for (let minutes = 0; minutes < 90; minutes += 1) await pass(minuteMs);
+    for (let minutes = 0; minutes < 90; minutes += 1) {
+      await pass(minuteMs);
+    }
     assert.deepEqual(
       full.map(({ namespace, hosts, stored }) => ({ namespace, hosts, stored })),
       // in `a` the host is stored by now
@@ -118,12 +123,12 @@ describe('housekeeping', () => {
     );
   });
 
-  it('goes on in other namespaces while one hangs, and does not begin there again', async () => {
+  it('continues in other namespaces while one hangs, and does not start there a second time', async () => {
     const gate = Promise.withResolvers<void>();
-    const looked: string[] = [];
+    const checked: string[] = [];
     const { missing, move, housekeeping } = setUp([], async () => undefined, {
       ensure: async (namespace) => {
-        looked.push(namespace);
+        checked.push(namespace);
         await (namespace === 'slow' && gate.promise);
         return [];
       },
@@ -131,29 +136,29 @@ describe('housekeeping', () => {
     missing.record('slow', [host], 'refused', 0);
     missing.record('a', [host], 'refused', 0);
     move(minuteMs);
-    await eventually('both have begun', () => looked.length === 2);
+    await eventually('both have started', () => checked.length === 2);
     for (let round = 1; round <= 3; round += 1) {
       await setImmediate();
       move(10 * minuteMs);
-      await eventually('the other one is looked at again', () => looked.length === 2 + round);
+      await eventually('the other one is checked again', () => checked.length === 2 + round);
     }
-    assert.deepEqual(looked.toSorted(), ['a', 'a', 'a', 'a', 'slow']);
+    assert.deepEqual(checked.toSorted(), ['a', 'a', 'a', 'a', 'slow']);
     gate.resolve();
     await housekeeping.waitUntilIdle();
   });
 
-  it('forgets what could not be stored once another replica has stored it, or nothing wants it', async () => {
+  it('forgets an unstored host once another replica has stored it, or nothing requests it any more', async () => {
     const { unstored, pass } = setUp(['a'], async () => undefined);
     const failure = { code: 'timeout', permanent: false, message: 'timed out' };
     unstored.add('a', [host], failure);
     unstored.add('b', ['other'], failure);
     await pass(1_000);
-    assert.deepEqual([...unstored.byNamespace().keys()], ['b'], 'the Secret of `a` names it');
+    assert.deepEqual([...unstored.byNamespace().keys()], ['b'], 'the Secret of `a` contains it');
     await pass(24 * hourMs);
     assert.equal(unstored.size, 0);
   });
 
-  it('begins nothing after it was stopped', async () => {
+  it('starts nothing after it was stopped', async () => {
     const { pass, housekeeping } = setUp(['a'], () => assert.fail('nothing is to be forgotten'));
     await housekeeping.stop();
     await pass(48 * hourMs);
@@ -175,20 +180,22 @@ describe('a Secret with hosts to forget', () => {
     requestedAt: new Map([[host, start]]),
   };
 
-  it('is ours, intact, and has a host that waits for long, or for an unknown time', () => {
+  it('is managed, intact, and has a host that has waited for long or for an unknown time', () => {
     assert.equal(isForgettable('a', secret, rules), true);
     assert.equal(isForgettable('a', { ...secret, isManaged: false }, rules), false);
     assert.equal(isForgettable('a', { ...secret, isIntact: false }, rules), false);
     assert.equal(isForgettable('a', { ...secret, requestedAt: new Map() }, rules), true);
-    const life = { issuedAt: start - 48 * hourMs, expiresAt: start - 36 * hourMs };
-    const expired = { ...secret, hosts: new Map([[host, life]]), requestedAt: new Map<string, number>() };
-    assert.equal(isForgettable('a', expired, rules), false, 'a token that has expired was there once');
+    const lifetime = { issuedAt: start - 48 * hourMs, expiresAt: start - 36 * hourMs };
+    const expired = { ...secret, hosts: new Map([[host, lifetime]]), requestedAt: new Map<string, number>() };
+    assert.equal(isForgettable('a', expired, rules), false, 'a host with an expired token is kept');
   });
 
-  it('is due on one replica after the other', () => {
+  it('is due in one replica after the other', () => {
     const dueAt = (replica: string) => {
       for (let now = start + 24 * hourMs; ; now += 1_000) {
-        if (isForgettable('a', secret, { ...rules, replica, now })) return now - start - 24 * hourMs;
+        if (isForgettable('a', secret, { ...rules, replica, now })) {
+          return now - start - 24 * hourMs;
+        }
       }
     };
     const times = ['a', 'b', 'c', 'd'].map(dueAt);
@@ -197,8 +204,8 @@ describe('a Secret with hosts to forget', () => {
   });
 });
 
-describe('the report of a full Secret', () => {
-  it('is a line in the log and one Event an hour, which says what to do', async () => {
+describe('report of a full Secret', () => {
+  it('is a log line and one Event an hour with what to do', async () => {
     const { secretCache } = setUp(['a'], async () => undefined);
     const events: KubeEvent[] = [];
     const lines: Record<string, unknown>[] = [];
@@ -212,7 +219,7 @@ describe('the report of a full Secret', () => {
     const hosts = Array.from({ length: 200 }, (_, index) => `${index}.${host}`);
     report({ namespace: 'a', hosts, stored: 200, forbidden: false });
     report({ namespace: 'b', hosts: [host], stored: 200, forbidden: true });
-    await eventually('both are out', () => events.length === 2);
+    await eventually('both are created', () => events.length === 2);
     const [event, other] = events;
     assert.deepEqual(
       [event?.type, event?.reason, event?.object],
@@ -228,7 +235,7 @@ describe('the report of a full Secret', () => {
     );
     assert.match(event?.message ?? '', /run ecr-pull-secrets remove-host, or raise secrets\.maxHosts$/);
     assert.ok((event?.message ?? '').length <= 1024);
-    assert.match(other?.message ?? '', /without the right to list pods no host can be dropped/);
+    assert.match(other?.message ?? '', /none can be removed because listing pods is forbidden/);
     assert.deepEqual(lines[0]?.['missing'], 200);
   });
 });

@@ -1,7 +1,7 @@
+// A renewal controller on a clock that the test moves.
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import type { Validity } from '../../src/ecr/token-policy.ts';
-
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { dockerConfigKey } from '../../src/pull-secrets/ownership.ts';
@@ -15,7 +15,7 @@ export const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 
 type Renew = RenewalDependencies['secrets']['renew'];
 
-/** A renewal on a clock that only the test moves, over namespaces whose tokens are issued at `start`. */
+/** Creates a renewal controller for namespaces with Secrets whose tokens were issued at `start`. */
 export function createRenewalFixture(
   namespaces: readonly string[],
   renew: Renew,
@@ -24,21 +24,21 @@ export function createRenewalFixture(
   const clock = { wallMs: start, monotonicMs: 0 };
   const secretCache = new SecretCache(() => clock.monotonicMs);
   let version = 1;
-  const put = (namespace: string, life: Validity | undefined, label: string = productName) => {
+  const putSecret = (namespace: string, lifetime: Validity | undefined, label: string = productName) => {
     version += 1;
     secretCache.set({
       namespace,
       uid: `uid-${namespace}`,
       resourceVersion: String(version),
       labels: { [managedByLabel]: label },
-      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, lifetime]])) },
       fieldOwners: [{ manager: productName, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
     });
   };
-  const written = (namespace: string) =>
-    put(namespace, { issuedAt: clock.wallMs, expiresAt: clock.wallMs + 12 * hourMs });
+  const writeToken = (namespace: string) =>
+    putSecret(namespace, { issuedAt: clock.wallMs, expiresAt: clock.wallMs + 12 * hourMs });
   for (const namespace of namespaces) {
-    written(namespace);
+    writeToken(namespace);
   }
   const rules: RenewalDependencies['rules'] = {
     replica: 'a',
@@ -76,20 +76,20 @@ export function createRenewalFixture(
     move(ms);
     await renewal.waitUntilIdle();
   };
-  const logged = async () => {
+  const readLog = async () => {
     stream.end();
     return (await text(stream)).split('\n').filter((line) => line !== '');
   };
   return {
-    ...{ renewal, rules, secretCache, clock, written, counts, move, pass, logged },
-    /** The namespace's Secret says that its token is of 12 hours and expires after so many ms. */
-    endsIn: (namespace: string, ms: number) =>
-      put(namespace, { issuedAt: clock.wallMs + ms - 12 * hourMs, expiresAt: clock.wallMs + ms }),
-    /** Another writer changes the label of the namespace's Secret, and nothing else. */
-    relabelled: (namespace: string) => put(namespace, secretCache.get(namespace)?.hosts.get(host), 'Helm'),
-    /** The namespace's Secret names the host, and has no token for it. */
-    waits: (namespace: string) => put(namespace, undefined),
-    /** How often it has planned. */
+    ...{ renewal, rules, secretCache, clock, writeToken, counts, move, pass, readLog },
+    /** Writes a token with a lifetime of 12 hours that expires in `ms`. */
+    expireIn: (namespace: string, ms: number) =>
+      putSecret(namespace, { issuedAt: clock.wallMs + ms - 12 * hourMs, expiresAt: clock.wallMs + ms }),
+    /** Changes only the label of the namespace's Secret, as another writer. */
+    relabel: (namespace: string) => putSecret(namespace, secretCache.get(namespace)?.hosts.get(host), 'Helm'),
+    /** Writes a Secret that contains the host without a token. */
+    removeToken: (namespace: string) => putSecret(namespace, undefined),
+    /** Number of plans so far. */
     get plans() {
       return plans;
     },

@@ -1,3 +1,4 @@
+// Tests which hosts are due or overdue, and when the next one is due.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -10,11 +11,11 @@ import { type ClusterState, planInSteps } from '../../src/renewal/renewal-plan.t
 const hourMs = 3_600_000;
 const minuteMs = 60_000;
 const issued = Date.UTC(2026, 10, 23, 12);
-const life: StoredLifetime = { issuedAt: issued, expiresAt: issued + 12 * hourMs };
+const lifetime: StoredLifetime = { issuedAt: issued, expiresAt: issued + 12 * hourMs };
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
-/** The longest that a replica may wait past half of a token's life. */
-const longestDelay = 0.09 * 6 * hourMs;
+/** The longest delay of a replica after half of a token's lifetime, in ms. */
+const maxDelayMs = 0.09 * 6 * hourMs;
 
 function rules(changes: Partial<PlanRules> = {}): PlanRules {
   return {
@@ -48,11 +49,13 @@ function plan(known: ClusterState, now: ClockReading, by: PlanRules) {
   const steps = planInSteps(known, now, by);
   for (;;) {
     const step = steps.next();
-    if (step.done === true) return step.value;
+    if (step.done === true) {
+      return step.value;
+    }
   }
 }
 
-/** What is planned for the one namespace `team-a` this long after its token was issued and seen. */
+/** Plans the namespace `team-a` so many ms after its token was issued and observed. */
 function planned(known: KnownSecret, after: number, changes: Partial<PlanRules> = {}, monotonicMs = after) {
   return plan(
     { secrets: [['team-a', known]], deleted: [] },
@@ -61,7 +64,7 @@ function planned(known: KnownSecret, after: number, changes: Partial<PlanRules> 
   );
 }
 
-const trouble: HostFailure = {
+const failure: HostFailure = {
   code: 'throttled',
   permanent: false,
   message: 'throttled',
@@ -70,22 +73,22 @@ const trouble: HostFailure = {
   retryAt: issued + 7 * hourMs + 2 * minuteMs,
 };
 
-describe('a plan', () => {
-  it('renews nothing before half of a token is used, and all within a tenth of the rest', () => {
-    const one = secret(new Map([[east, life]]));
+describe('renewal plan', () => {
+  it('renews a token not before half of its lifetime, and within a tenth of the remaining half', () => {
+    const one = secret(new Map([[east, lifetime]]));
     assert.deepEqual(planned(one, 6 * hourMs - 1).due, []);
-    const { due, nextAt } = planned(one, 6 * hourMs + longestDelay);
+    const { due, nextAt } = planned(one, 6 * hourMs + maxDelayMs);
     assert.deepEqual(
       due.map(({ namespace, reason, hosts }) => ({ namespace, reason, hosts })),
-      [{ namespace: 'team-a', reason: 'half-life', hosts: [east] }],
+      [{ namespace: 'team-a', reason: 'scheduled', hosts: [east] }],
     );
     assert.equal(nextAt, Number.POSITIVE_INFINITY);
   });
 
-  it('says when to look again, and plans it then', () => {
+  it('returns the time at which the next host becomes due', () => {
     fc.assert(
       fc.property(fc.string(), fc.integer({ min: 0, max: 6 }), (replica, hours) => {
-        const one = secret(new Map([[east, life]]));
+        const one = secret(new Map([[east, lifetime]]));
         const { nextAt } = planned(one, hours * hourMs - 1, { replica });
         const again = (at: number) => planned(one, at - issued, { replica }).due.length;
         assert.deepEqual([again(nextAt - 1), again(nextAt)], [0, 1]);
@@ -93,40 +96,52 @@ describe('a plan', () => {
     );
   });
 
-  it('spreads namespaces over minutes, in an order that is not the same for all replicas', () => {
+  it('spreads namespaces over minutes, in a different order in each replica', () => {
     const namespaces = Array.from({ length: 1000 }, (_, index) => `team-${index}`);
     const whenOf = (replica: string) =>
       namespaces.map((namespace) => {
-        const known: ClusterState = { secrets: [[namespace, secret(new Map([[east, life]]))]], deleted: [] };
+        const known: ClusterState = {
+          secrets: [[namespace, secret(new Map([[east, lifetime]]))]],
+          deleted: [],
+        };
         return (
           plan(known, { wallMs: issued, monotonicMs: 0 }, rules({ replica })).nextAt - issued - 6 * hourMs
         );
       });
     const [a = [], b = [], c = []] = ['a', 'b', 'c'].map(whenOf);
     const perMinute = Map.groupBy(a, (at) => Math.floor(at / minuteMs));
-    assert.ok(Math.max(...[...perMinute.values()].map((all) => all.length)) < 100, 'no minute has a tenth');
-    assert.ok(Math.max(...a) < longestDelay);
+    assert.ok(
+      Math.max(...[...perMinute.values()].map((all) => all.length)) < 100,
+      'no minute has a tenth of the namespaces',
+    );
+    assert.ok(Math.max(...a) < maxDelayMs);
     const first = namespaces.map((_, index) => {
       const times = [a, b, c].map((all) => all[index] ?? 0);
       return times.indexOf(Math.min(...times));
     });
     for (const replica of [0, 1, 2]) {
-      assert.ok(first.filter((one) => one === replica).length > 200, 'each is the first for its share');
+      assert.ok(
+        first.filter((one) => one === replica).length > 200,
+        'each replica is the first for its share',
+      );
     }
     const gaps = namespaces.map((_, index) => Math.abs((a[index] ?? 0) - (b[index] ?? 0)));
-    assert.ok(gaps.filter((gap) => gap < 2_000).length < 20, 'few lie within the time of a write');
+    assert.ok(
+      gaps.filter((gap) => gap < 2_000).length < 20,
+      'few are due in two replicas within the time of a write',
+    );
   });
 
-  it('gives a host without a token one within seconds, and one whose token has ended at once', () => {
-    assert.equal(planned(secret(new Map([[east, undefined]])), 3_000).due[0]?.reason, 'waiting');
-    const late = planned(secret(new Map([[east, life]])), 13 * hourMs);
-    assert.deepEqual([late.due[0]?.reason, late.due[0]?.expiresAt], ['ended', life.expiresAt]);
+  it('renews a host without a token within seconds, and one with an expired token at once', () => {
+    assert.equal(planned(secret(new Map([[east, undefined]])), 3_000).due[0]?.reason, 'missing-token');
+    const late = planned(secret(new Map([[east, lifetime]])), 13 * hourMs);
+    assert.deepEqual([late.due[0]?.reason, late.due[0]?.expiresAt], ['expired', lifetime.expiresAt]);
   });
 
-  it('mends what somebody else changed, with all of its hosts, and makes a deleted Secret anew', () => {
+  it('repairs an edited Secret with all of its hosts, and restores a deleted one', () => {
     const hosts = new Map([
-      [east, life],
-      [west, life],
+      [east, lifetime],
+      [west, lifetime],
     ]);
     const edited = planned(secret(hosts, { isIntact: false }), 3_000);
     assert.deepEqual([edited.due[0]?.reason, edited.due[0]?.hosts], ['edited', [east, west]]);
@@ -138,88 +153,88 @@ describe('a plan', () => {
     assert.deepEqual([lost.due[0]?.reason, lost.due[0]?.hosts], ['deleted', [east, west]]);
   });
 
-  it('leaves a Secret that is not ours alone', () => {
-    const foreign = secret(new Map([[east, undefined]]), { isManaged: false, isIntact: false });
-    assert.deepEqual(planned(foreign, 24 * hourMs), {
+  it('skips an unmanaged Secret', () => {
+    const unmanaged = secret(new Map([[east, undefined]]), { isManaged: false, isIntact: false });
+    assert.deepEqual(planned(unmanaged, 24 * hourMs), {
       due: [],
       overdue: [],
       nextAt: Number.POSITIVE_INFINITY,
     });
   });
 
-  it('has another role ask anew for what was asked for before it began to run, and for nothing else', () => {
-    const one = secret(new Map([[east, life]]));
+  it('renews tokens of another role that were issued before the start, and no others', () => {
+    const one = secret(new Map([[east, lifetime]]));
     const role = { identityOf: () => 'role-b' };
     const before = { ...role, startedAt: issued + hourMs };
-    assert.equal(planned(one, hourMs + longestDelay, before).due[0]?.reason, 'config-changed');
-    assert.deepEqual(planned(one, hourMs + longestDelay, { ...role, startedAt: issued }).due, []);
-    const same = secret(new Map([[east, { ...life, identity: 'role-b' }]]));
-    assert.deepEqual(planned(same, hourMs + longestDelay, before).due, []);
+    assert.equal(planned(one, hourMs + maxDelayMs, before).due[0]?.reason, 'role-changed');
+    assert.deepEqual(planned(one, hourMs + maxDelayMs, { ...role, startedAt: issued }).due, []);
+    const same = secret(new Map([[east, { ...lifetime, identity: 'role-b' }]]));
+    assert.deepEqual(planned(same, hourMs + maxDelayMs, before).due, []);
   });
 
-  it('takes the Secrets of a region along when there is a new token for it, unless they are young', () => {
-    const one = secret(new Map([[east, life]]));
+  it('renews the Secrets of a region early when there is a new token, unless theirs are recent', () => {
+    const one = secret(new Map([[east, lifetime]]));
     const token = (age: number): Validity => ({
       issuedAt: issued + age,
       expiresAt: issued + age + 12 * hourMs,
     });
-    const along = (age: number) => {
-      return planned(one, age + longestDelay, { cachedToken: () => token(age) }).due[0]?.reason;
+    const reasonAt = (age: number) => {
+      return planned(one, age + maxDelayMs, { cachedToken: () => token(age) }).due[0]?.reason;
     };
-    assert.equal(along(3 * hourMs), 'alongside');
-    assert.equal(along(2.9 * hourMs), undefined);
+    assert.equal(reasonAt(3 * hourMs), 'newer-token');
+    assert.equal(reasonAt(2.9 * hourMs), undefined);
     const old = planned(one, 5 * hourMs, { cachedToken: () => token(3 * hourMs) });
-    assert.deepEqual(old.due, [], 'a token that is no longer new takes nothing along');
+    assert.deepEqual(old.due, [], 'a token that is no longer new causes no renewal');
   });
 
-  it('notices by the steady clock that a token is half used, though the wall clock was set back', () => {
-    const one = secret(new Map([[east, life]]));
-    const { due } = planned(one, -hourMs, {}, 6 * hourMs + longestDelay);
-    assert.equal(due[0]?.reason, 'clock');
+  it('renews by the monotonic clock when the wall clock was set back', () => {
+    const one = secret(new Map([[east, lifetime]]));
+    const { due } = planned(one, -hourMs, {}, 6 * hourMs + maxDelayMs);
+    assert.equal(due[0]?.reason, 'clock-set-back');
   });
 
-  it('waits while a region or a namespace is in trouble, says so, and goes on with the other hosts', () => {
+  it('backs off for a failing region or namespace, reports it as overdue, and renews the other hosts', () => {
     const both = secret(
       new Map([
-        [east, life],
-        [west, life],
+        [east, lifetime],
+        [west, lifetime],
       ]),
     );
-    const regionFailure = (host: string) => (host === east ? trouble : undefined);
-    const waiting = planned(both, 7 * hourMs, { regionFailure });
-    assert.deepEqual(waiting.due[0]?.hosts, [west]);
+    const regionFailure = (host: string) => (host === east ? failure : undefined);
+    const partial = planned(both, 7 * hourMs, { regionFailure });
+    assert.deepEqual(partial.due[0]?.hosts, [west]);
     assert.deepEqual(
-      waiting.overdue.map(({ host, expiresAt }) => ({ host, expiresAt })),
-      [{ host: east, expiresAt: life.expiresAt }],
+      partial.overdue.map(({ host, expiresAt }) => ({ host, expiresAt })),
+      [{ host: east, expiresAt: lifetime.expiresAt }],
     );
-    assert.equal(waiting.nextAt, trouble.retryAt);
+    assert.equal(partial.nextAt, failure.retryAt);
     assert.deepEqual(planned(both, 7 * hourMs + 2 * minuteMs, { regionFailure }).due[0]?.hosts, [east, west]);
-    const alone = planned(both, 7 * hourMs, { namespaceFailure: () => trouble });
+    const alone = planned(both, 7 * hourMs, { namespaceFailure: () => failure });
     assert.deepEqual([alone.due, alone.overdue.length], [[], 2]);
   });
 
-  it('tries again sooner as the end comes near, and at once where the clock was set back', () => {
-    const one = secret(new Map([[east, life]]));
+  it('retries sooner as the expiry comes near, and at once after the clock was set back', () => {
+    const one = secret(new Map([[east, lifetime]]));
     const at = 12 * hourMs - 10 * minuteMs;
-    const failed = { ...trouble, at: issued + at, retryAt: issued + at + 5 * minuteMs };
+    const failed = { ...failure, at: issued + at, retryAt: issued + at + 5 * minuteMs };
     const regionFailure = () => failed;
     assert.equal(planned(one, at, { regionFailure }).nextAt, issued + at + 30_000);
     assert.equal(planned(one, at - hourMs, { regionFailure }).due.length, 1);
   });
 
-  it('keeps hosts with a valid token apart from those without, and puts the first to expire first', () => {
-    const ends = (minutes: number) => ({ issuedAt: issued, expiresAt: issued + minutes * minuteMs });
+  it('plans hosts with and without a valid token separately, and the first to expire first', () => {
+    const expiringAfter = (minutes: number) => ({ issuedAt: issued, expiresAt: issued + minutes * minuteMs });
     const secrets = [
-      ['later', secret(new Map([[east, ends(20)]]))],
-      ['sooner', secret(new Map([[east, ends(15)]]))],
+      ['later', secret(new Map([[east, expiringAfter(20)]]))],
+      ['sooner', secret(new Map([[east, expiringAfter(15)]]))],
       ['none', secret(new Map([[east, undefined]]))],
-      ['expired', secret(new Map([[east, ends(5)]]))],
+      ['expired', secret(new Map([[east, expiringAfter(5)]]))],
       [
         'both',
         secret(
           new Map([
             [west, undefined],
-            [east, ends(16)],
+            [east, expiringAfter(16)],
           ]),
         ),
       ],
@@ -243,15 +258,15 @@ describe('a plan', () => {
     ]);
   });
 
-  it('reports of a Secret that somebody else changed no host, but that it cannot be repaired, once of each kind', () => {
+  it('reports for an edited Secret only that the repair fails, once for each kind', () => {
     const hosts = new Map([
-      [east, life],
+      [east, lifetime],
       [west, undefined],
     ]);
     const edited = secret(hosts, { isIntact: false });
-    assert.equal(planned(secret(hosts), 7 * hourMs, { regionFailure: () => trouble }).overdue.length, 2);
-    assert.deepEqual(planned(edited, 7 * hourMs, { regionFailure: () => trouble }).overdue, []);
-    const refused = planned(edited, 7 * hourMs, { namespaceFailure: () => trouble });
+    assert.equal(planned(secret(hosts), 7 * hourMs, { regionFailure: () => failure }).overdue.length, 2);
+    assert.deepEqual(planned(edited, 7 * hourMs, { regionFailure: () => failure }).overdue, []);
+    const refused = planned(edited, 7 * hourMs, { namespaceFailure: () => failure });
     assert.deepEqual(
       refused.overdue.map(({ kind, host, expiresAt }) => [kind, host, expiresAt]),
       [
@@ -261,15 +276,15 @@ describe('a plan', () => {
     );
   });
 
-  it('does not make a valid token wait for a failure of hosts without one', () => {
+  it('does not delay hosts with a valid token when hosts without one fail', () => {
     const one = secret(
       new Map([
-        [east, life],
+        [east, lifetime],
         [west, undefined],
       ]),
     );
     const namespaceFailure: PlanRules['namespaceFailure'] = (_namespace, kind) =>
-      kind === 'missing' ? trouble : undefined;
+      kind === 'missing' ? failure : undefined;
     const { due } = planned(one, 7 * hourMs, { namespaceFailure });
     assert.deepEqual(
       due.map(({ kind, hosts }) => [kind, ...hosts]),
@@ -277,9 +292,12 @@ describe('a plan', () => {
     );
   });
 
-  it('begins on each replica with others of those that end together', () => {
+  it('orders namespaces that expire at the same time differently in each replica', () => {
     const known: ClusterState = {
-      secrets: Array.from({ length: 300 }, (_, index) => [`team-${index}`, secret(new Map([[east, life]]))]),
+      secrets: Array.from({ length: 300 }, (_, index) => [
+        `team-${index}`,
+        secret(new Map([[east, lifetime]])),
+      ]),
       deleted: [],
     };
     const late = { wallMs: issued + 7 * hourMs, monotonicMs: 7 * hourMs };

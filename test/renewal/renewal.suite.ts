@@ -1,3 +1,4 @@
+// Tests renewal of the whole program: no pod is created but the first.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -12,30 +13,34 @@ import type { TestApiServer } from '../support/test-api-server.ts';
 const hostIn = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 const password = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, '');
 
-/** Tokens of some seconds, so that a test sees a renewal. */
-const shortLived = { tokens: { minimumLife: '1s' } };
+/** Accepts tokens with a lifetime of seconds, so that a test can observe a renewal. */
+const shortLifetimeConfig = { tokens: { minimumLife: '1s' } };
 const tokenLifeMs = 8_000;
 
 describeOnEachApiServer('renewal', renewalSuite);
 
-/** What goes on in the background, as a user sees it: no pod is created but the first. */
+/** Renewal in the background, as a user observes it. */
 function renewalSuite(apiServer: () => TestApiServer): void {
   describe('renewal', () => {
     let ecr: EcrDouble;
-    let hasty: EcrDouble;
+    let shortLivedEcr: EcrDouble;
     let account: string;
     before(async () => {
       ecr = await startEcrDouble();
-      hasty = await startEcrDouble({ tokenLifeMs });
+      shortLivedEcr = await startEcrDouble({ tokenLifeMs });
       account = await installServiceAccount(apiServer());
     });
-    after(() => Promise.all([ecr.stop(), hasty.stop()]));
+    after(() => Promise.all([ecr.stop(), shortLivedEcr.stop()]));
 
     const start = (config: Record<string, unknown> = {}) =>
       startProgram({ kubeconfigPath: account, environment: ecr.env(), config });
-    const startHasty = () =>
-      startProgram({ kubeconfigPath: account, environment: hasty.env(), config: shortLived });
-    const running = async (starting: Promise<RunningProgram>) => {
+    const startWithShortLifetime = () =>
+      startProgram({
+        kubeconfigPath: account,
+        environment: shortLivedEcr.env(),
+        config: shortLifetimeConfig,
+      });
+    const startWithWebhook = async (starting: Promise<RunningProgram>) => {
       const program = await starting;
       const webhook = await registerWebhook(apiServer(), program);
       return { program, webhook, namespace: await webhook.createNamespace() };
@@ -46,37 +51,37 @@ function renewalSuite(apiServer: () => TestApiServer): void {
       return secret;
     };
 
-    it('replaces tokens in place long before they end, again and again, and counts it', async () => {
-      const { program, webhook, namespace } = await running(startHasty());
+    it('replaces tokens in place repeatedly, long before they expire, and counts the renewals', async () => {
+      const { program, webhook, namespace } = await startWithWebhook(startWithShortLifetime());
       const host = hostIn('eu-central-1');
       await createPod(apiServer(), namespace, podWith([`${host}/app`]));
       const { uid } = await secretOf(namespace);
-      const seen = new Set<string>();
+      const tokens = new Set<string>();
       await eventually(
         'three tokens, one after the other',
         async () => {
           const secret = await secretOf(namespace);
           assert.equal(secret.uid, uid);
           const token = password(secret.auths[host]?.auth);
-          assert.ok(hasty.isUnexpired(token), 'what is stored lives');
-          return seen.add(token).size === 3;
+          assert.ok(shortLivedEcr.isUnexpired(token), 'the stored token is valid');
+          return tokens.add(token).size === 3;
         },
         30_000,
       );
-      assert.match(await program.metrics(), /renewals_total\{reason="half-life",outcome="renewed"\} [1-9]/);
+      assert.match(await program.metrics(), /renewals_total\{reason="scheduled",outcome="renewed"\} [1-9]/);
       assert.match(await program.metrics(), /failing_hosts\{permanent="true"\} 0/);
       await webhook.remove();
       await program.stop();
     });
 
-    it('fills in what a pod had to go without, though every replica was restarted meanwhile', async () => {
-      const { program: first, webhook, namespace } = await running(start());
+    it('adds a missing token later, even if every replica was restarted meanwhile', async () => {
+      const { program: first, webhook, namespace } = await startWithWebhook(start());
       const [up, down] = [hostIn('us-east-1'), hostIn('us-east-2')];
       ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-east-2' });
       await createPod(apiServer(), namespace, podWith([`${up}/app`, `${down}/app`]));
-      const waiting = await secretOf(namespace);
-      assert.deepEqual([Object.keys(waiting.auths), waiting.hosts[down]], [[up], null]);
-      await eventually('it is told as failing, and that a person has to change something', async () =>
+      const incomplete = await secretOf(namespace);
+      assert.deepEqual([Object.keys(incomplete.auths), incomplete.hosts[down]], [[up], null]);
+      await eventually('it is counted as a permanent failure', async () =>
         /failing_hosts\{permanent="true"\} 1/.test(await first.metrics()),
       );
       await webhook.remove();
@@ -88,33 +93,33 @@ function renewalSuite(apiServer: () => TestApiServer): void {
         const secret = await secretOf(namespace);
         return secret.auths[down] === undefined ? undefined : secret;
       });
-      assert.equal(healed.uid, waiting.uid);
+      assert.equal(healed.uid, incomplete.uid);
       assert.ok(ecr.isUnexpired(password(healed.auths[down]?.auth)));
       await second.stop();
     });
 
-    it('renews at once, on start, what ended while nobody was there', async () => {
-      const { program: first, webhook, namespace } = await running(startHasty());
+    it('renews at start what expired while no replica was running', async () => {
+      const { program: first, webhook, namespace } = await startWithWebhook(startWithShortLifetime());
       const host = hostIn('eu-west-1');
       await createPod(apiServer(), namespace, podWith([`${host}/app`]));
       await webhook.remove();
       await first.stop();
-      const ended = await secretOf(namespace);
+      const expired = await secretOf(namespace);
       await eventually(
-        'the token has ended',
-        () => !hasty.isUnexpired(password(ended.auths[host]?.auth)),
+        'the token has expired',
+        () => !shortLivedEcr.isUnexpired(password(expired.auths[host]?.auth)),
         20_000,
       );
-      const second = await startHasty();
-      await eventually('there is a living one', async () =>
-        hasty.isUnexpired(password((await secretOf(namespace)).auths[host]?.auth)),
+      const second = await startWithShortLifetime();
+      await eventually('there is a valid token', async () =>
+        shortLivedEcr.isUnexpired(password((await secretOf(namespace)).auths[host]?.auth)),
       );
-      assert.equal((await secretOf(namespace)).uid, ended.uid);
+      assert.equal((await secretOf(namespace)).uid, expired.uid);
       await second.stop();
     });
 
-    it('puts back what a person took out, entry and host, and leaves what they added', async () => {
-      const { program, webhook, namespace } = await running(start());
+    it('restores entries and hosts that a user removed, and keeps what the user added', async () => {
+      const { program, webhook, namespace } = await startWithWebhook(start());
       const [one, two] = [hostIn('ap-south-1'), hostIn('ap-south-2')];
       await createPod(apiServer(), namespace, podWith([`${one}/app`, `${two}/app`]));
       const { body } = await apiServer().request('GET', secretPath(namespace));
@@ -125,7 +130,7 @@ function renewalSuite(apiServer: () => TestApiServer): void {
       edited.data['.dockerconfigjson'] = btoa('{"auths":{"a.example":{"auth":"eDp5"}}}');
       edited.metadata.annotations = {};
       assert.equal((await apiServer().request('PUT', secretPath(namespace), edited)).status, 200);
-      await eventually('all is there again', async () => {
+      await eventually('everything is restored', async () => {
         const { auths, hosts } = await secretOf(namespace);
         assert.deepEqual(Object.keys(auths).sort(), [one, two, 'a.example'].sort());
         return hosts[one] !== null && hosts[two] !== null && Object.keys(hosts).length === 2;
@@ -134,8 +139,8 @@ function renewalSuite(apiServer: () => TestApiServer): void {
       await program.stop();
     });
 
-    it('asks for tokens by the role that the configuration names now', async () => {
-      const { program: first, webhook, namespace } = await running(start());
+    it('fetches tokens with the role that is configured now', async () => {
+      const { program: first, webhook, namespace } = await startWithWebhook(start());
       const host = hostIn('ca-central-1');
       await createPod(apiServer(), namespace, podWith([`${host}/app`]));
       const before = await secretOf(namespace);
@@ -144,7 +149,7 @@ function renewalSuite(apiServer: () => TestApiServer): void {
 
       const roleArn = 'arn:aws:iam::123456789012:role/ecr-pull';
       const second = await start({ registries: [{ roleArn }] });
-      const after = await eventually('another token is there', async () => {
+      const after = await eventually('there is another token', async () => {
         const secret = await secretOf(namespace);
         return secret.auths[host]?.auth === before.auths[host]?.auth ? undefined : secret;
       });

@@ -1,3 +1,4 @@
+// Tests that replicas share renewals, also when one of them is killed.
 import assert from 'node:assert/strict';
 import { after, before, it, type TestContext } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
@@ -16,32 +17,32 @@ const namespaceCount = 300;
 const regions = ['eu-central-1', 'us-east-1'];
 const hosts = regions.map(hostIn);
 
-/** So many in 100 Secrets may be written twice, by replicas that were at it at the same moment. */
+/** Maximum percentage of Secrets that two replicas may write at the same moment. */
 const maxRenewedTwicePercent = 3;
 
-/** So many in 100 Secrets each survivor renews at least: the work is shared, not done by one and watched by the others. */
+/** Minimum percentage of Secrets that each remaining replica renews, which shows that they share the work. */
 const minSharePercent = 10;
 
 /**
- * Long enough that no Secret is due a second time within the test. Over 4.5 % of it, 14 s, the schedule spreads what is
- * due at once.
+ * Long enough that no Secret is due a second time within the test. The schedule spreads what is due at once over 4.5 % of it,
+ * which is 14 s.
  */
 const tokenLifeMs = 300_000;
 
-/** Three processes that share nothing but the API server; one of them does not get to end anything properly. */
+/** Three processes that share nothing but the API server. One of them is killed. */
 describeOnCluster('three replicas, one of them killed while they renew 300 namespaces', (cluster) => {
-  let crowd: BulkClient;
+  let bulkClient: BulkClient;
   before(() => {
-    crowd = createBulkClient(cluster().kubeconfigPath);
+    bulkClient = createBulkClient(cluster().kubeconfigPath);
   });
-  after(() => crowd.close());
+  after(() => bulkClient.close());
 
   it('renew all of them in their own time, each once', async (t) => {
-    const dueInMs = 8_000; // until then all three are there
+    const dueInMs = 8_000; // until then, all three are running
     await assertAllRenewed(t, 'in-step', dueInMs);
   });
 
-  it('catch up together on what was due while nobody was there, each once', async (t) => {
+  it('share what became due while no replica was running, each once', async (t) => {
     await assertAllRenewed(t, 'overdue', -tokenLifeMs / 4);
   });
 
@@ -49,10 +50,10 @@ describeOnCluster('three replicas, one of them killed while they renew 300 names
     const ecr = await startEcrDouble({ tokenLifeMs });
     t.after(() => ecr.stop());
     const namespaces = Array.from({ length: namespaceCount }, (_, index) => `${prefix}-${index}`);
-    await crowd.createNamespaces(namespaces);
+    await bulkClient.createNamespaces(namespaces);
     const issuedAt = Date.now() + dueInMs - tokenLifeMs / 2;
-    const life = { issuedAt, expiresAt: issuedAt + tokenLifeMs };
-    await crowd.storeSecrets(namespaces, new Map(hosts.map((host) => [host, life])));
+    const lifetime = { issuedAt, expiresAt: issuedAt + tokenLifeMs };
+    await bulkClient.storeSecrets(namespaces, new Map(hosts.map((host) => [host, lifetime])));
     const { uids, writes } = await watchWrites(t, namespaces);
     assert.equal(uids.size, namespaceCount);
 
@@ -63,20 +64,23 @@ describeOnCluster('three replicas, one of them killed while they renew 300 names
     await eventually('a third is renewed', () => writes.size >= namespaceCount / 3, 60_000);
     victim?.signal('SIGKILL');
     await victim?.exited;
-    assert.ok(writes.size < namespaceCount / 2, 'it was killed in the middle');
+    assert.ok(writes.size < namespaceCount / 2, 'it was killed during the renewals');
     await eventually('all are renewed', () => writes.size === namespaceCount, 60_000);
-    await eventually('nothing is under way', () => nothingDue(survivors));
+    await eventually('nothing is in flight', () => nothingDue(survivors));
 
     for (const namespace of namespaces) {
       const secret = await readPullSecret(cluster(), namespace);
       assert.equal(secret?.uid, uids.get(namespace));
       assert.deepEqual(Object.keys(secret?.auths ?? {}), hosts);
       for (const { auth = '' } of Object.values(secret?.auths ?? {})) {
-        assert.ok(ecr.isUnexpired(atob(auth).replace(/^AWS:/, '')), `${namespace} has living tokens`);
+        assert.ok(ecr.isUnexpired(atob(auth).replace(/^AWS:/, '')), `${namespace} has valid tokens`);
       }
     }
-    const twice = [...writes.values()].filter((versions) => versions.size > 1).length;
-    assert.ok(twice <= (namespaceCount * maxRenewedTwicePercent) / 100, `${twice} written more than once`);
+    const writtenTwice = [...writes.values()].filter((versions) => versions.size > 1).length;
+    assert.ok(
+      writtenTwice <= (namespaceCount * maxRenewedTwicePercent) / 100,
+      `${writtenTwice} written more than once`,
+    );
     const shares = survivors.map((program) => renewedBy(program));
     assert.ok(Math.min(...shares) >= (namespaceCount * minSharePercent) / 100, `${shares} renewed by each`);
     for (const region of regions) {
@@ -85,7 +89,7 @@ describeOnCluster('three replicas, one of them killed while they renew 300 names
     }
   }
 
-  /** As the administrator sees it: the UID of each Secret, and the versions that come after that. */
+  /** Watches as the administrator: the UID of each Secret, and the versions after the first one. */
   async function watchWrites(t: TestContext, namespaces: readonly string[]) {
     const uids = new Map<string, string>();
     const writes = new Map<string, Set<string>>();

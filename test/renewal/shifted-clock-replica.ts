@@ -1,3 +1,4 @@
+// One replica in this process, with real API calls and clocks that a test moves forward.
 import { stringify } from 'yaml';
 import { createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';
@@ -18,13 +19,13 @@ export interface ShiftedClockReplicaOptions {
   readonly kubeconfigPath: string;
 }
 
-/** What renews and reports in one replica, in this process, on clocks that a test moves. Its backoff is the longest. */
+/** The components that renew and report in one replica. Backoffs have their maximum jitter. */
 export interface ShiftedClockReplica {
   readonly secretCache: SecretCache;
   readonly log: readonly Record<string, unknown>[];
-  /** What admission does for a pod with images of these hosts. */
+  /** Does what the webhook does for a pod with images of these hosts. */
   admit(namespace: string, hosts: readonly string[]): Promise<UnavailableHost[]>;
-  /** Moves both clocks, and does what is due then. */
+  /** Moves both clocks, and waits until everything that is due then is done. */
   pass(ms: number): Promise<void>;
   overdue(namespace: string): Overdue[];
   stop(): Promise<void>;
@@ -37,10 +38,10 @@ export async function startShiftedClockReplica({
   const config = readConfig(stringify({ kubernetes: { kubeconfig: kubeconfigPath } }), 'test');
   const lines: Record<string, unknown>[] = [];
   const log = createJsonLog('debug', { write: (line) => void lines.push(JSON.parse(line)) });
-  let passed = 0;
-  const now = () => Date.now() + passed;
-  const monotonicMs = () => performance.now() + passed;
-  const core = createApp({
+  let passedMs = 0;
+  const now = () => Date.now() + passedMs;
+  const monotonicNow = () => performance.now() + passedMs;
+  const app = createApp({
     config,
     environment: ecr.env(),
     configuredRegistries: [],
@@ -53,22 +54,22 @@ export async function startShiftedClockReplica({
     },
     isInSync: () => watch.isInSync(),
     now,
-    monotonicNow: monotonicMs,
+    monotonicNow,
   });
   const watch = watchSecretMetadata({
-    config: core.cluster,
+    config: app.cluster,
     name: config.secretName,
-    handler: core.secretCache,
+    handler: app.secretCache,
   });
   await watch.start();
-  const clocks = () => ({ wallMs: now(), monotonicMs: monotonicMs() });
+  const clocks = () => ({ wallMs: now(), monotonicMs: monotonicNow() });
   const random = () => 0.999;
-  const events = createEventApi(core.cluster, 'ecr-pull-secrets');
+  const events = createEventApi(app.cluster, 'ecr-pull-secrets');
   const renewal = new RenewalController({
-    secretCache: core.secretCache,
-    secrets: core.secrets,
-    unstored: core.housekeeping.unstored,
-    rules: core.planRules(now()),
+    secretCache: app.secretCache,
+    secrets: app.secrets,
+    unstored: app.housekeeping.unstored,
+    rules: app.planRules(now()),
     now: clocks,
     random,
     concurrency: config.renewal.concurrency,
@@ -78,16 +79,16 @@ export async function startShiftedClockReplica({
     countRenewal: () => undefined,
     onFailureReport: createHostEventReporter({
       secretName: config.secretName,
-      secretCache: core.secretCache,
+      secretCache: app.secretCache,
       createEvent: (event) => events.create(event),
       now,
       log,
     }),
   });
   const housekeeping = new Housekeeping({
-    ...core.housekeeping,
-    secretCache: core.secretCache,
-    secrets: core.secrets,
+    ...app.housekeeping,
+    secretCache: app.secretCache,
+    secrets: app.secrets,
     forgetAfterMs: config.secrets.forgetAfter,
     now: clocks,
     random,
@@ -96,21 +97,21 @@ export async function startShiftedClockReplica({
     onSecretFull: () => undefined,
   });
   return {
-    secretCache: core.secretCache,
+    secretCache: app.secretCache,
     log: lines,
-    admit: async (namespace, hosts) => await core.secrets.ensure(namespace, parseEcrHosts(hosts)),
+    admit: async (namespace, hosts) => await app.secrets.ensure(namespace, parseEcrHosts(hosts)),
     pass: async (ms) => {
-      passed += ms;
+      passedMs += ms;
       renewal.tick();
       housekeeping.tick();
       await Promise.all([renewal.waitUntilIdle(), housekeeping.waitUntilIdle()]);
     },
-    overdue: (namespace) => renewal.state().overdue.filter((one) => one.namespace === namespace),
+    overdue: (namespace) => renewal.state().overdue.filter((host) => host.namespace === namespace),
     stop: async () => {
       await housekeeping.stop();
       await renewal.stop();
       await watch.stop();
-      await core.close();
+      await app.close();
     },
   };
 }

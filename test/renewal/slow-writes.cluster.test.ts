@@ -1,3 +1,4 @@
+// Tests that namespaces whose writes hang do not delay others.
 import assert from 'node:assert/strict';
 import type { ServerResponse } from 'node:http';
 import { it } from 'node:test';
@@ -12,11 +13,11 @@ import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 
 const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
-/** More than renewals that run at a time. */
+/** More than the maximum of concurrent renewals. */
 const slowCount = 10;
 
 describeOnCluster('a webhook that hangs in ten namespaces', (cluster) => {
-  it('delays neither admission nor renewal in others, and their Secrets are there once it answers', async (t) => {
+  it('delays neither admission nor renewal in others, and their Secrets are complete once it responds', async (t) => {
     const ecr = await startEcrDouble();
     const kubeconfigPath = await installServiceAccount(cluster());
     const program = await startProgram({
@@ -40,8 +41,8 @@ describeOnCluster('a webhook that hangs in ten namespaces', (cluster) => {
     assert.equal(created.status, 201);
     await eventually('writes hang', async () => {
       const probe = { apiVersion: 'v1', kind: 'Secret', metadata: { name: 'probe' } };
-      const asked = cluster().request('POST', `/api/v1/namespaces/${slow[0]}/secrets?dryRun=All`, probe);
-      asked.catch(() => undefined); // it hangs, and times out in the end
+      const request = cluster().request('POST', `/api/v1/namespaces/${slow[0]}/secrets?dryRun=All`, probe);
+      request.catch(() => undefined); // it hangs until it times out
       return held.length > 0;
     });
 
@@ -51,15 +52,15 @@ describeOnCluster('a webhook that hangs in ten namespaces', (cluster) => {
     await createPod(cluster(), warm, podWith([`${first}/app`, `${second}/app`]));
     await createPod(cluster(), other, podWith([`${first}/app`]));
     await eventually(
-      'the tokens are in memory',
+      'the tokens are cached',
       async () =>
         (await isReady(warm, first)) && (await isReady(warm, second)) && (await isReady(other, first)),
       30_000,
     );
-    const waiting = await Promise.all(
+    const pods = await Promise.all(
       slow.map((namespace) => createPod(cluster(), namespace, podWith([`${first}/app`]))),
     );
-    for (const { status, pullSecrets, warnings } of waiting) {
+    for (const { status, pullSecrets, warnings } of pods) {
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
       assert.deepEqual(warnings, [`no pull token yet for ${first}: not ready in time, still trying`]);
     }
@@ -75,15 +76,17 @@ describeOnCluster('a webhook that hangs in ten namespaces', (cluster) => {
       async () => /failing_hosts\{permanent="false"\} 10/.test(await program.metrics()),
       120_000,
     );
-    // renewals of these hang again, more than run at a time
-    await eventually('all of them are tried again', () => held.length >= 2 * slowCount, 120_000);
+    // more renewals of these hang than may run at the same time
+    await eventually('all of them are retried', () => held.length >= 2 * slowCount, 120_000);
     await cluster().request('DELETE', secretPath(other));
-    await eventually('it is restored once more', () => isReady(other, first), 30_000);
+    await eventually('it is restored again', () => isReady(other, first), 30_000);
 
     hanging.script = () => ({ allowed: true });
-    for (const response of held) response.destroy();
+    for (const response of held) {
+      response.destroy();
+    }
     await eventually(
-      'all Secrets are there',
+      'all Secrets are complete',
       async () =>
         (await Promise.all(slow.map((namespace) => isReady(namespace, first)))).every((ready) => ready),
       120_000,

@@ -1,16 +1,17 @@
+// Tests the plan for hosts that could not be stored.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
 import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { NamespaceUnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
-import type { HostFailure, PlanRules } from '../../src/renewal/plan-types.ts';
+import { flappingCode, type HostFailure, type PlanRules } from '../../src/renewal/plan-types.ts';
 import { planNamespace } from '../../src/renewal/renewal-plan.ts';
 import type { NamespaceState } from '../../src/renewal/unstored-plan.ts';
 
 const secondMs = 1_000;
 const hourMs = 3_600_000;
 const start = Date.UTC(2026, 10, 23, 12);
-const life = { issuedAt: start, expiresAt: start + 12 * hourMs };
+const lifetime = { issuedAt: start, expiresAt: start + 12 * hourMs };
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
 
@@ -34,7 +35,7 @@ function unstored(code: string, ...hosts: string[]): NamespaceUnstoredHosts {
   return { failure, hosts: new Map(hosts.map((host) => [host, { since: 0, requestedAt: 0 }])) };
 }
 
-/** Plans a namespace so many ms after its hosts were first refused, and seen. */
+/** Plans a namespace so many ms after its hosts could not be stored. */
 function planned(
   known: NamespaceState,
   after: number,
@@ -84,11 +85,11 @@ describe('a host that could not be stored', () => {
     const { due } = planned(known, 3 * secondMs);
     assert.deepEqual(
       due.map(({ kind, reason, hosts }) => ({ kind, reason, hosts })),
-      [{ kind: 'missing', reason: 'waiting', hosts: [east] }],
+      [{ kind: 'missing', reason: 'missing-token', hosts: [east] }],
     );
   });
 
-  it('is renewed together with the hosts that the Secret names, and not if that names it', () => {
+  it('is renewed together with the hosts of the Secret, unless the Secret contains it', () => {
     const hosts = new Map([[east, undefined]]);
     const both = planned({ secret: secret(hosts), unstored: unstored('timeout', west) }, 3 * secondMs);
     assert.deepEqual(
@@ -105,23 +106,23 @@ describe('a host that could not be stored', () => {
     );
   });
 
-  it('waits for the next try in its namespace, and not for its region', () => {
+  it('waits for the backoff of its namespace, but not of its region', () => {
     const known = { unstored: unstored('forbidden', east) };
-    const region = { regionFailure: () => trouble(start + 10 * secondMs, start + 300 * secondMs) };
+    const region = { regionFailure: () => failureAt(start + 10 * secondMs, start + 300 * secondMs) };
     const failed = { at: start + 10 * secondMs, retryAt: start + 40 * secondMs };
-    const waiting = planned(known, 39 * secondMs, failed, region);
-    assert.deepEqual([waiting.due, waiting.nextAt], [[], start + 40 * secondMs]);
+    const backingOff = planned(known, 39 * secondMs, failed, region);
+    assert.deepEqual([backingOff.due, backingOff.nextAt], [[], start + 40 * secondMs]);
     assert.equal(planned(known, 40 * secondMs, failed, region).due.length, 1);
     assert.equal(planned(known, 9 * secondMs, failed).due.length, 1, 'the clock was set back');
-    const repaired = { ...failed, code: 'mended' };
+    const repaired = { ...failed, code: flappingCode };
     assert.equal(
       planned(known, 39 * secondMs, repaired).due.length,
       1,
-      'another one keeps changing the Secret',
+      'another writer keeps changing the Secret',
     );
   });
 
-  it('is a permanent failure while an unmanaged Secret is in the way, and due at once when that is gone', () => {
+  it('is a permanent failure while an unmanaged Secret exists, and due at once when that is deleted', () => {
     const known = unstored('forbidden', east);
     const blocked = planned({ secret: unmanaged(), unstored: known }, 30 * secondMs);
     assert.deepEqual([blocked.due, blocked.nextAt], [[], Number.POSITIVE_INFINITY]);
@@ -132,7 +133,7 @@ describe('a host that could not be stored', () => {
     assert.match(blocked.overdue[0]?.failure.message ?? '', /not managed by ecr-pull-secrets/);
     const failed = { code: 'foreign-secret', at: start + 28 * secondMs, retryAt: start + 70 * secondMs };
     assert.equal(planned({ unstored: known }, 30 * secondMs, failed).due.length, 1);
-    const managed = secret(new Map([[west, life]]));
+    const managed = secret(new Map([[west, lifetime]]));
     assert.deepEqual(planned({ secret: managed, unstored: known }, 30 * secondMs, failed).due[0]?.hosts, [
       east,
     ]);
@@ -140,8 +141,8 @@ describe('a host that could not be stored', () => {
     assert.deepEqual(planned({ secret: waiting }, 30 * secondMs, failed).due[0]?.hosts, [west]);
   });
 
-  it('is one that the managed Secret held before an unmanaged one took its place', () => {
-    const replaced = unmanaged(new Map([[east, life]]));
+  it('includes the hosts of a managed Secret that an unmanaged one has replaced', () => {
+    const replaced = unmanaged(new Map([[east, lifetime]]));
     const { due, overdue } = planned(
       { secret: replaced, unstored: unstored('timeout', east, west) },
       secondMs,
@@ -157,20 +158,20 @@ describe('a host that could not be stored', () => {
     assert.equal(planned({ secret: replaced }, secondMs).overdue.length, 1);
   });
 
-  it('is none where the operator has taken the Secret over', () => {
-    const taken = { ...unmanaged(new Map([[east, life]])), isOptedOut: true };
+  it('is not planned if the operator has opted the Secret out', () => {
+    const taken = { ...unmanaged(new Map([[east, lifetime]])), isOptedOut: true };
     const { due, overdue } = planned({ secret: taken, unstored: unstored('timeout', west) }, secondMs);
     assert.deepEqual([due, overdue], [[], []]);
   });
 
-  it('counts once where another writer had put the hosts into the annotation', () => {
-    const hosts = new Map([east, west].map((host) => [host, life]));
+  it('counts once if another writer had added the hosts to the annotation', () => {
+    const hosts = new Map([east, west].map((host) => [host, lifetime]));
     const replaced = { ...unmanaged(hosts), hasTrustedHosts: false };
     assert.equal(planned({ secret: replaced }, secondMs).overdue.length, 1);
     assert.equal(planned({ secret: { ...replaced, hasTrustedHosts: true } }, secondMs).overdue.length, 2);
   });
 });
 
-function trouble(at: number, retryAt: number): HostFailure {
+function failureAt(at: number, retryAt: number): HostFailure {
   return { code: 'throttled', permanent: false, message: '', since: at, at, retryAt };
 }

@@ -1,3 +1,4 @@
+// Tests retries and Events for namespaces that refuse their pull Secret for minutes, on a clock that the test moves.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { getField, getItems } from '../../src/util/json.ts';
@@ -15,13 +16,12 @@ const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
 const secondMs = 1_000;
 const blockedForMs = 200_000;
 
-/** On the clock of the program, which a test moves. */
 describeOnCluster('a namespace that refuses its pull Secret for minutes', (cluster) => {
   let ecr: EcrDouble;
   let replica: ShiftedClockReplica;
   before(async () => {
     ecr = await startEcrDouble();
-    Object.assign(process.env, ecr.env()); // the SDK looks at the environment itself
+    Object.assign(process.env, ecr.env()); // the AWS SDK reads the environment itself
     replica = await startShiftedClockReplica({ ecr, kubeconfigPath: await installServiceAccount(cluster()) });
   });
   after(async () => {
@@ -29,7 +29,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     await ecr.stop();
   });
 
-  const reasons = async (namespace: string) => {
+  const listEvents = async (namespace: string) => {
     const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
     return getItems(getField(body, 'items')).map((event) => [
       getField(event, 'reason'),
@@ -44,66 +44,70 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     const isStored = async () => (await replica.admit(namespace, hosts)).length === 0;
     await eventually('the Secret has the tokens', isStored, 30_000);
   };
-  /** Seconds of the program's clock until the Secret is complete. */
-  const healsWithin = async (namespace: string, hosts: readonly string[]) => {
+  /** Seconds of the program's clock until the Secret is complete; infinite after 60. */
+  const recoversWithin = async (namespace: string, hosts: readonly string[]) => {
     for (let seconds = 1; seconds <= 60; seconds += 1) {
       await replica.pass(secondMs);
-      if (await isComplete(namespace, hosts)) return seconds;
+      if (await isComplete(namespace, hosts)) {
+        return seconds;
+      }
     }
     return Number.POSITIVE_INFINITY;
   };
   const pass = async (ms: number) => {
-    for (let passed = 0; passed < ms; passed += 5 * secondMs) await replica.pass(5 * secondMs);
+    for (let passed = 0; passed < ms; passed += 5 * secondMs) {
+      await replica.pass(5 * secondMs);
+    }
   };
   const overdueCodes = (namespace: string) => [
     ...new Set(replica.overdue(namespace).map(({ failure }) => failure.permanent)),
   ];
 
   for (const { name, permanent, put } of writeFailureCases) {
-    it(`gets an Event after a minute, and its Secret within a minute after the cure: ${name}`, async () => {
+    it(`gets an Event after a minute, and its Secret within a minute after the fix: ${name}`, async () => {
       const namespace = await cluster().createNamespace();
-      const cure = await put(cluster(), namespace);
+      const fix = await put(cluster(), namespace);
       if (name === 'an unmanaged Secret') {
         await eventually(
-          'the watch has shown it',
+          'the watch has reported it',
           () => replica.secretCache.get(namespace)?.isManaged === false,
         );
       }
       assert.equal((await replica.admit(namespace, [first])).length, 1);
-      // the pods of the namespace are looked at meanwhile
+      // the pods of the namespace are listed meanwhile
       await createPod(cluster(), namespace, referringPod([`${first}/app`]));
       await pass(40 * secondMs);
-      assert.deepEqual([overdueCodes(namespace), await reasons(namespace)], [[permanent], []]);
+      assert.deepEqual([overdueCodes(namespace), await listEvents(namespace)], [[permanent], []]);
       await pass(25 * secondMs);
       const [event] = await eventually(
         'there is an Event',
         async () => {
-          const all = await reasons(namespace);
+          const all = await listEvents(namespace);
           return all.length > 0 && all;
         },
         30_000,
       );
-      assert.equal(event?.[0], permanent ? 'PullTokenRefused' : 'PullTokenNotRenewed');
+      assert.equal(event?.[0], permanent ? 'PullTokenRefused' : 'PullTokenRenewalFailed');
       assert.match(String(event?.[1]), new RegExp(`^${first}: `));
       await pass(blockedForMs);
       assert.deepEqual(overdueCodes(namespace), [permanent]);
-      await cure();
+      await fix();
       if (name === 'an unmanaged Secret') {
-        await eventually('the watch has shown it', () => replica.secretCache.get(namespace) === undefined);
-        assert.ok((await healsWithin(namespace, [first])) <= 3);
+        await eventually('the watch has reported it', () => replica.secretCache.get(namespace) === undefined);
+        assert.ok((await recoversWithin(namespace, [first])) <= 3);
       } else {
-        assert.ok((await healsWithin(namespace, [first])) <= 60);
+        assert.ok((await recoversWithin(namespace, [first])) <= 60);
       }
       await replica.pass(10 * secondMs);
       assert.deepEqual(replica.overdue(namespace), []);
     });
   }
 
-  it('gets a second host within a minute after the cure', async () => {
+  it('gets a second host within a minute after the fix', async () => {
     const namespace = await cluster().createNamespace();
     await admitted(namespace, [first]);
     const [webhook] = writeFailureCases;
-    const cure = await webhook?.put(cluster(), namespace);
+    const fix = await webhook?.put(cluster(), namespace);
     assert.equal((await replica.admit(namespace, [second])).length, 1);
     await createPod(cluster(), namespace, referringPod([`${first}/app`, `${second}/app`]));
     await pass(blockedForMs);
@@ -111,31 +115,34 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
       replica.overdue(namespace).map(({ host }) => host),
       [second],
     );
-    await cure?.();
-    assert.ok((await healsWithin(namespace, [first, second])) <= 60);
+    await fix?.();
+    assert.ok((await recoversWithin(namespace, [first, second])) <= 60);
   });
 
-  it('is a failing one when an unmanaged Secret takes the place of its managed one, until that is gone', async () => {
+  it('fails while an unmanaged Secret replaces its managed one', async () => {
     const namespace = await cluster().createNamespace();
     await admitted(namespace, [first, second]);
     await createPod(cluster(), namespace, referringPod([`${first}/app`]));
     await cluster().request('DELETE', secretPath(namespace));
     const unmanaged = writeFailureCases.find(({ name }) => name === 'an unmanaged Secret');
-    const cure = await unmanaged?.put(cluster(), namespace);
-    await eventually('the watch has shown it', () => replica.secretCache.get(namespace)?.isManaged === false);
+    const fix = await unmanaged?.put(cluster(), namespace);
+    await eventually(
+      'the watch has reported it',
+      () => replica.secretCache.get(namespace)?.isManaged === false,
+    );
     await pass(75 * secondMs);
     assert.deepEqual(
       replica.overdue(namespace).map(({ host, failure }) => [host, failure.code]),
       [[first, 'foreign-secret']],
-      'no pod names the other host',
+      'no pod uses the other host',
     );
-    await eventually('there is an Event', async () => (await reasons(namespace)).length > 0, 30_000);
-    await cure?.();
-    await eventually('the watch has shown it', () => replica.secretCache.get(namespace) === undefined);
-    assert.ok((await healsWithin(namespace, [first])) <= 4);
+    await eventually('there is an Event', async () => (await listEvents(namespace)).length > 0, 30_000);
+    await fix?.();
+    await eventually('the watch has reported it', () => replica.secretCache.get(namespace) === undefined);
+    assert.ok((await recoversWithin(namespace, [first])) <= 4);
   });
 
-  it('is no longer reported when no pod names the host', async () => {
+  it('is no longer reported when no pod uses the host', async () => {
     const namespace = await cluster().createNamespace();
     await writeFailureCases.find(({ name }) => name === 'a quota of no Secrets')?.put(cluster(), namespace);
     assert.equal((await replica.admit(namespace, [first])).length, 1);
@@ -143,15 +150,15 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     assert.equal(replica.overdue(namespace).length, 1);
     await pass(60 * secondMs);
     assert.deepEqual(replica.overdue(namespace), []);
-    assert.deepEqual(await reasons(namespace), []);
+    assert.deepEqual(await listEvents(namespace), []);
   });
 
-  it('is found again after a restart by its pods, where an unmanaged Secret is in the way', async (t) => {
+  it('is found again after a restart by its pods, if an unmanaged Secret exists', async (t) => {
     const namespace = await cluster().createNamespace();
     const unmanaged = writeFailureCases.find(({ name }) => name === 'an unmanaged Secret');
-    const cure = await unmanaged?.put(cluster(), namespace);
+    const fix = await unmanaged?.put(cluster(), namespace);
     await createPod(cluster(), namespace, referringPod([`${first}/app`]));
-    const other = podWith([`${second}/app`]); // of somebody who does not need the Secret
+    const other = podWith([`${second}/app`]); // of a user who does not need the Secret
     await createPod(cluster(), namespace, other);
     const restarted = await startShiftedClockReplica({
       ecr,
@@ -164,8 +171,8 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
       restarted.overdue(namespace).map(({ host, failure }) => [host, failure.code]),
       [[first, 'foreign-secret']],
     );
-    await cure?.();
-    await eventually('the watch has shown it', () => restarted.secretCache.get(namespace) === undefined);
+    await fix?.();
+    await eventually('the watch has reported it', () => restarted.secretCache.get(namespace) === undefined);
     await restarted.pass(5 * secondMs);
     await eventually('its first token is stored', () => isComplete(namespace, [first]), 30_000);
   });

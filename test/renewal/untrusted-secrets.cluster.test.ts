@@ -1,7 +1,7 @@
+// Tests that malformed Secrets of tenants do not disturb renewal in other namespaces.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
-
 import { secretType } from '../../src/pull-secrets/ownership.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -16,7 +16,7 @@ const host = hostIn('eu-central-1');
 const tokenLifeMs = 8_000;
 const others = ['other-0', 'other-1', 'other-2'];
 
-/** Each stopped every replica, also after a restart: what a tenant may create in its own namespace. */
+/** Annotations that a tenant can write. Each once crashed all replicas, also after a restart. */
 const badAnnotations = [
   `{"${host}":{"issuedAt":{"toString":1,"valueOf":1}}}`,
   `{"${host}":{"issuedAt":"2026-11-23T12:00:00Z","expiresAt":{"toString":null,"valueOf":null}}}`,
@@ -29,24 +29,24 @@ const tenants = badAnnotations.flatMap((annotation, index) => [
   { namespace: `opaque-${index}`, annotation, labels: managedLabels, type: 'Opaque', data: {} },
 ]);
 
-/** Of a name that nothing validates; JSON of the API server has six bytes for each `<`, so one event has 7 MB. */
+/** The API server does not validate this name and encodes each `<` in six bytes, so one watch event has 7 MB. */
 const longOwner = { apiVersion: 'v1', kind: 'Pod', name: '<'.repeat(1_200_000), uid: 'u' };
 const large = ['large-0', 'large-1'];
 
-describeOnCluster('tenants that write what cannot be read into a Secret of our name', (cluster) => {
-  let crowd: BulkClient;
+describeOnCluster('tenants that create malformed Secrets with the name of the pull Secret', (cluster) => {
+  let bulkClient: BulkClient;
   let ecr: EcrDouble;
   let account: string;
   before(async () => {
-    crowd = createBulkClient(cluster().kubeconfigPath);
+    bulkClient = createBulkClient(cluster().kubeconfigPath);
     ecr = await startEcrDouble({ tokenLifeMs });
     account = await installServiceAccount(cluster());
-    await crowd.createNamespaces([...large, ...others, ...tenants.map(({ namespace }) => namespace)]);
+    await bulkClient.createNamespaces([...large, ...others, ...tenants.map(({ namespace }) => namespace)]);
     const issuedAt = Date.now() - tokenLifeMs / 2;
-    await crowd.storeSecrets(others, new Map([[host, { issuedAt, expiresAt: issuedAt + tokenLifeMs }]]));
+    await bulkClient.storeSecrets(others, new Map([[host, { issuedAt, expiresAt: issuedAt + tokenLifeMs }]]));
   });
   after(async () => {
-    crowd.close();
+    bulkClient.close();
     await ecr.stop();
   });
 
@@ -59,7 +59,7 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
   const versionsOf = async () =>
     await Promise.all(others.map(async (name) => (await readPullSecret(cluster(), name))?.resourceVersion));
 
-  /** Twice, so that the second renewal is one that began after all of the tenants' Secrets were seen. */
+  /** Waits for two renewals, so that the second one started after all of the tenants' Secrets were observed. */
   const renewsOthers = async ({ statusUrl, metrics }: RunningProgram) => {
     for (let round = 0; round < 2; round += 1) {
       const before = await versionsOf();
@@ -80,7 +80,7 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
     const first = await start();
     t.after(() => first.stop());
     for (const { namespace, annotation, labels, type, data } of tenants) {
-      await crowd.request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+      await bulkClient.request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
         apiVersion: 'v1',
         kind: 'Secret',
         metadata: { name: 'ecr-pull-secrets', labels, annotations: { [hostsAnnotation]: annotation } },
@@ -89,7 +89,7 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
       });
     }
     for (const namespace of large) {
-      await crowd.request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
+      await bulkClient.request('POST', `/api/v1/namespaces/${namespace}/secrets`, {
         apiVersion: 'v1',
         kind: 'Secret',
         metadata: { name: 'ecr-pull-secrets', ownerReferences: [longOwner] },
@@ -101,13 +101,17 @@ describeOnCluster('tenants that write what cannot be read into a Secret of our n
     t.after(() => second.stop());
     await renewsOthers(second);
     for (const { namespace, annotation } of tenants.filter(({ labels }) => labels !== managedLabels)) {
-      const body = (await crowd.request(
+      const body = (await bulkClient.request(
         'GET',
         `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`,
       )) as {
         metadata: { annotations: Record<string, string> };
       };
-      assert.equal(body.metadata.annotations[hostsAnnotation], annotation, 'an unmanaged Secret is left');
+      assert.equal(
+        body.metadata.annotations[hostsAnnotation],
+        annotation,
+        'an unmanaged Secret is not changed',
+      );
     }
   });
 });

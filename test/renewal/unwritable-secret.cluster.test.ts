@@ -1,3 +1,4 @@
+// Tests that the whole program retries refused writes of a pull Secret, although no second pod is created.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
@@ -12,7 +13,6 @@ import { writeFailureCases } from './write-failures.ts';
 
 const [first, second] = [hostIn('eu-central-1'), hostIn('us-east-1')];
 
-/** A namespace refuses the writes of its pull Secret for a while, and no pod is created but the first. */
 describeOnCluster('a pull Secret that cannot be written', (cluster) => {
   let ecr: EcrDouble;
   let program: RunningProgram;
@@ -41,27 +41,27 @@ describeOnCluster('a pull Secret that cannot be written', (cluster) => {
   for (const { name, permanent, put } of writeFailureCases) {
     it(`is counted as failing and written once the obstacle is gone: ${name}`, async () => {
       const namespace = await webhook.createNamespace();
-      const cure = await put(cluster(), namespace);
+      const fix = await put(cluster(), namespace);
       const { pullSecrets, warnings } = await createPod(cluster(), namespace, podWith([`${first}/app`]));
       assert.deepEqual([pullSecrets, warnings.length], [['ecr-pull-secrets'], 1]);
       await eventually('it is counted', async () => (await failing(permanent)) === 1, 30_000);
       assert.equal(await has(namespace, [first]), false);
-      await cure();
+      await fix();
       await eventually('the Secret is complete', () => has(namespace, [first]), 60_000);
       await eventually('nothing fails', async () => (await failing(permanent)) === 0, 30_000);
     });
   }
 
-  it('learns another host after writes were refused for a while', async () => {
+  it('gets another host after writes were refused for a while', async () => {
     const namespace = await webhook.createNamespace();
     await createPod(cluster(), namespace, podWith([`${first}/app`]));
     await eventually('the first one is stored', () => has(namespace, [first]), 30_000);
     const before = await readPullSecret(cluster(), namespace);
     const [policyWebhook] = writeFailureCases;
-    const cure = await policyWebhook?.put(cluster(), namespace);
+    const fix = await policyWebhook?.put(cluster(), namespace);
     await createPod(cluster(), namespace, podWith([`${second}/app`]));
     await eventually('it is counted', async () => (await failing(false)) === 1, 30_000);
-    await cure?.();
+    await fix?.();
     await eventually('the Secret has both hosts', () => has(namespace, [first, second]), 60_000);
     assert.equal((await readPullSecret(cluster(), namespace))?.uid, before?.uid);
   });
@@ -73,7 +73,7 @@ describeOnCluster('a pull Secret that cannot be written', (cluster) => {
     await createPod(cluster(), namespace, podWith([`${first}/app`]));
     await eventually('it is counted', async () => (await failing(true)) === 1, 30_000);
     await cluster().request('DELETE', `/api/v1/namespaces/${namespace}`);
-    // there is no controller here that empties a namespace
+    // no namespace controller runs here
     await cluster().request('DELETE', secretPath(namespace));
     await eventually('nothing fails', async () => (await failing(true)) === 0, 60_000);
   });

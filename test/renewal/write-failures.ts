@@ -1,14 +1,15 @@
+// Ways in which the API server refuses to write a pull Secret.
 import assert from 'node:assert/strict';
 import { eventually } from '../support/eventually.ts';
 import { secretPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
-/** Something that keeps the program from writing a namespace's pull Secret. */
+/** A reason why the program cannot write a namespace's pull Secret. */
 export interface WriteFailureCase {
   readonly name: string;
   /** Whether the operator has to change something. */
   readonly permanent: boolean;
-  /** Puts it in the way. The promise resolves with the function that removes it, once it is effective. */
+  /** Creates the obstacle, and resolves when it is effective with the function that removes it. */
   put(apiServer: TestApiServer, namespace: string): Promise<() => Promise<void>>;
 }
 
@@ -53,7 +54,7 @@ async function noSecretsQuota(apiServer: TestApiServer, namespace: string) {
     spec: { hard: { secrets: '0' } },
   });
   assert.equal(status, 201);
-  // the controller that would fill this in does not run here
+  // the quota controller, which would fill this in, does not run here
   const counted = { ...(body as object), status: { hard: { secrets: '0' }, used: { secrets: '0' } } };
   assert.equal((await apiServer.request('PUT', `${path}/none/status`, counted)).status, 200);
   await waitUntilRefused(apiServer, namespace);

@@ -5,8 +5,8 @@ import { createEventApi } from '../../src/kube/events.ts';
 import { createSecretApi } from '../../src/kube/secrets.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { failedHost } from '../../src/pull-secrets/unavailable-host.ts';
-import { AttemptTracker } from '../../src/renewal/failures.ts';
 import { createHostEventReporter } from '../../src/renewal/host-events.ts';
+import { AttemptTracker } from '../../src/renewal/renewal-attempts.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { getField, getItems } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
@@ -129,7 +129,7 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
     const due = {
       namespace,
       kind: 'missing',
-      reason: 'waiting',
+      reason: 'missing-token',
       hosts: [host],
       expiresAt: Infinity,
     } as const;

@@ -1,8 +1,9 @@
+// Clocks that only the simulation moves, and random numbers that are reproducible.
 export const secondMs = 1_000;
 export const minuteMs = 60 * secondMs;
 export const hourMs = 60 * minuteMs;
 
-/** The time as it is. Moves only when told to; all in ms. */
+/** The true time in ms. Moves only with {@link SimulatedClock.advance}. */
 export class SimulatedClock {
   readonly start: number;
   #elapsed = 0;
@@ -12,12 +13,12 @@ export class SimulatedClock {
     this.start = start;
   }
 
-  /** Since the start. */
+  /** Ms since the start. */
   get elapsed(): number {
     return this.#elapsed;
   }
 
-  /** Since the epoch. */
+  /** Ms since the epoch. */
   readonly now = (): number => this.start + this.#elapsed;
 
   advance(ms: number): void {
@@ -25,39 +26,39 @@ export class SimulatedClock {
   }
 }
 
-/** The clocks of one machine, which may be wrong. */
+/** The clocks of one machine. The wall clock can be stepped, and the machine can be suspended. */
 export class MachineClock {
   readonly #time: SimulatedClock;
-  #stepped = 0;
-  #slept = 0;
-  #asleepSince: number | undefined;
+  #steppedMs = 0;
+  #suspendedMs = 0;
+  #suspendedSince: number | undefined;
 
   constructor(time: SimulatedClock) {
     this.#time = time;
   }
 
-  /** Since the epoch, as this machine believes. */
-  readonly wallMs = (): number => this.#time.now() + this.#stepped;
+  /** Ms since the epoch according to this machine. */
+  readonly wallMs = (): number => this.#time.now() + this.#steppedMs;
 
-  /** Is never set, and stands still while the machine is suspended, as CLOCK_MONOTONIC does. */
-  readonly monotonicMs = (): number => (this.#asleepSince ?? this.#time.elapsed) - this.#slept;
+  /** Stands still while the machine is suspended, as CLOCK_MONOTONIC does. */
+  readonly monotonicMs = (): number => (this.#suspendedSince ?? this.#time.elapsed) - this.#suspendedMs;
 
-  /** Somebody sets the wall clock. */
+  /** Sets the wall clock forward or back. */
   step(ms: number): void {
-    this.#stepped += ms;
+    this.#steppedMs += ms;
   }
 
   suspend(): void {
-    this.#asleepSince = this.#time.elapsed;
+    this.#suspendedSince = this.#time.elapsed;
   }
 
   resume(): void {
-    this.#slept += this.#time.elapsed - (this.#asleepSince ?? this.#time.elapsed);
-    this.#asleepSince = undefined;
+    this.#suspendedMs += this.#time.elapsed - (this.#suspendedSince ?? this.#time.elapsed);
+    this.#suspendedSince = undefined;
   }
 }
 
-/** Chance that comes out the same for the same seed. */
+/** A random number generator with a seed. */
 export class Random {
   #state: number;
 
@@ -65,7 +66,7 @@ export class Random {
     this.#state = seed >>> 0;
   }
 
-  /** A number in [0, 1): mulberry32. */
+  /** Returns a number in [0, 1), by mulberry32. */
   next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0;
     let mixed = Math.imul(this.#state ^ (this.#state >>> 15), this.#state | 1);
@@ -73,12 +74,12 @@ export class Random {
     return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
   }
 
-  /** One of them; throws where there is none. */
-  pick<T>(from: readonly T[]): T {
-    const one = from[Math.floor(this.next() * from.length)];
-    if (one === undefined) {
+  /** @throws {Error} if there are no items */
+  pick<T>(items: readonly T[]): T {
+    const item = items[Math.floor(this.next() * items.length)];
+    if (item === undefined) {
       throw new Error('nothing to pick from');
     }
-    return one;
+    return item;
   }
 }

@@ -1,20 +1,21 @@
+// The incidents of the simulation: their schedule, how each is caused, and the outages of Amazon ECR.
 import type { EcrDouble } from '../../doubles/ecr/ecr-double.ts';
 import type { Fault } from '../../doubles/ecr/ecr-faults.ts';
 import { hourMs, minuteMs, type SimulatedClock } from './clock-and-random.ts';
 import { regionOf, regions, type Team } from './simulated-cluster.ts';
 import type { Simulation } from './simulation.ts';
 
-/** A time in which ECR did not give tokens in a region; true times in ms since the start. */
+/** A period in which ECR issued no tokens in a region. Times are in true ms since the start. */
 export interface Outage {
   readonly region: string;
   readonly fault: Fault;
-  /** Somebody would have to act, as far as a caller can know: it is asked again less often. */
+  /** The error looks permanent to a caller, which therefore retries less often. */
   readonly permanent: boolean;
   readonly from: number;
   until: number | undefined;
 }
 
-/** What is wrong with ECR, and was. */
+/** Causes outages of ECR, and remembers them. */
 export class Outages {
   readonly all: Outage[] = [];
   readonly #double: EcrDouble;
@@ -25,7 +26,7 @@ export class Outages {
     this.#time = time;
   }
 
-  begin(regions: readonly string[], fault: Fault, permanent = false): void {
+  start(regions: readonly string[], fault: Fault, permanent = false): void {
     const from = this.#time.elapsed;
     for (const region of regions) {
       this.all.push({ region, fault, permanent, from, until: undefined });
@@ -43,9 +44,9 @@ export class Outages {
     }
   }
 
-  /** Since when a region answers; undefined: it does not; minus infinity: since ever. */
+  /** Since when a region has responded; undefined: it does not; minus infinity: it never failed. */
   respondingSince(region: string): number | undefined {
-    const ends = this.all.filter((one) => one.region === region).map(({ until }) => until);
+    const ends = this.all.filter((outage) => outage.region === region).map(({ until }) => until);
     return ends.includes(undefined)
       ? undefined
       : Math.max(Number.NEGATIVE_INFINITY, ...ends.filter((until) => until !== undefined));
@@ -56,76 +57,80 @@ export class Outages {
   }
 }
 
-/** What can be done to the world; each is one row's business. */
+/** The ways to disturb the simulation; each row of the schedule calls one. */
 export interface IncidentActions {
   failEcr(how: 'down' | 'throttled' | 'denied', regions: readonly string[]): void;
   restoreEcr(regions: readonly string[]): void;
   restartApiServer(): Promise<void>;
   /** Resets the connections to the API server of one replica by number, or of all. */
-  cut(replica: number | 'all'): void;
+  resetConnections(replica: number | 'all'): void;
   kill(replica: number): Promise<void>;
   replace(replica: number): Promise<void>;
   suspend(replica: number): Promise<void>;
   resume(replica: number): Promise<void>;
   stepClock(replica: number, ms: number): void;
-  editAsUser(does: 'removes an entry' | 'empties an annotation' | 'deletes a Secret'): Promise<void>;
+  editAsUser(edit: 'removes an entry' | 'empties an annotation' | 'deletes a Secret'): Promise<void>;
 }
 
 export interface Incident {
   /** True time in ms since the start. */
   readonly at: number;
   readonly description: string;
-  /** Not worth a word each time. */
+  /** Not printed, because it happens often. */
   readonly isRoutine?: boolean;
-  readonly run: (hands: IncidentActions) => void | Promise<void>;
+  readonly run: (actions: IncidentActions) => void | Promise<void>;
 }
 
 const [frankfurt, virginia] = regions;
 
-/** Two days of trouble. Tokens are renewed every six hours, over half an hour each time. */
+/** Two days of incidents. Tokens are renewed every six hours, over half an hour each time. */
 export const schedule: readonly Incident[] = [
-  incidentAt('05:40', 'ECR throttles every region', (to) => to.failEcr('throttled', regions)),
-  incidentAt('07:40', 'ECR answers again', (to) => to.restoreEcr(regions)),
-  incidentAt('09:10', 'a person takes an entry out of a Secret, not the host', (to) =>
-    to.editAsUser('removes an entry'),
+  incidentAt('05:40', 'ECR throttles every region', (actions) => actions.failEcr('throttled', regions)),
+  incidentAt('07:40', 'ECR responds again', (actions) => actions.restoreEcr(regions)),
+  incidentAt('09:10', 'a user removes an entry from a Secret, but not the host', (actions) =>
+    actions.editAsUser('removes an entry'),
   ),
-  incidentAt('13:50', 'the API server is restarted, amid renewals', (to) => to.restartApiServer()),
-  incidentAt('15:00', `ECR is down in ${frankfurt}`, (to) => to.failEcr('down', [frankfurt])),
-  incidentAt('17:00', 'a person deletes a Secret', (to) => to.editAsUser('deletes a Secret')),
-  incidentAt('19:55', 'replica 0 is killed for good, amid renewals', (to) => to.kill(0)),
-  incidentAt('23:00', 'another one takes its place, and remembers nothing', (to) => to.replace(0)),
-  incidentAt('24:00', "replica 1's clock is set back by 2 h", (to) => to.stepClock(1, -2 * hourMs)),
-  incidentAt('28:00', `ECR answers again in ${frankfurt}`, (to) => to.restoreEcr([frankfurt])),
-  incidentAt('30:00', "replica 1's clock is set forth by 3 h", (to) => to.stepClock(1, 3 * hourMs)),
-  incidentAt('31:00', "replica 2's machine is suspended", (to) => to.suspend(2)),
-  incidentAt('32:00', `ECR denies ${virginia}`, (to) => to.failEcr('denied', [virginia])),
-  incidentAt('37:00', `ECR no longer denies ${virginia}`, (to) => to.restoreEcr([virginia])),
-  incidentAt('38:00', "replica 2's machine wakes up", (to) => to.resume(2)),
-  incidentAt('40:00', 'a person empties the annotation', (to) => to.editAsUser('empties an annotation')),
-  incidentAt('42:00', 'the API server is restarted once more', (to) => to.restartApiServer()),
+  incidentAt('13:50', 'the API server restarts during renewals', (actions) => actions.restartApiServer()),
+  incidentAt('15:00', `ECR is down in ${frankfurt}`, (actions) => actions.failEcr('down', [frankfurt])),
+  incidentAt('17:00', 'a user deletes a Secret', (actions) => actions.editAsUser('deletes a Secret')),
+  incidentAt('19:55', 'replica 0 is killed during renewals', (actions) => actions.kill(0)),
+  incidentAt('23:00', 'a new replica takes its place', (actions) => actions.replace(0)),
+  incidentAt('24:00', "replica 1's clock is set back by 2 h", (actions) => actions.stepClock(1, -2 * hourMs)),
+  incidentAt('28:00', `ECR responds again in ${frankfurt}`, (actions) => actions.restoreEcr([frankfurt])),
+  incidentAt('30:00', "replica 1's clock is set forward by 3 h", (actions) =>
+    actions.stepClock(1, 3 * hourMs),
+  ),
+  incidentAt('31:00', "replica 2's machine is suspended", (actions) => actions.suspend(2)),
+  incidentAt('32:00', `ECR denies access in ${virginia}`, (actions) => actions.failEcr('denied', [virginia])),
+  incidentAt('37:00', `ECR grants access again in ${virginia}`, (actions) => actions.restoreEcr([virginia])),
+  incidentAt('38:00', "replica 2's machine resumes", (actions) => actions.resume(2)),
+  incidentAt('40:00', 'a user empties the annotation', (actions) =>
+    actions.editAsUser('empties an annotation'),
+  ),
+  incidentAt('42:00', 'the API server restarts again', (actions) => actions.restartApiServer()),
   ...Array.from({ length: 50 }, (_, index) =>
     createIncident(
       (8 * 60 + 22 * index) * minuteMs,
-      'the watch is cut',
-      (to) => to.cut(selectReplica(index)),
+      'connections to the API server are reset',
+      (actions) => actions.resetConnections(selectReplica(index)),
       true,
     ),
   ),
-].sort((one, other) => one.at - other.at);
+].sort((a, b) => a.at - b.at);
 
-/** Each fourth cut is everybody's, amid whatever is under way. */
+/** Each fourth reset affects all replicas. */
 function selectReplica(index: number): number | 'all' {
   return index % 4 === 3 ? 'all' : index % 4;
 }
 
 /** @param time HOURS:MINUTES since the start */
-function incidentAt(time: string, what: string, happens: Incident['run']): Incident {
+function incidentAt(time: string, description: string, run: Incident['run']): Incident {
   const [hours = 0, minutes = 0] = time.split(':').map(Number);
-  return createIncident(hours * hourMs + minutes * minuteMs, what, happens);
+  return createIncident(hours * hourMs + minutes * minuteMs, description, run);
 }
 
-function createIncident(at: number, what: string, happens: Incident['run'], brief = false): Incident {
-  return { at, description: what, run: happens, ...(brief && { isRoutine: brief }) };
+function createIncident(at: number, description: string, run: Incident['run'], isRoutine = false): Incident {
+  return { at, description, run, ...(isRoutine && { isRoutine }) };
 }
 
 const faults = {
@@ -134,52 +139,52 @@ const faults = {
   denied: { fault: { error: 'AccessDeniedException' }, permanent: true },
 } as const;
 
-/** How each kind of trouble is made. */
+/** Creates the functions that cause incidents in a simulation. */
 export function createIncidentActions(simulation: Simulation): IncidentActions {
-  const { outages, replicas, workload, checks, options, random } = simulation;
-  const replica = (place: number) => {
-    const found = replicas[place];
+  const { outages, replicas, workload, invariants, options, random } = simulation;
+  const replicaAt = (index: number) => {
+    const found = replicas[index];
     if (found === undefined) {
-      throw new Error(`there is no replica ${place}`);
+      throw new Error(`there is no replica ${index}`);
     }
     return found;
   };
   return {
-    failEcr: (how, regions) => outages.begin(regions, faults[how].fault, faults[how].permanent),
+    failEcr: (how, regions) => outages.start(regions, faults[how].fault, faults[how].permanent),
     restoreEcr: (regions) => outages.end(regions),
     restartApiServer: async () => {
       const { apiServer } = options.cluster;
       await apiServer?.kill();
-      for (const one of simulation.running()) {
-        one.tick();
+      for (const replica of simulation.running()) {
+        replica.tick();
       }
       await apiServer?.restart();
-      simulation.apiServerBackAt = options.time.elapsed;
+      simulation.apiServerRestartedAt = options.time.elapsed;
     },
-    cut: (place) => {
-      for (const one of place === 'all' ? replicas : [replica(place)]) {
-        one.cut();
+    resetConnections: (index) => {
+      for (const replica of index === 'all' ? replicas : [replicaAt(index)]) {
+        replica.resetConnections();
       }
     },
-    kill: (place) => replica(place).kill(),
-    replace: (place) => simulation.startReplica(place),
-    suspend: (place) => replica(place).suspend(),
-    resume: (place) => replica(place).resume(),
-    stepClock: (place, ms) => {
+    kill: (index) => replicaAt(index).kill(),
+    replace: (index) => simulation.startReplica(index),
+    suspend: (index) => replicaAt(index).suspend(),
+    resume: (index) => replicaAt(index).resume(),
+    stepClock: (index, ms) => {
       simulation.clockSteps.push({ at: options.time.elapsed });
-      replica(place).clock.step(ms);
+      replicaAt(index).clock.step(ms);
     },
-    editAsUser: async (does) => {
-      const answers = ({ hosts }: Team) =>
+    editAsUser: async (edit) => {
+      const hasRespondingRegions = ({ hosts }: Team) =>
         [...hosts].every((host) => outages.respondingSince(regionOf(host)) !== undefined);
-      const team = random.pick(workload.busyTeams.filter(answers));
-      if (does === 'removes an entry') {
+      const team = random.pick(workload.busyTeams.filter(hasRespondingRegions));
+      if (edit === 'removes an entry') {
         await workload.removeEntry(team);
-      } else if (does === 'empties an annotation') {
+      } else if (edit === 'empties an annotation') {
         await workload.emptyAnnotation(team);
       } else {
         await workload.deleteSecret(team);
-        checks.forgetUid(team.namespace);
+        invariants.forgetUid(team.namespace);
       }
     },
   };

@@ -1,26 +1,28 @@
+// What has to be true at any time of the simulation, and the bounds of calls and writes.
 import assert from 'node:assert/strict';
 import type { Request } from '../../cluster/kube-request.ts';
 import { eventually } from '../../support/eventually.ts';
-import { hourMs, minuteMs, type SimulatedClock } from './clock-and-random.ts';
-import type { Outages } from './incidents.ts';
-import type { SecretHistory } from './secret-history.ts';
+import { hourMs, minuteMs, type SimulatedClock, secondMs } from './clock-and-random.ts';
+import type { Outage, Outages } from './incidents.ts';
 import {
   findUnhealthyHosts,
-  listStored,
   regionOf,
+  regions,
   type SimulatedCluster,
-  type StoredSecret,
   type Team,
+  type UnhealthyHost,
 } from './simulated-cluster.ts';
 import { type SimulatedReplica, tickMs } from './simulated-replica.ts';
+import type { Simulation } from './simulation.ts';
+import { listStoredSecrets, type SecretHistory, type StoredSecret } from './stored-secrets.ts';
 
-/** The longest that the product leaves a region or a namespace alone after a failure, and two looks at the clock. */
+/** The longest backoff of the product after a failure, and two ticks. */
 export const maxRecoveryMs = 5 * minuteMs + 2 * tickMs;
-/** Where nothing fails, a change is mended or filled in within three looks at the clock. */
+/** Without failures, a change is repaired or a token added within three ticks. */
 const maxRestoreMs = 3 * tickMs;
 /**
- * A quarter of a token's life. Half of it is over at most when it is renewed, and another half an hour; with a clock that
- * is two hours behind, it was given to a pod when it looked two hours younger.
+ * A quarter of a token's lifetime: a token is renewed at half of its lifetime or up to half an hour later, and a replica whose
+ * clock is two hours behind considers it two hours younger.
  */
 const minRemainingMs = 3 * hourMs;
 
@@ -31,62 +33,61 @@ export interface InvariantDependencies {
   readonly history: SecretHistory;
   readonly outages: Outages;
   readonly seed: number;
-  /** What a password has left of its life, ms; none or less: no registry takes it. */
-  leftOf(password: string): number;
-  /** Those that run now. */
+  /** Remaining lifetime of a password in ms; zero or less: registries reject it. */
+  remainingMs(password: string): number;
   running(): readonly SimulatedReplica[];
-  /** When the API server last came back, ms since the start. */
-  apiServerBackAt(): number;
+  /** When the API server last restarted, in true ms since the start. */
+  apiServerRestartedAt(): number;
 }
 
-/** What has to be true at any time. Throws at the first thing that is not. */
+/** Checks what has to be true at any time, and throws on a violation. */
 export class Invariants {
-  /** How often all was looked at. */
-  count = 0;
-  /** How long a host was without a living token though its region answered again, at most, in ms. */
+  /** Number of complete checks. */
+  checkCount = 0;
+  /** The longest time that a host had no valid token after its region responded again, in ms. */
   longestRecoveryMs = 0;
   readonly #dependencies: InvariantDependencies;
   readonly #uids = new Map<string, string>();
 
-  constructor(parts: InvariantDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: InvariantDependencies) {
+    this.#dependencies = dependencies;
   }
 
-  /** Resolves when all running replicas, and the history, know the same version of every Secret. */
+  /** Resolves when all running replicas and the history have the same version of every Secret. */
   async waitUntilInSync(): Promise<void> {
     await eventually(
-      'all views have caught up',
+      'all caches are in sync',
       () => this.#isInSync(this.#dependencies.history.latest),
       20_000,
     );
   }
 
-  /** Reads the truth from the API server, waits until everybody knows it, and judges it. */
+  /** Lists the Secrets, waits until all replicas have them in their caches, and checks them. */
   async checkAll(): Promise<void> {
-    const truth = await eventually(
-      'all views have the truth',
+    const stored = await eventually(
+      'all caches have the stored Secrets',
       async () => {
-        const listed = await listStored(this.#dependencies.request);
+        const listed = await listStoredSecrets(this.#dependencies.request);
         return this.#isInSync(listed) ? listed : undefined;
       },
       20_000,
     );
-    this.count += 1;
+    this.checkCount += 1;
     const { history, workload, running } = this.#dependencies;
     this.#assertNone(history.violations);
     this.#assertNone(running().flatMap(({ errors }) => errors));
     this.#assertNone(
-      [...workload.teams.values()].flatMap((team) => this.#checkTeam(team, truth.get(team.namespace))),
+      [...workload.teams.values()].flatMap((team) => this.#checkTeam(team, stored.get(team.namespace))),
     );
-    this.#assertNone([...truth.keys()].filter((namespace) => !workload.teams.has(namespace)));
-    this.#assertNone(this.#findAbandonedRetries());
+    this.#assertNone([...stored.keys()].filter((namespace) => !workload.teams.has(namespace)));
+    this.#assertNone(this.#findEndlessRetries());
   }
 
-  /** Notes how long it takes until all is well after an outage. Asks nobody. */
+  /** Records how long the recovery from an outage takes. Makes no calls. */
   recordRecovery(): void {
-    const { time, workload, history, leftOf, outages } = this.#dependencies;
+    const { time, workload, history, remainingMs, outages } = this.#dependencies;
     for (const team of workload.teams.values()) {
-      for (const { host } of findUnhealthyHosts(team, history.latest.get(team.namespace), leftOf)) {
+      for (const { host } of findUnhealthyHosts(team, history.latest.get(team.namespace), remainingMs)) {
         const since = outages.respondingSince(regionOf(host));
         if (since !== undefined && since > team.lastChangedAt) {
           this.longestRecoveryMs = Math.max(this.longestRecoveryMs, time.elapsed - since);
@@ -95,62 +96,64 @@ export class Invariants {
     }
   }
 
-  /** A Secret that a person deleted may come back with another UID. */
+  /** Allows the Secret of a namespace to have another UID, because a user deleted it. */
   forgetUid(namespace: string): void {
     this.#uids.delete(namespace);
   }
 
   #checkTeam(team: Team, secret: StoredSecret | undefined): string[] {
     const { namespace } = team;
-    const { time, leftOf } = this.#dependencies;
+    const { time, remainingMs } = this.#dependencies;
     const uid = this.#uids.get(namespace) ?? secret?.uid;
     const problems = uid === secret?.uid ? [] : [`${namespace}: the UID changed`];
     if (secret !== undefined) {
       this.#uids.set(namespace, secret.uid);
     }
-    for (const { host, what } of findUnhealthyHosts(team, secret, leftOf, minRemainingMs)) {
-      const excused = this.#excusedUntil(team, host, what);
-      if (time.elapsed > excused) {
-        problems.push(`${namespace}: ${host} ${what}; should be well since ${formatClockTime(excused)}`);
+    for (const unhealthy of findUnhealthyHosts(team, secret, remainingMs, minRemainingMs)) {
+      const toleratedUntil = this.#toleratedUntil(team, unhealthy);
+      if (time.elapsed > toleratedUntil) {
+        const { host, problem } = unhealthy;
+        problems.push(`${namespace}: ${host} ${problem}, since ${formatClockTime(toleratedUntil)} or longer`);
       }
     }
     return problems;
   }
 
-  /** A host has to be named, whatever ECR does; for a token to be there, it has to be given. */
-  #excusedUntil({ lastChangedAt }: Team, host: string, what: string): number {
-    const { outages, apiServerBackAt } = this.#dependencies;
-    const byApiServer = apiServerBackAt() + maxRecoveryMs;
-    const answers = what === 'is not named' ? 0 : outages.respondingSince(regionOf(host));
-    const byEcr = answers === undefined ? Number.POSITIVE_INFINITY : answers + maxRecoveryMs;
+  /** A host has to be in the annotation even during an outage of ECR; its token only after the outage. */
+  #toleratedUntil({ lastChangedAt }: Team, { host, problem }: UnhealthyHost): number {
+    const { outages, apiServerRestartedAt } = this.#dependencies;
+    const byApiServer = apiServerRestartedAt() + maxRecoveryMs;
+    const respondingSince =
+      problem === 'is not in the annotation' ? 0 : outages.respondingSince(regionOf(host));
+    const byEcr = respondingSince === undefined ? Number.POSITIVE_INFINITY : respondingSince + maxRecoveryMs;
     return Math.max(lastChangedAt + maxRestoreMs, byApiServer, byEcr);
   }
 
-  /** Nobody tries for ever to bring back the Secret of a namespace that is gone. */
-  #findAbandonedRetries(): string[] {
+  /** Finds replicas that still retry to restore the Secret of a deleted namespace. */
+  #findEndlessRetries(): string[] {
     const { workload, running } = this.#dependencies;
     return running().flatMap(({ name, clock, secretCache }) =>
       [...secretCache.deletedSecrets()]
         .filter(([namespace, { observedAt }]) => {
           return workload.deleted.has(namespace) && clock.monotonicMs() - observedAt > maxRecoveryMs;
         })
-        .map(([namespace]) => `${namespace} is gone, and replica ${name} does not let go`),
+        .map(([namespace]) => `replica ${name} still retries in ${namespace}, which is deleted`),
     );
   }
 
-  #isInSync(truth: ReadonlyMap<string, StoredSecret>): boolean {
+  #isInSync(stored: ReadonlyMap<string, StoredSecret>): boolean {
     const { history, running } = this.#dependencies;
-    const knows = (known: Map<string, string>) =>
-      known.size === truth.size &&
-      [...truth.values()].every(({ namespace, version }) => known.get(namespace) === version);
-    const told = new Map([...history.latest].map(([namespace, { version }]) => [namespace, version]));
-    const views = running().map(
+    const isCurrent = (cached: Map<string, string>) =>
+      cached.size === stored.size &&
+      [...stored.values()].every(({ namespace, version }) => cached.get(namespace) === version);
+    const observed = new Map([...history.latest].map(([namespace, { version }]) => [namespace, version]));
+    const caches = running().map(
       ({ secretCache }) =>
         new Map(
           [...secretCache.entries()].map(([namespace, { resourceVersion }]) => [namespace, resourceVersion]),
         ),
     );
-    return [told, ...views].every(knows);
+    return [observed, ...caches].every(isCurrent);
   }
 
   #assertNone(problems: readonly string[]): void {
@@ -159,8 +162,107 @@ export class Invariants {
   }
 }
 
-/** HOURS:MINUTES:SECONDS of ms since the start. */
+/** Formats ms since the start as HOURS:MINUTES:SECONDS. */
 export function formatClockTime(ms: number): string {
-  const two = (number: number) => String(Math.floor(number)).padStart(2, '0');
-  return `${two(ms / hourMs)}:${two((ms % hourMs) / minuteMs)}:${two((ms % minuteMs) / 1000)}`;
+  const twoDigits = (number: number) => String(Math.floor(number)).padStart(2, '0');
+  return `${twoDigits(ms / hourMs)}:${twoDigits((ms % hourMs) / minuteMs)}:${twoDigits((ms % minuteMs) / 1000)}`;
+}
+
+/** Half of the lifetime of a token of Amazon ECR. */
+const halfLifetimeMs = 6 * hourMs;
+
+/** A measured count and its upper bound. */
+export interface Bound {
+  readonly description: string;
+  readonly actual: number;
+  readonly max: number;
+}
+
+/** Counts the calls and writes of the whole simulation, each with its bound. */
+export function getBounds(simulation: Simulation): Bound[] {
+  const { everRun } = simulation;
+  const calls = everRun.flatMap((replica) =>
+    regions.flatMap((region) => [
+      {
+        description: `tokens that replica ${replica.name} fetched in ${region}`,
+        actual: countCalls(replica, region, true),
+        max: maxTokenCalls(replica, region, simulation),
+      },
+      {
+        description: `failed calls of replica ${replica.name} in ${region}`,
+        actual: countCalls(replica, region, false),
+        max: maxFailedCalls(replica, region, simulation),
+      },
+    ]),
+  );
+  return [...calls, ...getWriteBounds(simulation)];
+}
+
+/**
+ * One token at the start of the process, one for each half of a token's lifetime, and one if a pod requests it shortly before
+ * renewal would. One more for each clock step, because that replica writes shorter lifetimes; for each time that the machine of
+ * this replica resumes and finds everything due; and for each user edit that had to be repaired.
+ */
+function maxTokenCalls(
+  replica: SimulatedReplica,
+  region: string,
+  { clockSteps, workload, options }: Simulation,
+): number {
+  const { startedAt, killedAt = options.time.elapsed, resumes } = replica;
+  const wasRunning = ({ at }: { readonly at: number }) => startedAt <= at && at <= killedAt;
+  const edits = workload.edits.filter(
+    (edit) => wasRunning(edit) && [...edit.hosts].map(regionOf).includes(region),
+  );
+  const halfLifetimes = Math.floor((killedAt - startedAt) / halfLifetimeMs);
+  return 2 + halfLifetimes + clockSteps.filter(wasRunning).length + resumes.length + edits.length;
+}
+
+/**
+ * While a region fails, calls back off: `callsToMax` calls until the backoff is at its maximum, of which jitter subtracts at most
+ * one half. Shortly before tokens expire, the backoff is a twentieth of the remaining lifetime: 20 · ln(max/min) more calls and 20
+ * at the minimum, for each of the tokens that the replicas have stored.
+ */
+function maxFailedCalls(
+  { startedAt, killedAt }: SimulatedReplica,
+  region: string,
+  { outages, options }: Simulation,
+): number {
+  const ofRegion = outages.all.filter((outage) => outage.region === region);
+  const maxCalls = ({ from, until = options.time.elapsed, permanent }: Outage): number => {
+    const durationMs = Math.min(until, killedAt ?? until) - Math.max(from, startedAt);
+    const [callsToMax, maxBackoffMs] = permanent ? [6, 5 * minuteMs] : [8, 2 * minuteMs];
+    const beforeExpiry =
+      durationMs > halfLifetimeMs ? 3 * (20 * Math.log(maxBackoffMs / (5 * secondMs)) + 20) : 0;
+    return durationMs <= 0 ? 0 : callsToMax + durationMs / (maxBackoffMs / 2) + beforeExpiry;
+  };
+  return Math.ceil(ofRegion.reduce((sum, outage) => sum + maxCalls(outage), 0));
+}
+
+/**
+ * A token replaces another one only if it expires at least a quarter of a lifetime (3 h) later, and renewals are spread over half
+ * an hour. So there are at most three writes per host in half a lifetime, and usually one. One more for each change by users and
+ * pods, for each clock step, and for each machine that resumed.
+ */
+function getWriteBounds({ history, workload, clockSteps, everRun }: Simulation): Bound[] {
+  const clockEvents = [...clockSteps, ...everRun.flatMap(({ resumes }) => resumes)];
+  const byNamespace = Map.groupBy(history.writes, ({ namespace }) => namespace);
+  return [...byNamespace].flatMap(([namespace, writes]) =>
+    writes.map(({ at: from }) => {
+      const isWithin = ({ at }: { readonly at: number }) => from <= at && at < from + halfLifetimeMs;
+      const changes = workload.secretChanges.filter(
+        (change) => change.namespace === namespace && isWithin(change),
+      );
+      const hosts = workload.everUsed.get(namespace)?.size ?? 0;
+      return {
+        description: `writes to ${namespace} in half a token lifetime`,
+        actual: writes.filter(isWithin).length,
+        max: 3 * hosts + changes.length + clockEvents.filter(isWithin).length,
+      };
+    }),
+  );
+}
+
+function countCalls(replica: SimulatedReplica, region: string, isSuccess: boolean): number {
+  return replica.calls.filter((call) => call.region === region && (call.outcome === 'success') === isSuccess)
+    .length;
 }

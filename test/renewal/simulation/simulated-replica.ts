@@ -1,3 +1,4 @@
+// One replica of the product with clocks and a proxy of its own.
 import { PassThrough } from 'node:stream';
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../../src/app.ts';
@@ -24,36 +25,36 @@ export interface SimulatedReplicaOptions {
   readonly time: SimulatedClock;
   readonly kubeconfigPath: string;
   readonly environment: Record<string, string>;
-  /** Gives a number in [0, 1). */
+  /** Returns a number in [0, 1). */
   random(): number;
 }
 
-/** How often renewal looks at the clock; the product does it each second. */
+/** Interval between two ticks of renewal; the product uses one second. */
 export const tickMs = 10_000;
 
-/** One replica of the product in this process: the real parts, on a clock and behind a proxy of its own. */
+/** One replica of the product in this process: the real components, with simulated clocks and behind a fault proxy. */
 export class SimulatedReplica {
   readonly name: string;
   readonly clock: MachineClock;
-  /** True times in ms since the start. */
+  /** In true ms since the start. */
   readonly startedAt: number;
   killedAt: number | undefined;
-  /** When its machine woke up after having been suspended, true times in ms since the start. */
+  /** When its machine resumed, in true ms since the start. */
   readonly resumes: { readonly at: number }[] = [];
   readonly calls: CountedCall[] = [];
   readonly writes: string[] = [];
   readonly renewals: string[] = [];
-  /** Lines of the log that tell of a bug. */
+  /** Log lines at level `error`. */
   readonly errors: string[] = [];
   readonly #time: SimulatedClock;
   readonly #proxy: FaultProxy;
-  readonly #core: App;
+  readonly #app: App;
   readonly #watch: SecretInformer;
   readonly #renewal: RenewalController;
   #suspended = false;
 
-  static async start(parts: SimulatedReplicaOptions): Promise<SimulatedReplica> {
-    const replica = new SimulatedReplica(parts, await startFaultProxy(parts.kubeconfigPath));
+  static async start(options: SimulatedReplicaOptions): Promise<SimulatedReplica> {
+    const replica = new SimulatedReplica(options, await startFaultProxy(options.kubeconfigPath));
     await replica.#watch.start();
     return replica;
   }
@@ -71,7 +72,7 @@ export class SimulatedReplica {
     const config = readConfig(stringify(settings), 'simulation');
     const lines = new PassThrough().on('data', (line) => this.errors.push(String(line)));
     const log = createJsonLog('error', lines);
-    this.#core = createApp({
+    this.#app = createApp({
       config,
       environment,
       configuredRegistries: [],
@@ -87,20 +88,20 @@ export class SimulatedReplica {
       monotonicNow: this.clock.monotonicMs,
     });
     this.#watch = watchSecretMetadata({
-      config: this.#core.cluster,
+      config: this.#app.cluster,
       name: config.secretName,
-      handler: this.#core.secretCache,
+      handler: this.#app.secretCache,
       now: this.clock.monotonicMs,
-      backoff: () => 50, // it waits in real time, of which two days have a minute or two here
+      backoff: () => 50, // in real time: the two simulated days take a minute or two
     });
     this.#renewal = new RenewalController({
-      secretCache: this.#core.secretCache,
-      secrets: this.#core.secrets,
-      rules: this.#core.planRules(this.clock.wallMs()),
+      secretCache: this.#app.secretCache,
+      secrets: this.#app.secrets,
+      rules: this.#app.planRules(this.clock.wallMs()),
       now: () => ({ wallMs: this.clock.wallMs(), monotonicMs: this.clock.monotonicMs() }),
       random,
       concurrency: config.renewal.concurrency,
-      writesPerSecond: 100_000, // real seconds, too
+      writesPerSecond: 100_000, // per real second
       tickMs,
       log,
       countRenewal: (reason, outcome) => this.renewals.push(`${reason} ${outcome}`),
@@ -109,33 +110,33 @@ export class SimulatedReplica {
   }
 
   get secretCache(): SecretCache {
-    return this.#core.secretCache;
+    return this.#app.secretCache;
   }
 
-  get running(): boolean {
+  get isRunning(): boolean {
     return this.killedAt === undefined && !this.#suspended;
   }
 
-  /** Looks at the clock once; gives whether that began anything. */
+  /** Runs one tick of renewal. Returns whether renewals were started. */
   tick(): boolean {
     this.#renewal.tick();
     return this.#renewal.state().due > 0;
   }
 
-  settled(): Promise<void> {
+  waitUntilIdle(): Promise<void> {
     return this.#renewal.waitUntilIdle();
   }
 
-  /** What admission does for a pod with images of these hosts. */
+  /** Does what the webhook does for a pod with images of these hosts. */
   async admit(namespace: string, hosts: readonly string[]): Promise<UnavailableHost[]> {
     const registries = hosts.map(parseEcrHost).filter((registry) => registry !== undefined);
-    return this.#core.secrets.hasFreshTokens(namespace, registries)
+    return this.#app.secrets.hasFreshTokens(namespace, registries)
       ? []
-      : await this.#core.secrets.ensure(namespace, registries);
+      : await this.#app.secrets.ensure(namespace, registries);
   }
 
-  /** Resets its connections to the API server, the watch and whatever else is under way. */
-  cut(): void {
+  /** Resets its connections to the API server: the watch and the calls in flight. */
+  resetConnections(): void {
     this.#proxy.reset();
   }
 
@@ -145,7 +146,7 @@ export class SimulatedReplica {
     await this.#proxy.cut();
   }
 
-  /** The first look at the clock comes before anything that was missed. */
+  /** Runs a tick before the replica learns what it has missed. */
   async resume(): Promise<void> {
     await this.#proxy.pass();
     this.#suspended = false;
@@ -154,17 +155,17 @@ export class SimulatedReplica {
     this.tick();
   }
 
-  /** As SIGKILL: what is under way gets no answer any more, if it got through at all. */
+  /** Stops the replica as SIGKILL does: calls in flight get no response. */
   async kill(): Promise<void> {
     this.killedAt = this.#time.elapsed;
     await this.#proxy.cut();
   }
 
-  /** Ends everything in this process. */
+  /** Stops everything in this process. */
   async stop(): Promise<void> {
     await this.#renewal.stop();
     await this.#watch.stop();
-    await this.#core.close();
+    await this.#app.close();
     await this.#proxy.stop();
   }
 }

@@ -1,45 +1,47 @@
+// Runs the simulation: replicas, workload, incidents and checks on simulated time; formats its summary.
 import assert from 'node:assert/strict';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { EcrDouble } from '../../doubles/ecr/ecr-double.ts';
 import { installServiceAccount } from '../../support/installation.ts';
-import { hourMs, minuteMs, Random, type SimulatedClock } from './clock-and-random.ts';
+import { hourMs, minuteMs, Random, type SimulatedClock, secondMs } from './clock-and-random.ts';
 import { createIncidentActions, type Incident, Outages, schedule } from './incidents.ts';
-import { formatClockTime, Invariants, maxRecoveryMs } from './invariants.ts';
-import { SecretHistory } from './secret-history.ts';
+import { formatClockTime, getBounds, Invariants, maxRecoveryMs } from './invariants.ts';
 import { regionOf, regions, SimulatedCluster, type Team } from './simulated-cluster.ts';
 import { SimulatedReplica, tickMs } from './simulated-replica.ts';
+import { SecretHistory } from './stored-secrets.ts';
 
 export interface SimulationOptions {
   readonly cluster: Cluster;
   readonly seed: number;
   readonly time: SimulatedClock;
-  /** On the same clock. */
+  /** Uses the same clock. */
   readonly double: EcrDouble;
-  /** Told what happens. */
+  /** Called with each incident. */
   print(line: string): void;
   /** Called after each step. */
   onStep?(simulation: Simulation): void;
 }
 
-/** Between two looks at everything: soon after a trouble, and in quiet times. */
-const stepMs = { troubled: minuteMs, quiet: 5 * minuteMs };
+/** Interval between two complete checks: soon after an incident, and otherwise. */
+const stepMs = { afterIncident: minuteMs, quiet: 5 * minuteMs };
 const incidentWindowMs = 30 * minuteMs;
-/** A namespace comes and one goes, this often. */
+/** Interval at which one namespace is created and one deleted. */
 const turnoverMs = 45 * minuteMs;
-/** A pod with one more registry comes to some namespace, this often. */
+/** Interval at which a pod with one more registry is created. */
 const newHostMs = 170 * minuteMs;
 
-/** All that plays a part, from the first pods to the end. */
+/** A cluster with three replicas from the first pods to the end of the simulated time. */
 export class Simulation {
   readonly history: SecretHistory;
   readonly outages: Outages;
   readonly workload: SimulatedCluster;
-  readonly checks: Invariants;
-  /** In places that are taken anew; those that died stay in `everRun`. */
+  readonly invariants: Invariants;
+  /** A new replica takes the index of a killed one. */
   readonly replicas: SimulatedReplica[] = [];
+  /** Including killed replicas. */
   readonly everRun: SimulatedReplica[] = [];
   readonly clockSteps: { readonly at: number }[] = [];
-  apiServerBackAt = Number.NEGATIVE_INFINITY;
+  apiServerRestartedAt = Number.NEGATIVE_INFINITY;
   readonly options: SimulationOptions;
   readonly random: Random;
   readonly #pendingIncidents: Incident[] = [...schedule];
@@ -51,97 +53,97 @@ export class Simulation {
     this.options = options;
     this.random = new Random(seed);
     const { request, kubeconfigPath } = cluster;
-    const leftOf = createRemainingLifetime(double, time);
-    this.history = new SecretHistory({ kubeconfigPath, time, leftOf });
+    const remainingMs = createRemainingLifetime(double, time);
+    this.history = new SecretHistory({ kubeconfigPath, time, remainingMs });
     this.outages = new Outages(double, time);
     this.workload = new SimulatedCluster({ request, time, history: this.history, random: this.random });
     const { history, workload, outages } = this;
     const running = () => this.running();
-    const apiServerBackAt = () => this.apiServerBackAt;
-    const known = { request, time, seed, leftOf, history, workload, outages };
-    this.checks = new Invariants({ ...known, running, apiServerBackAt });
+    const apiServerRestartedAt = () => this.apiServerRestartedAt;
+    const observed = { request, time, seed, remainingMs, history, workload, outages };
+    this.invariants = new Invariants({ ...observed, running, apiServerRestartedAt });
   }
 
   running(): SimulatedReplica[] {
-    return this.replicas.filter(({ running }) => running);
+    return this.replicas.filter(({ isRunning }) => isRunning);
   }
 
-  /** Three replicas, and the first pods of the namespaces. */
-  async begin(namespaces: number): Promise<void> {
+  /** Starts three replicas, and creates the namespaces with their first pods. */
+  async start(namespaces: number): Promise<void> {
     this.#account = await installServiceAccount(this.options.cluster);
     await this.history.start();
-    await Promise.all([0, 1, 2].map((place) => this.startReplica(place)));
+    await Promise.all([0, 1, 2].map((index) => this.startReplica(index)));
     const first = Array.from({ length: namespaces }, () => this.workload.create(regions));
     await Promise.all(first.map(async (team) => this.#admit(await team)));
-    await this.checks.checkAll();
+    await this.invariants.checkAll();
   }
 
-  /** Lives through some simulated time. */
+  /** Runs for some simulated time. */
   async advance(ms: number): Promise<void> {
     const { time } = this.options;
     const end = time.elapsed + ms;
     while (time.elapsed < end) {
-      const troubled = time.elapsed - this.#lastIncidentAt < incidentWindowMs;
-      const stepEnd = Math.min(end, time.elapsed + (troubled ? stepMs.troubled : stepMs.quiet));
+      const isAfterIncident = time.elapsed - this.#lastIncidentAt < incidentWindowMs;
+      const stepEnd = Math.min(end, time.elapsed + (isAfterIncident ? stepMs.afterIncident : stepMs.quiet));
       while (time.elapsed < stepEnd) {
         await this.#tick();
       }
       await this.#runWorkload();
-      await this.checks.checkAll();
+      await this.invariants.checkAll();
       this.options.onStep?.(this);
     }
   }
 
-  async end(): Promise<void> {
+  async stop(): Promise<void> {
     await Promise.all(this.everRun.map((replica) => replica.stop()));
     await this.history.stop();
   }
 
-  async startReplica(place: number): Promise<void> {
+  async startReplica(index: number): Promise<void> {
     const { time, double } = this.options;
     const replica = await SimulatedReplica.start({
-      name: `${place}-${this.everRun.length}`,
+      name: `${index}-${this.everRun.length}`,
       time,
       kubeconfigPath: this.#account,
       environment: double.env(),
       random: () => this.random.next(),
     });
-    this.replicas[place] = replica;
+    this.replicas[index] = replica;
     this.everRun.push(replica);
   }
 
-  /** One look of all replicas at the clock; trouble comes while they are at work. */
+  /** Runs one tick of all replicas. Incidents happen while their renewals are in flight. */
   async #tick(): Promise<void> {
     this.options.time.advance(tickMs);
-    const began = this.running().map((replica) => replica.tick());
-    const troubled = await this.#runDueIncidents();
-    await Promise.all(this.running().map((replica) => replica.settled()));
-    if (troubled || began.includes(true)) {
-      await this.checks.waitUntilInSync();
+    const started = this.running().map((replica) => replica.tick());
+    const hasIncident = await this.#runDueIncidents();
+    await Promise.all(this.running().map((replica) => replica.waitUntilIdle()));
+    if (hasIncident || started.includes(true)) {
+      await this.invariants.waitUntilInSync();
     }
-    this.checks.recordRecovery();
+    this.invariants.recordRecovery();
   }
 
   async #runDueIncidents(): Promise<boolean> {
     const { elapsed } = this.options.time;
-    let troubled = false;
+    let hasIncident = false;
     while ((this.#pendingIncidents[0]?.at ?? Number.POSITIVE_INFINITY) <= elapsed) {
-      const row = this.#pendingIncidents.shift();
-      await row?.run(createIncidentActions(this));
-      troubled = true;
-      if (row?.isRoutine !== true) {
-        this.options.print(`${formatClockTime(elapsed)} ${row?.description}`);
+      const incident = this.#pendingIncidents.shift();
+      await incident?.run(createIncidentActions(this));
+      hasIncident = true;
+      if (incident?.isRoutine !== true) {
+        this.options.print(`${formatClockTime(elapsed)} ${incident?.description}`);
         this.#lastIncidentAt = elapsed;
       }
     }
-    return troubled;
+    return hasIncident;
   }
 
-  /** What goes on in a cluster beside trouble: namespaces come and go, and pods start all the time. */
+  /** The workload between incidents: namespaces come and go, and pods start all the time. */
   async #runWorkload(): Promise<void> {
     const { elapsed } = this.options.time;
     const someTeam = () => this.random.pick(this.workload.busyTeams);
-    const isTime = (everyMs: number) => elapsed % everyMs < stepMs.troubled;
+    const isTime = (everyMs: number) => elapsed % everyMs < stepMs.afterIncident;
     if (isTime(turnoverMs)) {
       await this.workload.delete(someTeam());
       await this.#admit(await this.workload.create());
@@ -154,7 +156,7 @@ export class Simulation {
     await this.#admit(someTeam());
   }
 
-  /** A pod comes to some replica; it is short of a token only where ECR has just failed. */
+  /** Admits a pod on a random replica. A token may be missing only if ECR has failed recently. */
   async #admit({ namespace, hosts }: Team): Promise<void> {
     const replica = this.random.pick(this.running());
     const missing = await replica.admit(namespace, [...hosts]);
@@ -163,20 +165,74 @@ export class Simulation {
       const since = this.outages.respondingSince(regionOf(host));
       return since !== undefined && elapsed - since > maxRecoveryMs;
     });
-    assert.deepEqual(unexpected, [], `a pod in ${namespace} at ${formatClockTime(elapsed)}`);
+    assert.deepEqual(
+      unexpected,
+      [],
+      `hosts without a token for a pod in ${namespace} at ${formatClockTime(elapsed)}`,
+    );
   }
 }
 
-/** What passwords have left of their lives in ms, by the double's word; minus infinity for one it never gave. */
+/** Returns a function that looks up the remaining lifetime of a password in ms; minus infinity if ECR never issued it. */
 function createRemainingLifetime(double: EcrDouble, time: SimulatedClock): (password: string) => number {
-  const ends = new Map<string, number>();
+  const expirations = new Map<string, number>();
   return (password) => {
-    for (const { password, expiresAt } of double.issued.slice(ends.size)) {
-      ends.set(password, expiresAt);
+    for (const { password, expiresAt } of double.issued.slice(expirations.size)) {
+      expirations.set(password, expiresAt);
     }
-    return (ends.get(password) ?? Number.NEGATIVE_INFINITY) - time.now();
+    return (expirations.get(password) ?? Number.NEGATIVE_INFINITY) - time.now();
   };
 }
 
-/** How long the simulation lasts. */
+/** The simulated time. */
 export const durationMs = 48 * hourMs;
+
+type SummaryLine = [string, string | number];
+
+/** Formats what happened as a table. */
+export function formatSummary(simulation: Simulation): string {
+  const { options, workload, history, invariants, everRun } = simulation;
+  const lines: SummaryLine[] = [
+    ['hours', options.time.elapsed / hourMs],
+    ['namespaces and deleted namespaces', `${workload.teams.size}, ${workload.deleted.size}`],
+    ['complete checks', invariants.checkCount],
+    ...countByName(
+      'Secrets written',
+      history.writes.map(({ effect }) => effect),
+    ),
+    ...countByName(
+      'write calls',
+      everRun.flatMap(({ writes }) => writes),
+    ),
+    ...countByName(
+      'renewals',
+      everRun.flatMap(({ renewals }) => renewals).filter((renewal) => / renewed$/.test(renewal)),
+    ),
+    ...regions.map((region) => countTokenCalls(region, simulation)),
+    ['closest to a bound', describeClosestBound(simulation)],
+    [
+      'longest time without a token after ECR responded again',
+      `${invariants.longestRecoveryMs / secondMs} s`,
+    ],
+  ];
+  const width = Math.max(...lines.map(([name]) => name.length));
+  return lines.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join('\n');
+}
+
+function countTokenCalls(region: string, { everRun }: Simulation): SummaryLine {
+  const calls = everRun.flatMap((replica) => replica.calls.filter((call) => call.region === region));
+  const successes = calls.filter(({ outcome }) => outcome === 'success').length;
+  return [`successful and failed token calls in ${region}`, `${successes}, ${calls.length - successes}`];
+}
+
+function describeClosestBound(simulation: Simulation): string {
+  const [first] = getBounds(simulation)
+    .filter(({ actual }) => actual > 0)
+    .toSorted((a, b) => a.max - a.actual - (b.max - b.actual));
+  return first === undefined ? '' : `${first.actual} of at most ${first.max} ${first.description}`;
+}
+
+function countByName(heading: string, names: readonly string[]): SummaryLine[] {
+  const groups = Map.groupBy(names.toSorted(), (name) => name);
+  return [...groups].map(([name, all]) => [`${heading}: ${name}`, all.length]);
+}

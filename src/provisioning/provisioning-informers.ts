@@ -1,4 +1,5 @@
-import { setTimeout as wait } from 'node:timers/promises';
+// Informers of provisioning: watches Namespaces and ServiceAccounts, and searches for outdated references once.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterConfig } from '../kube/client.ts';
 import { type KubeError, toKubeError } from '../kube/errors.ts';
 import type { Informer } from '../kube/informer.ts';
@@ -25,16 +26,16 @@ export interface InformerDependencies {
   random(): number;
 }
 
-/** What tells of namespaces and ServiceAccounts. */
+/** Keeps the cluster cache up to date. */
 export interface ProvisioningInformers {
-  /** Resolves when the namespaces are known, or when stopped before. */
+  /** Resolves when the Namespaces are cached, or when stopped before. */
   start(): Promise<void>;
   stop(): Promise<void>;
 }
 
 /**
- * Watches of namespaces and ServiceAccounts; see {@link createServiceAccountWatches}. On top of that one look at all ServiceAccounts, for references that we added under other settings. With
- * the mode off there is only that look.
+ * Watches Namespaces and ServiceAccounts; see {@link createServiceAccountWatches}. Also lists all ServiceAccounts once, to find
+ * references that the program added under earlier settings. If provisioning is disabled, it only does the latter.
  */
 export function createInformers(dependencies: InformerDependencies): ProvisioningInformers {
   const stopping = new AbortController();
@@ -46,7 +47,7 @@ export function createInformers(dependencies: InformerDependencies): Provisionin
   const accounts = isEnabled ? createServiceAccountWatches(dependencies) : undefined;
   return {
     start: async () => {
-      // the pull Secrets come first, with the mode off too
+      // planning needs the complete Secret cache; if provisioning is disabled, the pull Secrets are still more urgent
       const synced = Promise.all([...namespaces.map((watch) => watch.start()), dependencies.whenSynced()]);
       accounts?.start();
       await Promise.race([synced, stopped.promise]);
@@ -84,7 +85,9 @@ async function findStaleReferences(
     try {
       const accounts = await listServiceAccounts(config, {}, signal);
       for (const account of accounts) {
-        if (account.managedReference !== undefined) cache.setServiceAccount(account);
+        if (account.managedReference !== undefined) {
+          cache.setServiceAccount(account);
+        }
       }
       return;
     } catch (failure) {
@@ -92,21 +95,21 @@ async function findStaleReferences(
       if (error.code === 'forbidden') {
         log.debug(
           { err: error },
-          'not looked for references of other settings: no right to list ServiceAccounts',
+          'not allowed to list ServiceAccounts; skipped the search for outdated references',
         );
         return;
       }
     }
-    await wait(tokenRetryMs(apiServerBackoff, failures, random()), undefined, { signal }).catch(
+    await sleep(tokenRetryMs(apiServerBackoff, failures, random()), undefined, { signal }).catch(
       () => undefined,
     );
   }
 }
 
 interface ServiceAccountWatches {
-  /** Starts. ServiceAccounts are reported when they are known. */
+  /** Starts the watches without waiting for the first list. */
   start(): void;
-  /** Stops, and resolves when nothing is in flight: nothing is reported after that. */
+  /** Stops, and resolves when nothing is in flight. The cache does not change after that. */
   stop(): Promise<void>;
 }
 
@@ -122,33 +125,39 @@ interface ServiceAccountWatchDependencies {
 }
 
 /**
- * Watches ServiceAccounts: a single name by name, since then RBAC can grant the name alone; several names and patterns with
- * one watch of all ServiceAccounts, because a watch by name has a connection and requests of its own.
+ * Watches ServiceAccounts. A single name is watched by name, because RBAC can then be restricted to it. Several names or patterns
+ * share one watch of all ServiceAccounts, because each watch by name needs its own connection.
  *
- * Where that watch is forbidden, names without a pattern are watched one by one. That lasts until the process ends.
+ * If that watch is forbidden and there are no patterns, each name gets its own watch until the process exits.
  */
 function createServiceAccountWatches(dependencies: ServiceAccountWatchDependencies): ServiceAccountWatches {
   const names = new Set(dependencies.settings.serviceAccounts);
   const hasPattern = [...names].some(isPattern);
   const [single] = names;
-  if (single === undefined) return { start: () => undefined, stop: async () => undefined };
-  if (hasPattern) return watchSeparately([{}], dependencies);
+  if (single === undefined) {
+    return { start: () => undefined, stop: async () => undefined };
+  }
+  if (hasPattern) {
+    return watchSeparately([{}], dependencies);
+  }
   return names.size === 1
     ? watchSeparately([{ name: single }], dependencies)
     : watchTogether(names, dependencies);
 }
 
-/** One watch for each. */
+/** Creates one watch for each selection. */
 function watchSeparately(
   selections: readonly ServiceAccountSelection[],
   dependencies: ServiceAccountWatchDependencies,
-) {
+): ServiceAccountWatches {
   const watches = selections.map((selection) =>
     watchSelection(selection, dependencies, dependencies.onWatchError),
   );
   return {
     start: () => {
-      for (const watch of watches) void watch.start();
+      for (const watch of watches) {
+        void watch.start();
+      }
     },
     stop: async () => {
       await Promise.all(watches.map((watch) => watch.stop()));
@@ -156,7 +165,7 @@ function watchSeparately(
   };
 }
 
-/** One watch for several names, or one for each name where that is forbidden. */
+/** Creates one watch for several names, and falls back to one watch for each name if that is forbidden. */
 function watchTogether(
   names: ReadonlySet<string>,
   dependencies: ServiceAccountWatchDependencies,
@@ -169,7 +178,9 @@ function watchTogether(
       onWatchError(error);
       return;
     }
-    if (separateWatches !== undefined || stopped) return;
+    if (separateWatches !== undefined || stopped) {
+      return;
+    }
     void sharedWatch.stop();
     separateWatches = watchSeparately(
       [...names].map((name) => ({ name })),
@@ -178,7 +189,7 @@ function watchTogether(
     separateWatches.start();
     log.info(
       { serviceAccounts: [...names], err: error },
-      'no right to list and watch all ServiceAccounts; watching each name separately',
+      'not allowed to list and watch all ServiceAccounts; watching each name separately',
     );
   };
   const sharedWatch = watchSelection({ keptNames: names }, dependencies, onError);
