@@ -4,7 +4,8 @@ import type { Config } from './config/schema.ts';
 import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
 import { createFingerprintResolver } from './ecr/identity.ts';
-import { parseEcrHost, type Registry } from './ecr/registry.ts';
+import { createRegistryResolver, type Registry, type RegistryResolver } from './ecr/registry.ts';
+import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
 import { maxRetryDelayMs } from './ecr/token-policy.ts';
 import type { TokenSource } from './ecr/token-source.ts';
 import type { CallSlotsState } from './kube/call-slots.ts';
@@ -34,6 +35,7 @@ export interface App {
   readonly cluster: ClusterConfig;
   readonly secretCache: SecretCache;
   readonly secrets: PullSecrets;
+  readonly resolveRegistry: RegistryResolver;
   /** What renewal goes by, for one replica that began to run at a time in ms. */
   planRules(startedAt: number): Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
   /** What housekeeping goes by. */
@@ -87,23 +89,29 @@ export function createApp(dependencies: AppDependencies): App {
     onOverload: createOverloadReporter(log),
     userAgent: `${productName}/${packageJson.version}`,
   });
+  const resolveRegistry = createRegistryResolver(config);
   const secretCache = new SecretCache(
+    resolveRegistry,
     monotonicNow,
     createReplacedSecretReporter(config.secretName, log, monotonicNow),
     (namespace) => matchesAny(config.exclude.namespaces, namespace),
   );
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
-  const identityOf = createFingerprintResolver(config.registries);
+  const identityOf = createFingerprintResolver(
+    config.registries,
+    createCachedRegistryResolver(resolveRegistry),
+  );
   const tokens = createTokenSource(
     dependencies,
-    createStandingResolver(dependencies.configuredRegistries, secretCache, now),
+    createStandingResolver(dependencies.configuredRegistries, secretCache, resolveRegistry, now),
   );
-  const { missing, pods, room, isConfigured } = createHostRetention(cluster, dependencies);
+  const { missing, pods, room, isConfigured } = createHostRetention(cluster, resolveRegistry, dependencies);
   const unstored = createUnstoredHosts(dependencies);
   const writing = {
     store: createSecretStore(createSecretApi(cluster), config.secretName, replica),
     secretCache,
+    resolveRegistry,
     dropPolicy: room,
     rules: createTokenRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
     log,
@@ -118,27 +126,33 @@ export function createApp(dependencies: AppDependencies): App {
     ...writing,
     unstored,
     hasSynced: isInSync,
-    getToken: (namespace, registry) => tokens.get(registry, { namespace }),
+    getToken: (namespace, registry) => tokens.get(namespace, registry),
     fetchNewToken: (namespace, registry, expiresAt) =>
-      tokens.get(registry, {
-        namespace,
+      tokens.get(namespace, registry, {
         minRemainingMs: Number.POSITIVE_INFINITY,
         maxRetryDelayMs: maxRetryDelayMs(expiresAt, now()),
       }),
-    lastError: (registry) => tokens.getFailure(registry)?.error,
+    lastError: (namespace, registry) => tokens.getFailure(namespace, registry)?.error,
     maxWaitMs: dependencies.maxWaitMs ?? maxWaitMs,
   });
   return {
     cluster,
     secretCache,
     secrets,
+    resolveRegistry,
     planRules: (startedAt) => ({
       replica,
       freshness,
       startedAt,
       identityOf,
-      cachedToken: (host) => withRegistry(host, (registry) => tokens.getCached(registry)),
-      regionFailure: (host) => withRegistry(host, (registry) => getHostFailure(tokens, registry)),
+      cachedToken: (namespace, host) => {
+        const registry = resolveRegistry(host);
+        return registry && tokens.getCached(namespace, registry);
+      },
+      regionFailure: (namespace, host) => {
+        const registry = resolveRegistry(host);
+        return registry && getHostFailure(tokens, namespace, registry);
+      },
     }),
     housekeeping: {
       ...{ missing, unstored, pods, replica, isConfigured },
@@ -177,12 +191,14 @@ function createOverloadReporter(log: Log): (calls: CallSlotsState) => void {
 function createStandingResolver(
   configured: readonly Registry[],
   secretCache: SecretCache,
+  resolveRegistry: RegistryResolver,
   now: () => number,
 ) {
   const proven = new Set(configured.map(endpointKey));
   const isClaimed = createClaimedEndpointCheck({
     secrets: () => secretCache.entries(),
     changeCount: () => secretCache.changeCount,
+    resolveRegistry,
     now,
   });
   return (registry: Registry): EndpointTrust => {
@@ -196,12 +212,19 @@ function createStandingResolver(
 /** What decides which hosts stay in Secrets: pods, and what the operator named. */
 function createHostRetention(
   cluster: ClusterConfig,
+  resolveRegistry: RegistryResolver,
   { config, configuredRegistries, log, now, monotonicNow: monotonicMs }: AppDependencies,
 ) {
   const monotonic = monotonicMs ?? (() => performance.now());
   const missing = new MissingHosts(config.secrets.forgetAfter);
   const list = (namespace: string, onPod: (pod: unknown) => void) => listPods(cluster, namespace, onPod);
-  const pods = new PodsInUse({ list, monotonicNow: monotonic, log, secretName: config.secretName });
+  const pods = new PodsInUse({
+    list,
+    monotonicNow: monotonic,
+    log,
+    resolveRegistry,
+    secretName: config.secretName,
+  });
   const named = new Set(configuredRegistries.map(({ host }) => host));
   const isConfigured = (host: string) => named.has(host);
   const room = new DropPolicy({ pods, missing, isConfigured, now, monotonicNow: monotonic });
@@ -246,25 +269,20 @@ function createTokenSource(
     random: Math.random,
     getEndpointTrust,
     ...(monotonicMs && { monotonicNow: monotonicMs }),
-    onCall: ({ identity, region, outcome, failure, servedOld }) => {
+    onCall: ({ identity, region, outcome, failure, servedCached }) => {
       metrics.countEcrCall(region, outcome);
       if (failure === undefined) {
-        log.info({ identity, region }, 'new ECR token');
+        log.info({ identity, region }, 'fetched ECR token');
       } else {
         const { permanent } = failure;
-        log.warn({ identity, region, permanent, servedOld, err: failure }, 'no new ECR token');
+        log.warn({ identity, region, permanent, servedCached, err: failure }, 'failed to fetch ECR token');
       }
     },
   });
 }
 
-function withRegistry<T>(host: string, lookUp: (registry: Registry) => T | undefined): T | undefined {
-  const registry = parseEcrHost(host);
-  return registry === undefined ? undefined : lookUp(registry);
-}
-
-function getHostFailure(tokens: TokenSource, registry: Registry): HostFailure | undefined {
-  const failure = tokens.getFailure(registry);
+function getHostFailure(tokens: TokenSource, namespace: string, registry: Registry): HostFailure | undefined {
+  const failure = tokens.getFailure(namespace, registry);
   if (failure === undefined) {
     return undefined;
   }

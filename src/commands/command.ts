@@ -1,6 +1,6 @@
 // The contract of a command, and what the declarations of all commands share.
 import { Command } from 'commander';
-import { parseEcrHost } from '../ecr/registry.ts';
+import { isEcrHost } from '../ecr/registry.ts';
 import type { SignalSource } from './interrupt.ts';
 import type { OutputFormat, TextOutput } from './print-report.ts';
 
@@ -82,7 +82,7 @@ export const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 /** Refuses what is not an ECR host. @param subject the flag or command that takes the hosts */
 export function checkEcrHosts(command: Command, subject: string, hosts: readonly string[]): void {
-  const invalid = hosts.find((host) => parseEcrHost(host) === undefined);
+  const invalid = hosts.find((host) => !isEcrHost(host));
   if (invalid !== undefined) {
     command.error(`${subject} takes an ECR host such as ${exampleHost}, not ${invalid}`);
   }

@@ -1,4 +1,6 @@
 // The command `remove-host`: removes hosts from the pull Secret of one namespace.
+
+import type { RegistryResolver } from '../ecr/registry.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import { listPods } from '../kube/pods.ts';
@@ -74,6 +76,7 @@ async function runRemoveHost(options: RemoveHostOptions, context: CommandContext
       ...{ secretName: config.secretName, namespace, hosts, dryRun },
       configured: config.provisioning.registries,
       listPods: (of, onPod) => listPods(core.cluster, of, onPod),
+      resolveRegistry: core.resolveRegistry,
       interrupt,
       log,
     });
@@ -88,6 +91,7 @@ export interface RemoveHostsDependencies {
   readonly hosts: readonly string[];
   /** Hosts of `provisioning.registries`: the running program would add them again. */
   readonly configured: readonly string[];
+  readonly resolveRegistry: RegistryResolver;
   /** Only report what would be removed. */
   readonly dryRun: boolean;
   /** Passes each pod of a namespace that has not ended to `onPod`. Rejects with KubeError. */
@@ -226,8 +230,12 @@ function withWaiting(present: SecretContent, added: readonly string[]): SecretCo
   };
 }
 
-async function hostsInUse({ listPods, namespace }: RemoveHostsDependencies): Promise<HostsInUse> {
-  const { hosts, add } = createHostCollector();
+async function hostsInUse({
+  listPods,
+  namespace,
+  resolveRegistry,
+}: RemoveHostsDependencies): Promise<HostsInUse> {
+  const { hosts, add } = createHostCollector(resolveRegistry);
   await listPods(namespace, add);
   return hosts;
 }
@@ -238,10 +246,16 @@ function notRepaired({ namespace, secretName }: RemoveHostsDependencies): KubeEr
   return new KubeError({ code: 'conflict', operation, detail });
 }
 
-function changeDependencies({ config, secretName, log }: RemoveHostsDependencies): ChangeSecretDependencies {
+function changeDependencies({
+  config,
+  secretName,
+  resolveRegistry,
+  log,
+}: RemoveHostsDependencies): ChangeSecretDependencies {
   return {
     store: createSecretStore(createSecretApi(config), secretName, 'remove-host'),
-    secretCache: new SecretCache(),
+    secretCache: new SecretCache(resolveRegistry),
+    resolveRegistry,
     log,
     isPersistent: true,
     countWrite: () => undefined,

@@ -7,7 +7,7 @@ import { type ClientCa, type ClientCaOptions, watchClientCa } from '../certifica
 import { type CertificateSource, openCertificateSource } from '../certificates/certificate-source.ts';
 import { getValidityState } from '../certificates/key-pair.ts';
 import type { Config } from '../config/schema.ts';
-import { createCachedHostParser } from '../ecr/registry-cache.ts';
+import { createCachedRegistryResolver } from '../ecr/registry-cache.ts';
 import { createEventApi } from '../kube/events.ts';
 import type { ObjectError } from '../kube/object-error.ts';
 import { watchSecretMetadata } from '../kube/secret-metadata.ts';
@@ -152,7 +152,7 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     handleReview: createAdmissionHandler({
       rules: {
         reference: createPullSecretReference(config.secretName),
-        parseHost: createCachedHostParser(),
+        resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
         exclude: getAdmissionExclusions(config),
       },
       onFailure: config.onFailure,
@@ -201,6 +201,7 @@ function createRenewal(config: Config, app: App, log: Log, metrics: Metrics): Re
   return new RenewalController({
     secretCache: app.secretCache,
     secrets: app.secrets,
+    resolveRegistry: app.resolveRegistry,
     unstored: app.housekeeping.unstored,
     rules: app.planRules(Date.now()),
     now: () => ({ wallMs: Date.now(), monotonicMs: performance.now() }),
@@ -226,6 +227,7 @@ function createHousekeeping(config: Config, app: App, log: Log): Housekeeping {
     ...app.housekeeping,
     secretCache: app.secretCache,
     secrets: app.secrets,
+    resolveRegistry: app.resolveRegistry,
     forgetAfterMs: config.secrets.forgetAfter,
     now: () => ({ wallMs: Date.now(), monotonicMs: performance.now() }),
     random: Math.random,

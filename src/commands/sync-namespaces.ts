@@ -1,6 +1,6 @@
 // Brings the Secrets and ServiceAccount references of the selected namespaces up to date, once.
 import pLimit from 'p-limit';
-import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
+import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
 import { addReference } from '../kube/service-account-references.ts';
@@ -25,6 +25,7 @@ export interface SyncDependencies {
   readonly secrets: Pick<PullSecrets, 'refreshCache' | 'renew'>;
   /** The cache that `secrets` updates. */
   readonly secretCache: Pick<SecretCache, 'get'>;
+  readonly resolveRegistry: RegistryResolver;
   /** Called after each namespace. */
   progress(done: number, total: number, failed: number): void;
   readonly interrupt: Interrupt;
@@ -171,14 +172,15 @@ async function syncNamespace(
 /** @returns undefined where the command was interrupted before anything was written */
 async function syncSecret(
   namespace: string,
-  { secrets, secretCache, settings, interrupt }: SyncDependencies,
+  { secrets, secretCache, resolveRegistry, settings, interrupt }: SyncDependencies,
 ): Promise<Pick<NamespaceResult, 'secret' | 'failures'> | undefined> {
   try {
     const before = await secrets.refreshCache(namespace);
     if (interrupt.signal.aborted) {
       return undefined;
     }
-    const unavailableHosts = await secrets.renew(namespace, union(settings.registries, before?.hosts.keys()));
+    const stored = resolveRegistries(before?.hosts.keys() ?? [], resolveRegistry);
+    const unavailableHosts = await secrets.renew(namespace, union(settings.registries, stored));
     const changed = secretCache.get(namespace)?.resourceVersion !== before?.resourceVersion;
     return unavailableHosts.length > 0
       ? { secret: 'failed', failures: unavailableHosts.map(hostFailure) }
@@ -189,9 +191,9 @@ async function syncSecret(
 }
 
 /** The registries that are wanted, and the hosts that pods added to the Secret. */
-function union(wanted: readonly Registry[], stored: Iterable<string> = []): Registry[] {
+function union(wanted: readonly Registry[], stored: readonly Registry[]): Registry[] {
   const hosts = new Set(wanted.map(({ host }) => host));
-  return [...wanted, ...parseEcrHosts(stored).filter(({ host }) => !hosts.has(host))];
+  return [...wanted, ...stored.filter(({ host }) => !hosts.has(host))];
 }
 
 /** ServiceAccounts that are named need no permission to list ServiceAccounts. */

@@ -74,7 +74,7 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
   const settings = resolveSyncSettings(config, options, configSource(options));
   const namesFrom = options.namespaces.length > 0 ? '--namespace' : 'provisioning.namespaces.names';
   return await runOnce(config, context, settings.registries, async ({ core, interrupt, calls }) => {
-    const { cluster, secrets, secretCache } = core;
+    const { cluster, secrets, secretCache, resolveRegistry } = core;
     const progress = progressOn(context.stderr);
     const dependencies = {
       config: cluster,
@@ -82,6 +82,7 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
       namesFrom,
       secrets,
       secretCache,
+      resolveRegistry,
       progress,
       interrupt,
       calls,

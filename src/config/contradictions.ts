@@ -1,5 +1,5 @@
 // Finds settings that are valid alone but have no effect because of another setting.
-import { parseEcrHosts } from '../ecr/registry.ts';
+import { createRegistryResolver } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
@@ -27,9 +27,11 @@ function findExcludedNames({ exclude, provisioning }: Config): Problem[] {
   });
 }
 
-function findExcludedRegistries({ exclude, provisioning }: Config): Problem[] {
+function findExcludedRegistries(config: Config): Problem[] {
+  const { exclude, provisioning } = config;
+  const resolveRegistry = createRegistryResolver(config);
   return provisioning.registries.flatMap((host, index) => {
-    const [registry] = parseEcrHosts([host]);
+    const registry = resolveRegistry(host);
     return registry !== undefined && matchesAny(exclude.accounts, registry.account)
       ? [
           {

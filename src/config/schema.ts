@@ -1,6 +1,6 @@
 // The schema of the configuration: every setting with its default and its bounds.
 import * as v from 'valibot';
-import { parseEcrHost } from '../ecr/registry.ts';
+import { isEcrHost } from '../ecr/registry.ts';
 import {
   accountPattern,
   dnsName,
@@ -44,10 +44,7 @@ const registryRule = v.object({
 
 const ecrHost = v.pipe(
   v.string('an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com'),
-  v.check(
-    (host) => parseEcrHost(host) !== undefined,
-    'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com',
-  ),
+  v.check(isEcrHost, 'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com'),
 );
 
 /** Rejects only characters that no label selector contains. The API server validates the rest. */

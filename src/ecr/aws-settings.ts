@@ -16,7 +16,7 @@ export interface AwsSettings {
 
 /**
  * Reads the environment.
- * @throws ConfigError with every variable that cannot be used. It contains nothing of their values.
+ * @throws {ConfigError} with every invalid variable; its text contains nothing of their values
  */
 export function readAwsSettings(environment: Environment): AwsSettings {
   const proxies = readProxySettings(environment);

@@ -1,3 +1,4 @@
+// Creates the token source that calls Amazon ECR through the AWS SDK.
 import type { Environment } from './aws-settings.ts';
 import type { EndpointTrust } from './call-queue.ts';
 import { createEcrTokenClient } from './ecr-client.ts';
@@ -5,29 +6,28 @@ import type { Timeouts } from './http-handler.ts';
 import { createIdentityResolver, type IdentityRule } from './identity.ts';
 import type { Registry } from './registry.ts';
 import type { Freshness } from './token-policy.ts';
-
 import { createTokenSource, type TokenCall, type TokenSource } from './token-source.ts';
 
 export interface AwsTokenSourceOptions {
   readonly rules: readonly IdentityRule[];
   readonly freshness: Freshness;
-  /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` if not given. */
+  /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` by default. */
   readonly timeouts: Timeouts & { readonly totalMs?: number };
-  /** How many identities × regions are remembered. */
+  /** Max tokens, failures and clients in each cache: one per identity, region and kind of endpoint. */
   readonly maxKeys: number;
   readonly environment: Environment;
   /** The wall clock in ms. */
   now(): number;
-  /** A monotonic clock, in ms; the process's own if not given. */
+  /** A monotonic clock in ms; `performance.now` by default. */
   readonly monotonicNow?: () => number;
-  /** Gives a number in [0, 1). */
+  /** Returns a number in [0, 1). */
   random(): number;
-  /** What is known of a registry's endpoint from which this process has no token yet. */
+  /** Returns the trust in the endpoint of a registry from which this process has not received a token yet. */
   getEndpointTrust?(registry: Registry): EndpointTrust;
   onCall?(call: TokenCall): void;
 }
 
-/** Tokens from AWS by the SDK's own environment and the operator's rules. `close` ends the connections. */
+/** Creates a token source from the SDK's environment and the configured rules. `close` closes all connections. */
 export function createAwsTokenSource(options: AwsTokenSourceOptions): TokenSource & { close(): void } {
   const { timeouts, environment, maxKeys, now, freshness } = options;
   const aws = createEcrTokenClient({

@@ -1,4 +1,4 @@
-// Checks the environment variables that the AWS SDK reads by itself.
+// Checks the environment variables that the AWS SDK reads on its own.
 import type { Problem } from '../config/problems.ts';
 
 /** Returns what is wrong with a value, without repeating it; undefined: nothing. */
@@ -35,7 +35,7 @@ const sessionName: Check = (value) =>
 
 const attempts: Check = (value) => (/^[1-9]\d?$/.test(value) ? undefined : 'must be a number from 1 to 99');
 
-/** What the SDK reads on the way to ECR: in its clients, credential providers and configuration. */
+/** The variables that the clients, credential providers and configuration of the SDK read for calls to ECR and STS. */
 const checks: Readonly<Record<string, Check>> = {
   AWS_ACCESS_KEY_ID: credential,
   AWS_SECRET_ACCESS_KEY: credential,
@@ -75,7 +75,7 @@ const checks: Readonly<Record<string, Check>> = {
 
 /**
  * Finds environment variables that would make every call of AWS fail, or that the SDK would silently ignore. Empty ones
- * count as not set. The SDK reads the environment by itself, so values are refused instead of repaired: a key with a
+ * count as not set. The SDK reads the environment itself, so values are refused instead of repaired: a key with a
  * final line break would also fail in the AWS CLI. Problems contain nothing of the values.
  */
 export function validateAwsVariables(environment: Readonly<Record<string, string | undefined>>): Problem[] {

@@ -1,39 +1,39 @@
-// The order in which calls of GetAuthorizationToken run: what is known to work never waits for what may be made up.
+// Queues calls of GetAuthorizationToken so that endpoints that are known to exist never wait for made-up ones.
 import pLimit from 'p-limit';
 import { FairQueue, Job, NamespaceBudgets } from '../util/fair-queue.ts';
 
-/** How much is known of an endpoint. Image names are untrusted input, and most endpoints that they can name do not exist. */
+/** How sure it is that an endpoint exists. Image names are untrusted input, and users can make up endpoints. */
 export type EndpointTrust =
-  /** This process has received a token from it, or the operator configured it. */
+  /** This process has received a token from it, or the operator configured its registry. */
   | 'proven'
-  /** A managed Secret says that it holds a valid token from it. Who may edit that Secret can forge this. */
+  /** A managed Secret claims to hold a valid token from it. Users who may edit that Secret can forge the claim. */
   | 'claimed'
   /** Only an image names it. */
   | 'unproven';
 
-/** Calls that run at a time. One call is in flight per endpoint, and ECR allows 20 a second in each region. */
+/** Max concurrent calls. Each endpoint has at most one in flight, and ECR allows 20 per second in each region. */
 const concurrency = { proven: 32, claimed: 16, unproven: 16 };
 
-/** Calls for endpoints that are not proven: how many run, and wait, on behalf of one namespace. */
+/** Max calls for endpoints that are not proven that run, and wait, for one namespace. */
 const namespaceLimits = { perNamespace: 2, maxWaiting: 16 };
 
-/** Calls for endpoints that are not proven, on behalf of one namespace: 10 at once, then 12 a minute. */
+/** Rate limit of calls for endpoints that are not proven, for each namespace: 10 at once, then 12 per minute. */
 const namespaceBudget = { burst: 10, refillMs: 5_000 };
 
-/** A call that waits or runs. */
+/** A call that waits or is in flight. */
 export interface QueuedCall<T> {
   readonly result: Promise<T>;
-  /** Adds a namespace that waits for it too: the call runs on whichever turn comes first. */
+  /** Adds another namespace that waits for the call, so that it also takes a place in that namespace's queue. */
   addNamespace(namespace: string): void;
 }
 
-/** Runs calls in three queues, one for each {@link EndpointTrust}. It never cancels a call. */
+/** Runs calls in three queues, one for each {@link EndpointTrust}. Calls are never canceled. */
 export class CallQueue {
   readonly #proven = pLimit(concurrency.proven);
   readonly #claimed = new FairQueue({ concurrency: concurrency.claimed, ...namespaceLimits });
   readonly #unproven = new FairQueue({ concurrency: concurrency.unproven, ...namespaceLimits });
   readonly #budgets: NamespaceBudgets;
-  /** Key → end of the last proven call with it. */
+  /** Key → completion of the last proven call with that key. */
   readonly #tails = new Map<string, Promise<unknown>>();
 
   /** @param monotonicNow a monotonic clock, in ms */
@@ -42,7 +42,7 @@ export class CallQueue {
   }
 
   /**
-   * Queues a call for an endpoint that this process or the operator vouches for.
+   * Queues a call for a proven endpoint.
    * @param serializeBy calls with the same key run one after the other
    */
   addProven<T>(serializeBy: string, call: () => Promise<T>): QueuedCall<T> {
@@ -60,10 +60,10 @@ export class CallQueue {
   }
 
   /**
-   * Queues a call for an endpoint that may be made up.
-   * @param namespace on whose behalf; its queue and its budget are bounded
+   * Queues a call for an endpoint that may not exist.
+   * @param namespace the namespace that needs the token; its queue and its rate are limited
    * @param serializeBy calls with the same key and trust run one after the other
-   * @returns undefined if the namespace has used up its share
+   * @returns undefined if the namespace has reached its limits
    */
   addUntrusted<T>(
     namespace: string,

@@ -1,3 +1,4 @@
+// Provides the AWS credentials of every identity: the SDK's default chain, and roles assumed with it.
 import { ECRClient } from '@aws-sdk/client-ecr';
 import { fromNodeProviderChain, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
 import { productName } from '../labels.ts';
@@ -11,34 +12,34 @@ type SdkProvider = ReturnType<typeof fromNodeProviderChain>;
 type Credentials = Awaited<ReturnType<SdkProvider>>;
 type CredentialProvider = () => Promise<Credentials>;
 
-/** Credentials are renewed this long before they end, as the SDK does (`credentialsTreatedAsExpired`). */
+/** How long before they expire credentials are refreshed, in ms, as in the SDK (`credentialsTreatedAsExpired`). */
 const refreshBeforeExpiryMs = 300_000;
 
 export interface CredentialsOptions {
   readonly http: SharedHttpHandler;
   readonly environment: Environment;
-  /** How long finding credentials may take in ms, whatever has to be asked: STS, node metadata, a process. */
+  /** How long getting credentials may take, in ms: from STS, the node's metadata or a process. */
   readonly timeoutMs: number;
+  /** The wall clock in ms. */
   readonly now: () => number;
 }
 
-/** The AWS credentials of every identity: one default chain for all, and one assumed role for each. */
 export interface CredentialSource {
   /**
-   * Credentials of an identity, remembered until shortly before they end. Rejects with the SDK's own errors, or with a
-   * CredentialsTimeoutError.
+   * Returns the provider of an identity's credentials, which are cached until shortly before they expire. The provider
+   * rejects with errors of the SDK, or with an error named `CredentialsTimeoutError`.
    */
   getProvider(identity: Identity): CredentialProvider;
   /**
-   * Reads all credentials anew when they are next needed. Files and environment may have changed; and the SDK's chain
-   * remembers a resolution that hangs, and would wait for it for ever.
+   * Discards all cached credentials. Files and environment may have changed, and the SDK's chain would wait forever for
+   * a resolution that hangs.
    */
   reset(): void;
 }
 
 /**
- * The SDK's providers are called without the config of the client that asks, and get their HTTP handler and STS
- * region here: else both would come from the client that happens to be the first.
+ * The SDK's providers get their HTTP handler and STS region here. Otherwise they would take both from the client that
+ * happens to call them first, and its region comes from an image name.
  */
 export function createCredentialSource(options: CredentialsOptions): CredentialSource {
   const getRegion = createRegionLookup(options.http);
@@ -81,7 +82,7 @@ function createRoleProvider(
   role: Role,
   masterCredentials: CredentialProvider,
   getRegion: () => Promise<string | undefined>,
-  { http, timeoutMs: maxMs, now }: CredentialsOptions,
+  { http, timeoutMs, now }: CredentialsOptions,
 ): CredentialProvider {
   const provider = fromTemporaryCredentials({
     masterCredentials,
@@ -96,10 +97,10 @@ function createRoleProvider(
       Policy: role.sessionPolicy,
     },
   });
-  return cacheCredentials(() => withTimeout(maxMs, 'CredentialsTimeoutError', () => provider()), now);
+  return cacheCredentials(() => withTimeout(timeoutMs, 'CredentialsTimeoutError', () => provider()), now);
 }
 
-/** One call at a time, its result kept until shortly before its end; a failure is not kept. */
+/** Coalesces calls, and caches credentials until shortly before they expire. Failures are not cached. */
 function cacheCredentials(fetchCredentials: CredentialProvider, now: () => number): CredentialProvider {
   let cached: Credentials | undefined;
   let inFlight: Promise<Credentials> | undefined;

@@ -1,3 +1,4 @@
+// Calls GetAuthorizationToken with a bounded number of AWS clients.
 import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { LRUCache } from 'lru-cache';
 import { productName } from '../labels.ts';
@@ -12,11 +13,11 @@ import { parseAuthorization, type Token } from './token.ts';
 import { classifyError, isCredentialError, type TokenError } from './token-error.ts';
 
 export interface EcrTokenClientOptions {
-  /** The process's environment, for its proxies and `AWS_ROLE_ARN`. The SDK reads what is its own by itself. */
+  /** The environment of the process, for proxies and `AWS_ROLE_ARN`. The SDK reads its own variables itself. */
   readonly environment: Environment;
   /**
-   * `totalMs`: the whole call with the SDK's retries. Half of it is for an endpoint that a Secret claims, and a quarter for
-   * one that is not proven. Finding credentials may take another half of it before that.
+   * `totalMs` bounds a whole call with the SDK's retries. A claimed endpoint gets half of it and an unproven one a quarter.
+   * Getting the credentials may take another half of it before the call.
    */
   readonly timeouts: Timeouts & { readonly totalMs: number };
   readonly maxClients: number;
@@ -25,22 +26,22 @@ export interface EcrTokenClientOptions {
 }
 
 export interface EcrTokenClient {
-  /** Calls GetAuthorizationToken. Rejects with TokenError only. */
+  /** Calls GetAuthorizationToken. Rejects only with {@link TokenError}. */
   fetchToken(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<Token>;
-  /** Ends all connections. */
+  /** Closes all connections. */
   close(): void;
 }
 
-/** Which part of the whole time a call may take. */
+/** Share of `totalMs` that a call may take. */
 const timeoutFraction: Readonly<Record<EndpointTrust, number>> = { proven: 1, claimed: 0.5, unproven: 0.25 };
 
 /**
- * Endpoints that are not proven may have the credentials read again once in this time, in ms: a disabled region answers
- * UnrecognizedClientException to good credentials, and everyone who can write an image name can name one.
+ * Minimum time between two reloads of the credentials because of unproven endpoints, in ms. A disabled region rejects
+ * valid credentials with UnrecognizedClientException, and every user who can create pods can name a region.
  */
 const credentialReloadIntervalMs = 60_000;
 
-/** The edge to AWS: a bounded number of clients, one for each identity, region and kind of endpoint. */
+/** Creates the client of the ECR API. It keeps one SDK client for each identity, region and kind of endpoint. */
 export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenClient {
   const { environment, timeouts, now } = options;
   const http = createSharedHttpHandler(timeouts, environment);
@@ -51,7 +52,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
   });
   let lastReloadAt = Number.NEGATIVE_INFINITY;
 
-  /** Whether a failure is a reason to read the credentials again. */
+  /** Whether to read the credentials again after a failure. */
   function shouldReloadCredentials(failure: TokenError, trust: EndpointTrust): boolean {
     if (!isCredentialError(failure)) {
       return false;
@@ -82,7 +83,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
   return {
     async fetchToken(identity, registry, trust) {
       try {
-        // first and with a limit of their own, so that slow credentials are not taken for a slow endpoint
+        // first, and with their own timeout, so that slow credentials are not reported as a slow endpoint
         await credentials.getProvider(identity)();
         const client = getClient(identity, registry);
         const timeoutMs = timeouts.totalMs * timeoutFraction[trust];
@@ -105,9 +106,9 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
 }
 
 /**
- * A FIPS or dual-stack host gets an endpoint of its kind; for any other the flags are left out, so that the
- * environment decides. The SDK throws on a flag together with an endpoint that is configured by environment or
- * profile, so it is asked about that itself.
+ * Returns the SDK options for the endpoint of a FIPS or dual-stack host. For other hosts there are none, so that the
+ * environment decides. The SDK throws if a flag is set although the environment or the profile configures an endpoint,
+ * so the flags are only set if it does not.
  */
 function getEndpointFlags(
   { fips, dualStack }: Registry,

@@ -1,12 +1,14 @@
-/** What is known of one kind of failure. */
+// Lists every known cause of a failed call to AWS: whether it is permanent, its summary, and what the operator can do.
+
+/** Describes one cause of failures. */
 export interface Cause {
-  /** Waiting does not help, a person has to change something. */
+  /** Retrying does not help; the operator has to change something. */
   readonly permanent: boolean;
-  /** What happened, in few words; where it is not given, the code says it. */
+  /** What happened, in a few words; the code by default. */
   readonly summary?: string;
   /** What the operator can do. */
   readonly advice: string;
-  /** The credentials themselves may be at fault: read them anew before the next call. */
+  /** Whether the credentials may be the cause, so that they are read again before the next call. */
   readonly isCredentialError?: boolean;
 }
 
@@ -19,20 +21,20 @@ const invalidKeys = {
 const invalidSignature = {
   permanent: true,
   isCredentialError: true,
-  advice: 'Check the secret key and the clock of this machine',
+  advice: 'Check the secret key and the system clock',
 } satisfies Cause;
 
 const expiredCredentials = {
   permanent: true,
   isCredentialError: true,
-  advice: 'The credentials or the web identity token in use have ended: have them renewed',
+  advice: 'The credentials or the web identity token in use have expired; renew them',
 } satisfies Cause;
 
 const invalidIdentityToken = {
   permanent: true,
   isCredentialError: true,
   advice:
-    "Check the web identity token's issuer and audience, that its file holds nothing but the token (no line break), and the role's trust policy",
+    "Check the issuer and audience of the web identity token, that its file contains only the token (no line break), and the role's trust policy",
 } satisfies Cause;
 
 const invalidSessionPolicy = {
@@ -48,7 +50,7 @@ const invalidParameter = {
 
 const wrongEndpoint = {
   permanent: true,
-  advice: 'Check the AWS_ENDPOINT_URL settings: what answers there is not the API that was called',
+  advice: 'Check the AWS_ENDPOINT_URL settings: the endpoint is not the API that was called',
 } satisfies Cause;
 
 const missingSubscription = {
@@ -67,10 +69,10 @@ const kmsFailure = {
 } satisfies Cause;
 
 /**
- * The only place that says which failures heal by themselves, by the codes of AWS (`name` of the SDK's errors) and by
- * our own. The SDK's retry table is of no use here: it takes AccessDeniedException for a wrong clock.
- * Sources: the SDK's `models/errors.js` of ECR and STS; "Common Errors" of the ECR and STS API references. STS gives
- * short codes where the SDK knows no shape for them, so both spellings stand here.
+ * The causes by code: an error code of AWS (the `name` of the SDK's error) or a code of this program. The SDK's own
+ * retry table does not help, because it classifies AccessDeniedException as clock skew.
+ * Sources: the SDK's `models/errors.js` of ECR and STS; "Common Errors" of the ECR and STS API references. STS returns
+ * short codes for errors that the SDK does not model, so some causes are listed under two codes.
  */
 export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
   [
@@ -82,7 +84,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     {
       permanent: true,
       advice:
-        "STS refused the role: its trust policy must allow sts:AssumeRole (or sts:AssumeRoleWithWebIdentity) to the identity in use, with the same external ID if it asks for one, and the identity's own policy must allow it too",
+        "STS denied the role: its trust policy must allow sts:AssumeRole (or sts:AssumeRoleWithWebIdentity) for the identity in use, with the same external ID if it requires one; the identity's own policy must allow it too",
     },
   ],
   ['UnrecognizedClientException', invalidKeys],
@@ -110,7 +112,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     'RegionDisabledException',
     {
       permanent: true,
-      advice: 'Activate STS for this region in the IAM console, or set AWS_REGION to another',
+      advice: 'Activate STS for this region in the IAM console, or set AWS_REGION to another region',
     },
   ],
   ['OptInRequired', { permanent: true, advice: 'Enable the region, or ECR, for the AWS account in use' }],
@@ -130,7 +132,7 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       isCredentialError: true,
       summary: 'no AWS credentials',
       advice:
-        'Give this process AWS credentials: access keys, a web identity (AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE), a profile, or those of the node; a file that was named must be readable',
+        'Provide AWS credentials: access keys, a web identity (AWS_ROLE_ARN and AWS_WEB_IDENTITY_TOKEN_FILE), a profile, or the role of the node; every configured file must be readable',
     },
   ],
   [
@@ -138,22 +140,22 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     {
       permanent: false,
       isCredentialError: true,
-      summary: 'finding AWS credentials timed out',
-      advice: 'Check the way to STS or to whatever gives this process its AWS credentials',
+      summary: 'timed out getting AWS credentials',
+      advice: 'Check network connectivity to STS or to the credential provider in use',
     },
   ],
   [
-    'bad-credentials',
+    'invalid-credentials',
     {
       permanent: true,
       isCredentialError: true,
-      summary: 'unusable AWS credentials',
+      summary: 'invalid AWS credentials',
       advice:
-        'An access key or token in the credentials file, or from the credential provider, contains a line break or another character that HTTP headers cannot contain: store it without',
+        'An access key or token in the credentials file, or from the credential provider, contains a line break or another character that HTTP headers cannot contain; remove it',
     },
   ],
   [
-    'bad-endpoint-url',
+    'invalid-endpoint-url',
     {
       permanent: true,
       summary: 'endpoint is not a URL',
@@ -161,11 +163,12 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     },
   ],
   [
-    'bad-endpoint',
+    'invalid-endpoint',
     {
       permanent: true,
       summary: 'no endpoint for this region',
-      advice: 'FIPS or dual-stack does not exist in this partition, or was asked for with a custom endpoint',
+      advice:
+        'This partition has no FIPS or dual-stack endpoints, or they were requested together with a custom endpoint',
     },
   ],
   [
@@ -174,15 +177,19 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       permanent: true,
       summary: 'TLS error',
       advice:
-        'The certificate of the endpoint or proxy is not trusted: name a file with its CA in AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS',
+        'The certificate of the endpoint or proxy is not trusted: set AWS_CA_BUNDLE or NODE_EXTRA_CA_CERTS to a file with its CA',
     },
   ],
-  ['clock', { permanent: false, summary: 'clock skew', advice: 'Set the clock of this machine' }],
+  ['clock-skew', { permanent: false, summary: 'clock skew', advice: 'Synchronize the system clock' }],
   [
     'throttled',
-    { permanent: false, summary: 'throttled', advice: 'Other callers in this account may be too many' },
+    {
+      permanent: false,
+      summary: 'throttled',
+      advice: 'Too many calls in this AWS account; the call is retried',
+    },
   ],
-  ['server-error', { permanent: false, summary: 'AWS server error', advice: 'It is tried again' }],
+  ['server-error', { permanent: false, summary: 'AWS server error', advice: 'The call is retried' }],
   [
     'identity-provider',
     {
@@ -196,10 +203,13 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     {
       permanent: false,
       summary: 'timed out',
-      advice: 'Check the way to AWS: routes, proxies, VPC endpoints',
+      advice: 'Check network connectivity to AWS: routes, proxies, VPC endpoints',
     },
   ],
-  ['network', { permanent: false, summary: 'network error', advice: 'Check DNS and the way to AWS' }],
+  [
+    'network',
+    { permanent: false, summary: 'network error', advice: 'Check DNS and network connectivity to AWS' },
+  ],
   [
     'proxy',
     { permanent: false, summary: 'proxy error', advice: 'Check HTTPS_PROXY, HTTP_PROXY and NO_PROXY' },
@@ -213,11 +223,11 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     },
   ],
   [
-    'bad-answer',
+    'invalid-response',
     {
       permanent: false,
-      summary: 'unusable answer',
-      advice: 'Check what answers at the ECR endpoint, and the clock of this machine',
+      summary: 'invalid response',
+      advice: 'Check which server responds at the ECR endpoint, and the system clock',
     },
   ],
   [
@@ -226,13 +236,13 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       permanent: false,
       summary: 'too many new regions',
       advice:
-        'The namespace names many regions without a token yet; tokens are fetched a few regions at a time',
+        'The namespace uses many regions without a token; tokens for new regions are fetched at a limited rate',
     },
   ],
-  ['unknown', { permanent: false, summary: 'unknown error', advice: 'It is tried again' }],
+  ['unknown', { permanent: false, summary: 'unknown error', advice: 'The call is retried' }],
 ]);
 
-/** Codes that stand for one of ours. */
+/** Error codes of AWS and Node → the code of this program that they are reported as. */
 export const codeAliases: ReadonlyMap<string, string> = new Map(
   Object.entries({
     throttled: [
@@ -256,7 +266,7 @@ export const codeAliases: ReadonlyMap<string, string> = new Map(
       'ServiceUnavailable',
       'ServiceUnavailableException',
     ],
-    clock: ['RequestExpired', 'RequestInTheFuture', 'RequestTimeTooSkewed'],
+    'clock-skew': ['RequestExpired', 'RequestInTheFuture', 'RequestTimeTooSkewed'],
     'identity-provider': ['IDPCommunicationError', 'IDPCommunicationErrorException'],
     network: [
       'EADDRNOTAVAIL',
@@ -295,9 +305,9 @@ export const codeAliases: ReadonlyMap<string, string> = new Map(
       'TokenProviderError',
     ],
     'credentials-timeout': ['CredentialsTimeoutError'],
-    'bad-credentials': ['ERR_INVALID_CHAR'],
-    'bad-endpoint': ['EndpointError'],
-    'bad-endpoint-url': ['ERR_INVALID_URL'],
-    'bad-answer': ['ANSWER_TOO_LARGE', 'HPE_INVALID_CONSTANT', 'SyntaxError'],
-  }).flatMap(([own, others]) => others.map((other): [string, string] => [other, own])),
+    'invalid-credentials': ['ERR_INVALID_CHAR'],
+    'invalid-endpoint': ['EndpointError'],
+    'invalid-endpoint-url': ['ERR_INVALID_URL'],
+    'invalid-response': ['RESPONSE_TOO_LARGE', 'HPE_INVALID_CONSTANT', 'SyntaxError'],
+  }).flatMap(([code, aliases]) => aliases.map((alias): [string, string] => [alias, code])),
 );

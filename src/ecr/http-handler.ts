@@ -1,3 +1,4 @@
+// The HTTP handler that all AWS clients share: timeouts, DNS, CA bundle, proxies and a limit on responses.
 import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { pipeline, Readable, Transform } from 'node:stream';
@@ -8,37 +9,36 @@ import { createLookup } from './dns-lookup.ts';
 import { type ProxyServer, type ProxySettings, selectProxy } from './proxy.ts';
 import { TunnelAgent } from './proxy-tunnel.ts';
 
-/** How long AWS may take, in ms. */
+/** Timeouts of calls to AWS, in ms. */
 export interface Timeouts {
-  /** Until a connection stands. */
+  /** Until a connection is established. */
   readonly connectMs: number;
-  /** Until one request is answered; the SDK may try a request again. */
+  /** Until the response to one request arrives; the SDK may retry the request. */
   readonly requestMs: number;
 }
 
-/** Idle connections are closed before AWS, or a proxy or load balancer on the way, would do it. */
+/** Idle connections are closed before AWS, a proxy or a load balancer closes them, in ms. */
 const idleTimeoutMs = 20_000;
 
 /**
- * Connections to one host: one for each call that may run at a time (see call-queue.ts), and some for STS. With an endpoint of
- * the operator's own all regions share one host, and a call that hangs must not keep the others from a connection.
+ * Max connections to one host: one for each concurrent call (see call-queue.ts), and some for STS. With a custom endpoint,
+ * all regions share one host, and a call that hangs must not keep the others from a connection.
  */
 const maxSockets = 96;
 
-/** Bytes of an answer: some hundred times what ECR and STS send, and next to nothing in memory. */
+/** Max length of a response, in bytes: hundreds of times what ECR and STS send. */
 const maxResponseBytes = 1024 * 1024;
 
-/** The HTTP status of a proxy that does not accept the credentials, or wants some. */
+/** HTTP status of a proxy that rejects or requires credentials. */
 const proxyAuthenticationRequired = 407;
 
 /**
- * The one HTTP handler of all AWS clients, those of STS and IAM Identity Center too. A client that is dropped must not
- * end the calls of the others, so `destroy`, which each client calls, does nothing; `close` ends the connections. An
- * answer that is too long fails with the code `RESPONSE_TOO_LARGE`, and the rest of it is not read: an endpoint is what its
- * operator, DNS or a proxy on the way say it is.
+ * The HTTP handler of all AWS clients, including those of STS and IAM Identity Center. Each client calls `destroy` when it
+ * is evicted from the cache; that does nothing, so that the calls of other clients go on. `close` closes the connections.
+ * The endpoint is not trusted, so a response that is too long fails with the code `RESPONSE_TOO_LARGE` without being read.
  *
- * Errors of requests through a proxy have a `proxyVariable`: the environment variable that named the proxy. Where a
- * proxy demands authentication, the code is `ERR_PROXY_TUNNEL` and the `statusCode` 407.
+ * Errors of requests through a proxy have a `proxyVariable`: the environment variable that the proxy is from. If the
+ * proxy requires authentication, the code is `ERR_PROXY_TUNNEL` and the `statusCode` 407.
  */
 export class SharedHttpHandler extends NodeHttpHandler {
   readonly #proxies: ProxySettings;
@@ -86,10 +86,10 @@ export class SharedHttpHandler extends NodeHttpHandler {
 }
 
 function createTooLargeError(): Error {
-  return Object.assign(new Error(`more than ${maxResponseBytes} bytes`), { code: 'ANSWER_TOO_LARGE' });
+  return Object.assign(new Error(`more than ${maxResponseBytes} bytes`), { code: 'RESPONSE_TOO_LARGE' });
 }
 
-/** The same stream, which fails where it is too long. To fail destroys the answer, and with it the connection. */
+/** Wraps a stream so that it fails if it is too long, which also destroys the response and its connection. */
 function limitBody(body: Readable): Readable {
   let length = 0;
   const counter = new Transform({
@@ -98,13 +98,13 @@ function limitBody(body: Readable): Readable {
       done(length > maxResponseBytes ? createTooLargeError() : null, chunk);
     },
   });
-  pipeline(body, counter, () => undefined); // who reads the counter gets its error
+  pipeline(body, counter, () => undefined); // the reader of the counter receives the error
   return counter;
 }
 
 /**
- * Goes through the proxies that the environment names (see proxy.ts), which the SDK does not do by itself.
- * @throws ConfigError with every variable that cannot be used; its text holds nothing of their values
+ * Creates the handler. It uses the proxies of the environment (see proxy.ts), which the SDK itself ignores.
+ * @throws {ConfigError} with every invalid variable; its text contains nothing of their values
  */
 export function createSharedHttpHandler(timeouts: Timeouts, environment: Environment): SharedHttpHandler {
   const { proxies, ca } = readAwsSettings(environment);
@@ -112,7 +112,7 @@ export function createSharedHttpHandler(timeouts: Timeouts, environment: Environ
     connectionTimeout: timeouts.connectMs,
     requestTimeout: timeouts.requestMs,
     throwOnRequestTimeout: true, // without it the SDK only warns
-    socketTimeout: timeouts.requestMs, // the request's own timeout ends with the headers, a body may hang as well
+    socketTimeout: timeouts.requestMs, // the request timeout covers only the headers, but the body may hang too
   };
   const agent = {
     keepAlive: true,
@@ -120,10 +120,10 @@ export function createSharedHttpHandler(timeouts: Timeouts, environment: Environ
     maxFreeSockets: 2,
     timeout: idleTimeoutMs,
     lookup: createLookup(),
-    // one for all connections: to parse a bundle takes 9 ms, of which the loop would wait for each connection
+    // shared, because parsing a CA bundle blocks the event loop for 9 ms
     ...(ca && { secureContext: createSecureContext({ ca: [...ca] }) }),
   };
-  // Node's own NO_PROXY knows no subdomains and no networks, so it is never given one: proxy.ts decides.
+  // Node's own NO_PROXY supports neither subdomains nor networks, so proxy.ts decides instead.
   const proxiedHttp = new HttpAgent({ ...agent, proxyEnv: { HTTP_PROXY: proxies.http?.url } });
   const { connectMs } = timeouts;
   const proxiedHttps = proxies.https && {

@@ -1,62 +1,82 @@
+// Decides which AWS identity fetches the tokens of a registry for a namespace.
 import { matchesAny } from '../util/glob.ts';
 import { hash32 } from '../util/hash.ts';
-import { parseEcrHost, type Registry } from './registry.ts';
+import type { Registry, RegistryResolver } from './registry.ts';
 
-/** A role to assume, as STS's AssumeRole takes it. */
+/** An IAM role to assume: parameters of AssumeRole. */
 export interface Role {
   readonly roleArn: string;
   readonly externalId?: string | undefined;
   readonly sessionName?: string | undefined;
-  /** An IAM policy as JSON text that narrows the role. */
+  /** An IAM policy as JSON text that restricts the session. */
   readonly sessionPolicy?: string | undefined;
 }
 
-/** Which registries are asked for by which role. In `accounts` and `regions`, `*` stands for any run of characters. */
+/** Assigns a role to registries. In `accounts` and `regions`, `*` matches any characters. */
 export interface IdentityRule extends Role {
-  /** Accounts that own the registries; not given: every account. */
+  /** Accounts that own the registries; undefined: every account. */
   readonly accounts?: readonly string[] | undefined;
-  /** Regions of the registries; not given: every region. */
+  /** Regions of the registries; undefined: every region. */
   readonly regions?: readonly string[] | undefined;
 }
 
-/** Who asks ECR for tokens: the process's own AWS identity, or a role that it assumes. */
+/** The caller of ECR: the process's own AWS identity, or a role that it assumes. */
 export interface Identity {
-  /** Two identities with the same key are the same. Holds no external ID and no policy: it may be shown. */
+  /** Unique for each identity. Contains neither external ID nor policy, so it may be logged. */
   readonly key: string;
   readonly role?: Role;
 }
 
+/** Returns the identity that fetches the tokens of a registry for a namespace. */
+export type IdentityResolver = (namespace: string, registry: Registry) => Identity;
+
 const defaultIdentity: Identity = { key: 'default' };
 
 /**
- * Compiles the rules. The first that matches a registry counts; where none does, the process asks as itself.
- * Rules with equal roles share one identity, and differing roles never do: the key numbers them.
+ * Compiles the rules. The first rule that matches the registry decides; the namespace makes no difference yet. Without a
+ * matching rule, it is the process's own identity. Rules with the same role, external ID, session name and policy share
+ * an identity, and others never do, because the key contains the number of the rule.
  */
-export function createIdentityResolver(rules: readonly IdentityRule[]): (registry: Registry) => Identity {
+export function createIdentityResolver(rules: readonly IdentityRule[]): IdentityResolver {
   const roles = rules.map(serializeRole);
   const compiled = rules.map((rule) => ({
     rule,
     identity: toIdentity(rule, roles.indexOf(serializeRole(rule))),
   }));
-  return (registry) => compiled.find(({ rule }) => matchesRule(rule, registry))?.identity ?? defaultIdentity;
+  return (_namespace, registry) =>
+    compiled.find(({ rule }) => matchesRule(rule, registry))?.identity ?? defaultIdentity;
 }
 
 /**
- * Tells in a few characters, the same in every process and after every restart, which role asked for a token: its ARN,
- * external ID, session name and policy. Undefined for the process's own identity. Nothing can be read back from it.
+ * Computes a short hash of a role with its external ID, session name and policy. It is stored with each token, so it is
+ * the same in every process, and reveals nothing of the role. Undefined for the process's own identity.
  */
 function getFingerprint({ role }: Identity): string | undefined {
   return role === undefined ? undefined : hash32(serializeRole(role)).toString(16).padStart(8, '0');
 }
 
-/** Gives the fingerprint of the role that asks for a host's tokens. */
+/**
+ * Returns the fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the process's own
+ * identity.
+ */
+export type FingerprintResolver = (namespace: string, host: string) => string | undefined;
+
 export function createFingerprintResolver(
   rules: readonly IdentityRule[],
-): (host: string) => string | undefined {
+  resolveRegistry: RegistryResolver,
+): FingerprintResolver {
   const resolveIdentity = createIdentityResolver(rules);
-  return (host) => {
-    const registry = parseEcrHost(host);
-    return registry === undefined ? undefined : getFingerprint(resolveIdentity(registry));
+  const fingerprints = new WeakMap<Identity, string>();
+  const getCachedFingerprint = (identity: Identity) => {
+    const fingerprint = fingerprints.get(identity) ?? getFingerprint(identity);
+    if (fingerprint !== undefined) {
+      fingerprints.set(identity, fingerprint);
+    }
+    return fingerprint;
+  };
+  return (namespace, host) => {
+    const registry = resolveRegistry(host);
+    return registry === undefined ? undefined : getCachedFingerprint(resolveIdentity(namespace, registry));
   };
 }
 
@@ -76,7 +96,7 @@ function serializeRole({ roleArn, externalId, sessionName, sessionPolicy }: Role
   return JSON.stringify([roleArn, externalId, sessionName, sessionPolicy].map((part) => part ?? null));
 }
 
-/** Tells apart who asks which endpoint: identity, region, FIPS, dual-stack. */
+/** Returns a key for an identity and an endpoint of ECR: region, FIPS and dual-stack. Accounts share endpoints. */
 export function getEndpointKey({ key }: Identity, { region, fips, dualStack }: Registry): string {
   return JSON.stringify([key, region, fips, dualStack]);
 }

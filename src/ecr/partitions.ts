@@ -1,18 +1,20 @@
-/** One row for each AWS partition: under which names its ECR hosts live and which regions are its own. */
+// The AWS partitions: their ECR host names, regions and home regions of STS.
+
+/** An AWS partition. */
 export interface Partition {
   readonly id: string;
   /** Suffix of `ACCOUNT.dkr.ecr[-fips].REGION.SUFFIX`. */
   readonly suffix: string;
   /** Suffixes of `ACCOUNT.dkr-ecr[-fips].REGION.SUFFIX`. */
   readonly dualStackSuffixes: readonly string[];
-  /** Prefixes of region names that belong to this partition; none: every region that no other row claims. */
+  /** Prefixes of the names of its regions; none: every region that belongs to no other partition. */
   readonly regionPrefixes: readonly string[];
-  /** The region of AWS STS where no region is configured: `implicitGlobalRegion` of the SDK's `partitions.json`. */
+  /** Region of AWS STS if no region is configured: `implicitGlobalRegion` in the SDK's `partitions.json`. */
   readonly stsHomeRegion: string;
 }
 
 /**
- * The only list of AWS partitions in the program.
+ * All AWS partitions. The program has no other list of them.
  * Sources: kubernetes/cloud-provider-aws `cmd/ecr-credential-provider/main.go`, awslabs/amazon-ecr-credential-helper
  * `ecr-login/api/client.go`, and, for the dual-stack forms those two miss, the SDK's own `partitions.json`.
  */
@@ -75,7 +77,7 @@ export const partitions: readonly Partition[] = [
   },
 ];
 
-/** The partition to which a region belongs, by the prefix of its name. Never fails: an unknown region is in `aws`. */
+/** Finds the partition of a region by the prefix of its name. An unknown region is in `aws`. */
 export function getPartition(region: string): Partition {
   const match = partitions.find((row) => row.regionPrefixes.some((prefix) => region.startsWith(prefix)));
   return match ?? defaultPartition;
@@ -88,10 +90,11 @@ function throwEmptyTable(): never {
 }
 
 /**
- * The region whose STS is asked for a role: the configured one if it lies in the role's partition, else the
- * partition's home. Left to itself the SDK would take the region of the first image that anybody names.
- * @param roleArn undefined where the role is not known: the configured region counts
- * @param configuredRegion the region of AWS_REGION, of the profile or of the node; undefined: none
+ * Selects the region whose STS is called to assume a role: the configured region if it is in the partition of the role,
+ * otherwise the home region of that partition. By default, the SDK would take the region of the first image that a user
+ * names.
+ * @param roleArn undefined if the role is not known; the partition is then that of the configured region
+ * @param configuredRegion the region of AWS_REGION, the profile or the node; undefined: none
  */
 export function resolveStsRegion(roleArn: string | undefined, configuredRegion: string | undefined): string {
   const id = roleArn?.split(':')[1] ?? getPartition(configuredRegion ?? '').id;

@@ -1,12 +1,12 @@
+// Finds the images of a pod, and the registries that they are pulled from.
 import { getField, getItems } from '../util/json.ts';
-import { getImageHost, parseEcrHost, type Registry } from './registry.ts';
+import { getImageHost, type Registry, type RegistryResolver } from './registry.ts';
 
 const containerFields = ['initContainers', 'containers', 'ephemeralContainers'] as const;
 
 /**
- * Every image reference in a pod's spec, in the order of the spec: init, ordinary and ephemeral containers, then
- * image volumes. The spec is taken as the API server sent it, unvalidated: what is not of the expected shape is
- * passed over, never thrown on.
+ * Returns every image reference in a pod's spec: those of init containers, containers and ephemeral containers, then
+ * those of image volumes. The spec is not validated, so values of unexpected types are skipped. Never throws.
  */
 export function getPodImages(pod: unknown): string[] {
   const spec = getField(pod, 'spec');
@@ -27,16 +27,13 @@ export function getPodImages(pod: unknown): string[] {
   return images;
 }
 
-/**
- * The ECR registries that a pod pulls from, each host once, in the order in which the pod names them.
- * @param parseHost what reads a host, if not parseEcrHost itself
- */
-export function getPodRegistries(pod: unknown, parseHost: typeof parseEcrHost = parseEcrHost): Registry[] {
+/** Returns the registries that a pod pulls from, each host once, in the order of {@link getPodImages}. */
+export function getPodRegistries(pod: unknown, resolveRegistry: RegistryResolver): Registry[] {
   const registries = new Map<string, Registry>();
   for (const image of getPodImages(pod)) {
     const host = getImageHost(image);
     if (host !== undefined && !registries.has(host)) {
-      const registry = parseHost(host);
+      const registry = resolveRegistry(host);
       if (registry !== undefined) {
         registries.set(registry.host, registry);
       }

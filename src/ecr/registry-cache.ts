@@ -1,19 +1,20 @@
+// Caches which hosts are registries.
 import { LRUCache } from 'lru-cache';
-import { parseEcrHost, type Registry } from './registry.ts';
+import type { Registry, RegistryResolver } from './registry.ts';
 
-/** Anybody may name any host; a cluster has a few. */
+/** A cluster uses a few registries, but users can name any number of hosts. */
 const maxCachedHosts = 1_000;
 
-/** Makes a function that reads hosts as parseEcrHost does, and remembers what it read: pods name the same few all the time. */
-export function createCachedHostParser(): typeof parseEcrHost {
+/** Wraps a resolver with a cache, because the pods of a cluster name the same few hosts all the time. */
+export function createCachedRegistryResolver(resolveRegistry: RegistryResolver): RegistryResolver {
   const cache = new LRUCache<string, Registry>({ max: maxCachedHosts });
   return (host) => {
     const cached = cache.get(host);
     if (cached !== undefined) {
       return cached;
     }
-    // a copy: a part of a text keeps all of it in memory, and an image name may have a megabyte
-    const registry = parseEcrHost(Buffer.from(host).toString());
+    // a copy, because a substring keeps the whole image reference in memory, which may be a megabyte long
+    const registry = resolveRegistry(Buffer.from(host).toString());
     if (registry !== undefined) {
       cache.set(registry.host, registry);
     }

@@ -1,3 +1,4 @@
+// Caches tokens and failures by identity, region and kind of endpoint.
 import { LRUCache } from 'lru-cache';
 import { permanentRegionBackoff, tokenRetryMs, transientRegionBackoff } from '../util/backoff.ts';
 import type { EndpointTrust } from './call-queue.ts';
@@ -5,32 +6,32 @@ import type { Token } from './token.ts';
 import type { TokenError } from './token-error.ts';
 import { isUnexpired } from './token-policy.ts';
 
-/** Who asks which endpoint of which region. */
+/** An identity together with the endpoint that it calls. */
 export interface Caller {
-  /** Tells identity, region and kind of endpoint apart. */
+  /** Unique for each identity, region and kind of endpoint: see getEndpointKey. */
   readonly key: string;
   readonly identity: string;
   readonly region: string;
 }
 
-/** What is known of one identity, region and kind of endpoint. */
+/** State of one identity, region and kind of endpoint. */
 export interface TokenState {
   readonly identity: string;
   readonly region: string;
-  /** End of the token in ms since the epoch; it may have passed. Undefined: there never was one. */
+  /** When the last token expires or expired, in ms since the epoch; undefined: there was none. */
   readonly expiresAt?: number;
-  /** Why the last call failed. */
-  readonly getFailure?: TokenError;
+  /** Why the last call failed; undefined: it succeeded. */
+  readonly failure?: TokenError;
 }
 
-/** A failure that lasts. Times are in ms since the epoch, by the wall clock. */
+/** The failure of the last call. Times are in ms since the epoch by the wall clock. */
 export interface FailureState {
   readonly error: TokenError;
-  /** When the first of the failures in a row was. */
+  /** When the first of the consecutive failures occurred. */
   readonly since: number;
-  /** When the last one was. */
+  /** When the last of them occurred. */
   readonly at: number;
-  /** When the next call may be made. */
+  /** When the next call is allowed. */
   readonly retryAt: number;
 }
 
@@ -44,20 +45,20 @@ interface CacheEntry<T> {
 }
 
 export interface TokenCacheOptions {
-  /** How many tokens, and how many failures, are kept. */
+  /** Max tokens, and max failures of proven endpoints. */
   readonly maxKeys: number;
   /** The wall clock in ms. */
   now(): number;
-  /** Gives a number in [0, 1). */
+  /** Returns a number in [0, 1). */
   random(): number;
 }
 
-/** How many failures of endpoints that are not proven are kept: about 1 KB each. */
+/** Max failures of endpoints that are not proven, of about 1 KB each. */
 const maxUntrustedFailures = 1024;
 
 /**
- * Tokens and failures, in bounded caches of their own: everyone who can write an image name can cause a failure, and
- * must not push out a token, nor the failure of an endpoint that others use.
+ * Tokens, failures of proven endpoints, and other failures, each in a bounded cache: every user who can create pods can
+ * cause failures, and must not evict a token or the failure of an endpoint that others use.
  */
 export class TokenCache {
   readonly #tokens: LRUCache<string, CacheEntry<Token>>;
@@ -71,7 +72,7 @@ export class TokenCache {
     this.#options = options;
   }
 
-  /** The last token, which may have ended. */
+  /** Returns the last token, which may have expired. */
   getToken(key: string): Token | undefined {
     return this.#tokens.get(key)?.value;
   }
@@ -81,7 +82,7 @@ export class TokenCache {
     return token !== undefined && isUnexpired(token.expiresAt, this.#options.now()) ? token : undefined;
   }
 
-  /** The last failure, unless a call has succeeded since. */
+  /** Returns the failure of the last call; undefined if it succeeded. */
   getFailure(key: string): FailureState | undefined {
     return this.#findFailure(key);
   }
@@ -91,9 +92,9 @@ export class TokenCache {
   }
 
   /**
-   * The failure because of which this endpoint is left alone for now. A clock that was set back to before the failure
-   * ends the wait, or it would last for as long as the clock was set back.
-   * @param maxRetryDelayMs ends the wait this long after the failure, though its own is longer
+   * Returns the error of the last call during the backoff. If the clock was set back to before the failure, the backoff
+   * is over, because it would otherwise last that much longer.
+   * @param maxRetryDelayMs upper bound of the backoff
    */
   getBackoffError(key: string, maxRetryDelayMs: number): TokenError | undefined {
     const failure = this.getFailure(key);
@@ -105,21 +106,21 @@ export class TokenCache {
     return isBackingOff ? failure.error : undefined;
   }
 
-  recordSuccess(caller: Caller, getToken: Token): void {
-    this.#tokens.set(caller.key, { caller, value: getToken });
+  recordSuccess(caller: Caller, token: Token): void {
+    this.#tokens.set(caller.key, { caller, value: token });
     this.#failures.delete(caller.key);
     this.#untrustedFailures.delete(caller.key);
   }
 
-  /** Gives the failure back with the time from which the endpoint may be asked again. */
-  recordFailure(caller: Caller, getFailure: TokenError, trust: EndpointTrust): TokenError {
+  /** @returns the failure with the time of the next allowed call */
+  recordFailure(caller: Caller, failure: TokenError, trust: EndpointTrust): TokenError {
     const previous = this.#findFailure(caller.key);
     const consecutive = (previous?.consecutive ?? 0) + 1;
     const at = this.#options.now();
     const since = Math.min(previous?.since ?? at, at);
-    const policy = getFailure.permanent ? permanentRegionBackoff : transientRegionBackoff;
+    const policy = failure.permanent ? permanentRegionBackoff : transientRegionBackoff;
     const retryAt = at + tokenRetryMs(policy, consecutive, this.#options.random());
-    const error = getFailure.withRetryAt(retryAt);
+    const error = failure.withRetryAt(retryAt);
     const failures = trust === 'proven' ? this.#failures : this.#untrustedFailures;
     failures.set(caller.key, { caller, value: { error, since, at, retryAt, consecutive } });
     return error;
@@ -133,7 +134,7 @@ export class TokenCache {
     for (const { caller, value } of [...this.#untrustedFailures.values(), ...this.#failures.values()]) {
       states.set(caller.key, {
         ...(states.get(caller.key) ?? toTokenState(caller)),
-        getFailure: value.error,
+        failure: value.error,
       });
     }
     return [...states.values()];

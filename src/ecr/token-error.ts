@@ -1,35 +1,36 @@
+// Why there is no ECR token: TokenError, and how errors of the AWS SDK are classified.
 import { getField } from '../util/json.ts';
 import { type Cause, causes, codeAliases } from './error-catalog.ts';
 
-/** Longer ones would be cut off where kubectl shows them beside a host. */
+/** So that a `kubectl` warning has room for it beside the host. */
 const maxShortCauseLength = 40;
 
 interface TokenErrorDetails {
   readonly code: string;
   readonly region: string;
-  /** What happened, as a sentence without its full stop; where it is not given, the code says it. */
+  /** What happened, as a sentence without a final period; by default, the cause's summary. */
   readonly description?: string;
-  /** A word of ours or of Node's that tells more than the code. */
+  /** A code of Node or AWS that says more than the code of this program. */
   readonly detail?: string | undefined;
-  /** What is known of codes that our table does not hold. */
+  /** For codes that the catalog does not list. */
   readonly cause?: Cause;
   readonly retryAt?: number;
 }
 
 /**
- * Why there is no token for a region. Holds nothing of AWS's answer but its code and, if access was denied, the ARN
- * of whoever was denied: no `cause`, since errors of the SDK carry whole answers with their headers.
+ * Why there is no token for a region. Of the response of AWS, it contains only the error code and the ARN of the
+ * principal that was denied. It has no `cause`, because errors of the SDK contain whole responses with their headers.
  */
 export class TokenError extends Error {
   override readonly name = 'TokenError';
-  /** AWS's own code for what AWS refused (`AccessDeniedException`), else one of ours (`timeout`, `network`, …). */
+  /** The error code of AWS (`AccessDeniedException`), or a code of this program (`timeout`, `network`, …). */
   readonly code: string;
-  /** Waiting does not help, a person has to change something. It is tried again all the same, only less often. */
+  /** The operator has to change something. The call is still retried, but less often. */
   readonly permanent: boolean;
   readonly region: string;
   /** At most 40 characters, for a warning in kubectl. */
   readonly shortCause: string;
-  /** When the region may be tried again, in ms since the epoch by the wall clock; undefined: any time. */
+  /** When the next call for the region is allowed, in ms since the epoch by the wall clock; undefined: at any time. */
   readonly retryAt: number | undefined;
   readonly #details: TokenErrorDetails;
 
@@ -46,14 +47,14 @@ export class TokenError extends Error {
     this.#details = details;
   }
 
-  /** The same failure, with the time from which the region may be tried again. */
+  /** Returns the same error with the time of the next allowed call, in ms since the epoch. */
   withRetryAt(retryAt: number): TokenError {
     return new TokenError({ ...this.#details, retryAt });
   }
 }
 
-const unknownCause: Cause = { permanent: false, advice: 'It is tried again' };
-const refusedCause: Cause = { permanent: true, advice: 'AWS refused the call' };
+const unknownCause: Cause = { permanent: false, advice: 'The call is retried' };
+const rejectedCause: Cause = { permanent: true, advice: 'AWS rejected the call' };
 
 function truncateCause(summary: string, permanent: boolean): string {
   const full = permanent ? `${summary} (permanent)` : summary;
@@ -61,8 +62,8 @@ function truncateCause(summary: string, permanent: boolean): string {
 }
 
 /**
- * What a failed call of the AWS SDK means: by the error's code, name and HTTP status, never by its text. Takes
- * anything that was thrown; a TokenError comes out as it is.
+ * Classifies an error of the AWS SDK by its code, name and HTTP status, never by its text. Accepts anything that was
+ * thrown, and returns a TokenError unchanged.
  */
 export function classifyError(error: unknown, region: string): TokenError {
   if (error instanceof TokenError) {
@@ -89,27 +90,27 @@ export function classifyError(error: unknown, region: string): TokenError {
       });
     }
     if (causes.has(code)) {
-      return createRefusedError(error, code, region);
+      return createRejectedError(error, code, region);
     }
   }
   return classifyByStatus(error, region);
 }
 
-/** Whether the credentials that were used may be at fault, so that they should be read anew. */
+/** Whether the credentials may be the cause, so that they should be read again. */
 export function isCredentialError({ code }: TokenError): boolean {
   return causes.get(code)?.isCredentialError === true;
 }
 
-function createRefusedError(error: unknown, code: string, region: string): TokenError {
+function createRejectedError(error: unknown, code: string, region: string): TokenError {
   const principal = findPrincipal(error);
   return new TokenError({
     code,
     region,
-    ...(principal !== undefined && { description: `AWS answered ${code} to ${principal}` }),
+    ...(principal !== undefined && { description: `AWS returned ${code} for ${principal}` }),
   });
 }
 
-/** @param variable the environment variable that named the proxy */
+/** @param variable the environment variable that the proxy is from */
 function createProxyError(error: unknown, code: string, variable: string, region: string): TokenError {
   const ownCode = getField(error, 'statusCode') === 407 ? 'proxy-authentication' : 'proxy';
   const advice =
@@ -131,10 +132,10 @@ function classifyByStatus(error: unknown, region: string): TokenError {
   }
   const name = getField(error, 'name');
   const code = isSafeToShow(name) && !genericNames.includes(name) ? name : `http-${status}`;
-  return new TokenError({ code, region, cause: refusedCause });
+  return new TokenError({ code, region, cause: rejectedCause });
 }
 
-/** Names that the SDK gives to errors whose answer held no code. */
+/** The SDK's names for errors without a code in the response. */
 const genericNames: readonly string[] = [
   'Error',
   'TypeError',
@@ -143,14 +144,14 @@ const genericNames: readonly string[] = [
   'ECRServiceException',
 ];
 
-/** A code that may be one that we know; empty for anything else. */
+/** Returns a value that may be a known code; otherwise an empty string. */
 function toCode(value: unknown): string {
   return typeof value === 'string' && /^\w{1,64}$/.test(value) ? value : '';
 }
 
 /**
- * Whether a code that we do not know may be shown. It may come from anything that answers as AWS, and ends up in logs,
- * metrics and warnings, so it has to have the form of AWS's or Node's codes, which no credential has.
+ * Whether an unknown code may be shown in logs, metrics and warnings. It may come from any server that responds as AWS,
+ * so it must have the form of the codes of AWS or Node, which no credential has.
  */
 function isSafeToShow(value: unknown): value is string {
   return (
@@ -161,11 +162,11 @@ function isSafeToShow(value: unknown): value is string {
   );
 }
 
-/** IAM says who was denied; the rest of AWS's text may repeat the request, signature and session token included. */
+/** Finds the denied principal in a message of IAM. The rest of it may contain the request with signature and session token. */
 function findPrincipal(error: unknown): string | undefined {
   const text: unknown = error instanceof Error ? error.message : '';
   if (typeof text !== 'string') {
-    return undefined; // the SDK takes a `message` over from the answer as it is
+    return undefined; // the SDK copies `message` from the response, whatever its type is
   }
   return /\barn:aws[a-z-]{0,16}:(?:iam|sts)::\d{12}:[\w+=,.@/-]{1,200}/.exec(text)?.[0];
 }

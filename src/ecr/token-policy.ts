@@ -1,76 +1,79 @@
-// When a token is fresh, usable, replaceable and due for renewal. The only place where these are decided.
+// Decides when a token is fresh, usable, replaceable and due for renewal. No other file decides any of these.
 import { hash32 } from '../util/hash.ts';
 
-/** When a token was received and when it ends, both in ms since the epoch, by the wall clock. */
+/** When a token was received and when it expires, both in ms since the epoch by the wall clock. */
 export interface Validity {
   readonly issuedAt: number;
   readonly expiresAt: number;
 }
 
-/** When a token counts as fresh. */
-export interface Freshness {
-  /** The share of its life that must be left, from 0 to 1. Both official AWS helpers renew at one half. */
-  readonly fraction: number;
-  /** What must be left in any case, in ms. */
-  readonly floorMs: number;
-}
-
-/** The lifetime of a token in a Secret. */
+/** The lifetime of a token that is stored in a Secret. */
 export interface StoredLifetime extends Validity {
-  /** Fingerprint of the role that fetched it; undefined: the program's own identity. */
+  /** Fingerprint of the role that fetched the token; undefined: the program's own identity. */
   readonly identity?: string;
 }
 
-/** AWS: "valid for 12 hours" (Amazon ECR API reference, GetAuthorizationToken). */
+/** How much of its lifetime a fresh token must have left: the larger of the two. */
+export interface Freshness {
+  /** Share of the lifetime, from 0 to 1. Both official AWS helpers renew at one half. */
+  readonly fraction: number;
+  /** In ms, whatever the lifetime is. */
+  readonly floorMs: number;
+}
+
+/** Lifetime of an ECR token (Amazon ECR API reference, GetAuthorizationToken: "valid for 12 hours"). */
 export const maxLifetimeMs = 12 * 3_600_000;
 
-/** The share of a life, at its beginning, in which a token is fresh whatever was asked for. */
+/** A token is new in this first share of its lifetime. A new token is fresh whatever {@link Freshness} requires. */
 const newFraction = 0.1;
 
+/** Whether a token has not expired yet. Times are in ms since the epoch. */
+export function isUnexpired(expiresAt: number, now: number): boolean {
+  return now < expiresAt;
+}
+
+function isNew({ issuedAt, expiresAt }: Validity, now: number): boolean {
+  return Math.abs(now - issuedAt) <= newFraction * (expiresAt - issuedAt);
+}
+
 /**
- * Until when a token has enough of its life left, in ms since the epoch: the larger of a fraction of its life and a
- * floor, but never more than nine tenths of its life, or a token that lives shorter than the floor would be fetched
- * again at every call.
+ * Whether untrusted times can be those of a valid token: it has not expired, and does not live longer than ECR's tokens.
+ */
+export function isPlausible({ issuedAt, expiresAt }: Validity, now: number): boolean {
+  const remainingMs = expiresAt - now;
+  return (
+    expiresAt - issuedAt <= maxLifetimeMs &&
+    remainingMs > 0 &&
+    remainingMs <= (1 + newFraction) * maxLifetimeMs
+  );
+}
+
+// Fresh: the token needs no renewal.
+
+/**
+ * When a token stops being fresh, in ms since the epoch. The required remaining lifetime is capped at nine tenths of the
+ * lifetime. Otherwise a token that lives shorter than the floor would be fetched again for every pod.
  */
 export function getFreshUntil({ issuedAt, expiresAt }: Validity, { fraction, floorMs }: Freshness): number {
   const lifetimeMs = expiresAt - issuedAt;
   return expiresAt - Math.min(Math.max(fraction * lifetimeMs, floorMs), (1 - newFraction) * lifetimeMs);
 }
 
-/** Whether a token is at the beginning of its life: fresh, whatever was asked for. */
-function isNew({ issuedAt, expiresAt }: Validity, now: number): boolean {
-  return Math.abs(now - issuedAt) <= newFraction * (expiresAt - issuedAt);
-}
-
 /**
- * Whether a token has enough of its life left: see freshUntil.
- *
- * A clock that has been set back to more than
- * a tenth of the life before `issuedAt` makes the token not fresh, since nobody knows its age any more; otherwise it
- * would count as fresh for as long as the clock was set back.
+ * Whether a token needs no renewal yet. A token that was issued more than a tenth of its lifetime in the future is not
+ * fresh: the clock was set back, so its age is unknown, and it would otherwise count as fresh for that much longer.
  */
 export function isFresh(lifetime: Validity, now: number, freshness: Freshness): boolean {
-  const remaining = lifetime.expiresAt - now;
-  const isAgePlausible = remaining <= (1 + newFraction) * (lifetime.expiresAt - lifetime.issuedAt);
-  return isUnexpired(lifetime.expiresAt, now) && now <= getFreshUntil(lifetime, freshness) && isAgePlausible;
+  const { issuedAt, expiresAt } = lifetime;
+  const isAgePlausible = expiresAt - now <= (1 + newFraction) * (expiresAt - issuedAt);
+  return isUnexpired(expiresAt, now) && now <= getFreshUntil(lifetime, freshness) && isAgePlausible;
 }
 
-/** Whether a life that somebody may have made up can be that of a valid token: no longer than AWS gives, and not over. */
-export function isPlausible({ issuedAt, expiresAt }: Validity, now: number): boolean {
-  const remaining = expiresAt - now;
-  return (
-    expiresAt - issuedAt <= maxLifetimeMs && remaining > 0 && remaining <= (1 + newFraction) * maxLifetimeMs
-  );
-}
-
-/** Whether a token has not ended yet; all times in ms since the epoch. */
-export function isUnexpired(expiresAt: number, now: number): boolean {
-  return now < expiresAt;
-}
+// Usable: a pod that starts now can pull with the token, although a renewal may be due.
 
 /**
- * Whether a token that is no longer fresh is still good enough for a pod that starts now: the smaller of what
- * `isFresh` takes the larger of is left. Every fresh token is usable.
+ * Whether a pod need not wait for a newer token. The required remaining lifetime is the smaller one of the two that
+ * {@link isFresh} takes the larger one of, so every fresh token is usable.
  */
 export function isUsable(
   { issuedAt, expiresAt }: Validity,
@@ -82,13 +85,14 @@ export function isUsable(
   return isUnexpired(expiresAt, now) && expiresAt - now >= requiredMs;
 }
 
-/** A token that ends this share of its life later than the stored one is worth a write, though that one is fresh. */
+// Replaceable: another token is worth a write.
+
+/** A token that expires later by this share of its lifetime replaces a stored token that is still fresh. */
 const minGainFraction = 0.25;
 
-/** Clocks of machines may differ by this much, in ms; Kubernetes' own signer allows for as much. */
+/** Tolerated difference between the clocks of two machines, in ms. Kubernetes' own certificate signer tolerates as much. */
 const clockSkewMs = 5 * 60_000;
 
-/** What decides whether one token takes the place of another. */
 export interface ReplacementRules {
   readonly freshness: Freshness;
   /** Fingerprint of the role that is configured for the host; undefined: the program's own identity. */
@@ -96,10 +100,10 @@ export interface ReplacementRules {
 }
 
 /**
- * Whether a token takes the place of the stored one of a host. It does if it has not expired and one of these is true:
- * - another role fetched the stored one;
- * - the stored one is from a clock ahead of this one, so that its expiry is unknown, and the token is new;
- * - it expires later, and the stored one is no longer fresh or expires much earlier.
+ * Whether a token replaces the stored token of a host. It does if it has not expired and one of these is true:
+ * - another role fetched the stored token;
+ * - the stored token was issued by a clock ahead of this one, so that its expiry is unknown, and the token is new;
+ * - it expires later, and the stored token is no longer fresh or expires much earlier.
  * @param now the wall clock in ms
  */
 export function isReplaceable(
@@ -117,65 +121,73 @@ export function isReplaceable(
   if (stored.issuedAt > now + clockSkewMs && isNew(token, now)) {
     return true;
   }
-  const gain = token.expiresAt - stored.expiresAt;
-  const isMuch = gain >= minGainFraction * (token.expiresAt - token.issuedAt);
-  return gain > 0 && (isMuch || now > getFreshUntil(stored, freshness));
+  const isStale = now > getFreshUntil(stored, freshness);
+  return token.expiresAt > stored.expiresAt && (isStale || expiresMuchLater(token, stored));
 }
 
-/** Why a host of a Secret is to be renewed. */
+function expiresMuchLater(token: Validity, stored: Validity): boolean {
+  return token.expiresAt - stored.expiresAt >= minGainFraction * (token.expiresAt - token.issuedAt);
+}
+
+// Due: renewal fetches a new token.
+
+/** Why a host of a Secret is due. */
 export type Reason =
-  /** It has no token yet. */
+  /** The host has no token yet. */
   | 'missing-token'
-  /** Its token has ended. */
+  /** The token has expired. */
   | 'expired'
-  /** Its token is no longer fresh: half of its life is over, unless the operator chose otherwise. */
+  /** The token is no longer fresh: half of its lifetime is over, unless the operator chose otherwise. */
   | 'scheduled'
-  /** It was seen for so long that it must be half used, whatever the wall clock says: that was set back. */
+  /** The token is no longer fresh according to the monotonic clock. The wall clock was set back. */
   | 'clock-set-back'
-  /** Another role is to ask for it than the one that did. */
+  /** Another role is configured for the host than the one that fetched the token. */
   | 'role-changed'
-  /** A new token for its region is there already, and ends much later: so all Secrets of a region stay in step. */
+  /** A new token for the region is cached that expires much later, so all Secrets of a region are renewed together. */
   | 'newer-token';
 
 /** When and why a host is due. */
 export interface DueTime {
-  /** ms since the epoch, by the wall clock. */
+  /** In ms since the epoch by the wall clock. */
   readonly at: number;
   readonly reason: Reason;
 }
 
 export interface ScheduleRules {
-  /** Tells this replica from the others. */
+  /** Distinguishes this replica from the others. */
   readonly replica: string;
   readonly freshness: Freshness;
-  /** When this process began to run, by the wall clock in ms. */
+  /** When this process started, in ms by the wall clock. */
   readonly startedAt: number;
-  /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
-  identityOf(host: string): string | undefined;
-  /** The remembered token of a host's region, which may be old. */
-  cachedToken(host: string): Validity | undefined;
+  /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined: the program's own identity. */
+  identityOf(namespace: string, host: string): string | undefined;
+  /** The cached token for a host in a namespace. It may have expired. */
+  cachedToken(namespace: string, host: string): Validity | undefined;
 }
 
-/** The two clocks at one moment, both in ms. */
+/** Both clocks at one moment, in ms. */
 export interface ClockReading {
   readonly wallMs: number;
-  /** Never set; only differences mean anything. */
+  /** Never set, so differences are reliable; the value itself has no meaning. */
   readonly monotonicMs: number;
 }
 
 /**
- * Parts of the time that a token has left when it stops being fresh (6 h, usually): over the first all namespaces are
- * spread, the same for all replicas; by the second each replica lags behind, another one for each namespace. So the
- * first replica writes, the others see it, and if it is gone the next is minutes behind. Together they are well below
- * the tenth of a life for which a token counts as new, so that one token serves all.
+ * Shares of the remaining lifetime at the end of freshness (usually 6 h). Over the first, renewals of the namespaces are
+ * spread, equally in all replicas. The second delays each replica, in each namespace differently, so that the others see
+ * the write of the first replica, and the next one takes over minutes later if the first is gone. Together they are well
+ * below the tenth of a lifetime in which a token is new, so that one token serves all namespaces.
  */
 const namespaceSpreadFraction = 0.06;
-const replicaLagFraction = 0.03;
+const replicaDelayFraction = 0.03;
+
+/** How long {@link jitterAfter} spreads replicas over, in ms. */
+const maxJitterMs = 3_000;
 
 /**
- * When a host is due, from what is known of its stored token.
+ * Computes when a host is due: the earliest time for which there is a reason.
  * @param lifetime of the stored token; undefined: there is none
- * @param observedAt when this state of the Secret was first seen, by the steady clock
+ * @param observedAt when this state of the Secret was first observed, in ms by the monotonic clock
  */
 export function computeDueTime(
   namespace: string,
@@ -188,60 +200,67 @@ export function computeDueTime(
   if (lifetime === undefined) {
     return { at: jitterAfter(observedAt, namespace, now, rules.replica), reason: 'missing-token' };
   }
-  if (lifetime.expiresAt <= now.wallMs) {
+  if (!isUnexpired(lifetime.expiresAt, now.wallMs)) {
     return { at: now.wallMs, reason: 'expired' };
   }
-  const freshUntilMs = getFreshUntil(lifetime, rules.freshness);
-  const remainingMs = lifetime.expiresAt - freshUntilMs;
-  const delayMs =
-    remainingMs *
-    (namespaceSpreadFraction * hashFraction(namespace) +
-      replicaLagFraction * hashFraction(`${rules.replica}/${namespace}`));
-  let first: DueTime = { at: freshUntilMs + delayMs, reason: 'scheduled' };
+  const freshUntil = getFreshUntil(lifetime, rules.freshness);
+  const delayMs = computeDelayMs(lifetime.expiresAt - freshUntil, namespace, rules.replica);
+  let first: DueTime = { at: freshUntil + delayMs, reason: 'scheduled' };
   const considerAt = (at: number, reason: Reason) => {
     if (at < first.at) {
       first = { at, reason };
     }
   };
-  // how old it was when it was first seen is not known, but it has aged since
-  considerAt(
-    now.wallMs + (observedAt + (freshUntilMs - lifetime.issuedAt) + delayMs - now.monotonicMs),
-    'clock-set-back',
-  );
-  if (lifetime.identity !== rules.identityOf(host) && lifetime.issuedAt < rules.startedAt) {
+  // the age at the first observation is unknown, but since then the token has aged by the monotonic clock
+  const freshMs = freshUntil - lifetime.issuedAt;
+  considerAt(toWallMs(observedAt + freshMs + delayMs, now), 'clock-set-back');
+  if (lifetime.identity !== rules.identityOf(namespace, host) && lifetime.issuedAt < rules.startedAt) {
     considerAt(jitterAfter(observedAt, namespace, now, rules.replica), 'role-changed');
   }
-  const token = rules.cachedToken(host);
+  const token = rules.cachedToken(namespace, host);
   if (token !== undefined && isNew(token, now.wallMs) && expiresMuchLater(token, lifetime)) {
     considerAt(token.issuedAt + delayMs, 'newer-token');
   }
   return first;
 }
 
-/** A moment after something was seen that cannot wait, another one for each replica: at most 3 s. */
+function computeDelayMs(remainingMs: number, namespace: string, replica: string): number {
+  return (
+    remainingMs *
+    (namespaceSpreadFraction * hashFraction(namespace) +
+      replicaDelayFraction * hashFraction(`${replica}/${namespace}`))
+  );
+}
+
+/**
+ * A time shortly after an urgent observation, different for each replica, so that the replicas do not all write at once.
+ * @param observedAt in ms by the monotonic clock
+ * @returns ms since the epoch
+ */
 export function jitterAfter(
   observedAt: number,
   namespace: string,
   now: ClockReading,
   replica: string,
 ): number {
-  return now.wallMs + (observedAt + 3_000 * hashFraction(`${replica}/${namespace}`) - now.monotonicMs);
+  return toWallMs(observedAt + maxJitterMs * hashFraction(`${replica}/${namespace}`), now);
 }
 
 /**
- * How long after a failed call the next one may wait at most, in ms: a twentieth of what the stored token has left, so
- * that there are many more tries before it ends; never less than 5 s. No bound where there is no token to lose.
+ * How long to wait at most after a failed call before the next one, in ms: a twentieth of the remaining lifetime of the
+ * stored token, so that many retries fit before it expires, but at least 5 s. Unbounded if no stored token can be saved.
  */
 export function maxRetryDelayMs(expiresAt: number | undefined, now: number): number {
   const remainingMs = expiresAt === undefined ? 0 : expiresAt - now;
   return remainingMs > 0 ? Math.max(5_000, remainingMs / 20) : Number.POSITIVE_INFINITY;
 }
 
-function expiresMuchLater(token: Validity, lifetime: Validity): boolean {
-  return token.expiresAt - lifetime.expiresAt >= minGainFraction * (token.expiresAt - token.issuedAt);
+/** Converts a time of the monotonic clock to ms since the epoch. */
+function toWallMs(monotonicMs: number, now: ClockReading): number {
+  return now.wallMs + (monotonicMs - now.monotonicMs);
 }
 
-/** From 0 to 1, the same for the same text, spread evenly over different ones. */
+/** Maps a text to a number from 0 to 1, evenly spread over different texts and always the same for one text. */
 function hashFraction(text: string): number {
   return hash32(text) / 2 ** 32;
 }

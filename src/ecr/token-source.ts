@@ -1,5 +1,6 @@
+// Returns cached tokens while they are fresh, and fetches new ones with at most one call in flight per endpoint.
 import { CallQueue, type EndpointTrust, type QueuedCall } from './call-queue.ts';
-import { getEndpointKey, type Identity } from './identity.ts';
+import { getEndpointKey, type Identity, type IdentityResolver } from './identity.ts';
 import type { Registry } from './registry.ts';
 import type { Token } from './token.ts';
 import {
@@ -12,23 +13,23 @@ import {
 import { classifyError, TokenError } from './token-error.ts';
 import { type Freshness, isFresh, type Validity } from './token-policy.ts';
 
-/** One call of GetAuthorizationToken that has ended. */
+/** A completed call of GetAuthorizationToken. */
 export interface TokenCall {
   readonly identity: string;
   readonly region: string;
-  /** `success` or the failure's code. */
+  /** `success`, or the code of the failure. */
   readonly outcome: string;
   readonly durationMs: number;
   readonly failure?: TokenError;
-  /** The call failed, and a token that still lives was given out in its place. */
-  readonly servedOld: boolean;
+  /** Whether the call failed and the cached token, which has not expired, was returned instead. */
+  readonly servedCached: boolean;
 }
 
 export interface TokenSourceOptions extends TokenCacheOptions {
-  resolveIdentity(registry: Registry): Identity;
-  /** Calls AWS. Has to end by itself, sooner for an endpoint of a lower trust. */
+  readonly resolveIdentity: IdentityResolver;
+  /** Calls AWS. Must time out, sooner for an endpoint with less trust. */
   fetchToken(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<Token>;
-  /** What is known of a registry's endpoint from which this process has no token yet; `unproven` if not given. */
+  /** Returns the trust in an endpoint from which this process has not received a token yet; `unproven` by default. */
   getEndpointTrust?(registry: Registry): EndpointTrust;
   readonly freshness: Freshness;
   /** A monotonic clock, in ms. */
@@ -36,37 +37,35 @@ export interface TokenSourceOptions extends TokenCacheOptions {
   onCall?(call: TokenCall): void;
 }
 
-/** What is wanted of a token beside that it is fresh. */
+/** What a caller requires besides a fresh token. */
 interface GetTokenOptions {
-  /** The namespace that needs the token. What it may ask of endpoints that are not proven is bounded. */
-  readonly namespace?: string;
-  /** What must be left of its life beside what makes it fresh, in ms; never more than a new token has. */
+  /** Required remaining lifetime in ms, if it is longer than that of a fresh token. A new token always suffices. */
   readonly minRemainingMs?: number;
-  /** After a failure, ask again this many ms after it, though the region is to be left alone for longer. */
+  /** Upper bound of the backoff after a failure, in ms. */
   readonly maxRetryDelayMs?: number;
 }
 
 export interface TokenSource {
   /**
-   * A token for a registry: the remembered one while it is fresh, else a new one. If none can be had, the remembered
-   * one while it lives, so look at its end. After a failure the region is left alone for a while, in which the
-   * answer comes at once.
-   * @throws TokenError, with `retryAt` if AWS was asked
+   * Returns the cached token while it is fresh, and otherwise fetches a new one. If that fails, it returns the cached
+   * token until it expires, so callers must check `expiresAt`. During the backoff after a failure, AWS is not called.
+   * @param namespace the namespace that needs the token; its calls to endpoints that are not proven are limited
+   * @throws {TokenError} with `retryAt` if AWS was called
    */
-  get(registry: Registry, options?: GetTokenOptions): Promise<Token>;
-  /** The life of the remembered token of a registry, which may have ended. Asks nobody. */
-  getCached(registry: Registry): Validity | undefined;
-  /** Why the last call for a registry failed; undefined: it did not, or there was none. */
-  getFailure(registry: Registry): FailureState | undefined;
+  get(namespace: string, registry: Registry, options?: GetTokenOptions): Promise<Token>;
+  /** Returns the validity of the cached token, which may have expired. Never calls AWS. */
+  getCached(namespace: string, registry: Registry): Validity | undefined;
+  /** Returns why the last call failed; undefined if it succeeded or there was none. */
+  getFailure(namespace: string, registry: Registry): FailureState | undefined;
   snapshot(): TokenState[];
 }
 
 /**
- * Remembers tokens by identity, region and kind of endpoint, since one token serves every account of a region, and
- * asks AWS once for any number of callers.
+ * Caches tokens by identity, region and kind of endpoint, because one token is valid for every account of a region, and
+ * coalesces concurrent calls.
  *
- * Calls in flight stand in a map and not in the cache (lru-cache's `fetchMethod`): there a made-up region would push
- * out a token for as long as its call hangs, and a full cache would cancel calls that others wait for.
+ * Calls in flight are kept in a map, not in the cache (`fetchMethod` of lru-cache). In the cache, a made-up region would
+ * evict a token while its call hangs, and a full cache would cancel calls that others wait for.
  */
 export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const { freshness, now, getEndpointTrust = () => 'unproven' } = options;
@@ -74,7 +73,8 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const inFlight = new Map<string, QueuedCall<Token>>();
   const queue = new CallQueue(() => options.monotonicNow());
 
-  const getKey = (registry: Registry) => getEndpointKey(options.resolveIdentity(registry), registry);
+  const getKey = (namespace: string, registry: Registry) =>
+    getEndpointKey(options.resolveIdentity(namespace, registry), registry);
 
   async function fetchAndRecord(
     caller: Caller,
@@ -87,18 +87,18 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     const { identity, region } = caller;
     if (!(result instanceof TokenError)) {
       cache.recordSuccess(caller, result);
-      options.onCall?.({ identity, region, outcome: 'success', durationMs, servedOld: false });
+      options.onCall?.({ identity, region, outcome: 'success', durationMs, servedCached: false });
       return result;
     }
     const failure = cache.recordFailure(caller, result, trust);
     const cachedToken = cache.getUnexpiredToken(caller.key);
-    const servedOld = cachedToken !== undefined;
-    options.onCall?.({ identity, region, outcome: failure.code, durationMs, failure, servedOld });
+    const servedCached = cachedToken !== undefined;
+    options.onCall?.({ identity, region, outcome: failure.code, durationMs, failure, servedCached });
     return cachedToken ?? Promise.reject(failure);
   }
 
   function startCall(namespace: string, registry: Registry): Promise<Token> {
-    const identity = options.resolveIdentity(registry);
+    const identity = options.resolveIdentity(namespace, registry);
     const key = getEndpointKey(identity, registry);
     const { region } = registry;
     const trust = cache.getToken(key) === undefined ? getEndpointTrust(registry) : 'proven';
@@ -118,11 +118,8 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   }
 
   return {
-    async get(
-      registry,
-      { namespace = '', minRemainingMs = 0, maxRetryDelayMs = Number.POSITIVE_INFINITY } = {},
-    ) {
-      const key = getKey(registry);
+    async get(namespace, registry, { minRemainingMs = 0, maxRetryDelayMs = Number.POSITIVE_INFINITY } = {}) {
+      const key = getKey(namespace, registry);
       const token = cache.getToken(key);
       const required = { ...freshness, floorMs: Math.max(freshness.floorMs, minRemainingMs) };
       if (token !== undefined && isFresh(token, now(), required)) {
@@ -139,8 +136,8 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
       }
       return await startCall(namespace, registry);
     },
-    getCached: (registry) => cache.getToken(getKey(registry)),
-    getFailure: (registry) => cache.getFailure(getKey(registry)),
+    getCached: (namespace, registry) => cache.getToken(getKey(namespace, registry)),
+    getFailure: (namespace, registry) => cache.getFailure(getKey(namespace, registry)),
     snapshot: () => cache.snapshot(),
   };
 }

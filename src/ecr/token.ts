@@ -1,20 +1,21 @@
+// An ECR token, and how it is parsed from the response of GetAuthorizationToken.
 import { getField, getItems } from '../util/json.ts';
 import { TokenError } from './token-error.ts';
 import { maxLifetimeMs, type Validity } from './token-policy.ts';
 
-/** An ECR token. What it is worth is kept private: nothing but `auth()` shows it. */
+/** An ECR token. Its password is private: only `auth()` returns it, so no log or error can show it by accident. */
 export class Token implements Validity {
   readonly issuedAt: number;
   readonly expiresAt: number;
   readonly #auth: string;
 
-  constructor(auth: string, life: Validity) {
+  constructor(auth: string, { issuedAt, expiresAt }: Validity) {
     this.#auth = auth;
-    this.issuedAt = life.issuedAt;
-    this.expiresAt = life.expiresAt;
+    this.issuedAt = issuedAt;
+    this.expiresAt = expiresAt;
   }
 
-  /** Base64 of `AWS:PASSWORD`: the `auth` of an `auths` entry. A secret. */
+  /** Returns the secret: base64 of `AWS:PASSWORD`, which is the `auth` of an `auths` entry. */
   auth(): string {
     return this.#auth;
   }
@@ -32,45 +33,49 @@ export class Token implements Validity {
   }
 }
 
-/** About five times the largest that ECR gives out. */
+/** About five times the length of the longest tokens of ECR. */
 const maxAuthLength = 16_384;
 
 /**
- * Reads the answer to GetAuthorizationToken as the AWS SDK gives it, believing nothing of it.
- * A token is never taken to live longer than the 12 hours that AWS names: a wall clock that is behind would have it
- * look longer, and it would be used past its end.
- * @param now the wall clock in ms at which the answer came
- * @throws TokenError `bad-answer`, saying what is wrong but nothing of the token
+ * Parses the response of GetAuthorizationToken, as the AWS SDK returns it, as untrusted input.
+ * The lifetime is limited to the 12 hours that AWS documents. Otherwise a wall clock that is behind would make the token
+ * seem valid after it expired.
+ * @param now when the response arrived, in ms by the wall clock
+ * @throws {TokenError} with code `invalid-response`; its text contains nothing of the token
  */
 export function parseAuthorization(response: unknown, region: string, now: number): Token {
-  const createError = (what: string) =>
-    new TokenError({ code: 'bad-answer', region, description: `ECR's answer is unusable: ${what}` });
+  const createError = (problem: string) =>
+    new TokenError({
+      code: 'invalid-response',
+      region,
+      description: `invalid response from ECR: ${problem}`,
+    });
   const data = getItems(getField(response, 'authorizationData'))[0];
   if (data === undefined) {
-    throw createError('it holds no authorizationData');
+    throw createError('no authorizationData');
   }
   const auth = getField(data, 'authorizationToken');
   if (typeof auth !== 'string' || auth === '') {
-    throw createError('it holds no authorizationToken');
+    throw createError('no authorizationToken');
   }
   const decoded = auth.length <= maxAuthLength ? decodeBase64(auth) : undefined;
   if (decoded === undefined) {
-    throw createError(`its authorizationToken is not base64 of at most ${maxAuthLength} characters`);
+    throw createError(`authorizationToken is not base64 of at most ${maxAuthLength} characters`);
   }
   if (!/^AWS:[\x21-\x7e]+$/.test(decoded)) {
-    throw createError('its authorizationToken does not decode to "AWS:" and a password');
+    throw createError('authorizationToken does not decode to "AWS:" and a password');
   }
   const expiresAt = getField(data, 'expiresAt');
   if (!(expiresAt instanceof Date) || Number.isNaN(expiresAt.getTime())) {
-    throw createError('it holds no expiresAt');
+    throw createError('no expiresAt');
   }
   if (expiresAt.getTime() <= now) {
-    throw createError('its expiresAt is in the past by the clock of this machine');
+    throw createError('expiresAt is in the past according to the system clock');
   }
   return new Token(auth, { issuedAt: now, expiresAt: Math.min(expiresAt.getTime(), now + maxLifetimeMs) });
 }
 
-/** Strict, where `atob` would pass over white space and missing padding; undefined for anything else. */
+/** Decodes strictly, while `atob` accepts white space and missing padding. Returns undefined for invalid base64. */
 function decodeBase64(text: string): string | undefined {
   return text.length % 4 === 0 && /^[A-Za-z0-9+/]+={0,2}$/.test(text) ? atob(text) : undefined;
 }

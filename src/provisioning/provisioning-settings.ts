@@ -1,7 +1,7 @@
 // Resolves the provisioning settings from the configuration and the command line.
 import { ConfigError } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
-import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
+import { createRegistryResolver, type Registry, resolveRegistries } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 
 /** Which registries to provision, and where. */
@@ -37,13 +37,14 @@ export function resolveSettings(
   overrides: SettingOverrides = noOverrides,
 ): ProvisioningSettings {
   const { provisioning, exclude, secretName } = config;
+  const resolveRegistry = createRegistryResolver(config);
   const hasNamespaceOverrides = overrides.namespaces.length > 0;
   return {
     secretName,
     registries:
       overrides.registries.length > 0
-        ? parseEcrHosts(new Set(overrides.registries))
-        : parseEcrHosts(new Set(provisioning.registries)),
+        ? resolveRegistries(new Set(overrides.registries), resolveRegistry)
+        : resolveRegistries(new Set(provisioning.registries), resolveRegistry),
     namespaces: hasNamespaceOverrides ? overrides.namespaces : provisioning.namespaces.names,
     labelSelector: hasNamespaceOverrides ? '' : provisioning.namespaces.selector,
     excludedNamespaces: exclude.namespaces,
@@ -72,7 +73,7 @@ export function resolveSyncSettings(
     ...overrides.namespaces
       .filter((name) => matchesAny(settings.excludedNamespaces, name))
       .map((name) => ({ path: 'exclude.namespaces', text: `excludes ${name}, which --namespace names` })),
-    ...parseEcrHosts(new Set(overrides.registries))
+    ...resolveRegistries(new Set(overrides.registries), createRegistryResolver(config))
       .filter(({ account }) => matchesAny(config.exclude.accounts, account))
       .map(({ host }) => ({ path: 'exclude.accounts', text: `excludes ${host}, which --registry names` })),
   ];

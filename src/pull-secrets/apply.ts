@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { RegistryResolver } from '../ecr/registry.ts';
 import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
 import type { SecretApi, SecretObject } from '../kube/secrets.ts';
 import { fieldManager, hostsAnnotation, instanceFieldManager } from '../labels.ts';
@@ -38,6 +39,7 @@ export type DropReason =
 export interface ChangeSecretDependencies {
   readonly store: SecretStore;
   readonly secretCache: SecretCache;
+  readonly resolveRegistry: RegistryResolver;
   readonly log: Log;
   /** Counts a write by its outcome: created, updated, or the code of the failure. */
   countWrite(outcome: string): void;
@@ -154,13 +156,16 @@ export async function mergeIntoSecret(
         state === 'intact'
           ? new Map([...desired].filter(([host]) => current.hosts.has(host) || addableHosts.has(host)))
           : desired;
-      const merged = mergeContent(current, allowed, rules);
+      const merged = mergeContent(namespace, current, allowed, rules);
       if (merged.refused.length === 0 || dropPolicy === undefined) {
         return merged;
       }
       const findDroppable = await dropPolicy.findDroppable(namespace, current);
       const droppableHosts = findDroppable.filter(({ host }) => !allowed.has(host));
-      return { ...mergeContent(current, allowed, rules, droppableHosts), reason: 'no-room' as const };
+      return {
+        ...mergeContent(namespace, current, allowed, rules, droppableHosts),
+        reason: 'no-room' as const,
+      };
     },
     dependencies,
   );
@@ -216,7 +221,7 @@ async function tryChangeOnce<T extends SecretChange>(
       throw new UnmanagedSecretError(namespace, existing.metadata.name);
     }
   }
-  const storedContent = existing === undefined ? emptyContent : readSecretContent(existing, dependencies.log);
+  const storedContent = existing === undefined ? emptyContent : readSecretContent(existing, dependencies);
   const current = addFormerHostsToContent(storedContent, secretCache.hostsOf(namespace));
   const state =
     existing === undefined ? 'absent' : isIntact(getOwnershipFacts(existing)) ? 'intact' : 'edited';
@@ -277,10 +282,13 @@ function addFormerHostsToContent(content: SecretContent, formerHosts: HostLifeti
   return { ...content, hosts: addFormerHosts(content.hosts, formerHosts) };
 }
 
-function readSecretContent({ metadata, data }: SecretObject, log: Log) {
+function readSecretContent(
+  { metadata, data }: SecretObject,
+  { resolveRegistry, log }: ChangeSecretDependencies,
+) {
   const encoded = data?.[dockerConfigKey];
   const json = encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString();
-  const { content, malformed } = readContent(json, metadata.annotations?.[hostsAnnotation]);
+  const { content, malformed } = readContent(json, metadata.annotations?.[hostsAnnotation], resolveRegistry);
   for (const { place, text } of malformed) {
     const secret = `${metadata.namespace}/${metadata.name}`;
     log.warn({ secret, place }, `Secret ${secret}: ${place} ${text}; it is left out`);

@@ -1,6 +1,6 @@
 // Which endpoints of ECR the managed Secrets of the cluster hold valid tokens from.
 
-import { parseEcrHost, type Registry } from '../ecr/registry.ts';
+import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import { isPlausible } from '../ecr/token-policy.ts';
 
 import { hasTrustedHosts } from './cached-secret.ts';
@@ -11,6 +11,7 @@ export interface ClaimedEndpointsDependencies {
   secrets(): Iterable<readonly [string, KnownSecret]>;
   /** Grows with every change of that. */
   changeCount(): number;
+  readonly resolveRegistry: RegistryResolver;
   /** The wall clock, in ms since the epoch. */
   now(): number;
 }
@@ -31,14 +32,18 @@ export function createClaimedEndpointCheck(
   return (registry) => {
     const [changes, now] = [options.changeCount(), options.now()];
     if (changes !== lastRead.changes && Math.abs(now - lastRead.at) >= refreshIntervalMs) {
-      claimed = collectEndpoints(options.secrets(), now);
+      claimed = collectEndpoints(options.secrets(), now, options.resolveRegistry);
       lastRead = { changes, at: now };
     }
     return claimed.has(endpointKey(registry));
   };
 }
 
-function collectEndpoints(secrets: Iterable<readonly [string, KnownSecret]>, now: number): Set<string> {
+function collectEndpoints(
+  secrets: Iterable<readonly [string, KnownSecret]>,
+  now: number,
+  resolveRegistry: RegistryResolver,
+): Set<string> {
   const hosts = new Set<string>();
   for (const [, secret] of secrets) {
     for (const [host, lifetime] of secret.isManaged && hasTrustedHosts(secret) ? secret.hosts : []) {
@@ -47,7 +52,7 @@ function collectEndpoints(secrets: Iterable<readonly [string, KnownSecret]>, now
       }
     }
   }
-  return new Set([...hosts].flatMap((host) => parseEcrHost(host) ?? []).map(endpointKey));
+  return new Set(resolveRegistries(hosts, resolveRegistry).map(endpointKey));
 }
 
 /** Tells endpoints of GetAuthorizationToken apart, whoever calls them; two hosts of other accounts share one. */

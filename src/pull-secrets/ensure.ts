@@ -33,7 +33,7 @@ export interface PullSecretsDependencies extends WriteSecretDependencies {
    */
   fetchNewToken(namespace: string, registry: Registry, expiresAt: number): Promise<Token>;
   /** Why the last call for a registry failed; undefined: it did not. */
-  lastError(registry: Registry): Error | undefined;
+  lastError(namespace: string, registry: Registry): Error | undefined;
   /** How long to wait for ECR before the Secret is written with the tokens that are there by then, in ms. */
   readonly maxWaitMs: number;
 }
@@ -71,7 +71,7 @@ export function createPullSecrets(dependencies: PullSecretsDependencies): PullSe
   const cachedSecret = (namespace: string) =>
     dependencies.hasSynced() ? dependencies.secretCache.get(namespace) : undefined;
   const write = coalesceWrites(async (namespace, wanted, addableHosts) =>
-    isUpToDate(cachedSecret(namespace), wanted, rules)
+    isUpToDate(namespace, cachedSecret(namespace), wanted, rules)
       ? []
       : await mergeIntoSecret(namespace, wanted, dependencies, addableHosts),
   );
@@ -180,7 +180,7 @@ export function createPullSecrets(dependencies: PullSecretsDependencies): PullSe
       if (unavailable !== undefined || (lifetime !== undefined && rules.isFresh(lifetime))) {
         return unavailable ?? [];
       }
-      const failure = dependencies.lastError(registry);
+      const failure = dependencies.lastError(namespace, registry);
       return failure === undefined ? staleHost(host) : failedHost(host, failure);
     });
   }

@@ -1,3 +1,4 @@
+import type { Token } from '../ecr/token.ts';
 import {
   type Freshness,
   getFreshUntil,
@@ -12,8 +13,8 @@ export interface TokenRulesDependencies {
   readonly freshness: Freshness;
   /** Hosts in one Secret, at most. */
   readonly maxHosts: number;
-  /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
-  identityOf(host: string): string | undefined;
+  /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the program's own identity. */
+  identityOf(namespace: string, host: string): string | undefined;
   /** The wall clock in ms. */
   now(): number;
 }
@@ -31,8 +32,8 @@ export function createTokenRules({
     now,
     isFresh: (lifetime) => now() <= getFreshUntil(lifetime, freshness),
     isUsable: (lifetime) => isUsable(lifetime, now(), freshness),
-    shouldReplace: (token, stored, host) =>
-      isReplaceable(stored, token, now(), { freshness, identity: identityOf(host) }),
+    shouldReplace: (namespace, host, token, stored) =>
+      isReplaceable(stored, token, now(), { freshness, identity: identityOf(namespace, host) }),
   };
 }
 
@@ -64,6 +65,7 @@ export function determineNeed(host: string, secret: KnownSecret | undefined, rul
 
 /** Whether a Secret already holds or names all that is wanted, as we wrote it, so that there is nothing to write. */
 export function isUpToDate(
+  namespace: string,
   secret: KnownSecret | undefined,
   wanted: DesiredHosts,
   rules: MergeRules,
@@ -74,11 +76,11 @@ export function isUpToDate(
     [...wanted].every(([host, token]) => isSatisfied(host, token))
   );
 
-  function isSatisfied(host: string, token: Parameters<MergeRules['shouldReplace']>[0] | undefined): boolean {
+  function isSatisfied(host: string, token: Token | undefined): boolean {
     const stored = secret?.hosts.get(host);
     if (token === undefined) {
       return secret?.hosts.has(host) === true;
     }
-    return stored !== undefined && !rules.shouldReplace(token, stored, host);
+    return stored !== undefined && !rules.shouldReplace(namespace, host, token, stored);
   }
 }

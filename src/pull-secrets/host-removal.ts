@@ -35,7 +35,7 @@ export async function forgetHosts(namespace: string, dependencies: ForgetHostsDe
       if (state !== 'intact') {
         return undefined;
       }
-      const { content } = mergeContent(current, new Map(), rules);
+      const { content } = mergeContent(namespace, current, new Map(), rules);
       // the pods are listed after the Secret was read: a pod that came between them is in the list, or will request
       const inUse = await pods.listHosts(namespace);
       const isKept = createKeepRule(namespace, inUse);

@@ -1,4 +1,4 @@
-import { parseEcrHost } from '../ecr/registry.ts';
+import type { RegistryResolver } from '../ecr/registry.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
 import { getField, isObject } from '../util/json.ts';
 
@@ -44,13 +44,16 @@ const annotationLimits = { length: 64 * 1024, commas: 4 * maxParsedHosts };
  * {@link maxParsedHosts} hosts. Returns no hosts where the text is not a JSON object, or larger than this program ever writes.
  * Never throws.
  */
-export function parseHosts(text: string | undefined): Map<string, StoredLifetime | undefined> {
+export function parseHosts(
+  text: string | undefined,
+  resolveRegistry: RegistryResolver,
+): Map<string, StoredLifetime | undefined> {
   const hosts = new Map<string, StoredLifetime | undefined>();
   for (const [host, lifetime] of Object.entries(parseObject(text))) {
     if (hosts.size === maxParsedHosts) {
       break;
     }
-    if (parseEcrHost(host) !== undefined) {
+    if (resolveRegistry(host) !== undefined) {
       hosts.set(host, parseLifetime(lifetime));
     }
   }

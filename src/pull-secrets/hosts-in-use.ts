@@ -2,7 +2,7 @@
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { getPodImages } from '../ecr/pod-images.ts';
-import { getImageHost, parseEcrHost } from '../ecr/registry.ts';
+import { getImageHost, type RegistryResolver } from '../ecr/registry.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { Log } from '../telemetry/log.ts';
 import { getField, getItems } from '../util/json.ts';
@@ -29,11 +29,11 @@ export interface HostCollector extends PodHosts {
  * Collects the hosts of pods.
  * @param secretName the pull Secret's name; none: no pod refers to it
  */
-export function createHostCollector(secretName?: string): HostCollector {
+export function createHostCollector(resolveRegistry: RegistryResolver, secretName?: string): HostCollector {
   const hosts = new Map<string, string>();
   const referring = new Set<string>();
   const addHost = (host: string, name: string, isReferring: boolean) => {
-    if (hosts.has(host) ? !isReferring || referring.has(host) : parseEcrHost(host) === undefined) {
+    if (hosts.has(host) ? !isReferring || referring.has(host) : resolveRegistry(host) === undefined) {
       return;
     }
     if (hosts.size >= maxHosts) {
@@ -69,6 +69,7 @@ function refersToSecret(pod: unknown, secretName: string): boolean {
 export interface PodsInUseDependencies {
   /** Passes each pod of a namespace that has not ended to `onPod`. Rejects with KubeError. */
   list(namespace: string, onPod: (pod: unknown) => void): Promise<void>;
+  readonly resolveRegistry: RegistryResolver;
   /** The pull Secret's name; none: no pod refers to it. */
   readonly secretName?: string;
   /** A monotonic clock in ms. */
@@ -162,11 +163,11 @@ export class PodsInUse {
   }
 
   async #list(namespace: string): Promise<ListResult | undefined> {
-    const { list, monotonicNow, secretName } = this.#dependencies;
+    const { list, monotonicNow, resolveRegistry, secretName } = this.#dependencies;
     const startedAt = monotonicNow();
     let cooldownMs = 0;
     let forbidden = false;
-    const { hosts, referring, add } = createHostCollector(secretName);
+    const { hosts, referring, add } = createHostCollector(resolveRegistry, secretName);
     try {
       await list(namespace, add);
       const result = { startedAt, hosts, referring };

@@ -1,4 +1,4 @@
-import { parseEcrHost } from '../ecr/registry.ts';
+import type { RegistryResolver } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
 import { type AuthEntry, type MalformedPart, parseDockerConfig } from './docker-config.ts';
@@ -25,9 +25,9 @@ export type DesiredHosts = ReadonlyMap<string, Token | undefined>;
 export interface MergeRules {
   readonly maxHosts: number;
   /** Whether a token is to take the place of the one that is stored for a host. */
-  shouldReplace(token: Token, stored: StoredLifetime, host: string): boolean;
-  /** Fingerprint of the role that asks for a host's tokens; undefined for the program's own identity. */
-  identityOf(host: string): string | undefined;
+  shouldReplace(namespace: string, host: string, token: Token, stored: StoredLifetime): boolean;
+  /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the program's own identity. */
+  identityOf(namespace: string, host: string): string | undefined;
   /** The wall clock in ms. */
   now(): number;
 }
@@ -61,14 +61,15 @@ export const emptyContent: SecretContent = { hosts: new Map(), requestedAt: new 
 export function readContent(
   dockerConfigJson: string | undefined,
   annotation: string | undefined,
+  resolveRegistry: RegistryResolver,
 ): { content: SecretContent; malformed: readonly MalformedPart[] } {
   const { auths, anonymous, malformed } = parseDockerConfig(dockerConfigJson);
   const hosts = new Map<string, StoredLifetime | undefined>();
-  for (const [host, lifetime] of parseHosts(annotation)) {
+  for (const [host, lifetime] of parseHosts(annotation, resolveRegistry)) {
     hosts.set(host, auths.has(host) && !anonymous.has(host) ? lifetime : undefined);
   }
   for (const host of auths.keys()) {
-    if (hosts.size < maxParsedHosts && !hosts.has(host) && parseEcrHost(host) !== undefined) {
+    if (hosts.size < maxParsedHosts && !hosts.has(host) && resolveRegistry(host) !== undefined) {
       hosts.set(host, undefined);
     }
   }
@@ -88,6 +89,7 @@ function omitHostsWithEntries(times: RequestTimes, auths: SecretContent['auths']
  * @param droppable in the order in which they may leave; none of them is wanted
  */
 export function mergeContent(
+  namespace: string,
   existing: SecretContent,
   wanted: DesiredHosts,
   rules: MergeRules,
@@ -101,7 +103,7 @@ export function mergeContent(
   let candidates = toDropCandidates(findDroppable, existing);
   for (const [host, token] of wanted) {
     const stored = hosts.get(host);
-    const entry = createReplacementEntry(token, stored, host, rules);
+    const entry = createReplacementEntry(namespace, host, token, stored, rules);
     const addedBytes =
       entry === undefined ? 0 : countEntryBytes(host, entry) - countEntryBytes(host, auths.get(host));
     const shortage = {
@@ -122,7 +124,7 @@ export function mergeContent(
     candidates = candidates.filter((other) => !toDrop.includes(other));
     bytes += addedBytes;
     if (token !== undefined && entry !== undefined) {
-      hosts.set(host, toStoredLifetime(token, rules.identityOf(host)));
+      hosts.set(host, toStoredLifetime(token, rules.identityOf(namespace, host)));
       auths.set(host, entry);
     } else {
       hosts.set(host, stored);
@@ -134,12 +136,14 @@ export function mergeContent(
 
 /** The entry of a token that is to be stored; undefined: what is stored stays. */
 function createReplacementEntry(
+  namespace: string,
+  host: string,
   token: Token | undefined,
   stored: StoredLifetime | undefined,
-  host: string,
   rules: MergeRules,
 ): AuthEntry | undefined {
-  const isBetter = token !== undefined && (stored === undefined || rules.shouldReplace(token, stored, host));
+  const isBetter =
+    token !== undefined && (stored === undefined || rules.shouldReplace(namespace, host, token, stored));
   return isBetter ? JSON.stringify({ auth: token.auth() }) : undefined;
 }
 

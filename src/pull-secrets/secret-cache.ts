@@ -1,3 +1,4 @@
+import type { RegistryResolver } from '../ecr/registry.ts';
 import { compareResourceVersions } from '../kube/resource-version.ts';
 import type { SecretMetadata } from '../kube/secret-metadata.ts';
 import type { SecretObject } from '../kube/secrets.ts';
@@ -30,6 +31,7 @@ export class SecretCache {
   readonly #deleted = new Map<string, DeletedSecret>();
   /** Namespace → hosts that its managed Secret does not name, although the namespace's Secret did before. */
   readonly #unnamed = new Map<string, HostLifetimes>();
+  readonly #resolveRegistry: RegistryResolver;
   readonly #monotonicNow: () => number;
   readonly #onReplaced: (namespace: string) => void;
   readonly #isExcluded: (namespace: string) => boolean;
@@ -41,10 +43,12 @@ export class SecretCache {
    * @param isExcluded whether the operator excluded a namespace, so that an unmanaged Secret in it is no failure
    */
   constructor(
+    resolveRegistry: RegistryResolver,
     steady: () => number = () => performance.now(),
     onReplaced: (namespace: string) => void = () => undefined,
     isExcluded: (namespace: string) => boolean = () => false,
   ) {
+    this.#resolveRegistry = resolveRegistry;
     this.#monotonicNow = steady;
     this.#onReplaced = onReplaced;
     this.#isExcluded = isExcluded;
@@ -171,7 +175,7 @@ export class SecretCache {
 
   /** When stored tokens expire, by label of their region: see {@link findTokenExpiries}. */
   tokenExpiries(now: number, labelOf: (region: string) => string): Map<string, number> {
-    return findTokenExpiries(this.#secrets.values(), now, labelOf);
+    return findTokenExpiries(this.#secrets.values(), now, labelOf, this.#resolveRegistry);
   }
 
   /** What the namespace needs besides the hosts that a version of its managed Secret names. */
@@ -185,7 +189,7 @@ export class SecretCache {
   #putManaged(namespace: string, secret: ReadableSecret, formerHosts: HostLifetimes): void {
     const { uid, resourceVersion, labels, annotations, fieldOwners = [] } = secret;
     const annotation = annotations?.[hostsAnnotation];
-    const named = parseHosts(annotation);
+    const named = parseHosts(annotation, this.#resolveRegistry);
     const unnamed = new Map([...formerHosts].filter(([host]) => !named.has(host)));
     const hosts = unnamed.size === 0 ? named : addFormerHosts(named, formerHosts);
     this.#put(namespace, {

@@ -1,4 +1,4 @@
-import { parseEcrHost } from '../ecr/registry.ts';
+import type { RegistryResolver } from '../ecr/registry.ts';
 import { hasTrustedHosts } from './cached-secret.ts';
 import type { HostLifetimes } from './hosts-annotation.ts';
 
@@ -36,10 +36,11 @@ export function findTokenExpiries(
   secrets: Iterable<SecretWithHosts>,
   now: number,
   labelOf: (region: string) => string,
+  resolveRegistry: RegistryResolver,
 ): Map<string, number> {
   const unexpired = new Map<string, number>();
   const expired = new Map<string, number>();
-  const regions = [...groupExpiriesByRegion(secrets, now)].sort(
+  const regions = [...groupExpiriesByRegion(secrets, now, resolveRegistry)].sort(
     ([nameA, a], [nameB, b]) => b.holders.size - a.holders.size || (nameA < nameB ? -1 : 1),
   );
   for (const [region, { nextAt, lastAt }] of regions) {
@@ -53,9 +54,13 @@ export function findTokenExpiries(
   return new Map([...expired, ...unexpired]);
 }
 
-function groupExpiriesByRegion(secrets: Iterable<SecretWithHosts>, now: number): Map<string, Expiries> {
+function groupExpiriesByRegion(
+  secrets: Iterable<SecretWithHosts>,
+  now: number,
+  resolveRegistry: RegistryResolver,
+): Map<string, Expiries> {
   const byRegion = new Map<string, Expiries>();
-  const regionOf = memoizeRegions();
+  const regionOf = memoizeRegions(resolveRegistry);
   for (const secret of secrets) {
     for (const [host, lifetime] of secret.isManaged && hasTrustedHosts(secret) ? secret.hosts : []) {
       const region = regionOf(host);
@@ -70,11 +75,11 @@ function groupExpiriesByRegion(secrets: Iterable<SecretWithHosts>, now: number):
 }
 
 /** 10,000 namespaces share a few hosts, so each is parsed once. */
-function memoizeRegions(): (host: string) => string | undefined {
+function memoizeRegions(resolveRegistry: RegistryResolver): (host: string) => string | undefined {
   const regions = new Map<string, string | undefined>();
   return (host) => {
     if (!regions.has(host)) {
-      regions.set(host, parseEcrHost(host)?.region);
+      regions.set(host, resolveRegistry(host)?.region);
     }
     return regions.get(host);
   };

@@ -1,5 +1,5 @@
 // Removes hosts that no pod needs any more from Secrets, and adds hosts for which a Secret was full.
-import { parseEcrHosts } from '../ecr/registry.ts';
+import { type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { PodsInUse } from '../pull-secrets/hosts-in-use.ts';
 import type { MissingHosts } from '../pull-secrets/missing-hosts.ts';
@@ -24,6 +24,7 @@ export interface FullSecret {
 export interface HousekeepingDependencies {
   readonly secretCache: SecretCache;
   readonly secrets: Pick<PullSecrets, 'ensure'>;
+  readonly resolveRegistry: RegistryResolver;
   readonly missing: MissingHosts;
   readonly unstored: UnstoredHosts;
   readonly pods: Pick<PodsInUse, 'listHosts' | 'listPodHosts' | 'isForbidden'>;
@@ -151,10 +152,11 @@ export class Housekeeping {
   }
 
   async #retryMissingHosts(namespace: string): Promise<void> {
-    const { missing, pods, secrets, secretCache, now, random } = this.#dependencies;
+    const { missing, pods, secrets, secretCache, resolveRegistry, now, random } = this.#dependencies;
     const inUse = await pods.listHosts(namespace);
     const toAdd = missing.hostsToAdd(namespace, inUse);
-    const unavailableHosts = toAdd.length === 0 ? [] : await secrets.ensure(namespace, parseEcrHosts(toAdd));
+    const unavailableHosts =
+      toAdd.length === 0 ? [] : await secrets.ensure(namespace, resolveRegistries(toAdd, resolveRegistry));
     const stored = secretCache.get(namespace)?.hosts;
     missing.recordPodCheck(namespace, { inUse, stored, now: now().monotonicMs, random: random() });
     const fullHosts = unavailableHosts.filter(({ code }) => code === 'secret-full').map(({ host }) => host);

@@ -60,8 +60,8 @@ export interface Plan {
 }
 
 export interface PlanRules extends ScheduleRules {
-  /** Why the last token call for the host's region failed; undefined: it succeeded. */
-  regionFailure(host: string): HostFailure | undefined;
+  /** Why the last token call for the host's region, with the identity of the namespace, failed; undefined: it succeeded. */
+  regionFailure(namespace: string, host: string): HostFailure | undefined;
   /** Why the last renewal of this kind of hosts failed in a namespace, and when to retry; undefined: it succeeded. */
   namespaceFailure(namespace: string, kind: DueKind): HostFailure | undefined;
   /** When this replica last started a renewal in a namespace, in ms of the monotonic clock; undefined: not recently. */

@@ -1,6 +1,6 @@
 // Renews the pull Secrets of all namespaces: plans on each tick and runs what is due.
 import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
-import { parseEcrHosts, type Registry } from '../ecr/registry.ts';
+import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import type { ClockReading } from '../ecr/token-policy.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
@@ -16,6 +16,7 @@ import { RenewalQueue } from './renewal-queue.ts';
 export interface RenewalDependencies {
   readonly secretCache: SecretCache;
   readonly secrets: Pick<PullSecrets, 'renew'>;
+  readonly resolveRegistry: RegistryResolver;
   /** Hosts that could not be stored. */
   readonly unstored?: UnstoredHosts | undefined;
   readonly rules: Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
@@ -200,7 +201,7 @@ export class RenewalController {
   async #renew(due: Due): Promise<void> {
     const { namespace } = due;
     this.#lastStartAt.set(namespace, this.#dependencies.now().monotonicMs);
-    const registries = parseEcrHosts(due.hosts);
+    const registries = resolveRegistries(due.hosts, this.#dependencies.resolveRegistry);
     const unavailable = [...(await this.#dependencies.secrets.renew(namespace, registries))];
     if (unavailable.length === 0 && this.#stillDue(due) !== undefined) {
       // no newer token is available because a clock was set back, or another writer changed the Secret again
@@ -208,7 +209,7 @@ export class RenewalController {
     }
     const { wallMs } = this.#dependencies.now();
     const isNamespaceFailure = ({ host, cause }: UnavailableHost) =>
-      cause === 'write' || this.#rules.regionFailure(host) === undefined;
+      cause === 'write' || this.#rules.regionFailure(namespace, host) === undefined;
     const namespaceFailures = unavailable.filter(isNamespaceFailure);
     this.#attempts.record(
       due,

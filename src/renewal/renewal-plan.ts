@@ -46,7 +46,7 @@ export function* planInSteps(
   now: ClockReading,
   rules: PlanRules,
 ): Generator<undefined, Plan> {
-  const memoizedRules = memoizePerHost(rules);
+  const memoizedRules = memoizePerIdentity(rules);
   const due: Due[] = [];
   const overdue: Overdue[] = [];
   let nextAt = Number.POSITIVE_INFINITY;
@@ -205,7 +205,12 @@ function planHosts(
     }
     const kind = determineKind(time, lifetime, now);
     const ownFailure = shortenResolvedRetry(rules.namespaceFailure(namespace, kind));
-    const failure = selectLaterRetry(ownFailure, rules.regionFailure(host), lifetime?.expiresAt, now.wallMs);
+    const failure = selectLaterRetry(
+      ownFailure,
+      rules.regionFailure(namespace, host),
+      lifetime?.expiresAt,
+      now.wallMs,
+    );
     if (failure !== undefined && isTrusted) {
       const isUrgent = kind === 'missing' && isWriteFailure(ownFailure);
       overdue.push({ namespace, host, kind, expiresAt: lifetime?.expiresAt, failure, isUrgent });
@@ -264,20 +269,22 @@ function computeRetryAt(
   return code === flappingCode ? retryAt : Math.min(retryAt, at + maxRetryDelayMs(expiresAt, now));
 }
 
-/** Evaluates the rules once per host and plan, because 10,000 namespaces share a few hosts. */
-function memoizePerHost(rules: PlanRules): PlanRules {
-  const memoize = <T>(compute: (host: string) => T): ((host: string) => T) => {
-    const results = new Map<string, T>();
-    return (host) => {
+/** Evaluates the rules once per plan, identity and host, because 10,000 namespaces share a few hosts and identities. */
+function memoizePerIdentity(rules: PlanRules): PlanRules {
+  const memoize = <T>(compute: (namespace: string, host: string) => T): typeof compute => {
+    const byIdentity = new Map<string | undefined, Map<string, T>>();
+    return (namespace, host) => {
+      const identity = rules.identityOf(namespace, host);
+      const results = byIdentity.get(identity) ?? new Map<string, T>();
+      byIdentity.set(identity, results);
       if (!results.has(host)) {
-        results.set(host, compute(host));
+        results.set(host, compute(namespace, host));
       }
       return results.get(host) as T;
     };
   };
   return {
     ...rules,
-    identityOf: memoize(rules.identityOf),
     cachedToken: memoize(rules.cachedToken),
     regionFailure: memoize(rules.regionFailure),
   };

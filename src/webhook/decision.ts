@@ -1,6 +1,6 @@
 import type { Config } from '../config/schema.ts';
 import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
-import { getImageHost, type parseEcrHost, type Registry } from '../ecr/registry.ts';
+import { getImageHost, type Registry, type RegistryResolver } from '../ecr/registry.ts';
 import { injectAnnotation } from '../labels.ts';
 import { matchesAny } from '../util/glob.ts';
 import { getField } from '../util/json.ts';
@@ -48,8 +48,7 @@ export type Decision =
 export interface DecisionRules {
   /** What pods get. */
   readonly reference: PullSecretReference;
-  /** Reads a host; parseEcrHost if not given. */
-  readonly parseHost?: typeof parseEcrHost;
+  readonly resolveRegistry: RegistryResolver;
   readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
 }
 
@@ -75,7 +74,7 @@ export function decide(request: AdmissionRequest, rules: DecisionRules): Decisio
   if (matchesAny(rules.exclude.namespaces, namespace)) {
     return skip('namespace-excluded');
   }
-  const found = getPodRegistries(object, rules.parseHost);
+  const found = getPodRegistries(object, rules.resolveRegistry);
   if (found.length === 0) {
     return skip('no-ecr-image');
   }

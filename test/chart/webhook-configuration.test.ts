@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { partitions } from '../../src/ecr/partitions.ts';
-import { parseEcrHost } from '../../src/ecr/registry.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
 import { findOne, getValueAt } from './rendered-objects.ts';
@@ -83,7 +83,7 @@ describeWithHelm('the webhook configuration', (helm) => {
       ]);
     });
     for (const host of hosts) {
-      assert.ok(parseEcrHost(host), host);
+      assert.ok(resolveRegistry(host), host);
       assert.match(`${host}/shop/cart:1`, pattern);
     }
     for (const image of [

@@ -10,16 +10,16 @@ describe('ECR gone wrong', () => {
     ['hang', 'timeout', false],
     ['hang-in-body', 'timeout', false],
     ['cut', 'network', false],
-    ['html', 'bad-answer', false],
-    ['not-json', 'bad-answer', false],
-    ['not-base64', 'bad-answer', false],
-    ['wrong-user', 'bad-answer', false],
-    ['empty-password', 'bad-answer', false],
-    ['line-break', 'bad-answer', false],
-    ['ended', 'bad-answer', false],
-    ['no-end', 'bad-answer', false],
-    ['no-data', 'bad-answer', false],
-    ['forbidden-page', 'bad-answer', false],
+    ['html', 'invalid-response', false],
+    ['not-json', 'invalid-response', false],
+    ['not-base64', 'invalid-response', false],
+    ['wrong-user', 'invalid-response', false],
+    ['empty-password', 'invalid-response', false],
+    ['line-break', 'invalid-response', false],
+    ['ended', 'invalid-response', false],
+    ['no-end', 'invalid-response', false],
+    ['no-data', 'invalid-response', false],
+    ['forbidden-page', 'invalid-response', false],
     [{ error: 'AccessDeniedException' }, 'AccessDeniedException', true],
     [{ error: 'UnrecognizedClientException' }, 'UnrecognizedClientException', true],
     [{ error: 'InvalidSignatureException' }, 'InvalidSignatureException', true],
@@ -34,7 +34,7 @@ describe('ECR gone wrong', () => {
     it(`(${JSON.stringify(fault)}) ends as ${code}, and shows no secret`, async () => {
       await using aws = await startAwsTokensFixture(quick);
       aws.double.fail(fault);
-      const failure = await getTokenError(aws.tokens.get(registry()));
+      const failure = await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual([failure.code, failure.permanent], [code, permanent]);
       assertNoSecretLeaked(aws.double, failure);
       assertNoSecretLeaked(aws.double, aws.calls);
@@ -48,13 +48,13 @@ describe('ECR gone wrong', () => {
       timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 200 },
     });
     aws.double.fail('hang-in-body');
-    assert.equal((await getTokenError(aws.tokens.get(registry()))).code, 'timeout');
+    assert.equal((await getTokenError(aws.tokens.get('team', registry()))).code, 'timeout');
   });
 
   it('is told as a refused connection where nobody listens', async () => {
     await using aws = await startAwsTokensFixture();
     await aws.double.stop();
-    const failure = await getTokenError(aws.tokens.get(registry()));
+    const failure = await getTokenError(aws.tokens.get('team', registry()));
     assert.deepEqual([failure.code, failure.shortCause], ['network', 'network error (ECONNREFUSED)']);
   });
 
@@ -62,7 +62,7 @@ describe('ECR gone wrong', () => {
     await using aws = await startAwsTokensFixture();
     process.env['AWS_MAX_ATTEMPTS'] = '3';
     aws.double.fail({ error: 'ServerException', status: 500 }, { times: 2 });
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
     assert.deepEqual([aws.countTokenCalls(), aws.calls.length], [3, 1]);
   });
 });
@@ -71,11 +71,11 @@ describe('wrong keys', () => {
   it('are told as such, and show nowhere', async () => {
     await using aws = await startAwsTokensFixture();
     process.env['AWS_SECRET_ACCESS_KEY'] = 'canary0wrong0secret';
-    const wrong = await getTokenError(aws.tokens.get(registry('eu-west-1')));
+    const wrong = await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
     assert.deepEqual([wrong.code, wrong.permanent], ['InvalidSignatureException', true]);
     assertNoSecretLeaked(aws.double, wrong);
     process.env['AWS_ACCESS_KEY_ID'] = 'AKIAEXAMPLE999999999';
-    const unknown = await getTokenError(aws.tokens.get(registry('eu-west-2')));
+    const unknown = await getTokenError(aws.tokens.get('team', registry('eu-west-2')));
     assert.deepEqual([unknown.code, unknown.permanent], ['UnrecognizedClientException', true]);
   });
 
@@ -83,16 +83,16 @@ describe('wrong keys', () => {
     await using aws = await startAwsTokensFixture();
     const right = String(process.env['AWS_SECRET_ACCESS_KEY']);
     process.env['AWS_SECRET_ACCESS_KEY'] = 'wrong';
-    await getTokenError(aws.tokens.get(registry()));
+    await getTokenError(aws.tokens.get('team', registry()));
     process.env['AWS_SECRET_ACCESS_KEY'] = right;
     aws.pass(60_000);
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
   });
 
   it('that are missing are told as such', async () => {
     await using aws = await startAwsTokensFixture();
     delete process.env['AWS_ACCESS_KEY_ID'];
-    const failure = await getTokenError(aws.tokens.get(registry()));
+    const failure = await getTokenError(aws.tokens.get('team', registry()));
     assert.deepEqual([failure.code, failure.permanent], ['no-credentials', true]);
     assert.equal(aws.countTokenCalls(), 0);
   });

@@ -38,7 +38,7 @@ describe('an answer of ECR', () => {
         random: () => 0.5,
       });
       t.after(() => tokens.close());
-      assert.equal((await getTokenError(tokens.get(registry()))).code, 'bad-answer');
+      assert.equal((await getTokenError(tokens.get('team', registry()))).code, 'invalid-response');
       for (const bytes of await Promise.all(written)) {
         assert.ok(bytes < 16 * 1024 * 1024, `${bytes} bytes were taken`);
       }

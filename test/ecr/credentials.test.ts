@@ -22,11 +22,11 @@ describe('credentials', () => {
     const write = (key: string) =>
       writeFile(file, `[default]\naws_access_key_id = ${key}\naws_secret_access_key = ${secret}\n`);
     await write('AKIAEXAMPLE999999999');
-    const refused = await getTokenError(aws.tokens.get(registry()));
+    const refused = await getTokenError(aws.tokens.get('team', registry()));
     assert.equal(refused.code, 'UnrecognizedClientException');
     await write(id);
     aws.pass(60_000);
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
     await rm(directory, { recursive: true });
   });
 
@@ -45,13 +45,13 @@ describe('credentials', () => {
         ['[default]', `aws_access_key_id = ${key}`, `aws_secret_access_key = ${secret}`, ''].join(lineEnd),
       );
     await write('AKIA\u2028canary');
-    const failure = await getTokenError(aws.tokens.get(registry()));
-    assert.deepEqual([failure.code, failure.permanent], ['bad-credentials', true]);
+    const failure = await getTokenError(aws.tokens.get('team', registry()));
+    assert.deepEqual([failure.code, failure.permanent], ['invalid-credentials', true]);
     assert.match(failure.message, /contains a line break or another character that HTTP headers cannot/);
     assert.ok(!failure.message.includes('canary'));
     await write(id, '\r\n'); // the SDK takes the line ends of Windows
     aws.pass(60_000);
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
   });
 
   it('from a provider whose response contains a line break are a permanent failure', async (t) => {
@@ -68,8 +68,8 @@ describe('credentials', () => {
     const { port } = provider.address() as AddressInfo;
     delete process.env['AWS_ACCESS_KEY_ID'];
     process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] = `http://127.0.0.1:${port}/`;
-    const failure = await getTokenError(aws.tokens.get(registry()));
-    assert.deepEqual([failure.code, failure.permanent], ['bad-credentials', true]);
+    const failure = await getTokenError(aws.tokens.get('team', registry()));
+    assert.deepEqual([failure.code, failure.permanent], ['invalid-credentials', true]);
   });
 
   it('whose source hangs end as a timeout, and are asked for anew', async (t) => {
@@ -97,9 +97,9 @@ describe('credentials', () => {
     const { port } = agent.address() as AddressInfo;
     delete process.env['AWS_ACCESS_KEY_ID'];
     process.env['AWS_CONTAINER_CREDENTIALS_FULL_URI'] = `http://127.0.0.1:${port}/`;
-    assert.equal((await getTokenError(aws.tokens.get(registry()))).code, 'credentials-timeout');
+    assert.equal((await getTokenError(aws.tokens.get('team', registry()))).code, 'credentials-timeout');
     hanging = false;
     aws.pass(1_000);
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
   });
 });

@@ -21,13 +21,13 @@ describe('a namespace with many regions that do not exist', () => {
     const held = madeUp(12).map(({ region }) => aws.double.hold({ region }));
     const waiting = () => held.reduce((sum, one) => sum + one.waiting, 0);
     const results = madeUp(12).map((one) =>
-      aws.tokens.get(one, { namespace: 'attacker' }).then(
+      aws.tokens.get('attacker', one).then(
         () => 'token',
         ({ code }) => code,
       ),
     );
     await eventually('two calls are in flight', () => waiting() === 2);
-    const other = aws.tokens.get(registry('eu-west-1'), { namespace: 'other' });
+    const other = aws.tokens.get('other', registry('eu-west-1'));
     await eventually("the other namespace's call is in flight", () => gate.waiting === 1);
     gate.open();
     await other;
@@ -42,22 +42,21 @@ describe('a namespace with many regions that do not exist', () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail('cut');
     const outcomes = await Promise.all(
-      madeUp(50).map((one) => getTokenError(aws.tokens.get(one, { namespace: 'attacker' }))),
+      madeUp(50).map((one) => getTokenError(aws.tokens.get('attacker', one))),
     );
     const refused = outcomes.filter(({ code }) => code === 'too-many-regions');
     assert.equal(aws.countTokenCalls(), 10);
     assert.equal(refused.length, 40);
     assert.deepEqual([refused[0]?.permanent, refused[0]?.retryAt], [false, undefined]);
     aws.double.heal();
-    await aws.tokens.get(registry('eu-west-1'), { namespace: 'other' });
+    await aws.tokens.get('other', registry('eu-west-1'));
   });
 
   it('causes at most 12 calls a minute after that', async () => {
     let monotonic = 0;
     await using aws = await startAwsTokensFixture({ monotonicNow: () => monotonic });
     aws.double.fail('cut');
-    const askAll = () =>
-      Promise.all(madeUp(90).map((one) => getTokenError(aws.tokens.get(one, { namespace: 'attacker' }))));
+    const askAll = () => Promise.all(madeUp(90).map((one) => getTokenError(aws.tokens.get('attacker', one))));
     await askAll();
     const before = aws.countTokenCalls();
     for (let second = 0; second < 60; second += 1) {
@@ -71,11 +70,11 @@ describe('a namespace with many regions that do not exist', () => {
     await using aws = await startAwsTokensFixture({ timeouts });
     const gates = madeUp(2).map(({ region }) => aws.double.hold({ region }));
     const wanted = registry('eu-west-1');
-    const all = [...madeUp(2), wanted].map((one) => aws.tokens.get(one, { namespace: 'attacker' }));
+    const all = [...madeUp(2), wanted].map((one) => aws.tokens.get('attacker', one));
     await eventually('the attacker has its two calls in flight', () =>
       gates.every((gate) => gate.waiting === 1),
     );
-    await aws.tokens.get(wanted, { namespace: 'other' });
+    await aws.tokens.get('other', wanted);
     assert.deepEqual(
       aws.double.issued.map(({ region }) => region),
       ['eu-west-1'],
@@ -90,13 +89,13 @@ describe('a namespace with many regions that do not exist', () => {
 describe('a region that works', () => {
   it('does not wait behind any number of namespaces with made-up ones', async () => {
     await using aws = await startAwsTokensFixture({ timeouts });
-    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    await aws.tokens.get('team', registry('eu-west-1'));
     const regions = madeUp(20);
     const gates = regions.map(({ region }) => aws.double.hold({ region }));
-    const slow = regions.map((one, index) => aws.tokens.get(one, { namespace: `attacker-${index}` }));
+    const slow = regions.map((one, index) => aws.tokens.get(`attacker-${index}`, one));
     await eventually('16 of them hang', () => gates.filter((gate) => gate.waiting === 1).length === 16);
     aws.pass(7 * hourMs);
-    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    await aws.tokens.get('team', registry('eu-west-1'));
     assert.equal(aws.double.issued.filter(({ region }) => region === 'eu-west-1').length, 2);
     for (const gate of gates) {
       gate.open();
@@ -112,10 +111,10 @@ describe('a region that works', () => {
     });
     const regions = madeUp(20);
     const gates = regions.map(({ region }) => aws.double.hold({ region }));
-    const slow = regions.map((one, index) => aws.tokens.get(one, { namespace: `attacker-${index}` }));
+    const slow = regions.map((one, index) => aws.tokens.get(`attacker-${index}`, one));
     await eventually('16 of them hang', () => gates.filter((gate) => gate.waiting === 1).length === 16);
-    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
-    await aws.tokens.get(registry('eu-west-2'), { namespace: 'team' });
+    await aws.tokens.get('team', registry('eu-west-1'));
+    await aws.tokens.get('team', registry('eu-west-2'));
     for (const gate of gates) {
       gate.open();
     }
@@ -124,14 +123,14 @@ describe('a region that works', () => {
 
   it('keeps its failure, and when to try again, while made-up ones fail', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 1 });
-    await aws.tokens.get(registry('eu-west-1'), { namespace: 'team' });
+    await aws.tokens.get('team', registry('eu-west-1'));
     aws.pass(13 * hourMs);
     aws.double.fail('cut');
-    await getTokenError(aws.tokens.get(registry('eu-west-1'), { namespace: 'team' }));
+    await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
     for (const one of madeUp(3)) {
-      await getTokenError(aws.tokens.get(one, { namespace: 'attacker' }));
+      await getTokenError(aws.tokens.get('attacker', one));
     }
-    assert.equal(aws.tokens.getFailure(registry('eu-west-1'))?.error.code, 'network');
+    assert.equal(aws.tokens.getFailure('team', registry('eu-west-1'))?.error.code, 'network');
   });
 });
 
@@ -141,7 +140,7 @@ describe('an endpoint that hangs', () => {
       timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 8_000 },
     });
     aws.double.fail('hang', { region: 'eu-west-1' });
-    const failure = await getTokenError(aws.tokens.get(registry('eu-west-1')));
+    const failure = await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
     assert.equal(failure.code, 'timeout');
     // a quarter of the whole time, and what a busy machine adds
     assert.ok((aws.calls[0]?.durationMs ?? 0) < 7_000);
@@ -163,7 +162,7 @@ describe('a disabled region', () => {
     });
     aws.double.fail({ error: 'UnrecognizedClientException' });
     for (const one of madeUp(8)) {
-      await getTokenError(aws.tokens.get(one, { namespace: 'attacker' }));
+      await getTokenError(aws.tokens.get('attacker', one));
     }
     assert.ok(reads <= 2, `read ${reads} times`);
   });

@@ -3,15 +3,16 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { createIdentityResolver, getEndpointKey, type IdentityRule } from '../../src/ecr/identity.ts';
 import { resolveStsRegion } from '../../src/ecr/partitions.ts';
-import { registry, registryOfHost } from './token-fixtures.ts';
+import { registryOfHost } from '../support/registries.ts';
+import { registry } from './token-fixtures.ts';
 
 const roleArn = 'arn:aws:iam::123456789012:role/puller';
 
 describe('registry rules', () => {
   it('leave a registry to the default identity if none matches', () => {
-    assert.deepEqual(createIdentityResolver([])(registry()), { key: 'default' });
+    assert.deepEqual(createIdentityResolver([])('team', registry()), { key: 'default' });
     const other = createIdentityResolver([{ accounts: ['210987654321'], roleArn }]);
-    assert.deepEqual(other(registry()), { key: 'default' });
+    assert.deepEqual(other('team', registry()), { key: 'default' });
   });
 
   it('match by account and region, both with stars, and the first one counts', () => {
@@ -22,7 +23,7 @@ describe('registry rules', () => {
       { roleArn: `${roleArn}-4` },
     ];
     const roleOf = (region: string, account?: string) =>
-      createIdentityResolver(rules)(registry(region, account)).role?.roleArn.slice(-1);
+      createIdentityResolver(rules)('team', registry(region, account)).role?.roleArn.slice(-1);
     assert.equal(roleOf('eu-west-1'), '1');
     assert.equal(roleOf('us-gov-east-1'), '1');
     assert.equal(roleOf('eu-west-2'), '2');
@@ -31,8 +32,8 @@ describe('registry rules', () => {
   });
 
   it('match nothing with an empty list', () => {
-    assert.equal(createIdentityResolver([{ accounts: [], roleArn }])(registry()).key, 'default');
-    assert.equal(createIdentityResolver([{ regions: [], roleArn }])(registry()).key, 'default');
+    assert.equal(createIdentityResolver([{ accounts: [], roleArn }])('team', registry()).key, 'default');
+    assert.equal(createIdentityResolver([{ regions: [], roleArn }])('team', registry()).key, 'default');
   });
 
   it('share an identity if their roles are equal', () => {
@@ -40,7 +41,7 @@ describe('registry rules', () => {
       { regions: ['eu-*'], roleArn, externalId: 'x' },
       { regions: ['us-*'], roleArn, externalId: 'x', sessionPolicy: undefined },
     ]);
-    assert.equal(of(registry('eu-west-1')).key, of(registry('us-east-1')).key);
+    assert.equal(of('team', registry('eu-west-1')).key, of('team', registry('us-east-1')).key);
   });
 
   it('never share an identity if their roles differ, and show no policy and no external ID in the key', () => {
@@ -68,7 +69,7 @@ describe('registry rules', () => {
         const of = createIdentityResolver(
           used.map((one, index) => ({ ...one, regions: [regions[index] ?? ''] })),
         );
-        const found = used.map((one, index) => ({ one, key: of(registry(regions[index])).key }));
+        const found = used.map((one, index) => ({ one, key: of('team', registry(regions[index])).key }));
         for (const { one, key } of found) {
           for (const other of found) {
             assert.equal(key === other.key, JSON.stringify(one) === JSON.stringify(other.one));

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { getPodImages, getPodRegistries } from '../../src/ecr/pod-images.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
@@ -31,7 +32,7 @@ describe('images of a pod', () => {
 
   it('give each ECR registry once', () => {
     assert.deepEqual(
-      getPodRegistries(pod).map((registry) => registry.host),
+      getPodRegistries(pod, resolveRegistry).map((registry) => registry.host),
       [east, west],
     );
   });
@@ -49,7 +50,7 @@ describe('images of a pod', () => {
   it('never make it throw, whatever JSON was sent', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (containers, volumes) => {
-        getPodRegistries({ spec: { containers, volumes } });
+        getPodRegistries({ spec: { containers, volumes } }, resolveRegistry);
       }),
     );
   });

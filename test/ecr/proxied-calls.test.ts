@@ -182,7 +182,7 @@ describe('calls of AWS through a proxy', () => {
       it(`for want of a password name ${variable}, and are permanent`, async (t) => {
         const proxy = await proxyFor(t, { to: front.url, authenticates: true });
         await using aws = await through(proxy.url.replace('password', 'wrong'), scheme);
-        const failure = await getTokenError(aws.tokens.get(registry()));
+        const failure = await getTokenError(aws.tokens.get('team', registry()));
         assert.deepEqual([failure.code, failure.permanent], ['proxy-authentication', true]);
         assert.equal(failure.shortCause, 'proxy login failed (permanent)');
         assert.match(
@@ -196,7 +196,7 @@ describe('calls of AWS through a proxy', () => {
         const proxy = await proxyFor(t, {});
         await proxy.stop();
         await using aws = await through(proxy.url, scheme);
-        const failure = await getTokenError(aws.tokens.get(registry()));
+        const failure = await getTokenError(aws.tokens.get('team', registry()));
         assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
         assert.equal(failure.shortCause, 'proxy error (ECONNREFUSED)');
         assert.match(failure.message, new RegExp(`Check the proxy in ${variable}, or add`));
@@ -207,7 +207,7 @@ describe('calls of AWS through a proxy', () => {
     it('because it never opens the tunnel name HTTPS_PROXY', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
       await using aws = await through(proxy.url, 'https', 300);
-      const failure = await getTokenError(aws.tokens.get(registry()));
+      const failure = await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
       assertShowsNoProxy(failure, aws);
@@ -216,7 +216,7 @@ describe('calls of AWS through a proxy', () => {
     it('because it never opens the tunnel leave no connection behind', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
       await using aws = await through(proxy.url, 'https', 300);
-      await getTokenError(aws.tokens.get(registry()));
+      await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
       // Node's own agent closes it after its `timeout`, 20 s
       await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
@@ -229,7 +229,7 @@ describe('calls of AWS through a proxy', () => {
       t.after(() => process.off('warning', note));
       const proxy = await proxyFor(t, { responds: (socket) => void respondInParts(socket, 60) });
       await using aws = await through(proxy.url, 'https', 10_000);
-      const failure = await getTokenError(aws.tokens.get(registry()));
+      const failure = await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.deepEqual(warnings, []); // MaxListenersExceededWarning; the number doubles until the process ends
     });
@@ -237,7 +237,7 @@ describe('calls of AWS through a proxy', () => {
     it('because its response does not end name HTTPS_PROXY', async (t) => {
       const proxy = await proxyFor(t, { responds: respondEndlessly });
       await using aws = await through(proxy.url, 'https');
-      const failure = await getTokenError(aws.tokens.get(registry()));
+      const failure = await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
       await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);

@@ -3,19 +3,19 @@ import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
-import { getImageRegistry, parseEcrHost } from '../../src/ecr/registry.ts';
-import { createCachedHostParser } from '../../src/ecr/registry-cache.ts';
+import { createCachedRegistryResolver } from '../../src/ecr/registry-cache.ts';
+import { getImageRegistry, resolveRegistry } from '../support/registries.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 
 describe('remembered hosts', () => {
   it('are read as they are without, the first time and later', () => {
-    const read = createCachedHostParser();
+    const read = createCachedRegistryResolver(resolveRegistry);
     const hosts = fc.oneof(fc.string(), fc.nat(3_000).map(hostOf), fc.nat(3).map(hostOf));
     fc.assert(
       fc.property(hosts, (host) => {
-        assert.deepEqual(read(host), parseEcrHost(host));
-        assert.deepEqual(read(host), parseEcrHost(host));
+        assert.deepEqual(read(host), resolveRegistry(host));
+        assert.deepEqual(read(host), resolveRegistry(host));
       }),
       { numRuns: 3_000 },
     );
@@ -24,7 +24,7 @@ describe('remembered hosts', () => {
   it('keep nothing else of the image in memory', () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc');
-    const read = createCachedHostParser();
+    const read = createCachedRegistryResolver(resolveRegistry);
     const megabyte = 1_000_000;
     const readMany = () => {
       for (let account = 0; account < 100; account += 1) {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { partitions } from '../../src/ecr/partitions.ts';
-import { getImageRegistry, parseEcrHost } from '../../src/ecr/registry.ts';
+import { getImageRegistry, resolveRegistry } from '../support/registries.ts';
 
 const account = '123456789012';
 
@@ -35,16 +35,20 @@ const everyForm = partitions.flatMap((partition) => {
 describe('ECR hosts', () => {
   for (const { host, registry } of everyForm) {
     it(`reads ${host}`, () => {
-      assert.deepEqual(parseEcrHost(host), { host, ...registry });
+      assert.deepEqual(resolveRegistry(host), { kind: 'private', host, ...registry });
     });
     it(`reads ${host}:443 and keeps the port in the host`, () => {
-      assert.deepEqual(getImageRegistry(`${host}:443/team/app:1`), { host: `${host}:443`, ...registry });
+      assert.deepEqual(getImageRegistry(`${host}:443/team/app:1`), {
+        kind: 'private',
+        host: `${host}:443`,
+        ...registry,
+      });
     });
   }
 
   it('reads regions that came after the old lists', () => {
     for (const region of ['me-central-1', 'af-south-1', 'il-central-1', 'mx-central-1', 'ap-southeast-7']) {
-      assert.equal(parseEcrHost(`${account}.dkr.ecr.${region}.amazonaws.com`)?.region, region);
+      assert.equal(resolveRegistry(`${account}.dkr.ecr.${region}.amazonaws.com`)?.region, region);
     }
   });
 });

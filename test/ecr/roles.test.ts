@@ -25,8 +25,8 @@ const otherRegistry = registry('eu-west-1', '210987654321');
 describe('a rule with a role', () => {
   it('has its registries asked for by the role, and no others', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
-    await aws.tokens.get(registry());
-    await aws.tokens.get(otherRegistry);
+    await aws.tokens.get('team', registry());
+    await aws.tokens.get('team', otherRegistry);
     assert.deepEqual(
       aws.double.issued.map(({ principal }) => principal),
       ['arn:aws:iam::123456789012:user/example', 'arn:aws:sts::210987654321:assumed-role/puller/webhook'],
@@ -44,7 +44,7 @@ describe('a rule with a role', () => {
     await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
     process.env['AWS_REGION'] = 'eu-central-1';
     const regions = ['xx-made-1', 'eu-west-1', 'eu-west-2'];
-    await Promise.all(regions.map((region) => aws.tokens.get(registry(region, '210987654321'))));
+    await Promise.all(regions.map((region) => aws.tokens.get('team', registry(region, '210987654321'))));
     assert.deepEqual(
       aws.double.callsOf('AssumeRole').map(({ region }) => region),
       ['eu-central-1'],
@@ -55,7 +55,7 @@ describe('a rule with a role', () => {
   it('asks the STS of its own partition, whatever region is set', async () => {
     const china = 'arn:aws-cn:iam::210987654321:role/puller';
     await using aws = await startAwsTokensFixture({ rules: [{ roleArn: china }] });
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
     assert.deepEqual(
       aws.double.callsOf('AssumeRole').map(({ region }) => region),
       ['cn-northwest-1'],
@@ -65,9 +65,9 @@ describe('a rule with a role', () => {
   it('has two roles wait for nothing of each other', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule, { roleArn: other }] }, { roles });
     const gate = aws.double.hold({ operation: 'AssumeRole', roleArn });
-    const held = aws.tokens.get(otherRegistry);
+    const held = aws.tokens.get('team', otherRegistry);
     await eventually('the first waits', () => gate.waiting === 1);
-    await aws.tokens.get(registry('eu-west-1', '111122223333'));
+    await aws.tokens.get('team', registry('eu-west-1', '111122223333'));
     gate.open();
     await held;
     assert.equal(aws.double.peak, 1);
@@ -75,7 +75,7 @@ describe('a rule with a role', () => {
 
   it('is told as denied if the external ID is not the one that the role asks for', async () => {
     await using aws = await startAwsTokensFixture({ rules: [{ ...rule, externalId: 'guessed' }] }, { roles });
-    const failure = await getTokenError(aws.tokens.get(otherRegistry));
+    const failure = await getTokenError(aws.tokens.get('team', otherRegistry));
     assert.deepEqual([failure.code, failure.permanent], ['AccessDenied', true]);
     assert.match(failure.message, /sts:AssumeRole/);
     assert.ok(!failure.message.includes('guessed'));
@@ -85,9 +85,9 @@ describe('a rule with a role', () => {
 
   it('assumes the role anew before its session ends', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
-    await aws.tokens.get(otherRegistry);
+    await aws.tokens.get('team', otherRegistry);
     aws.pass(7 * hourMs);
-    await aws.tokens.get(registry('eu-west-2', '210987654321'));
+    await aws.tokens.get('team', registry('eu-west-2', '210987654321'));
     assert.equal(aws.double.callsOf('AssumeRole').length, 2);
     assert.equal(aws.countTokenCalls(), 2);
   });
@@ -104,12 +104,12 @@ describe('a rule with a role', () => {
       const timeouts = { connectMs: 500, requestMs: 200, totalMs: 2_000 };
       await using aws = await startAwsTokensFixture({ rules: [rule], timeouts }, { roles });
       aws.double.fail(fault, { operation: 'AssumeRole' });
-      const failure = await getTokenError(aws.tokens.get(otherRegistry));
+      const failure = await getTokenError(aws.tokens.get('team', otherRegistry));
       assert.equal(failure.code, code);
       assertNoSecretLeaked(aws.double, failure);
       aws.double.heal();
       aws.pass(300_000);
-      await aws.tokens.get(otherRegistry);
+      await aws.tokens.get('team', otherRegistry);
     });
   }
 });

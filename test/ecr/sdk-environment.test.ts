@@ -102,7 +102,7 @@ describe('the SDK’s own environment', () => {
     const file = join(directory, 'config-without-scheme');
     await writeFile(file, '[default]\nendpoint_url = ecr.example.com\n');
     const environment = withoutEndpoints({ AWS_CONFIG_FILE: file });
-    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['bad-endpoint-url']);
+    assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['invalid-endpoint-url']);
   });
 
   it('takes the CA of AWS_CA_BUNDLE for ECR and STS in place of all others, and that of NODE_EXTRA_CA_CERTS', async () => {

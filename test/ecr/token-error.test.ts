@@ -72,7 +72,7 @@ describe('failures of AWS', () => {
     ],
     [sdkError('CredentialsProviderError'), 'no-credentials', true, 'no AWS credentials (permanent)'],
     [nodeError('ENOENT'), 'no-credentials', true, 'no AWS credentials (permanent)'],
-    [sdkError('EndpointError'), 'bad-endpoint', true, 'no endpoint for this region (permanent)'],
+    [sdkError('EndpointError'), 'invalid-endpoint', true, 'no endpoint for this region (permanent)'],
     [
       sdkError('SomethingNewException', 403),
       'SomethingNewException',
@@ -83,8 +83,8 @@ describe('failures of AWS', () => {
     [sdkError('KmsException'), 'KmsException', true, 'KmsException (permanent)'],
     [sdkError('SubscriptionRequired', 403), 'SubscriptionRequired', true, 'SubscriptionRequired (permanent)'],
     [sdkError('AccountSuspended', 403), 'AccountSuspended', true, 'AccountSuspended (permanent)'],
-    [nodeError('ERR_INVALID_CHAR'), 'bad-credentials', true, 'unusable AWS credentials (permanent)'],
-    [nodeError('ERR_INVALID_URL'), 'bad-endpoint-url', true, 'endpoint is not a URL (permanent)'],
+    [nodeError('ERR_INVALID_CHAR'), 'invalid-credentials', true, 'invalid AWS credentials (permanent)'],
+    [nodeError('ERR_INVALID_URL'), 'invalid-endpoint-url', true, 'endpoint is not a URL (permanent)'],
     [sdkError('UnknownError', 403), 'http-403', true, 'http-403 (permanent)'],
     [nodeError('SELF_SIGNED_CERT_IN_CHAIN'), 'tls', true, 'TLS error (SELF_SIGNED_CERT_IN_CHAIN)'],
     [sdkError('ThrottlingException'), 'throttled', false, 'throttled'],
@@ -93,7 +93,7 @@ describe('failures of AWS', () => {
     [sdkError('ServerException', 500), 'server-error', false, 'AWS server error'],
     [sdkError('WhateverException', 503), 'server-error', false, 'AWS server error'],
     [sdkError('IDPCommunicationErrorException'), 'identity-provider', false, 'identity provider unreachable'],
-    [sdkError('RequestTimeTooSkewed', 403), 'clock', false, 'clock skew'],
+    [sdkError('RequestTimeTooSkewed', 403), 'clock-skew', false, 'clock skew'],
     [nodeError('ENOTFOUND'), 'network', false, 'network error (ENOTFOUND)'],
     [nodeError('ECONNREFUSED', 'AggregateError'), 'network', false, 'network error (ECONNREFUSED)'],
     // The SDK renames resets to TimeoutError: the code tells more.
@@ -105,10 +105,10 @@ describe('failures of AWS', () => {
       nodeError('', 'CredentialsTimeoutError'),
       'credentials-timeout',
       false,
-      'finding AWS credentials timed out',
+      'timed out getting AWS credentials',
     ],
     [nodeError('ERR_PROXY_TUNNEL'), 'proxy', false, 'proxy error'],
-    [sdkError('SyntaxError', 200), 'bad-answer', false, 'unusable answer'],
+    [sdkError('SyntaxError', 200), 'invalid-response', false, 'invalid response'],
     [new TypeError('a bug'), 'unknown', false, 'unknown error (TypeError)'],
   ];
   for (const [error, code, permanent, shortCause] of expected) {

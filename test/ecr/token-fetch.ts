@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
 import type { IdentityRule } from '../../src/ecr/identity.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
-import { registryOfHost } from './token-fixtures.ts';
+import { registryOfHost } from '../support/registries.ts';
 
 /** What came of asking for a host's token: `token`, or the code of the failure. */
 export type Result = string;
@@ -24,7 +24,7 @@ export async function fetchTokens(
   });
   const results: Result[] = [];
   for (const host of hosts) {
-    results.push(await tokens.get(registryOfHost(host), { namespace: host }).then(() => 'token', codeOf));
+    results.push(await tokens.get(host, registryOfHost(host)).then(() => 'token', codeOf));
   }
   tokens.close();
   return results;

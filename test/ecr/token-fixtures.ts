@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { type AwsTokenSourceOptions, createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
-import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import type { Registry } from '../../src/ecr/registry.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import type { TokenCall, TokenSource } from '../../src/ecr/token-source.ts';
 import { type EcrDouble, type EcrDoubleOptions, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { registryOfHost } from '../support/registries.ts';
 
 export const hourMs = 3_600_000;
 
@@ -12,12 +13,6 @@ export const hourMs = 3_600_000;
 export function registry(region = 'eu-west-1', account = '123456789012', kind = 'dkr.ecr'): Registry {
   const suffix = kind.startsWith('dkr-') ? 'on.aws' : 'amazonaws.com';
   return registryOfHost(`${account}.${kind}.${region}.${suffix}`);
-}
-
-export function registryOfHost(host: string): Registry {
-  const found = parseEcrHost(host);
-  assert.ok(found, `${host} is no ECR host`);
-  return found;
 }
 
 /** The real SDK, our own code and the double, on one clock that only the test moves. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { createTokenSource } from '../../src/ecr/token-source.ts';
+import { fakeToken, start } from '../pull-secrets/pull-secret-fixtures.ts';
 import { eventually } from '../support/eventually.ts';
 import { getTokenError, hourMs, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
@@ -8,7 +10,7 @@ const denied = { error: 'AccessDeniedException' };
 describe('one call for many', () => {
   it('serves 200 callers at the same moment', async () => {
     await using aws = await startAwsTokensFixture();
-    const tokens = await Promise.all(Array.from({ length: 200 }, () => aws.tokens.get(registry())));
+    const tokens = await Promise.all(Array.from({ length: 200 }, () => aws.tokens.get('team', registry())));
     assert.equal(aws.countTokenCalls(), 1);
     assert.ok(tokens.every((token) => token === tokens[0]));
     assert.equal(tokens[0]?.auth(), aws.double.issued[0]?.auth);
@@ -20,20 +22,20 @@ describe('one call for many', () => {
     const registries = accounts.flatMap((account) =>
       ['eu-west-1', 'us-east-2'].map((region) => registry(region, account)),
     );
-    await Promise.all(registries.map((one) => aws.tokens.get(one)));
+    await Promise.all(registries.map((one) => aws.tokens.get('team', one)));
     assert.deepEqual(aws.double.issued.map(({ region }) => region).sort(), ['eu-west-1', 'us-east-2']);
     assert.deepEqual(
-      aws.calls.map(({ region, outcome, identity, servedOld }) => ({
+      aws.calls.map(({ region, outcome, identity, servedCached }) => ({
         region,
         outcome,
         identity,
-        servedOld,
+        servedCached,
       })),
       aws.double.issued.map(({ region }) => ({
         region,
         outcome: 'success',
         identity: 'default',
-        servedOld: false,
+        servedCached: false,
       })),
     );
   });
@@ -42,7 +44,7 @@ describe('one call for many', () => {
     await using aws = await startAwsTokensFixture();
     const gate = aws.double.hold();
     const kinds = ['dkr.ecr', 'dkr.ecr-fips', 'dkr-ecr', 'dkr-ecr-fips'];
-    const tokens = kinds.map((kind) => aws.tokens.get(registry('us-east-1', '123456789012', kind)));
+    const tokens = kinds.map((kind) => aws.tokens.get('team', registry('us-east-1', '123456789012', kind)));
     await eventually('one call waits', () => gate.waiting === 1);
     assert.equal(aws.countTokenCalls(), 1);
     gate.open();
@@ -53,7 +55,7 @@ describe('one call for many', () => {
   it('is not ended by a caller that went away', async () => {
     await using aws = await startAwsTokensFixture();
     const gate = aws.double.hold({ region: 'eu-west-1' });
-    const first = aws.tokens.get(registry('eu-west-1'));
+    const first = aws.tokens.get('team', registry('eu-west-1'));
     await Promise.race([first, eventually('it waits', () => gate.waiting === 1)]);
     gate.open();
     assert.equal((await first).auth(), aws.double.issued[0]?.auth);
@@ -62,10 +64,10 @@ describe('one call for many', () => {
   it('is not cut when its client has to make room for others', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 2 });
     const gate = aws.double.hold({ region: 'eu-west-1' });
-    const first = aws.tokens.get(registry('eu-west-1'));
+    const first = aws.tokens.get('team', registry('eu-west-1'));
     await eventually('it waits', () => gate.waiting === 1);
     for (const region of ['eu-west-2', 'eu-west-3', 'eu-north-1']) {
-      await aws.tokens.get(registry(region));
+      await aws.tokens.get('team', registry(region));
     }
     gate.open();
     await first;
@@ -76,61 +78,85 @@ describe('one call for many', () => {
 describe('a remembered token', () => {
   it('serves until half of its life is over', async () => {
     await using aws = await startAwsTokensFixture();
-    const first = await aws.tokens.get(registry());
+    const first = await aws.tokens.get('team', registry());
     aws.pass(6 * hourMs - 60_000);
-    assert.equal(await aws.tokens.get(registry()), first);
+    assert.equal(await aws.tokens.get('team', registry()), first);
     aws.pass(120_000);
-    assert.notEqual(await aws.tokens.get(registry()), first);
+    assert.notEqual(await aws.tokens.get('team', registry()), first);
     assert.equal(aws.countTokenCalls(), 2);
   });
 
   it('is renewed early for a caller that wants nearly all of its life', async () => {
     await using aws = await startAwsTokensFixture();
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
     aws.pass(2 * hourMs);
     const wish = { minRemainingMs: 11.5 * hourMs };
-    const renewed = await aws.tokens.get(registry(), { minRemainingMs: 10.5 * hourMs });
+    const renewed = await aws.tokens.get('team', registry(), { minRemainingMs: 10.5 * hourMs });
     assert.equal(aws.countTokenCalls(), 2);
     // More than a new token has is asked for in vain, not again and again.
-    assert.equal(await aws.tokens.get(registry(), wish), renewed);
-    assert.equal(await aws.tokens.get(registry(), { minRemainingMs: 100 * hourMs }), renewed);
+    assert.equal(await aws.tokens.get('team', registry(), wish), renewed);
+    assert.equal(await aws.tokens.get('team', registry(), { minRemainingMs: 100 * hourMs }), renewed);
     assert.equal(aws.countTokenCalls(), 2);
   });
 
   it('that lives shorter than the floor is not fetched for every caller', async () => {
     await using aws = await startAwsTokensFixture({}, { tokenLifeMs: 60_000 });
-    await aws.tokens.get(registry());
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
+    await aws.tokens.get('team', registry());
     assert.equal(aws.countTokenCalls(), 1);
   });
 
   it('is fetched anew once the clock was set far back', async () => {
     await using aws = await startAwsTokensFixture();
-    await aws.tokens.get(registry());
+    await aws.tokens.get('team', registry());
     aws.pass(-100 * hourMs);
-    const token = await aws.tokens.get(registry());
+    const token = await aws.tokens.get('team', registry());
     assert.equal(aws.countTokenCalls(), 2);
     assert.ok(token.expiresAt < Date.now() - 80 * hourMs);
   });
 
   it('is not pushed out by any number of made-up regions', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 2 });
-    await aws.tokens.get(registry('eu-west-1'));
+    await aws.tokens.get('team', registry('eu-west-1'));
     aws.double.fail(denied);
     for (const region of ['xx-made-1', 'xx-made-2', 'xx-made-3', 'xx-made-4']) {
-      await getTokenError(aws.tokens.get(registry(region)));
+      await getTokenError(aws.tokens.get('team', registry(region)));
     }
     const asked = aws.countTokenCalls();
-    await aws.tokens.get(registry('eu-west-1'));
+    await aws.tokens.get('team', registry('eu-west-1'));
     assert.equal(aws.countTokenCalls(), asked);
     const { tokens, failures } = counted(aws.tokens.snapshot());
     assert.deepEqual([tokens, failures], [1, 4]);
   });
 
+  it('is fetched and cached for each identity that the namespaces resolve to', async () => {
+    const fetched: string[] = [];
+    const tokens = createTokenSource({
+      resolveIdentity: (namespace) => ({ key: namespace.startsWith('team-') ? 'teams' : 'default' }),
+      fetchToken: async ({ key }) => {
+        fetched.push(key);
+        return fakeToken(key, start);
+      },
+      freshness: { fraction: 0.5, floorMs: hourMs },
+      maxKeys: 4,
+      now: () => start,
+      monotonicNow: () => 0,
+      random: () => 0.5,
+    });
+    const [a, b, other] = await Promise.all(
+      ['team-a', 'team-b', 'other'].map((namespace) => tokens.get(namespace, registry())),
+    );
+    assert.deepEqual(fetched.sort(), ['default', 'teams']);
+    assert.equal(a, b);
+    assert.notEqual(a, other);
+    assert.equal(tokens.getCached('team-b', registry()), a);
+    assert.equal(tokens.getCached('other', registry()), other);
+  });
+
   it('is one of a bounded number', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 2 });
     for (const region of ['eu-west-1', 'eu-west-2', 'eu-west-3']) {
-      await aws.tokens.get(registry(region));
+      await aws.tokens.get('team', registry(region));
     }
     assert.deepEqual(
       aws.tokens

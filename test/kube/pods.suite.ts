@@ -7,6 +7,7 @@ import { createHostCollector } from '../../src/pull-secrets/hosts-in-use.ts';
 import { createAccountWithRules, expectCreated, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { podWith } from '../support/pods.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
@@ -31,7 +32,7 @@ function podsSuite(apiServer: () => TestApiServer): void {
   const create = (namespace: string, pod: unknown) =>
     expectCreated(apiServer(), `/api/v1/namespaces/${namespace}/pods`, pod);
   const hostsIn = async (namespace: string, limits?: Partial<PodListLimits>, as = config) => {
-    const { hosts, add } = createHostCollector();
+    const { hosts, add } = createHostCollector(resolveRegistry);
     await listPods(as, namespace, add, limits);
     return [...hosts.keys()].toSorted();
   };

@@ -8,6 +8,7 @@ import { ClusterCache } from '../../src/provisioning/cluster-cache.ts';
 
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { eventually } from '../support/eventually.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { startRawServer } from './raw-server.ts';
 import { secretName } from './secret-api-fixtures.ts';
 
@@ -79,12 +80,12 @@ describe('a view of Secrets', () => {
         (view: SecretCache) => view.updateFromRead(read(next, 2), true),
         (view: SecretCache) => view.updateFromWrite(read(next, 2)),
       ]) {
-        const view = new SecretCache();
+        const view = new SecretCache(resolveRegistry);
         view.set(metadata(first, 1));
         show(view);
         assert.ok(shows(view, 2));
       }
-      const view = new SecretCache();
+      const view = new SecretCache(resolveRegistry);
       view.set(metadata(first, 1));
       view.remove('team-a', next);
       assert.equal(view.get('team-a'), undefined);
@@ -92,7 +93,7 @@ describe('a view of Secrets', () => {
   }
 
   it('skips every earlier version', () => {
-    const view = new SecretCache();
+    const view = new SecretCache(resolveRegistry);
     view.set(metadata('10', 1));
     view.set(metadata('9', 2));
     view.replace([metadata('10', 2)]);

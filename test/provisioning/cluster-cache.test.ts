@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ClusterCache, notifyOnChange } from '../../src/provisioning/cluster-cache.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const malformed = { namespace: 'team-a', name: 'default', uid: 'u', resourceVersion: '2' };
 
@@ -33,7 +34,7 @@ describe('object that cannot be parsed', () => {
 
   it('counts as an unmanaged pull Secret', () => {
     const changed: (string | undefined)[] = [];
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     notifyOnChange(secretCache, (namespace) => void changed.push(namespace)).reject?.(malformed);
     assert.equal(secretCache.get('team-a')?.isManaged, false);
     assert.deepEqual(changed, ['team-a']);

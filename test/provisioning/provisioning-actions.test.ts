@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import { parseEcrHosts } from '../../src/ecr/registry.ts';
+import { resolveRegistries } from '../../src/ecr/registry.ts';
 import { ClusterCache } from '../../src/provisioning/cluster-cache.ts';
 import { createActionExecutor } from '../../src/provisioning/provisioning-actions.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
-const registries = parseEcrHosts(['123456789012.dkr.ecr.us-east-1.amazonaws.com']);
+const registries = resolveRegistries(['123456789012.dkr.ecr.us-east-1.amazonaws.com'], resolveRegistry);
 
 describe('provisioning action', () => {
   it('is not delayed by namespaces whose writes hang', async () => {

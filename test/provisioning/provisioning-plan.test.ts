@@ -2,15 +2,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import type { Registry } from '../../src/ecr/registry.ts';
 import type { ServiceAccount } from '../../src/kube/service-accounts.ts';
 import { type ObservedNamespace, planActions } from '../../src/provisioning/provisioning-plan.ts';
 import type { ProvisioningSettings } from '../../src/provisioning/provisioning-settings.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const pullSecretName = 'ecr-pull-secrets';
 
 function registry(region: string): Registry {
-  const parsed = parseEcrHost(`123456789012.dkr.ecr.${region}.amazonaws.com`);
+  const parsed = resolveRegistry(`123456789012.dkr.ecr.${region}.amazonaws.com`);
   assert.ok(parsed);
   return parsed;
 }

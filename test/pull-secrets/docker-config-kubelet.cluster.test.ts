@@ -3,6 +3,7 @@ import { it } from 'node:test';
 import fc from 'fast-check';
 import { formatDockerConfig, readContent } from '../../src/pull-secrets/merge.ts';
 import { describeWithKubeletParser, type KubeletReading } from '../cluster/kubelet-parser.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import {
   brokenDocument,
   type DockerConfigCase,
@@ -17,9 +18,9 @@ function rewritten(document: string): {
   text: string;
   malformed: readonly { place: string; text: string }[];
 } {
-  const { content, malformed } = readContent(document, undefined);
+  const { content, malformed } = readContent(document, undefined, resolveRegistry);
   const text = formatDockerConfig(content.auths);
-  const again = readContent(text, undefined);
+  const again = readContent(text, undefined, resolveRegistry);
   assert.equal(formatDockerConfig(again.content.auths), text, 'a second pass changes nothing');
   assert.deepEqual(again.malformed, [], 'a second pass has nothing to report');
   return { text, malformed };

@@ -7,6 +7,7 @@ import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.t
 import { formatHosts, maxParsedHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { dockerConfigKey, secretType } from '../../src/pull-secrets/ownership.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const namespace = 'team-a';
 const life = { issuedAt: Date.UTC(2026, 10, 23), expiresAt: Date.UTC(2026, 10, 24) };
@@ -36,7 +37,7 @@ const all = (...accounts: number[]) => accounts.map(hostOf);
 
 describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
   it('are kept through later versions of that one and relists, and wait when the Secret is managed again', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     assert.equal(secretCache.get(namespace)?.formerHosts.size, 0);
     secretCache.set(version('unmanaged', 'b', 2, [7]));
@@ -56,7 +57,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
   });
 
   it('are lost ones when that one is deleted, and can be given up', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     secretCache.remove(namespace, '2');
     secretCache.set(version('unmanaged', 'b', 3, []));
@@ -75,7 +76,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
 
   it('are neither reported nor forgotten where the operator has taken the Secret over', () => {
     const replaced: string[] = [];
-    const secretCache = new SecretCache(undefined, (name) => replaced.push(name));
+    const secretCache = new SecretCache(resolveRegistry, undefined, (name) => replaced.push(name));
     const taken = (resourceVersion: number) => ({
       ...version('unmanaged', 'b', resourceVersion, []),
       annotations: { 'ecr-pull-secrets.io/managed': 'false' },
@@ -96,6 +97,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
   it('are not reported in a namespace that the operator excluded', () => {
     const replaced: string[] = [];
     const secretCache = new SecretCache(
+      resolveRegistry,
       undefined,
       (name) => replaced.push(name),
       (name) => name === namespace,
@@ -106,7 +108,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
   });
 
   it('of which another writer had written some are marked as such', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('edited', 'a', 1, [1]));
     secretCache.set(version('unmanaged', 'a', 2, []));
     assert.equal(secretCache.get(namespace)?.hasTrustedHosts, false);
@@ -116,7 +118,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
 
   it('are reported once, also where the managed one was deleted before', () => {
     const replaced: string[] = [];
-    const secretCache = new SecretCache(undefined, (name) => replaced.push(name));
+    const secretCache = new SecretCache(resolveRegistry, undefined, (name) => replaced.push(name));
     secretCache.set(version('unmanaged', 'x', 1, []));
     secretCache.set(version('own', 'a', 2, [1]));
     secretCache.set(version('relabelled', 'a', 3, [1]));
@@ -135,7 +137,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
 
 describe('the hosts of a Secret that is deleted or edited', () => {
   it('wait in the one that takes its place, also where the watch did not show that there was none', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     secretCache.set(version('own', 'b', 2, [3]));
     assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1, 2, 3));
@@ -145,7 +147,7 @@ describe('the hosts of a Secret that is deleted or edited', () => {
   });
 
   it('wait though another replica, which does not know them, writes the Secret first', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     secretCache.set(version('edited', 'a', 2, [1]));
     secretCache.set(version('own', 'a', 3, [1]));
@@ -160,7 +162,7 @@ describe('the hosts of a Secret that is deleted or edited', () => {
   });
 
   it('leave with our own write, since that took them into account', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     secretCache.set(version('edited', 'a', 2, [1]));
     secretCache.set(version('own', 'a', 3, [1]));
@@ -173,7 +175,7 @@ describe('the hosts of a Secret that is deleted or edited', () => {
 describe('what is due of a Secret', () => {
   it('is not postponed by a writer that touches it again and again', () => {
     let now = 1_000;
-    const secretCache = new SecretCache(() => now);
+    const secretCache = new SecretCache(resolveRegistry, () => now);
     const at = (kind: Kind, of: readonly number[]) => {
       now += 1_000;
       secretCache.set(version(kind, 'a', now, of));
@@ -210,7 +212,7 @@ function runSteps(
   steps: readonly Step[],
   after: (secretCache: SecretCache, shown: SecretMetadata | undefined, kind?: Kind) => void,
 ) {
-  const secretCache = new SecretCache();
+  const secretCache = new SecretCache(resolveRegistry);
   let resourceVersion = 0;
   let uid = 0;
   for (const one of steps) {

@@ -13,6 +13,7 @@ import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod, podWith } from '../support/pods.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { type HousekeepingFixture, startHousekeepingFixture } from './housekeeping-fixture.ts';
 
@@ -45,7 +46,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   };
   /** As the API server does it: the webhook first, then the pod is stored. */
   const admit = async (one: HousekeepingFixture, namespace: string, pod: Pod) => {
-    const missing = await one.secrets.ensure(namespace, getPodRegistries(pod));
+    const missing = await one.secrets.ensure(namespace, getPodRegistries(pod, resolveRegistry));
     assert.equal((await createPod(apiServer(), namespace, pod)).status, 201);
     return missing.map(({ host, code }) => `${host} ${code}`);
   };
@@ -134,9 +135,15 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     const configured = hostOf(7);
     const one = await keeper({ secrets: { maxHosts: 2 }, provisioning: { registries: [configured] } });
     const admitted = hostOf(8);
-    assert.deepEqual(await one.secrets.ensure(namespace, getPodRegistries(podWith([`${configured}/x`]))), []);
+    assert.deepEqual(
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${configured}/x`]), resolveRegistry)),
+      [],
+    );
     one.advanceClocks(podCreationMs);
-    assert.deepEqual(await one.secrets.ensure(namespace, getPodRegistries(podWith([`${admitted}/x`]))), []);
+    assert.deepEqual(
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${admitted}/x`]), resolveRegistry)),
+      [],
+    );
     assert.deepEqual(await admit(one, namespace, podWith([`${real}/app`])), [`${real} secret-full`]);
     one.advanceClocks(podCreationMs);
     await one.round();
@@ -147,7 +154,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     const namespace = await apiServer().createNamespace();
     const [one, other] = [await keeper({ secrets: { maxHosts: 1 } }), await keeper()];
     const late = podWith([`${hostOf(1)}/late`]);
-    await other.secrets.ensure(namespace, getPodRegistries(late));
+    await other.secrets.ensure(namespace, getPodRegistries(late, resolveRegistry));
     await eventually('both know the host', () => one.secretCache.get(namespace)?.hosts.has(hostOf(1)));
     const first = podWith([`${real}/app`]);
     assert.deepEqual(await admit(one, namespace, first), []);
@@ -171,7 +178,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     await admit(one, namespace, podWith([`${used}/x`]));
     await removePod(namespace, brief);
     one.advanceClocks(10 * 60_000);
-    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${young}/x`])));
+    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${young}/x`]), resolveRegistry));
     one.advanceClocks(10 * 60_000 - 60_000); // replicas are spread over half of this
     await one.round();
     assert.deepEqual(await hostsIn(namespace), [used, young, real].toSorted());
@@ -185,7 +192,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const hosts = Array.from({ length: 180 }, (_, index) => hostOf(index, 'us-west-2'));
     const images = [real, ...hosts].map((host) => `${host}/x`);
-    await one.secrets.ensure(namespace, getPodRegistries(podWith(images)));
+    await one.secrets.ensure(namespace, getPodRegistries(podWith(images), resolveRegistry));
     one.advanceClocks(3_600_000);
     await one.forget(namespace);
     assert.deepEqual(await hostsIn(namespace), [real]);
@@ -199,7 +206,10 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     const one = await keeper({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const waiting = hostOf(1, 'us-west-2');
-    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${waiting}/x`, `${real}/app`])));
+    await one.secrets.ensure(
+      namespace,
+      getPodRegistries(podWith([`${waiting}/x`, `${real}/app`]), resolveRegistry),
+    );
     const { body } = await apiServer().request('GET', secretPath(namespace));
     const edited = structuredClone(body) as { data: Record<string, string> };
     edited.data['.dockerconfigjson'] = btoa('{"auths":{}}');
@@ -218,7 +228,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     );
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const host = hostOf(1, 'us-west-2');
-    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${host}/x`])));
+    await one.secrets.ensure(namespace, getPodRegistries(podWith([`${host}/x`]), resolveRegistry));
     const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [host]: null }) };
     const { body } = await apiServer().request('GET', secretPath(namespace));
     const older = structuredClone(body) as { metadata: Record<string, unknown> };
@@ -250,7 +260,10 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.ok(one);
       const pod = podWith([`${real}/app`]);
       await admit(one, namespace, pod);
-      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${hostOf(1)}/x`, `${hostOf(2)}/x`])));
+      await one.secrets.ensure(
+        namespace,
+        getPodRegistries(podWith([`${hostOf(1)}/x`, `${hostOf(2)}/x`]), resolveRegistry),
+      );
       await eventually('both know all hosts', () =>
         replicas.every(({ secretCache }) => secretCache.get(namespace)?.hosts.size === 3),
       );
@@ -293,7 +306,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     it('leaves what the configuration names, and says so', async () => {
       const namespace = await apiServer().createNamespace();
       const one = await keeper();
-      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`])));
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`]), resolveRegistry));
       const settings = { provisioning: { registries: [real] } };
       const { code, stdout } = await run(namespace, [real], [], settings);
       assert.equal(code, 1);
@@ -305,7 +318,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       const namespace = await apiServer().createNamespace();
       const one = await keeper();
       const pod = podWith([`${real}/app`]);
-      await one.secrets.ensure(namespace, getPodRegistries(pod));
+      await one.secrets.ensure(namespace, getPodRegistries(pod, resolveRegistry));
       const { kubeconfigPath } = apiServer();
       const config = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
       let lists = 0;
@@ -318,6 +331,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
           configured: [],
           dryRun: false,
         },
+        resolveRegistry,
         log: createJsonLog('silent', { write: () => undefined }),
         listPods: async (of, onPod) => {
           lists += 1;
@@ -333,7 +347,10 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     it('leaves a Secret for the program to restore that somebody has just edited', async () => {
       const namespace = await apiServer().createNamespace();
       const one = await keeper();
-      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`, `${hostOf(1)}/app`])));
+      await one.secrets.ensure(
+        namespace,
+        getPodRegistries(podWith([`${real}/app`, `${hostOf(1)}/app`]), resolveRegistry),
+      );
       const { body } = await apiServer().request('GET', secretPath(namespace));
       const edited = structuredClone(body) as { metadata: Record<string, unknown> };
       edited.metadata = { ...edited.metadata, annotations: {} };
@@ -346,7 +363,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       const namespace = await apiServer().createNamespace();
       assert.match((await run(namespace, [real])).stdout, /not in the pull Secret/);
       const one = await keeper();
-      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`])));
+      await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`]), resolveRegistry));
       const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(
         runOnce(['remove-host', '--namespace', namespace, real], kubeconfig),

@@ -9,6 +9,7 @@ import {
   parseHosts,
   parseRequestTimes,
 } from '../../src/pull-secrets/hosts-annotation.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -25,13 +26,15 @@ describe('the annotation', () => {
       formatHosts(hosts),
       `{"${hostOf('eu-central-1')}":null,"${hostOf('us-east-1')}":{"issuedAt":"2026-11-23T12:00:00Z","expiresAt":"2026-11-24T00:00:00Z"}}`,
     );
-    assert.deepEqual(parseHosts(formatHosts(hosts)), new Map([...hosts].reverse()));
+    assert.deepEqual(parseHosts(formatHosts(hosts), resolveRegistry), new Map([...hosts].reverse()));
   });
 
   it('never promises a token for longer than it lives', () => {
     const life = { issuedAt: now + 999, expiresAt: now + hourMs + 999 };
     assert.equal(
-      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), life]]))).get(hostOf('us-east-1'))?.expiresAt,
+      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), life]])), resolveRegistry).get(
+        hostOf('us-east-1'),
+      )?.expiresAt,
       now + hourMs,
     );
   });
@@ -40,12 +43,12 @@ describe('the annotation', () => {
     const host = hostOf('us-east-1');
     for (const life of [null, 3, 'x', {}, { issuedAt: 'x', expiresAt: 'y' }, { issuedAt: 5, expiresAt: 1 }]) {
       assert.deepEqual(
-        [...parseHosts(JSON.stringify({ [host]: life, 'evil.example': null }))],
+        [...parseHosts(JSON.stringify({ [host]: life, 'evil.example': null }), resolveRegistry)],
         [[host, undefined]],
       );
     }
     for (const text of [undefined, '', '[]', '"x"', '{', 'null']) {
-      assert.equal(parseHosts(text).size, 0);
+      assert.equal(parseHosts(text, resolveRegistry).size, 0);
     }
   });
 
@@ -56,10 +59,16 @@ describe('the annotation', () => {
     });
     const naming = (count: number) =>
       JSON.stringify(Object.fromEntries(hosts.slice(0, count).map((host) => [host, null])));
-    assert.deepEqual([...parseHosts(naming(400)).keys()], hosts.slice(0, maxParsedHosts));
-    assert.equal(parseHosts(naming(1_900)).size, 0);
-    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(64 * 1024)}}`).size, 0);
-    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${',"a":1'.repeat(1_001)}}`).size, 0);
+    assert.deepEqual([...parseHosts(naming(400), resolveRegistry).keys()], hosts.slice(0, maxParsedHosts));
+    assert.equal(parseHosts(naming(1_900), resolveRegistry).size, 0);
+    assert.equal(
+      parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(64 * 1024)}}`, resolveRegistry).size,
+      0,
+    );
+    assert.equal(
+      parseHosts(`{"${hostOf('us-east-1')}":null${',"a":1'.repeat(1_001)}}`, resolveRegistry).size,
+      0,
+    );
   });
 
   it('of the longest hosts that a Secret can hold is read whole', () => {
@@ -69,7 +78,7 @@ describe('the annotation', () => {
       return `${account}.dkr-ecr-fips.abcdefgh-abcdefghijklmnop-abcdefghijklmnop-99.on.aws:65535`;
     };
     const all = new Map(Array.from({ length: maxParsedHosts }, (_, index) => [host(index), life]));
-    assert.deepEqual(parseHosts(formatHosts(all)), all);
+    assert.deepEqual(parseHosts(formatHosts(all), resolveRegistry), all);
   });
 
   it('is read as far as any configuration lets a Secret grow', () => {
@@ -81,7 +90,7 @@ describe('the annotation', () => {
     const host = hostOf('us-east-1');
     for (const expiresAt of ['+275760-09-13T00:00:00Z', 'Tue, 24 Nov 2026 00:00:00 GMT', 8.64e15, [now]]) {
       const text = JSON.stringify({ [host]: { issuedAt: '2026-11-23T12:00:00Z', expiresAt } });
-      assert.equal(parseHosts(text).get(host), undefined);
+      assert.equal(parseHosts(text, resolveRegistry).get(host), undefined);
     }
   });
 
@@ -89,8 +98,8 @@ describe('the annotation', () => {
     const host = hostOf('us-east-1');
     const text = formatHosts(new Map([[host, undefined]]), new Map([[host, now + 999]]));
     assert.equal(text, `{"${host}":{"requestedAt":"2026-11-23T12:00:00Z"}}`);
-    assert.deepEqual([...parseHosts(text)], [[host, undefined]]);
-    assert.deepEqual([...parseRequestTimes(text, parseHosts(text))], [[host, now]]);
+    assert.deepEqual([...parseHosts(text, resolveRegistry)], [[host, undefined]]);
+    assert.deepEqual([...parseRequestTimes(text, parseHosts(text, resolveRegistry))], [[host, now]]);
   });
 
   it('comes back as it was written, whatever is in it', () => {
@@ -121,9 +130,12 @@ describe('the annotation', () => {
             ),
           );
           const text = formatHosts(hosts, times);
-          assert.deepEqual(parseHosts(text), new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1))));
+          assert.deepEqual(
+            parseHosts(text, resolveRegistry),
+            new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1))),
+          );
           assert.deepEqual(new Map([...parseRequestTimes(text, hosts)].sort()), new Map([...times].sort()));
-          assert.equal(formatHosts(parseHosts(text), parseRequestTimes(text, hosts)), text);
+          assert.equal(formatHosts(parseHosts(text, resolveRegistry), parseRequestTimes(text, hosts)), text);
         },
       ),
     );

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
 import { createHostCollector, PodsInUse } from '../../src/pull-secrets/hosts-in-use.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const minuteMs = 60_000;
@@ -22,6 +23,7 @@ function setUp() {
       return promise;
     },
     monotonicNow: () => clock.now,
+    resolveRegistry,
     log: createJsonLog('info', { write: (line) => void messages.push(JSON.parse(line).msg) }),
   });
   /** Asks, and has the list that this starts, if any, end. */
@@ -118,7 +120,7 @@ describe('the hosts that pods use', () => {
   });
 
   it('are told apart by whether their pod refers to the pull Secret', () => {
-    const { add, hosts, referring } = createHostCollector('ecr-pull-secrets');
+    const { add, hosts, referring } = createHostCollector(resolveRegistry, 'ecr-pull-secrets');
     const other = host.replace('eu-central-1', 'us-east-1');
     const pod = (name: string, image: string, ...secrets: string[]) => ({
       metadata: { name },
@@ -136,11 +138,11 @@ describe('the hosts that pods use', () => {
       ],
     );
     assert.deepEqual([...referring], [host]);
-    assert.equal(createHostCollector().referring.size, 0);
+    assert.equal(createHostCollector(resolveRegistry).referring.size, 0);
   });
 
   it('are unknown where there are more than can be kept', () => {
-    const { add } = createHostCollector();
+    const { add } = createHostCollector(resolveRegistry);
     const images = (from: number, count: number) =>
       Array.from({ length: count }, (_, index) => ({
         image: `${String(from + index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com/x`,

@@ -1,12 +1,13 @@
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';
-import { parseEcrHosts } from '../../src/ecr/registry.ts';
+import { resolveRegistries } from '../../src/ecr/registry.ts';
 import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import type { MissingHosts } from '../../src/pull-secrets/missing-hosts.ts';
 import { type FullSecret, Housekeeping } from '../../src/renewal/housekeeping.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 export interface HousekeepingFixtureOptions {
   readonly ecr: EcrDouble;
@@ -50,7 +51,7 @@ export async function startHousekeepingFixture(
   const core = createApp({
     config,
     environment: parts.ecr.env(),
-    configuredRegistries: parseEcrHosts(config.provisioning.registries),
+    configuredRegistries: resolveRegistries(config.provisioning.registries, resolveRegistry),
     log: lines,
     metrics: {
       countEcrCall: () => undefined,
@@ -76,6 +77,7 @@ export async function startHousekeepingFixture(
   const housekeeping = new Housekeeping({
     ...core.housekeeping,
     secretCache: core.secretCache,
+    resolveRegistry: core.resolveRegistry,
     secrets: core.secrets,
     forgetAfterMs: config.secrets.forgetAfter,
     now: () => ({ wallMs: now(), monotonicMs: monotonicMs() }),
@@ -105,7 +107,9 @@ export async function startHousekeepingFixture(
       asking += 1;
       const known = [...core.secretCache.entries()].filter(([, { isManaged }]) => isManaged);
       await Promise.all(
-        known.map(([namespace, { hosts }]) => core.secrets.renew(namespace, parseEcrHosts(hosts.keys()))),
+        known.map(([namespace, { hosts }]) =>
+          core.secrets.renew(namespace, resolveRegistries(hosts.keys(), resolveRegistry)),
+        ),
       );
       asking -= 1;
     },

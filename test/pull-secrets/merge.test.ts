@@ -13,6 +13,7 @@ import {
   readContent,
   type SecretContent,
 } from '../../src/pull-secrets/merge.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -43,7 +44,11 @@ function measureMinCpuMs(run: () => unknown): number {
 }
 
 function stored({ hosts, requestedAt, auths }: SecretContent): SecretContent {
-  const { content, malformed } = readContent(formatDockerConfig(auths), formatHosts(hosts, requestedAt));
+  const { content, malformed } = readContent(
+    formatDockerConfig(auths),
+    formatHosts(hosts, requestedAt),
+    resolveRegistry,
+  );
   assert.deepEqual(malformed, []);
   return content;
 }
@@ -72,7 +77,7 @@ describe('merging', () => {
         let content = emptyContent;
         for (const one of all) {
           const before = content;
-          content = stored(mergeContent(before, one, rulesAt(now, maxHosts)).content);
+          content = stored(mergeContent('team-a', before, one, rulesAt(now, maxHosts)).content);
           for (const [host, life] of before.hosts) {
             assert.ok(content.hosts.has(host), `${host} is still there`);
             assert.ok(
@@ -94,7 +99,10 @@ describe('merging', () => {
     const content = fc
       .array(wanted, { maxLength: 3 })
       .map((all) =>
-        all.reduce((before, one) => stored(mergeContent(before, one, rulesAt(now)).content), emptyContent),
+        all.reduce(
+          (before, one) => stored(mergeContent('team-a', before, one, rulesAt(now)).content),
+          emptyContent,
+        ),
       );
     fc.assert(
       fc.property(
@@ -107,7 +115,7 @@ describe('merging', () => {
           const droppable: DroppableHost[] = may
             .filter((host) => !more.has(host))
             .map((host) => ({ host, valid: isValid(host) }));
-          const merged = mergeContent(before, more, rulesAt(now, max), droppable);
+          const merged = mergeContent('team-a', before, more, rulesAt(now, max), droppable);
           const { hosts, auths } = merged.content;
           const gone = [...before.hosts.keys()].filter((host) => !hosts.has(host));
           assert.deepEqual(
@@ -134,6 +142,7 @@ describe('merging', () => {
   it('drops a valid token for a host that has a token, too, and for no other; as few as needed', () => {
     const [waiting = '', valid = '', other = '', ...more] = regions.map(hostOf);
     const content = mergeContent(
+      'team-a',
       emptyContent,
       new Map([
         [waiting, undefined],
@@ -149,7 +158,7 @@ describe('merging', () => {
     ];
     const [first = '', second = ''] = more;
     const merged = (wanted: DesiredHosts) => {
-      const { dropped, refused } = mergeContent(content, wanted, rulesAt(now, 3), droppable);
+      const { dropped, refused } = mergeContent('team-a', content, wanted, rulesAt(now, 3), droppable);
       return { dropped, refused };
     };
     const token = fakeToken('y', now);
@@ -170,7 +179,7 @@ describe('merging', () => {
   it('takes out exactly the hosts that it is told to, with their entries', () => {
     fc.assert(
       fc.property(wanted, fc.uniqueArray(fc.constantFrom(...regions.map(hostOf))), (one, gone) => {
-        const before = mergeContent(emptyContent, one, rulesAt(now)).content;
+        const before = mergeContent('team-a', emptyContent, one, rulesAt(now)).content;
         const after = stored(omitHosts(before, new Set(gone)));
         const left = [...before.hosts.keys()].filter((host) => !gone.includes(host)).toSorted();
         assert.deepEqual([...after.hosts.keys()].toSorted(), left);
@@ -185,11 +194,17 @@ describe('merging', () => {
       { length: 130 },
       (_, index) => [large(index), fakeToken('x'.repeat(6_000), now)] as const,
     );
-    const { content, refused } = mergeContent(emptyContent, new Map(all), rulesAt(now, 250));
+    const { content, refused } = mergeContent('team-a', emptyContent, new Map(all), rulesAt(now, 250));
     const [newcomer = ''] = refused;
     const waiting = hostOf('sa-east-1');
-    const before = mergeContent(content, new Map([[waiting, undefined]]), rulesAt(now, 250)).content;
+    const before = mergeContent(
+      'team-a',
+      content,
+      new Map([[waiting, undefined]]),
+      rulesAt(now, 250),
+    ).content;
     const merged = mergeContent(
+      'team-a',
       before,
       new Map([[newcomer, fakeToken('x'.repeat(6_000), now)]]),
       rulesAt(now, 250),
@@ -205,13 +220,18 @@ describe('merging', () => {
   it('notes since when a host waits, once, and never in the future', () => {
     const host = hostOf('us-east-1');
     const waiting = new Map([[host, undefined]]);
-    const first = stored(mergeContent(emptyContent, waiting, rulesAt(now)).content);
+    const first = stored(mergeContent('team-a', emptyContent, waiting, rulesAt(now)).content);
     assert.equal(first.requestedAt.get(host), now);
-    const later = stored(mergeContent(first, waiting, rulesAt(now + hourMs)).content);
+    const later = stored(mergeContent('team-a', first, waiting, rulesAt(now + hourMs)).content);
     assert.equal(later.requestedAt.get(host), now);
-    const back = stored(mergeContent(first, waiting, rulesAt(now - hourMs)).content);
+    const back = stored(mergeContent('team-a', first, waiting, rulesAt(now - hourMs)).content);
     assert.equal(back.requestedAt.get(host), now - hourMs);
-    const filled = mergeContent(first, new Map([[host, fakeToken('x', now)]]), rulesAt(now)).content;
+    const filled = mergeContent(
+      'team-a',
+      first,
+      new Map([[host, fakeToken('x', now)]]),
+      rulesAt(now),
+    ).content;
     assert.equal(filled.requestedAt.size, 0);
   });
 
@@ -221,16 +241,27 @@ describe('merging', () => {
     const { content } = readContent(
       JSON.stringify({ auths: { [host]: own } }),
       `{"${host}":{"requestedAt":"2020-01-01"}}`,
+      resolveRegistry,
     );
     assert.equal(content.requestedAt.size, 0);
-    assert.equal(mergeContent(content, new Map(), rulesAt(now)).content.requestedAt.size, 0);
+    assert.equal(mergeContent('team-a', content, new Map(), rulesAt(now)).content.requestedAt.size, 0);
   });
 
   it('ends with the union of hosts, in either order', () => {
     fc.assert(
       fc.property(wanted, wanted, (a, b) => {
-        const ab = mergeContent(mergeContent(emptyContent, a, rulesAt(now)).content, b, rulesAt(now)).content;
-        const ba = mergeContent(mergeContent(emptyContent, b, rulesAt(now)).content, a, rulesAt(now)).content;
+        const ab = mergeContent(
+          'team-a',
+          mergeContent('team-a', emptyContent, a, rulesAt(now)).content,
+          b,
+          rulesAt(now),
+        ).content;
+        const ba = mergeContent(
+          'team-a',
+          mergeContent('team-a', emptyContent, b, rulesAt(now)).content,
+          a,
+          rulesAt(now),
+        ).content;
         assert.deepEqual([...ab.hosts.keys()].sort(), [...ba.hosts.keys()].sort());
         assert.deepEqual(new Set(ab.hosts.keys()), new Set([...a.keys(), ...b.keys()]));
       }),
@@ -241,34 +272,49 @@ describe('merging', () => {
     fc.assert(
       fc.property(wanted, wanted, (a, b) => {
         const once = stored(
-          mergeContent(mergeContent(emptyContent, a, rulesAt(now)).content, b, rulesAt(now)).content,
+          mergeContent(
+            'team-a',
+            mergeContent('team-a', emptyContent, a, rulesAt(now)).content,
+            b,
+            rulesAt(now),
+          ).content,
         );
-        assert.deepEqual(stored(mergeContent(once, b, rulesAt(now)).content), once);
+        assert.deepEqual(stored(mergeContent('team-a', once, b, rulesAt(now)).content), once);
       }),
     );
   });
 
   it('replaces a token that is no longer fresh by a later one, and a fresh one by none', () => {
     const host = hostOf('us-east-1');
-    const old = mergeContent(emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const old = mergeContent(
+      'team-a',
+      emptyContent,
+      new Map([[host, fakeToken('old', now)]]),
+      rulesAt(now),
+    ).content;
     const later = new Map([[host, fakeToken('new', now + 7 * hourMs)]]);
     assert.equal(
-      authOf(mergeContent(old, later, rulesAt(now + 7 * hourMs)).content.auths, host),
+      authOf(mergeContent('team-a', old, later, rulesAt(now + 7 * hourMs)).content.auths, host),
       btoa('AWS:new'),
     );
     const little = new Map([[host, fakeToken('new', now + hourMs)]]);
     assert.equal(
-      authOf(mergeContent(old, little, rulesAt(now + hourMs)).content.auths, host),
+      authOf(mergeContent('team-a', old, little, rulesAt(now + hourMs)).content.auths, host),
       btoa('AWS:old'),
     );
   });
 
   it('replaces a fresh token by one that ends much later, not by one that ends a little later', () => {
     const host = hostOf('us-east-1');
-    const old = mergeContent(emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const old = mergeContent(
+      'team-a',
+      emptyContent,
+      new Map([[host, fakeToken('old', now)]]),
+      rulesAt(now),
+    ).content;
     const after = (hours: number) => {
       const wanted = new Map([[host, fakeToken('new', now + hours * hourMs)]]);
-      return authOf(mergeContent(old, wanted, rulesAt(now + hours * hourMs)).content.auths, host);
+      return authOf(mergeContent('team-a', old, wanted, rulesAt(now + hours * hourMs)).content.auths, host);
     };
     assert.equal(after(2.9), btoa('AWS:old'));
     assert.equal(after(3), btoa('AWS:new'));
@@ -276,28 +322,39 @@ describe('merging', () => {
 
   it('replaces a token that another role asked for, and says which role asked for the new one', () => {
     const host = hostOf('us-east-1');
-    const old = mergeContent(emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now)).content;
+    const old = mergeContent(
+      'team-a',
+      emptyContent,
+      new Map([[host, fakeToken('old', now)]]),
+      rulesAt(now),
+    ).content;
     const wanted = new Map([[host, fakeToken('new', now)]]);
-    const { content } = mergeContent(stored(old), wanted, rulesAt(now, 200, 'role-a'));
+    const { content } = mergeContent('team-a', stored(old), wanted, rulesAt(now, 200, 'role-a'));
     assert.equal(authOf(content.auths, host), btoa('AWS:new'));
     assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
     const dead = new Map([[host, fakeToken('dead', now - 13 * hourMs)]]);
-    const kept = mergeContent(stored(content), dead, rulesAt(now, 200, 'role-b')).content;
+    const kept = mergeContent('team-a', stored(content), dead, rulesAt(now, 200, 'role-b')).content;
     assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'a token that has ended replaces none');
   });
 
   it('replaces a token of a clock that is ahead by one that is new', () => {
     const host = hostOf('us-east-1');
     const ahead = new Map([[host, fakeToken('ahead', now + 7 * hourMs)]]);
-    const old = mergeContent(emptyContent, ahead, rulesAt(now + 7 * hourMs)).content;
-    const { auths } = mergeContent(old, new Map([[host, fakeToken('new', now)]]), rulesAt(now)).content;
+    const old = mergeContent('team-a', emptyContent, ahead, rulesAt(now + 7 * hourMs)).content;
+    const { auths } = mergeContent(
+      'team-a',
+      old,
+      new Map([[host, fakeToken('new', now)]]),
+      rulesAt(now),
+    ).content;
     assert.equal(authOf(auths, host), btoa('AWS:new'));
   });
 
   it('refuses new hosts past the bound, and keeps the old ones', () => {
     const three = new Map(regions.slice(0, 3).map((region) => [hostOf(region), undefined]));
-    const { content } = mergeContent(emptyContent, three, rulesAt(now, 3));
+    const { content } = mergeContent('team-a', emptyContent, three, rulesAt(now, 3));
     const more = mergeContent(
+      'team-a',
       content,
       new Map([[hostOf('sa-east-1'), fakeToken('x', now)]]),
       rulesAt(now, 3),
@@ -313,7 +370,7 @@ describe('merging', () => {
         fakeToken('x'.repeat(6_000), now),
       ]),
     );
-    const { content, refused } = mergeContent(emptyContent, large, rulesAt(now, 250));
+    const { content, refused } = mergeContent('team-a', emptyContent, large, rulesAt(now, 250));
     assert.ok(refused.length > 0);
     assert.equal(content.hosts.size + refused.length, 250);
     const bytes = Buffer.byteLength(formatDockerConfig(content.auths));
@@ -330,18 +387,19 @@ describe('content that somebody else changed', () => {
     const { content } = readContent(
       JSON.stringify({ auths: { 'registry.example': entry, [host]: entry } }),
       annotation,
+      resolveRegistry,
     );
     assert.deepEqual([...content.auths.keys()].sort(), [host, 'registry.example']);
     assert.deepEqual([...content.hosts.keys()], [host]);
   });
 
   it('takes a host whose entry is gone for one that waits', () => {
-    const { content } = readContent('{"auths":{}}', annotation);
+    const { content } = readContent('{"auths":{}}', annotation, resolveRegistry);
     assert.deepEqual([...content.hosts], [[host, undefined]]);
   });
 
   it('takes a host that the annotation lost for one that waits, and keeps its entry', () => {
-    const { content } = readContent(JSON.stringify({ auths: { [host]: entry } }), undefined);
+    const { content } = readContent(JSON.stringify({ auths: { [host]: entry } }), undefined, resolveRegistry);
     assert.deepEqual([...content.hosts], [[host, undefined]]);
     assert.equal(content.auths.get(host), JSON.stringify(entry));
   });
@@ -360,6 +418,7 @@ describe('content that somebody else changed', () => {
       const { content, malformed } = readContent(
         JSON.stringify({ auths: { 'a.example': broken, [host]: entry } }),
         annotation,
+        resolveRegistry,
       );
       assert.deepEqual([...content.auths.keys()], [host]);
       assert.deepEqual(
@@ -377,7 +436,11 @@ describe('content that somebody else changed', () => {
     { auth: 'dT\npw' },
   ]) {
     it(`keeps an entry that the kubelet accepts: ${JSON.stringify(accepted)}`, () => {
-      const { content, malformed } = readContent(JSON.stringify({ auths: { a: accepted } }), annotation);
+      const { content, malformed } = readContent(
+        JSON.stringify({ auths: { a: accepted } }),
+        annotation,
+        resolveRegistry,
+      );
       assert.equal(content.auths.get('a'), JSON.stringify(accepted ?? {}));
       assert.deepEqual(malformed, []);
     });
@@ -385,13 +448,13 @@ describe('content that somebody else changed', () => {
 
   it('keeps fields that the kubelet does not know, to the last digit', () => {
     const kept = '{"auth":"dTpw","identitytoken":"x","numbers":[12345678901234567890,1e20,-0,1.50,1e999,7]}';
-    const { content } = readContent(`{"auths":{"a":${kept}}}`, undefined);
+    const { content } = readContent(`{"auths":{"a":${kept}}}`, undefined, resolveRegistry);
     assert.equal(formatDockerConfig(content.auths), `{"auths":{"a":${kept}}}`);
   });
 
   it('keeps a field that is nested as deeply as the kubelet accepts', () => {
     const kept = `{"auth":"dTpw","x":${'['.repeat(9_997)}${']'.repeat(9_997)}}`;
-    const { content, malformed } = readContent(`{"auths":{"a":${kept}}}`, undefined);
+    const { content, malformed } = readContent(`{"auths":{"a":${kept}}}`, undefined, resolveRegistry);
     assert.equal(formatDockerConfig(content.auths), `{"auths":{"a":${kept}}}`);
     assert.deepEqual(malformed, []);
   });
@@ -401,7 +464,9 @@ describe('content that somebody else changed', () => {
       const items = Array.from({ length: 1_000_000 / (item.length + 1) }, () => item).join();
       const text = `{"auths":{"a":{"auth":"dTpw","x":[${items}]}}}`;
       const parsing = measureMinCpuMs(() => JSON.parse(text));
-      const rewriting = measureMinCpuMs(() => formatDockerConfig(readContent(text, undefined).content.auths));
+      const rewriting = measureMinCpuMs(() =>
+        formatDockerConfig(readContent(text, undefined, resolveRegistry).content.auths),
+      );
       assert.ok(
         rewriting < 20 * parsing,
         `${item}: ${rewriting} ms of CPU, and ${parsing} ms for JSON.parse`,
@@ -411,14 +476,18 @@ describe('content that somebody else changed', () => {
 
   for (const blank of [null, {}, { auth: '' }, { auth: btoa(':') }, { username: '', email: 'e' }]) {
     it(`takes a host whose entry holds no credentials for one that waits: ${JSON.stringify(blank)}`, () => {
-      const { content } = readContent(JSON.stringify({ auths: { [host]: blank } }), annotation);
+      const { content } = readContent(
+        JSON.stringify({ auths: { [host]: blank } }),
+        annotation,
+        resolveRegistry,
+      );
       assert.deepEqual([...content.hosts], [[host, undefined]]);
     });
   }
 
   it('reports what is beside "auths", because it is not written back', () => {
     const text = JSON.stringify({ HttpHeaders: { x: 1 }, auths: { a: entry }, [host]: entry });
-    const { content, malformed } = readContent(text, undefined);
+    const { content, malformed } = readContent(text, undefined, resolveRegistry);
     assert.deepEqual([...content.auths.keys()], ['a']);
     assert.deepEqual(
       malformed.map(({ place }) => place),
@@ -428,13 +497,13 @@ describe('content that somebody else changed', () => {
 
   it('has nothing to report of a document without entries', () => {
     for (const text of ['{}', 'null', '{"auths":null}', '{"auths":{}}']) {
-      assert.deepEqual(readContent(text, undefined).malformed, [], text);
+      assert.deepEqual(readContent(text, undefined, resolveRegistry).malformed, [], text);
     }
   });
 
   for (const text of [undefined, '', '[]', '{"auths":[]}', '{"auths":3}', 'garbage']) {
     it(`loses no host over ${text === undefined ? 'a missing text' : JSON.stringify(text)}`, () => {
-      const { content, malformed } = readContent(text, annotation);
+      const { content, malformed } = readContent(text, annotation, resolveRegistry);
       assert.deepEqual([...content.hosts], [[host, undefined]]);
       assert.equal(malformed.length, 1);
     });
@@ -443,7 +512,7 @@ describe('content that somebody else changed', () => {
   it('is reported in bounds, whatever fills the megabyte of a Secret', () => {
     const name = (index: number) => `${index}.${'x'.repeat(1_000)}`;
     const auths = Object.fromEntries(Array.from({ length: 800 }, (_, index) => [name(index), 1]));
-    const { malformed } = readContent(JSON.stringify({ auths }), undefined);
+    const { malformed } = readContent(JSON.stringify({ auths }), undefined, resolveRegistry);
     assert.equal(malformed.length, 10);
     assert.ok(malformed.every(({ place }) => place.length < 150));
   });
@@ -453,7 +522,7 @@ describe('content that somebody else changed', () => {
       [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
     const hosts = Array.from({ length: 1_000 }, (_, index) => hostOf(`us-${letters(index)}-1`));
     const auths = Object.fromEntries(hosts.map((one) => [one, entry]));
-    const { content } = readContent(JSON.stringify({ auths }), annotation);
+    const { content } = readContent(JSON.stringify({ auths }), annotation, resolveRegistry);
     assert.deepEqual([content.hosts.size, content.auths.size], [maxParsedHosts, 1_000]);
     assert.ok(content.hosts.has(host), 'what the annotation names comes first');
   });
@@ -461,7 +530,7 @@ describe('content that somebody else changed', () => {
   it('never makes it throw', () => {
     fc.assert(
       fc.property(fc.json(), fc.json(), (json, text) => {
-        readContent(json, text);
+        readContent(json, text, resolveRegistry);
       }),
     );
   });

@@ -12,6 +12,7 @@ import {
   secretType,
 } from '../../src/pull-secrets/ownership.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { hourMs } from './pull-secret-fixtures.ts';
 
 const managedLabels = { [managedByLabel]: productName };
@@ -85,7 +86,7 @@ describe('a Secret that lost its label', () => {
   const life = { issuedAt: now - hourMs, expiresAt: now + 11 * hourMs };
 
   it('is due for repair, and its tokens stay in the metric that alerts use', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const annotations = { [hostsAnnotation]: formatHosts(new Map([[host, life]])) };
     const secret = { namespace: 'a', uid: 'u', annotations, fieldOwners: both(productName) };
     secretCache.set({ ...secret, resourceVersion: '5', labels: managedLabels });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
-import { parseEcrHost, type Registry } from '../../src/ecr/registry.ts';
+import type { Registry } from '../../src/ecr/registry.ts';
 import { Token } from '../../src/ecr/token.ts';
 import type { TokenError } from '../../src/ecr/token-error.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
@@ -11,6 +11,7 @@ import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { ApiStandIn } from '../doubles/api-server/api-stand-in.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 export const hourMs = 3_600_000;
 
@@ -24,7 +25,7 @@ export const start = Date.UTC(2026, 10, 23, 12);
 const freshness = { fraction: 0.5, floorMs: hourMs };
 
 export function registryIn(region: string): Registry {
-  const registry = parseEcrHost(`123456789012.dkr.ecr.${region}.amazonaws.com`);
+  const registry = resolveRegistry(`123456789012.dkr.ecr.${region}.amazonaws.com`);
   assert.ok(registry);
   return registry;
 }
@@ -55,7 +56,7 @@ export function createReplica(
     userAgent: 'test',
   });
   const outcomes: string[] = [];
-  const secretCache = new SecretCache();
+  const secretCache = new SecretCache(resolveRegistry);
   const made: Replica = {
     outcomes,
     secretCache,
@@ -66,6 +67,7 @@ export function createReplica(
     secrets: createPullSecrets({
       store: around(createSecretStore(createSecretApi(config), 'ecr-pull-secrets', name)),
       secretCache,
+      resolveRegistry,
       hasSynced: () => made.isInSync,
       getToken: (_namespace, registry) => made.token(registry),
       fetchNewToken: (_namespace, registry) => made.token(registry),

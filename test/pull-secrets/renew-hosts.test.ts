@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
-import { parseEcrHost } from '../../src/ecr/registry.ts';
 import type { Token } from '../../src/ecr/token.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import { KubeError } from '../../src/kube/errors.ts';
@@ -15,6 +14,7 @@ import { runOnce } from '../commands/run-command.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { createReplica, fakeToken, hourMs, registryIn, start } from './pull-secret-fixtures.ts';
 
 const namespace = 'team-a';
@@ -24,9 +24,10 @@ const terminating = new KubeError({ code: 'namespace-terminating', operation: 'a
 /** A replica that remembers a token that is 4 h old, and sees Secrets of a namespace that takes none any more. */
 function setUp() {
   const now = () => start + 4 * hourMs;
-  const secretCache = new SecretCache();
+  const secretCache = new SecretCache(resolveRegistry);
   const asked: string[] = [];
   const secrets = createPullSecrets({
+    resolveRegistry,
     store: {
       read: async () => undefined,
       create: () => Promise.reject(terminating),
@@ -63,7 +64,7 @@ function setUp() {
       fieldOwners: [],
     });
   const renew = async () => {
-    const registry = parseEcrHost(host);
+    const registry = resolveRegistry(host);
     assert.ok(registry);
     return (await secrets.renew(namespace, [registry])).map(({ code }) => code);
   };

@@ -5,6 +5,7 @@ import { createTokenRules, determineNeed, isUpToDate } from '../../src/pull-secr
 import { formatHosts, maxParsedHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { type KnownSecret, SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { findTokenExpiries } from '../../src/pull-secrets/token-expirations.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
@@ -35,7 +36,7 @@ const foreign = (namespace: string, resourceVersion: string) =>
 
 describe('the view', () => {
   it('knows hosts and ends, and which Secrets are not ours', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([metadata('a', '5'), foreign('b', '6')]);
     assert.deepEqual(secretCache.get('a')?.hosts.get(east), life(hourMs));
     assert.equal(secretCache.get('a')?.isManaged, true);
@@ -44,7 +45,7 @@ describe('the view', () => {
   });
 
   it('does not go back to an older version that comes late', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const written = metadata('a', '100', new Map([[west, life(hourMs)]]));
     secretCache.updateFromRead({ metadata: { ...written, name: 'ecr-pull-secrets' } }, true);
     secretCache.set(metadata('a', '99'));
@@ -56,7 +57,7 @@ describe('the view', () => {
   });
 
   it('forgets what is deleted, and what a whole list no longer holds', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([metadata('a', '5'), metadata('b', '6')]);
     secretCache.remove('a', '7');
     assert.equal(secretCache.get('a'), undefined);
@@ -65,7 +66,7 @@ describe('the view', () => {
   });
 
   it('remembers of a Secret of another type, which metadata does not show, that it is not ours', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const opaque = metadata('a', '5');
     secretCache.updateFromRead({ metadata: { ...opaque, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
     secretCache.replace([opaque]);
@@ -74,7 +75,7 @@ describe('the view', () => {
   });
 
   it('keeps the hosts of a deleted Secret as lost, until there is a Secret again or nobody wants them', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([metadata('a', '5'), metadata('b', '6')]);
     secretCache.replace([metadata('b', '6')]);
     secretCache.remove('b', '7');
@@ -86,14 +87,14 @@ describe('the view', () => {
   });
 
   it('does not keep the hosts of a deleted Secret that was not ours', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([foreign('a', '5')]);
     secretCache.remove('a', '6');
     assert.equal(secretCache.deletedSecrets().size, 0);
   });
 
   it('knows when somebody else was at a Secret, and keeps the hosts that were taken out', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const both = new Map([
       [east, life(hourMs)],
       [west, life(hourMs)],
@@ -114,7 +115,7 @@ describe('the view', () => {
   });
 
   it('tells two looks apart by a number that grows with each change', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const seen = [secretCache.changeCount];
     secretCache.set(metadata('a', '5'));
     seen.push(secretCache.changeCount);
@@ -126,7 +127,7 @@ describe('the view', () => {
   });
 
   it('does not parse the annotation of a Secret that is not ours, by label or by type', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(foreign('label', '5'));
     const other = metadata('type', '5');
     secretCache.updateFromRead({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
@@ -135,7 +136,7 @@ describe('the view', () => {
   });
 
   it('knows that the type of a Secret does not change, until another one takes its place', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const other = metadata('a', '5');
     secretCache.updateFromRead({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
     secretCache.set(metadata('a', '6'));
@@ -145,7 +146,7 @@ describe('the view', () => {
   });
 
   it('takes a Secret that cannot be read for an unmanaged one, until a later version can be', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(metadata('a', '5'));
     secretCache.reject({ namespace: 'a', uid: 'uid-a', resourceVersion: '6' });
     assert.deepEqual([secretCache.get('a')?.isManaged, secretCache.get('a')?.hosts.size], [false, 0]);
@@ -154,7 +155,7 @@ describe('the view', () => {
   });
 
   it('does not grow with the number of edits, and keeps the hosts that were there first', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     const letters = (index: number) =>
       [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
     secretCache.set(metadata('a', '5'));
@@ -170,7 +171,7 @@ describe('the view', () => {
   });
 
   it('knows of a deleted Secret whether somebody else had changed it', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(metadata('deleted', '5'));
     secretCache.remove('deleted', '6');
     secretCache.set(metadata('edited', '5', undefined, {}, 'kubectl-edit'));
@@ -189,7 +190,7 @@ describe('when tokens expire, for metrics and alerts', () => {
   const asItIs = (region: string) => region;
 
   it('is the next expiry of each region, of managed Secrets that nobody else has changed', () => {
-    const secretCache = new SecretCache();
+    const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([
       metadata(
         'a',
@@ -218,9 +219,15 @@ describe('when tokens expire, for metrics and alerts', () => {
       isIntact: true,
       hosts: new Map([[east, life(endsIn)]]),
     }));
-    assert.deepEqual(findTokenExpiries(secrets, now, asItIs), new Map([['us-east-1', now + hourMs]]));
+    assert.deepEqual(
+      findTokenExpiries(secrets, now, asItIs, resolveRegistry),
+      new Map([['us-east-1', now + hourMs]]),
+    );
     const later = now + 5 * hourMs;
-    assert.deepEqual(findTokenExpiries(secrets, later, asItIs), new Map([['us-east-1', now + 2 * hourMs]]));
+    assert.deepEqual(
+      findTokenExpiries(secrets, later, asItIs, resolveRegistry),
+      new Map([['us-east-1', now + 2 * hourMs]]),
+    );
   });
 
   it('labels regions that more Secrets use first, and a shared label has the next expiry of any', () => {
@@ -239,7 +246,7 @@ describe('when tokens expire, for metrics and alerts', () => {
     const order: string[] = [];
     const labelOf = (region: string) => (order.push(region) > 1 ? 'other' : region);
     assert.deepEqual(
-      findTokenExpiries(secrets, now, labelOf),
+      findTokenExpiries(secrets, now, labelOf, resolveRegistry),
       new Map([
         ['us-west-2', now + 2 * hourMs],
         ['other', now + hourMs],
@@ -287,17 +294,22 @@ describe('what a host needs', () => {
   it('is no write where the Secret holds the token, or names the host of which there is none', () => {
     const token = fakeToken('x', now);
     const noted = secret(new Map([[east, undefined]]));
-    assert.equal(isUpToDate(noted, new Map([[east, undefined]]), rules), true);
-    assert.equal(isUpToDate(noted, new Map([[east, token]]), rules), false);
-    assert.equal(isUpToDate(noted, new Map([[west, undefined]]), rules), false);
+    assert.equal(isUpToDate('team-a', noted, new Map([[east, undefined]]), rules), true);
+    assert.equal(isUpToDate('team-a', noted, new Map([[east, token]]), rules), false);
+    assert.equal(isUpToDate('team-a', noted, new Map([[west, undefined]]), rules), false);
     assert.equal(
-      isUpToDate(secret(new Map([[east, life(10 * hourMs)]])), new Map([[east, token]]), rules),
+      isUpToDate('team-a', secret(new Map([[east, life(10 * hourMs)]])), new Map([[east, token]]), rules),
       true,
     );
     assert.equal(
-      isUpToDate(secret(new Map([[east, life(10 * hourMs)]]), false), new Map([[east, token]]), rules),
+      isUpToDate(
+        'team-a',
+        secret(new Map([[east, life(10 * hourMs)]]), false),
+        new Map([[east, token]]),
+        rules,
+      ),
       false,
     );
-    assert.equal(isUpToDate(undefined, new Map([[east, undefined]]), rules), false);
+    assert.equal(isUpToDate('team-a', undefined, new Map([[east, undefined]]), rules), false);
   });
 });

@@ -7,6 +7,7 @@ import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { formatHosts, parseHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { formatDockerConfig, mergeContent, readContent } from '../../src/pull-secrets/merge.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { damaged, hostileJson } from '../support/untrusted-json.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
@@ -47,11 +48,14 @@ const dockerConfig = fc.oneof(
 describe('what tenants write into a pull Secret', () => {
   it('never throws out of parseHosts, and what it gives can be written again', () => {
     const check = (text: string | undefined) => {
-      const hosts = parseHosts(text);
+      const hosts = parseHosts(text, resolveRegistry);
       for (const one of hosts.values()) {
         assert.ok(one === undefined || one.issuedAt < one.expiresAt);
       }
-      assert.deepEqual([...parseHosts(formatHosts(hosts)).keys()].sort(), [...hosts.keys()].sort());
+      assert.deepEqual(
+        [...parseHosts(formatHosts(hosts), resolveRegistry).keys()].sort(),
+        [...hosts.keys()].sort(),
+      );
     };
     pastAnnotations.forEach(check);
     fc.assert(fc.property(annotation, check), { numRuns: 500 });
@@ -59,9 +63,9 @@ describe('what tenants write into a pull Secret', () => {
 
   it('never throws out of readContent, and can be merged and written again', () => {
     const check = (json: string | undefined, text: string | undefined) => {
-      const { content } = readContent(json, text);
+      const { content } = readContent(json, text, resolveRegistry);
       const wanted = new Map([[host, fakeToken('x', now)]]);
-      const merged = mergeContent(content, wanted, rules).content;
+      const merged = mergeContent('team-a', content, wanted, rules).content;
       assert.ok(merged.auths.has(host));
       formatHosts(merged.hosts);
       JSON.parse(formatDockerConfig(merged.auths));
@@ -90,7 +94,7 @@ describe('what tenants write into a pull Secret', () => {
       },
     };
     const check = (object: unknown, text: string | undefined) => {
-      const secretCache = new SecretCache();
+      const secretCache = new SecretCache(resolveRegistry);
       const item = parseSecretMetadata(object);
       if (item !== undefined) {
         secretCache.set(item);
@@ -108,7 +112,7 @@ describe('what tenants write into a pull Secret', () => {
   it('never throws out of parseHosts when it is no object at all', () => {
     fc.assert(
       fc.property(hostileJson([host, 'issuedAt', 'expiresAt', 'identity']), (value) => {
-        parseHosts(JSON.stringify(value));
+        parseHosts(JSON.stringify(value), resolveRegistry);
       }),
       { numRuns: 500 },
     );

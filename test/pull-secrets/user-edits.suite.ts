@@ -10,6 +10,7 @@ import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { editedByUser, fixedDocuments } from './docker-config-generators.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
@@ -70,7 +71,8 @@ function editedSuite(apiServer: () => TestApiServer): void {
     const now = Date.now();
     await mergeIntoSecret(namespace, new Map([[host, fakeToken('new', now)]]), {
       store: createSecretStore(createSecretApi(kube), 'ecr-pull-secrets', 'a'),
-      secretCache: new SecretCache(),
+      secretCache: new SecretCache(resolveRegistry),
+      resolveRegistry,
       log: createJsonLog('warn', { write: (line) => lines.push(line) }),
       countWrite: () => undefined,
       rules: createTokenRules({

@@ -12,6 +12,7 @@ import { createHostEventReporter } from '../../src/renewal/host-events.ts';
 import type { Overdue } from '../../src/renewal/plan-types.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const now = Date.UTC(2026, 10, 23, 12, 30);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
@@ -25,7 +26,7 @@ function failing(namespace: string, permanent: boolean): Overdue {
 }
 
 function setUp(createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined) {
-  const secretCache = new SecretCache();
+  const secretCache = new SecretCache(resolveRegistry);
   const lifetime = { issuedAt: now, expiresAt: now + 1000 };
   secretCache.set({
     namespace: 'a',

@@ -18,6 +18,7 @@ import {
 } from '../../src/renewal/housekeeping.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 const hourMs = 3_600_000;
 const minuteMs = 60_000;
@@ -32,7 +33,7 @@ function setUp(
   },
 ) {
   const clock = { wallMs: start, monotonicMs: 0 };
-  const secretCache = new SecretCache(() => clock.monotonicMs);
+  const secretCache = new SecretCache(resolveRegistry, () => clock.monotonicMs);
   for (const namespace of namespaces) {
     secretCache.set({
       namespace,
@@ -51,6 +52,7 @@ function setUp(
   const full: FullSecret[] = [];
   const housekeeping = new Housekeeping({
     secretCache,
+    resolveRegistry,
     missing,
     secrets,
     unstored,

@@ -8,6 +8,7 @@ import { dockerConfigKey } from '../../src/pull-secrets/ownership.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { RenewalController, type RenewalDependencies } from '../../src/renewal/renewal-controller.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 export const hourMs = 3_600_000;
 const start = Date.UTC(2026, 10, 23, 12);
@@ -22,7 +23,7 @@ export function createRenewalFixture(
   changes: Partial<RenewalDependencies> = {},
 ) {
   const clock = { wallMs: start, monotonicMs: 0 };
-  const secretCache = new SecretCache(() => clock.monotonicMs);
+  const secretCache = new SecretCache(resolveRegistry, () => clock.monotonicMs);
   let version = 1;
   const putSecret = (namespace: string, lifetime: Validity | undefined, label: string = productName) => {
     version += 1;
@@ -53,6 +54,7 @@ export function createRenewalFixture(
   let plans = 0;
   const renewal = new RenewalController({
     secretCache,
+    resolveRegistry,
     secrets: { renew },
     rules,
     now: () => ({ ...clock }),

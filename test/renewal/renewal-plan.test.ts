@@ -193,6 +193,27 @@ describe('renewal plan', () => {
     assert.equal(due[0]?.reason, 'clock-set-back');
   });
 
+  it('asks once per identity for the failure of a host, and waits only where that identity fails', () => {
+    const namespaces = ['team-a', 'team-b', 'other'];
+    const asked: string[] = [];
+    const { due, overdue } = plan(
+      { secrets: namespaces.map((name) => [name, secret(new Map([[east, lifetime]]))]), deleted: [] },
+      { wallMs: issued + 7 * hourMs, monotonicMs: 7 * hourMs },
+      rules({
+        identityOf: (namespace) => (namespace === 'other' ? undefined : 'role-of-teams'),
+        regionFailure: (namespace) => {
+          asked.push(namespace);
+          return namespace === 'other' ? undefined : failure;
+        },
+      }),
+    );
+    assert.deepEqual(asked, ['team-a', 'other']);
+    assert.deepEqual(
+      [due, overdue].map((of) => of.map(({ namespace }) => namespace)),
+      [['other'], ['team-a', 'team-b']],
+    );
+  });
+
   it('backs off for a failing region or namespace, reports it as overdue, and renews the other hosts', () => {
     const both = secret(
       new Map([
@@ -200,7 +221,7 @@ describe('renewal plan', () => {
         [west, lifetime],
       ]),
     );
-    const regionFailure = (host: string) => (host === east ? failure : undefined);
+    const regionFailure = (_namespace: string, host: string) => (host === east ? failure : undefined);
     const partial = planned(both, 7 * hourMs, { regionFailure });
     assert.deepEqual(partial.due[0]?.hosts, [west]);
     assert.deepEqual(

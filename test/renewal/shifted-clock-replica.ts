@@ -2,7 +2,7 @@
 import { stringify } from 'yaml';
 import { createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';
-import { parseEcrHosts } from '../../src/ecr/registry.ts';
+import { resolveRegistries } from '../../src/ecr/registry.ts';
 import { createEventApi } from '../../src/kube/events.ts';
 import { watchSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import type { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
@@ -13,6 +13,7 @@ import type { Overdue } from '../../src/renewal/plan-types.ts';
 import { RenewalController } from '../../src/renewal/renewal-controller.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 export interface ShiftedClockReplicaOptions {
   readonly ecr: EcrDouble;
@@ -68,6 +69,7 @@ export async function startShiftedClockReplica({
   const renewal = new RenewalController({
     secretCache: app.secretCache,
     secrets: app.secrets,
+    resolveRegistry: app.resolveRegistry,
     unstored: app.housekeeping.unstored,
     rules: app.planRules(now()),
     now: clocks,
@@ -89,6 +91,7 @@ export async function startShiftedClockReplica({
     ...app.housekeeping,
     secretCache: app.secretCache,
     secrets: app.secrets,
+    resolveRegistry: app.resolveRegistry,
     forgetAfterMs: config.secrets.forgetAfter,
     now: clocks,
     random,
@@ -99,7 +102,8 @@ export async function startShiftedClockReplica({
   return {
     secretCache: app.secretCache,
     log: lines,
-    admit: async (namespace, hosts) => await app.secrets.ensure(namespace, parseEcrHosts(hosts)),
+    admit: async (namespace, hosts) =>
+      await app.secrets.ensure(namespace, resolveRegistries(hosts, resolveRegistry)),
     pass: async (ms) => {
       passedMs += ms;
       renewal.tick();

@@ -3,11 +3,13 @@ import { describe, it } from 'node:test';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
 import { decide, getAdmissionExclusions } from '../../src/webhook/decision.ts';
 import { createPullSecretReference } from '../../src/webhook/patch.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { buildPodReview } from './admission-reviews.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
+  resolveRegistry,
   exclude: { namespaces: ['kube-*', 'quiet'], accounts: ['1111*'] },
 };
 const pod = { spec: { containers: [{ name: 'app', image: `${host}/app:1` }] } };

@@ -5,11 +5,13 @@ import jsonPatch from 'fast-json-patch';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
 import { decide } from '../../src/webhook/decision.ts';
 import { createPullSecretReference } from '../../src/webhook/patch.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { buildPodReview, parsePatchOperations } from './admission-reviews.ts';
 
 const fixtures = new URL('../fixtures/', import.meta.url);
 const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
+  resolveRegistry,
   exclude: { namespaces: ['kube-*'], accounts: ['999999999999'] },
 };
 

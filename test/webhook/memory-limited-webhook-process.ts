@@ -4,11 +4,12 @@ import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
-import { createCachedHostParser } from '../../src/ecr/registry-cache.ts';
+import { createCachedRegistryResolver } from '../../src/ecr/registry-cache.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { createAdmissionHandler } from '../../src/webhook/handler.ts';
 import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { createWebhook } from '../../src/webhook/server.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 /** How long the pull Secrets take: as with a region whose endpoint hangs, in ms. */
 const ensureMs = 5_000;
@@ -46,7 +47,7 @@ async function serve(keyPair: PemKeyPair, maxConnections: number): Promise<Serve
     handleReview: createAdmissionHandler({
       rules: {
         reference: createPullSecretReference('ecr-pull-secrets'),
-        parseHost: createCachedHostParser(),
+        resolveRegistry: createCachedRegistryResolver(resolveRegistry),
         exclude: { namespaces: [], accounts: [] },
       },
       onFailure: 'admit',

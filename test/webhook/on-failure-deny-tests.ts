@@ -20,7 +20,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       const pod = podWith([`${hostIn('us-east-2')}/app`]);
       const denied = await fixture().createPod(namespace, pod);
       assert.equal(denied.status, 503);
-      assert.match(JSON.stringify(denied.body), /no pull token yet for .*us-east-2.*: unusable answer/);
+      assert.match(JSON.stringify(denied.body), /no pull token yet for .*us-east-2.*: invalid response/);
       await eventually(
         'it is admitted',
         async () => (await fixture().createPod(namespace, pod)).status === 201,

@@ -16,6 +16,7 @@ import { eventually } from '../support/eventually.ts';
 import { podWith } from '../support/pods.ts';
 import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-fixture.ts';
 import { secretPath } from '../support/pull-secret.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import {
   bindPolicy,
   createAdmissionPolicy,
@@ -138,7 +139,7 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
     assert.ok(trouble?.permanent);
     const tell = createHostEventReporter({
       secretName,
-      secretCache: new SecretCache(),
+      secretCache: new SecretCache(resolveRegistry),
       createEvent: (event) => createEventApi(config, 'ecr-pull-secrets').create(event),
       now: () => now,
       log: createJsonLog('silent', process.stderr),

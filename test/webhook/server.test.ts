@@ -179,7 +179,7 @@ describe('a review', () => {
 
   it('is admitted without a patch if even the decision throws', async () => {
     const { send, outcomes } = await startWebhook({
-      rules: { ...rules, parseHost: bug },
+      rules: { ...rules, resolveRegistry: bug },
     });
     const { status, body } = await send(buildPodReview(pod));
     assert.deepEqual([status, body.response.allowed, body.response.patch], [200, true, undefined]);

@@ -6,11 +6,13 @@ import { decide } from '../../src/webhook/decision.ts';
 import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { describeReview, getSubject } from '../../src/webhook/review-log.ts';
 import { podWith } from '../support/pods.ts';
+import { resolveRegistry } from '../support/registries.ts';
 import { damaged } from '../support/untrusted-json.ts';
 import { buildPodReview } from './admission-reviews.ts';
 
 const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
+  resolveRegistry,
   exclude: { namespaces: ['kube-*'], accounts: ['9*'] },
 };
 

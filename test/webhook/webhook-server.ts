@@ -11,6 +11,7 @@ import { type AdmissionHandlerDependencies, createAdmissionHandler } from '../..
 import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { createWebhook, type Webhook, type WebhookDependencies } from '../../src/webhook/server.ts';
 import { issueTestCa, issueTestServingCertificate } from '../certificates/test-certificates.ts';
+import { resolveRegistry } from '../support/registries.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 export const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${host}/app:1` }] } };
@@ -18,6 +19,7 @@ const silentLog = createJsonLog('silent', new PassThrough());
 
 export const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
+  resolveRegistry,
   exclude: { namespaces: [], accounts: [] },
 };
 

@@ -3,13 +3,13 @@ import { PassThrough } from 'node:stream';
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../../src/app.ts';
 import { readConfig } from '../../../src/config/load-config.ts';
-import { parseEcrHost } from '../../../src/ecr/registry.ts';
 import { type SecretInformer, watchSecretMetadata } from '../../../src/kube/secret-metadata.ts';
 import type { SecretCache } from '../../../src/pull-secrets/secret-cache.ts';
 import type { UnavailableHost } from '../../../src/pull-secrets/unavailable-host.ts';
 import { RenewalController } from '../../../src/renewal/renewal-controller.ts';
 import { createJsonLog } from '../../../src/telemetry/log.ts';
 import { type FaultProxy, startFaultProxy } from '../../doubles/fault-proxy.ts';
+import { resolveRegistry } from '../../support/registries.ts';
 import { MachineClock, type SimulatedClock } from './clock-and-random.ts';
 
 /** A call of GetAuthorizationToken, as the replica counts it. */
@@ -97,6 +97,7 @@ export class SimulatedReplica {
     this.#renewal = new RenewalController({
       secretCache: this.#app.secretCache,
       secrets: this.#app.secrets,
+      resolveRegistry: this.#app.resolveRegistry,
       rules: this.#app.planRules(this.clock.wallMs()),
       now: () => ({ wallMs: this.clock.wallMs(), monotonicMs: this.clock.monotonicMs() }),
       random,
@@ -129,7 +130,7 @@ export class SimulatedReplica {
 
   /** Does what the webhook does for a pod with images of these hosts. */
   async admit(namespace: string, hosts: readonly string[]): Promise<UnavailableHost[]> {
-    const registries = hosts.map(parseEcrHost).filter((registry) => registry !== undefined);
+    const registries = hosts.map(resolveRegistry).filter((registry) => registry !== undefined);
     return this.#app.secrets.hasFreshTokens(namespace, registries)
       ? []
       : await this.#app.secrets.ensure(namespace, registries);
