@@ -7,7 +7,7 @@
 const pure = [
   '^src/labels[.]ts$',
   '^src/ecr/(registry|partitions|pod-images|token|token-policy|token-error|error-catalog|identity)[.]ts$',
-  '^src/pull-secrets/(docker-config|hosts-annotation|merge|host-needs|token-expirations|missing-hosts|unstored-hosts)[.]ts$',
+  '^src/pull-secrets/(docker-config|hosts-annotation|merge|droppable-hosts|host-needs|token-expirations|missing-hosts|unstored-hosts)[.]ts$',
   '^src/renewal/(plan-types|renewal-plan|unstored-plan|renewal-attempts|failure-reports|forget-policy)[.]ts$',
   '^src/provisioning/(provisioning-plan|provisioning-settings|action-backoff)[.]ts$',
   '^src/commands/report-text[.]ts$',

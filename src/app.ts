@@ -14,15 +14,15 @@ import { listPods } from './kube/pods.ts';
 import { createSecretApi } from './kube/secrets.ts';
 import { productName } from './labels.ts';
 import type { DropReason } from './pull-secrets/apply.ts';
-import { createSecretStore } from './pull-secrets/apply.ts';
 import { createClaimedEndpointCheck, endpointKey } from './pull-secrets/claimed-endpoints.ts';
 import { createPullSecrets, type PullSecrets, type PullSecretsDependencies } from './pull-secrets/ensure.ts';
 import { createTokenRules } from './pull-secrets/host-needs.ts';
 import { DropPolicy, forgetHosts } from './pull-secrets/host-removal.ts';
-import { PodsInUse } from './pull-secrets/hosts-in-use.ts';
+import { PodHostLister } from './pull-secrets/hosts-in-use.ts';
 import { MissingHosts } from './pull-secrets/missing-hosts.ts';
 import { createReplacedSecretReporter } from './pull-secrets/replaced-secret-report.ts';
 import { SecretCache } from './pull-secrets/secret-cache.ts';
+import { createSecretStore } from './pull-secrets/secret-store.ts';
 import { UnstoredHosts } from './pull-secrets/unstored-hosts.ts';
 import type { HostFailure, PlanRules } from './renewal/plan-types.ts';
 import type { Log } from './telemetry/log.ts';
@@ -42,7 +42,7 @@ export interface App {
   readonly housekeeping: {
     readonly missing: MissingHosts;
     readonly unstored: UnstoredHosts;
-    readonly pods: PodsInUse;
+    readonly pods: PodHostLister;
     readonly replica: string;
     isConfigured(host: string): boolean;
     forgetHosts(namespace: string): Promise<void>;
@@ -218,7 +218,7 @@ function createHostRetention(
   const monotonic = monotonicMs ?? (() => performance.now());
   const missing = new MissingHosts(config.secrets.forgetAfter);
   const list = (namespace: string, onPod: (pod: unknown) => void) => listPods(cluster, namespace, onPod);
-  const pods = new PodsInUse({
+  const pods = new PodHostLister({
     list,
     monotonicNow: monotonic,
     log,

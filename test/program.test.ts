@@ -134,7 +134,7 @@ describe('the program', () => {
     const during = JSON.parse((await review(program, namespace)).body);
     assert.equal(during.response.allowed, true);
     assert.ok(during.response.patch);
-    assert.match(during.response.warnings[0], /not ready in time|API server: network/);
+    assert.match(during.response.warnings[0], /timed out|API server: network/);
     await cluster.up();
     await eventually('the Secret is there', async () => {
       await review(program, namespace);

@@ -3,7 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Config } from '../config/schema.ts';
 import { type ClusterConfig, getOwnNamespace } from '../kube/client.ts';
 import type { Log } from '../telemetry/log.ts';
-import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
+import { apiServerBackoff, backoffMs } from '../util/backoff.ts';
 import { CertificateError } from './certificate-error.ts';
 import { type CertificateLocation, CertificateStore } from './certificate-store.ts';
 import { getServiceDnsNames } from './issue.ts';
@@ -162,7 +162,7 @@ export class ManagedCertificates {
       this.#failures = 0;
     } catch (error) {
       this.#failures += 1;
-      this.#retryAt = performance.now() + tokenRetryMs(apiServerBackoff, this.#failures, Math.random());
+      this.#retryAt = performance.now() + backoffMs(apiServerBackoff, this.#failures, Math.random());
       if (!this.#stop.signal.aborted) this.#reportProblem(error);
     }
     this.#reportedProblems = this.#currentProblems;

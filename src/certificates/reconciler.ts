@@ -2,7 +2,7 @@
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeError } from '../kube/errors.ts';
 import type { Log } from '../telemetry/log.ts';
-import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
+import { apiServerBackoff, backoffMs } from '../util/backoff.ts';
 import { type CaCertificate, formatCaBundle, PublicationTracker } from './ca-bundle.ts';
 import { CertificateError } from './certificate-error.ts';
 import { canServe, planNextStep, type RotationRules, type Step } from './certificate-policy.ts';
@@ -92,7 +92,7 @@ export class CertificateReconciler {
         conflicts += 1;
         if (!(error instanceof KubeError) || !conflictCodes.has(error.code) || conflicts > maxConflicts)
           throw error;
-        await wait(tokenRetryMs(apiServerBackoff, conflicts, Math.random()));
+        await wait(backoffMs(apiServerBackoff, conflicts, Math.random()));
       }
     }
     return this.#dependencies.now();

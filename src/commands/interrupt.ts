@@ -1,5 +1,5 @@
 // Ends commands that run once on SIGINT and SIGTERM, with a report of what they did.
-import { setTimeout as sleep } from 'node:timers/promises';
+import { waitAtMost } from '../util/timeout.ts';
 
 /** 128 and the number of the signal, as shells report it. */
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -80,7 +80,7 @@ export async function finishWork(
   calls: CallsInFlight,
 ): Promise<void> {
   const stopped = whenAborted(signal).then(async () => {
-    await Promise.race([calls.idle(), sleep(calls.timeoutMs, undefined, { ref: false })]);
+    await waitAtMost(calls.timeoutMs, calls.idle(), () => undefined, { ref: false });
     await calls.close();
   });
   await Promise.race([work, stopped]);

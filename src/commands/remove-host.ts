@@ -5,10 +5,11 @@ import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import { listPods } from '../kube/pods.ts';
 import { createSecretApi } from '../kube/secrets.ts';
-import { type ChangeSecretDependencies, changeSecret, createSecretStore } from '../pull-secrets/apply.ts';
+import { type ChangeSecretDependencies, changeSecret } from '../pull-secrets/apply.ts';
 import { createHostCollector, type HostsInUse } from '../pull-secrets/hosts-in-use.ts';
 import { omitHosts, type SecretContent } from '../pull-secrets/merge.ts';
 import { SecretCache } from '../pull-secrets/secret-cache.ts';
+import { createSecretStore } from '../pull-secrets/secret-store.ts';
 import type { Log } from '../telemetry/log.ts';
 import {
   addOutputOption,
@@ -106,7 +107,7 @@ export interface RemoveHostsDependencies {
  * take the write for one of the program, so they do not restore the hosts.
  * @throws {KubeError} without the right to list pods or to write the Secret, and `conflict` where the Secret was edited
  *   by hand and is not repaired yet
- * @throws {ForeignSecretError} where the Secret is not managed
+ * @throws {UnmanagedSecretError} where the Secret is not managed
  */
 export async function removeHosts(dependencies: RemoveHostsDependencies): Promise<RemoveHostsResult> {
   const { namespace, hosts, dryRun, interrupt } = dependencies;
@@ -160,7 +161,7 @@ async function removeUnused(
   await changeSecret(
     namespace,
     async (present, state) => {
-      if (state === 'edited') {
+      if (state === 'modified') {
         throw notRepaired(dependencies);
       }
       const inUse = await hostsInUse(dependencies);

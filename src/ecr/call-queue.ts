@@ -1,6 +1,7 @@
 // Queues calls of GetAuthorizationToken so that endpoints that are known to exist never wait for made-up ones.
 import pLimit from 'p-limit';
-import { FairQueue, Job, NamespaceBudgets } from '../util/fair-queue.ts';
+import { FairQueue, Job } from '../util/fair-queue.ts';
+import { NamespaceBudgets } from '../util/rate-limit.ts';
 
 /** How sure it is that an endpoint exists. Image names are untrusted input, and users can make up endpoints. */
 export type EndpointTrust =

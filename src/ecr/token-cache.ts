@@ -1,6 +1,6 @@
 // Caches tokens and failures by identity, region and kind of endpoint.
 import { LRUCache } from 'lru-cache';
-import { permanentRegionBackoff, tokenRetryMs, transientRegionBackoff } from '../util/backoff.ts';
+import { backoffMs, permanentRegionBackoff, transientRegionBackoff } from '../util/backoff.ts';
 import type { EndpointTrust } from './call-queue.ts';
 import type { Token } from './token.ts';
 import type { TokenError } from './token-error.ts';
@@ -119,7 +119,7 @@ export class TokenCache {
     const at = this.#options.now();
     const since = Math.min(previous?.since ?? at, at);
     const policy = failure.permanent ? permanentRegionBackoff : transientRegionBackoff;
-    const retryAt = at + tokenRetryMs(policy, consecutive, this.#options.random());
+    const retryAt = at + backoffMs(policy, consecutive, this.#options.random());
     const error = failure.withRetryAt(retryAt);
     const failures = trust === 'proven' ? this.#failures : this.#untrustedFailures;
     failures.set(caller.key, { caller, value: { error, since, at, retryAt, consecutive } });

@@ -61,7 +61,8 @@ const maxSlowKeys = 10_000;
  * that are known to be slow use separate `slow` slots, and a call that turns out to be slow moves to one of them when one is
  * free. So slow keys, however many, leave the `quick` slots to the other keys.
  *
- * Unlike src/util/fair-queue.ts, whose jobs are shared by several namespaces, serialized by key and never dropped.
+ * src/util/fair-queue.ts is a different queue: its jobs are shared by several namespaces, serialized by key, and never
+ * cancelled.
  */
 export class CallSlots {
   readonly #options: CallSlotsOptions;

@@ -1,6 +1,6 @@
 // Lists and watches a resource: reconnects, retries with backoff and lists again when needed.
 import { setTimeout as wait } from 'node:timers/promises';
-import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
+import { apiServerBackoff, backoffMs } from '../util/backoff.ts';
 import type { ClusterConfig } from './client.ts';
 import { KubeError, type KubeErrorCode, toKubeError } from './errors.ts';
 import { listAll } from './list.ts';
@@ -96,7 +96,7 @@ class ListWatchInformer<T> implements Informer {
       slackMs: defaultSlackMs,
       relistMs: defaultRelistMs,
       now: () => performance.now(),
-      backoff: (failures) => tokenRetryMs(apiServerBackoff, failures, Math.random()),
+      backoff: (failures) => backoffMs(apiServerBackoff, failures, Math.random()),
       ...options,
     };
     this.#reportObject = createOnceReporter(options.resource, this.#options.onObjectError);

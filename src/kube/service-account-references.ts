@@ -1,7 +1,7 @@
 // Adds and removes the reference from a ServiceAccount to a pull Secret.
-import { setTimeout as wait } from 'node:timers/promises';
 import { referenceAnnotation } from '../labels.ts';
-import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
+import { apiServerBackoff, backoffMs } from '../util/backoff.ts';
+import { retry } from '../util/retry.ts';
 import { KubeError } from './errors.ts';
 import type { JsonPatchOperation, ServiceAccount, ServiceAccountApi } from './service-accounts.ts';
 
@@ -103,18 +103,18 @@ async function patchWithRetry(
   name: string,
   createPatch: (account: ServiceAccount) => JsonPatchOperation[] | undefined,
 ): Promise<ReferenceResult> {
-  for (let attempts = 1; ; attempts += 1) {
+  return await retry(async () => {
     const account = await api.read(namespace, name);
     const patch = account && createPatch(account);
     if (account === undefined || patch === undefined) return { serviceAccount: account, changed: false };
-    try {
-      return { serviceAccount: await api.patch(account, patch), changed: true };
-    } catch (error) {
-      // The API server responds with 422 if a `test` fails: the ServiceAccount has changed.
-      const isConflict =
-        error instanceof KubeError && (error.code === 'invalid' || error.code === 'conflict');
-      if (!isConflict || attempts === maxAttempts) throw error;
-    }
-    await wait(tokenRetryMs(apiServerBackoff, attempts, Math.random()));
-  }
+    return { serviceAccount: await api.patch(account, patch), changed: true };
+  }, getConflictDelayMs);
+}
+
+/** Only conflicts are retried. The API server answers 422 to a patch whose `test` fails because of another writer. */
+function getConflictDelayMs(error: unknown, attempts: number): number | undefined {
+  const isConflict = error instanceof KubeError && (error.code === 'invalid' || error.code === 'conflict');
+  return isConflict && attempts < maxAttempts
+    ? backoffMs(apiServerBackoff, attempts, Math.random())
+    : undefined;
 }

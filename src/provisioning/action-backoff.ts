@@ -1,5 +1,5 @@
 // Decides when a failed or reverted provisioning action is retried.
-import { namespaceBackoff, tokenRetryMs } from '../util/backoff.ts';
+import { backoffMs, namespaceBackoff } from '../util/backoff.ts';
 
 /** An action that is reverted again within this time is flapping, in ms. Longer than the longest backoff. */
 const flappingWindowMs = 900_000;
@@ -32,7 +32,7 @@ export class ActionBackoff {
     const history = this.#history(namespace, action);
     history.consecutiveFailures += 1;
     history.isPlanned = true;
-    const ms = tokenRetryMs(namespaceBackoff, history.consecutiveFailures, random);
+    const ms = backoffMs(namespaceBackoff, history.consecutiveFailures, random);
     history.retryAt = now + ms;
     return ms;
   }
@@ -46,7 +46,7 @@ export class ActionBackoff {
     history.isPlanned = false;
     history.retryAt =
       history.consecutiveRepairs > maxImmediateRepairs
-        ? now + tokenRetryMs(namespaceBackoff, history.consecutiveRepairs - maxImmediateRepairs, random)
+        ? now + backoffMs(namespaceBackoff, history.consecutiveRepairs - maxImmediateRepairs, random)
         : now;
   }
 

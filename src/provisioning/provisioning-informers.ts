@@ -11,7 +11,7 @@ import {
   watchServiceAccounts,
 } from '../kube/service-accounts.ts';
 import type { Log } from '../telemetry/log.ts';
-import { apiServerBackoff, tokenRetryMs } from '../util/backoff.ts';
+import { apiServerBackoff, backoffMs } from '../util/backoff.ts';
 import type { ClusterCache } from './cluster-cache.ts';
 import { isPattern, type ProvisioningSettings } from './provisioning-settings.ts';
 
@@ -100,7 +100,7 @@ async function findStaleReferences(
         return;
       }
     }
-    await sleep(tokenRetryMs(apiServerBackoff, failures, random()), undefined, { signal }).catch(
+    await sleep(backoffMs(apiServerBackoff, failures, random()), undefined, { signal }).catch(
       () => undefined,
     );
   }

@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+// Changes the content of a namespace's Secret: read, merge, write, and start over after a conflict.
 import type { RegistryResolver } from '../ecr/registry.ts';
-import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
-import type { SecretApi, SecretObject } from '../kube/secrets.ts';
-import { fieldManager, hostsAnnotation, instanceFieldManager } from '../labels.ts';
+import { KubeError } from '../kube/errors.ts';
+import type { SecretObject } from '../kube/secrets.ts';
+import { hostsAnnotation } from '../labels.ts';
 import type { Log } from '../telemetry/log.ts';
-import { type BackoffPolicy, tokenRetryMs } from '../util/backoff.ts';
+import { retry } from '../util/retry.ts';
 import { addFormerHosts, type HostLifetimes } from './hosts-annotation.ts';
 import {
   type DesiredHosts,
@@ -22,17 +22,18 @@ import {
   matchesManifest,
   type OwnershipFacts,
   ownsSecret,
-  type SecretManifest,
 } from './ownership.ts';
 import type { SecretCache } from './secret-cache.ts';
+import type { SecretStore } from './secret-store.ts';
 import { UnmanagedSecretError } from './unavailable-host.ts';
+import { retryDelayMs } from './write-retries.ts';
 
-/** Why a host left a Secret. */
+/** Why a host was removed from a Secret. */
 export type DropReason =
   /** It never received a token, and was requested too long ago. */
-  | 'forgotten'
-  /** Another host needed its room. */
-  | 'no-room'
+  | 'expired-request'
+  /** The Secret was full, and another host needed the room. */
+  | 'secret-full'
   /** The operator removed it. */
   | 'removed';
 
@@ -41,106 +42,41 @@ export interface ChangeSecretDependencies {
   readonly secretCache: SecretCache;
   readonly resolveRegistry: RegistryResolver;
   readonly log: Log;
-  /** Counts a write by its outcome: created, updated, or the code of the failure. */
+  /** Counts a write by its outcome: `created`, `updated`, or the code of the error. */
   countWrite(outcome: string): void;
-  /** Whether to keep trying for up to a minute, because nothing tries again later: for commands that end. */
+  /** Whether to retry for up to a minute. For commands that exit, because nothing retries after them. */
   readonly isPersistent?: boolean | undefined;
-  /** Called for hosts that have left a Secret, after the write. */
+  /** Called after a write that removed hosts. */
   onDropped?(namespace: string, hosts: readonly string[], reason: DropReason): void;
 }
 
 export interface WriteSecretDependencies extends ChangeSecretDependencies {
   readonly rules: MergeRules;
-  /** Finds hosts that may leave a full Secret so that others have room; without it, none do. */
+  /** Finds hosts that may be removed from a full Secret to make room for others. Without it, none are removed. */
   readonly dropPolicy?: {
     findDroppable(namespace: string, present: SecretContent): Promise<readonly DroppableHost[]>;
   };
 }
 
-/** What a Secret is to hold. */
+/** The content that a Secret gets. */
 export interface SecretChange {
   readonly content: SecretContent;
-  /** Hosts that leave, and why. */
+  /** Hosts that the change removes, and the reason. */
   readonly dropped?: readonly string[];
   readonly reason?: DropReason;
 }
 
-/** What is there: no Secret, one as we wrote it, or one that somebody else changed. */
-type SecretState = 'absent' | 'intact' | 'edited';
-
-/** How often a write is tried at once, and how long it waits in between. */
-interface RetryPolicy {
-  readonly maxAttempts: number;
-  readonly backoff: BackoffPolicy;
-  /** No further try begins so long after the first one, in ms. */
-  readonly maxElapsedMs: number;
-}
-
-/** More tries than replicas can lose in a row: each lost one means that another replica has written. */
-const conflictRetryPolicy: RetryPolicy = {
-  maxAttempts: 8,
-  backoff: { firstMs: 100, maxMs: 1_000 },
-  maxElapsedMs: 10_000,
-};
-/** An API server that stumbles. Renewal retries what lasts longer, and keeps no caller waiting. */
-const transientRetryPolicy: RetryPolicy = {
-  maxAttempts: 3,
-  backoff: { firstMs: 200, maxMs: 1_000 },
-  maxElapsedMs: 5_000,
-};
-
-const persistentRetryPolicy: RetryPolicy = {
-  maxAttempts: 8,
-  backoff: { firstMs: 200, maxMs: 10_000 },
-  maxElapsedMs: 60_000,
-};
-
-type RetryPolicies = Readonly<Partial<Record<KubeErrorCode, RetryPolicy>>>;
-
-/** After `timeout` and `overloaded` there is no second try: the first one took longer than any caller wants to wait. */
-const shortRetries: RetryPolicies = {
-  conflict: conflictRetryPolicy,
-  network: transientRetryPolicy,
-  'server-error': transientRetryPolicy,
-  'too-many-requests': transientRetryPolicy,
-};
-const persistentRetries: RetryPolicies = {
-  conflict: persistentRetryPolicy,
-  network: persistentRetryPolicy,
-  'server-error': persistentRetryPolicy,
-  'too-many-requests': persistentRetryPolicy,
-  overloaded: persistentRetryPolicy,
-  timeout: persistentRetryPolicy,
-};
+/** Whether there is no Secret, one as the program wrote it, or one that another writer has modified. */
+type SecretState = 'absent' | 'intact' | 'modified';
 
 /**
- * How long to wait before the next try, in ms; undefined: there is none.
- * @param attempts tries so far
- * @param elapsedMs since the first one began
- * @param random a number in [0, 1)
- * @param isPersistent see {@link ChangeSecretDependencies}
- */
-export function retryDelayMs(
-  error: unknown,
-  attempts: number,
-  elapsedMs: number,
-  random: number,
-  isPersistent = false,
-): number | undefined {
-  const policies = isPersistent ? persistentRetries : shortRetries;
-  const policy = error instanceof KubeError ? policies[error.code] : undefined;
-  const isExhausted =
-    policy === undefined || attempts >= policy.maxAttempts || elapsedMs >= policy.maxElapsedMs;
-  return isExhausted ? undefined : tokenRetryMs(policy.backoff, attempts, random);
-}
-
-/**
- * Makes a namespace's Secret hold what is wanted besides what it holds: reads it, merges, and writes only where that
- * changes anything. Where another replica was faster, starts over from what that one left: the union wins.
- * @param addableHosts hosts that are added where an intact Secret does not name them; any other host has left it meanwhile,
- *   and stays out
- * @returns the hosts that found no room
- * @throws ForeignSecretError, or KubeError when the API server refuses or keeps failing
+ * Merges hosts into a namespace's Secret, and writes it only if that changes anything. After a conflict, it starts over with
+ * the content that the other replica wrote, so that the result is the union.
+ * @param addableHosts hosts that may be added to an intact Secret that does not name them. Other hosts have been removed
+ *   from the Secret in the meantime and are not added again.
+ * @returns the hosts for which there was no room
+ * @throws {UnmanagedSecretError} if the Secret is not managed
+ * @throws {KubeError} if the API server refuses the write or keeps failing
  */
 export async function mergeIntoSecret(
   namespace: string,
@@ -160,11 +96,11 @@ export async function mergeIntoSecret(
       if (merged.refused.length === 0 || dropPolicy === undefined) {
         return merged;
       }
-      const findDroppable = await dropPolicy.findDroppable(namespace, current);
-      const droppableHosts = findDroppable.filter(({ host }) => !allowed.has(host));
+      const candidates = await dropPolicy.findDroppable(namespace, current);
+      const droppable = candidates.filter(({ host }) => !allowed.has(host));
       return {
-        ...mergeContent(namespace, current, allowed, rules, droppableHosts),
-        reason: 'no-room' as const,
+        ...mergeContent(namespace, current, allowed, rules, droppable),
+        reason: 'secret-full' as const,
       };
     },
     dependencies,
@@ -173,38 +109,26 @@ export async function mergeIntoSecret(
 }
 
 /**
- * Changes the content of a namespace's Secret: reads it, and writes what `change` makes of it. Where another replica was
- * faster, starts over from what that one left.
- * @param change gives undefined where nothing is to be written
- * @returns what the change that was stored came to; undefined: nothing was to be written
- * @throws ForeignSecretError, or KubeError when the API server refuses or keeps failing
+ * Reads a namespace's Secret and writes the content that `change` returns. After a conflict, it starts over with the content
+ * that the other replica wrote.
+ * @param change returns undefined if there is nothing to write
+ * @returns the change that was stored, or undefined if there was nothing to write
+ * @throws {UnmanagedSecretError} if the Secret is not managed
+ * @throws {KubeError} if the API server refuses the write or keeps failing
  */
 export async function changeSecret<T extends SecretChange>(
   namespace: string,
   change: (current: SecretContent, state: SecretState) => Promise<T | undefined>,
   dependencies: ChangeSecretDependencies,
 ): Promise<T | undefined> {
-  const start = performance.now();
-  for (let attempts = 1; ; attempts += 1) {
-    try {
-      return await tryChangeOnce(namespace, change, dependencies);
-    } catch (error) {
-      dependencies.countWrite(
-        error instanceof KubeError || error instanceof UnmanagedSecretError ? error.code : 'internal-error',
-      );
-      const delayMs = retryDelayMs(
-        error,
-        attempts,
-        performance.now() - start,
-        Math.random(),
-        dependencies.isPersistent,
-      );
-      if (delayMs === undefined) {
-        throw error;
-      }
-      await sleep(delayMs);
-    }
-  }
+  return await retry(
+    () => tryChangeOnce(namespace, change, dependencies),
+    (error, attempts, elapsedMs) => {
+      const isExpected = error instanceof KubeError || error instanceof UnmanagedSecretError;
+      dependencies.countWrite(isExpected ? error.code : 'internal-error');
+      return retryDelayMs(error, attempts, elapsedMs, Math.random(), dependencies.isPersistent);
+    },
+  );
 }
 
 async function tryChangeOnce<T extends SecretChange>(
@@ -223,11 +147,10 @@ async function tryChangeOnce<T extends SecretChange>(
   }
   const storedContent = existing === undefined ? emptyContent : readSecretContent(existing, dependencies);
   const current = addFormerHostsToContent(storedContent, secretCache.hostsOf(namespace));
-  const state =
-    existing === undefined ? 'absent' : isIntact(getOwnershipFacts(existing)) ? 'intact' : 'edited';
+  const state = getState(existing);
   const changed = await change(current, state);
   const manifest = changed && createManifest(changed.content);
-  // what somebody else wrote is written once more, though equal, so that it is ours again
+  // A modified Secret is written even if its content is equal, so that the program owns the fields again.
   if (
     manifest === undefined ||
     (existing !== undefined && state === 'intact' && matchesManifest(existing, manifest))
@@ -242,10 +165,10 @@ async function tryChangeOnce<T extends SecretChange>(
   return changed;
 }
 
-/** Hosts in one line of the log, which shows so many in full: a host has at most 128 characters. */
+/** Maximum number of hosts in one log line. The log does not truncate so many, with at most 128 characters each. */
 const maxHostsPerLogLine = 50;
 
-/** No host leaves without a trace. */
+/** Logs each host that a change removed. */
 function reportDropped(
   namespace: string,
   change: SecretChange | undefined,
@@ -262,9 +185,16 @@ function reportDropped(
   dependencies.onDropped?.(namespace, dropped, reason);
 }
 
-/** Whether a Secret of the program's name is managed: see {@link ownsSecret}. */
+/** Whether a Secret with the program's name is managed: see {@link ownsSecret}. */
 export function isManagedSecret(secret: SecretObject): boolean {
   return ownsSecret(getOwnershipFacts(secret));
+}
+
+function getState(secret: SecretObject | undefined): SecretState {
+  if (secret === undefined) {
+    return 'absent';
+  }
+  return isIntact(getOwnershipFacts(secret)) ? 'intact' : 'modified';
 }
 
 function getOwnershipFacts({ type = '', metadata: { labels }, fieldOwners }: SecretObject): OwnershipFacts {
@@ -272,8 +202,8 @@ function getOwnershipFacts({ type = '', metadata: { labels }, fieldOwners }: Sec
 }
 
 /**
- * Adds the hosts that a namespace's Secret had before it was deleted, replaced or edited: they wait for their tokens again.
- * They come first, so that hosts that another writer added cannot push them out.
+ * Adds the hosts that a namespace's Secret had before it was deleted, replaced or modified. They wait for new tokens. They
+ * come first, so that hosts that another writer added cannot displace them.
  */
 function addFormerHostsToContent(content: SecretContent, formerHosts: HostLifetimes): SecretContent {
   if ([...formerHosts.keys()].every((host) => content.hosts.has(host))) {
@@ -285,59 +215,13 @@ function addFormerHostsToContent(content: SecretContent, formerHosts: HostLifeti
 function readSecretContent(
   { metadata, data }: SecretObject,
   { resolveRegistry, log }: ChangeSecretDependencies,
-) {
+): SecretContent {
   const encoded = data?.[dockerConfigKey];
   const json = encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString();
   const { content, malformed } = readContent(json, metadata.annotations?.[hostsAnnotation], resolveRegistry);
-  for (const { place, text } of malformed) {
+  for (const { path, problem } of malformed) {
     const secret = `${metadata.namespace}/${metadata.name}`;
-    log.warn({ secret, place }, `Secret ${secret}: ${place} ${text}; it is left out`);
+    log.warn({ secret, path, problem }, 'skipped a malformed part of the pull Secret');
   }
   return content;
-}
-
-/**
- * The pull Secrets of the cluster, all of one name, written by server-side apply only: that is what lets RBAC grant
- * us this one name and nothing else.
- */
-export interface SecretStore {
-  read(namespace: string): Promise<SecretObject | undefined>;
-  /** Makes the Secret where there is none; `conflict` where somebody else just made it with another content. */
-  create(namespace: string, content: SecretManifest): Promise<SecretObject>;
-  /** Changes the Secret in place; `conflict` where it is no longer the one that was read. */
-  update(read: SecretObject, content: SecretManifest): Promise<SecretObject>;
-}
-
-/**
- * @param name the Secret's name in every namespace
- * @param instance tells this process from other replicas: the race of two creators is caught only because they are
- *   two field managers that do not force (an apply with a resourceVersion creates where there is nothing)
- */
-export function createSecretStore(api: SecretApi, name: string, instance: string): SecretStore {
-  const createObject = (metadata: SecretObject['metadata'], content: SecretManifest): SecretObject => ({
-    metadata: { ...metadata, labels: content.labels, annotations: content.annotations },
-    type: content.type,
-    data: content.data,
-  });
-  return {
-    read: (namespace) => api.read(namespace, name),
-    create: (namespace, content) =>
-      api.apply(createObject({ namespace, name }, content), {
-        fieldManager: instanceFieldManager(instance),
-        force: false,
-      }),
-    update: ({ metadata: { namespace, uid, resourceVersion } }, content) =>
-      api.apply(
-        createObject(
-          {
-            namespace,
-            name,
-            ...(uid !== undefined && { uid }),
-            ...(resourceVersion !== undefined && { resourceVersion }),
-          },
-          content,
-        ),
-        { fieldManager, force: true },
-      ),
-  };
 }

@@ -1,55 +1,58 @@
-// What is remembered of a namespace's Secret.
+// What the cache keeps about a namespace's Secret.
 import type { StoredLifetime } from '../ecr/token-policy.ts';
 import type { HostLifetimes, RequestTimes } from './hosts-annotation.ts';
 
-/** What is known of a namespace's Secret of our name. */
+/** State of the Secret with the program's name in one namespace, managed or not. */
 export interface CachedSecret {
   readonly uid: string;
   readonly resourceVersion: string;
-  /** False for a Secret of our name that is not managed: see `ownsSecret`. */
+  /** See `ownsSecret`. */
   readonly isManaged: boolean;
   /**
-   * False while something is to be repaired: label, content or annotation are not as one of us wrote them, or the Secret does
-   * not name a host that the namespace's Secret had before.
+   * False while the Secret has to be repaired: another writer changed label, content or annotation, or the Secret does not
+   * name a host that the namespace's Secret named before.
    */
   readonly isIntact: boolean;
   /**
-   * Whether `hosts`, or of an unmanaged Secret `formerHosts`, are as one of us wrote them; if not given, that is what `intact`
-   * says.
+   * Whether the program wrote `hosts` (of an unmanaged Secret: `formerHosts`), and no other writer. Equals `isIntact` if not
+   * set.
    */
   readonly hasTrustedHosts?: boolean;
-  /** Empty where the Secret is not managed. Hosts that it had before and does not name now are among them, and wait. */
+  /** Empty if the Secret is not managed. Includes former hosts that the Secret no longer names, without a token. */
   readonly hosts: HostLifetimes;
   /**
-   * Hosts that the namespace's managed Secret had before an unmanaged one took its place, with the lifetimes of the tokens
-   * that went with it; at most `maxReadHosts`. Empty for a managed Secret, and after `SecretView.forget`.
+   * Hosts that the namespace's managed Secret had before an unmanaged one replaced it, with the lifetimes of the tokens that
+   * were lost with it; at most `maxParsedHosts`. Empty for a managed Secret, and after `SecretCache.forget`.
    */
   readonly formerHosts: HostLifetimes;
-  /** Since when hosts without a token have been requested, as far as the annotation says. */
+  /** Since when hosts without a token have been requested, according to the annotation. */
   readonly requestedAt: RequestTimes;
-  /** When this state was first seen, in ms of a monotonic clock. Versions that change nothing in it do not count. */
+  /** When this state was first observed, in ms of a monotonic clock. Later versions with the same state do not change it. */
   readonly observedAt: number;
-  /** It is not managed on purpose: the operator has taken it over (see `isHandedOver`), or excluded its namespace. It is not reported. */
+  /**
+   * The Secret is unmanaged on purpose and is not reported: the operator manages it (see `isOptedOut` in ownership.ts), or
+   * excluded its namespace.
+   */
   readonly isOptedOut?: boolean;
-  /** It has another type, which metadata does not show. A type cannot change while the UID is the same. */
+  /** It has another type. Metadata does not show the type, but the type is fixed for a UID. */
   readonly hasOtherType?: boolean;
 }
 
 /**
- * A managed Secret that was deleted, or whose unmanaged replacement was deleted. `intact` says whether
- * the hosts are as one of us wrote them.
+ * A managed Secret that was deleted, or whose unmanaged replacement was deleted. `isIntact` says whether the program wrote
+ * the hosts, and no other writer.
  */
 export type DeletedSecret = Pick<CachedSecret, 'hosts' | 'isIntact' | 'observedAt'>;
 
 /**
- * Whether the hosts are as one of the program's field managers wrote them. Anyone can write anything else into the
- * annotation, and that must not fill metrics, Events and alerts.
+ * Whether one of the program's field managers wrote the hosts. Anyone else can write anything into the annotation, and that
+ * must not fill metrics, Events and alerts.
  */
 export function hasTrustedHosts(secret: Pick<CachedSecret, 'isIntact' | 'hasTrustedHosts'>): boolean {
   return secret.hasTrustedHosts ?? secret.isIntact;
 }
 
-/** Whether an unmanaged Secret keeps the namespace's hosts from being stored, which is a failure unless that is intended. */
+/** Whether an unmanaged Secret prevents the namespace's hosts from being stored, without the operator intending that. */
 export function isBlockingSecret(
   secret: Pick<CachedSecret, 'isManaged' | 'isOptedOut'> | undefined,
 ): boolean {
@@ -57,16 +60,16 @@ export function isBlockingSecret(
 }
 
 /**
- * The hosts that an unmanaged Secret replaced and that are reported. Of those that another writer put into the annotation only
- * one, because they must not fill metrics and Events.
+ * The hosts to report because an unmanaged Secret replaced the one that held them. If another writer put them into the
+ * annotation, only the first one, so that they cannot fill metrics and Events.
  */
 export function formerHostsToReport(secret: CachedSecret): readonly string[] {
   return [...secret.formerHosts.keys()].slice(0, hasTrustedHosts(secret) ? undefined : 1);
 }
 
 /**
- * Whether a later version of a Secret changes nothing about what is to be done: it is still to be repaired, or intact with the
- * same hosts and tokens. A writer that touches the Secret every second must not postpone what is due.
+ * Whether a later version of a Secret requires the same action: it still has to be repaired, or it is intact with the same
+ * hosts and tokens. A writer that touches the Secret every second must not postpone an action that is due.
  */
 export function isSameState(cached: CachedSecret, next: Omit<CachedSecret, 'observedAt'>): boolean {
   return (

@@ -1,28 +1,25 @@
-// Which endpoints of ECR the managed Secrets of the cluster hold valid tokens from.
-
+// Determines the ECR endpoints of which the managed Secrets of the cluster hold valid tokens.
 import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import { isPlausible } from '../ecr/token-policy.ts';
-
-import { hasTrustedHosts } from './cached-secret.ts';
-import type { KnownSecret } from './secret-cache.ts';
+import { type CachedSecret, hasTrustedHosts } from './cached-secret.ts';
 
 export interface ClaimedEndpointsDependencies {
-  /** What is known of the Secrets of all namespaces. */
-  secrets(): Iterable<readonly [string, KnownSecret]>;
-  /** Grows with every change of that. */
+  /** The cached Secrets of all namespaces. */
+  secrets(): Iterable<readonly [string, CachedSecret]>;
+  /** Increases with every change of these Secrets. */
   changeCount(): number;
   readonly resolveRegistry: RegistryResolver;
   /** The wall clock, in ms since the epoch. */
   now(): number;
 }
 
-/** All Secrets are read again at most once in this time, in ms: 10,000 take some milliseconds. */
+/** Minimum time between two passes over all Secrets, in ms. A pass over 10,000 takes a few milliseconds. */
 const refreshIntervalMs = 5_000;
 
 /**
- * Makes a function that tells whether a managed Secret, changed by nobody else, says that it holds a valid token from a
- * registry's endpoint. That such an endpoint exists outlives a restart this way. It is no proof: whoever may edit a
- * Secret can write this into it, field manager included.
+ * Creates a predicate: whether a managed Secret that no other writer changed claims to hold a valid token from the endpoint
+ * of a registry. This keeps the knowledge that an endpoint exists across a restart. A claim is no proof, because anyone who
+ * may edit a Secret can write it, with the program's field manager too.
  */
 export function createClaimedEndpointCheck(
   options: ClaimedEndpointsDependencies,
@@ -40,7 +37,7 @@ export function createClaimedEndpointCheck(
 }
 
 function collectEndpoints(
-  secrets: Iterable<readonly [string, KnownSecret]>,
+  secrets: Iterable<readonly [string, CachedSecret]>,
   now: number,
   resolveRegistry: RegistryResolver,
 ): Set<string> {
@@ -55,7 +52,7 @@ function collectEndpoints(
   return new Set(resolveRegistries(hosts, resolveRegistry).map(endpointKey));
 }
 
-/** Tells endpoints of GetAuthorizationToken apart, whoever calls them; two hosts of other accounts share one. */
+/** Identifies the endpoint for GetAuthorizationToken. The registries of different accounts share endpoints. */
 export function endpointKey({ region, fips, dualStack }: Registry): string {
   return `${region} ${fips} ${dualStack}`;
 }

@@ -1,13 +1,14 @@
 // Parses a dockerconfigjson as the kubelet does (kubernetes pkg/credentialprovider/config.go, Go's encoding/json).
 import { type Member, parseMembers } from '../util/json-members.ts';
 
-/** An entry of `auths` as JSON: ours holds `auth` alone; one that a user added is kept as it is, character by character. */
+/** An entry of `auths` as JSON. The program writes only `auth`; an entry that a user added is kept unchanged. */
 export type AuthEntry = string;
 
-/** What had to be left out of a Secret's content that another user wrote, and why. Holds no values. */
+/** A part of a Secret's content that was skipped, and why. Contains no values, which may be credentials. */
 export interface MalformedPart {
-  readonly place: string;
-  readonly text: string;
+  /** For example `auths["registry.example"]`. */
+  readonly path: string;
+  readonly problem: string;
 }
 
 export interface DockerConfig {
@@ -18,23 +19,24 @@ export interface DockerConfig {
   readonly malformed: readonly MalformedPart[];
 }
 
-/** Maximum number of reports for one Secret, and maximum length of a name in them: both can fill a megabyte. */
+/** Maximum number of reports for one Secret, and maximum length of a name in them. Either can fill a megabyte otherwise. */
 const reportLimits = { parts: 10, nameLength: 128 };
 
-/** Maximum nesting depth of an entry: Go's decoder accepts 10,000 levels (`encoding/json/scanner.go`), and two are around it. */
+/** Maximum nesting depth of an entry. Go's decoder accepts 10,000 levels (`encoding/json/scanner.go`); two enclose the entry. */
 const maxEntryDepth = 9_998;
 
 /**
- * Reads a dockerconfigjson. The kubelet refuses the whole document because of a single malformed part, and then every pull
- * of the pod fails; here, only that part is left out. What the kubelet accepts means the same afterwards: names of fields
- * in any case, `null` for an absent field, and the last of several values. Linear in the length of the text. Never throws.
+ * Parses a dockerconfigjson. Because of a single malformed part, the kubelet refuses the whole document, and then every pull
+ * of the pod fails; this parser skips only that part. It interprets everything else as the kubelet does: it ignores the case
+ * of field names, takes `null` for an absent field, and uses the last of several values. Its run time is linear in the length
+ * of the text. It never throws.
  */
 export function parseDockerConfig(text: string | undefined): DockerConfig {
   const auths = new Map<string, ParsedEntry>();
   const malformed: MalformedPart[] = [];
-  const report: ReportMalformed = (place, text) => {
+  const report: ReportMalformed = (path, problem) => {
     if (malformed.length < reportLimits.parts) {
-      malformed.push({ place, text });
+      malformed.push({ path, problem });
     }
   };
   for (const member of parseDocument(text, report)) {
@@ -51,7 +53,7 @@ export function parseDockerConfig(text: string | undefined): DockerConfig {
   };
 }
 
-type ReportMalformed = (place: string, text: string) => void;
+type ReportMalformed = (path: string, problem: string) => void;
 
 /** An entry that the kubelet accepts. */
 interface ParsedEntry {
@@ -75,7 +77,7 @@ function parseDocument(text: string | undefined, report: ReportMalformed): Membe
   return members ?? [];
 }
 
-/** Adds the entries of one `auths`. A document can hold several, which Go's decoder merges unless one is `null`. */
+/** Adds the entries of one `auths`. A document can contain several; Go's decoder merges them unless one is `null`. */
 function parseAuths({ json }: Member, auths: Map<string, ParsedEntry>, report: ReportMalformed): void {
   const members = parseMembers(json);
   if (members === undefined) {
@@ -97,7 +99,7 @@ function parseAuths({ json }: Member, auths: Map<string, ParsedEntry>, report: R
   }
 }
 
-/** @returns a text that says why the kubelet refuses the entry */
+/** @returns a string that says why the kubelet refuses the entry, otherwise the entry */
 function parseEntry({ json, depth }: Member): ParsedEntry | string {
   if (depth > maxEntryDepth) {
     return 'is nested more deeply than the kubelet accepts';
@@ -114,7 +116,7 @@ function parseEntry({ json, depth }: Member): ParsedEntry | string {
     }
     const value: unknown = JSON.parse(json);
     if (typeof value === 'string') {
-      fields.set(field, value); // as in Go's decoder, the last string counts and `null` changes nothing
+      fields.set(field, value); // As in Go's decoder, the last string counts and `null` changes nothing.
     } else if (value !== null) {
       return `has a value of "${field}" that is not a string`;
     }
@@ -127,7 +129,7 @@ function parseEntry({ json, depth }: Member): ParsedEntry | string {
 
 const knownFields: ReadonlySet<string> = new Set(['username', 'password', 'email', 'auth']);
 
-/** `USERNAME:PASSWORD`, empty where there are none; undefined where `auth`, which comes first, cannot be decoded. */
+/** @returns `USERNAME:PASSWORD`, or undefined if `auth`, which takes precedence, cannot be decoded */
 function decodeCredentials(fields: ReadonlyMap<string, string>): string | undefined {
   const auth = fields.get('auth') ?? '';
   if (auth === '') {
@@ -138,9 +140,9 @@ function decodeCredentials(fields: ReadonlyMap<string, string>): string | undefi
 }
 
 /**
- * Decodes standard base64, padded or not, as Go's `encoding/base64` does: line breaks are skipped and other whitespace is
- * not. `atob` skips all whitespace.
- * @returns a character for each byte; undefined where the text is not base64
+ * Decodes standard base64, with or without padding, as Go's `encoding/base64` does: it skips line breaks but no other
+ * whitespace, whereas `atob` skips all whitespace.
+ * @returns one character for each byte, or undefined if the text is not base64
  */
 function decodeBase64(text: string): string | undefined {
   const encoded = text.replace(/[\r\n]/g, '');
@@ -150,7 +152,7 @@ function decodeBase64(text: string): string | undefined {
   return complete && /^[A-Za-z0-9+/]*$/.test(digits) ? atob(digits) : undefined;
 }
 
-/** A field's name in lower case. Go's decoder ignores case by Unicode's simple folding, where U+017F is an s. */
+/** A field name in lower case. Go's decoder uses Unicode's simple case folding, in which U+017F equals `s`. */
 function foldCase(name: string): string {
   return name.replaceAll('\u017f', 's').toLowerCase();
 }

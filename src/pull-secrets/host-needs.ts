@@ -1,3 +1,4 @@
+// Decides what a host needs in a namespace's Secret: nothing, a renewal, a token, or room. Pure.
 import type { Token } from '../ecr/token.ts';
 import {
   type Freshness,
@@ -6,12 +7,12 @@ import {
   isUsable,
   type StoredLifetime,
 } from '../ecr/token-policy.ts';
+import type { CachedSecret } from './cached-secret.ts';
 import type { DesiredHosts, MergeRules } from './merge.ts';
-import type { KnownSecret } from './secret-cache.ts';
 
 export interface TokenRulesDependencies {
   readonly freshness: Freshness;
-  /** Hosts in one Secret, at most. */
+  /** Maximum number of hosts in one Secret. */
   readonly maxHosts: number;
   /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the program's own identity. */
   identityOf(namespace: string, host: string): string | undefined;
@@ -19,7 +20,7 @@ export interface TokenRulesDependencies {
   now(): number;
 }
 
-/** Binds the token policy to a configuration and a clock. */
+/** Applies the token policy with a configuration and a clock. */
 export function createTokenRules({
   freshness,
   maxHosts,
@@ -37,43 +38,43 @@ export function createTokenRules({
   };
 }
 
-/** What a host needs in a namespace's Secret, as far as that is known. */
+/** What a host needs in a namespace's Secret, according to the cache. */
 export type TokenNeed =
   /** Its token is fresh. */
   | 'nothing'
-  /** Its token is good enough for a pod that starts now, but due for renewal. */
+  /** Its token is usable for a pod that starts now, but due for renewal. */
   | 'renewal'
-  /** It has no token, or none that lives long enough. */
+  /** It has no token, or one with too little lifetime left. */
   | 'token'
-  /** It is not among the Secret's hosts, and there is no room for more. */
-  | 'room';
+  /** The Secret does not name it and is full. */
+  | 'capacity';
 
 export interface TokenRules extends MergeRules {
   isFresh(lifetime: StoredLifetime): boolean;
   isUsable(lifetime: StoredLifetime): boolean;
 }
 
-/** @param secret what is known of the namespace's Secret; undefined: there is none, or nobody knows */
-export function determineNeed(host: string, secret: KnownSecret | undefined, rules: TokenRules): TokenNeed {
+/** @param secret the namespace's Secret as cached; undefined if there is none, or if that is unknown */
+export function determineNeed(host: string, secret: CachedSecret | undefined, rules: TokenRules): TokenNeed {
   const lifetime = secret?.hosts.get(host);
   if (lifetime !== undefined && rules.isUsable(lifetime)) {
     return rules.isFresh(lifetime) ? 'nothing' : 'renewal';
   }
   const isFull = secret !== undefined && secret.hosts.size >= rules.maxHosts && !secret.hosts.has(host);
-  return isFull ? 'room' : 'token';
+  return isFull ? 'capacity' : 'token';
 }
 
-/** Whether a Secret already holds or names all that is wanted, as we wrote it, so that there is nothing to write. */
+/** Whether an intact Secret already holds the desired tokens and names the desired hosts, so that no write is needed. */
 export function isUpToDate(
   namespace: string,
-  secret: KnownSecret | undefined,
-  wanted: DesiredHosts,
+  secret: CachedSecret | undefined,
+  desired: DesiredHosts,
   rules: MergeRules,
 ): boolean {
   return (
     secret?.isManaged === true &&
     secret.isIntact &&
-    [...wanted].every(([host, token]) => isSatisfied(host, token))
+    [...desired].every(([host, token]) => isSatisfied(host, token))
   );
 
   function isSatisfied(host: string, token: Token | undefined): boolean {

@@ -1,31 +1,25 @@
-// Takes hosts out of a Secret that never received a token.
-
+// Removes hosts from Secrets: those that never received a token, and those that must make room for others.
 import { LRUCache } from 'lru-cache';
 import type { Registry } from '../ecr/registry.ts';
 import { changeSecret, type WriteSecretDependencies } from './apply.ts';
-import type { HostsInUse, PodsInUse } from './hosts-in-use.ts';
-import {
-  type DroppableHost,
-  findDroppableHosts,
-  findForgettableHosts,
-  mergeContent,
-  omitHosts,
-  type SecretContent,
-} from './merge.ts';
+import { findDroppableHosts, findForgettableHosts } from './droppable-hosts.ts';
+import type { HostsInUse, PodHostLister } from './hosts-in-use.ts';
+import { type DroppableHost, mergeContent, omitHosts, type SecretContent } from './merge.ts';
 import { type MissingHosts, podCreationMs } from './missing-hosts.ts';
 
 export interface ForgetHostsDependencies extends WriteSecretDependencies {
-  readonly pods: PodsInUse;
+  readonly pods: PodHostLister;
   readonly createKeepRule: DropPolicy['createKeepRule'];
-  /** How long a host may wait for its first token, in ms. */
+  /** How long a host may wait for its first token before it is removed, in ms. */
   readonly forgetAfterMs: number;
 }
 
 /**
- * Takes the hosts out of a namespace's Secret that have waited for too long and that no pod names. A Secret of an older
- * version, which does not say since when its hosts wait, says so afterwards. A Secret that somebody else has changed is
- * left for renewal to restore first.
- * @throws ForeignSecretError or KubeError
+ * Removes the hosts from a namespace's Secret that have waited too long for their first token and that no pod names. Records
+ * the request time of waiting hosts that have none, because an older version wrote them. Skips a Secret that another writer
+ * modified, because renewal has to repair it first.
+ * @throws {UnmanagedSecretError} if the Secret is not managed
+ * @throws {KubeError} if the API server refuses the write or keeps failing
  */
 export async function forgetHosts(namespace: string, dependencies: ForgetHostsDependencies): Promise<void> {
   const { rules, pods, createKeepRule, forgetAfterMs } = dependencies;
@@ -36,20 +30,20 @@ export async function forgetHosts(namespace: string, dependencies: ForgetHostsDe
         return undefined;
       }
       const { content } = mergeContent(namespace, current, new Map(), rules);
-      // the pods are listed after the Secret was read: a pod that came between them is in the list, or will request
+      // Pods are listed after the Secret was read, so a pod created in between is in the list or has yet to request its hosts.
       const inUse = await pods.listHosts(namespace);
       const isKept = createKeepRule(namespace, inUse);
       const dropped = findForgettableHosts(content, forgetAfterMs, { isKept, now: rules.now() });
-      return { content: omitHosts(content, new Set(dropped)), dropped, reason: 'forgotten' as const };
+      return { content: omitHosts(content, new Set(dropped)), dropped, reason: 'expired-request' as const };
     },
     dependencies,
   );
 }
 
 export interface DropPolicyDependencies {
-  readonly pods: PodsInUse;
+  readonly pods: PodHostLister;
   readonly missing: MissingHosts;
-  /** Whether the operator configured the host (`provisioning.registries`): it never leaves a Secret. */
+  /** Whether the operator configured the host (`provisioning.registries`). Such a host is never removed. */
   isConfigured(host: string): boolean;
   /** The wall clock in ms. */
   now(): number;
@@ -57,21 +51,21 @@ export interface DropPolicyDependencies {
   monotonicNow(): number;
 }
 
-/** Namespaces in which pods have lately requested hosts that were not fresh, and such hosts; more are not remembered. */
+/** Bounds of the memory of recent requests. */
 const maxNamespaces = 1_000;
 const maxHostsPerNamespace = 500;
 
-/** Room in the Secrets of all namespaces. */
+/** Decides which hosts must stay in a Secret, and records those that were refused or removed. */
 export class DropPolicy {
   readonly #dependencies: DropPolicyDependencies;
-  /** Namespace → host → when a pod requested it last, ms of the monotonic clock. */
+  /** Namespace → host → when a pod last requested it, in ms of the monotonic clock. */
   readonly #recentRequests = new LRUCache<string, Map<string, number>>({ max: maxNamespaces });
 
-  constructor(parts: DropPolicyDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: DropPolicyDependencies) {
+    this.#dependencies = dependencies;
   }
 
-  /** A pod that is being created requests these: they stay until it can have been stored. */
+  /** Records that a pod in creation requests these hosts. They are kept until the pod must have been stored. */
   recordRequested(namespace: string, registries: readonly Registry[]): void {
     const now = this.#dependencies.monotonicNow();
     const previous = this.#recentRequests.get(namespace) ?? [];
@@ -82,19 +76,19 @@ export class DropPolicy {
     this.#recentRequests.set(namespace, recent);
   }
 
-  /** Whether it is worthwhile to try and make room; if not, the pods were listed a moment ago, or may not be listed. */
+  /** Whether trying to make room can help. If not, the pods were listed a moment ago, or the program may not list them. */
   canDrop(namespace: string): boolean {
     return this.#dependencies.pods.canList(namespace);
   }
 
-  /** The hosts that may leave a Secret so that others have room; none where the pods cannot be listed. */
+  /** The hosts that may be removed from a full Secret; none if the pods cannot be listed. */
   async findDroppable(namespace: string, current: SecretContent): Promise<readonly DroppableHost[]> {
     const inUse = await this.#dependencies.pods.listHosts(namespace);
     const isKept = this.createKeepRule(namespace, inUse);
     return findDroppableHosts(current, { isKept, now: this.#dependencies.now() });
   }
 
-  /** Tells which hosts have to stay in a namespace's Secret. */
+  /** Creates a predicate: whether a host must stay in a namespace's Secret. */
   createKeepRule(namespace: string, inUse: HostsInUse | undefined): (host: string) => boolean {
     const { isConfigured, monotonicNow } = this.#dependencies;
     const recent = this.#recentRequests.get(namespace);
@@ -103,12 +97,12 @@ export class DropPolicy {
     return (host) => inUse === undefined || inUse.has(host) || isRecent(host) || isConfigured(host);
   }
 
-  /** These found no room: they are added when there is some, as long as a pod names them. */
+  /** Records hosts for which there was no room. They are added when there is room, if a pod still names them. */
   recordRefused(namespace: string, hosts: readonly string[]): void {
     this.#dependencies.missing.record(namespace, hosts, 'refused', this.#dependencies.monotonicNow());
   }
 
-  /** These left the Secret: they are added again if it turns out that a pod names them. */
+  /** Records hosts that were removed. They are added again if it turns out that a pod names them. */
   recordDropped(namespace: string, hosts: readonly string[]): void {
     this.#dependencies.missing.record(namespace, hosts, 'dropped', this.#dependencies.monotonicNow());
   }

@@ -1,17 +1,18 @@
+// Formats and parses the annotation of a pull Secret: its hosts, with the lifetimes of their tokens. Pure.
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
 import { getField, isObject } from '../util/json.ts';
 
-/** Every host that a namespace uses, with the life of its stored token, or undefined while it waits for one. */
+/** Every host that a namespace uses, with the lifetime of its stored token, or undefined while it waits for a token. */
 export type HostLifetimes = ReadonlyMap<string, StoredLifetime | undefined>;
 
-/** Since when hosts without a token have been requested, in ms since the epoch, by host. */
+/** Host without a token → when it was first requested, in ms since the epoch. */
 export type RequestTimes = ReadonlyMap<string, number>;
 
 /**
- * The annotation's text: JSON, hosts in order, so that equal content gives equal text. Times are whole seconds of
- * RFC 3339; an end is rounded down, so that it is never promised too late.
- * @param requestedAt for hosts without a token; a host that is in neither map is written as `null`
+ * Formats the annotation as JSON. Hosts are sorted, so that equal content has equal text. Times are RFC 3339 in whole
+ * seconds, rounded down, so that no token is taken for valid after it has expired.
+ * @param requestedAt for hosts without a token; a host without a time is written as `null`
  */
 export function formatHosts(hosts: HostLifetimes, requestedAt: RequestTimes = new Map()): string {
   const sorted = [...hosts].sort(([a], [b]) => (a < b ? -1 : 1));
@@ -26,22 +27,22 @@ export function formatHosts(hosts: HostLifetimes, requestedAt: RequestTimes = ne
 }
 
 /**
- * Hosts that are read of one Secret: the largest `secrets.maxHosts` that can be configured. The Secrets of this program
- * never name more, also where the setting was larger when they were written.
+ * Maximum number of hosts that are read from one Secret: the largest value that `secrets.maxHosts` can have. No managed Secret
+ * names more, even if it was written with another value of that setting.
  */
 export const maxParsedHosts = 250;
 
 /**
- * What an annotation of {@link maxParsedHosts} hosts can have at most: a host has up to 128 characters and three fields, and an
- * entry some 250 characters. The API server allows 256 KiB, whose parsing takes 40 ms and comes with every change of the
- * Secret's metadata, so a tenant could keep every replica busy with it.
+ * Upper bounds for an annotation with {@link maxParsedHosts} hosts: a host has up to 128 characters, and an entry has three
+ * fields and about 250 characters. The API server allows 256 KiB. Parsing that takes 40 ms for every change of the Secret's
+ * metadata, with which a tenant could keep every replica busy.
  */
 const annotationLimits = { length: 64 * 1024, commas: 4 * maxParsedHosts };
 
 /**
- * Reads the annotation back. It is untrusted input, because anyone who may write the Secret can write anything into it:
- * an entry that is not an ECR host is skipped, and a host whose times cannot be read waits for a token. Reads the first
- * {@link maxParsedHosts} hosts. Returns no hosts where the text is not a JSON object, or larger than this program ever writes.
+ * Parses the annotation. It is untrusted input, because anyone who may write the Secret can write anything into it. An entry
+ * that is not an ECR host is skipped, and a host whose times are malformed is returned without a lifetime. Only the first
+ * {@link maxParsedHosts} hosts are read, and none if the text is not a JSON object or is larger than the program ever writes.
  * Never throws.
  */
 export function parseHosts(
@@ -61,13 +62,13 @@ export function parseHosts(
 }
 
 /**
- * Reads back since when the hosts that have no token have been requested. A host for which the annotation states no
- * readable time is left out, as are all hosts of annotations that older versions wrote. Never throws.
- * @param hosts what {@link parseHosts} read from the same text
+ * Parses the request times of the hosts without a token. Skips hosts without a well-formed time; older versions wrote none.
+ * Never throws.
+ * @param hosts the result of {@link parseHosts} for the same text
  */
 export function parseRequestTimes(text: string | undefined, hosts: HostLifetimes): RequestTimes {
   if (text?.includes('requestedAt') !== true) {
-    return noRequestTimes; // most Secrets have a token for every host: one parse and no further map
+    return noRequestTimes; // Most Secrets have a token for every host, so this saves a second parse.
   }
   const times = new Map<string, number>();
   for (const [host, entry] of Object.entries(parseObject(text))) {
@@ -82,8 +83,8 @@ export function parseRequestTimes(text: string | undefined, hosts: HostLifetimes
 const noRequestTimes: RequestTimes = new Map();
 
 /**
- * Adds hosts that a Secret had before: those that it does not name any more wait for their tokens again. They come first, so
- * that hosts that another writer added cannot push them out, and all of them together are at most {@link maxParsedHosts}.
+ * Adds hosts that a Secret named before. Those that it no longer names wait for new tokens. Former hosts come first, so that
+ * hosts that another writer added cannot displace them; the result has at most {@link maxParsedHosts} hosts.
  */
 export function addFormerHosts(hosts: HostLifetimes, formerHosts: HostLifetimes): HostLifetimes {
   const names = new Set([...formerHosts.keys(), ...hosts.keys()]);
@@ -116,10 +117,10 @@ function parseLifetime(value: unknown): StoredLifetime | undefined {
   return { issuedAt, expiresAt, ...(typeof identity === 'string' && identity !== '' && { identity }) };
 }
 
-/** RFC 3339 in UTC, as {@link formatTime} writes it; with a year of four digits every such time can be written again. */
+/** RFC 3339 in UTC, as {@link formatTime} writes it. With a four-digit year, every parsed time can be formatted again. */
 const timePattern = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/;
 
-/** @returns ms since the epoch; NaN for anything that is not a time */
+/** @returns ms since the epoch, or NaN if the value is not a time */
 function parseTime(value: unknown): number {
   return typeof value === 'string' && timePattern.test(value) ? Date.parse(value) : Number.NaN;
 }

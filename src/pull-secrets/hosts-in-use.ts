@@ -1,4 +1,4 @@
-// Finds out which hosts the pods of a namespace name, without listing pods more often than necessary.
+// Lists the ECR hosts that the pods of a namespace use, without listing pods more often than necessary.
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import { getPodImages } from '../ecr/pod-images.ts';
@@ -10,10 +10,10 @@ import { getField, getItems } from '../util/json.ts';
 /** ECR hosts that the pods of a namespace name, each with the name of one such pod. */
 export type HostsInUse = ReadonlyMap<string, string>;
 
-/** Hosts of one namespace's pods. A Secret holds 250; beyond this nobody is told which of them are in use. */
+/** Maximum number of hosts that are collected for one namespace. A Secret holds 250, so more are not legitimate. */
 const maxHosts = 10_000;
 
-/** What the pods of a namespace say about hosts. */
+/** The hosts that the pods of a namespace name. */
 export interface PodHosts {
   readonly hosts: HostsInUse;
   /** Hosts of pods that refer to the pull Secret. */
@@ -21,13 +21,13 @@ export interface PodHosts {
 }
 
 export interface HostCollector extends PodHosts {
-  /** @throws KubeError `unknown` where there are too many hosts */
+  /** @throws {KubeError} with code `unknown` if there are too many hosts */
   add(pod: unknown): void;
 }
 
 /**
- * Collects the hosts of pods.
- * @param secretName the pull Secret's name; none: no pod refers to it
+ * Creates an empty collector to which pods are added one by one.
+ * @param secretName the pull Secret's name, to find the pods that refer to it
  */
 export function createHostCollector(resolveRegistry: RegistryResolver, secretName?: string): HostCollector {
   const hosts = new Map<string, string>();
@@ -37,10 +37,10 @@ export function createHostCollector(resolveRegistry: RegistryResolver, secretNam
       return;
     }
     if (hosts.size >= maxHosts) {
-      const operation = 'find out which hosts pods use';
+      const operation = 'list the hosts that pods use';
       throw new KubeError({ code: 'unknown', operation, detail: `more than ${maxHosts} hosts` });
     }
-    // a copy: a part of a text keeps all of it in memory, and an image name may have a megabyte
+    // A copy, because a substring keeps the whole string in memory, and an image name can have a megabyte.
     const hostCopy = Buffer.from(host).toString();
     hosts.set(hostCopy, hosts.get(hostCopy) ?? name);
     if (isReferring) {
@@ -66,57 +66,57 @@ function refersToSecret(pod: unknown, secretName: string): boolean {
   return references.some((reference) => getField(reference, 'name') === secretName);
 }
 
-export interface PodsInUseDependencies {
-  /** Passes each pod of a namespace that has not ended to `onPod`. Rejects with KubeError. */
+export interface PodHostListerDependencies {
+  /** Calls `onPod` with each pod of a namespace that has not terminated. Rejects with KubeError. */
   list(namespace: string, onPod: (pod: unknown) => void): Promise<void>;
   readonly resolveRegistry: RegistryResolver;
-  /** The pull Secret's name; none: no pod refers to it. */
+  /** The pull Secret's name, to find the pods that refer to it. */
   readonly secretName?: string;
   /** A monotonic clock in ms. */
   monotonicNow(): number;
   readonly log: Log;
 }
 
-/** Lists of different namespaces that run at the same time. */
+/** Maximum number of namespaces whose pods are listed at the same time. */
 const concurrency = 2;
-/** Lists that wait for their turn; a namespace that comes when there are more gets no answer. */
+/** Maximum number of namespaces that wait to be listed. With more, the hosts of a namespace are unknown. */
 const maxQueued = 50;
-/** The pods of a namespace are not listed more often than this, ms: who fills a Secret must not make us list for ever. */
+/** Minimum time between two lists of a namespace's pods, in ms, so that filling a Secret does not cause endless lists. */
 const minIntervalMs = 5_000;
-/** After a list that took long, the next one waits this many times as long, so that no namespace occupies the turns. */
+/** After a list, a namespace waits at least this many times the list's duration, so that slow lists do not block others. */
 const intervalFactor = 5;
-/** An answer that is not older than this, ms, serves others, too. */
+/** A result is reused up to this age, in ms. */
 const maxReuseAgeMs = 2_000;
-/** How long a missing right is remembered, ms. */
+/** How long a missing permission is remembered, in ms. */
 const forbiddenCooldownMs = 300_000;
-/** Namespaces of which it is remembered when they may be listed again, and those whose answer is kept for reuse. */
-const maxNamespaces = { remembered: 1_000, kept: 8 };
+/** Maximum number of namespaces for which a cooldown or a result is kept. */
+const maxNamespaces = { cooldowns: 1_000, results: 8 };
 
 interface Cooldown {
-  /** When the pods may be listed again, ms of the monotonic clock. */
+  /** When the pods may be listed again, in ms of the monotonic clock. */
   readonly until: number;
   readonly forbidden: boolean;
 }
 
 interface ListResult extends PodHosts {
-  /** When the list began, ms of the monotonic clock: pods that are stored later are not in it. */
+  /** When the list started, in ms of the monotonic clock. It does not contain pods that are stored later. */
   readonly startedAt: number;
 }
 
-/** Which hosts the pods of a namespace name. */
-export class PodsInUse {
-  readonly #dependencies: PodsInUseDependencies;
+/** Lists the hosts that the pods of a namespace name. Concurrent calls for a namespace share one list. */
+export class PodHostLister {
+  readonly #dependencies: PodHostListerDependencies;
   readonly #limit = pLimit(concurrency);
   readonly #inFlight = new Map<string, Promise<ListResult | undefined>>();
-  readonly #cooldowns = new LRUCache<string, Cooldown>({ max: maxNamespaces.remembered });
-  readonly #results = new LRUCache<string, ListResult>({ max: maxNamespaces.kept });
+  readonly #cooldowns = new LRUCache<string, Cooldown>({ max: maxNamespaces.cooldowns });
+  readonly #results = new LRUCache<string, ListResult>({ max: maxNamespaces.results });
   #forbiddenLogged = false;
 
-  constructor(parts: PodsInUseDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: PodHostListerDependencies) {
+    this.#dependencies = dependencies;
   }
 
-  /** Whether {@link listHosts} would answer now, as far as that is known. */
+  /** Whether {@link listHosts} is likely to return hosts now. */
   canList(namespace: string): boolean {
     return (
       this.#inFlight.has(namespace) ||
@@ -125,17 +125,20 @@ export class PodsInUse {
     );
   }
 
-  /** Whether the program lacks the right to list the pods of a namespace, as far as that is known. */
+  /** Whether the last list failed because the program is not allowed to list the namespace's pods. */
   isForbidden(namespace: string): boolean {
     return this.#cooldowns.get(namespace)?.forbidden === true;
   }
 
-  /** The hosts that pods name. Undefined where that cannot be known now: no right, a failure, or asked too often. */
+  /**
+   * The hosts that pods name, or undefined if they are unknown now: the list is forbidden, failed, or would come too soon after
+   * the previous one.
+   */
   async listHosts(namespace: string): Promise<HostsInUse | undefined> {
     return (await this.listPodHosts(namespace))?.hosts;
   }
 
-  /** As {@link listHosts}, and which of these hosts are named by pods that refer to the pull Secret. */
+  /** Like {@link listHosts}, and also the hosts of pods that refer to the pull Secret. */
   async listPodHosts(namespace: string): Promise<PodHosts | undefined> {
     const pending = this.#inFlight.get(namespace) ?? this.#recentResult(namespace);
     if (pending !== undefined) {
@@ -199,7 +202,7 @@ export class PodsInUse {
       this.#forbiddenLogged = true;
       this.#dependencies.log.warn(
         { namespace, err: error },
-        'no right to list pods; full pull Secrets stay full until an operator runs remove-host',
+        'not allowed to list pods; full pull Secrets stay full until an operator runs remove-host',
       );
     }
   }

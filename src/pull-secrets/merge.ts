@@ -1,3 +1,4 @@
+// Reads the content of a pull Secret and merges hosts and tokens into it. Pure.
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
@@ -10,21 +11,20 @@ import {
   type RequestTimes,
 } from './hosts-annotation.ts';
 
-/** What a pull Secret holds. */
+/** The content of a pull Secret. */
 export interface SecretContent {
   readonly hosts: HostLifetimes;
-  /** Of hosts that have neither a token nor an entry; empty for hosts that are not written yet. */
+  /** For hosts that have neither a token nor an entry, and that have been written before. */
   readonly requestedAt: RequestTimes;
   readonly auths: ReadonlyMap<string, AuthEntry>;
 }
 
-/** What an ensure wants of a Secret: each host, with a token if there is one yet. */
+/** The hosts that a Secret should name, each with a token if one is available. */
 export type DesiredHosts = ReadonlyMap<string, Token | undefined>;
 
-/** What a merge goes by. */
 export interface MergeRules {
   readonly maxHosts: number;
-  /** Whether a token is to take the place of the one that is stored for a host. */
+  /** Whether a token should replace the one that is stored for a host. */
   shouldReplace(namespace: string, host: string, token: Token, stored: StoredLifetime): boolean;
   /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the program's own identity. */
   identityOf(namespace: string, host: string): string | undefined;
@@ -32,31 +32,31 @@ export interface MergeRules {
   now(): number;
 }
 
-/** Bytes of a dockerconfigjson, below the 1 MiB of a Secret (kubernetes `pkg/apis/core/types.go`, MaxSecretSize). */
+/** Maximum size of a dockerconfigjson, below the 1 MiB of a Secret (kubernetes `pkg/apis/core/types.go`, MaxSecretSize). */
 const maxBytes = 1_000_000;
 
 export interface MergeResult {
   readonly content: SecretContent;
-  /** Hosts that found no room, or whose token did. */
+  /** Hosts for which, or for whose token, there was no room. */
   readonly refused: readonly string[];
-  /** Hosts that left so that others have room. */
+  /** Hosts that were removed to make room. */
   readonly dropped: readonly string[];
 }
 
-/** A host that may leave a Secret when others need its room. */
+/** A host that may be removed from a Secret to make room for others. */
 export interface DroppableHost {
   readonly host: string;
-  /** Whether its token is valid: it then leaves only for a host that has a token, too. */
+  /** Whether its token is valid. It is then removed only for a host that also has a token. */
   readonly valid: boolean;
 }
 
 export const emptyContent: SecretContent = { hosts: new Map(), requestedAt: new Map(), auths: new Map() };
 
 /**
- * Reads a Secret's dockerconfigjson and annotation. Hosts come from both, so that neither a lost annotation nor a
- * lost entry loses a host; a life counts only while its entry is there and holds credentials. Entries that the kubelet
- * refuses are left out: see {@link parseDockerConfig}.
- * At most {@link maxParsedHosts} hosts are read; entries beyond them stay, but are not renewed. Never throws.
+ * Reads a Secret's dockerconfigjson and annotation. Hosts are read from both, so that a host survives the loss of its
+ * annotation or its entry. A token lifetime is used only if the host's entry exists and contains credentials. Entries that the
+ * kubelet refuses are skipped: see {@link parseDockerConfig}. At most {@link maxParsedHosts} hosts are read; further entries
+ * are kept but not renewed. Never throws.
  */
 export function readContent(
   dockerConfigJson: string | undefined,
@@ -77,31 +77,31 @@ export function readContent(
   return { content: { hosts, requestedAt, auths }, malformed };
 }
 
-/** A host with an entry that somebody else wrote can be pulled from: it is not one that never received a token. */
+/** A host with an entry that another writer added may be in use, so it does not count as waiting for its first token. */
 function omitHostsWithEntries(times: RequestTimes, auths: SecretContent['auths']): RequestTimes {
   return new Map([...times].filter(([host]) => !auths.has(host)));
 }
 
 /**
- * Adds what is wanted to what is there. A stored token is replaced only where the rules say so. New hosts come in the
- * order of `wanted` while there is room. Nothing that is there leaves, except hosts in `droppable`, and of these only as
- * many as the room for others takes.
- * @param droppable in the order in which they may leave; none of them is wanted
+ * Merges the desired hosts and tokens into the existing content. A stored token is replaced only if the rules allow it. New
+ * hosts are added in the order of `desired` while there is room. Only hosts in `droppable` are removed, and no more of them
+ * than are needed to make room.
+ * @param droppable hosts that are not desired, in the order in which they may be removed
  */
 export function mergeContent(
   namespace: string,
   existing: SecretContent,
-  wanted: DesiredHosts,
+  desired: DesiredHosts,
   rules: MergeRules,
-  findDroppable: readonly DroppableHost[] = [],
+  droppable: readonly DroppableHost[] = [],
 ): MergeResult {
   const hosts = new Map(existing.hosts);
   const auths = new Map(existing.auths);
   const refused: string[] = [];
   const dropped: string[] = [];
   let bytes = countContentBytes(auths);
-  let candidates = toDropCandidates(findDroppable, existing);
-  for (const [host, token] of wanted) {
+  let candidates = toDropCandidates(droppable, existing);
+  for (const [host, token] of desired) {
     const stored = hosts.get(host);
     const entry = createReplacementEntry(namespace, host, token, stored, rules);
     const addedBytes =
@@ -134,7 +134,7 @@ export function mergeContent(
   return { content: { hosts, requestedAt, auths }, refused, dropped };
 }
 
-/** The entry of a token that is to be stored; undefined: what is stored stays. */
+/** The entry for a token that should be stored, or undefined if the stored one is kept. */
 function createReplacementEntry(
   namespace: string,
   host: string,
@@ -150,10 +150,10 @@ function createReplacementEntry(
 type DropCandidate = DroppableHost & { readonly bytes: number };
 
 function toDropCandidates(
-  findDroppable: readonly DroppableHost[],
+  droppable: readonly DroppableHost[],
   { hosts, auths }: SecretContent,
 ): DropCandidate[] {
-  return findDroppable
+  return droppable
     .filter(({ host }) => hosts.has(host))
     .map((candidate) => ({
       ...candidate,
@@ -161,7 +161,7 @@ function toDropCandidates(
     }));
 }
 
-/** The first hosts that may leave and free what is lacking; undefined: all of them do not. */
+/** The first candidates that together free enough room, or undefined if all of them do not. */
 function selectHostsToDrop(
   shortage: { readonly hosts: number; readonly bytes: number },
   candidates: readonly DropCandidate[],
@@ -182,7 +182,7 @@ function selectHostsToDrop(
   return hosts <= 0 && bytes <= 0 ? toDrop : undefined;
 }
 
-/** Takes hosts out, with their entries. */
+/** Returns content without some hosts and their entries. */
 export function omitHosts(
   { hosts, requestedAt, auths }: SecretContent,
   dropped: ReadonlySet<string>,
@@ -191,7 +191,7 @@ export function omitHosts(
   return { hosts: kept(hosts), requestedAt: kept(requestedAt), auths: kept(auths) };
 }
 
-/** A host keeps the time at which it was first requested; one in the future is of a clock that was ahead. */
+/** A host keeps the time of its first request. A time in the future comes from a clock that was ahead, and is corrected. */
 function updateRequestTimes(
   hosts: HostLifetimes,
   auths: SecretContent['auths'],
@@ -206,7 +206,7 @@ function toStoredLifetime({ issuedAt, expiresAt }: Token, identity: string | und
   return { issuedAt, expiresAt, ...(identity !== undefined && { identity }) };
 }
 
-/** The text of a dockerconfigjson, hosts in order, so that equal content gives equal text. */
+/** Formats a dockerconfigjson. Hosts are sorted, so that equal content has equal text. */
 export function formatDockerConfig(auths: ReadonlyMap<string, AuthEntry>): string {
   const entries = [...auths].sort(([a], [b]) => (a < b ? -1 : 1));
   return `{"auths":{${entries.map(([host, entry]) => `${JSON.stringify(host)}:${entry}`).join()}}}`;
@@ -216,46 +216,11 @@ function countContentBytes(auths: ReadonlyMap<string, AuthEntry>): number {
   return [...auths].reduce((sum, [host, entry]) => sum + countEntryBytes(host, entry), '{"auths":{}}'.length);
 }
 
-/** Bytes of `"HOST":ENTRY,`; content that we write is ASCII, what others wrote counts three bytes a character. */
+/** Bytes of `"HOST":ENTRY,`. The program writes ASCII; other text counts as three bytes per character, the maximum. */
 function countEntryBytes(host: string, entry: AuthEntry | undefined): number {
   if (entry === undefined) {
     return 0;
   }
   const text = `${JSON.stringify(host)}:${entry},`;
   return /^[\x20-\x7e]*$/.test(text) ? text.length : text.length * 3;
-}
-
-/** What keeps a host in a Secret. */
-export interface DropRules {
-  /** Whether a pod names the host, or may name it soon, or the operator configured it. */
-  isKept(host: string): boolean;
-  /** The wall clock in ms. */
-  readonly now: number;
-}
-
-/**
- * The hosts that may make room for others, in the order in which they may leave: those that never received a token,
- * those whose token has expired, and last those whose token is valid, the one that expires first at the front. A host
- * with an entry that somebody else wrote stays, since that entry may be what its pods pull with.
- */
-export function findDroppableHosts(
-  { hosts, auths }: SecretContent,
-  { isKept, now }: DropRules,
-): DroppableHost[] {
-  return [...hosts]
-    .filter(([host, lifetime]) => !isKept(host) && (lifetime !== undefined || !auths.has(host)))
-    .map(([host, lifetime]) => ({ host, expiresAt: lifetime?.expiresAt ?? Number.NEGATIVE_INFINITY }))
-    .sort((a, b) => a.expiresAt - b.expiresAt)
-    .map(({ host, expiresAt }) => ({ host, valid: expiresAt > now }));
-}
-
-/** Hosts that never received a token and were requested too long ago. */
-export function findForgettableHosts(
-  { requestedAt }: Pick<SecretContent, 'requestedAt'>,
-  forgetAfterMs: number,
-  { isKept, now }: DropRules,
-): string[] {
-  return [...requestedAt]
-    .filter(([host, at]) => at + forgetAfterMs <= now && !isKept(host))
-    .map(([host]) => host);
 }

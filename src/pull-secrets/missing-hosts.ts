@@ -1,16 +1,16 @@
-// Remembers hosts that a pod may need although its namespace's Secret does not hold them.
-import { type BackoffPolicy, tokenRetryMs } from '../util/backoff.ts';
+// Keeps the hosts that a pod may need although its namespace's Secret does not name them. Pure.
+import { type BackoffPolicy, backoffMs } from '../util/backoff.ts';
 
 /** How a host came to be missing. */
 export type MissingReason =
   /** A pod requested it, and the Secret was full. */
   | 'refused'
-  /** It left the Secret; a pod that was created in the same moment may name it. */
+  /** It was removed from the Secret, but a pod that was created at the same moment may name it. */
   | 'dropped';
 
 interface MissingHost {
   readonly reason: MissingReason;
-  /** When it was noted first and last, ms of the monotonic clock. */
+  /** When it was first and last recorded, in ms of the monotonic clock. */
   readonly firstRecordedAt: number;
   readonly lastRecordedAt: number;
 }
@@ -18,15 +18,15 @@ interface MissingHost {
 interface NamespaceMissingHosts {
   readonly hosts: Map<string, MissingHost>;
   attempts: number;
-  /** When to look at the namespace's pods next, ms of the monotonic clock. */
+  /** When to check the namespace's pods next, in ms of the monotonic clock. */
   nextAt: number;
 }
 
-/** What a look at the pods of a namespace found out. */
+/** The result of checking the pods of a namespace. */
 export interface PodCheckResult {
-  /** The hosts that pods name; undefined: that could not be found out. */
+  /** The hosts that pods name, or undefined if they are unknown. */
   readonly inUse: { has(host: string): boolean } | undefined;
-  /** The hosts that the Secret names by now. */
+  /** The hosts that the Secret names now. */
   readonly stored: { has(host: string): boolean } | undefined;
   /** A monotonic clock in ms. */
   readonly now: number;
@@ -35,23 +35,23 @@ export interface PodCheckResult {
 }
 
 /**
- * A pod is stored after it was admitted: within 34 s, which is what the API server grants to a whole request. Until then
- * a list of pods says nothing about the hosts that it names, ms.
+ * Time after which an admitted pod must have been stored, in ms: the API server allows 34 s for a whole request. Until then, a
+ * list of pods may not contain it, so it says nothing about the pod's hosts.
  */
 export const podCreationMs = 40_000;
 
-/** Between two looks at the pods of a namespace. */
+/** The delay between two checks of a namespace's pods. */
 const podCheckBackoff: BackoffPolicy = { firstMs: 5_000, maxMs: 300_000 };
-/** Beyond these a host is only reported in the answer to its pod, and is not added later. */
+/** Beyond these limits, a host is only reported in the admission response for its pod and is not added later. */
 const maxNamespaces = 1_000;
 const maxHostsPerNamespace = 200;
 
-/** Hosts that are looked for again, by namespace. Bounded: anyone who creates pods may name any host. */
+/** Missing hosts by namespace. Bounded, because anyone who creates pods may name any host. */
 export class MissingHosts {
   readonly #namespaces = new Map<string, NamespaceMissingHosts>();
   readonly #giveUpMs: number;
 
-  /** @param giveUpMs for how long a host is remembered where nothing can be found out about pods */
+  /** @param giveUpMs how long a host is kept while the hosts of the namespace's pods are unknown, in ms */
   constructor(giveUpMs: number) {
     this.#giveUpMs = giveUpMs;
   }
@@ -61,7 +61,11 @@ export class MissingHosts {
     if (hosts.length === 0 || (existing === undefined && this.#namespaces.size >= maxNamespaces)) {
       return;
     }
-    const entry = existing ?? { hosts: new Map(), attempts: 0, nextAt: now + podCheckBackoff.firstMs };
+    const entry: NamespaceMissingHosts = existing ?? {
+      hosts: new Map(),
+      attempts: 0,
+      nextAt: now + podCheckBackoff.firstMs,
+    };
     for (const host of hosts) {
       if (reason === 'dropped' && entry.hosts.size >= maxHostsPerNamespace) {
         forgetOneRefused(entry.hosts);
@@ -69,7 +73,7 @@ export class MissingHosts {
       if (entry.hosts.size < maxHostsPerNamespace || entry.hosts.has(host)) {
         entry.hosts.set(host, {
           reason,
-          firstRecordedAt: entry.hosts.get(host)?.first ?? now,
+          firstRecordedAt: entry.hosts.get(host)?.firstRecordedAt ?? now,
           lastRecordedAt: now,
         });
       }
@@ -78,12 +82,12 @@ export class MissingHosts {
     this.#namespaces.set(namespace, entry);
   }
 
-  /** Namespaces whose pods are to be looked at now. */
+  /** Namespaces whose pods should be checked now. */
   dueNamespaces(now: number): string[] {
     return [...this.#namespaces].filter(([, { nextAt }]) => nextAt <= now).map(([namespace]) => namespace);
   }
 
-  /** The hosts to add to the Secret of a namespace, as far as is known of its pods. */
+  /** The hosts to add to a namespace's Secret. While the hosts of its pods are unknown, those that a pod requested. */
   hostsToAdd(namespace: string, inUse: PodCheckResult['inUse']): string[] {
     const hosts = this.#namespaces.get(namespace)?.hosts ?? [];
     return [...hosts]
@@ -91,7 +95,7 @@ export class MissingHosts {
       .map(([host]) => host);
   }
 
-  /** Forgets the hosts of a namespace that need no more looks, and schedules the next look at the others. */
+  /** Forgets the hosts of a namespace that need no more checks, and schedules the next check for the others. */
   recordPodCheck(namespace: string, { inUse, stored, now, random }: PodCheckResult): void {
     const entry = this.#namespaces.get(namespace);
     if (entry === undefined) {
@@ -99,7 +103,7 @@ export class MissingHosts {
     }
     for (const [host, { firstRecordedAt, lastRecordedAt }] of entry.hosts) {
       const isStored = stored?.has(host) === true;
-      // a pod that was on its way when the host was noted is stored by now
+      // A pod that was being created when the host was recorded has been stored by now.
       const isUnused = inUse !== undefined && !inUse.has(host) && now - lastRecordedAt >= podCreationMs;
       const isTimedOut = inUse === undefined && now - firstRecordedAt >= this.#giveUpMs;
       if (isStored || isUnused || isTimedOut) {
@@ -107,13 +111,13 @@ export class MissingHosts {
       }
     }
     entry.attempts += 1;
-    entry.nextAt = now + tokenRetryMs(podCheckBackoff, entry.attempts, random);
+    entry.nextAt = now + backoffMs(podCheckBackoff, entry.attempts, random);
     if (entry.hosts.size === 0) {
       this.#namespaces.delete(namespace);
     }
   }
 
-  /** How many namespaces have a host that found no room. */
+  /** The number of namespaces with a host for which there was no room. */
   get fullSecretCount(): number {
     return [...this.#namespaces.values()].filter(({ hosts }) =>
       [...hosts.values()].some(({ reason }) => reason === 'refused'),
@@ -121,7 +125,7 @@ export class MissingHosts {
   }
 }
 
-/** A pod may need a host that was dropped; the pod of one that was refused has received a warning. */
+/** Makes room for a dropped host. A refused host matters less, because its pod has received a warning. */
 function forgetOneRefused(hosts: Map<string, MissingHost>): void {
   for (const [host, { reason }] of hosts) {
     if (reason === 'refused') {

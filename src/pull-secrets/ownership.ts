@@ -1,3 +1,4 @@
+// Decides whether the program manages a Secret and whether another writer changed it, and formats its content.
 import type { FieldOwner } from '../kube/field-managers.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import {
@@ -13,19 +14,19 @@ import { formatDockerConfig, type SecretContent } from './merge.ts';
 export const secretType = 'kubernetes.io/dockerconfigjson';
 export const dockerConfigKey = '.dockerconfigjson';
 
-/** What decides whether a Secret of the program's name is managed. */
+/** The facts that decide whether a Secret with the program's name is managed. */
 export interface OwnershipFacts {
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** Who was the last to set which key; empty where the API server does not say so. */
+  /** Which field manager set which keys last; empty if the API server does not say. */
   readonly fieldOwners?: readonly FieldOwner[] | undefined;
-  /** Undefined where only metadata is known, which does not show the type. */
+  /** Undefined if only metadata is known, which does not include the type. */
   readonly type?: string | undefined;
 }
 
 /**
- * Whether a Secret of the program's name is managed: it has the right type, and either the program's label, or content and
- * annotation that one of the program's field managers still owns. The latter is a Secret whose label another writer changed or
- * removed. It is repaired, because pods depend on its tokens.
+ * Whether a Secret with the program's name is managed: it has the right type, and either the program's label, or content and
+ * annotation that the program's field managers still own. In the latter case, another writer changed or removed the label; the
+ * label is restored, because pods depend on the tokens.
  */
 export function ownsSecret({ labels, fieldOwners = [], type = secretType }: OwnershipFacts): boolean {
   return (
@@ -33,22 +34,19 @@ export function ownsSecret({ labels, fieldOwners = [], type = secretType }: Owne
   );
 }
 
-/** Whether an unmanaged Secret says that it is to stay unmanaged, so that it is no failure. */
+/** Whether the operator marked an unmanaged Secret as deliberate, so that it does not count as a failure. */
 export function isOptedOut(annotations: Readonly<Record<string, string>> | undefined): boolean {
   return annotations?.[managedAnnotation] === 'false';
 }
 
-/**
- * Whether label, content and annotation are as one of the program's field managers wrote them, so that there is nothing to
- * repair.
- */
+/** Whether label, content and annotation are as the program's field managers wrote them, so that there is nothing to repair. */
 export function isIntact({ labels, fieldOwners = [] }: OwnershipFacts): boolean {
   return hasManagedByLabel(labels) && ownsContent(fieldOwners);
 }
 
 /**
- * Whether content and annotation are as one of the program's field managers wrote them: a writer that changes a field takes it
- * from its owner. True where the API server names no owners at all.
+ * Whether content and annotation are as the program's field managers wrote them: another writer that changes a field becomes
+ * its owner. True if the API server names no owners at all.
  */
 export function ownsContent(owners: readonly FieldOwner[]): boolean {
   const ownFields = owners.filter(({ manager }) => isOwnFieldManager(manager));
@@ -63,13 +61,13 @@ function hasManagedByLabel(labels: OwnershipFacts['labels']): boolean {
   return labels?.[managedByLabel] === productName;
 }
 
-/** What of a Secret is ours to write. */
+/** The fields of a Secret that the program writes. */
 export type SecretManifest = Required<Pick<SecretObject, 'type' | 'data'>> & {
   readonly labels: Record<string, string>;
   readonly annotations: Record<string, string>;
 };
 
-/** A pull Secret's content in the API's form. Equal content gives equal text. */
+/** A pull Secret's content as API fields. Equal content has equal text. */
 export function createManifest(content: SecretContent): SecretManifest {
   return {
     type: secretType,
@@ -79,7 +77,7 @@ export function createManifest(content: SecretContent): SecretManifest {
   };
 }
 
-/** Whether a Secret already holds exactly this. */
+/** Whether a Secret's fields already equal the manifest. */
 export function matchesManifest(secret: SecretObject, { annotations, data }: SecretManifest): boolean {
   return (
     hasManagedByLabel(secret.metadata.labels) &&

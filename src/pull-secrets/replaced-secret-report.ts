@@ -1,17 +1,14 @@
-// Logs that an unmanaged Secret took the place of a managed one, once an hour for each namespace.
+// Logs that an unmanaged Secret replaced a managed one, at most once per hour and namespace.
 import { LRUCache } from 'lru-cache';
 import type { Log } from '../telemetry/log.ts';
 
 const reportIntervalMs = 3_600_000;
 
-/** Namespaces that are remembered. The least recently logged one beyond that may be logged again. */
+/** Maximum number of namespaces that are remembered. Beyond it, the least recently logged one may be logged again. */
 const maxNamespaces = 10_000;
 
-const message =
-  'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or annotate it with ecr-pull-secrets.io/managed=false';
-
 /**
- * Makes the function that logs a replaced Secret. A tenant that replaces and restores the Secret in turn does not flood the log.
+ * Creates a function that logs a replaced Secret. A tenant that replaces it again and again cannot flood the log.
  * @param monotonicNow a monotonic clock in ms
  */
 export function createReplacedSecretReporter(
@@ -24,7 +21,10 @@ export function createReplacedSecretReporter(
     const now = monotonicNow();
     if (now - (loggedAt.get(namespace) ?? Number.NEGATIVE_INFINITY) >= reportIntervalMs) {
       loggedAt.set(namespace, now);
-      log.warn({ namespace, secret: secretName }, message);
+      log.warn(
+        { namespace, secret: secretName },
+        'the pull Secret is no longer managed by ecr-pull-secrets because another writer replaced it; delete it, or annotate it with ecr-pull-secrets.io/managed=false',
+      );
     }
   };
 }

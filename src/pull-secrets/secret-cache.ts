@@ -1,3 +1,4 @@
+// Keeps the state of the pull Secrets of all namespaces in memory, without tokens.
 import type { RegistryResolver } from '../ecr/registry.ts';
 import { compareResourceVersions } from '../kube/resource-version.ts';
 import type { SecretMetadata } from '../kube/secret-metadata.ts';
@@ -8,9 +9,9 @@ import { addFormerHosts, type HostLifetimes, parseHosts, parseRequestTimes } fro
 import { isIntact, isOptedOut, ownsContent, ownsSecret, secretType } from './ownership.ts';
 import { findTokenExpiries } from './token-expirations.ts';
 
-export type { CachedSecret as KnownSecret, DeletedSecret as LostSecret } from './cached-secret.ts';
+export type { CachedSecret, DeletedSecret } from './cached-secret.ts';
 
-/** An object of the watch that could not be read, as far as it says which one it is. */
+/** The identity of a watched object that could not be parsed. */
 type UnreadableSecret = Pick<SecretMetadata, 'namespace' | 'uid' | 'resourceVersion'>;
 
 type ReadableSecret = Pick<SecretMetadata, 'uid' | 'resourceVersion'> &
@@ -23,13 +24,13 @@ type UnmanagedSecret = Pick<ReadableSecret, 'uid' | 'resourceVersion' | 'annotat
 const noHosts: HostLifetimes = new Map();
 
 /**
- * Namespace → hosts → life of the stored token, in memory, for every namespace of the cluster. Fed by the watch with
- * metadata, and by our own writes at once, so that the next pod need not wait for the watch. Holds no token.
+ * The hosts of each namespace's Secret and the lifetimes of their tokens. It is updated by a watch of Secret metadata, and
+ * immediately by the program's own writes, so that the next pod does not wait for the watch.
  */
 export class SecretCache {
   readonly #secrets = new Map<string, CachedSecret>();
   readonly #deleted = new Map<string, DeletedSecret>();
-  /** Namespace → hosts that its managed Secret does not name, although the namespace's Secret did before. */
+  /** Namespace → hosts that its managed Secret does not name, although the namespace's Secret named them before. */
   readonly #unnamed = new Map<string, HostLifetimes>();
   readonly #resolveRegistry: RegistryResolver;
   readonly #monotonicNow: () => number;
@@ -38,18 +39,19 @@ export class SecretCache {
   #changeCount = 0;
 
   /**
-   * @param steady a monotonic clock in ms
-   * @param onReplaced called when a managed Secret turns unmanaged, or an unmanaged one takes its place that is not handed over
+   * @param monotonicNow a monotonic clock in ms
+   * @param onReplaced called when a managed Secret becomes unmanaged or is replaced by an unmanaged one, unless that is
+   *   intended (see `CachedSecret.isOptedOut`)
    * @param isExcluded whether the operator excluded a namespace, so that an unmanaged Secret in it is no failure
    */
   constructor(
     resolveRegistry: RegistryResolver,
-    steady: () => number = () => performance.now(),
+    monotonicNow: () => number = () => performance.now(),
     onReplaced: (namespace: string) => void = () => undefined,
     isExcluded: (namespace: string) => boolean = () => false,
   ) {
     this.#resolveRegistry = resolveRegistry;
-    this.#monotonicNow = steady;
+    this.#monotonicNow = monotonicNow;
     this.#onReplaced = onReplaced;
     this.#isExcluded = isExcluded;
   }
@@ -58,22 +60,22 @@ export class SecretCache {
     return this.#secrets.get(namespace);
   }
 
-  /** All that is known, by namespace. */
+  /** All cached Secrets by namespace. */
   entries(): Iterable<[string, CachedSecret]> {
     return this.#secrets.entries();
   }
 
-  /** Grows with every change, so that two looks can be told apart. */
+  /** Increases with every change, so that callers can detect changes. */
   get changeCount(): number {
     return this.#changeCount;
   }
 
-  /** Hosts of Secrets of ours that somebody deleted, by namespace, until there is a Secret again. */
+  /** Managed Secrets that were deleted, by namespace, until there is a Secret again. */
   deletedSecrets(): ReadonlyMap<string, DeletedSecret> {
     return this.#deleted;
   }
 
-  /** The hosts that a namespace's Secret names, or named before it was deleted, replaced or edited. */
+  /** The hosts that a namespace's Secret names, or named before it was deleted, replaced or modified. */
   hostsOf(namespace: string): HostLifetimes {
     const cached = this.#secrets.get(namespace);
     if (cached === undefined) {
@@ -83,8 +85,8 @@ export class SecretCache {
   }
 
   /**
-   * Gives up on a deleted Secret, and on the hosts that a namespace had before an unmanaged Secret took its place: the
-   * namespace is gone, or no pod needs them any more.
+   * Forgets a namespace's deleted Secret, and the hosts that it had before an unmanaged Secret replaced the managed one,
+   * because the namespace is gone or no pod needs the hosts any more.
    */
   forget(namespace: string): void {
     const cached = this.#secrets.get(namespace);
@@ -95,7 +97,7 @@ export class SecretCache {
     }
   }
 
-  /** Takes a whole list as the truth, but for Secrets of which a later version is known already. */
+  /** Replaces the cache by a complete list, except Secrets of which a later version is cached. */
   replace(items: readonly SecretMetadata[]): void {
     const listed = new Set(items.map((item) => item.namespace));
     for (const namespace of this.#secrets.keys()) {
@@ -108,7 +110,7 @@ export class SecretCache {
     }
   }
 
-  /** Takes one Secret's metadata, unless this or a later version of it is known. */
+  /** Sets one Secret from its metadata, unless this or a later version is cached. */
   set({ namespace, ...secret }: SecretMetadata): void {
     const cached = this.#secrets.get(namespace);
     if ((compareResourceVersions(cached?.resourceVersion, secret.resourceVersion) ?? -1) >= 0) {
@@ -122,14 +124,14 @@ export class SecretCache {
     }
   }
 
-  /** Takes a Secret that could not be read for an unmanaged one, so that it is not changed. */
+  /** Treats a Secret that could not be parsed as unmanaged, so that it is not changed. */
   reject({ namespace, uid, resourceVersion }: UnreadableSecret): void {
     const cached = this.#secrets.get(namespace);
     const hasOtherType = cached?.hasOtherType === true && cached.uid === uid;
     this.#putUnmanaged(namespace, { uid, resourceVersion, hasOtherType });
   }
 
-  /** Notes a deleted Secret as lost, unless a later one has taken its place. */
+  /** Records that a Secret was deleted, unless a later version is cached. */
   remove(namespace: string, resourceVersion: string): void {
     const cached = this.#secrets.get(namespace);
     if (
@@ -141,8 +143,8 @@ export class SecretCache {
   }
 
   /**
-   * Takes a Secret as it was read, unless a later version is known.
-   * @param isManaged whether it is managed, by its type as well, which metadata does not show
+   * Sets a Secret that was read, unless a later version is cached.
+   * @param isManaged whether it is managed, also by its type, which metadata does not include
    */
   updateFromRead(secret: SecretObject, isManaged: boolean): void {
     const { namespace, ...read } = pickMetadata(secret);
@@ -162,8 +164,8 @@ export class SecretCache {
   }
 
   /**
-   * Takes a Secret as we have just stored it, unless a later version is known. What it names is all that the namespace needs,
-   * since {@link hostsOf} was taken into account when it was written.
+   * Sets a Secret that the program has just stored, unless a later version is cached. It names all hosts that the namespace
+   * needs, because the result of {@link hostsOf} was included in it.
    */
   updateFromWrite(secret: SecretObject): void {
     const { namespace, ...stored } = pickMetadata(secret);
@@ -178,11 +180,11 @@ export class SecretCache {
     return findTokenExpiries(this.#secrets.values(), now, labelOf, this.#resolveRegistry);
   }
 
-  /** What the namespace needs besides the hosts that a version of its managed Secret names. */
+  /** The hosts that the namespace needs in addition to those that a new version of its managed Secret names. */
   #formerHosts(namespace: string, { uid, fieldOwners }: ReadableSecret): HostLifetimes {
     const cached = this.#secrets.get(namespace);
     const isOwnUpdate = cached?.isManaged === true && cached.uid === uid && ownsContent(fieldOwners ?? []);
-    // a host that it does not name any more has left it for a reason, unless it was missing before
+    // The program removed a host on purpose if its own write no longer names it, unless it was unnamed before that.
     return isOwnUpdate ? (this.#unnamed.get(namespace) ?? noHosts) : this.hostsOf(namespace);
   }
 
@@ -212,7 +214,7 @@ export class SecretCache {
     }
   }
 
-  /** The hosts annotation of an unmanaged Secret is not parsed: whatever it says, nothing follows from it. */
+  /** Does not parse the hosts annotation, because the program does nothing with the hosts of an unmanaged Secret. */
   #putUnmanaged(
     namespace: string,
     { uid, resourceVersion, annotations, hasOtherType }: UnmanagedSecret,
@@ -231,12 +233,12 @@ export class SecretCache {
 
   #put(namespace: string, secret: Omit<CachedSecret, 'observedAt'>): void {
     const cached = this.#secrets.get(namespace);
-    const learnedAt =
+    const observedAt =
       cached !== undefined && isSameState(cached, secret) ? cached.observedAt : this.#monotonicNow();
     this.#changeCount += 1;
     this.#deleted.delete(namespace);
     this.#unnamed.delete(namespace);
-    this.#secrets.set(namespace, { ...secret, observedAt: learnedAt });
+    this.#secrets.set(namespace, { ...secret, observedAt });
   }
 
   #delete(namespace: string): void {

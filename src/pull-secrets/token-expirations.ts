@@ -1,8 +1,9 @@
+// Finds when the stored tokens of each region expire, for metrics and alerts. Pure.
 import type { RegistryResolver } from '../ecr/registry.ts';
 import { hasTrustedHosts } from './cached-secret.ts';
 import type { HostLifetimes } from './hosts-annotation.ts';
 
-/** What is needed of a Secret here. */
+/** The properties of a cached Secret that are needed here. */
 interface SecretWithHosts {
   readonly isManaged: boolean;
   readonly isIntact: boolean;
@@ -10,27 +11,27 @@ interface SecretWithHosts {
   readonly hosts: HostLifetimes;
 }
 
-/** Of the tokens of one region, or of the regions that share a label. Times are in ms since the epoch. */
+/** The expirations of one region's tokens, in ms since the epoch. */
 interface Expiries {
-  /** When the first of the unexpired tokens expires; infinite where there is none. */
+  /** When the first of the unexpired tokens expires; positive infinity if there is none. */
   nextAt: number;
-  /** When the last of the others expired; minus infinity where there is none. */
+  /** When the last of the other tokens expired; negative infinity if there is none. */
   lastAt: number;
   /** Secrets that hold an unexpired token. */
   readonly holders: Set<object>;
 }
 
 /**
- * When stored tokens expire, in ms since the epoch, by label of their region: the next expiry among the unexpired
- * tokens, or, where all have expired, the last one. An expired token thus never hides the next expiry. A host whose
- * token has expired although others of its region have not is one that renewal reports as failing.
+ * When stored tokens expire, in ms since the epoch, by the label of their region: the next expiry of an unexpired token, or the
+ * last expiry if all have expired. An expired token therefore never hides the next expiry. If the token of a single host has
+ * expired, renewal reports that host as failing.
  *
- * Only managed Secrets whose content and annotation nobody else has changed count, because any other annotation says
- * whatever its author likes. A Secret that lost its label still counts. Regions that more Secrets hold valid tokens for are labelled first, so that regions that one tenant made up
- * take no label from one that is in use.
+ * Only managed Secrets whose content and annotation no other writer changed count, because otherwise a tenant decides what the
+ * annotation says. A Secret without its label still counts. Regions for which more Secrets hold valid tokens are labelled
+ * first, so that regions that a tenant invented take no label from a region that is in use.
  *
  * @param now the wall clock in ms
- * @param labelOf gives the label of a region; regions may share one
+ * @param labelOf returns the label of a region; regions may share one
  */
 export function findTokenExpiries(
   secrets: Iterable<SecretWithHosts>,
@@ -74,7 +75,7 @@ function groupExpiriesByRegion(
   return byRegion;
 }
 
-/** 10,000 namespaces share a few hosts, so each is parsed once. */
+/** Parses each host once, because 10,000 namespaces share a few hosts. */
 function memoizeRegions(resolveRegistry: RegistryResolver): (host: string) => string | undefined {
   const regions = new Map<string, string | undefined>();
   return (host) => {

@@ -1,59 +1,64 @@
+// Describes why a host has no valid token in its namespace's Secret: code, short text and message. Pure.
 import { TokenError } from '../ecr/token-error.ts';
 import { KubeError } from '../kube/errors.ts';
 
-/** Why a host has no living token in its namespace's Secret yet. */
+/** Why a host has no valid token in its namespace's Secret. */
 export interface UnavailableHost {
   readonly host: string;
-  /** For metrics and decisions: `foreign-secret`, `secret-full`, `pending`, or the code of a failed call. */
+  /** For metrics and decisions: `unmanaged-secret`, `secret-full`, `pending`, `no-newer-token`, or the code of an error. */
   readonly code: string;
-  /** For the warning that a pod's author sees: short, and holds nothing secret. */
+  /** For the warning in `kubectl`: short, and without credentials. */
   readonly text: string;
-  /** The same for who reads a table or a log: what happened and what can be done. */
+  /** For tables and the log: what happened and what to do. */
   readonly message?: string;
-  /** What failed: to fetch a token, or to write the Secret; none: neither did. */
+  /** Whether fetching the token or writing the Secret failed; undefined if neither did. */
   readonly cause?: 'token' | 'write';
 }
 
-/** What the operator has to change before another try can succeed. */
+/** Failures that last until the operator changes something. */
 const permanentCodes: ReadonlySet<string> = new Set([
-  'foreign-secret',
+  'unmanaged-secret',
   'secret-full',
   'forbidden',
   'unauthorized',
   'invalid',
 ]);
 
-/** Whether retrying does not help, by the code of a {@link UnavailableHost} that is not about a token. */
+/** Whether retrying does not help. For the code of an {@link UnavailableHost} whose cause is not `token`. */
 export function isPermanent(code: string): boolean {
   return permanentCodes.has(code);
 }
 
-/** Whether a write failed because its namespace is gone, or about to go: there is nothing left to do. */
+/** Whether a write failed because its namespace was deleted or is being deleted, so that nothing remains to be done. */
 export function isGone(code: string): boolean {
   return code === 'not-found' || code === 'namespace-terminating';
 }
 
-/** A Secret of our name that somebody else made: it is reported and left. */
+/** An unmanaged Secret has the program's name. It is reported and not changed. */
 export class UnmanagedSecretError extends Error {
-  override readonly name = 'ForeignSecretError';
-  readonly code = 'foreign-secret';
+  override readonly name = 'UnmanagedSecretError';
+  readonly code = 'unmanaged-secret';
+  readonly secretName: string;
 
   constructor(namespace: string, secretName: string) {
     super(
-      `Secret ${namespace}/${secretName} is not ours: it has another type, or no label of ours. It is left as it is; ` +
-        'delete or rename it, or set another secretName',
+      `Secret ${namespace}/${secretName} is not managed by ecr-pull-secrets (wrong type or no managed-by label), so it is ` +
+        'not changed; delete or rename it, or set another secretName',
     );
+    this.secretName = secretName;
   }
 }
 
-export function unmanagedSecretHost(host: string): UnavailableHost {
+/** @param secretName for the warning in `kubectl`, to which the message is not added */
+export function unmanagedSecretHost(host: string, secretName?: string): UnavailableHost {
+  const secret = secretName === undefined ? 'the pull Secret' : `Secret ${secretName}`;
   const message =
     'the pull Secret exists but is not managed by ecr-pull-secrets, so it is not changed. Delete or rename it, or set ' +
     'another secretName';
   return {
     host,
-    code: 'foreign-secret',
-    text: 'the Secret of our name is not ours',
+    code: 'unmanaged-secret',
+    text: `${secret} exists but is unmanaged`,
     message,
     cause: 'write',
   };
@@ -61,7 +66,7 @@ export function unmanagedSecretHost(host: string): UnavailableHost {
 
 export function secretFullHost(host: string): UnavailableHost {
   const message =
-    'the pull Secret is full: all hosts are in use, or the program may not list pods. Delete unneeded pods, run ' +
+    'the pull Secret is full: all hosts are in use, or the program is not allowed to list pods. Delete unneeded pods, run ' +
     'ecr-pull-secrets remove-host, or raise secrets.maxHosts';
   return { host, code: 'secret-full', text: 'the pull Secret is full', message };
 }
@@ -70,18 +75,18 @@ export function pendingHost(host: string): UnavailableHost {
   return { host, code: 'pending', text: 'ECR has not answered yet' };
 }
 
-/** The token that could be had is as old as the one that is stored. */
+/** The only available token expires no later than the stored one. */
 export function staleHost(host: string): UnavailableHost {
-  return { host, code: 'not-fresh', text: 'no newer token' };
+  return { host, code: 'no-newer-token', text: 'no newer token' };
 }
 
-/** The shortfall that a failed call leaves; an error of no known kind is a bug and comes out as `internal-error`. */
+/** Describes a host whose token could not be fetched or stored. An error of an unknown class is a bug: `internal-error`. */
 export function failedHost(host: string, error: unknown): UnavailableHost {
   if (error instanceof TokenError) {
     return { host, code: error.code, text: error.shortCause, message: error.message, cause: 'token' };
   }
   if (error instanceof UnmanagedSecretError) {
-    return unmanagedSecretHost(host);
+    return unmanagedSecretHost(host, error.secretName);
   }
   if (error instanceof KubeError) {
     return { host, code: error.code, text: error.shortCause, message: error.message, cause: 'write' };

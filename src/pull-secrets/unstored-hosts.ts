@@ -1,11 +1,11 @@
-// Keeps the hosts that pods request while their Secret cannot be written, until they are stored or no longer wanted.
+// Keeps the hosts that pods request while their Secret cannot be written, until they are stored or no longer needed. Pure.
 import { isPermanent, type UnavailableHost } from './unavailable-host.ts';
 
 /** Times are in ms of a monotonic clock. */
 export interface UnstoredHost {
   /** When its first write failed. */
   readonly since: number;
-  /** When it was requested last, or a pod was last seen to name it. */
+  /** When it was last requested, or a pod was last found to name it. */
   readonly requestedAt: number;
 }
 
@@ -14,7 +14,7 @@ export interface WriteFailure {
   readonly code: string;
   /** Retrying does not help; the operator has to change something. */
   readonly permanent: boolean;
-  /** What happened and what can be done; holds nothing secret. */
+  /** What happened and what to do; without credentials. */
   readonly message: string;
 }
 
@@ -24,25 +24,25 @@ export interface NamespaceUnstoredHosts {
   readonly failure: WriteFailure;
 }
 
-/** Why a host is no longer kept although it was not stored. */
+/** Why a host was forgotten although it was not stored. */
 export type ForgetReason =
-  /** There are too many hosts to keep. */
+  /** There were too many hosts to keep. */
   | 'limit'
   /** Nothing has requested it for `secrets.forgetAfter`. */
   | 'expired';
 
 export interface UnstoredHostsDependencies {
-  /** Hosts that one namespace's Secret can hold. */
+  /** Maximum number of hosts in one namespace's Secret. */
   readonly maxHostsPerNamespace: number;
-  /** Hosts of all namespaces; {@link defaultMaxHosts} if not given. */
+  /** Maximum number of hosts of all namespaces; {@link defaultMaxHosts} by default. */
   readonly maxHosts?: number;
   /** A monotonic clock in ms. */
   monotonicNow(): number;
-  /** Called when hosts that may still be wanted are forgotten. */
+  /** Called when hosts that may still be needed are forgotten. */
   onForgotten?(namespace: string, hosts: readonly string[], reason: ForgetReason): void;
 }
 
-/** A host takes some 200 bytes here, so that these take 2 MB. */
+/** A host takes about 200 bytes of memory, so these take 2 MB. */
 const defaultMaxHosts = 10_000;
 
 interface MutableUnstoredHosts {
@@ -51,27 +51,27 @@ interface MutableUnstoredHosts {
 }
 
 /**
- * Wanted hosts by namespace. Bounded, because anyone who creates pods may name any host: when it is full, the namespace
- * with the most hosts gives way.
+ * Unstored hosts by namespace. Bounded, because anyone who creates pods may name any host. At the maximum, the namespace with
+ * the most hosts loses its newest one.
  */
 export class UnstoredHosts {
   readonly #dependencies: Required<UnstoredHostsDependencies>;
   readonly #namespaces = new Map<string, MutableUnstoredHosts>();
-  /** Number of hosts → the namespaces that have so many, so that the largest is found without a search. */
+  /** Number of hosts → the namespaces with that many, so that the largest namespace is found without a search. */
   readonly #bySize: Set<string>[] = [];
   #total = 0;
   #changeCount = 0;
 
-  constructor(options: UnstoredHostsDependencies) {
-    this.#dependencies = { maxHosts: defaultMaxHosts, onForgotten: () => undefined, ...options };
+  constructor(dependencies: UnstoredHostsDependencies) {
+    this.#dependencies = { maxHosts: defaultMaxHosts, onForgotten: () => undefined, ...dependencies };
   }
 
-  /** Hosts of all namespaces. */
+  /** Number of hosts of all namespaces. */
   get size(): number {
     return this.#total;
   }
 
-  /** Grows whenever a host comes or goes. */
+  /** Increases whenever the number of hosts of a namespace changes. */
   get changeCount(): number {
     return this.#changeCount;
   }
@@ -82,7 +82,7 @@ export class UnstoredHosts {
 
   /**
    * Keeps hosts that were requested and whose write failed.
-   * @param since when that began, in ms of the monotonic clock; now, if not given
+   * @param since when the first write failed, in ms of the monotonic clock; now by default
    */
   add(namespace: string, hosts: readonly string[], failure: WriteFailure, since?: number): void {
     if (hosts.length === 0) {
@@ -109,7 +109,7 @@ export class UnstoredHosts {
     }
   }
 
-  /** Records why a further write failed; the hosts that are kept stay as they are. */
+  /** Records why another write failed, without changing the hosts. */
   recordFailure(namespace: string, failure: WriteFailure): void {
     const kept = this.#namespaces.get(namespace);
     if (kept !== undefined) {
@@ -117,7 +117,7 @@ export class UnstoredHosts {
     }
   }
 
-  /** Takes kept hosts for requested again, because a pod names them. */
+  /** Marks kept hosts as requested now, because a pod names them. */
   confirmRequested(namespace: string, inUse: { has(host: string): boolean }): void {
     const hosts = this.#namespaces.get(namespace)?.hosts ?? new Map<string, UnstoredHost>();
     const requestedAt = this.#dependencies.monotonicNow();
@@ -128,7 +128,7 @@ export class UnstoredHosts {
     }
   }
 
-  /** Forgets hosts that are stored, or that nothing wants any more. */
+  /** Removes hosts that are stored or no longer needed. */
   remove(namespace: string, hosts: Iterable<string>): void {
     const kept = this.#namespaces.get(namespace);
     if (kept === undefined) {
@@ -144,12 +144,12 @@ export class UnstoredHosts {
     }
   }
 
-  /** Forgets all hosts of a namespace that is gone. */
+  /** Removes all hosts of a namespace that was deleted. */
   forget(namespace: string): void {
     this.remove(namespace, [...(this.#namespaces.get(namespace)?.hosts.keys() ?? [])]);
   }
 
-  /** Forgets hosts that nothing has requested for so long, ms. */
+  /** Forgets hosts that have not been requested for `forgetAfterMs`. */
   expire(forgetAfterMs: number): void {
     const now = this.#dependencies.monotonicNow();
     for (const [namespace, { hosts }] of this.#namespaces) {
@@ -162,7 +162,7 @@ export class UnstoredHosts {
     }
   }
 
-  /** Whether one more host of a namespace may be kept; makes room for it where that is fair. */
+  /** Whether one more host of a namespace may be kept. Makes room for it by evicting a host of the largest namespace. */
   #hasRoom(namespace: string, size: number): boolean {
     const { maxHosts, maxHostsPerNamespace } = this.#dependencies;
     if (size >= maxHostsPerNamespace) {
@@ -173,7 +173,7 @@ export class UnstoredHosts {
     }
     const largest = this.#findLargest();
     const hosts = largest === undefined ? undefined : this.#namespaces.get(largest)?.hosts;
-    // a namespace gives way only to one that stays smaller, so that two of them do not evict each other in turns
+    // A namespace loses a host only to one that stays smaller, so that two namespaces do not keep evicting each other.
     if (largest === undefined || largest === namespace || hosts === undefined || hosts.size <= size + 1) {
       return false;
     }
@@ -206,7 +206,7 @@ export class UnstoredHosts {
   }
 }
 
-/** @param shortfall what a failed write leaves */
+/** The reason that is kept for a host whose write failed. */
 export function toWriteFailure({ code, text, message }: UnavailableHost): WriteFailure {
   return { code, permanent: isPermanent(code), message: message ?? text };
 }

@@ -1,51 +1,53 @@
+// Allows one write at a time in each namespace and merges the requests that arrive meanwhile.
 import type { Token } from '../ecr/token.ts';
 import type { DesiredHosts } from './merge.ts';
 
 interface PendingWrite {
-  readonly wanted: Map<string, Token | undefined>;
+  readonly desired: Map<string, Token | undefined>;
   readonly addableHosts: Set<string>;
   started: boolean;
   result: Promise<readonly string[]>;
 }
 
 /**
- * One write at a time in a namespace: whatever comes while one is under way waits together for the next, so that any
- * number of pods at the same moment cost two writes at most. Namespaces do not wait for each other.
- * @param write gets the hosts that one of the callers lets it add; see writeUnion
+ * Wraps `write` so that one call at a time is in flight in a namespace. All requests that arrive in the meantime share the
+ * next call, so that any number of simultaneous pods cause two writes at most. Namespaces do not wait for each other.
+ * @param write its `addableHosts` are the hosts that at least one caller requested and allowed to be added; see
+ *   `mergeIntoSecret`
  */
 export function coalesceWrites(
   write: (
     namespace: string,
-    wanted: DesiredHosts,
+    desired: DesiredHosts,
     addableHosts: ReadonlySet<string>,
   ) => Promise<readonly string[]>,
 ): (
   namespace: string,
-  wanted: DesiredHosts,
+  desired: DesiredHosts,
   addableHosts?: ReadonlySet<string>,
 ) => Promise<readonly string[]> {
   const lastWrites = new Map<string, PendingWrite>();
-  return (namespace, wanted, addableHosts = new Set(wanted.keys())) => {
+  return (namespace, desired, addableHosts = new Set(desired.keys())) => {
     const queued = lastWrites.get(namespace);
     if (queued !== undefined && !queued.started) {
-      mergeTokens(queued.wanted, wanted);
-      for (const host of selectAddable(wanted, addableHosts)) {
+      mergeTokens(queued.desired, desired);
+      for (const host of selectAddable(desired, addableHosts)) {
         queued.addableHosts.add(host);
       }
       return queued.result;
     }
     const pending: PendingWrite = {
-      wanted: new Map(wanted),
-      addableHosts: new Set(selectAddable(wanted, addableHosts)),
+      desired: new Map(desired),
+      addableHosts: new Set(selectAddable(desired, addableHosts)),
       started: false,
       result: Promise.resolve([]),
     };
     const previous = queued?.result ?? Promise.resolve();
     pending.result = previous
-      .catch(() => undefined) // whoever asked for that one was told
+      .catch(() => undefined) // Its callers have already received the error.
       .then(() => {
         pending.started = true;
-        return write(namespace, pending.wanted, pending.addableHosts);
+        return write(namespace, pending.desired, pending.addableHosts);
       })
       .finally(() => {
         if (lastWrites.get(namespace) === pending) {
@@ -57,13 +59,13 @@ export function coalesceWrites(
   };
 }
 
-/** A caller speaks for its own hosts only. */
-function selectAddable(wanted: DesiredHosts, addableHosts: ReadonlySet<string>): string[] {
-  return [...wanted.keys()].filter((host) => addableHosts.has(host));
+/** A caller can allow only hosts that it requests. */
+function selectAddable(desired: DesiredHosts, addableHosts: ReadonlySet<string>): string[] {
+  return [...desired.keys()].filter((host) => addableHosts.has(host));
 }
 
-function mergeTokens(target: Map<string, Token | undefined>, wanted: DesiredHosts): void {
-  for (const [host, token] of wanted) {
+function mergeTokens(target: Map<string, Token | undefined>, desired: DesiredHosts): void {
+  for (const [host, token] of desired) {
     const existing = target.get(host);
     if (existing === undefined || (token !== undefined && token.expiresAt > existing.expiresAt)) {
       target.set(host, token);

@@ -1,5 +1,5 @@
 // Decides whether a Secret has hosts to forget: hosts that have waited too long for their first token.
-import type { KnownSecret } from '../pull-secrets/secret-cache.ts';
+import type { CachedSecret } from '../pull-secrets/secret-cache.ts';
 import { hash32 } from '../util/hash.ts';
 
 export interface ForgetRules {
@@ -20,7 +20,7 @@ const replicaPropagationMs = 300_000;
  */
 export function isForgettable(
   namespace: string,
-  { isManaged, isIntact, hosts, requestedAt }: KnownSecret,
+  { isManaged, isIntact, hosts, requestedAt }: CachedSecret,
   { forgetAfterMs, replica, now }: ForgetRules,
 ): boolean {
   if (!isManaged || !isIntact) {

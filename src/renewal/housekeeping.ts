@@ -1,7 +1,7 @@
 // Removes hosts that no pod needs any more from Secrets, and adds hosts for which a Secret was full.
 import { type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
-import type { PodsInUse } from '../pull-secrets/hosts-in-use.ts';
+import type { PodHostLister } from '../pull-secrets/hosts-in-use.ts';
 import type { MissingHosts } from '../pull-secrets/missing-hosts.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import type { UnstoredHosts } from '../pull-secrets/unstored-hosts.ts';
@@ -27,7 +27,7 @@ export interface HousekeepingDependencies {
   readonly resolveRegistry: RegistryResolver;
   readonly missing: MissingHosts;
   readonly unstored: UnstoredHosts;
-  readonly pods: Pick<PodsInUse, 'listHosts' | 'listPodHosts' | 'isForbidden'>;
+  readonly pods: Pick<PodHostLister, 'listHosts' | 'listPodHosts' | 'isForbidden'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
   isConfigured(host: string): boolean;
   /** @throws {UnmanagedSecretError | KubeError} */

@@ -1,6 +1,6 @@
 // Remembers the last renewal in each namespace and decides how long the next one backs off.
 import { isPermanent, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
-import { namespaceBackoff, tokenRetryMs, writeBackoff } from '../util/backoff.ts';
+import { backoffMs, namespaceBackoff, writeBackoff } from '../util/backoff.ts';
 import { type Due, type DueKind, flappingCode, type HostFailure, type Plan } from './plan-types.ts';
 
 interface Attempt extends HostFailure {
@@ -73,7 +73,7 @@ export class AttemptTracker {
       at: now,
       // no watch shows that a quota or a policy has changed, so a failed write is retried more often
       retryAt:
-        now + tokenRetryMs(failure?.cause === 'write' ? writeBackoff : namespaceBackoff, consecutive, random),
+        now + backoffMs(failure?.cause === 'write' ? writeBackoff : namespaceBackoff, consecutive, random),
       consecutive,
       isOrdinarySuccess: failure === undefined && !isRepair && consecutive === 1,
     });

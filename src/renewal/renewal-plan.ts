@@ -10,7 +10,7 @@ import {
 } from '../ecr/token-policy.ts';
 import { hasTrustedHosts } from '../pull-secrets/cached-secret.ts';
 import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
-import type { KnownSecret, LostSecret } from '../pull-secrets/secret-cache.ts';
+import type { CachedSecret, DeletedSecret } from '../pull-secrets/secret-cache.ts';
 import type { NamespaceUnstoredHosts } from '../pull-secrets/unstored-hosts.ts';
 import { hash32 } from '../util/hash.ts';
 import {
@@ -25,8 +25,8 @@ import {
 import { type NamespaceState, planUnstored } from './unstored-plan.ts';
 
 export interface ClusterState {
-  readonly secrets: Iterable<readonly [string, KnownSecret]>;
-  readonly deleted: Iterable<readonly [string, LostSecret]>;
+  readonly secrets: Iterable<readonly [string, CachedSecret]>;
+  readonly deleted: Iterable<readonly [string, DeletedSecret]>;
   /** Hosts that could not be stored, by namespace. */
   readonly unstored?: ReadonlyMap<string, NamespaceUnstoredHosts> | undefined;
 }
@@ -141,7 +141,7 @@ const resolvedRetryMs = 1_000;
  * the cause is gone.
  */
 function shortenResolvedRetry(failure: HostFailure | undefined): HostFailure | undefined {
-  return failure?.code === 'foreign-secret'
+  return failure?.code === 'unmanaged-secret'
     ? { ...failure, retryAt: Math.min(failure.retryAt, failure.at + resolvedRetryMs) }
     : failure;
 }
@@ -155,7 +155,7 @@ function mergeDue(due: readonly Due[]): Due[] {
   });
 }
 
-function planSecret(namespace: string, secret: KnownSecret, now: ClockReading, rules: PlanRules): Plan {
+function planSecret(namespace: string, secret: CachedSecret, now: ClockReading, rules: PlanRules): Plan {
   const { isIntact, hosts, observedAt } = secret;
   const repairAt = isIntact ? undefined : jitterAfter(observedAt, namespace, now, rules.replica);
   const timeOf = (host: string): HostDueTime => {
@@ -167,7 +167,7 @@ function planSecret(namespace: string, secret: KnownSecret, now: ClockReading, r
 
 function planDeletedSecret(
   namespace: string,
-  deleted: LostSecret,
+  deleted: DeletedSecret,
   now: ClockReading,
   rules: PlanRules,
 ): Plan {

@@ -2,7 +2,7 @@
 import { type ClockReading, jitterAfter } from '../ecr/token-policy.ts';
 import { formerHostsToReport, isBlockingSecret } from '../pull-secrets/cached-secret.ts';
 import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
-import type { KnownSecret, LostSecret } from '../pull-secrets/secret-cache.ts';
+import type { CachedSecret, DeletedSecret } from '../pull-secrets/secret-cache.ts';
 import { unmanagedSecretHost } from '../pull-secrets/unavailable-host.ts';
 import {
   type NamespaceUnstoredHosts,
@@ -13,8 +13,8 @@ import type { HostFailure, Overdue, Plan } from './plan-types.ts';
 
 /** The cached state of one namespace. */
 export interface NamespaceState {
-  readonly secret?: KnownSecret | undefined;
-  readonly deleted?: LostSecret | undefined;
+  readonly secret?: CachedSecret | undefined;
+  readonly deleted?: DeletedSecret | undefined;
   readonly unstored?: NamespaceUnstoredHosts | undefined;
 }
 
@@ -68,7 +68,7 @@ export function planUnstored(
 /** An unmanaged Secret is never written. There is no retry time, because the watch reports when the Secret is gone. */
 function planUnmanaged(
   namespace: string,
-  secret: KnownSecret,
+  secret: CachedSecret,
   unstored: ReadonlyMap<string, UnstoredHost>,
   now: ClockReading,
 ): Plan {

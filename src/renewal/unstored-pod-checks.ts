@@ -1,6 +1,6 @@
 // Lists pods to find out which unstored hosts are still needed.
 import { type CachedSecret, formerHostsToReport, isBlockingSecret } from '../pull-secrets/cached-secret.ts';
-import type { PodsInUse } from '../pull-secrets/hosts-in-use.ts';
+import type { PodHostLister } from '../pull-secrets/hosts-in-use.ts';
 import { podCreationMs } from '../pull-secrets/missing-hosts.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import { unmanagedSecretHost } from '../pull-secrets/unavailable-host.ts';
@@ -9,7 +9,7 @@ import { toWriteFailure, type UnstoredHosts } from '../pull-secrets/unstored-hos
 export interface UnstoredHostCheckerDependencies {
   readonly secretCache: Pick<SecretCache, 'get' | 'entries' | 'forget'>;
   readonly unstored: UnstoredHosts;
-  readonly pods: Pick<PodsInUse, 'listPodHosts' | 'isForbidden'>;
+  readonly pods: Pick<PodHostLister, 'listPodHosts' | 'isForbidden'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
   isConfigured(host: string): boolean;
   /** A monotonic clock in ms. */

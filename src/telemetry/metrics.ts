@@ -76,7 +76,7 @@ export function createPrometheusMetrics(): Metrics {
   });
   const hostsDropped = new Counter({
     name: 'ecr_pull_secrets_hosts_dropped_total',
-    help: 'Hosts dropped from a pull Secret, by reason: forgotten (it never received a token) or no-room (another host needed the room).',
+    help: 'Hosts dropped from a pull Secret, by reason: expired-request (it never received a token) or secret-full (another host needed the room).',
     labelNames: ['reason'],
     registers,
   });

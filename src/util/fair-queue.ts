@@ -1,24 +1,23 @@
-// A queue that is fair between namespaces: no namespace can make another one wait for long.
-import { LRUCache } from 'lru-cache';
+// A queue that is fair between namespaces: no namespace can make another wait for long.
 
 /** Bounds of a {@link FairQueue}. */
 export interface FairQueueOptions {
-  /** Jobs that run at a time, over all namespaces. */
+  /** Maximum number of running jobs, over all namespaces. */
   readonly concurrency: number;
-  /** Jobs that run at a time on the turn of one namespace. */
+  /** Maximum number of running jobs that were started for one namespace. */
   readonly perNamespace: number;
-  /** Jobs of one namespace that wait at a time. */
+  /** Maximum number of waiting jobs of one namespace. */
   readonly maxWaiting: number;
 }
 
-/** A piece of work that may be wanted by several namespaces, and is done once. */
+/** Work that several namespaces may wait for, and that runs once. */
 export class Job {
-  /** Jobs with the same key run one after the other. */
+  /** Jobs with the same key never run at the same time. */
   readonly serializeBy: string;
   readonly #run: () => Promise<unknown>;
   #started = false;
 
-  /** @param run must not reject, and must end by itself */
+  /** @param run must not reject, and must end without help */
   constructor(serializeBy: string, run: () => Promise<unknown>) {
     this.serializeBy = serializeBy;
     this.#run = run;
@@ -35,8 +34,11 @@ export class Job {
 }
 
 /**
- * Runs jobs with bounded concurrency, one namespace after the other. A job that several namespaces wait for runs on the
- * turn of whichever comes first, so a namespace that fills its own queue delays only itself.
+ * Runs jobs with bounded concurrency, round-robin by namespace. A job that several namespaces wait for is started for the one
+ * whose turn comes first, so a namespace that fills its own queue delays only itself.
+ *
+ * src/kube/call-slots.ts is also fair by key, but a different queue: its calls belong to one key, can be cancelled while they
+ * wait, and move to other slots when they turn out to be slow.
  */
 export class FairQueue {
   readonly #options: FairQueueOptions;
@@ -57,7 +59,7 @@ export class FairQueue {
 
   /**
    * Adds a job that waits on behalf of a namespace. One job may be added for several namespaces.
-   * @returns false, and adds nothing, if too many jobs of the namespace wait already
+   * @returns false if too many jobs of the namespace are waiting already; the job is not added then
    */
   add(namespace: string, job: Job): boolean {
     if (!this.hasRoom(namespace)) {
@@ -71,7 +73,7 @@ export class FairQueue {
     return true;
   }
 
-  /** A job may have started on the turn of another namespace. */
+  /** Jobs of a namespace that have not started, for it or for another namespace. */
   #getWaiting(namespace: string): Job[] {
     return (this.#waiting.get(namespace) ?? []).filter(({ started }) => !started);
   }
@@ -86,7 +88,7 @@ export class FairQueue {
     }
   }
 
-  /** Takes the next job that may run, and moves its namespace to the end. */
+  /** Removes the next job that may run, and moves its namespace to the end. */
   #takeNext(): { namespace: string; job: Job } | undefined {
     for (const namespace of this.#waiting.keys()) {
       const waiting = this.#getWaiting(namespace);
@@ -125,35 +127,5 @@ export class FairQueue {
       this.#runningByNamespace.delete(namespace);
     }
     this.#startNext();
-  }
-}
-
-/** How many namespaces have a budget of their own; the least recently used one beyond that starts with a full one. */
-const maxBudgets = 20_000;
-
-/**
- * A token bucket for each namespace: `burst` at once, then one more each `refillMs`.
- * @param now a monotonic clock in ms
- */
-export class NamespaceBudgets {
-  readonly #burst: number;
-  readonly #refillMs: number;
-  readonly #now: () => number;
-  readonly #buckets = new LRUCache<string, { left: number; at: number }>({ max: maxBudgets });
-
-  constructor({ burst, refillMs, now }: { burst: number; refillMs: number; now: () => number }) {
-    this.#burst = burst;
-    this.#refillMs = refillMs;
-    this.#now = now;
-  }
-
-  /** @returns false if the namespace has spent its budget */
-  trySpend(namespace: string): boolean {
-    const now = this.#now();
-    const { left, at } = this.#buckets.get(namespace) ?? { left: this.#burst, at: now };
-    const refilled = Math.min(this.#burst, left + (now - at) / this.#refillMs);
-    const granted = refilled >= 1;
-    this.#buckets.set(namespace, { left: granted ? refilled - 1 : refilled, at: now });
-    return granted;
   }
 }

@@ -1,9 +1,11 @@
-/** Whether a text matches one of the patterns, in which `*` stands for any run of characters. */
+// Matches names against patterns with `*`.
+
+/** Whether a text matches one of the patterns. `*` matches any number of characters, including none. */
 export function matchesAny(patterns: readonly string[], text: string): boolean {
   return patterns.some((pattern) => matches(pattern, text));
 }
 
-/** In time proportional to both lengths: each piece between stars is looked for once, leftmost first. */
+/** Linear in both lengths: searches once for each piece between two stars, from left to right. */
 function matches(pattern: string, text: string): boolean {
   if (!pattern.includes('*')) {
     return pattern === text;

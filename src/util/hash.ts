@@ -1,6 +1,8 @@
+// Hashes texts to spread work evenly.
+
 /**
- * A 32-bit hash of a text: spreads evenly and is the same in every process. FNV-1a, finished as MurmurHash3 is, since
- * texts that differ in their last letter only would otherwise lie close together. No protection against anybody.
+ * A 32-bit hash that spreads evenly and is the same in every process. FNV-1a with the finalizer of MurmurHash3, because
+ * FNV-1a alone maps texts that differ only in their last character to nearby numbers. Not cryptographic.
  */
 export function hash32(text: string): number {
   let hash = 0x811c9dc5;

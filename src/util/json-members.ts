@@ -1,19 +1,19 @@
-// Reads the members of a JSON object with their duplicates and as text, which JSON.parse does not.
+// Splits a JSON object into its members, keeping duplicate names and the original text, which JSON.parse loses.
 
 /** A member of a JSON object. */
 export interface Member {
-  /** As `JSON.parse` gives it. */
+  /** Unescaped, as `JSON.parse` returns it. */
   readonly name: string;
-  /** The value's JSON, possibly with whitespace behind it. */
+  /** The value's JSON, possibly followed by whitespace. */
   readonly json: string;
   /** Levels of objects and arrays in the value: 0 for a scalar, 1 for `{}`. */
   readonly depth: number;
 }
 
 /**
- * The members of an object, in their order. Linear in the length of the text, whatever its depth.
+ * The members of an object, in order. Linear in the length of the text, whatever its depth.
  * @param json valid JSON: text that `JSON.parse` has accepted, or a member's `json`
- * @returns undefined where the value is not an object
+ * @returns undefined if the value is not an object
  */
 export function parseMembers(json: string): Member[] | undefined {
   let at = skipWhitespace(json, 0);
@@ -32,7 +32,7 @@ export function parseMembers(json: string): Member[] | undefined {
   return members;
 }
 
-/** Where the comma or brace is that follows a member's value, and how deep the value is nested. */
+/** The position of the comma or brace after a member's value, and the depth of the value. */
 function findValueEnd(json: string, from: number): { end: number; depth: number } {
   let [at, level, depth] = [from, 0, 0];
   while (at < json.length) {
@@ -55,7 +55,7 @@ function findValueEnd(json: string, from: number): { end: number; depth: number 
   return { end: at, depth };
 }
 
-/** The position behind a string's closing quote: the first quote that follows an even number of backslashes. */
+/** The position after a string's closing quote, which is the first quote after an even number of backslashes. */
 function findStringEnd(json: string, openingQuote: number): number {
   for (let from = openingQuote + 1; ; ) {
     const quote = json.indexOf('"', from);
@@ -75,7 +75,7 @@ function findStringEnd(json: string, openingQuote: number): number {
 
 const backslash = 0x5c;
 
-/** What a JSON string says; a Secret can hold 100,000 names, most of them without escapes. */
+/** Parses a JSON string. Most names have no escapes, and a Secret can hold 100,000 names. */
 function parseString(json: string): string {
   return json.includes('\\') ? JSON.parse(json) : json.slice(1, -1);
 }

@@ -1,14 +1,16 @@
-/** Whether a value that came from outside is an object with fields: neither null nor a list. */
+// Reads values of unknown shape, such as parsed JSON.
+
+/** Whether a value is an object with fields: neither null nor an array. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** A field of a value that may be anything; undefined where there is none. */
+/** A field of a value; undefined if the value is not an object or has no such field. */
 export function getField(value: unknown, name: string): unknown {
   return isObject(value) ? value[name] : undefined;
 }
 
-/** The items of a value that may be anything; none where it is no list. */
+/** The items of a value; empty if it is not an array. */
 export function getItems(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }

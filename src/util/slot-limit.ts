@@ -1,29 +1,30 @@
-// Bounds how many tasks run at a time, without letting slow ones delay the others.
-import { setTimeout as sleep } from 'node:timers/promises';
+// Limits how many tasks run at a time, without letting slow tasks delay the others.
 import pLimit from 'p-limit';
+import { waitAtMost } from './timeout.ts';
 
 export interface DetachOptions {
   /** How long a task may hold its slot, in ms. After that it continues without one. */
   readonly maxWaitMs: number;
-  /** Tasks that continue without a slot at a time. Beyond these, a task holds its slot until it ends. */
+  /** Maximum number of tasks that continue without a slot. Beyond that, a task holds its slot until it ends. */
   readonly maxDetached: number;
 }
 
 export interface SlotLimitOptions extends DetachOptions {
-  /** Tasks that hold a slot at a time. */
+  /** Maximum number of tasks that hold a slot. */
   readonly concurrency: number;
 }
 
 export interface SlotLimit {
-  /** Tasks that have not started. */
+  /** Number of tasks that have not started. */
   readonly waiting: number;
-  /** Runs a task as soon as a slot is free. Resolves or rejects as the task does. */
+  /** Runs a task as soon as a slot is free. Settles as the task does. */
   run<T>(task: () => Promise<T>): Promise<T>;
 }
 
 /**
- * Makes the function that says how long a task holds its slot.
- * @returns takes the end of a task, which must not reject; resolves when the task has ended, or may continue without its slot
+ * Creates a function that waits until a task releases its slot.
+ * @returns takes a promise of the task's end, which must not reject; resolves when the task has ended or may continue without
+ *   its slot
  */
 export function detachSlowTasks({
   maxWaitMs,
@@ -31,11 +32,8 @@ export function detachSlowTasks({
 }: DetachOptions): (taskEnd: Promise<void>) => Promise<void> {
   let detached = 0;
   return async (taskEnd) => {
-    const timer = new AbortController();
-    const timeout = sleep(maxWaitMs, true, { signal: timer.signal, ref: false }).catch(() => false);
-    const isSlow = await Promise.race([taskEnd.then(() => false), timeout]);
-    timer.abort();
-    if (!isSlow) {
+    const hasEnded = taskEnd.then(() => true);
+    if (await waitAtMost(maxWaitMs, hasEnded, () => false, { ref: false })) {
       return;
     }
     if (detached >= maxDetached) {
@@ -49,7 +47,7 @@ export function detachSlowTasks({
   };
 }
 
-/** A concurrency limit for calls of which a few may hang: p-limit, with slots that are given up. */
+/** A concurrency limit for calls of which a few may hang: p-limit, but slow tasks lose their slot. */
 export function createSlotLimit({ concurrency, ...options }: SlotLimitOptions): SlotLimit {
   const limit = pLimit(concurrency);
   const slowTaskGuard = detachSlowTasks(options);

@@ -1,23 +1,23 @@
-// Keeps what strangers cause from flooding the log.
+// Keeps clients from flooding the log.
 
 /**
- * Wraps a report so that it is made at most once in `intervalMs`. The report gets the number of calls since the last one,
- * this one included.
+ * Wraps a function that reports something, so that it runs at most once in `intervalMs`. It receives the number of calls
+ * since its last run, including the current one.
  * @param monotonicNow monotonic clock, in ms
  */
 export function throttleReport<T extends unknown[]>(
   intervalMs: number,
   monotonicNow: () => number,
-  report: (times: number, ...details: T) => void,
+  report: (count: number, ...details: T) => void,
 ): (...details: T) => void {
   let nextAt = Number.NEGATIVE_INFINITY;
-  let times = 0;
+  let count = 0;
   return (...details) => {
-    times += 1;
+    count += 1;
     if (monotonicNow() >= nextAt) {
       nextAt = monotonicNow() + intervalMs;
-      report(times, ...details);
-      times = 0;
+      report(count, ...details);
+      count = 0;
     }
   };
 }

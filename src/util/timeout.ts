@@ -1,24 +1,44 @@
+// Bounds how long a caller waits for work that may hang.
+import pTimeout from 'p-timeout';
+
+export interface WaitOptions {
+  /** Whether the timer keeps the process alive. Default: true. */
+  readonly ref?: boolean;
+}
+
 /**
- * Ends waiting after `ms`: the work's signal is aborted and the result rejects, even if the work goes on. Otherwise it
- * ends as the work does.
- * @param name the name of the error, by which it is told apart as errors of the AWS SDK are
+ * Waits for work, but for at most `ms`. Work that takes longer continues, and a later rejection of it is ignored.
+ * @param getFallback provides the result once the time has passed, or throws
+ */
+export async function waitAtMost<T, F>(
+  ms: number,
+  work: Promise<T>,
+  getFallback: () => F,
+  { ref = true }: WaitOptions = {},
+): Promise<T | F> {
+  return await pTimeout<T, F>(work, {
+    milliseconds: Math.max(ms, 1), // p-timeout does not accept 0, which Node's timers treat as 1
+    fallback: getFallback,
+    customTimers: ref ? { setTimeout, clearTimeout } : { setTimeout: setUnrefTimeout, clearTimeout },
+  });
+}
+
+const setUnrefTimeout = ((callback: () => void, ms: number) =>
+  setTimeout(callback, ms).unref()) as typeof setTimeout;
+
+/**
+ * Runs work for at most `ms`. After that its signal is aborted and the returned promise rejects, even if the work ignores
+ * the signal.
+ * @param errorName name of the error after a timeout; the AWS SDK distinguishes its errors by name as well
  */
 export async function withTimeout<T>(
   ms: number,
-  name: 'TimeoutError' | 'CredentialsTimeoutError',
+  errorName: 'TimeoutError' | 'CredentialsTimeoutError',
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const controller = new AbortController();
-  let timer: NodeJS.Timeout | undefined;
-  const timeout = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(Object.assign(new Error(`not done within ${ms} ms`), { name }));
-      controller.abort();
-    }, ms);
+  return await waitAtMost(ms, work(controller.signal), () => {
+    controller.abort();
+    throw Object.assign(new Error(`timed out after ${ms} ms`), { name: errorName });
   });
-  try {
-    return await Promise.race([work(controller.signal), timeout]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

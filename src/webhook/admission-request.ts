@@ -1,20 +1,21 @@
+// Reads and validates AdmissionReviews, and the timeout that the API server sends with them.
 import { isObject } from '../util/json.ts';
 
-/** What we need of an AdmissionReview (admission.k8s.io/v1): one request of the API server. */
+/** The fields of an AdmissionReview request (admission.k8s.io/v1) that the webhook uses. */
 export interface AdmissionRequest {
   readonly uid: string;
-  /** `pods`, or `pods/ephemeralcontainers`; any other resource is not ours to judge. */
+  /** `pods` or `pods/ephemeralcontainers`; requests for other resources are admitted unchanged. */
   readonly resource: string;
   readonly operation: string;
   readonly namespace: string;
   readonly dryRun: boolean;
-  /** The pod as it came, unvalidated. */
+  /** The pod, unvalidated. */
   readonly object: unknown;
-  /** The pod before an update, unvalidated; of a new pod null. */
+  /** The pod before an update, unvalidated; null for a new pod. */
   readonly oldObject: unknown;
 }
 
-/** Why something is not an AdmissionReview that we can answer. */
+/** The first field of a body that makes it invalid as an AdmissionReview. */
 export interface InvalidReview {
   readonly path: string;
   readonly expected: string;
@@ -31,10 +32,10 @@ export function parseReview(body: unknown): AdmissionRequest | InvalidReview {
   }
   const { uid, operation, namespace } = request;
   if (typeof uid !== 'string' || uid === '') {
-    return { path: 'request.uid', expected: 'text that is not empty' };
+    return { path: 'request.uid', expected: 'a non-empty string' };
   }
   if (typeof operation !== 'string') {
-    return { path: 'request.operation', expected: 'text' };
+    return { path: 'request.operation', expected: 'a string' };
   }
   const resource = getResource(request);
   if (resource === undefined) {
@@ -58,7 +59,7 @@ export function isInvalidReview(review: AdmissionRequest | InvalidReview): revie
   return 'expected' in review;
 }
 
-/** `pods` or `pods/SUBRESOURCE` for the core group's v1; `group/version/resource` for anything else. */
+/** `pods` or `pods/SUBRESOURCE` for v1 of the core group; `group/version/resource` for all others. */
 function getResource(request: Record<string, unknown>): string | undefined {
   const { resource: gvr, subResource } = request;
   if (!isObject(gvr)) {
@@ -72,28 +73,29 @@ function getResource(request: Record<string, unknown>): string | undefined {
   return typeof subResource === 'string' && subResource !== '' ? `${name}/${subResource}` : name;
 }
 
-/** What the API server waits where it does not say (kubernetes `pkg/apis/admissionregistration`, timeoutSeconds). */
+/** The API server's default for `timeoutSeconds` (kubernetes `pkg/apis/admissionregistration`). */
 const defaultTimeoutMs = 10_000;
 const maxTimeoutMs = 30_000;
 
 const msPerUnit: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000 };
 
 /**
- * How long the answer to a review may take, in ms: what the API server says in `?timeout=5s` (a Go duration) less a
- * margin for the way back, but never less than half of it.
+ * How long the response to a review may take, in ms: the timeout that the API server sends, less a margin for the network,
+ * but at least half of that timeout.
+ * @param timeout the query parameter `timeout`, a Go duration such as `5s`
  */
 export function getResponseTimeoutMs(timeout: string | undefined, marginMs: number): number {
   const timeoutMs = Math.min(parseDurationMs(timeout) ?? defaultTimeoutMs, maxTimeoutMs);
   return Math.max(timeoutMs - marginMs, timeoutMs / 2);
 }
 
-/** The `timeout` in the query of a call's address, as it stands there. */
+/** The query parameter `timeout` of a URL, unparsed. */
 export function getTimeoutParameter(url: string): string | undefined {
   const query = url.indexOf('?');
   return query < 0 ? undefined : (new URLSearchParams(url.slice(query)).get('timeout') ?? undefined);
 }
 
-/** `1m30s`, `5s` or `500ms` in ms; undefined for anything else, and for nothing. */
+/** Parses `1m30s`, `5s` or `500ms` to ms; undefined for anything else. */
 function parseDurationMs(text: string | undefined): number | undefined {
   if (text === undefined || !/^(\d{1,6}(\.\d{1,9})?(ms|s|m)){1,3}$/.test(text)) {
     return undefined;

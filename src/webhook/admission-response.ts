@@ -1,18 +1,19 @@
+// Serializes the webhook's response bodies.
 import type { Patch } from './patch.ts';
 
-/** What the answer to a review says besides its uid. */
+/** The response to a review, without its uid. */
 export interface AdmissionResponse {
   readonly allowed: boolean;
   readonly patch?: Patch | undefined;
-  /** Shown to the pod's author by kubectl. */
+  /** kubectl shows these to the author of the pod. */
   readonly warnings?: readonly string[];
-  /** Why the pod is denied; only where `allowed` is false. */
+  /** Why the pod is denied; only if `allowed` is false. */
   readonly message?: string;
 }
 
 /**
- * The text of the AdmissionReview (admission.k8s.io/v1) that answers a request. The only place that makes one: uid,
- * apiVersion and kind are on every answer, and patch and patchType come together or not at all.
+ * The JSON of an AdmissionReview response (admission.k8s.io/v1). Every response has uid, apiVersion and kind; patch and
+ * patchType are both present or both absent.
  */
 export function formatAdmissionReview(
   uid: string,
@@ -26,13 +27,13 @@ export function formatAdmissionReview(
     response += `,"warnings":${JSON.stringify(warnings)}`;
   }
   if (message !== undefined) {
-    // 503 tells controllers that it is worth another try
+    // controllers retry after a 503
     response += `,"status":${JSON.stringify({ code: 503, reason: 'ServiceUnavailable', message })}`;
   }
   return `{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","response":{${response}}}`;
 }
 
-/** Text of a body that is not an answer to a review, because what came was none. */
+/** The JSON of a response to a request that is not a valid review. */
 export function formatErrorBody(code: string, message: string): string {
   return JSON.stringify({ error: { code, message } });
 }

@@ -1,22 +1,22 @@
-// The parts of a request body as they come in.
+// Collects the chunks of a request body in bounded memory.
 
 /**
- * Collects chunks by copying them into blocks. Chunks themselves are not kept, because each costs some 500 bytes beside its
- * content, and a client decides how small they are.
+ * Collects chunks by copying them into blocks. The chunks themselves are not kept, because each has an overhead of about
+ * 500 bytes, and the client decides how small they are.
  */
 export class ChunkBuffer {
   readonly #blockBytes: number;
   readonly #blocks: Buffer[] = [];
   #freeInLast = 0;
-  /** Bytes of content so far. */
+  /** Size of the content so far, in bytes. */
   length = 0;
 
-  /** @param blockBytes size of the blocks that are allocated, at least 1 */
+  /** @param blockBytes size of each block, at least 1 */
   constructor(blockBytes: number) {
     this.#blockBytes = blockBytes;
   }
 
-  /** Bytes of memory that the content takes. */
+  /** Size of all blocks, in bytes. */
   get allocatedBytes(): number {
     return this.#blocks.length * this.#blockBytes;
   }
@@ -35,7 +35,7 @@ export class ChunkBuffer {
     }
   }
 
-  /** The whole content. Nothing is kept here. */
+  /** Returns the whole content and empties the buffer. */
   take(): Buffer {
     const blocks = this.#blocks.splice(0);
     const [first] = blocks;
@@ -43,9 +43,9 @@ export class ChunkBuffer {
       return first.subarray(0, this.length);
     }
     const whole = Buffer.allocUnsafeSlow(this.length);
-    let at = 0;
+    let offset = 0;
     for (const block of blocks) {
-      at += block.copy(whole, at);
+      offset += block.copy(whole, offset);
       freeMemory(block);
     }
     return whole;
@@ -57,8 +57,8 @@ export class ChunkBuffer {
 }
 
 /**
- * Frees the memory of a buffer at once, where the garbage collector would keep megabytes until it runs next. The buffer is
- * empty afterwards. Only for buffers that share their memory with no other, as `Gathered.take` gives them.
+ * Frees the memory of a buffer at once instead of at the next garbage collection. The buffer is empty afterwards. Only for
+ * buffers that share their memory with no other, such as the result of {@link ChunkBuffer.take}.
  */
 export function freeMemory({ buffer }: Buffer): void {
   if (buffer instanceof ArrayBuffer) {

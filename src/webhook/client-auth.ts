@@ -1,4 +1,4 @@
-// Decides by its TLS certificate whether a client may send reviews.
+// Authenticates clients by their TLS certificate.
 import type { X509Certificate } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { TLSSocket } from 'node:tls';
@@ -11,13 +11,13 @@ import { formatErrorBody } from './admission-response.ts';
 /** Why a client may not send reviews. */
 interface AuthenticationFailure {
   readonly status: 401 | 403;
-  readonly code: 'no-client-certificate' | 'bad-client-certificate' | 'client-name-not-allowed';
+  readonly code: 'no-client-certificate' | 'invalid-client-certificate' | 'client-name-not-allowed';
   readonly message: string;
 }
 
 /**
- * Judges a TLS connection, whose server asked for a certificate of the CA in `webhook.clientAuth.caFile`.
- * @param allowedNames for the subject's CN or a DNS name of the SAN; `*` stands for any run of characters; none: any name
+ * Authenticates a TLS connection. The server has requested a certificate of the CA in `webhook.clientAuth.caFile`.
+ * @param allowedNames patterns for the subject's CN or a DNS name of the SAN, with `*`; if empty, every name is allowed
  * @returns undefined if the client may send reviews
  */
 function authenticateClient(
@@ -32,11 +32,11 @@ function authenticateClient(
       message: 'this webhook requires a client certificate (webhook.clientAuth)',
     };
   }
-  // A resumed session was judged by the CA of its time; the server offers none, so no honest client has one.
+  // A resumed session was authenticated by an earlier CA. The server offers no resumption, so clients normally have none.
   if (!socket.authorized || socket.isSessionReused()) {
     return {
       status: 401,
-      code: 'bad-client-certificate',
+      code: 'invalid-client-certificate',
       message: `the client certificate is not accepted: ${socket.authorizationError ?? 'resumed session'}`,
     };
   }
@@ -47,7 +47,7 @@ function authenticateClient(
     return {
       status: 403,
       code: 'client-name-not-allowed',
-      message: 'the client certificate has no name that webhook.clientAuth.allowedNames allows',
+      message: 'the client certificate has no name in webhook.clientAuth.allowedNames',
     };
   }
   return undefined;
@@ -66,35 +66,35 @@ export function getCertificateNames(certificate: X509Certificate): string[] {
 export interface ClientGuardDependencies {
   readonly allowedNames: readonly string[];
   readonly log: Log;
-  /** Counts a refused request by its reason. */
+  /** Counts a refused request by reason. */
   onRefused(reason: string): void;
   /** A monotonic clock, in ms. */
   monotonicNow(): number;
 }
 
-/** At most one line for each reason in the log, in ms. */
+/** Minimum time between two log lines with the same reason, in ms. */
 const logIntervalMs = 60_000;
 
 /**
- * Makes the function that lets a request pass, or answers it with 401 or 403. An answer, unlike a failed handshake, shows in
- * the API server's error. Each connection is judged once; its body is not read if it may not pass.
+ * Creates a function that lets a request pass, or responds with 401 or 403. The API server's error shows such a response, but
+ * not the reason of a failed handshake. Each connection is authenticated once. The body of a refused request is not read.
  */
 export function createClientGuard(
   dependencies: ClientGuardDependencies,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
   const { allowedNames, onRefused } = dependencies;
-  const results = new WeakMap<object, AuthenticationFailure | 'passes'>();
+  const results = new WeakMap<object, AuthenticationFailure | 'allowed'>();
   const report = createRefusalReporter(dependencies);
   return (request, response) => {
     const { socket } = request;
     let result = results.get(socket);
     if (result === undefined) {
-      // Anything but a TLS socket would be a mistake of ours; it has no certificate.
+      // A socket without TLS would be a bug; it has no certificate.
       result =
-        socket instanceof TLSSocket ? (authenticateClient(socket, allowedNames) ?? 'passes') : noTlsFailure;
+        socket instanceof TLSSocket ? (authenticateClient(socket, allowedNames) ?? 'allowed') : noTlsFailure;
       results.set(socket, result);
     }
-    if (result === 'passes') {
+    if (result === 'allowed') {
       return true;
     }
     const { status, code, message } = result;

@@ -1,14 +1,14 @@
-// Which connection makes room for a new one. Pure.
+// Selects the connection that is closed to make room for a new one. Pure.
 
-/** What is known of an open connection. */
+/** An open connection. */
 export interface Connection {
   /** The client's IP address. */
   readonly address: string;
-  /** When it was opened or its last answer went out, by a monotonic clock, in ms. */
+  /** When it was opened, or when its last response was sent: monotonic clock, in ms. */
   readonly idleSince: number;
-  /** `handshake`: TLS is being negotiated. `receiving`: a request is incomplete. `waiting`: a request is being answered. */
+  /** `handshake`: TLS is being negotiated. `receiving`: the request is incomplete. `waiting`: the request is being handled. */
   readonly phase: 'handshake' | 'idle' | 'receiving' | 'waiting';
-  /** Whether a request that came on it was answered with success. */
+  /** Whether the connection had a request with a successful response. */
   readonly hasServed: boolean;
 }
 
@@ -21,10 +21,10 @@ function getEvictionRank({ phase, hasServed }: Connection): number {
 }
 
 /**
- * The connection to evict: one of the client address that has the most connections, so that clients who open many lose their own
- * and never those of an API server that has few. Of these, first one that never served a request, then an idle one, then
- * one whose request is being answered; among equals the one that has been idle longest.
- * @param countByAddress number of connections by address
+ * The connection to evict: one of the client address with the most connections, so that a client that opens many loses its own
+ * and not those of an API server, which has few. Among these, first a connection that never had a successful request, then an
+ * idle one, then one whose request is being handled; among equals, the one that has been idle longest.
+ * @param countByAddress number of connections by client address
  */
 export function selectConnectionToEvict<T extends Connection>(
   connections: Iterable<T>,

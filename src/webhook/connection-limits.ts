@@ -1,4 +1,4 @@
-// Bounds the connections of a server, plain or TLS.
+// Limits the connections of a server, with or without TLS.
 import type { Server as HttpServer, IncomingMessage, ServerResponse } from 'node:http';
 import type { Server as HttpsServer } from 'node:https';
 import type { Socket } from 'node:net';
@@ -7,25 +7,25 @@ import { type HandshakeLimits, HandshakeQueue } from './handshake-queue.ts';
 
 export interface ConnectionLimits {
   readonly maxConnections: number;
-  /** Of TLS handshakes; not given: the server speaks no TLS. */
+  /** Limits of TLS handshakes; undefined for a server without TLS. */
   readonly handshakes?: HandshakeLimits;
-  /** A monotonic clock, in ms. */
+  /** Monotonic clock, in ms. */
   monotonicNow(): number;
-  /** A connection was closed to make room. */
+  /** Called when a connection was closed to make room. */
   onEvicted(): void;
 }
 
-/** Follows one connection from its first packet to its end. */
+/** A connection from its acceptance to its end. */
 class TrackedConnection implements Connection {
   readonly address: string;
   /** Address and port of the client. */
   readonly peer: string;
-  /** The socket that was accepted, and the TLS socket over it. */
+  /** The accepted socket; TLS, if any, runs over it. */
   readonly acceptedSocket: Socket;
   #tlsSocket: Socket | undefined;
   idleSince: number;
   hasServed = false;
-  /** The request in flight, and its response. */
+  /** The request in flight and its response. */
   exchange: { readonly request: IncomingMessage; readonly response: ServerResponse } | undefined;
 
   #isHandshaking: boolean;
@@ -60,22 +60,25 @@ class TrackedConnection implements Connection {
 }
 
 export interface Connections {
-  /** What each request has to pass; false: its connection was closed, because it has one in flight already. */
+  /**
+   * Must be called for each request.
+   * @returns false if the connection already had a request in flight; it has been closed then
+   */
   acceptRequest(request: IncomingMessage, response: ServerResponse): boolean;
-  /** Closes all connections but those whose request is being answered. */
+  /** Closes all connections except those whose request is being handled. */
   closeInactive(): void;
 }
 
 /**
- * Keeps a server at `maxConnections`: one more evicts another, and never is refused itself. Also lets a connection have
- * one request in flight only, since Go's client never pipelines, and a pipeline would be a queue without a bound.
+ * Limits a server to `maxConnections`. A new connection is never refused; it evicts another one. Each connection may have only
+ * one request in flight, because Go's client never pipelines and a pipeline would be an unbounded queue.
  */
 export function limitConnections(server: HttpServer | HttpsServer, limits: ConnectionLimits): Connections {
   const { maxConnections, monotonicNow, onEvicted } = limits;
   const handshakes = limits.handshakes && new HandshakeQueue(limits.handshakes);
   const usesTls = handshakes !== undefined;
   const open = new Set<TrackedConnection>();
-  /** Those whose handshake is in progress, by `peer`. */
+  /** Connections whose handshake is in progress, by `peer`. */
   const handshaking = new Map<string, TrackedConnection>();
   /** Number of connections by client address. */
   const countByAddress = new Map<string, number>();
@@ -103,7 +106,7 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
   };
   const accept = (socket: Socket) => {
     const connection = new TrackedConnection(socket, usesTls, monotonicNow());
-    socket.on('error', () => undefined); // a reset before the handshake concerns nobody
+    socket.on('error', () => undefined); // a reset before the handshake can be ignored
     socket.once('close', () => remove(connection));
     if (open.size >= maxConnections) {
       evictOne();
@@ -138,7 +141,7 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
 
   const acceptRequest: Connections['acceptRequest'] = (request, response) => {
     const connection = bySocket.get(request.socket);
-    // A client may send its next request before this process hears that the last response went out.
+    // A client may send its next request before this process is notified that the last response was sent.
     if (connection === undefined || connection.exchange?.response.writableEnded === false) {
       request.socket.destroy();
       return false;
@@ -162,26 +165,26 @@ export function limitConnections(server: HttpServer | HttpsServer, limits: Conne
   return { acceptRequest, closeInactive };
 }
 
-/** How long what has not been answered may still come in once a server closes, in ms, and how often that is looked at. */
-const closeTimeouts = { graceMs: 2_000, checkMs: 250 };
+/** How long requests may still arrive once a server closes, and how often inactive connections are closed after that. */
+const closeTimeouts = { graceMs: 2_000, checkIntervalMs: 250 };
 
-/** Lets a server that is closing end although clients hold requests back: Node no longer looks at its timeouts then. */
+/** Lets a closing server end although clients keep requests incomplete. Node does not enforce its timeouts at that point. */
 export function enforceCloseTimeout(server: HttpServer | HttpsServer, { closeInactive }: Connections): void {
   const timer = setTimeout(() => {
     closeInactive();
-    const interval = setInterval(closeInactive, closeTimeouts.checkMs);
+    const interval = setInterval(closeInactive, closeTimeouts.checkIntervalMs);
     server.once('close', () => clearInterval(interval));
   }, closeTimeouts.graceMs);
   server.once('close', () => clearTimeout(timer));
 }
 
 /**
- * Keeps a TLS server from starting handshakes by itself. Accepted sockets are not read until then: TLS over a socket that has
- * been read goes through JavaScript, is slower, and loses what was written last when it is destroyed.
- * @returns starts the handshake on an accepted socket
+ * Keeps a TLS server from starting handshakes at once. Accepted sockets are paused until then, because TLS over a socket that
+ * has been read runs through JavaScript, is slower, and loses the last write when it is destroyed.
+ * @returns a function that starts the handshake on an accepted socket
  */
 function deferHandshakes(server: HttpServer | HttpsServer): (socket: Socket) => void {
-  // net.Server looks at it for each socket that it accepts, and tls.Server for each handshake, which is to be read
+  // net.Server reads this property for each accepted socket, and tls.Server for each handshake, which must not be paused.
   const pausing = server as HttpServer & { pauseOnConnect?: boolean };
   const starters = server.listeners('connection');
   server.removeAllListeners('connection');

@@ -1,3 +1,4 @@
+// Decides what to do about an admission request. Pure.
 import type { Config } from '../config/schema.ts';
 import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
 import { getImageHost, type Registry, type RegistryResolver } from '../ecr/registry.ts';
@@ -7,19 +8,19 @@ import { getField } from '../util/json.ts';
 import type { AdmissionRequest } from './admission-request.ts';
 import { createPullSecretPatch, hasReference, type Patch, type PullSecretReference } from './patch.ts';
 
-/** Why a review is answered as it is: logged, counted and asserted on. */
+/** Why the decision was made. Shown in the log and in metrics. */
 type DecisionReason =
   | 'not-a-pod'
-  | 'operation'
+  | 'unsupported-operation'
   | 'namespace-excluded'
   | 'no-ecr-image'
   | 'account-excluded'
   | 'mirror-pod'
   | 'opted-out'
-  | 'not-referring'
-  | 'reference-missing'
+  | 'no-new-image'
+  | 'missing-reference'
   | 'ecr-image'
-  | 'already-referring'
+  | 'already-referenced'
   | 'new-image';
 
 /** The pod needs tokens for these registries. */
@@ -27,26 +28,26 @@ export interface EnsureDecision {
   readonly action: 'ensure';
   readonly reason: DecisionReason;
   readonly registries: readonly Registry[];
-  /** None where the pod refers to the Secret already, or can no longer be changed. */
+  /** Undefined if the pod refers to the Secret already, or can no longer be changed. */
   readonly patch: Patch | undefined;
 }
 
-/** The pod gets an image that it may be unable to pull, because a reference can no longer be added. */
+/** The pod may be unable to pull its new image, because a reference can no longer be added. */
 export interface WarnDecision {
   readonly action: 'warn';
   readonly reason: DecisionReason;
-  /** Of the new images. */
+  /** The registries of the new images. */
   readonly registries: readonly Registry[];
 }
 
-/** What to do about a review. */
+/** What to do about an admission request. */
 export type Decision =
   | EnsureDecision
   | WarnDecision
-  | { readonly action: 'leave'; readonly reason: DecisionReason };
+  | { readonly action: 'skip'; readonly reason: DecisionReason };
 
 export interface DecisionRules {
-  /** What pods get. */
+  /** The reference that pods get. */
   readonly reference: PullSecretReference;
   readonly resolveRegistry: RegistryResolver;
   readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
@@ -55,13 +56,12 @@ export interface DecisionRules {
 /** Marks the API server's copy of a static pod (kubernetes `pkg/kubelet/types/constants.go`). */
 const mirrorAnnotation = 'kubernetes.io/config.mirror';
 
-/** What an operator excludes from admission: {@link DecisionRules.exclude}. */
+/** The exclusions from admission in the configuration. */
 export function getAdmissionExclusions({ exclude }: Pick<Config, 'exclude'>): DecisionRules['exclude'] {
   const { namespaces, admissionNamespaces, accounts } = exclude;
   return { namespaces: [...namespaces, ...admissionNamespaces], accounts };
 }
 
-/** Decides what a review asks of us. */
 export function decide(request: AdmissionRequest, rules: DecisionRules): Decision {
   const { resource, operation, namespace, object, oldObject } = request;
   if (resource !== 'pods' && resource !== 'pods/ephemeralcontainers') {
@@ -69,7 +69,7 @@ export function decide(request: AdmissionRequest, rules: DecisionRules): Decisio
   }
   const isCreate = resource === 'pods' && operation === 'CREATE';
   if (!isCreate && operation !== 'UPDATE') {
-    return skip('operation');
+    return skip('unsupported-operation');
   }
   if (matchesAny(rules.exclude.namespaces, namespace)) {
     return skip('namespace-excluded');
@@ -99,15 +99,15 @@ function decideOnCreate(
   const patch = createPullSecretPatch(pod, reference);
   return {
     action: 'ensure',
-    reason: patch ? 'ecr-image' : 'already-referring',
+    reason: patch ? 'ecr-image' : 'already-referenced',
     registries,
     patch,
   };
 }
 
 /**
- * `imagePullSecrets` of a pod cannot change any more, its images can: `kubectl debug` adds one, `kubectl set image` changes
- * one. Other updates, such as those of labels by controllers, warrant no warning.
+ * After a pod was created, its `imagePullSecrets` cannot change, but its images can: `kubectl debug` adds one, `kubectl set image`
+ * changes one. Other updates, such as new labels, need no warning.
  */
 function decideOnUpdate(
   pod: unknown,
@@ -127,14 +127,14 @@ function decideOnUpdate(
   const hosts = new Set(newImages.map(getImageHost));
   const newRegistries = registries.filter(({ host }) => hosts.has(host));
   return newRegistries.length === 0
-    ? skip('not-referring')
-    : { action: 'warn', reason: 'reference-missing', registries: newRegistries };
+    ? skip('no-new-image')
+    : { action: 'warn', reason: 'missing-reference', registries: newRegistries };
 }
 
-/** Why a pod is skipped whatever its images are; undefined: it is not. */
+/** Why a pod is skipped regardless of its images; undefined if it is not. */
 function getSkipReason(pod: unknown): DecisionReason | undefined {
   const annotations = getField(getField(pod, 'metadata'), 'annotations');
-  // A mirror pod may not refer to Secrets: the API server would refuse it (plugin/pkg/admission/noderestriction).
+  // The API server rejects mirror pods that refer to Secrets (plugin/pkg/admission/noderestriction).
   if (getField(annotations, mirrorAnnotation) !== undefined) {
     return 'mirror-pod';
   }
@@ -142,5 +142,5 @@ function getSkipReason(pod: unknown): DecisionReason | undefined {
 }
 
 function skip(reason: DecisionReason): Decision {
-  return { action: 'leave', reason };
+  return { action: 'skip', reason };
 }

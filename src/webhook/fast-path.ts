@@ -1,34 +1,35 @@
+// Handles the requests that the API server sends for each pod, without the framework.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { ChunkBuffer } from './chunk-buffer.ts';
 import type { WebhookResponse } from './handler.ts';
 
-export interface OrdinaryCallDependencies {
+export interface FastPathDependencies {
   /** The path of the webhook. */
   readonly path: string;
-  /** Of a body, in bytes; at most what each connection may hold. */
+  /** Maximum size of a body, in bytes: at most what each connection may hold. */
   readonly maxBodyBytes: number;
-  /** Answers a call from its body and its address; never throws or rejects. */
+  /** Handles a request from its body and its URL. Must not throw or reject. */
   handleBody(bytes: Buffer, url: string): WebhookResponse | Promise<WebhookResponse>;
-  /** Whether answers are to close their connection. */
+  /** Whether responses close their connection. */
   isDraining(): boolean;
 }
 
 /**
- * Makes the function that answers the calls that come for each pod, as the API server sends them: a POST with JSON of a
- * known length. Nothing but node's own HTTP stands between such a call and its answer, because a framework's router,
- * request and reply cost as much again as all that we do for a pod.
- * @returns whether it took the call; what is unusual in any way is left to the framework
+ * Creates a function that handles requests as the API server sends them: a POST with JSON of a known length. It uses only
+ * Node's own HTTP, because the router, request and reply of a framework cost as much as everything else that is done for a
+ * pod (docs/explanation/decisions/0006).
+ * @returns whether the function handles the request; the framework handles all others
  */
-export function createOrdinaryCallHandler({
+export function createFastPath({
   path,
   maxBodyBytes,
   handleBody,
   isDraining,
-}: OrdinaryCallDependencies): (request: IncomingMessage, response: ServerResponse) => boolean {
-  const withQuery = `${path}?`;
+}: FastPathDependencies): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const pathWithQuery = `${path}?`;
   const send = (response: ServerResponse, { status, body }: WebhookResponse) => {
     const length = String(Buffer.byteLength(body));
-    // As a list, node puts the headers on the wire as they are.
+    // Node writes headers that are given as an array without further processing.
     const headers = ['content-type', 'application/json', 'content-length', length];
     response.writeHead(status, isDraining() ? [...headers, 'connection', 'close'] : headers);
     response.end(body);
@@ -36,12 +37,12 @@ export function createOrdinaryCallHandler({
   return (request, response) => {
     const { method, url = '', headers } = request;
     const length = Number(headers['content-length']);
-    const ordinary =
+    const isTypical =
       method === 'POST' &&
-      (url === path || url.startsWith(withQuery)) &&
+      (url === path || url.startsWith(pathWithQuery)) &&
       headers['content-type'] === 'application/json' &&
       length <= maxBodyBytes;
-    if (!ordinary) {
+    if (!isTypical) {
       return false;
     }
     readBody(request, length, (bytes) => {
@@ -56,7 +57,10 @@ export function createOrdinaryCallHandler({
   };
 }
 
-/** Reads a body of a known length. A call for a pod of usual size comes in one piece. Nothing is kept once `done` is called. */
+/**
+ * Reads a body of a known length, which arrives in one chunk for a pod of usual size. Keeps no reference to the body after
+ * it has called `done`.
+ */
 function readBody(request: IncomingMessage, length: number, done: (bytes: Buffer) => void): void {
   let whole: Buffer | undefined;
   let chunks: ChunkBuffer | undefined;

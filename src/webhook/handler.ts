@@ -1,8 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Registry } from '../ecr/registry.ts';
-import type { PullSecrets } from '../pull-secrets/ensure.ts';
+// Handles one admission request: decides, ensures the tokens, and creates the response.
 import { secretFullHost, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
-import type { Log } from '../telemetry/log.ts';
 import {
   type AdmissionRequest,
   getResponseTimeoutMs,
@@ -12,6 +9,7 @@ import {
   parseReview,
 } from './admission-request.ts';
 import { formatAdmissionReview, formatErrorBody } from './admission-response.ts';
+import { type BoundedEnsureDependencies, ensureWithTimeout, PendingHostCounter } from './bounded-ensure.ts';
 import {
   type Decision,
   type DecisionRules,
@@ -21,49 +19,46 @@ import {
 } from './decision.ts';
 import { maxHostsPerPod, maxNameLength, maxPendingHosts, maxPendingHostsPerNamespace } from './limits.ts';
 import { describeReview, getSubject, type ReviewSubject } from './review-log.ts';
-import { PendingHostCounter } from './waiting-hosts.ts';
 import { formatMissingReferenceWarning, formatMissingTokenWarning } from './warnings.ts';
 
-export interface AdmissionHandlerDependencies {
+export interface AdmissionHandlerDependencies extends BoundedEnsureDependencies {
   readonly rules: DecisionRules;
   readonly onFailure: 'admit' | 'deny';
   readonly deadlineMarginMs: number;
-  readonly pullSecrets: Pick<PullSecrets, 'hasFreshTokens' | 'ensure'>;
-  readonly log: Log;
   readonly metrics: {
-    /** Counts an answer by its outcome and the reason of the decision. */
+    /** Counts a review by its outcome and the reason of the decision. */
     review(outcome: AdmissionOutcome, reason: string): void;
     admissionSeconds(seconds: number): void;
   };
 }
 
-/** How a review ended. */
+/** The outcome of a review. Shown in the log and in metrics. */
 type AdmissionOutcome =
-  /** The pod refers to the Secret now, and the Secret has its tokens. */
+  /** The reference was added, and the Secret has the pod's tokens. */
   | 'injected'
-  /** The pod referred to it before, and the Secret has its tokens. */
-  | 'covered'
-  /** Admitted with the reference, while a token is missing. */
-  | 'incomplete'
-  /** Admitted with a warning: the pod has a new image and no reference to the Secret, and can get none. */
+  /** The pod had the reference already, and the Secret has its tokens. */
+  | 'unchanged'
+  /** Admitted with the reference, but a token is missing. */
+  | 'missing-token'
+  /** Admitted with a warning: the pod has a new image, but no reference to the Secret, and can no longer get one. */
   | 'warned'
   | 'dry-run'
-  | 'left'
+  | 'skipped'
   | 'denied'
   | 'error';
 
-/** An HTTP answer: status and JSON text. */
+/** An HTTP response: status and JSON. */
 export interface WebhookResponse {
   readonly status: number;
   readonly body: string;
 }
 
 /**
- * Makes the function that answers one call of the webhook. It never throws or rejects: what is no review gets a 400,
- * and a bug of ours gets the pod admitted with the patch that was decided (or denied, where the operator chose that).
- * Where the Secret is known to be fresh the answer comes at once, without any I/O. Where it is not, nothing of the body is
- * kept while the answer waits: a pod may have megabytes.
- * @returns takes the parsed body, and the address of the call with its query
+ * Creates a function that handles one request. It never throws or rejects: an invalid review gets a 400, and after an unexpected
+ * error the pod is admitted with the patch that was decided, or denied if `onFailure` is `deny`. If the Secret is known to have
+ * fresh tokens, the response is immediate and needs no I/O. Otherwise no reference to the body is kept while the response is
+ * pending, because a pod can have megabytes.
+ * @returns a function of the parsed body and the URL with its query
  */
 export function createAdmissionHandler(
   dependencies: AdmissionHandlerDependencies,
@@ -72,10 +67,10 @@ export function createAdmissionHandler(
   return (body, url) => {
     const request = parseBoundedReview(body);
     if (isInvalidReview(request)) {
-      dependencies.metrics.review('error', 'bad-review');
+      dependencies.metrics.review('error', 'invalid-review');
       return {
         status: 400,
-        body: formatErrorBody('bad-review', `${request.path}: expected ${request.expected}`),
+        body: formatErrorBody('invalid-review', `${request.path}: expected ${request.expected}`),
       };
     }
     const observeDuration = createDurationObserver(performance.now(), dependencies);
@@ -84,7 +79,7 @@ export function createAdmissionHandler(
   };
 }
 
-/** Observes the duration of a review. Not inline, because a closure would keep the body with it. */
+/** Observes the duration of a review. A separate function, because an inline closure would keep a reference to the body. */
 function createDurationObserver(
   startedAt: number,
   { metrics }: AdmissionHandlerDependencies,
@@ -95,16 +90,16 @@ function createDurationObserver(
   };
 }
 
-/** Reads a review. What of it outlives the body is no longer than names in Kubernetes are. */
+/** Parses a review, and bounds the length of the fields that outlive its body. */
 function parseBoundedReview(body: unknown): AdmissionRequest | InvalidReview {
   const request = parseReview(body);
   if (isInvalidReview(request)) {
     return request;
   }
-  const tooLong = (['uid', 'namespace'] as const).find((key) => request[key].length > maxNameLength);
-  return tooLong === undefined
+  const tooLongField = (['uid', 'namespace'] as const).find((key) => request[key].length > maxNameLength);
+  return tooLongField === undefined
     ? request
-    : { path: `request.${tooLong}`, expected: `at most ${maxNameLength} characters` };
+    : { path: `request.${tooLongField}`, expected: `at most ${maxNameLength} characters` };
 }
 
 function handleRequest(
@@ -132,9 +127,9 @@ function executeDecision(
   pendingHosts: PendingHostCounter,
 ): WebhookResponse | Promise<WebhookResponse> {
   const { uid, namespace } = subject;
-  if (decision.action === 'leave') {
+  if (decision.action === 'skip') {
     return recordResponse(
-      'left',
+      'skipped',
       subject,
       decision.reason,
       dependencies,
@@ -164,9 +159,9 @@ function executeDecision(
   );
 }
 
-/** What is kept while an answer waits. */
+/** What is kept while the response is pending. */
 interface PendingEnsure extends EnsureDecision {
-  /** The first of the hosts that are too many for one pod. */
+  /** The first host beyond the maximum for one pod, if any. */
   readonly excessHost: string | undefined;
 }
 
@@ -204,7 +199,7 @@ async function ensureAndRespond(
   const response = isDenied
     ? { allowed: false, message: warning }
     : { allowed: true, patch: pending.patch, warnings: [warning] };
-  const outcome = isDenied ? 'denied' : 'incomplete';
+  const outcome = isDenied ? 'denied' : 'missing-token';
   return recordResponse(
     outcome,
     subject,
@@ -215,42 +210,7 @@ async function ensureAndRespond(
   );
 }
 
-/** Rejects if `ensure` does so in time. If it does later, the answer has gone out and the error is logged here. */
-async function ensureWithTimeout(
-  timeoutMs: number,
-  namespace: string,
-  registries: readonly Registry[],
-  { pullSecrets, log }: AdmissionHandlerDependencies,
-  pendingHosts: PendingHostCounter,
-): Promise<UnavailableHost[]> {
-  if (!pendingHosts.tryAdd(namespace, registries.length)) {
-    return registries.map(({ host }) => toOverloadedHost(host));
-  }
-  const settled = new AbortController();
-  const ensure = async () => await pullSecrets.ensure(namespace, registries);
-  const ensuring = ensure().finally(() => pendingHosts.remove(namespace, registries.length));
-  const deadline = sleep(timeoutMs, 'deadline' as const, { signal: settled.signal }).catch(
-    () => [] as UnavailableHost[],
-  );
-  const result = await Promise.race([ensuring, deadline]).finally(() => settled.abort());
-  if (result !== 'deadline') {
-    return [...result];
-  }
-  ensuring.catch((error: unknown) => log.error({ namespace, err: error }, 'failed to ensure a pull Secret'));
-  return registries
-    .filter((registry) => !pullSecrets.hasFreshTokens(namespace, [registry]))
-    .map(({ host }) => toTimedOutHost(host));
-}
-
-function toOverloadedHost(host: string): UnavailableHost {
-  return { host, code: 'overloaded', text: 'too many pods are waiting; recreate the pod' };
-}
-
-function toTimedOutHost(host: string): UnavailableHost {
-  return { host, code: 'deadline', text: 'not ready in time, still trying' };
-}
-
-/** Never denies, whatever `onFailure` is, because the pod may have other credentials for the host. */
+/** Admits the pod even if `onFailure` is `deny`, because the pod may have other credentials for the host. */
 function respondWithWarning(
   subject: ReviewSubject,
   { reason, registries }: WarnDecision,
@@ -267,7 +227,7 @@ function respondWithTokens(
   { patch, reason }: EnsureDecision,
   dependencies: AdmissionHandlerDependencies,
 ): WebhookResponse {
-  const outcome = patch ? 'injected' : 'covered';
+  const outcome = patch ? 'injected' : 'unchanged';
   return recordResponse(
     outcome,
     subject,
@@ -277,7 +237,7 @@ function respondWithTokens(
   );
 }
 
-/** Logs and counts an answer, and makes it one. */
+/** Logs and counts a review, and creates its HTTP response. */
 function recordResponse(
   outcome: AdmissionOutcome,
   subject: ReviewSubject,
@@ -287,16 +247,16 @@ function recordResponse(
   missing: readonly UnavailableHost[] = [],
 ): WebhookResponse {
   metrics.review(outcome, reason);
-  const level = missing.length > 0 ? 'warn' : outcome === 'left' ? 'debug' : 'info';
+  const level = missing.length > 0 ? 'warn' : outcome === 'skipped' ? 'debug' : 'info';
   if (log.isLevelEnabled(level)) {
-    log[level](describeReview(subject, outcome, reason, missing), 'pod review');
+    log[level](describeReview(subject, outcome, reason, missing), 'handled admission request');
   }
   return { status: 200, body };
 }
 
 /**
- * The answer after an error that should not be. What was decided before still holds: a pod that is admitted without the
- * reference can never get it.
+ * The response after an unexpected error. The patch is applied if it was already decided, because a pod that is admitted without
+ * the reference can never get it.
  */
 function respondToInternalError(
   { uid, namespace }: ReviewSubject,
@@ -305,8 +265,8 @@ function respondToInternalError(
   { onFailure, log, metrics }: AdmissionHandlerDependencies,
 ): WebhookResponse {
   metrics.review('error', 'internal-error');
-  log.error({ uid, namespace, err: error }, 'failed to answer a review');
-  const message = 'ecr-pull-secrets: internal error, see its log';
+  log.error({ uid, namespace, err: error }, 'failed to handle admission request');
+  const message = 'ecr-pull-secrets: internal error; see the webhook log';
   const patch = decision?.action === 'ensure' ? decision.patch : undefined;
   const response =
     onFailure === 'deny' ? { allowed: false, message } : { allowed: true, patch, warnings: [message] };

@@ -1,12 +1,12 @@
-// Starts TLS handshakes a few at a time, so that many clients that connect at once do not stall the process.
+// Starts a few TLS handshakes at a time, so that many simultaneous connections do not stall the process.
 import type { Socket } from 'node:net';
 
 export interface HandshakeLimits {
-  /** Handshakes that start in one turn of the event loop. */
+  /** Maximum number of handshakes that start in one turn of the event loop. */
   readonly maxStartsPerTick: number;
-  /** Handshakes in progress. Others wait. */
+  /** Maximum number of handshakes in progress. */
   readonly maxInProgress: number;
-  /** How long a handshake may take while others wait, in ms. */
+  /** How long a handshake may take while others are waiting, in ms. */
   readonly maxWaitMs: number;
 }
 
@@ -16,24 +16,24 @@ interface PendingHandshake {
 }
 
 /**
- * A queue of connections that wait for their handshake, in turn by client address: a client that opens many delays its own
- * more than those of others. None is refused, since an API server opens one for each pod that is created at the same moment.
+ * A queue of connections that wait for their handshake, round-robin by client address, so that a client that opens many mainly
+ * delays its own. None is refused, because an API server opens one connection for each pod that is created at the same moment.
  */
 export class HandshakeQueue {
   readonly #limits: HandshakeLimits;
   /** Address → its connections, oldest first; the address whose turn is next comes first. */
   readonly #waiting = new Map<string, PendingHandshake[]>();
-  /** When each handshake in progress started, by a monotonic clock in ms, oldest first. */
+  /** Start time of each handshake in progress: monotonic clock, in ms. Oldest first. */
   readonly #inProgress = new Map<Socket, number>();
   #immediate: NodeJS.Immediate | undefined;
-  /** Waits for the oldest handshake to run out of patience. */
+  /** Fires when the oldest handshake has exceeded `maxWaitMs`. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor(limits: HandshakeLimits) {
     this.#limits = limits;
   }
 
-  /** @param start begins the handshake on the socket, of which nothing has been read */
+  /** @param start starts the handshake; nothing has been read from the socket */
   add(socket: Socket, start: () => void): void {
     const address = socket.remoteAddress ?? '';
     this.#waiting.set(address, [...(this.#waiting.get(address) ?? []), { socket, start }]);
@@ -41,7 +41,7 @@ export class HandshakeQueue {
     this.#schedule();
   }
 
-  /** The handshake is complete, or the connection closed. */
+  /** To be called when the handshake is complete or the connection is closed. */
   done(socket: Socket): void {
     if (this.#inProgress.delete(socket)) {
       this.#schedule();
@@ -53,7 +53,7 @@ export class HandshakeQueue {
       return;
     }
     clearTimeout(this.#timer);
-    const delayMs = this.#isFull() ? this.#oldestTimeoutInMs() : 0;
+    const delayMs = this.#isFull() ? this.#msUntilOldestTimesOut() : 0;
     if (delayMs > 0) {
       this.#timer = setTimeout(() => this.#schedule(), delayMs).unref();
       return;
@@ -69,7 +69,7 @@ export class HandshakeQueue {
     for (let started = 0; started < this.#limits.maxStartsPerTick && this.#waiting.size > 0; started += 1) {
       const [oldest] = this.#inProgress.keys();
       if (this.#isFull() && oldest !== undefined) {
-        if (this.#oldestTimeoutInMs() > 0) {
+        if (this.#msUntilOldestTimesOut() > 0) {
           return;
         }
         this.#inProgress.delete(oldest);
@@ -83,7 +83,7 @@ export class HandshakeQueue {
     return this.#inProgress.size >= this.#limits.maxInProgress;
   }
 
-  #oldestTimeoutInMs(): number {
+  #msUntilOldestTimesOut(): number {
     const [startedAt = 0] = this.#inProgress.values();
     return startedAt + this.#limits.maxWaitMs - performance.now();
   }

@@ -1,4 +1,4 @@
-// Bounds what a JSON text costs to parse, before it is parsed.
+// Scans JSON before it is parsed: bounds the number of values, and strips managed fields.
 const quote = 0x22;
 const backslash = 0x5c;
 const comma = 0x2c;
@@ -6,9 +6,9 @@ const openBracket = 0x5b;
 const openBrace = 0x7b;
 
 /**
- * Whether a JSON text may hold more than `max` values. Each comma, array and object outside of strings counts as one,
- * which is never less than the number of values but for one. Reads each byte at most once, and no more of the text than it
- * takes to decide. A text that is not JSON gets an answer as well, and costs no more to refuse.
+ * Whether a JSON text may have more than `max` values. Counts each comma, array and object outside of strings, which is at
+ * least the number of values minus one. Reads each byte at most once, and stops as soon as the result is known. Also returns a
+ * result for a text that is not valid JSON.
  */
 export function mayExceedValueCount(json: Buffer, max: number): boolean {
   let values = 0;
@@ -26,7 +26,7 @@ export function mayExceedValueCount(json: Buffer, max: number): boolean {
   return false;
 }
 
-/** The position of the quote that closes a string whose content begins at `from`; the length if none does. */
+/** The position of the closing quote of a string whose content starts at `from`; the length if there is none. */
 function findStringEnd(json: Buffer, from: number): number {
   let at = from;
   while (at < json.length && json[at] !== quote) {
@@ -39,11 +39,10 @@ const listStart = Buffer.from('"managedFields":[');
 const closeBracket = 0x5d;
 
 /**
- * The text of a review with the lists of all `managedFields` empty. The API server puts them on each pod, nobody here
- * reads them, and their many small objects make a fourth of what a review costs to parse (docs/explanation/decisions/0007). JSON
- * stays the same JSON but for them, and what is no JSON stays none, unless what is wrong is inside of such a list. In
- * time linear in the length.
- * @param json as the API server's encoder writes it; what is spaced otherwise comes back as it is
+ * Empties all `managedFields` arrays of a JSON text. The API server sends them with each pod, the webhook does not read them,
+ * and their many small objects make up a quarter of the cost of parsing a review (docs/explanation/decisions/0007). The rest of
+ * the text is unchanged; invalid JSON stays invalid, unless the error is within such an array. Linear in the length.
+ * @param json as the API server's encoder writes it; arrays with other spacing are kept
  */
 export function stripManagedFields(json: Buffer): string {
   let text = '';
@@ -51,7 +50,7 @@ export function stripManagedFields(json: Buffer): string {
   let at = json.indexOf(listStart);
   while (at >= 0) {
     let next = at + listStart.length;
-    // Without a backslash before its quote it is a key: no text can hold such a quote.
+    // A quote without a backslash before it cannot be inside of a string, so this is a key.
     if (json[at - 1] !== backslash) {
       text += json.toString('utf8', copiedUpTo, next);
       next = findListEnd(json, next);
@@ -62,7 +61,7 @@ export function stripManagedFields(json: Buffer): string {
   return text + json.toString('utf8', copiedUpTo);
 }
 
-/** Where the bracket is that closes a list whose content begins at `from`; the end of all if it is never closed. */
+/** The position of the closing bracket of an array whose content starts at `from`; the length if there is none. */
 function findListEnd(json: Buffer, from: number): number {
   let depth = 1;
   for (let at = from; at < json.length; at += 1) {

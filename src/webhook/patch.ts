@@ -1,20 +1,21 @@
+// Creates the JSON patch that adds the reference to the pull Secret to a pod.
 import { getField, getItems, isObject } from '../util/json.ts';
 
-/** A JSON patch (RFC 6902) as an answer carries it, in base64: encoded once for all pods that get it. */
+/** A JSON patch (RFC 6902) in base64, encoded once for all pods. */
 export type Patch = string;
 
-/** A reference to a Secret, and the two patches that give it to a pod. */
+/** A reference to a Secret, and the two patches that add it to a pod. */
 export interface PullSecretReference {
   readonly secretName: string;
-  /** For a pod with a list of references: others stay, in order. */
+  /** For a pod with a list of references, which keeps its items in order. */
   readonly appendPatch: Patch;
-  /** For a pod without a list: the API server answers 500 to an append to nothing. */
+  /** For a pod without a list. The API server responds with 500 if a patch appends to a list that does not exist. */
   readonly newListPatch: Patch;
 }
 
 const listPath = '/spec/imagePullSecrets';
 
-/** Makes the reference to the Secret of this name, which is ASCII as all names of Secrets are. */
+/** @param secretName ASCII, like all names of Secrets */
 export function createPullSecretReference(secretName: string): PullSecretReference {
   const value = { name: secretName };
   return {
@@ -24,12 +25,11 @@ export function createPullSecretReference(secretName: string): PullSecretReferen
   };
 }
 
-/** We only ever add. */
 function encodePatch(addition: { path: string; value: unknown }): Patch {
   return btoa(JSON.stringify([{ op: 'add', ...addition }]));
 }
 
-/** The patch that makes a pod refer to the Secret; none where it does already, or has no spec. */
+/** The patch that adds the reference to a pod; undefined if the pod has it already, or has no spec. */
 export function createPullSecretPatch(pod: unknown, reference: PullSecretReference): Patch | undefined {
   const spec = getField(pod, 'spec');
   if (!isObject(spec) || hasReference(pod, reference)) {

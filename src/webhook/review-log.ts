@@ -1,19 +1,20 @@
+// What the log shows of a review: names, outcome and reason, but no other part of the pod.
 import type { UnavailableHost } from '../pull-secrets/unavailable-host.ts';
 import { getField } from '../util/json.ts';
 import type { AdmissionRequest } from './admission-request.ts';
 import { maxNameLength } from './limits.ts';
 
-/** What is known of a review after its body is gone. */
+/** What is kept of a review after its body was released. */
 export interface ReviewSubject {
   readonly uid: string;
   readonly namespace: string;
   readonly operation: string;
   readonly resource: string;
-  /** The pod's name, or the beginning of one. */
+  /** The pod's name or `generateName`. */
   readonly pod: string;
 }
 
-/** Keeps no part of the body but names. */
+/** Copies the names from a review, and keeps no reference to its body. */
 export function getSubject({ uid, namespace, operation, resource, object }: AdmissionRequest): ReviewSubject {
   return {
     uid,
@@ -25,8 +26,8 @@ export function getSubject({ uid, namespace, operation, resource, object }: Admi
 }
 
 /**
- * What the log says of a review: whose pod it was and how it ended; of the pod itself nothing but its name. The
- * operation is told where it is not the usual one, the creation of a pod.
+ * The fields of the log line of a review. They contain nothing of the pod except its name. Operation and resource are left out
+ * for the most frequent review, the creation of a pod.
  */
 export function describeReview(
   { namespace, pod, operation, resource }: ReviewSubject,
@@ -41,20 +42,20 @@ export function describeReview(
   }
   if (missing.length > 0) {
     fields['missing'] = missing.map(({ host, code }) => ({ host, code }));
-    // One write serves all hosts of a pod, so that they mostly have one cause.
+    // All hosts of a pod are stored with one write, so they usually have the same cause.
     fields['cause'] = missing[0]?.message ?? missing[0]?.text;
   }
   return fields;
 }
 
-/** A pod of a ReplicaSet has no name yet when it is reviewed, only the beginning of one. */
+/** A pod of a ReplicaSet has no name yet when it is reviewed, only a `generateName`. */
 function getPodName(pod: unknown): string {
   const metadata = getField(pod, 'metadata');
   const name = getField(metadata, 'name') ?? getField(metadata, 'generateName');
   return typeof name === 'string' ? name : '';
 }
 
-/** Nothing in Kubernetes has a longer name, so the API server is about to refuse such an object. */
+/** Replaces a text that is longer than any name in Kubernetes. The API server is going to reject such an object. */
 function limitLength(text: string): string {
   return text.length <= maxNameLength ? text : `[${text.length} characters]`;
 }

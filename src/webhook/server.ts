@@ -1,38 +1,42 @@
+// The HTTPS server of the webhook.
 import { createServer, type Server, type ServerOptions } from 'node:https';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
 import { type FastifyInstance, type FastifyReply, fastify } from 'fastify';
 import { throttleReport } from '../util/throttle-report.ts';
 import { formatErrorBody } from './admission-response.ts';
-import { BodyReceiver, BodyRejectedError } from './body-intake.ts';
+import { type BodyHandlerDependencies, createBodyHandler } from './body-handler.ts';
+import { BodyReceiver, BodyRejectedError } from './body-receiver.ts';
 import { freeMemory } from './chunk-buffer.ts';
 import { createClientGuard } from './client-auth.ts';
 import { type Connections, enforceCloseTimeout, limitConnections } from './connection-limits.ts';
-import { createOrdinaryCallHandler } from './fast-path.ts';
+import { createFastPath } from './fast-path.ts';
 import type { WebhookResponse } from './handler.ts';
 import * as limits from './limits.ts';
-import { type BodyHandlerDependencies, createBodyHandler } from './request-body.ts';
 import { createTlsOptions, type TlsIdentity } from './tls-options.ts';
 
 export interface WebhookDependencies extends BodyHandlerDependencies {
-  /** What to begin with; later ones go to `Webhook.renew`. */
+  /** The first identity. {@link updateTlsIdentity} replaces it. */
   readonly identity: TlsIdentity;
-  /** Names of clients that may call, where `identity` has a CA for clients; none: any that has a certificate of it. */
+  /**
+   * Patterns for the names of clients, if `identity` has a CA for clients. If empty, every client with a certificate of that CA
+   * is allowed.
+   */
   readonly allowedNames?: readonly string[];
   readonly maxConnections: number;
-  /** Whether the process is about to end, so that callers should go elsewhere. */
+  /** Whether the process is shutting down, so that clients should connect to another replica. */
   isDraining(): boolean;
 }
 
 export type Webhook = FastifyInstance<Server>;
 
-/** Longer than the 90 s for which Go keeps an idle connection, so that the API server is the one that closes it. */
+/** Longer than the 90 s for which Go keeps an idle connection, so that the API server closes connections first. In ms. */
 const keepAliveMs = 120_000;
 
-/** For the first call of a connection to come in while we close. */
+/** How long an unused connection stays open for its first request while the server closes, in ms. */
 const firstRequestTimeoutMs = 1_000;
 
-/** At most one line of its kind in the log, in ms. */
+/** Minimum time between two log lines about closed connections, in ms. */
 const logIntervalMs = 60_000;
 
 const path = '/mutate';
@@ -40,9 +44,9 @@ const path = '/mutate';
 const monotonicNow = () => performance.now();
 
 /**
- * The HTTPS application: `POST /mutate`. It is not listening yet. Whatever comes, an answer goes out; while draining
- * each one closes its connection, because the API server would otherwise stay on it. What one client, and all together, can
- * make it hold is bounded (limits.ts).
+ * The HTTPS application with `POST /mutate`. It is not listening yet. Every request gets a response. While draining, each response
+ * closes its connection, because the API server would reuse it otherwise. Memory use per client and in total is bounded
+ * (limits.ts).
  */
 export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const {
@@ -55,7 +59,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
     onRefused,
   } = dependencies;
   const handleBody = createBodyHandler({ handleReview, log, onRefused });
-  const handleOrdinary = createOrdinaryCallHandler({
+  const handleOnFastPath = createFastPath({
     path,
     maxBodyBytes: limits.smallBodyBytes,
     handleBody,
@@ -64,12 +68,12 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   const options: ServerOptions = {
     ...createTlsOptions(identity),
     requestCert: identity.clientCaPem !== undefined,
-    rejectUnauthorized: false, // by authenticateClient, which says why
+    rejectUnauthorized: false, // the client guard rejects clients and reports the reason
     handshakeTimeout: limits.handshakeTimeoutMs,
     keepAliveTimeout: keepAliveMs,
     headersTimeout: limits.headersTimeoutMs,
     requestTimeout: limits.requestTimeoutMs,
-    connectionsCheckingInterval: limits.timeoutCheckMs,
+    connectionsCheckingInterval: limits.timeoutCheckIntervalMs,
     maxHeaderSize: limits.maxHeaderBytes,
   };
   const server = createServer(options);
@@ -90,12 +94,12 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
         if (!connections.acceptRequest(request, response) || isAllowed?.(request, response) === false) {
           return;
         }
-        if (!handleOrdinary(request, response)) {
+        if (!handleOnFastPath(request, response)) {
           handleWithFastify(request, response);
         }
       }),
     logger: false,
-    // a call that comes on a kept connection while we close is answered like any other
+    // a request on an open connection is handled normally while the server closes
     return503OnClosing: false,
   });
   drainConnections(app, connections);
@@ -103,7 +107,7 @@ export function createWebhook(dependencies: WebhookDependencies): Webhook {
   return app;
 }
 
-/** Serves new connections with another certificate, and judges clients by another CA. */
+/** Replaces the serving certificate and the CA of clients, for new connections. */
 export function updateTlsIdentity(app: Webhook, identity: TlsIdentity): void {
   app.server.setSecureContext(createTlsOptions(identity));
 }
@@ -113,12 +117,12 @@ function createEvictionReporter({ log, onRefused, maxConnections }: WebhookDepen
     log.warn({ connections, maxConnections }, 'closed connections to make room for new ones'),
   );
   return () => {
-    onRefused('connections');
+    onRefused('too-many-connections');
     report();
   };
 }
 
-/** All calls but the ordinary ones. */
+/** Routes for all requests that the fast path does not handle. */
 function addFallbackRoutes(
   app: Webhook,
   handleBody: ReturnType<typeof createBodyHandler>,
@@ -142,7 +146,7 @@ function addFallbackRoutes(
   app.post<{ Body: Buffer | undefined }>(path, (request, reply) => {
     const result = handleBody(request.body, request.url);
     if (request.body !== undefined) {
-      freeMemory(request.body); // the answer may take seconds
+      freeMemory(request.body); // the response may take seconds
     }
     if (result instanceof Promise) {
       result.then((resolved) => send(reply, resolved));
@@ -151,20 +155,23 @@ function addFallbackRoutes(
     }
   });
   app.setNotFoundHandler((_request, reply) =>
-    send(reply, { status: 404, body: formatErrorBody('not-found', 'the webhook is POST /mutate') }),
+    send(reply, {
+      status: 404,
+      body: formatErrorBody('not-found', 'not found; the webhook path is POST /mutate'),
+    }),
   );
   app.setErrorHandler<Error & { statusCode?: number; code?: string }>((error, _request, reply) => {
     const status = error.statusCode ?? 500;
     const isKnown = error instanceof BodyRejectedError;
     if (isKnown) {
       onRefused(error.code);
-      // The rest of the body is not read. The API server's client tries again within its own time (client-go, checkWait).
+      // The rest of the body is not read. The API server's client retries within its timeout (client-go, checkWait).
       reply.header('connection', 'close');
       if (status === 503) {
         reply.header('retry-after', '1');
       }
     } else if (status >= 500) {
-      log.error({ err: error }, 'a request could not be answered');
+      log.error({ err: error }, 'failed to handle HTTP request');
     }
     const message = status >= 500 && !isKnown ? 'internal error' : error.message;
     return send(reply, { status, body: formatErrorBody(error.code ?? 'internal-error', message) });
@@ -172,14 +179,14 @@ function addFallbackRoutes(
 }
 
 /**
- * Lets `close()` lose no call, and end soon after the last one. By itself Node closes a connection as idle if its next
- * call has come and only not been read yet, as happens on a busy machine; Go sends no POST again that was cut off
- * (`persistConn.shouldRetryRequest` in net/http). And it takes one that was opened and never used for busy, and Go's
- * clients leave such ones behind.
+ * Makes `close()` lose no request, and resolve soon after the last response. Without this, Node closes a connection as idle
+ * although its next request has arrived and was only not read yet, as happens on a busy machine, and Go does not resend a POST
+ * that was cut off (`persistConn.shouldRetryRequest` in net/http). Node also waits for connections that were never used, which
+ * Go's clients leave open.
  */
 function drainConnections(app: Webhook, connections: Connections): void {
   const open = new Set<TLSSocket>();
-  let closing = false;
+  let isClosing = false;
   const closeIfUnused = async (socket: TLSSocket) => {
     await sleep(firstRequestTimeoutMs, undefined, { ref: false });
     await waitForPendingReads();
@@ -190,13 +197,13 @@ function drainConnections(app: Webhook, connections: Connections): void {
   app.server.on('secureConnection', (socket) => {
     open.add(socket);
     socket.once('close', () => open.delete(socket));
-    if (closing) {
-      void closeIfUnused(socket); // its handshake was under way when the end began
+    if (isClosing) {
+      void closeIfUnused(socket); // its handshake was in progress when the server started to close
     }
   });
   app.addHook('preClose', async () => {
     await waitForPendingReads();
-    closing = true;
+    isClosing = true;
     enforceCloseTimeout(app.server, connections);
     for (const socket of open) {
       void closeIfUnused(socket);
@@ -204,8 +211,8 @@ function drainConnections(app: Webhook, connections: Connections): void {
   });
 }
 
-/** Ends when the process has read what came for it before. */
+/** Resolves when the process has read all data that has arrived. */
 async function waitForPendingReads(): Promise<void> {
-  await nextTurn(); // out of the present turn of the event loop, which may have polled already
+  await nextTurn(); // leaves the current turn of the event loop, which may have polled already
   await nextTurn();
 }

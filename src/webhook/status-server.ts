@@ -1,24 +1,29 @@
+// The plain HTTP server for probes and Prometheus.
 import { type FastifyInstance, fastify } from 'fastify';
 import { enforceCloseTimeout, limitConnections } from './connection-limits.ts';
-import { headersTimeoutMs, maxStatusConnections, requestTimeoutMs, timeoutCheckMs } from './limits.ts';
+import {
+  headersTimeoutMs,
+  maxStatusConnections,
+  requestTimeoutMs,
+  timeoutCheckIntervalMs,
+} from './limits.ts';
 
-/** What the status port shows. */
 export interface StatusDependencies {
-  /** Why the process should get no reviews now; none: it is ready. */
+  /** Why the process should receive no reviews now; empty if it is ready. */
   getNotReadyReasons(): readonly string[];
-  /** None: there is no `/metrics`. */
+  /** Content of `/metrics`; undefined: there is no `/metrics`. */
   metrics?(): Promise<{ contentType: string; text: string }>;
 }
 
-/** Probes come every few seconds; a scraper that keeps its connection opens another one after this, in ms. */
+/** Probes arrive every few seconds; a scraper with a longer interval opens a new connection each time. In ms. */
 const keepAliveMs = 30_000;
 
-/** An answer that a client has not read by then is given up, in ms. */
+/** A connection without activity is closed after this time, for example if the client does not read the response. In ms. */
 const inactivityMs = 30_000;
 
 /**
- * The plain HTTP application for probes and Prometheus: `/healthz`, `/readyz` and perhaps `/metrics`. It is not listening
- * yet. Anybody in the cluster may reach it, so it reads no bodies and keeps few connections: the newest is always served.
+ * The HTTP application with `/healthz`, `/readyz` and optionally `/metrics`. It is not listening yet. Any client in the cluster
+ * may connect, so it reads no bodies and keeps few connections, of which the newest is always served.
  */
 export function createStatusServer({ getNotReadyReasons, metrics }: StatusDependencies): FastifyInstance {
   const app = fastify({
@@ -27,7 +32,7 @@ export function createStatusServer({ getNotReadyReasons, metrics }: StatusDepend
     keepAliveTimeout: keepAliveMs,
     connectionTimeout: inactivityMs,
     requestTimeout: requestTimeoutMs,
-    http: { headersTimeout: headersTimeoutMs, connectionsCheckingInterval: timeoutCheckMs },
+    http: { headersTimeout: headersTimeoutMs, connectionsCheckingInterval: timeoutCheckIntervalMs },
     exposeHeadRoutes: false,
   });
   const connections = limitConnections(app.server, {
@@ -39,7 +44,7 @@ export function createStatusServer({ getNotReadyReasons, metrics }: StatusDepend
     if (connections.acceptRequest(request.raw, reply.raw)) {
       done();
     } else {
-      reply.hijack(); // its connection is closed
+      reply.hijack(); // the connection has been closed
     }
   });
   app.addHook('preClose', async () => enforceCloseTimeout(app.server, connections));
@@ -53,14 +58,16 @@ export function createStatusServer({ getNotReadyReasons, metrics }: StatusDepend
       .type('text/plain')
       .send(text);
   });
-  if (metrics !== undefined) addMetrics(app, metrics);
+  if (metrics !== undefined) {
+    addMetrics(app, metrics);
+  }
   return app;
 }
 
 function addMetrics(app: FastifyInstance, metrics: Required<StatusDependencies>['metrics']): void {
   const getExposition = coalesceCalls(async () => {
     const { contentType, text } = await metrics();
-    // Bytes, because a string is copied for each client that reads slowly.
+    // A Buffer, because a string would be copied for each client that reads slowly.
     return { contentType, bytes: Buffer.from(text) };
   });
   app.get('/metrics', async (_request, reply) => {
@@ -69,7 +76,7 @@ function addMetrics(app: FastifyInstance, metrics: Required<StatusDependencies>[
   });
 }
 
-/** Calls that come while one is in flight get its result. */
+/** Calls during a call in flight receive its result. */
 function coalesceCalls<T>(call: () => Promise<T>): () => Promise<T> {
   let inFlight: Promise<T> | undefined;
   return () => {

@@ -1,9 +1,9 @@
-// What the webhook's server accepts in TLS.
+// TLS versions, cipher suites and certificates of the webhook's server.
 import { constants } from 'node:crypto';
 import type { SecureContextOptions } from 'node:tls';
 import type { PemKeyPair } from '../certificates/key-pair.ts';
 
-/** TLS 1.3's suites; for TLS 1.2 those with ephemeral keys and AEAD, as Go's clients offer them. */
+/** The suites of TLS 1.3, and those of TLS 1.2 with ephemeral keys and AEAD that Go's clients offer. */
 const ciphers = [
   'TLS_AES_256_GCM_SHA384',
   'TLS_CHACHA20_POLY1305_SHA256',
@@ -16,14 +16,14 @@ const ciphers = [
   'ECDHE-RSA-CHACHA20-POLY1305',
 ].join(':');
 
-/** The serving certificate, and the CA of client certificates where they are required. */
+/** The serving certificate, and the CA of client certificates if these are required. */
 export interface TlsIdentity extends PemKeyPair {
   readonly clientCaPem: string | undefined;
 }
 
 /**
- * Options for the server and for its `setSecureContext`. No session can be resumed: Go's clients do not, unless told to, and
- * a resumed session would not present its certificate again.
+ * Options for the server and for its `setSecureContext`. Session resumption is off: Go's clients do not use it by default, and
+ * in a resumed session the client does not present its certificate again.
  */
 export function createTlsOptions({ certPem, keyPem, clientCaPem }: TlsIdentity): SecureContextOptions {
   return {

@@ -77,7 +77,7 @@ describe('the report of uninstall', () => {
     ...secret,
     namespace: 'cart',
     outcome: 'skipped',
-    failure: { what: 'Secret x', code: 'foreign-secret', text },
+    failure: { what: 'Secret x', code: 'unmanaged-secret', text },
   };
 
   it('lists what would be removed, and what is skipped and why', () => {

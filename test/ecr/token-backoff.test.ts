@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { permanentRegionBackoff, tokenRetryMs, transientRegionBackoff } from '../../src/util/backoff.ts';
+import { backoffMs, permanentRegionBackoff, transientRegionBackoff } from '../../src/util/backoff.ts';
 
 const failures = fc.integer({ min: 1, max: 10_000 });
 const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
@@ -9,20 +9,20 @@ const policyOf = (isPermanent: boolean) => (isPermanent ? permanentRegionBackoff
 
 describe('backoff', () => {
   it('begins with a second, and ends with two minutes, where waiting helps', () => {
-    assert.equal(tokenRetryMs(transientRegionBackoff, 1, 1), 1_000);
-    assert.equal(tokenRetryMs(transientRegionBackoff, 99, 1), 120_000);
+    assert.equal(backoffMs(transientRegionBackoff, 1, 1), 1_000);
+    assert.equal(backoffMs(transientRegionBackoff, 99, 1), 120_000);
   });
 
   it('begins with a quarter of a minute, and ends with five minutes, where somebody has to act', () => {
-    assert.equal(tokenRetryMs(permanentRegionBackoff, 1, 1), 15_000);
-    assert.equal(tokenRetryMs(permanentRegionBackoff, 99, 1), 300_000);
+    assert.equal(backoffMs(permanentRegionBackoff, 1, 1), 15_000);
+    assert.equal(backoffMs(permanentRegionBackoff, 99, 1), 300_000);
   });
 
   it('never waits less than half of the full wait, nor more than all of it', () => {
     fc.assert(
       fc.property(failures, fc.boolean(), chance, (n, permanent, random) => {
-        const wait = tokenRetryMs(policyOf(permanent), n, random);
-        const full = tokenRetryMs(policyOf(permanent), n, 1);
+        const wait = backoffMs(policyOf(permanent), n, random);
+        const full = backoffMs(policyOf(permanent), n, 1);
         return Number.isInteger(wait) && wait >= full / 2 - 1 && wait <= full;
       }),
     );
@@ -31,9 +31,7 @@ describe('backoff', () => {
   it('never gets shorter with more failures', () => {
     fc.assert(
       fc.property(failures, fc.boolean(), chance, (n, permanent, random) => {
-        return (
-          tokenRetryMs(policyOf(permanent), n + 1, random) >= tokenRetryMs(policyOf(permanent), n, random)
-        );
+        return backoffMs(policyOf(permanent), n + 1, random) >= backoffMs(policyOf(permanent), n, random);
       }),
     );
   });
@@ -41,7 +39,7 @@ describe('backoff', () => {
   it('is longer for a permanent failure than for a transient one, whatever the jitter', () => {
     fc.assert(
       fc.property(failures, chance, chance, (n, one, other) => {
-        return tokenRetryMs(permanentRegionBackoff, n, one) > tokenRetryMs(transientRegionBackoff, n, other);
+        return backoffMs(permanentRegionBackoff, n, one) > backoffMs(transientRegionBackoff, n, other);
       }),
     );
   });

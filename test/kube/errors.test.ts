@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApiException } from '@kubernetes/client-node';
 import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
-import { apiServerBackoff, tokenRetryMs } from '../../src/util/backoff.ts';
+import { apiServerBackoff, backoffMs } from '../../src/util/backoff.ts';
 
 const CANARY = 'c2VjcmV0LWNhbmFyeQ==';
 const operation = 'apply Secret team-a/pull-secret';
@@ -118,10 +118,10 @@ describe('the error of a failed call', () => {
 describe('backoff', () => {
   it('doubles from 200 ms to 10 s and is jittered over its upper half', () => {
     assert.deepEqual(
-      [1, 2, 3, 6, 7, 1_000_000].map((n) => tokenRetryMs(apiServerBackoff, n, 0)),
+      [1, 2, 3, 6, 7, 1_000_000].map((n) => backoffMs(apiServerBackoff, n, 0)),
       [100, 200, 400, 3_200, 5_000, 5_000],
     );
-    assert.equal(tokenRetryMs(apiServerBackoff, 1, 0.5), 150);
-    assert.ok(tokenRetryMs(apiServerBackoff, 100, 0.999_999) <= 10_000);
+    assert.equal(backoffMs(apiServerBackoff, 1, 0.5), 150);
+    assert.ok(backoffMs(apiServerBackoff, 100, 0.999_999) <= 10_000);
   });
 });

@@ -2,15 +2,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ActionBackoff } from '../../src/provisioning/action-backoff.ts';
-import { namespaceBackoff, tokenRetryMs } from '../../src/util/backoff.ts';
+import { backoffMs, namespaceBackoff } from '../../src/util/backoff.ts';
 
 describe('action backoff', () => {
   it('grows with each failure, jittered over the upper half, up to five minutes', () => {
     assert.deepEqual(
-      [1, 2, 3, 9, 10, 100].map((failures) => tokenRetryMs(namespaceBackoff, failures, 0)),
+      [1, 2, 3, 9, 10, 100].map((failures) => backoffMs(namespaceBackoff, failures, 0)),
       [500, 1_000, 2_000, 128_000, 150_000, 150_000],
     );
-    assert.equal(tokenRetryMs(namespaceBackoff, 100, 1), 300_000);
+    assert.equal(backoffMs(namespaceBackoff, 100, 1), 300_000);
   });
 
   it('is separate for each action, and never gives up', () => {

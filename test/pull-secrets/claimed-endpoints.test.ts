@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { StoredLifetime } from '../../src/ecr/token-policy.ts';
 import { createClaimedEndpointCheck } from '../../src/pull-secrets/claimed-endpoints.ts';
 
-import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
+import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import { registryOfHost, resolveRegistry } from '../support/registries.ts';
 
 const hourMs = 3_600_000;
@@ -13,17 +13,17 @@ const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 
 /** Whether Secrets with this one host claim the endpoint of a registry. */
 function claims(
-  life: StoredLifetime | undefined,
-  changes: Partial<KnownSecret> = {},
+  lifetime: StoredLifetime | undefined,
+  changes: Partial<CachedSecret> = {},
   registry = registryOfHost(east),
 ): boolean {
-  const secret: KnownSecret = {
+  const secret: CachedSecret = {
     uid: 'u',
     resourceVersion: '1',
     isManaged: true,
     isIntact: true,
     formerHosts: new Map(),
-    hosts: new Map([[east, life]]),
+    hosts: new Map([[east, lifetime]]),
     requestedAt: new Map(),
     observedAt: 0,
     ...changes,
@@ -36,8 +36,8 @@ function claims(
   })(registry);
 }
 
-describe('an endpoint is claimed', () => {
-  it('by a valid token of any account in a managed Secret that nobody else changed', () => {
+describe('the check for claimed endpoints', () => {
+  it('accepts a valid token of any account in a managed Secret that no other writer changed', () => {
     assert.equal(claims(valid), true);
     assert.equal(claims(valid, {}, registryOfHost('210987654321.dkr.ecr.us-east-1.amazonaws.com')), true);
     assert.equal(claims(valid, { isManaged: false }), false);
@@ -45,7 +45,7 @@ describe('an endpoint is claimed', () => {
     assert.equal(claims(undefined), false);
   });
 
-  it('in its own region and of its own kind only', () => {
+  it('rejects endpoints of another region or kind', () => {
     assert.equal(claims(valid, {}, registryOfHost('123456789012.dkr.ecr.us-west-2.amazonaws.com')), false);
     assert.equal(
       claims(valid, {}, registryOfHost('123456789012.dkr.ecr-fips.us-east-1.amazonaws.com')),
@@ -53,13 +53,13 @@ describe('an endpoint is claimed', () => {
     );
   });
 
-  it('not by a token that has expired, or that nobody can have', () => {
+  it('rejects a token that has expired or has impossible times', () => {
     assert.equal(claims({ issuedAt: start - 13 * hourMs, expiresAt: start - hourMs }), false);
     assert.equal(claims({ issuedAt: start, expiresAt: start + 1_000 * hourMs }), false);
     assert.equal(claims({ issuedAt: start + 90 * hourMs, expiresAt: start + 100 * hourMs }), false);
   });
 
-  it('as soon as the Secrets change, but they are read once in five seconds at most', () => {
+  it('reads the Secrets again when they change, at most once in five seconds', () => {
     let [now, changes, reads] = [start, 1, 0];
     const isClaimed = createClaimedEndpointCheck({
       secrets: () => {

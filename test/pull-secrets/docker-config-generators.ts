@@ -1,4 +1,4 @@
-// Docker configs that parsers disagree on: fixed ones, and an arbitrary that makes them up.
+// Docker configs on which parsers disagree: fixed ones, and generators of random ones.
 import fc from 'fast-check';
 
 /** One occurrence of `auths` in a document: members in their order, duplicates too, or `null`. */
@@ -10,7 +10,7 @@ export interface DockerConfigCase {
   readonly auths: readonly Auths[];
 }
 
-/** In no report, whatever is wrong with the document. */
+/** Occurs in values of the documents. No report may contain it. */
 export const secretMarker = 'hunter2';
 
 const ecrHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
@@ -21,7 +21,7 @@ const nested = (levels: number) => `${'['.repeat(levels)}${']'.repeat(levels)}`;
 const object = (members: readonly (readonly [string, string])[], space = '') =>
   `{${members.map(([name, value]) => `${name}${space}:${space}${value}`).join(`${space},`)}}`;
 
-/** What a user made of a pull Secret: the kubelet refuses it because of its last two entries, and accepts the others. */
+/** A pull Secret that a user edited. The kubelet refuses it because of its last two entries, and accepts the others. */
 export const editedByUser = `{"auths":{
  "${ecrHost}":{"auth":"QVdTOnRva2Vu"},
  "nulls.example.com":{"username":"u","password":"p","email":null,"auth":"dTpw"},
@@ -70,9 +70,9 @@ export const fixedEntries: readonly string[] = [
   ),
   `{"auth":${quoted(Buffer.from([0xff, 0x3a, 0xfe]).toString('base64'))}}`,
   `{"auth":${quoted(base64('u:p\0\0'))}}`,
-  // what takes precedence
+  // precedence of fields
   '{"auth":"dTpw","username":"x","password":"y"}',
-  // names in another case, among them the long s, which Go's decoder takes for an s
+  // names in another case, including the long s (U+017F), which equals s in Go's decoder
   '{"AUTH":"dTpw"}',
   '{"\\u0041uth":"dTpw"}',
   '{"U\\u017fername":"u","pas\\u017fword":"p","EMAIL":"e"}',
@@ -92,11 +92,11 @@ export const fixedEntries: readonly string[] = [
     ['auth', 'Username', 'password', 'email'].map((name) => `{"${name}":${value}}`),
   ),
   ...['5', 'true', '"dTpw"', '[]', '[{}]', '""'],
-  // text that JSON.parse and Go's decoder keep in different forms
+  // text that JSON.parse and Go's decoder represent differently
   '{"username":"\\ud800","password":"\\udc00\\ud800x"}',
   '{"username":"\\ud83d\\ude00","password":"\u2028\u007f\\u0000"}',
   '{"username":"\\"},","password":"\\\\"}',
-  // fields that nobody knows
+  // unknown fields
   '{"auth":"dTpw","identitytoken":{"a":[1,{"__proto__":{"x":1}}]},"__proto__":{"auth":5},"toJSON":1}',
   '{"auth":"dTpw","number":12345678901234567890,"zero":-0,"huge":1e999}',
   `{"auth":"dTpw","deep":${nested(99)}}`,
@@ -138,7 +138,7 @@ export const fixedDocuments: readonly string[] = [
   nested(10_001),
   // the legacy form, of the type kubernetes.io/dockercfg
   '{"a.example":{"auth":"dTpw"}}',
-  // no document at all
+  // not a document
   ...[
     '',
     ' ',
@@ -239,7 +239,7 @@ const unused = fc.tuple(
   fc.oneof(fc.constantFrom('{"x":"y"}', '{"x":null}', '{"x":1}'), otherValue),
 );
 
-/** Documents with one or more `auths`, with what they hold, so that each entry can be judged by itself. */
+/** Documents with one or more `auths`, together with their members, so that each entry can be checked separately. */
 export const dockerConfig: fc.Arbitrary<DockerConfigCase> = fc
   .tuple(
     fc.oneof(
@@ -260,7 +260,7 @@ export const dockerConfig: fc.Arbitrary<DockerConfigCase> = fc
     ),
   }));
 
-/** Text that may be anything, most often a document with some characters gone or in two places. */
+/** Arbitrary text, in most cases a document with some characters removed or replaced. */
 export const brokenDocument: fc.Arbitrary<string> = fc.oneof(
   fc
     .tuple(

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Token } from '../../src/ecr/token.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
-import type { SecretStore } from '../../src/pull-secrets/apply.ts';
+import type { SecretStore } from '../../src/pull-secrets/secret-store.ts';
 import type { RequestMatcher } from '../doubles/api-server/api-faults.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { eventually } from '../support/eventually.ts';
@@ -24,7 +24,7 @@ describe('ensuring a pull Secret', () => {
   const stored = (namespace: string) => readPullSecret(cluster, namespace);
   const requests = () => cluster.requests.all.length;
 
-  it('does nothing at all while everything is fresh', async () => {
+  it('sends no request while all tokens are fresh', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
@@ -36,7 +36,7 @@ describe('ensuring a pull Secret', () => {
     assert.equal(requests(), before);
   });
 
-  it('has not settled while it waits for a token, or between two tries', async () => {
+  it('is not idle while it waits for a token or for a retry', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
@@ -49,7 +49,7 @@ describe('ensuring a pull Secret', () => {
       isSettled = true;
     });
     token.resolve(fakeToken('one', one.now));
-    await eventually('it waits between two tries', () => one.outcomes.length > 0);
+    await eventually('it waits for a retry', () => one.outcomes.length > 0);
     assert.equal(isSettled, false);
     await settled;
     await one.secrets.waitUntilIdle();
@@ -58,7 +58,7 @@ describe('ensuring a pull Secret', () => {
     await one.secrets.waitUntilIdle();
   });
 
-  it('asks the API server while the view may be stale', async () => {
+  it('reads the Secret while the cache may be out of date', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
@@ -70,7 +70,7 @@ describe('ensuring a pull Secret', () => {
     assert.ok((await stored(namespace))?.auths[registry.host]);
   });
 
-  it('lets a pod go on with a token that is half used, and renews it behind the answer, in place', async () => {
+  it('admits a pod with a usable token that is no longer fresh, and renews it in place in the background', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
@@ -83,13 +83,13 @@ describe('ensuring a pull Secret', () => {
     assert.deepEqual(await one.secrets.ensure(namespace, [registry]), []);
     assert.deepEqual(await stored(namespace), before);
     resolve(fakeToken('renewed', one.now));
-    await eventually('the new token is there', async () => {
+    await eventually('the new token is stored', async () => {
       return (await stored(namespace))?.auths[registry.host]?.auth === btoa('AWS:renewed');
     });
     assert.equal((await stored(namespace))?.uid, before?.uid);
   });
 
-  it('keeps a living token that is half used when no new one can be had', async () => {
+  it('keeps a valid token that is no longer fresh if no new one is available', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
@@ -105,7 +105,7 @@ describe('ensuring a pull Secret', () => {
     assert.deepEqual(await stored(namespace), before);
   });
 
-  it('notes a host whose token is late, and adds the token when it comes', async () => {
+  it('stores a host whose token is late, and adds the token when it arrives', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const registry = registryIn('us-east-1');
@@ -118,10 +118,10 @@ describe('ensuring a pull Secret', () => {
     );
     assert.deepEqual((await stored(namespace))?.hosts, { [registry.host]: null });
     resolve(fakeToken('late', start));
-    await eventually('it is there', async () => (await stored(namespace))?.auths[registry.host]);
+    await eventually('the token is stored', async () => (await stored(namespace))?.auths[registry.host]);
   });
 
-  it('costs two writes at most for any number of pods at once', async () => {
+  it('writes at most twice for any number of simultaneous pods', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const regions = ['us-east-1', 'us-east-2', 'us-west-1', 'us-west-2'];
@@ -134,7 +134,7 @@ describe('ensuring a pull Secret', () => {
     assert.ok(one.outcomes.length <= 2, one.outcomes.join());
   });
 
-  it('ends with the union when replicas create and extend the Secret at the same moment', async () => {
+  it('stores the union when replicas create and extend the Secret at the same time', async () => {
     const regions = ['us-east-1', 'us-east-2', 'us-west-1', 'us-west-2', 'eu-west-1', 'eu-west-2'];
     const replicas = ['a', 'b', 'c'].map((name) => replica(name));
     for (let round = 0; round < 10; round += 1) {
@@ -146,11 +146,11 @@ describe('ensuring a pull Secret', () => {
       assert.equal(Object.keys((await stored(namespace))?.auths ?? {}).length, regions.length);
     }
     const outcomes = replicas.flatMap((one) => one.outcomes);
-    assert.ok(outcomes.includes('conflict'), 'there was a race to lose');
+    assert.ok(outcomes.includes('conflict'), 'at least one replica lost a race');
   });
 
   for (const moment of ['create', 'update'] as const) {
-    it(`loses no host when two replicas have read the same and then both ${moment}`, async () => {
+    it(`loses no host when two replicas read the same Secret and then both ${moment}`, async () => {
       const namespace = await cluster.createNamespace();
       const regions = ['us-east-1', 'us-west-2'];
       if (moment === 'update') {
@@ -194,7 +194,7 @@ describe('ensuring a pull Secret', () => {
     ['fails', 500],
     ['is overloaded', 429],
   ] as const) {
-    it(`tries again when the API server ${what}`, async () => {
+    it(`retries when the API server ${what}`, async () => {
       const namespace = await cluster.createNamespace();
       const one = replica();
       cluster.faults.failNext(status, { count: 2, match: writes });
@@ -204,7 +204,7 @@ describe('ensuring a pull Secret', () => {
     });
   }
 
-  it('says so when the API server refuses', async () => {
+  it('reports that the API server refuses the request', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const { host } = registryIn('us-east-1');
@@ -218,7 +218,7 @@ describe('ensuring a pull Secret', () => {
     assert.deepEqual(
       await one.secrets.ensure(namespace, [registryIn('us-east-1')]),
       [],
-      'the next pod tries again',
+      'the next pod retries',
     );
   });
 });

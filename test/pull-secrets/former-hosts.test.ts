@@ -10,19 +10,19 @@ import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { resolveRegistry } from '../support/registries.ts';
 
 const namespace = 'team-a';
-const life = { issuedAt: Date.UTC(2026, 10, 23), expiresAt: Date.UTC(2026, 10, 24) };
+const lifetime = { issuedAt: Date.UTC(2026, 10, 23), expiresAt: Date.UTC(2026, 10, 24) };
 const hostOf = (account: number) => `${100_000_000_000 + account}.dkr.ecr.us-east-1.amazonaws.com`;
 
-type Kind = 'own' | 'relabelled' | 'edited' | 'unmanaged';
+type Kind = 'own' | 'relabelled' | 'modified' | 'unmanaged';
 
 /** Metadata of a version of the Secret. */
 function version(kind: Kind, uid: string, resourceVersion: number, accounts: readonly number[]) {
   const manager = kind === 'own' || kind === 'relabelled' ? productName : 'kubectl';
   return {
     ...{ namespace, uid, resourceVersion: String(resourceVersion) },
-    labels: { [managedByLabel]: kind === 'own' || kind === 'edited' ? productName : 'Helm' },
+    labels: { [managedByLabel]: kind === 'own' || kind === 'modified' ? productName : 'Helm' },
     annotations: {
-      [hostsAnnotation]: formatHosts(new Map(accounts.map((account) => [hostOf(account), life]))),
+      [hostsAnnotation]: formatHosts(new Map(accounts.map((account) => [hostOf(account), lifetime]))),
     },
     fieldOwners: [{ manager, data: [dockerConfigKey], annotations: [hostsAnnotation] }],
   } satisfies SecretMetadata;
@@ -35,8 +35,8 @@ function objectOf({ fieldOwners, ...metadata }: SecretMetadata): SecretObject {
 const names = (hosts: { keys(): Iterable<string> } | undefined) => [...(hosts?.keys() ?? [])].toSorted();
 const all = (...accounts: number[]) => accounts.map(hostOf);
 
-describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
-  it('are kept through later versions of that one and relists, and wait when the Secret is managed again', () => {
+describe('the hosts of a managed Secret that an unmanaged one replaced', () => {
+  it('are kept across later versions and relists, and wait for tokens when the Secret is managed again', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     assert.equal(secretCache.get(namespace)?.formerHosts.size, 0);
@@ -50,13 +50,13 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
     secretCache.set(version('own', 'c', 5, [2, 3]));
     const managed = secretCache.get(namespace);
     assert.deepEqual([names(managed?.hosts), managed?.formerHosts.size], [all(1, 2, 3), 0]);
-    assert.deepEqual([managed?.hosts.get(hostOf(1)), managed?.hosts.get(hostOf(2))], [undefined, life]);
-    assert.equal(managed?.isIntact, false, 'it is due, since it does not name all of them');
+    assert.deepEqual([managed?.hosts.get(hostOf(1)), managed?.hosts.get(hostOf(2))], [undefined, lifetime]);
+    assert.equal(managed?.isIntact, false, 'it has to be repaired because it does not name all of them');
     secretCache.updateFromWrite(objectOf(version('own', 'c', 6, [1, 2, 3])));
     assert.equal(secretCache.get(namespace)?.isIntact, true);
   });
 
-  it('are lost ones when that one is deleted, and can be given up', () => {
+  it('are hosts of a deleted Secret when the unmanaged one is deleted, and can be forgotten', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     secretCache.remove(namespace, '2');
@@ -74,7 +74,7 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
     assert.equal(secretCache.deletedSecrets().size, 0);
   });
 
-  it('are neither reported nor forgotten where the operator has taken the Secret over', () => {
+  it('are neither reported nor forgotten if the operator manages the Secret', () => {
     const replaced: string[] = [];
     const secretCache = new SecretCache(resolveRegistry, undefined, (name) => replaced.push(name));
     const taken = (resourceVersion: number) => ({
@@ -91,10 +91,14 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
     secretCache.remove(namespace, '5');
     assert.deepEqual(names(secretCache.deletedSecrets().get(namespace)?.hosts), all(1, 2));
     secretCache.set({ ...version('own', 'c', 6, [1]), annotations: taken(6).annotations });
-    assert.equal(secretCache.get(namespace)?.isManaged, true, 'the annotation alone takes nothing over');
+    assert.equal(
+      secretCache.get(namespace)?.isManaged,
+      true,
+      'the annotation alone does not make a Secret unmanaged',
+    );
   });
 
-  it('are not reported in a namespace that the operator excluded', () => {
+  it('are not reported in an excluded namespace', () => {
     const replaced: string[] = [];
     const secretCache = new SecretCache(
       resolveRegistry,
@@ -107,16 +111,16 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
     assert.deepEqual([secretCache.get(namespace)?.isOptedOut, replaced], [true, []]);
   });
 
-  it('of which another writer had written some are marked as such', () => {
+  it('are marked as untrusted if another writer changed them', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    secretCache.set(version('edited', 'a', 1, [1]));
+    secretCache.set(version('modified', 'a', 1, [1]));
     secretCache.set(version('unmanaged', 'a', 2, []));
     assert.equal(secretCache.get(namespace)?.hasTrustedHosts, false);
     secretCache.remove(namespace, '3');
     assert.equal(secretCache.deletedSecrets().get(namespace)?.isIntact, false);
   });
 
-  it('are reported once, also where the managed one was deleted before', () => {
+  it('are reported once, even if the managed Secret was deleted before', () => {
     const replaced: string[] = [];
     const secretCache = new SecretCache(resolveRegistry, undefined, (name) => replaced.push(name));
     secretCache.set(version('unmanaged', 'x', 1, []));
@@ -135,8 +139,8 @@ describe('the hosts of a managed Secret that an unmanaged one replaces', () => {
   });
 });
 
-describe('the hosts of a Secret that is deleted or edited', () => {
-  it('wait in the one that takes its place, also where the watch did not show that there was none', () => {
+describe('the hosts of a Secret that is deleted or modified', () => {
+  it('wait in the Secret that replaces it, even if the watch did not show the deletion', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
     secretCache.set(version('own', 'b', 2, [3]));
@@ -146,10 +150,10 @@ describe('the hosts of a Secret that is deleted or edited', () => {
     assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1, 2, 3));
   });
 
-  it('wait though another replica, which does not know them, writes the Secret first', () => {
+  it('still wait after another replica, which does not know them, wrote the Secret first', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
-    secretCache.set(version('edited', 'a', 2, [1]));
+    secretCache.set(version('modified', 'a', 2, [1]));
     secretCache.set(version('own', 'a', 3, [1]));
     assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1, 2));
     secretCache.set(version('own', 'a', 4, [1, 2]));
@@ -157,14 +161,14 @@ describe('the hosts of a Secret that is deleted or edited', () => {
     assert.deepEqual(
       names(secretCache.get(namespace)?.hosts),
       all(1),
-      'a host that leaves an intact one is gone',
+      'a host that is removed from an intact Secret is forgotten',
     );
   });
 
-  it('leave with our own write, since that took them into account', () => {
+  it('are removed by a write of this replica, which took them into account', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(version('own', 'a', 1, [1, 2]));
-    secretCache.set(version('edited', 'a', 2, [1]));
+    secretCache.set(version('modified', 'a', 2, [1]));
     secretCache.set(version('own', 'a', 3, [1]));
     secretCache.updateFromWrite(objectOf(version('own', 'a', 3, [1])));
     assert.deepEqual(names(secretCache.get(namespace)?.hosts), all(1));
@@ -172,8 +176,8 @@ describe('the hosts of a Secret that is deleted or edited', () => {
   });
 });
 
-describe('what is due of a Secret', () => {
-  it('is not postponed by a writer that touches it again and again', () => {
+describe('the time since when a Secret is due', () => {
+  it('is not postponed by a writer that keeps touching it', () => {
     let now = 1_000;
     const secretCache = new SecretCache(resolveRegistry, () => now);
     const at = (kind: Kind, of: readonly number[]) => {
@@ -184,13 +188,13 @@ describe('what is due of a Secret', () => {
     assert.equal(at('own', [1]), 2_000);
     assert.equal(at('own', [1]), 2_000);
     assert.equal(at('relabelled', [1]), 4_000);
-    assert.equal(at('edited', [2]), 4_000);
+    assert.equal(at('modified', [2]), 4_000);
     assert.equal(at('own', [1, 2]), 6_000);
     assert.equal(at('own', [1]), 7_000);
   });
 });
 
-/** What the API server, the watch and our own reads may show, in any order. */
+/** What the API server, the watch and reads of the program may show, in any order. */
 type Step =
   | { readonly do: 'set' | 'read' | 'relist'; readonly kind: Kind; readonly recreated: boolean; of: number[] }
   | { readonly do: 'delete' | 'vanish' | 'reject' };
@@ -200,14 +204,14 @@ const step = (of: fc.Arbitrary<number[]>): fc.Arbitrary<Step> =>
   fc.oneof(
     fc.record({
       do: fc.constantFrom('set', 'read', 'relist'),
-      kind: fc.constantFrom<Kind>('own', 'relabelled', 'edited', 'unmanaged'),
+      kind: fc.constantFrom<Kind>('own', 'relabelled', 'modified', 'unmanaged'),
       recreated: fc.boolean(),
       of,
     }),
     fc.record({ do: fc.constantFrom('delete', 'vanish', 'reject') }),
   );
 
-/** Plays steps on a view; `after` sees each version that was shown. */
+/** Applies steps to a cache, and calls `after` with each version that was shown. */
 function runSteps(
   steps: readonly Step[],
   after: (secretCache: SecretCache, shown: SecretMetadata | undefined, kind?: Kind) => void,
@@ -233,16 +237,20 @@ function runSteps(
       default: {
         uid += one.recreated ? 1 : 0;
         const shown = version(one.kind, String(uid), resourceVersion, one.of);
-        if (one.do === 'set') secretCache.set(shown);
-        else if (one.do === 'read') secretCache.updateFromRead(objectOf(shown), one.kind !== 'unmanaged');
-        else secretCache.replace([shown]);
+        if (one.do === 'set') {
+          secretCache.set(shown);
+        } else if (one.do === 'read') {
+          secretCache.updateFromRead(objectOf(shown), one.kind !== 'unmanaged');
+        } else {
+          secretCache.replace([shown]);
+        }
         after(secretCache, shown, one.kind);
       }
     }
   }
 }
 
-/** What a namespace needs after each version: all hosts ever named, but those that left by a write of the program. */
+/** The hosts that a namespace needs after each version: all that were ever named, except those that a write of the program removed. */
 function modelOfNeeds() {
   let needed = new Set<string>();
   let before: { uid: string; named: Set<string> } | undefined;
@@ -252,7 +260,7 @@ function modelOfNeeds() {
       return needed;
     }
     const named = new Set(Object.keys(JSON.parse(shown.annotations[hostsAnnotation] ?? '{}')));
-    const isOwnUpdate = kind !== 'edited' && before?.uid === shown.uid;
+    const isOwnUpdate = kind !== 'modified' && before?.uid === shown.uid;
     const left = isOwnUpdate ? before?.named.difference(named) : undefined;
     needed = needed.union(named).difference(left ?? new Set());
     before = { uid: shown.uid, named };
@@ -260,13 +268,15 @@ function modelOfNeeds() {
   };
 }
 
-describe('whatever becomes of the Secret of a namespace', () => {
-  it('no host is lost, but those that leave a Secret by a write of the program', () => {
+describe('any sequence of changes to the Secret of a namespace', () => {
+  it('loses no host except those that a write of the program removes', () => {
     const check = (steps: readonly Step[]) => {
       const needs = modelOfNeeds();
       runSteps(steps, (secretCache, shown, kind) => {
         const kept = secretCache.hostsOf(namespace);
-        for (const host of needs(shown, kind)) assert.ok(kept.has(host), `${host} is lost`);
+        for (const host of needs(shown, kind)) {
+          assert.ok(kept.has(host), `${host} was lost`);
+        }
         const known = secretCache.get(namespace);
         assert.ok(known?.isManaged !== true || known.formerHosts.size === 0);
         assert.ok(known?.isManaged !== false || known.hosts.size === 0);
@@ -275,7 +285,7 @@ describe('whatever becomes of the Secret of a namespace', () => {
     fc.assert(fc.property(fc.array(step(accounts(6)), { maxLength: 20 }), check), { numRuns: 1000 });
   });
 
-  it('no more hosts are kept than are ever read', () => {
+  it('keeps no more hosts than are read from an annotation', () => {
     const many = fc
       .tuple(fc.nat({ max: 3_000 }), fc.nat({ max: 260 }))
       .map(([from, count]) => Array.from({ length: count }, (_, index) => from + index));
@@ -288,7 +298,9 @@ describe('whatever becomes of the Secret of a namespace', () => {
             known?.formerHosts,
             secretCache.deletedSecrets().get(namespace)?.hosts,
           ];
-          for (const hosts of sizes) assert.ok((hosts?.size ?? 0) <= maxParsedHosts);
+          for (const hosts of sizes) {
+            assert.ok((hosts?.size ?? 0) <= maxParsedHosts);
+          }
         });
       }),
       { numRuns: 100 },

@@ -30,18 +30,18 @@ describeOnCluster('a running program with a full pull Secret', (cluster: () => C
     await ecr.stop();
   });
 
-  it('says so in warning, log, Event and metric, and gives the pod its token once there is room', async () => {
+  it('reports that in warning, log, Event and metric, and stores the token of the pod once there is room', async () => {
     const namespace = await webhook.createNamespace();
     const attacker = podWith(Array.from({ length: 20 }, (_, index) => `${hostOf(index + 1)}/x`));
     assert.deepEqual((await createPod(cluster(), namespace, attacker)).warnings, []);
     const honest = await createPod(cluster(), namespace, podWith([`${real}/app`]));
     assert.deepEqual([honest.status, honest.pullSecrets], [201, ['ecr-pull-secrets']]);
-    assert.match(honest.warnings.join(), new RegExp(`no pull token yet for ${real}: .*pull Secret is full`));
-    await eventually('the metric says so', async () =>
+    assert.match(honest.warnings.join(), new RegExp(`no pull token for ${real}: .*pull Secret is full`));
+    await eventually('the metric reports it', async () =>
       /^ecr_pull_secrets_full_secrets 1$/m.test(await program.metrics()),
     );
     await eventually(
-      'log and Event say so',
+      'log and Event report it',
       async () => {
         const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
         const reasons = getItems(getField(body, 'items')).map((event) => getField(event, 'reason'));
@@ -55,13 +55,13 @@ describeOnCluster('a running program with a full pull Secret', (cluster: () => C
     const path = `/api/v1/namespaces/${namespace}/pods/${attacker.metadata.name}?gracePeriodSeconds=0`;
     assert.equal((await cluster().request('DELETE', path)).status, 200);
     await eventually(
-      'the token is there, without another pod',
+      'the token is stored without another pod',
       async () => (await readPullSecret(cluster(), namespace))?.auths[real] !== undefined,
       120_000,
     );
     const metrics = await program.metrics();
-    assert.match(metrics, /^ecr_pull_secrets_hosts_dropped_total\{reason="no-room"\} 1$/m);
-    await eventually('nothing lacks room any more', async () =>
+    assert.match(metrics, /^ecr_pull_secrets_hosts_dropped_total\{reason="secret-full"\} 1$/m);
+    await eventually('no Secret is full any more', async () =>
       /^ecr_pull_secrets_full_secrets 0$/m.test(await program.metrics()),
     );
   });

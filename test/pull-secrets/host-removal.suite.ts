@@ -24,11 +24,11 @@ const real = hostOf(123_456_789_012);
 
 describeOnEachApiServer('hosts that leave a Secret', hostsSuite);
 
-/** How hosts leave a Secret, on any API server. */
+/** How hosts are removed from a Secret, on any API server. */
 function hostsSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   let account: string;
-  const keepers: HousekeepingFixture[] = [];
+  const fixtures: HousekeepingFixture[] = [];
   before(async () => {
     ecr = await startEcr();
     account = await createAccountWithRules(apiServer(), [secretsRule, podRule]);
@@ -36,15 +36,15 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   after(() => ecr.stop());
   afterEach(async () => {
     ecr.heal();
-    await Promise.all(keepers.splice(0).map((one) => one.stop()));
+    await Promise.all(fixtures.splice(0).map((one) => one.stop()));
   });
 
-  const keeper = async (config: Record<string, unknown> = {}, kubeconfigPath = account) => {
+  const startFixture = async (config: Record<string, unknown> = {}, kubeconfigPath = account) => {
     const one = await startHousekeepingFixture({ ecr, kubeconfigPath, config });
-    keepers.push(one);
+    fixtures.push(one);
     return one;
   };
-  /** As the API server does it: the webhook first, then the pod is stored. */
+  /** Calls the webhook first and then stores the pod, as the API server does. */
   const admit = async (one: HousekeepingFixture, namespace: string, pod: Pod) => {
     const missing = await one.secrets.ensure(namespace, getPodRegistries(pod, resolveRegistry));
     assert.equal((await createPod(apiServer(), namespace, pod)).status, 201);
@@ -64,9 +64,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   describe('a pod with 200 look-alike accounts of a real region', () => {
     const lookAlikes = () => podWith(Array.from({ length: 200 }, (_, index) => `${hostOf(index + 1)}/x`));
 
-    it('keeps the Secret full while it exists, which is said; once it is deleted, the real host gets its token', async () => {
+    it('keeps the Secret full while it exists, which is reported; after its deletion, the real host gets its token', async () => {
       const namespace = await apiServer().createNamespace();
-      const one = await keeper();
+      const one = await startFixture();
       const attacker = lookAlikes();
       assert.deepEqual(await admit(one, namespace, attacker), []);
       assert.equal((await hostsIn(namespace)).length, 200);
@@ -75,7 +75,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual(await admit(one, namespace, honest), [`${real} secret-full`]);
       one.advanceClocks(podCreationMs);
       await one.round();
-      assert.equal((await hostsIn(namespace)).length, 200, 'a host that a pod uses never leaves');
+      assert.equal((await hostsIn(namespace)).length, 200, 'a host that a pod uses is never removed');
       assert.equal(one.missing.fullSecretCount, 1);
       assert.deepEqual(
         one.full.map((full) => ({ ...full })),
@@ -83,21 +83,21 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       );
 
       await removePod(namespace, attacker);
-      await eventually('the real host has its token, though nobody creates another pod', async () => {
+      await eventually('the real host has its token, although no other pod is created', async () => {
         one.advanceClocks(podCreationMs);
         await one.round();
         return hasToken(namespace, real);
       });
-      assert.equal((await hostsIn(namespace)).length, 200, 'no more hosts left than had to');
-      assert.deepEqual(one.dropped, [`${namespace} no-room 1`]);
+      assert.equal((await hostsIn(namespace)).length, 200, 'no more hosts were removed than necessary');
+      assert.deepEqual(one.dropped, [`${namespace} secret-full 1`]);
       assert.equal(one.missing.fullSecretCount, 0);
       const [line] = one.log.filter(({ msg }) => msg === 'hosts dropped from the pull Secret');
-      assert.deepEqual([line?.['namespace'], line?.['reason']], [namespace, 'no-room']);
+      assert.deepEqual([line?.['namespace'], line?.['reason']], [namespace, 'secret-full']);
     });
 
-    it('makes room at once for a pod that comes after it has gone', async () => {
+    it('makes room immediately for a pod that is created after its deletion', async () => {
       const namespace = await apiServer().createNamespace();
-      const one = await keeper();
+      const one = await startFixture();
       const attacker = lookAlikes();
       await admit(one, namespace, attacker);
       await removePod(namespace, attacker);
@@ -106,9 +106,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.ok(await hasToken(namespace, real));
     });
 
-    it('keeps the Secret full without the right to list pods, which is logged once', async () => {
+    it('keeps the Secret full without the permission to list pods, which is logged once', async () => {
       const namespace = await apiServer().createNamespace();
-      const one = await keeper(
+      const one = await startFixture(
         { secrets: { maxHosts: 2 } },
         await createAccountWithRules(apiServer(), [secretsRule]),
       );
@@ -121,7 +121,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
         await one.round();
       }
       assert.deepEqual(await hostsIn(namespace), [hostOf(1), hostOf(2)]);
-      assert.equal(one.log.filter(({ msg }) => String(msg).startsWith('no right to list pods')).length, 1);
+      assert.equal(one.log.filter(({ msg }) => String(msg).startsWith('not allowed to list pods')).length, 1);
       assert.deepEqual(
         one.full.map(({ hosts, forbidden }) => ({ hosts, forbidden })),
         [{ hosts: [real], forbidden: true }],
@@ -130,10 +130,10 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     });
   });
 
-  it('never drops a host that is configured, nor one of a pod that was admitted a moment ago', async () => {
+  it('never drops a host that is configured, or that a pod has just requested', async () => {
     const namespace = await apiServer().createNamespace();
     const configured = hostOf(7);
-    const one = await keeper({ secrets: { maxHosts: 2 }, provisioning: { registries: [configured] } });
+    const one = await startFixture({ secrets: { maxHosts: 2 }, provisioning: { registries: [configured] } });
     const admitted = hostOf(8);
     assert.deepEqual(
       await one.secrets.ensure(namespace, getPodRegistries(podWith([`${configured}/x`]), resolveRegistry)),
@@ -152,7 +152,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
 
   it('adds a host again that was dropped just before its pod was stored', async () => {
     const namespace = await apiServer().createNamespace();
-    const [one, other] = [await keeper({ secrets: { maxHosts: 1 } }), await keeper()];
+    const [one, other] = [await startFixture({ secrets: { maxHosts: 1 } }), await startFixture()];
     const late = podWith([`${hostOf(1)}/late`]);
     await other.secrets.ensure(namespace, getPodRegistries(late, resolveRegistry));
     await eventually('both know the host', () => one.secretCache.get(namespace)?.hosts.has(hostOf(1)));
@@ -161,16 +161,16 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     assert.deepEqual(await hostsIn(namespace), [real]);
     assert.equal((await createPod(apiServer(), namespace, late)).status, 201);
     await removePod(namespace, first);
-    await eventually('the host of the late pod is there', async () => {
+    await eventually('the host of the late pod is stored', async () => {
       one.advanceClocks(podCreationMs);
       await one.round();
       return hasToken(namespace, hostOf(1));
     });
   });
 
-  it('forgets a host that never received a token, unless a pod names it or it is younger', async () => {
+  it('forgets a host that never received a token, unless a pod names it or it was requested recently', async () => {
     const namespace = await apiServer().createNamespace();
-    const one = await keeper({ secrets: { forgetAfter: '10m' } });
+    const one = await startFixture({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const [gone, used, young] = [1, 2, 3].map((number) => hostOf(number, 'us-west-2'));
     const brief = podWith([`${gone}/x`, `${real}/app`]);
@@ -182,13 +182,13 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     one.advanceClocks(10 * 60_000 - 60_000); // replicas are spread over half of this
     await one.round();
     assert.deepEqual(await hostsIn(namespace), [used, young, real].toSorted());
-    assert.deepEqual(one.dropped, [`${namespace} forgotten 1`]);
+    assert.deepEqual(one.dropped, [`${namespace} expired-request 1`]);
     assert.ok(await hasToken(namespace, real), 'a host with a token is not forgotten');
   });
 
-  it('names every host that it forgets in the log, however many there are', async () => {
+  it('logs every host that it forgets, however many there are', async () => {
     const namespace = await apiServer().createNamespace();
-    const one = await keeper({ secrets: { forgetAfter: '10m' } });
+    const one = await startFixture({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const hosts = Array.from({ length: 180 }, (_, index) => hostOf(index, 'us-west-2'));
     const images = [real, ...hosts].map((host) => `${host}/x`);
@@ -196,14 +196,16 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     one.advanceClocks(3_600_000);
     await one.forget(namespace);
     assert.deepEqual(await hostsIn(namespace), [real]);
-    const named = one.log.filter(({ reason }) => reason === 'forgotten').flatMap((line) => line['hosts']);
+    const named = one.log
+      .filter(({ reason }) => reason === 'expired-request')
+      .flatMap((line) => line['hosts']);
     assert.deepEqual(named.toSorted(), hosts);
-    assert.deepEqual(one.dropped, [`${namespace} forgotten 180`]);
+    assert.deepEqual(one.dropped, [`${namespace} expired-request 180`]);
   });
 
-  it('forgets nothing in a Secret that somebody has just edited: that is to be restored first', async () => {
+  it('forgets nothing in a Secret that a user has just edited, because it has to be repaired first', async () => {
     const namespace = await apiServer().createNamespace();
-    const one = await keeper({ secrets: { forgetAfter: '10m' } });
+    const one = await startFixture({ secrets: { forgetAfter: '10m' } });
     ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const waiting = hostOf(1, 'us-west-2');
     await one.secrets.ensure(
@@ -220,9 +222,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     assert.equal((await readPullSecret(apiServer(), namespace))?.resourceVersion, resourceVersion);
   });
 
-  it('forgets nothing without the right to list pods, and states since when hosts of an older version wait', async () => {
+  it('forgets nothing without the permission to list pods, and records the request time of hosts of an older version', async () => {
     const namespace = await apiServer().createNamespace();
-    const one = await keeper(
+    const one = await startFixture(
       { secrets: { forgetAfter: '10m' } },
       await createAccountWithRules(apiServer(), [secretsRule]),
     );
@@ -235,9 +237,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
     older.metadata = { ...older.metadata, annotations };
     const query = '?fieldManager=ecr-pull-secrets';
     assert.equal((await apiServer().request('PUT', `${secretPath(namespace)}${query}`, older)).status, 200);
-    await eventually('it is seen', () => one.secretCache.get(namespace)?.requestedAt.size === 0);
+    await eventually('the cache has it', () => one.secretCache.get(namespace)?.requestedAt.size === 0);
     await one.round();
-    await eventually('the time is there', async () => {
+    await eventually('the time is stored', async () => {
       return (await readPullSecret(apiServer(), namespace))?.requestedAt[host] !== undefined;
     });
     one.advanceClocks(3_600_000);
@@ -253,9 +255,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
         settings,
       );
 
-    it('removes what no pod uses, for good: neither of two running replicas restores it', async () => {
+    it('removes hosts that no pod uses, and neither of two running replicas restores them', async () => {
       const namespace = await apiServer().createNamespace();
-      const replicas = [await keeper(), await keeper()];
+      const replicas = [await startFixture(), await startFixture()];
       const [one] = replicas;
       assert.ok(one);
       const pod = podWith([`${real}/app`]);
@@ -303,9 +305,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.ok(replicas.every(({ secretCache }) => secretCache.get(namespace)?.isIntact === true));
     });
 
-    it('leaves what the configuration names, and says so', async () => {
+    it('keeps configured hosts, and reports that', async () => {
       const namespace = await apiServer().createNamespace();
-      const one = await keeper();
+      const one = await startFixture();
       await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`]), resolveRegistry));
       const settings = { provisioning: { registries: [real] } };
       const { code, stdout } = await run(namespace, [real], [], settings);
@@ -314,9 +316,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual(await hostsIn(namespace), [real]);
     });
 
-    it('lets a host stay whose pod is created while it is removed', async () => {
+    it('keeps a host whose pod is created during the removal', async () => {
       const namespace = await apiServer().createNamespace();
-      const one = await keeper();
+      const one = await startFixture();
       const pod = podWith([`${real}/app`]);
       await one.secrets.ensure(namespace, getPodRegistries(pod, resolveRegistry));
       const { kubeconfigPath } = apiServer();
@@ -335,7 +337,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
         log: createJsonLog('silent', { write: () => undefined }),
         listPods: async (of, onPod) => {
           lists += 1;
-          if (lists === 2) await createPod(apiServer(), of, pod);
+          if (lists === 2) {
+            await createPod(apiServer(), of, pod);
+          }
           await listPods(config, of, onPod);
         },
       });
@@ -344,9 +348,9 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual((await readPullSecret(apiServer(), namespace))?.hosts, { [real]: null });
     });
 
-    it('leaves a Secret for the program to restore that somebody has just edited', async () => {
+    it('does not change a Secret that a user has just edited, because it has to be repaired first', async () => {
       const namespace = await apiServer().createNamespace();
-      const one = await keeper();
+      const one = await startFixture();
       await one.secrets.ensure(
         namespace,
         getPodRegistries(podWith([`${real}/app`, `${hostOf(1)}/app`]), resolveRegistry),
@@ -359,10 +363,10 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       assert.ok(await hasToken(namespace, hostOf(1)));
     });
 
-    it('changes nothing where it may not list pods, or where there is no Secret', async () => {
+    it('changes nothing without the permission to list pods, or if there is no Secret', async () => {
       const namespace = await apiServer().createNamespace();
       assert.match((await run(namespace, [real])).stdout, /not in the pull Secret/);
-      const one = await keeper();
+      const one = await startFixture();
       await one.secrets.ensure(namespace, getPodRegistries(podWith([`${real}/app`]), resolveRegistry));
       const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(

@@ -16,10 +16,10 @@ const now = Date.UTC(2026, 10, 23, 12);
 const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 
 describe('the annotation', () => {
-  it('comes back as it was written, to the second', () => {
-    const life = { issuedAt: now, expiresAt: now + 12 * hourMs };
+  it('is parsed as it was formatted, to the second', () => {
+    const lifetime = { issuedAt: now, expiresAt: now + 12 * hourMs };
     const hosts = new Map([
-      [hostOf('us-east-1'), life],
+      [hostOf('us-east-1'), lifetime],
       [hostOf('eu-central-1'), undefined],
     ]);
     assert.equal(
@@ -29,21 +29,28 @@ describe('the annotation', () => {
     assert.deepEqual(parseHosts(formatHosts(hosts), resolveRegistry), new Map([...hosts].reverse()));
   });
 
-  it('never promises a token for longer than it lives', () => {
-    const life = { issuedAt: now + 999, expiresAt: now + hourMs + 999 };
+  it('never states a later expiry than that of the token', () => {
+    const lifetime = { issuedAt: now + 999, expiresAt: now + hourMs + 999 };
     assert.equal(
-      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), life]])), resolveRegistry).get(
+      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), lifetime]])), resolveRegistry).get(
         hostOf('us-east-1'),
       )?.expiresAt,
       now + hourMs,
     );
   });
 
-  it('gives a host without readable times as one that waits, and leaves out what is no ECR host', () => {
+  it('is parsed without lifetimes for malformed times, and without hosts that are not ECR hosts', () => {
     const host = hostOf('us-east-1');
-    for (const life of [null, 3, 'x', {}, { issuedAt: 'x', expiresAt: 'y' }, { issuedAt: 5, expiresAt: 1 }]) {
+    for (const lifetime of [
+      null,
+      3,
+      'x',
+      {},
+      { issuedAt: 'x', expiresAt: 'y' },
+      { issuedAt: 5, expiresAt: 1 },
+    ]) {
       assert.deepEqual(
-        [...parseHosts(JSON.stringify({ [host]: life, 'evil.example': null }), resolveRegistry)],
+        [...parseHosts(JSON.stringify({ [host]: lifetime, 'evil.example': null }), resolveRegistry)],
         [[host, undefined]],
       );
     }
@@ -52,7 +59,7 @@ describe('the annotation', () => {
     }
   });
 
-  it('is read no further than a Secret of ours can go, and not at all where it is larger than any of ours', () => {
+  it('is read up to the maximum number of hosts, and not at all if it is larger than the program writes', () => {
     const hosts = Array.from({ length: 1_900 }, (_, index) => {
       const letters = [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
       return hostOf(`us-${letters}-1`);
@@ -71,22 +78,22 @@ describe('the annotation', () => {
     );
   });
 
-  it('of the longest hosts that a Secret can hold is read whole', () => {
-    const life = { issuedAt: now, expiresAt: now + 12 * hourMs, identity: 'abcdef12' };
+  it('is read completely with the longest hosts that a Secret can hold', () => {
+    const lifetime = { issuedAt: now, expiresAt: now + 12 * hourMs, identity: 'abcdef12' };
     const host = (index: number) => {
       const account = String(index).padStart(12, '0');
       return `${account}.dkr-ecr-fips.abcdefgh-abcdefghijklmnop-abcdefghijklmnop-99.on.aws:65535`;
     };
-    const all = new Map(Array.from({ length: maxParsedHosts }, (_, index) => [host(index), life]));
+    const all = new Map(Array.from({ length: maxParsedHosts }, (_, index) => [host(index), lifetime]));
     assert.deepEqual(parseHosts(formatHosts(all), resolveRegistry), all);
   });
 
-  it('is read as far as any configuration lets a Secret grow', () => {
+  it('is read up to the largest maximum that can be configured', () => {
     const withMaxHosts = (maxHosts: number) => v.safeParse(configSchema, { secrets: { maxHosts } }).success;
     assert.deepEqual([maxParsedHosts, maxParsedHosts + 1].map(withMaxHosts), [true, false]);
   });
 
-  it('gives no time that cannot be written again', () => {
+  it('has no parsed time that cannot be formatted again', () => {
     const host = hostOf('us-east-1');
     for (const expiresAt of ['+275760-09-13T00:00:00Z', 'Tue, 24 Nov 2026 00:00:00 GMT', 8.64e15, [now]]) {
       const text = JSON.stringify({ [host]: { issuedAt: '2026-11-23T12:00:00Z', expiresAt } });
@@ -94,7 +101,7 @@ describe('the annotation', () => {
     }
   });
 
-  it('says of a host without a token since when it waits, and reads that back', () => {
+  it('states and parses when a host without a token was requested', () => {
     const host = hostOf('us-east-1');
     const text = formatHosts(new Map([[host, undefined]]), new Map([[host, now + 999]]));
     assert.equal(text, `{"${host}":{"requestedAt":"2026-11-23T12:00:00Z"}}`);
@@ -102,9 +109,9 @@ describe('the annotation', () => {
     assert.deepEqual([...parseRequestTimes(text, parseHosts(text, resolveRegistry))], [[host, now]]);
   });
 
-  it('comes back as it was written, whatever is in it', () => {
+  it('is parsed as it was formatted, for any content', () => {
     const second = fc.integer({ min: 0, max: 4_000_000_000 }).map((seconds) => seconds * 1000);
-    const life = fc
+    const lifetime = fc
       .tuple(
         second,
         fc.integer({ min: 1, max: 50_000 }),
@@ -116,17 +123,17 @@ describe('the annotation', () => {
         ...(identity !== undefined && { identity }),
       }));
     const entry = fc.record({
-      life: fc.option(life, { nil: undefined }),
+      lifetime: fc.option(lifetime, { nil: undefined }),
       at: fc.option(second, { nil: undefined }),
     });
     fc.assert(
       fc.property(
         fc.dictionary(fc.constantFrom('us-east-1', 'us-west-2', 'eu-west-1').map(hostOf), entry),
         (entries) => {
-          const hosts = new Map(Object.entries(entries).map(([host, one]) => [host, one.life]));
+          const hosts = new Map(Object.entries(entries).map(([host, one]) => [host, one.lifetime]));
           const times = new Map(
             Object.entries(entries).flatMap(([host, one]) =>
-              one.at === undefined || one.life !== undefined ? [] : [[host, one.at] as const],
+              one.at === undefined || one.lifetime !== undefined ? [] : [[host, one.at] as const],
             ),
           );
           const text = formatHosts(hosts, times);
@@ -141,7 +148,7 @@ describe('the annotation', () => {
     );
   });
 
-  it('states no time that cannot be read, and never throws over one', () => {
+  it('has no request time if that is malformed, and parsing never throws', () => {
     const host = hostOf('us-east-1');
     const read = (entry: unknown) =>
       parseRequestTimes(JSON.stringify({ [host]: entry }), new Map([[host, undefined]]));

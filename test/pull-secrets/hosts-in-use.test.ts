@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
-import { createHostCollector, PodsInUse } from '../../src/pull-secrets/hosts-in-use.ts';
+import { createHostCollector, PodHostLister } from '../../src/pull-secrets/hosts-in-use.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { resolveRegistry } from '../support/registries.ts';
 
@@ -12,7 +12,7 @@ function setUp() {
   const clock = { now: 0 };
   const lists: { namespace: string; end: (code?: KubeErrorCode) => void }[] = [];
   const messages: string[] = [];
-  const pods = new PodsInUse({
+  const pods = new PodHostLister({
     list: (namespace, onPod) => {
       const { promise, resolve, reject } = Promise.withResolvers<void>();
       const end = (code?: KubeErrorCode) => {
@@ -26,88 +26,96 @@ function setUp() {
     resolveRegistry,
     log: createJsonLog('info', { write: (line) => void messages.push(JSON.parse(line).msg) }),
   });
-  /** Asks, and has the list that this starts, if any, end. */
-  const ask = async (namespace: string, code?: KubeErrorCode) => {
+  /** Requests the hosts, and completes the list that this starts, if any. */
+  const listOnce = async (namespace: string, code?: KubeErrorCode) => {
     const before = lists.length;
-    const answer = pods.listHosts(namespace);
+    const result = pods.listHosts(namespace);
     await new Promise((resolve) => setImmediate(resolve));
-    for (const { end } of lists.slice(before)) end(code);
-    const hosts = await answer;
+    for (const { end } of lists.slice(before)) {
+      end(code);
+    }
+    const hosts = await result;
     return { hosts: hosts && [...hosts], listed: lists.length - before };
   };
-  return { clock, lists, messages, pods, ask };
+  return { clock, lists, messages, pods, listOnce };
 }
 
 describe('the hosts that pods use', () => {
-  it('are listed once for all who ask meanwhile, two namespaces at a time', async () => {
+  it('are listed once for all simultaneous callers, two namespaces at a time', async () => {
     const { pods, lists } = setUp();
-    const answers = ['a', 'a', 'b', 'c', 'a'].map((namespace) => pods.listHosts(namespace));
+    const results = ['a', 'a', 'b', 'c', 'a'].map((namespace) => pods.listHosts(namespace));
     await new Promise((resolve) => setImmediate(resolve));
     assert.deepEqual(
       lists.map(({ namespace }) => namespace),
       ['a', 'b'],
     );
-    for (const { end } of lists) end();
+    for (const { end } of lists) {
+      end();
+    }
     await new Promise((resolve) => setImmediate(resolve));
     lists[2]?.end();
-    const named = (await Promise.all(answers)).map((hosts) => hosts?.get(host));
+    const named = (await Promise.all(results)).map((hosts) => hosts?.get(host));
     assert.deepEqual(named, Array(5).fill('app'));
     assert.equal(lists.length, 3);
   });
 
-  it('are listed every 5 s at most in a namespace; a new answer serves others for 2 s', async () => {
-    const { clock, pods, ask } = setUp();
+  it('are listed at most every 5 s in a namespace; a new result is reused for 2 s', async () => {
+    const { clock, pods, listOnce } = setUp();
     const known = [[host, 'app']];
-    assert.deepEqual(await ask('a'), { hosts: known, listed: 1 });
+    assert.deepEqual(await listOnce('a'), { hosts: known, listed: 1 });
     clock.now = 2_000;
     assert.equal(pods.canList('a'), true);
-    assert.deepEqual(await ask('a'), { hosts: known, listed: 0 });
+    assert.deepEqual(await listOnce('a'), { hosts: known, listed: 0 });
     clock.now = 4_999;
     assert.equal(pods.canList('a'), false);
-    assert.deepEqual(await ask('a'), { hosts: undefined, listed: 0 });
-    assert.deepEqual(await ask('b'), { hosts: known, listed: 1 }, 'another namespace has its own pace');
+    assert.deepEqual(await listOnce('a'), { hosts: undefined, listed: 0 });
+    assert.deepEqual(
+      await listOnce('b'),
+      { hosts: known, listed: 1 },
+      'another namespace has its own interval',
+    );
     clock.now = 5_000;
-    assert.deepEqual(await ask('a'), { hosts: known, listed: 1 });
+    assert.deepEqual(await listOnce('a'), { hosts: known, listed: 1 });
   });
 
-  it('are unknown after a failure, never a part of them, and asked for again after 5 s', async () => {
-    const { clock, messages, ask } = setUp();
-    assert.deepEqual(await ask('a', 'server-error'), { hosts: undefined, listed: 1 });
-    assert.deepEqual(await ask('a'), { hosts: undefined, listed: 0 });
+  it('are unknown after a failure, never incomplete, and listed again after 5 s', async () => {
+    const { clock, messages, listOnce } = setUp();
+    assert.deepEqual(await listOnce('a', 'server-error'), { hosts: undefined, listed: 1 });
+    assert.deepEqual(await listOnce('a'), { hosts: undefined, listed: 0 });
     clock.now = 5_000;
-    assert.equal((await ask('a')).listed, 1);
+    assert.equal((await listOnce('a')).listed, 1);
     assert.equal(messages.length, 1);
   });
 
-  it('are not asked for during 5 min without the right, which is logged once', async () => {
-    const { clock, messages, pods, ask } = setUp();
-    await ask('a', 'forbidden');
-    await ask('b', 'forbidden');
+  it('are not listed for 5 min without the permission, which is logged once', async () => {
+    const { clock, messages, pods, listOnce } = setUp();
+    await listOnce('a', 'forbidden');
+    await listOnce('b', 'forbidden');
     assert.equal(pods.isForbidden('a'), true);
     clock.now = 5 * minuteMs - 1;
     assert.equal(pods.canList('a'), false);
-    assert.equal((await ask('a')).listed, 0);
+    assert.equal((await listOnce('a')).listed, 0);
     clock.now = 5 * minuteMs;
-    assert.equal((await ask('a')).listed, 1, 'the right may have been granted');
+    assert.equal((await listOnce('a')).listed, 1, 'the permission may have been granted');
     assert.equal(pods.isForbidden('a'), false);
     assert.equal(messages.length, 1);
-    assert.match(messages[0] ?? '', /^no right to list pods/);
+    assert.match(messages[0] ?? '', /^not allowed to list pods/);
   });
 
-  it('are listed less often where a list takes long, so that no namespace occupies the turns', async () => {
+  it('are listed less often if a list takes long, so that no namespace blocks others', async () => {
     const { clock, pods, lists } = setUp();
-    const answer = pods.listHosts('a');
+    const result = pods.listHosts('a');
     await new Promise((resolve) => setImmediate(resolve));
     clock.now = 10_000;
     lists[0]?.end();
-    await answer;
+    await result;
     clock.now = 60_000 - 1;
     assert.equal(pods.canList('a'), false);
     clock.now = 60_000;
     assert.equal(pods.canList('a'), true);
   });
 
-  it('are unknown at once where too many namespaces wait', async () => {
+  it('are immediately unknown if too many namespaces wait', async () => {
     const { pods, lists } = setUp();
     const first = Array.from({ length: 52 }, (_, index) => pods.listHosts(`team-${index}`));
     await new Promise((resolve) => setImmediate(resolve));
@@ -119,7 +127,7 @@ describe('the hosts that pods use', () => {
     assert.equal(lists.length, 52);
   });
 
-  it('are told apart by whether their pod refers to the pull Secret', () => {
+  it('are marked if their pod refers to the pull Secret', () => {
     const { add, hosts, referring } = createHostCollector(resolveRegistry, 'ecr-pull-secrets');
     const other = host.replace('eu-central-1', 'us-east-1');
     const pod = (name: string, image: string, ...secrets: string[]) => ({
@@ -141,7 +149,7 @@ describe('the hosts that pods use', () => {
     assert.equal(createHostCollector(resolveRegistry).referring.size, 0);
   });
 
-  it('are unknown where there are more than can be kept', () => {
+  it('are unknown if there are more than can be kept', () => {
     const { add } = createHostCollector(resolveRegistry);
     const images = (from: number, count: number) =>
       Array.from({ length: count }, (_, index) => ({

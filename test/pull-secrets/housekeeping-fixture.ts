@@ -15,44 +15,44 @@ export interface HousekeepingFixtureOptions {
   readonly config: Record<string, unknown>;
 }
 
-/** The parts of one replica that add hosts to Secrets and take them out, in this process, on clocks that a test moves. */
+/** The components of one replica that add and remove hosts, in this process, with clocks that a test advances. */
 export interface HousekeepingFixture extends Pick<App, 'secrets' | 'secretCache'> {
   readonly missing: MissingHosts;
   readonly log: readonly Record<string, unknown>[];
-  /** `NAMESPACE REASON NUMBER` for each write that took hosts out. */
+  /** `NAMESPACE REASON NUMBER` for each write that removed hosts. */
   readonly dropped: readonly string[];
   readonly full: readonly FullSecret[];
-  /** Moves both clocks. */
+  /** Advances both clocks. */
   advanceClocks(ms: number): void;
   /** Forgets hosts of one namespace, whether it is due or not. */
   forget(namespace: string): Promise<void>;
-  /** One round of housekeeping. */
+  /** Runs one round of housekeeping. */
   round(): Promise<void>;
-  /** Renews all hosts that the replica knows of, in all namespaces. */
+  /** Renews all cached hosts in all namespaces. */
   renewNow(): Promise<void>;
-  /** Calls of `renewNow` that have not ended. */
+  /** Number of calls of `renewNow` in flight. */
   countRenewing(): number;
   stop(): Promise<void>;
 }
 
 export async function startHousekeepingFixture(
-  parts: HousekeepingFixtureOptions,
+  options: HousekeepingFixtureOptions,
 ): Promise<HousekeepingFixture> {
-  const settings = { ...parts.config, kubernetes: { kubeconfig: parts.kubeconfigPath } };
+  const settings = { ...options.config, kubernetes: { kubeconfig: options.kubeconfigPath } };
   const config = readConfig(stringify(settings), 'test');
   const log: Record<string, unknown>[] = [];
   const dropped: string[] = [];
   const full: FullSecret[] = [];
-  let passed = 0;
-  let asking = 0;
-  const monotonicMs = () => performance.now() + passed;
-  const lines = createJsonLog('debug', { write: (line) => void log.push(JSON.parse(line)) });
-  const now = () => Date.now() + passed;
-  const core = createApp({
+  let advancedMs = 0;
+  let renewing = 0;
+  const monotonicMs = () => performance.now() + advancedMs;
+  const jsonLog = createJsonLog('debug', { write: (line) => void log.push(JSON.parse(line)) });
+  const now = () => Date.now() + advancedMs;
+  const app = createApp({
     config,
-    environment: parts.ecr.env(),
+    environment: options.ecr.env(),
     configuredRegistries: resolveRegistries(config.provisioning.registries, resolveRegistry),
-    log: lines,
+    log: jsonLog,
     metrics: {
       countEcrCall: () => undefined,
       countSecretWrite: () => undefined,
@@ -69,55 +69,55 @@ export async function startHousekeepingFixture(
     monotonicNow: monotonicMs,
   });
   const watch = watchSecretMetadata({
-    config: core.cluster,
+    config: app.cluster,
     name: config.secretName,
-    handler: core.secretCache,
+    handler: app.secretCache,
   });
   await watch.start();
   const housekeeping = new Housekeeping({
-    ...core.housekeeping,
-    secretCache: core.secretCache,
-    resolveRegistry: core.resolveRegistry,
-    secrets: core.secrets,
+    ...app.housekeeping,
+    secretCache: app.secretCache,
+    resolveRegistry: app.resolveRegistry,
+    secrets: app.secrets,
     forgetAfterMs: config.secrets.forgetAfter,
     now: () => ({ wallMs: now(), monotonicMs: monotonicMs() }),
     random: () => 0,
     tickMs: 1_000,
-    log: lines,
+    log: jsonLog,
     onSecretFull: (secret) => full.push(secret),
   });
   return {
     ...{
-      secrets: core.secrets,
-      secretCache: core.secretCache,
-      missing: core.housekeeping.missing,
+      secrets: app.secrets,
+      secretCache: app.secretCache,
+      missing: app.housekeeping.missing,
       log,
       dropped,
       full,
     },
     advanceClocks: (ms) => {
-      passed += ms;
+      advancedMs += ms;
     },
-    forget: core.housekeeping.forgetHosts,
+    forget: app.housekeeping.forgetHosts,
     round: async () => {
       housekeeping.tick();
       await housekeeping.waitUntilIdle();
     },
     renewNow: async () => {
-      asking += 1;
-      const known = [...core.secretCache.entries()].filter(([, { isManaged }]) => isManaged);
+      renewing += 1;
+      const known = [...app.secretCache.entries()].filter(([, { isManaged }]) => isManaged);
       await Promise.all(
         known.map(([namespace, { hosts }]) =>
-          core.secrets.renew(namespace, resolveRegistries(hosts.keys(), resolveRegistry)),
+          app.secrets.renew(namespace, resolveRegistries(hosts.keys(), resolveRegistry)),
         ),
       );
-      asking -= 1;
+      renewing -= 1;
     },
-    countRenewing: () => asking,
+    countRenewing: () => renewing,
     stop: async () => {
       await housekeeping.stop();
       await watch.stop();
-      await core.close();
+      await app.close();
     },
   };
 }

@@ -27,12 +27,11 @@ const rulesAt = (at: number, maxHosts = 200, identity?: string) =>
     now: () => at,
   });
 
-/** Content, as it comes back from a Secret in which it was stored. */
 function authOf(auths: SecretContent['auths'], host: string): unknown {
   return JSON.parse(auths.get(host) ?? '{}').auth;
 }
 
-/** Of a few runs, because other processes only ever make a run dearer. */
+/** The minimum of a few runs, because other processes can only make a run slower. */
 function measureMinCpuMs(run: () => unknown): number {
   const runs = Array.from({ length: 5 }, () => {
     const before = process.cpuUsage();
@@ -43,6 +42,7 @@ function measureMinCpuMs(run: () => unknown): number {
   return Math.min(...runs);
 }
 
+/** Formats content and parses it again, as if it had been stored in a Secret. */
 function stored({ hosts, requestedAt, auths }: SecretContent): SecretContent {
   const { content, malformed } = readContent(
     formatDockerConfig(auths),
@@ -53,7 +53,7 @@ function stored({ hosts, requestedAt, auths }: SecretContent): SecretContent {
   return content;
 }
 
-const wanted = fc
+const desired = fc
   .array(
     fc.tuple(fc.constantFrom(...regions.map(hostOf)), fc.option(fc.nat({ max: 24 }), { nil: undefined })),
     {
@@ -71,18 +71,18 @@ const wanted = fc
   );
 
 describe('merging', () => {
-  it('never loses a host, an entry or a valid token where none may be dropped, whatever is merged in whatever order', () => {
+  it('never loses a host, an entry or a valid token if none may be dropped, in any order of merges', () => {
     fc.assert(
-      fc.property(fc.array(wanted, { maxLength: 6 }), fc.integer({ min: 1, max: 6 }), (all, maxHosts) => {
+      fc.property(fc.array(desired, { maxLength: 6 }), fc.integer({ min: 1, max: 6 }), (all, maxHosts) => {
         let content = emptyContent;
         for (const one of all) {
           const before = content;
           content = stored(mergeContent('team-a', before, one, rulesAt(now, maxHosts)).content);
-          for (const [host, life] of before.hosts) {
+          for (const [host, lifetime] of before.hosts) {
             assert.ok(content.hosts.has(host), `${host} is still there`);
             assert.ok(
-              (content.hosts.get(host)?.expiresAt ?? 0) >= (life?.expiresAt ?? 0),
-              'its token ends no sooner',
+              (content.hosts.get(host)?.expiresAt ?? 0) >= (lifetime?.expiresAt ?? 0),
+              'its token expires no earlier',
             );
           }
           for (const host of before.auths.keys()) {
@@ -94,10 +94,10 @@ describe('merging', () => {
     );
   });
 
-  it('drops a host only if it may be, only for another one, a valid token only for a token, and no more than that takes', () => {
+  it('drops only droppable hosts, only to make room, a valid token only for a token, and as few as needed', () => {
     const place = fc.constantFrom(...regions.map(hostOf));
     const content = fc
-      .array(wanted, { maxLength: 3 })
+      .array(desired, { maxLength: 3 })
       .map((all) =>
         all.reduce(
           (before, one) => stored(mergeContent('team-a', before, one, rulesAt(now)).content),
@@ -107,7 +107,7 @@ describe('merging', () => {
     fc.assert(
       fc.property(
         content,
-        wanted,
+        desired,
         fc.uniqueArray(place),
         fc.integer({ min: 1, max: 6 }),
         (before, more, may, max) => {
@@ -118,15 +118,11 @@ describe('merging', () => {
           const merged = mergeContent('team-a', before, more, rulesAt(now, max), droppable);
           const { hosts, auths } = merged.content;
           const gone = [...before.hosts.keys()].filter((host) => !hosts.has(host));
-          assert.deepEqual(
-            gone.toSorted(),
-            merged.dropped.toSorted(),
-            'every host that has left is reported',
-          );
+          assert.deepEqual(gone.toSorted(), merged.dropped.toSorted(), 'every removed host is reported');
           const added = [...hosts.keys()].filter((host) => !before.hosts.has(host));
           for (const host of gone) {
             assert.ok(droppable.some((one) => one.host === host));
-            assert.ok(!auths.has(host), 'its entry has left, too');
+            assert.ok(!auths.has(host), 'its entry was removed, too');
             assert.ok(!isValid(host) || added.some((other) => more.get(other) !== undefined));
           }
           const atLeast = Math.max(0, before.hosts.size + added.length - max);
@@ -139,7 +135,7 @@ describe('merging', () => {
     );
   });
 
-  it('drops a valid token for a host that has a token, too, and for no other; as few as needed', () => {
+  it('drops a valid token only for a host that also has a token, and as few as needed', () => {
     const [waiting = '', valid = '', other = '', ...more] = regions.map(hostOf);
     const content = mergeContent(
       'team-a',
@@ -157,8 +153,8 @@ describe('merging', () => {
       { host: other, valid: true },
     ];
     const [first = '', second = ''] = more;
-    const merged = (wanted: DesiredHosts) => {
-      const { dropped, refused } = mergeContent('team-a', content, wanted, rulesAt(now, 3), droppable);
+    const merged = (desired: DesiredHosts) => {
+      const { dropped, refused } = mergeContent('team-a', content, desired, rulesAt(now, 3), droppable);
       return { dropped, refused };
     };
     const token = fakeToken('y', now);
@@ -176,9 +172,9 @@ describe('merging', () => {
     assert.deepEqual(merged(withToken), { dropped: [waiting, valid], refused: [] });
   });
 
-  it('takes out exactly the hosts that it is told to, with their entries', () => {
+  it('removes exactly the given hosts with their entries', () => {
     fc.assert(
-      fc.property(wanted, fc.uniqueArray(fc.constantFrom(...regions.map(hostOf))), (one, gone) => {
+      fc.property(desired, fc.uniqueArray(fc.constantFrom(...regions.map(hostOf))), (one, gone) => {
         const before = mergeContent('team-a', emptyContent, one, rulesAt(now)).content;
         const after = stored(omitHosts(before, new Set(gone)));
         const left = [...before.hosts.keys()].filter((host) => !gone.includes(host)).toSorted();
@@ -188,7 +184,7 @@ describe('merging', () => {
     );
   });
 
-  it('makes room in bytes, too, and takes no host out that frees none', () => {
+  it('also makes room in bytes, and removes no host that frees none', () => {
     const large = (index: number) => `${String(index).padStart(12, '0')}.dkr.ecr.us-east-1.amazonaws.com`;
     const all = Array.from(
       { length: 130 },
@@ -217,7 +213,7 @@ describe('merging', () => {
     assert.deepEqual([merged.refused, merged.dropped], [[], [large(0)]]);
   });
 
-  it('notes since when a host waits, once, and never in the future', () => {
+  it('records once when a host was requested, and never in the future', () => {
     const host = hostOf('us-east-1');
     const waiting = new Map([[host, undefined]]);
     const first = stored(mergeContent('team-a', emptyContent, waiting, rulesAt(now)).content);
@@ -235,7 +231,7 @@ describe('merging', () => {
     assert.equal(filled.requestedAt.size, 0);
   });
 
-  it('notes no such time for a host with an entry that somebody else wrote', () => {
+  it('records no request time for a host with an entry that another writer added', () => {
     const host = hostOf('us-east-1');
     const own = { auth: btoa('me:mine') };
     const { content } = readContent(
@@ -247,9 +243,9 @@ describe('merging', () => {
     assert.equal(mergeContent('team-a', content, new Map(), rulesAt(now)).content.requestedAt.size, 0);
   });
 
-  it('ends with the union of hosts, in either order', () => {
+  it('results in the union of hosts, in either order', () => {
     fc.assert(
-      fc.property(wanted, wanted, (a, b) => {
+      fc.property(desired, desired, (a, b) => {
         const ab = mergeContent(
           'team-a',
           mergeContent('team-a', emptyContent, a, rulesAt(now)).content,
@@ -270,7 +266,7 @@ describe('merging', () => {
 
   it('changes nothing the second time', () => {
     fc.assert(
-      fc.property(wanted, wanted, (a, b) => {
+      fc.property(desired, desired, (a, b) => {
         const once = stored(
           mergeContent(
             'team-a',
@@ -284,7 +280,7 @@ describe('merging', () => {
     );
   });
 
-  it('replaces a token that is no longer fresh by a later one, and a fresh one by none', () => {
+  it('replaces a token that is no longer fresh by a later one, and keeps a fresh one', () => {
     const host = hostOf('us-east-1');
     const old = mergeContent(
       'team-a',
@@ -304,7 +300,7 @@ describe('merging', () => {
     );
   });
 
-  it('replaces a fresh token by one that ends much later, not by one that ends a little later', () => {
+  it('replaces a fresh token by one that expires much later, but not by one that expires a little later', () => {
     const host = hostOf('us-east-1');
     const old = mergeContent(
       'team-a',
@@ -313,8 +309,8 @@ describe('merging', () => {
       rulesAt(now),
     ).content;
     const after = (hours: number) => {
-      const wanted = new Map([[host, fakeToken('new', now + hours * hourMs)]]);
-      return authOf(mergeContent('team-a', old, wanted, rulesAt(now + hours * hourMs)).content.auths, host);
+      const desired = new Map([[host, fakeToken('new', now + hours * hourMs)]]);
+      return authOf(mergeContent('team-a', old, desired, rulesAt(now + hours * hourMs)).content.auths, host);
     };
     assert.equal(after(2.9), btoa('AWS:old'));
     assert.equal(after(3), btoa('AWS:new'));
@@ -328,16 +324,16 @@ describe('merging', () => {
       new Map([[host, fakeToken('old', now)]]),
       rulesAt(now),
     ).content;
-    const wanted = new Map([[host, fakeToken('new', now)]]);
-    const { content } = mergeContent('team-a', stored(old), wanted, rulesAt(now, 200, 'role-a'));
+    const desired = new Map([[host, fakeToken('new', now)]]);
+    const { content } = mergeContent('team-a', stored(old), desired, rulesAt(now, 200, 'role-a'));
     assert.equal(authOf(content.auths, host), btoa('AWS:new'));
     assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
     const dead = new Map([[host, fakeToken('dead', now - 13 * hourMs)]]);
     const kept = mergeContent('team-a', stored(content), dead, rulesAt(now, 200, 'role-b')).content;
-    assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'a token that has ended replaces none');
+    assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'an expired token replaces none');
   });
 
-  it('replaces a token of a clock that is ahead by one that is new', () => {
+  it('replaces a token of a clock that was ahead by a new one', () => {
     const host = hostOf('us-east-1');
     const ahead = new Map([[host, fakeToken('ahead', now + 7 * hourMs)]]);
     const old = mergeContent('team-a', emptyContent, ahead, rulesAt(now + 7 * hourMs)).content;
@@ -350,7 +346,7 @@ describe('merging', () => {
     assert.equal(authOf(auths, host), btoa('AWS:new'));
   });
 
-  it('refuses new hosts past the bound, and keeps the old ones', () => {
+  it('refuses new hosts beyond the maximum, and keeps the old ones', () => {
     const three = new Map(regions.slice(0, 3).map((region) => [hostOf(region), undefined]));
     const { content } = mergeContent('team-a', emptyContent, three, rulesAt(now, 3));
     const more = mergeContent(
@@ -378,12 +374,12 @@ describe('merging', () => {
   });
 });
 
-describe('content that somebody else changed', () => {
+describe('content that another writer changed', () => {
   const host = hostOf('us-east-1');
   const entry = { auth: btoa('AWS:x') };
   const annotation = formatHosts(new Map([[host, { issuedAt: now, expiresAt: now + 12 * hourMs }]]));
 
-  it('keeps entries that a person added', () => {
+  it('keeps entries that a user added', () => {
     const { content } = readContent(
       JSON.stringify({ auths: { 'registry.example': entry, [host]: entry } }),
       annotation,
@@ -393,12 +389,12 @@ describe('content that somebody else changed', () => {
     assert.deepEqual([...content.hosts.keys()], [host]);
   });
 
-  it('takes a host whose entry is gone for one that waits', () => {
+  it('treats a host without its entry as waiting for a token', () => {
     const { content } = readContent('{"auths":{}}', annotation, resolveRegistry);
     assert.deepEqual([...content.hosts], [[host, undefined]]);
   });
 
-  it('takes a host that the annotation lost for one that waits, and keeps its entry', () => {
+  it('treats a host that is missing in the annotation as waiting for a token, and keeps its entry', () => {
     const { content } = readContent(JSON.stringify({ auths: { [host]: entry } }), undefined, resolveRegistry);
     assert.deepEqual([...content.hosts], [[host, undefined]]);
     assert.equal(content.auths.get(host), JSON.stringify(entry));
@@ -414,7 +410,7 @@ describe('content that somebody else changed', () => {
     'text',
     [],
   ]) {
-    it(`leaves out an entry that would break every pull: ${JSON.stringify(broken)}`, () => {
+    it(`skips an entry that would break every pull: ${JSON.stringify(broken)}`, () => {
       const { content, malformed } = readContent(
         JSON.stringify({ auths: { 'a.example': broken, [host]: entry } }),
         annotation,
@@ -422,7 +418,7 @@ describe('content that somebody else changed', () => {
       );
       assert.deepEqual([...content.auths.keys()], [host]);
       assert.deepEqual(
-        malformed.map(({ place }) => place),
+        malformed.map(({ path }) => path),
         ['auths["a.example"]'],
       );
     });
@@ -446,7 +442,7 @@ describe('content that somebody else changed', () => {
     });
   }
 
-  it('keeps fields that the kubelet does not know, to the last digit', () => {
+  it('keeps fields that the kubelet does not know, with every digit', () => {
     const kept = '{"auth":"dTpw","identitytoken":"x","numbers":[12345678901234567890,1e20,-0,1.50,1e999,7]}';
     const { content } = readContent(`{"auths":{"a":${kept}}}`, undefined, resolveRegistry);
     assert.equal(formatDockerConfig(content.auths), `{"auths":{"a":${kept}}}`);
@@ -475,7 +471,7 @@ describe('content that somebody else changed', () => {
   });
 
   for (const blank of [null, {}, { auth: '' }, { auth: btoa(':') }, { username: '', email: 'e' }]) {
-    it(`takes a host whose entry holds no credentials for one that waits: ${JSON.stringify(blank)}`, () => {
+    it(`treats a host whose entry has no credentials as waiting for a token: ${JSON.stringify(blank)}`, () => {
       const { content } = readContent(
         JSON.stringify({ auths: { [host]: blank } }),
         annotation,
@@ -485,49 +481,49 @@ describe('content that somebody else changed', () => {
     });
   }
 
-  it('reports what is beside "auths", because it is not written back', () => {
+  it('reports fields other than "auths", because they are not written back', () => {
     const text = JSON.stringify({ HttpHeaders: { x: 1 }, auths: { a: entry }, [host]: entry });
     const { content, malformed } = readContent(text, undefined, resolveRegistry);
     assert.deepEqual([...content.auths.keys()], ['a']);
     assert.deepEqual(
-      malformed.map(({ place }) => place),
+      malformed.map(({ path }) => path),
       ['"HttpHeaders"', `"${host}"`],
     );
   });
 
-  it('has nothing to report of a document without entries', () => {
+  it('causes no report if the document has no entries', () => {
     for (const text of ['{}', 'null', '{"auths":null}', '{"auths":{}}']) {
       assert.deepEqual(readContent(text, undefined, resolveRegistry).malformed, [], text);
     }
   });
 
   for (const text of [undefined, '', '[]', '{"auths":[]}', '{"auths":3}', 'garbage']) {
-    it(`loses no host over ${text === undefined ? 'a missing text' : JSON.stringify(text)}`, () => {
+    it(`loses no host because of ${text === undefined ? 'a missing document' : JSON.stringify(text)}`, () => {
       const { content, malformed } = readContent(text, annotation, resolveRegistry);
       assert.deepEqual([...content.hosts], [[host, undefined]]);
       assert.equal(malformed.length, 1);
     });
   }
 
-  it('is reported in bounds, whatever fills the megabyte of a Secret', () => {
+  it('causes a limited number of short reports, whatever fills the megabyte of a Secret', () => {
     const name = (index: number) => `${index}.${'x'.repeat(1_000)}`;
     const auths = Object.fromEntries(Array.from({ length: 800 }, (_, index) => [name(index), 1]));
     const { malformed } = readContent(JSON.stringify({ auths }), undefined, resolveRegistry);
     assert.equal(malformed.length, 10);
-    assert.ok(malformed.every(({ place }) => place.length < 150));
+    assert.ok(malformed.every(({ path }) => path.length < 150));
   });
 
-  it('names no more hosts than are read of an annotation, and keeps every entry', () => {
+  it('names no more hosts than are read from an annotation, and keeps every entry', () => {
     const letters = (index: number) =>
       [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
     const hosts = Array.from({ length: 1_000 }, (_, index) => hostOf(`us-${letters(index)}-1`));
     const auths = Object.fromEntries(hosts.map((one) => [one, entry]));
     const { content } = readContent(JSON.stringify({ auths }), annotation, resolveRegistry);
     assert.deepEqual([content.hosts.size, content.auths.size], [maxParsedHosts, 1_000]);
-    assert.ok(content.hosts.has(host), 'what the annotation names comes first');
+    assert.ok(content.hosts.has(host), 'hosts of the annotation come first');
   });
 
-  it('never makes it throw', () => {
+  it('never makes readContent throw', () => {
     fc.assert(
       fc.property(fc.json(), fc.json(), (json, text) => {
         readContent(json, text, resolveRegistry);

@@ -5,22 +5,24 @@ import { MissingHosts, podCreationMs } from '../../src/pull-secrets/missing-host
 const hourMs = 3_600_000;
 const none = new Set<string>();
 
-describe('hosts that a Secret lacks', () => {
-  const look = (inUse: ReadonlySet<string> | undefined, now: number, stored = none) => ({
+describe('missing hosts', () => {
+  const podCheck = (inUse: ReadonlySet<string> | undefined, now: number, stored = none) => ({
     ...{ inUse, now, stored },
     random: 0.5,
   });
 
-  it('are looked for after 5 s, and then less and less often, while a pod names them', () => {
+  it('are checked after 5 s, and then at growing intervals, while a pod names them', () => {
     const missing = new MissingHosts(24 * hourMs);
     missing.record('a', ['x'], 'refused', 0);
     assert.deepEqual([missing.dueNamespaces(4_999), missing.dueNamespaces(5_000)], [[], ['a']]);
     let now = 5_000;
     const gaps: number[] = [];
-    for (let looks = 0; looks < 20; looks += 1) {
-      missing.recordPodCheck('a', look(new Set(['x']), now));
+    for (let checks = 0; checks < 20; checks += 1) {
+      missing.recordPodCheck('a', podCheck(new Set(['x']), now));
       let next = now;
-      while (missing.dueNamespaces(next).length === 0) next += 250;
+      while (missing.dueNamespaces(next).length === 0) {
+        next += 250;
+      }
       gaps.push(next - now);
       now = next;
     }
@@ -29,42 +31,42 @@ describe('hosts that a Secret lacks', () => {
     assert.equal(missing.fullSecretCount, 1);
   });
 
-  it('are forgotten when no pod names them, but not before one that was on its way is stored', () => {
+  it('are forgotten when no pod names them, but not before a pod in creation must have been stored', () => {
     const missing = new MissingHosts(24 * hourMs);
     missing.record('a', ['x'], 'dropped', 0);
-    missing.recordPodCheck('a', look(none, podCreationMs - 1));
+    missing.recordPodCheck('a', podCheck(none, podCreationMs - 1));
     assert.deepEqual(missing.hostsToAdd('a', new Set(['x'])), ['x']);
     missing.record('a', ['x'], 'refused', podCreationMs - 1);
-    missing.recordPodCheck('a', look(none, podCreationMs));
+    missing.recordPodCheck('a', podCheck(none, podCreationMs));
     assert.deepEqual(
       missing.hostsToAdd('a', new Set(['x'])),
       ['x'],
-      'another pod has requested it meanwhile',
+      'another pod has requested it in the meantime',
     );
-    missing.recordPodCheck('a', look(none, 2 * podCreationMs));
+    missing.recordPodCheck('a', podCheck(none, 2 * podCreationMs));
     assert.deepEqual(missing.hostsToAdd('a', new Set(['x'])), []);
   });
 
   it('are forgotten once the Secret names them', () => {
     const missing = new MissingHosts(24 * hourMs);
     missing.record('a', ['x', 'y'], 'refused', 0);
-    missing.recordPodCheck('a', look(new Set(['x', 'y']), 5_000, new Set(['x'])));
+    missing.recordPodCheck('a', podCheck(new Set(['x', 'y']), 5_000, new Set(['x'])));
     assert.deepEqual(missing.hostsToAdd('a', new Set(['x', 'y'])), ['y']);
   });
 
-  it('are tried without knowledge of pods only if a pod requested them, and not for ever', () => {
+  it('are added while pods are unknown only if a pod requested them, and only for a limited time', () => {
     const missing = new MissingHosts(hourMs);
     missing.record('a', ['x'], 'refused', 0);
     missing.record('a', ['y'], 'dropped', 0);
     assert.deepEqual(missing.hostsToAdd('a', undefined), ['x']);
     for (let now = 0; now <= hourMs; now += 60_000) {
       missing.record('a', ['x'], 'refused', now);
-      missing.recordPodCheck('a', look(undefined, now));
+      missing.recordPodCheck('a', podCheck(undefined, now));
     }
     assert.deepEqual([missing.hostsToAdd('a', undefined), missing.fullSecretCount], [[], 0]);
   });
 
-  it('are remembered after they were dropped, however many others were refused before', () => {
+  it('are kept after they were dropped, however many others were refused before', () => {
     const missing = new MissingHosts(24 * hourMs);
     const refused = Array.from({ length: 200 }, (_, index) => `refused-${index}`);
     missing.record('a', refused, 'refused', 0);

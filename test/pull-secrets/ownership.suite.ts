@@ -45,7 +45,7 @@ function ownershipSuite(apiServer: () => TestApiServer): void {
       await ecr.stop();
     });
 
-    const filled = async () => {
+    const createFilledSecret = async () => {
       const namespace = await webhook.createNamespace();
       await createPod(apiServer(), namespace, podWith(hosts.map((host) => `${host}/app`)));
       const secret = await eventually('the Secret has its tokens', async () => {
@@ -98,11 +98,11 @@ function ownershipSuite(apiServer: () => TestApiServer): void {
       ],
     ];
     for (const [what, relabel] of relabelled) {
-      it(`has its label restored, with its tokens, where that is ${what}`, async () => {
-        const { namespace, secret } = await filled();
+      it(`has its label restored, with its tokens, if that is ${what}`, async () => {
+        const { namespace, secret } = await createFilledSecret();
         await relabel(namespace);
         await eventually(
-          'the label is back, and ours',
+          'the label is restored, and the program owns it',
           async () =>
             (await labelled(namespace)) === productName &&
             (await ownersOfLabel(namespace)).every((manager) => manager.startsWith(productName)),
@@ -142,23 +142,23 @@ function ownershipSuite(apiServer: () => TestApiServer): void {
     ];
     for (const [what, replace] of replacements) {
       it(`that is ${what} is reported and not changed, and comes back with all hosts when that one is deleted`, async () => {
-        const { namespace, secret } = await filled();
+        const { namespace, secret } = await createFilledSecret();
         assert.equal((await replace(namespace)).status, 200);
-        const foreign = await apiServer().request('GET', secretPath(namespace));
+        const unmanaged = await apiServer().request('GET', secretPath(namespace));
         const isReported = (line: Record<string, unknown>) =>
           line['namespace'] === namespace &&
           line['level'] === 'warn' &&
           String(line['msg']).startsWith('the pull Secret is no longer managed');
-        await eventually('the log says so', () => program.log().some(isReported), withinMs);
+        await eventually('the log reports it', () => program.log().some(isReported), withinMs);
         const { warnings } = await createPod(apiServer(), namespace, podWith([`${hosts[0]}/app`]));
         assert.equal(warnings.length, 1);
         const after = await apiServer().request('GET', secretPath(namespace));
-        assert.deepEqual(after.body, foreign.body);
+        assert.deepEqual(after.body, unmanaged.body);
         assert.equal(program.log().filter(isReported).length, 1);
 
         await apiServer().request('DELETE', secretPath(namespace));
         await eventually(
-          'there is a managed one with a token for each host',
+          'there is a managed Secret with a token for each host',
           async () => {
             const found = await readPullSecret(apiServer(), namespace);
             return (
@@ -172,14 +172,14 @@ function ownershipSuite(apiServer: () => TestApiServer): void {
       });
     }
 
-    it('is not abandoned where label and content are changed one after the other, nor are its hosts', async () => {
-      const { namespace } = await filled();
+    it('stays managed with all hosts if content and label are changed one after the other', async () => {
+      const { namespace } = await createFilledSecret();
       await change(namespace, 'kubectl-edit', {
         metadata: { annotations: { [hostsAnnotation]: null } },
         data,
       });
       await eventually(
-        'all hosts are there again, and what was added stays',
+        'all hosts are restored, and the added entry is kept',
         async () => {
           const { auths = {}, hosts: named = {} } = (await readPullSecret(apiServer(), namespace)) ?? {};
           return hosts.every((host) => auths[host] && named[host]) && auths['registry.example'] !== undefined;
@@ -188,7 +188,7 @@ function ownershipSuite(apiServer: () => TestApiServer): void {
       );
       await change(namespace, 'kubectl-label', { metadata: { labels: { [managedByLabel]: 'Helm' } } });
       await eventually(
-        'the label is back',
+        'the label is restored',
         async () => (await labelled(namespace)) === productName,
         withinMs,
       );

@@ -21,14 +21,14 @@ const content = (manager: string): FieldOwner => ({ manager, data: [dockerConfig
 const annotation = (manager: string): FieldOwner => ({ manager, data: [], annotations: [hostsAnnotation] });
 const both = (manager: string) => [content(manager), annotation(manager)];
 
-describe('a Secret of the program’s name', () => {
+describe('a Secret with the program’s name', () => {
   it('is managed by its label, whichever managers own its fields', () => {
     for (const fieldOwners of [[], both('kubectl'), both(productName)]) {
       assert.equal(ownsSecret({ labels: managedLabels, fieldOwners }), true);
     }
   });
 
-  it('is managed without the label where field managers of the program own content and annotation', () => {
+  it('is managed without the label if the program’s field managers own content and annotation', () => {
     for (const labels of [helm, {}, undefined]) {
       assert.equal(ownsSecret({ labels, fieldOwners: both(productName) }), true);
       assert.equal(ownsSecret({ labels, fieldOwners: both(`${productName}-1a2b3c4d`) }), true);
@@ -37,7 +37,7 @@ describe('a Secret of the program’s name', () => {
     }
   });
 
-  it('is unmanaged without the label where one of both is owned by others, or no owners are known', () => {
+  it('is unmanaged without the label if another manager owns one of both, or no owners are known', () => {
     for (const fieldOwners of [
       [content(productName), annotation('kubectl')],
       [content('kubectl'), annotation(productName)],
@@ -60,7 +60,7 @@ describe('a Secret of the program’s name', () => {
     assert.equal(ownsSecret({ labels: helm, fieldOwners: both(productName), type: secretType }), true);
   });
 
-  it('is to be repaired, and holds nothing, while its label is not the program’s', () => {
+  it('has to be repaired and matches no manifest while its label is not the program’s', () => {
     assert.equal(isIntact({ labels: managedLabels, fieldOwners: both(productName) }), true);
     assert.equal(isIntact({ labels: managedLabels, fieldOwners: both('kubectl') }), false);
     assert.equal(isIntact({ labels: helm, fieldOwners: both(productName) }), false);
@@ -71,30 +71,30 @@ describe('a Secret of the program’s name', () => {
       auths: new Map(),
     });
     const secret = { metadata: { namespace: 'a', name: 'b', annotations, labels }, data };
-    const wanted = { type: secretType, labels, annotations, data };
-    assert.equal(matchesManifest(secret, wanted), true);
+    const manifest = { type: secretType, labels, annotations, data };
+    assert.equal(matchesManifest(secret, manifest), true);
     assert.equal(
-      matchesManifest({ ...secret, metadata: { ...secret.metadata, labels: helm } }, wanted),
+      matchesManifest({ ...secret, metadata: { ...secret.metadata, labels: helm } }, manifest),
       false,
     );
   });
 });
 
-describe('a Secret that lost its label', () => {
+describe('a Secret without its label', () => {
   const now = Date.UTC(2026, 10, 23, 12);
   const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
-  const life = { issuedAt: now - hourMs, expiresAt: now + 11 * hourMs };
+  const lifetime = { issuedAt: now - hourMs, expiresAt: now + 11 * hourMs };
 
   it('is due for repair, and its tokens stay in the metric that alerts use', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    const annotations = { [hostsAnnotation]: formatHosts(new Map([[host, life]])) };
+    const annotations = { [hostsAnnotation]: formatHosts(new Map([[host, lifetime]])) };
     const secret = { namespace: 'a', uid: 'u', annotations, fieldOwners: both(productName) };
     secretCache.set({ ...secret, resourceVersion: '5', labels: managedLabels });
     secretCache.set({ ...secret, resourceVersion: '6', labels: helm });
     assert.deepEqual([secretCache.get('a')?.isManaged, secretCache.get('a')?.isIntact], [true, false]);
     assert.deepEqual(
       secretCache.tokenExpiries(now, (region) => region),
-      new Map([['us-east-1', life.expiresAt]]),
+      new Map([['us-east-1', lifetime.expiresAt]]),
     );
   });
 });

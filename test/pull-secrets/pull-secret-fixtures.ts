@@ -5,22 +5,22 @@ import { Token } from '../../src/ecr/token.ts';
 import type { TokenError } from '../../src/ecr/token-error.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createSecretApi } from '../../src/kube/secrets.ts';
-import { createSecretStore, type SecretStore } from '../../src/pull-secrets/apply.ts';
 import { createPullSecrets, type PullSecrets } from '../../src/pull-secrets/ensure.ts';
 import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { createSecretStore, type SecretStore } from '../../src/pull-secrets/secret-store.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { ApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { resolveRegistry } from '../support/registries.ts';
 
 export const hourMs = 3_600_000;
 
-/** An obviously fake token of 12 hours that was received at `issuedAt`, in ms. */
-export function fakeToken(password: string, issuedAt: number, lifeMs = 12 * hourMs): Token {
-  return new Token(btoa(`AWS:${password}`), { issuedAt, expiresAt: issuedAt + lifeMs });
+/** An obviously fake token that was issued at `issuedAt`, in ms, and is valid for 12 hours by default. */
+export function fakeToken(password: string, issuedAt: number, lifetimeMs = 12 * hourMs): Token {
+  return new Token(btoa(`AWS:${password}`), { issuedAt, expiresAt: issuedAt + lifetimeMs });
 }
 
-/** When the clock of each replica begins, ms since the epoch. */
+/** Where the clock of each replica starts, in ms since the epoch. */
 export const start = Date.UTC(2026, 10, 23, 12);
 const freshness = { fraction: 0.5, floorMs: hourMs };
 
@@ -30,7 +30,7 @@ export function registryIn(region: string): Registry {
   return registry;
 }
 
-/** One replica's writer on the stand-in, through the real client, with a clock and tokens that do as told. */
+/** One replica's writer with the real client on the stand-in, and with a clock and tokens that the test controls. */
 export interface Replica {
   readonly secrets: PullSecrets;
   readonly outcomes: string[];
@@ -42,8 +42,8 @@ export interface Replica {
 }
 
 /**
- * @param name tells replicas apart, in their tokens and as field managers
- * @param around what stands between the replica and its store
+ * @param name identifies the replica in its tokens and as a field manager
+ * @param around wraps the replica's store
  */
 export function createReplica(
   { kubeconfigPath }: ApiStandIn,
@@ -57,31 +57,31 @@ export function createReplica(
   });
   const outcomes: string[] = [];
   const secretCache = new SecretCache(resolveRegistry);
-  const made: Replica = {
+  const replica: Replica = {
     outcomes,
     secretCache,
     failure: undefined,
     now: start,
     isInSync: true,
-    token: async ({ region }) => fakeToken(`${name}-${region}-${made.now}`, made.now),
+    token: async ({ region }) => fakeToken(`${name}-${region}-${replica.now}`, replica.now),
     secrets: createPullSecrets({
       store: around(createSecretStore(createSecretApi(config), 'ecr-pull-secrets', name)),
       secretCache,
       resolveRegistry,
-      hasSynced: () => made.isInSync,
-      getToken: (_namespace, registry) => made.token(registry),
-      fetchNewToken: (_namespace, registry) => made.token(registry),
-      lastError: () => made.failure,
+      hasSynced: () => replica.isInSync,
+      getToken: (_namespace, registry) => replica.token(registry),
+      fetchNewToken: (_namespace, registry) => replica.token(registry),
+      lastError: () => replica.failure,
       rules: createTokenRules({
         freshness,
         maxHosts: 200,
         identityOf: () => undefined,
-        now: () => made.now,
+        now: () => replica.now,
       }),
       maxWaitMs: 50,
       log: createJsonLog('silent', new PassThrough()),
       countWrite: (outcome) => outcomes.push(outcome),
     }),
   };
-  return made;
+  return replica;
 }

@@ -21,14 +21,15 @@ const namespace = 'team-a';
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const terminating = new KubeError({ code: 'namespace-terminating', operation: 'apply Secret' });
 
-/** A replica that remembers a token that is 4 h old, and sees Secrets of a namespace that takes none any more. */
+/** A replica with a cached token that is 4 h old, and with Secrets of a namespace that is being deleted. */
 function setUp() {
   const now = () => start + 4 * hourMs;
   const secretCache = new SecretCache(resolveRegistry);
-  const asked: string[] = [];
+  const calls: string[] = [];
   const secrets = createPullSecrets({
     resolveRegistry,
     store: {
+      name: 'ecr-pull-secrets',
       read: async () => undefined,
       create: () => Promise.reject(terminating),
       update: () => assert.fail('there is nothing to update'),
@@ -36,11 +37,11 @@ function setUp() {
     secretCache,
     hasSynced: () => true,
     getToken: async () => {
-      asked.push('any fresh one');
+      calls.push('getToken');
       return fakeToken('remembered', start);
     },
     fetchNewToken: async () => {
-      asked.push('a new one');
+      calls.push('fetchNewToken');
       return fakeToken('new', now());
     },
     lastError: () => undefined,
@@ -54,13 +55,13 @@ function setUp() {
     log: createJsonLog('silent', new PassThrough()),
     countWrite: () => undefined,
   });
-  const sees = (life: { issuedAt: number; expiresAt: number } | undefined) =>
+  const observe = (lifetime: { issuedAt: number; expiresAt: number } | undefined) =>
     secretCache.set({
       namespace,
       uid: 'a',
       resourceVersion: '1',
       labels: { [managedByLabel]: productName },
-      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, life]])) },
+      annotations: { [hostsAnnotation]: formatHosts(new Map([[host, lifetime]])) },
       fieldOwners: [],
     });
   const renew = async () => {
@@ -68,28 +69,28 @@ function setUp() {
     assert.ok(registry);
     return (await secrets.renew(namespace, [registry])).map(({ code }) => code);
   };
-  return { secretCache, sees, renew, asked };
+  return { secretCache, observe, renew, calls };
 }
 
-/** A new token in one replica's memory has the whole region written anew, so each that nobody needs costs many writes. */
-describe('a renewal asks ECR for a new token', () => {
-  const life = { issuedAt: start, expiresAt: start + 12 * hourMs };
+/** A new token in a replica's cache causes a write in every namespace of the region, so an unneeded one is expensive. */
+describe('a renewal', () => {
+  const lifetime = { issuedAt: start, expiresAt: start + 12 * hourMs };
 
-  it('not for a Secret that went with its namespace, nor for a host that waits: a fresh one will do', async () => {
-    const { secretCache, sees, renew, asked } = setUp();
-    sees(life);
+  it('uses any fresh token for a Secret that was deleted with its namespace, and for a host without a token', async () => {
+    const { secretCache, observe, renew, calls } = setUp();
+    observe(lifetime);
     secretCache.remove(namespace, '2');
     assert.deepEqual(await renew(), ['namespace-terminating']);
-    sees(undefined);
+    observe(undefined);
     await renew();
-    assert.deepEqual(asked, ['any fresh one', 'any fresh one']);
+    assert.deepEqual(calls, ['getToken', 'getToken']);
   });
 
-  it('where there is an old one to replace', async () => {
-    const { sees, renew, asked } = setUp();
-    sees(life);
+  it('fetches a new token to replace an old one', async () => {
+    const { observe, renew, calls } = setUp();
+    observe(lifetime);
     await renew();
-    assert.deepEqual(asked, ['a new one']);
+    assert.deepEqual(calls, ['fetchNewToken']);
   });
 });
 
@@ -104,7 +105,7 @@ describe('renewing a pull Secret', () => {
   const registry = registryIn('us-east-1');
   const { host } = registry;
 
-  it('stores a token that ends much later, in place, and writes nothing where there is none', async () => {
+  it('stores a token that expires much later, in place, and writes nothing without one', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry]);
@@ -123,15 +124,15 @@ describe('renewing a pull Secret', () => {
     assert.equal(one.outcomes.length, writes);
   });
 
-  it('keeps what is there while there is no token, and says why', async () => {
+  it('keeps the stored token if no new one is available, and reports why', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
     const before = await stored(namespace);
     one.now = start + 7 * hourMs;
     const denied = new TokenError({ code: 'AccessDeniedException', region: 'us-east-1' });
-    const give = one.token;
-    one.token = (wanted) => (wanted === registry ? Promise.reject(denied) : give(wanted));
+    const fetchToken = one.token;
+    one.token = (wanted) => (wanted === registry ? Promise.reject(denied) : fetchToken(wanted));
     const unavailableHosts = await one.secrets.renew(namespace, [registry, registryIn('us-west-2')]);
     assert.deepEqual(
       unavailableHosts.map((one) => [one.host, one.code]),
@@ -145,7 +146,7 @@ describe('renewing a pull Secret', () => {
     );
   });
 
-  it('says that an old token was given in place of a new one', async () => {
+  it('reports that only an old token was available', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry]);
@@ -159,11 +160,11 @@ describe('renewing a pull Secret', () => {
     one.failure = undefined;
     assert.deepEqual(
       (await one.secrets.renew(namespace, [registry])).map(({ code }) => code),
-      ['not-fresh'],
+      ['no-newer-token'],
     );
   });
 
-  it('does not wait for an endpoint that hangs: what is there is stored, and the rest when it arrives', async () => {
+  it('does not wait for an endpoint that does not respond: it stores the other tokens, and the late one when it arrives', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const [quick, slow] = [registryIn('us-east-1'), registryIn('us-west-2')];
@@ -182,23 +183,23 @@ describe('renewing a pull Secret', () => {
     await eventually('the late token is stored', async () => (await stored(namespace))?.auths[slow.host]);
   });
 
-  it('makes what somebody else changed ours again, though nothing is to be mended', async () => {
+  it('takes ownership again of fields that another writer changed, even if nothing else has to be repaired', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry]);
     const { body } = await cluster.request('GET', secretPath(namespace));
     const edited = structuredClone(body) as { data: Record<string, string> };
     const auths = (await stored(namespace))?.auths;
-    const entry = { auth: btoa('somebody:else') };
+    const entry = { auth: btoa('another:writer') };
     edited.data['.dockerconfigjson'] = btoa(JSON.stringify({ auths: { ...auths, 'a.example': entry } }));
     assert.equal((await cluster.request('PUT', secretPath(namespace), edited)).status, 200);
     assert.equal((await one.secrets.refreshCache(namespace))?.isIntact, false);
     assert.deepEqual(await one.secrets.renew(namespace, [registry]), []);
     assert.equal((await one.secrets.refreshCache(namespace))?.isIntact, true);
-    assert.deepEqual((await stored(namespace))?.auths['a.example'], entry, 'what they added stays');
+    assert.deepEqual((await stored(namespace))?.auths['a.example'], entry, 'the added entry is kept');
   });
 
-  it('brings every host of a deleted Secret back, though the next pod names one only', async () => {
+  it('restores every host of a deleted Secret, although the next pod names only one', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
@@ -211,7 +212,7 @@ describe('renewing a pull Secret', () => {
     ]);
   });
 
-  it('brings every host back where a pod comes before the watch shows that the Secret was deleted', async () => {
+  it('restores every host if a pod is created before the watch shows that the Secret was deleted', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
@@ -222,7 +223,7 @@ describe('renewing a pull Secret', () => {
     assert.deepEqual([...(one.secretCache.get(namespace)?.hosts.keys() ?? [])].toSorted(), all);
   });
 
-  it('keeps a host that an edit took out, where a pod brings another one before the repair', async () => {
+  it('keeps a host that an edit removed, if a pod adds another one before the repair', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     await one.secrets.ensure(namespace, [registry, registryIn('us-west-2')]);
@@ -242,7 +243,7 @@ describe('renewing a pull Secret', () => {
     ]);
   });
 
-  it('does not add a host again by a late token that was removed while ECR took its time', async () => {
+  it('does not add a host again that was removed before its late token arrived', async () => {
     const namespace = await cluster.createNamespace();
     const one = replica();
     const other = registryIn('us-west-2');

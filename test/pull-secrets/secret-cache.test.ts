@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { createTokenRules, determineNeed, isUpToDate } from '../../src/pull-secrets/host-needs.ts';
 import { formatHosts, maxParsedHosts } from '../../src/pull-secrets/hosts-annotation.ts';
-import { type KnownSecret, SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { type CachedSecret, SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { findTokenExpiries } from '../../src/pull-secrets/token-expirations.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
@@ -11,12 +11,15 @@ import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 const now = Date.UTC(2026, 10, 23, 12);
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
-const life = (endsIn: number) => ({ issuedAt: now + endsIn - 12 * hourMs, expiresAt: now + endsIn });
+const lifetime = (expiresInMs: number) => ({
+  issuedAt: now + expiresInMs - 12 * hourMs,
+  expiresAt: now + expiresInMs,
+});
 
 function metadata(
   namespace: string,
   resourceVersion: string,
-  hosts = new Map([[east, life(hourMs)]]),
+  hosts = new Map([[east, lifetime(hourMs)]]),
   labels = {},
   manager = productName,
 ) {
@@ -30,23 +33,23 @@ function metadata(
   };
 }
 
-/** An unmanaged Secret of the same name. */
-const foreign = (namespace: string, resourceVersion: string) =>
+/** An unmanaged Secret with the same name. */
+const unmanaged = (namespace: string, resourceVersion: string) =>
   metadata(namespace, resourceVersion, undefined, { [managedByLabel]: 'Helm' }, 'kubectl-create');
 
-describe('the view', () => {
-  it('knows hosts and ends, and which Secrets are not ours', () => {
+describe('the Secret cache', () => {
+  it('holds hosts and expiries, and whether a Secret is managed', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    secretCache.replace([metadata('a', '5'), foreign('b', '6')]);
-    assert.deepEqual(secretCache.get('a')?.hosts.get(east), life(hourMs));
+    secretCache.replace([metadata('a', '5'), unmanaged('b', '6')]);
+    assert.deepEqual(secretCache.get('a')?.hosts.get(east), lifetime(hourMs));
     assert.equal(secretCache.get('a')?.isManaged, true);
     assert.equal(secretCache.get('b')?.isManaged, false);
     assert.equal(secretCache.get('c'), undefined);
   });
 
-  it('does not go back to an older version that comes late', () => {
+  it('ignores an older version that arrives late', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    const written = metadata('a', '100', new Map([[west, life(hourMs)]]));
+    const written = metadata('a', '100', new Map([[west, lifetime(hourMs)]]));
     secretCache.updateFromRead({ metadata: { ...written, name: 'ecr-pull-secrets' } }, true);
     secretCache.set(metadata('a', '99'));
     secretCache.replace([metadata('a', '98')]);
@@ -56,7 +59,7 @@ describe('the view', () => {
     assert.deepEqual([...(secretCache.get('a')?.hosts.keys() ?? [])], [east]);
   });
 
-  it('forgets what is deleted, and what a whole list no longer holds', () => {
+  it('removes Secrets that are deleted or missing in a complete list', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([metadata('a', '5'), metadata('b', '6')]);
     secretCache.remove('a', '7');
@@ -65,7 +68,7 @@ describe('the view', () => {
     assert.equal(secretCache.get('b'), undefined);
   });
 
-  it('remembers of a Secret of another type, which metadata does not show, that it is not ours', () => {
+  it('keeps that a Secret is unmanaged because of its type, which metadata does not show', () => {
     const secretCache = new SecretCache(resolveRegistry);
     const opaque = metadata('a', '5');
     secretCache.updateFromRead({ metadata: { ...opaque, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
@@ -74,7 +77,7 @@ describe('the view', () => {
     assert.equal(secretCache.get('a')?.isManaged, false);
   });
 
-  it('keeps the hosts of a deleted Secret as lost, until there is a Secret again or nobody wants them', () => {
+  it('keeps the hosts of a deleted Secret until there is a Secret again or they are forgotten', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([metadata('a', '5'), metadata('b', '6')]);
     secretCache.replace([metadata('b', '6')]);
@@ -86,26 +89,26 @@ describe('the view', () => {
     assert.equal(secretCache.deletedSecrets().size, 0);
   });
 
-  it('does not keep the hosts of a deleted Secret that was not ours', () => {
+  it('does not keep the hosts of a deleted unmanaged Secret', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    secretCache.replace([foreign('a', '5')]);
+    secretCache.replace([unmanaged('a', '5')]);
     secretCache.remove('a', '6');
     assert.equal(secretCache.deletedSecrets().size, 0);
   });
 
-  it('knows when somebody else was at a Secret, and keeps the hosts that were taken out', () => {
+  it('detects that another writer modified a Secret, and keeps the hosts that were removed', () => {
     const secretCache = new SecretCache(resolveRegistry);
     const both = new Map([
-      [east, life(hourMs)],
-      [west, life(hourMs)],
+      [east, lifetime(hourMs)],
+      [west, lifetime(hourMs)],
     ]);
     secretCache.set(metadata('a', '5', both));
-    secretCache.set(metadata('a', '6', new Map([[west, life(hourMs)]]), {}, 'kubectl-edit'));
+    secretCache.set(metadata('a', '6', new Map([[west, lifetime(hourMs)]]), {}, 'kubectl-edit'));
     assert.equal(secretCache.get('a')?.isIntact, false);
     assert.deepEqual(
       secretCache.get('a')?.hosts,
       new Map([
-        [west, life(hourMs)],
+        [west, lifetime(hourMs)],
         [east, undefined],
       ]),
     );
@@ -114,28 +117,28 @@ describe('the view', () => {
     assert.equal(secretCache.get('a')?.hosts.size, 2);
   });
 
-  it('tells two looks apart by a number that grows with each change', () => {
+  it('has a change count that increases with each change', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    const seen = [secretCache.changeCount];
+    const counts = [secretCache.changeCount];
     secretCache.set(metadata('a', '5'));
-    seen.push(secretCache.changeCount);
+    counts.push(secretCache.changeCount);
     secretCache.set(metadata('a', '5'));
-    assert.equal(secretCache.changeCount, seen[1]);
+    assert.equal(secretCache.changeCount, counts[1]);
     secretCache.remove('a', '6');
-    seen.push(secretCache.changeCount);
-    assert.equal(new Set(seen).size, 3);
+    counts.push(secretCache.changeCount);
+    assert.equal(new Set(counts).size, 3);
   });
 
-  it('does not parse the annotation of a Secret that is not ours, by label or by type', () => {
+  it('does not parse the annotation of a Secret that is unmanaged by label or by type', () => {
     const secretCache = new SecretCache(resolveRegistry);
-    secretCache.set(foreign('label', '5'));
+    secretCache.set(unmanaged('label', '5'));
     const other = metadata('type', '5');
     secretCache.updateFromRead({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
     assert.equal(secretCache.get('label')?.hosts.size, 0);
     assert.equal(secretCache.get('type')?.hosts.size, 0);
   });
 
-  it('knows that the type of a Secret does not change, until another one takes its place', () => {
+  it('assumes that the type of a Secret stays the same until another Secret replaces it', () => {
     const secretCache = new SecretCache(resolveRegistry);
     const other = metadata('a', '5');
     secretCache.updateFromRead({ metadata: { ...other, name: 'ecr-pull-secrets' }, type: 'Opaque' }, false);
@@ -145,7 +148,7 @@ describe('the view', () => {
     assert.deepEqual([secretCache.get('a')?.isManaged, secretCache.get('a')?.hosts.size], [true, 1]);
   });
 
-  it('takes a Secret that cannot be read for an unmanaged one, until a later version can be', () => {
+  it('treats a Secret that cannot be parsed as unmanaged, until a later version can be parsed', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(metadata('a', '5'));
     secretCache.reject({ namespace: 'a', uid: 'uid-a', resourceVersion: '6' });
@@ -154,7 +157,7 @@ describe('the view', () => {
     assert.equal(secretCache.get('a')?.isManaged, true);
   });
 
-  it('does not grow with the number of edits, and keeps the hosts that were there first', () => {
+  it('does not grow with the number of edits, and keeps the first hosts', () => {
     const secretCache = new SecretCache(resolveRegistry);
     const letters = (index: number) =>
       [...String(index)].map((digit) => 'abcdefghij'[Number(digit)]).join('');
@@ -162,7 +165,8 @@ describe('the view', () => {
     for (let edit = 1; edit <= 10; edit += 1) {
       const madeUp = Array.from(
         { length: 200 },
-        (_, index) => [east.replace('us-east', `us-${letters(1_000 * edit + index)}`), life(hourMs)] as const,
+        (_, index) =>
+          [east.replace('us-east', `us-${letters(1_000 * edit + index)}`), lifetime(hourMs)] as const,
       );
       secretCache.set(metadata('a', String(5 + edit), new Map(madeUp), {}, 'kubectl-edit'));
     }
@@ -170,42 +174,42 @@ describe('the view', () => {
     assert.equal(secretCache.get('a')?.hosts.has(east), true);
   });
 
-  it('knows of a deleted Secret whether somebody else had changed it', () => {
+  it('keeps whether another writer had modified a deleted Secret', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.set(metadata('deleted', '5'));
     secretCache.remove('deleted', '6');
-    secretCache.set(metadata('edited', '5', undefined, {}, 'kubectl-edit'));
-    secretCache.remove('edited', '6');
+    secretCache.set(metadata('modified', '5', undefined, {}, 'kubectl-edit'));
+    secretCache.remove('modified', '6');
     assert.deepEqual(
       [...secretCache.deletedSecrets()].map(([namespace, { isIntact }]) => [namespace, isIntact]),
       [
         ['deleted', true],
-        ['edited', false],
+        ['modified', false],
       ],
     );
   });
 });
 
-describe('when tokens expire, for metrics and alerts', () => {
-  const asItIs = (region: string) => region;
+describe('the expiry of tokens for metrics and alerts', () => {
+  const unchanged = (region: string) => region;
 
-  it('is the next expiry of each region, of managed Secrets that nobody else has changed', () => {
+  it('is the next expiry of each region in managed Secrets that no other writer changed', () => {
     const secretCache = new SecretCache(resolveRegistry);
     secretCache.replace([
       metadata(
         'a',
         '5',
         new Map([
-          [east, life(3 * hourMs)],
-          [west, life(2 * hourMs)],
+          [east, lifetime(3 * hourMs)],
+          [west, lifetime(2 * hourMs)],
         ]),
       ),
-      metadata('b', '6', new Map([[east, life(hourMs)]])),
-      metadata('c', '7', new Map([[west, life(60_000)]]), { [managedByLabel]: 'Helm' }, 'kubectl-create'),
-      metadata('d', '8', new Map([[west, life(60_000)]]), {}, 'kubectl-edit'),
+      metadata('b', '6', new Map([[east, lifetime(hourMs)]])),
+      metadata('c', '7', new Map([[west, lifetime(60_000)]]), { [managedByLabel]: 'Helm' }, 'kubectl-create'),
+      metadata('d', '8', new Map([[west, lifetime(60_000)]]), {}, 'kubectl-edit'),
     ]);
     assert.deepEqual(
-      secretCache.tokenExpiries(now, asItIs),
+      secretCache.tokenExpiries(now, unchanged),
       new Map([
         ['us-east-1', now + hourMs],
         ['us-west-2', now + 2 * hourMs],
@@ -213,36 +217,38 @@ describe('when tokens expire, for metrics and alerts', () => {
     );
   });
 
-  it('is not hidden by a token that has expired, and is the last expiry where all have', () => {
-    const secrets = [-hourMs, hourMs, 2 * hourMs].map((endsIn) => ({
+  it('is not hidden by an expired token, and is the last expiry if all have expired', () => {
+    const secrets = [-hourMs, hourMs, 2 * hourMs].map((expiresInMs) => ({
       isManaged: true,
       isIntact: true,
-      hosts: new Map([[east, life(endsIn)]]),
+      hosts: new Map([[east, lifetime(expiresInMs)]]),
     }));
     assert.deepEqual(
-      findTokenExpiries(secrets, now, asItIs, resolveRegistry),
+      findTokenExpiries(secrets, now, unchanged, resolveRegistry),
       new Map([['us-east-1', now + hourMs]]),
     );
     const later = now + 5 * hourMs;
     assert.deepEqual(
-      findTokenExpiries(secrets, later, asItIs, resolveRegistry),
+      findTokenExpiries(secrets, later, unchanged, resolveRegistry),
       new Map([['us-east-1', now + 2 * hourMs]]),
     );
   });
 
-  it('labels regions that more Secrets use first, and a shared label has the next expiry of any', () => {
+  it('labels regions that more Secrets use first, and a shared label has the next expiry of its regions', () => {
     const madeUp = ['us-aaa-1', 'us-bbb-1'].map((region) => east.replace('us-east-1', region));
     const accounts = ['1', '2', '3'].map((digit) =>
       east.replace('1234', `${digit}234`).replace('us-east-1', 'us-bbb-1'),
     );
-    const tenant = new Map([...madeUp, ...accounts].map((host) => [host, life(hourMs)]));
-    const secrets = [tenant, new Map([[west, life(3 * hourMs)]]), new Map([[west, life(2 * hourMs)]])].map(
-      (hosts) => ({
-        isManaged: true,
-        isIntact: true,
-        hosts,
-      }),
-    );
+    const tenant = new Map([...madeUp, ...accounts].map((host) => [host, lifetime(hourMs)]));
+    const secrets = [
+      tenant,
+      new Map([[west, lifetime(3 * hourMs)]]),
+      new Map([[west, lifetime(2 * hourMs)]]),
+    ].map((hosts) => ({
+      isManaged: true,
+      isIntact: true,
+      hosts,
+    }));
     const order: string[] = [];
     const labelOf = (region: string) => (order.push(region) > 1 ? 'other' : region);
     assert.deepEqual(
@@ -256,14 +262,14 @@ describe('when tokens expire, for metrics and alerts', () => {
   });
 });
 
-describe('what a host needs', () => {
+describe('the need of a host', () => {
   const rules = createTokenRules({
     freshness: { fraction: 0.5, floorMs: hourMs },
     maxHosts: 2,
     identityOf: () => undefined,
     now: () => now,
   });
-  const secret = (hosts: KnownSecret['hosts'], isManaged = true): KnownSecret => ({
+  const secret = (hosts: CachedSecret['hosts'], isManaged = true): CachedSecret => ({
     uid: 'u',
     resourceVersion: '1',
     isManaged,
@@ -274,10 +280,10 @@ describe('what a host needs', () => {
     observedAt: 0,
   });
 
-  it('is nothing, a renewal, a token or room', () => {
-    assert.equal(determineNeed(east, secret(new Map([[east, life(7 * hourMs)]])), rules), 'nothing');
-    assert.equal(determineNeed(east, secret(new Map([[east, life(2 * hourMs)]])), rules), 'renewal');
-    assert.equal(determineNeed(east, secret(new Map([[east, life(hourMs / 2)]])), rules), 'token');
+  it('is nothing, a renewal, a token or capacity', () => {
+    assert.equal(determineNeed(east, secret(new Map([[east, lifetime(7 * hourMs)]])), rules), 'nothing');
+    assert.equal(determineNeed(east, secret(new Map([[east, lifetime(2 * hourMs)]])), rules), 'renewal');
+    assert.equal(determineNeed(east, secret(new Map([[east, lifetime(hourMs / 2)]])), rules), 'token');
     assert.equal(determineNeed(east, secret(new Map([[east, undefined]])), rules), 'token');
     assert.equal(determineNeed(east, secret(new Map()), rules), 'token');
     assert.equal(determineNeed(east, undefined, rules), 'token');
@@ -287,24 +293,24 @@ describe('what a host needs', () => {
         ['x', undefined],
       ]),
     );
-    assert.equal(determineNeed(east, full, rules), 'room');
+    assert.equal(determineNeed(east, full, rules), 'capacity');
     assert.equal(determineNeed(west, full, rules), 'token');
   });
 
-  it('is no write where the Secret holds the token, or names the host of which there is none', () => {
+  it('is no write if the Secret holds the token, or names the host and no token is available', () => {
     const token = fakeToken('x', now);
-    const noted = secret(new Map([[east, undefined]]));
-    assert.equal(isUpToDate('team-a', noted, new Map([[east, undefined]]), rules), true);
-    assert.equal(isUpToDate('team-a', noted, new Map([[east, token]]), rules), false);
-    assert.equal(isUpToDate('team-a', noted, new Map([[west, undefined]]), rules), false);
+    const withoutToken = secret(new Map([[east, undefined]]));
+    assert.equal(isUpToDate('team-a', withoutToken, new Map([[east, undefined]]), rules), true);
+    assert.equal(isUpToDate('team-a', withoutToken, new Map([[east, token]]), rules), false);
+    assert.equal(isUpToDate('team-a', withoutToken, new Map([[west, undefined]]), rules), false);
     assert.equal(
-      isUpToDate('team-a', secret(new Map([[east, life(10 * hourMs)]])), new Map([[east, token]]), rules),
+      isUpToDate('team-a', secret(new Map([[east, lifetime(10 * hourMs)]])), new Map([[east, token]]), rules),
       true,
     );
     assert.equal(
       isUpToDate(
         'team-a',
-        secret(new Map([[east, life(10 * hourMs)]]), false),
+        secret(new Map([[east, lifetime(10 * hourMs)]]), false),
         new Map([[east, token]]),
         rules,
       ),

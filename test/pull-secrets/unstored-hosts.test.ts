@@ -49,19 +49,19 @@ describe('hosts that could not be stored', () => {
     assert.deepEqual([unstored.byNamespace().size, unstored.size], [0, 0]);
   });
 
-  it('are forgotten, and reported, after nothing has wanted them for long', () => {
+  it('are forgotten and reported if they have not been requested for a long time', () => {
     const { unstored, clock, forgotten, hostsOf } = setUp();
     unstored.add('a', ['x', 'y', 'z'], failure);
     clock.now = hourMs;
     unstored.add('a', ['y'], failure);
     unstored.confirmRequested('a', new Set(['z']));
-    unstored.recordFailure('a', failure); // renewal tries for ever: that is no request
+    unstored.recordFailure('a', failure); // Renewal retries without end, so a retry is no request.
     clock.now = 24 * hourMs;
     unstored.expire(24 * hourMs);
     assert.deepEqual([hostsOf('a'), forgotten], [['y', 'z'], [['a', 'x', 'expired']]]);
   });
 
-  it('of a namespace are no more than its Secret can hold', () => {
+  it('are limited to the maximum of one Secret in each namespace', () => {
     const { unstored, forgotten, hostsOf } = setUp({ perNamespace: 3 });
     unstored.add('a', named(5), failure);
     assert.deepEqual(hostsOf('a'), ['host-0', 'host-1', 'host-2']);
@@ -71,7 +71,7 @@ describe('hosts that could not be stored', () => {
     ]);
   });
 
-  it('of a namespace that floods give way to those of the others', () => {
+  it('of a namespace that floods the memory are evicted in favour of other namespaces', () => {
     const { unstored, hostsOf } = setUp({ maxHosts: 20 });
     unstored.add('small', ['x'], failure);
     unstored.add('flood', named(100), failure);
@@ -79,10 +79,10 @@ describe('hosts that could not be stored', () => {
     unstored.add('late', ['y', 'z'], failure);
     unstored.add('flood', named(100, 'more'), failure);
     assert.deepEqual([hostsOf('small'), hostsOf('late')], [['x'], ['y', 'z']]);
-    assert.deepEqual(hostsOf('flood'), named(17), 'its newest ones left');
+    assert.deepEqual(hostsOf('flood'), named(17), 'its newest hosts were evicted');
   });
 
-  it('never exceed the bounds, and no namespace loses a host while another one has two more', () => {
+  it('never exceed the maximums, and no namespace loses a host while another has two more', () => {
     const bounds = { perNamespace: 5, maxHosts: 12 };
     const request = fc.record({
       namespace: fc.constantFrom('a', 'b', 'c', 'd', 'e', 'f'),

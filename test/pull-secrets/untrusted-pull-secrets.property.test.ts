@@ -13,7 +13,7 @@ import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
 const host = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
-const life = { issuedAt: '2026-11-23T12:00:00Z', expiresAt: '2026-11-24T00:00:00Z' };
+const lifetime = { issuedAt: '2026-11-23T12:00:00Z', expiresAt: '2026-11-24T00:00:00Z' };
 const rules = createTokenRules({
   freshness: { fraction: 0.5, floorMs: hourMs },
   maxHosts: 200,
@@ -21,7 +21,7 @@ const rules = createTokenRules({
   now: () => now,
 });
 
-/** Annotations that stopped the program, as a tenant can write them. */
+/** Annotations of past bugs that a tenant could write to stop the program. */
 const pastAnnotations = [
   `{"${host}":{"issuedAt":{"toString":1,"valueOf":1}}}`,
   `{"${host}":{"issuedAt":{"toString":null},"expiresAt":[[]]}}`,
@@ -32,7 +32,7 @@ const pastAnnotations = [
 ];
 
 const annotation = fc.oneof(
-  damaged({ [host]: life, 'evil.example': null }).map((value) => JSON.stringify(value)),
+  damaged({ [host]: lifetime, 'evil.example': null }).map((value) => JSON.stringify(value)),
   fc.string(),
   fc.constant(undefined),
 );
@@ -45,8 +45,8 @@ const dockerConfig = fc.oneof(
   fc.constant(undefined),
 );
 
-describe('what tenants write into a pull Secret', () => {
-  it('never throws out of parseHosts, and what it gives can be written again', () => {
+describe('untrusted content of a pull Secret', () => {
+  it('never makes parseHosts throw, and the result can be formatted again', () => {
     const check = (text: string | undefined) => {
       const hosts = parseHosts(text, resolveRegistry);
       for (const one of hosts.values()) {
@@ -61,11 +61,11 @@ describe('what tenants write into a pull Secret', () => {
     fc.assert(fc.property(annotation, check), { numRuns: 500 });
   });
 
-  it('never throws out of readContent, and can be merged and written again', () => {
+  it('never makes readContent throw, and can be merged and formatted again', () => {
     const check = (json: string | undefined, text: string | undefined) => {
       const { content } = readContent(json, text, resolveRegistry);
-      const wanted = new Map([[host, fakeToken('x', now)]]);
-      const merged = mergeContent('team-a', content, wanted, rules).content;
+      const desired = new Map([[host, fakeToken('x', now)]]);
+      const merged = mergeContent('team-a', content, desired, rules).content;
       assert.ok(merged.auths.has(host));
       formatHosts(merged.hosts);
       JSON.parse(formatDockerConfig(merged.auths));
@@ -79,7 +79,7 @@ describe('what tenants write into a pull Secret', () => {
     fc.assert(fc.property(dockerConfig, annotation, check), { numRuns: 500 });
   });
 
-  it('never throws out of the view', () => {
+  it('never makes the Secret cache throw', () => {
     const valid = {
       metadata: {
         namespace: 'team-a',
@@ -109,7 +109,7 @@ describe('what tenants write into a pull Secret', () => {
     fc.assert(fc.property(damaged(valid), annotation, check), { numRuns: 500 });
   });
 
-  it('never throws out of parseHosts when it is no object at all', () => {
+  it('never makes parseHosts throw if it is not an object', () => {
     fc.assert(
       fc.property(hostileJson([host, 'issuedAt', 'expiresAt', 'identity']), (value) => {
         parseHosts(JSON.stringify(value), resolveRegistry);

@@ -3,10 +3,11 @@ import { after, before, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createSecretApi } from '../../src/kube/secrets.ts';
 import { managedByLabel, productName } from '../../src/labels.ts';
-import { createSecretStore, mergeIntoSecret } from '../../src/pull-secrets/apply.ts';
+import { mergeIntoSecret } from '../../src/pull-secrets/apply.ts';
 import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { secretType } from '../../src/pull-secrets/ownership.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
+import { createSecretStore } from '../../src/pull-secrets/secret-store.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
@@ -29,7 +30,7 @@ const isRefusedByApiServer = (document: string): boolean => {
 
 describeOnEachApiServer('edits of a pull Secret by users', editedSuite);
 
-/** What users write into a pull Secret, on any API server. */
+/** How the program handles content that users write into a pull Secret, on any API server. */
 function editedSuite(apiServer: () => TestApiServer): void {
   const lines: string[] = [];
   const config = () =>
@@ -55,9 +56,9 @@ function editedSuite(apiServer: () => TestApiServer): void {
     return status;
   };
 
-  it('is stored whenever it is a JSON object or null, whatever the kubelet makes of it', async () => {
+  it('is stored if it is a JSON object or null, whether or not the kubelet accepts it', async () => {
     const namespace = await apiServer().createNamespace();
-    // the stand-in knows no maximum depth
+    // The stand-in has no maximum depth.
     const documents = fixedDocuments.filter((document) => document.length < 5_000);
     for (const [index, document] of documents.entries()) {
       const expected = isRefusedByApiServer(document) ? 422 : 201;
@@ -65,7 +66,7 @@ function editedSuite(apiServer: () => TestApiServer): void {
     }
   });
 
-  it('loses only what the kubelet refuses when the Secret is written, and what that is, is logged', async () => {
+  it('loses only what the kubelet refuses when the Secret is written, and that is logged', async () => {
     const namespace = await apiServer().createNamespace();
     assert.equal(await store(namespace, editedByUser), 201);
     const now = Date.now();
@@ -88,7 +89,7 @@ function editedSuite(apiServer: () => TestApiServer): void {
       'nulls.example.com': { username: 'u', password: 'p', email: null, auth: 'dTpw' },
     });
     assert.deepEqual(
-      lines.map((line) => JSON.parse(line).place),
+      lines.map((line) => JSON.parse(line).path),
       ['auths["space.example.com"]', 'auths["case.example.com"]'],
     );
   });

@@ -4,18 +4,24 @@ import type { DesiredHosts } from '../../src/pull-secrets/merge.ts';
 import { coalesceWrites } from '../../src/pull-secrets/write-queue.ts';
 import { fakeToken } from './pull-secret-fixtures.ts';
 
-/** Writes that end when told to. */
-function gatedWrites() {
+/** A queue whose writes the test completes. */
+function createGatedWrites() {
   const writes: {
     namespace: string;
-    wanted: DesiredHosts;
+    desired: DesiredHosts;
     addableHosts: string[];
     end: () => void;
     fail: (error: Error) => void;
   }[] = [];
-  const write = coalesceWrites((namespace, wanted, addableHosts) => {
+  const write = coalesceWrites((namespace, desired, addableHosts) => {
     const { promise, resolve, reject } = Promise.withResolvers<readonly string[]>();
-    writes.push({ namespace, wanted, addableHosts: [...addableHosts], end: () => resolve([]), fail: reject });
+    writes.push({
+      namespace,
+      desired,
+      addableHosts: [...addableHosts],
+      end: () => resolve([]),
+      fail: reject,
+    });
     return promise;
   });
   return { write, writes };
@@ -24,26 +30,26 @@ function gatedWrites() {
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 describe('writes in a namespace', () => {
-  it('are one for all that comes at once, and one more for all that comes meanwhile', async () => {
-    const { write, writes } = gatedWrites();
+  it('are one for all simultaneous requests, and one more for all requests that arrive in the meantime', async () => {
+    const { write, writes } = createGatedWrites();
     const first = Array.from({ length: 100 }, (_, index) => write('a', new Map([[`h${index}`, undefined]])));
     await turn();
     assert.equal(writes.length, 1);
-    assert.equal(writes[0]?.wanted.size, 100);
+    assert.equal(writes[0]?.desired.size, 100);
     const second = Array.from({ length: 100 }, (_, index) => write('a', new Map([[`x${index}`, undefined]])));
     await turn();
-    assert.equal(writes.length, 1, 'never two at once');
+    assert.equal(writes.length, 1, 'no two writes are in flight at the same time');
     writes[0]?.end();
     await Promise.all(first);
     await turn();
     assert.equal(writes.length, 2);
-    assert.equal(writes[1]?.wanted.size, 100);
+    assert.equal(writes[1]?.desired.size, 100);
     writes[1]?.end();
     await Promise.all(second);
   });
 
   it('do not wait for another namespace', async () => {
-    const { write, writes } = gatedWrites();
+    const { write, writes } = createGatedWrites();
     const both = [write('a', new Map()), write('b', new Map())];
     await turn();
     assert.deepEqual(
@@ -56,8 +62,8 @@ describe('writes in a namespace', () => {
     await Promise.all(both);
   });
 
-  it('fail for those who asked, and leave the next ones alone', async () => {
-    const { write, writes } = gatedWrites();
+  it('fail for their callers, and do not affect the next ones', async () => {
+    const { write, writes } = createGatedWrites();
     const first = write('a', new Map());
     await turn();
     const second = write('a', new Map());
@@ -72,18 +78,18 @@ describe('writes in a namespace', () => {
     await third;
   });
 
-  it('keep the later of two tokens, and a token over none', async () => {
-    const { write, writes } = gatedWrites();
+  it('keep the later of two tokens, and prefer a token to none', async () => {
+    const { write, writes } = createGatedWrites();
     const [early, late] = [fakeToken('early', 1_000), fakeToken('late', 2_000)];
     const all = [undefined, late, early, undefined].map((token) => write('a', new Map([['h', token]])));
     await turn();
-    assert.equal(writes[0]?.wanted.get('h'), late);
+    assert.equal(writes[0]?.desired.get('h'), late);
     writes[0]?.end();
     await Promise.all(all);
   });
 
-  it('may add what one of the callers lets them add', async () => {
-    const { write, writes } = gatedWrites();
+  it('may add a host if at least one caller requests and allows it', async () => {
+    const { write, writes } = createGatedWrites();
     const hosts = new Map([
       ['a', undefined],
       ['b', undefined],
@@ -91,7 +97,7 @@ describe('writes in a namespace', () => {
     const one = new Map([['b', undefined]]);
     const all = [write('n', hosts, new Set()), write('n', one, new Set(['a', 'b']))];
     await turn();
-    assert.deepEqual(writes[0]?.addableHosts, ['b'], 'the second caller does not want a');
+    assert.deepEqual(writes[0]?.addableHosts, ['b'], 'the second caller does not request a');
     writes[0]?.end();
     await Promise.all(all);
   });

@@ -5,7 +5,7 @@ import { KubeError } from '../../src/kube/errors.ts';
 import { failedHost } from '../../src/pull-secrets/unavailable-host.ts';
 import type { Due } from '../../src/renewal/plan-types.ts';
 import { AttemptTracker } from '../../src/renewal/renewal-attempts.ts';
-import { namespaceBackoff, tokenRetryMs } from '../../src/util/backoff.ts';
+import { backoffMs, namespaceBackoff } from '../../src/util/backoff.ts';
 
 const hourMs = 3_600_000;
 const now = Date.UTC(2026, 10, 23, 12);
@@ -17,9 +17,7 @@ describe('renewal attempts in a namespace', () => {
 
   it('back off longer after each failure, up to 5 minutes, and never less than half of the maximum', () => {
     for (const random of [0, 0.999]) {
-      const delays = Array.from({ length: 40 }, (_, index) =>
-        tokenRetryMs(namespaceBackoff, index + 1, random),
-      );
+      const delays = Array.from({ length: 40 }, (_, index) => backoffMs(namespaceBackoff, index + 1, random));
       assert.ok(delays.every((delay, index) => delay >= (delays[index - 1] ?? 0) && delay <= 300_000));
       assert.ok((delays[0] ?? 0) <= 1_000 && (delays.at(-1) ?? 0) >= 150_000);
     }

@@ -200,7 +200,7 @@ describe('renewal of all namespaces', () => {
       await fixture.pass(1000);
     }
     assert.ok(attempts <= 10, `${attempts} attempts in a minute`);
-    assert.ok(fixture.counts.every((count) => count === 'scheduled not-fresh'));
+    assert.ok(fixture.counts.every((count) => count === 'scheduled no-newer-token'));
   });
 
   it('has at most as many renewals in flight as configured', async () => {

@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { ClockReading, StoredLifetime, Validity } from '../../src/ecr/token-policy.ts';
 import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
-import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
+import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { HostFailure, PlanRules } from '../../src/renewal/plan-types.ts';
 import { type ClusterState, planInSteps } from '../../src/renewal/renewal-plan.ts';
 
@@ -31,7 +31,7 @@ function rules(changes: Partial<PlanRules> = {}): PlanRules {
   };
 }
 
-function secret(hosts: HostLifetimes, changes: Partial<KnownSecret> = {}): KnownSecret {
+function secret(hosts: HostLifetimes, changes: Partial<CachedSecret> = {}): CachedSecret {
   return {
     uid: 'u',
     resourceVersion: '1',
@@ -56,7 +56,7 @@ function plan(known: ClusterState, now: ClockReading, by: PlanRules) {
 }
 
 /** Plans the namespace `team-a` so many ms after its token was issued and observed. */
-function planned(known: KnownSecret, after: number, changes: Partial<PlanRules> = {}, monotonicMs = after) {
+function planned(known: CachedSecret, after: number, changes: Partial<PlanRules> = {}, monotonicMs = after) {
   return plan(
     { secrets: [['team-a', known]], deleted: [] },
     { wallMs: issued + after, monotonicMs },

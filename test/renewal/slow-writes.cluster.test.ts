@@ -62,7 +62,7 @@ describeOnCluster('a webhook that hangs in ten namespaces', (cluster) => {
     );
     for (const { status, pullSecrets, warnings } of pods) {
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
-      assert.deepEqual(warnings, [`no pull token yet for ${first}: not ready in time, still trying`]);
+      assert.deepEqual(warnings, [`no pull token for ${first}: timed out; still in progress`]);
     }
     const pod = await createPod(cluster(), other, podWith([`${second}/app`]));
     assert.deepEqual([pod.pullSecrets, pod.warnings], [['ecr-pull-secrets'], []]);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
-import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
+import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { NamespaceUnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
 import { flappingCode, type HostFailure, type PlanRules } from '../../src/renewal/plan-types.ts';
 import { planNamespace } from '../../src/renewal/renewal-plan.ts';
@@ -15,7 +15,7 @@ const lifetime = { issuedAt: start, expiresAt: start + 12 * hourMs };
 const east = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
 const west = '123456789012.dkr.ecr.us-west-2.amazonaws.com';
 
-function secret(hosts: HostLifetimes, changes: Partial<KnownSecret> = {}): KnownSecret {
+function secret(hosts: HostLifetimes, changes: Partial<CachedSecret> = {}): CachedSecret {
   const known = {
     uid: 'u',
     resourceVersion: '1',
@@ -128,10 +128,10 @@ describe('a host that could not be stored', () => {
     assert.deepEqual([blocked.due, blocked.nextAt], [[], Number.POSITIVE_INFINITY]);
     assert.deepEqual(
       blocked.overdue.map(({ host, isUrgent, failure }) => [host, isUrgent, failure.code, failure.permanent]),
-      [[east, true, 'foreign-secret', true]],
+      [[east, true, 'unmanaged-secret', true]],
     );
     assert.match(blocked.overdue[0]?.failure.message ?? '', /not managed by ecr-pull-secrets/);
-    const failed = { code: 'foreign-secret', at: start + 28 * secondMs, retryAt: start + 70 * secondMs };
+    const failed = { code: 'unmanaged-secret', at: start + 28 * secondMs, retryAt: start + 70 * secondMs };
     assert.equal(planned({ unstored: known }, 30 * secondMs, failed).due.length, 1);
     const managed = secret(new Map([[west, lifetime]]));
     assert.deepEqual(planned({ secret: managed, unstored: known }, 30 * secondMs, failed).due[0]?.hosts, [
@@ -151,8 +151,8 @@ describe('a host that could not be stored', () => {
     assert.deepEqual(
       overdue.map(({ host, failure }) => [host, failure.code]),
       [
-        [east, 'foreign-secret'],
-        [west, 'foreign-secret'],
+        [east, 'unmanaged-secret'],
+        [west, 'unmanaged-secret'],
       ],
     );
     assert.equal(planned({ secret: replaced }, secondMs).overdue.length, 1);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { PodHosts } from '../../src/pull-secrets/hosts-in-use.ts';
-import type { KnownSecret } from '../../src/pull-secrets/secret-cache.ts';
+import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import { UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
 import { UnstoredHostChecker } from '../../src/renewal/unstored-pod-checks.ts';
 
@@ -16,7 +16,7 @@ const [x, y, z] = ['x', 'y', 'z'];
 function setUp({ configured = [] as string[] } = {}) {
   const clock = { now: 0 };
   const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, monotonicNow: () => clock.now });
-  const secrets = new Map<string, KnownSecret>();
+  const secrets = new Map<string, CachedSecret>();
   const forgotten: string[] = [];
   const pods = new Map<string, PodHosts>();
   const forbidden = new Set<string>();
@@ -120,7 +120,7 @@ describe('check of the pods of a namespace with an unmanaged Secret', () => {
     putUnmanaged('b', 'two');
     setPods('b', [z], []);
     assert.deepEqual([await pass(0), unstoredHosts('a'), unstoredHosts('b')], [['a', 'b'], [x], []]);
-    assert.equal(unstored.byNamespace().get('a')?.failure.code, 'foreign-secret');
+    assert.equal(unstored.byNamespace().get('a')?.failure.code, 'unmanaged-secret');
     assert.deepEqual(await pass(10 * minuteMs), ['a']);
     assert.deepEqual(await pass(50 * minuteMs), ['a', 'b']);
     putUnmanaged('b', 'three');
@@ -134,7 +134,7 @@ describe('check of the pods of a namespace with an unmanaged Secret', () => {
     const { pass, setPods, putUnmanaged, secrets } = setUp();
     putUnmanaged('a', 'one', x);
     setPods('a', [x]);
-    secrets.set('a', { ...(secrets.get('a') as KnownSecret), isOptedOut: true });
+    secrets.set('a', { ...(secrets.get('a') as CachedSecret), isOptedOut: true });
     assert.deepEqual(await pass(hourMs), []);
   });
 

@@ -133,7 +133,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     await pass(75 * secondMs);
     assert.deepEqual(
       replica.overdue(namespace).map(({ host, failure }) => [host, failure.code]),
-      [[first, 'foreign-secret']],
+      [[first, 'unmanaged-secret']],
       'no pod uses the other host',
     );
     await eventually('there is an Event', async () => (await listEvents(namespace)).length > 0, 30_000);
@@ -169,7 +169,7 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
     await restarted.pass(secondMs);
     assert.deepEqual(
       restarted.overdue(namespace).map(({ host, failure }) => [host, failure.code]),
-      [[first, 'foreign-secret']],
+      [[first, 'unmanaged-secret']],
     );
     await fix?.();
     await eventually('the watch has reported it', () => restarted.secretCache.get(namespace) === undefined);

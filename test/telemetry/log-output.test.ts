@@ -84,7 +84,7 @@ describe('a reader that takes nothing', () => {
     const { child, told } = startLogging(
       `
       const pod = 'x y '.repeat(725_000);
-      for (let number = 0; number < 20_000; number += 1) log.info({ number, pod }, 'pod review');
+      for (let number = 0; number < 20_000; number += 1) log.info({ number, pod }, 'handled admission request');
       tell('dropped ' + output.droppedLines());
       setInterval(() => undefined, 1000);
       process.on('SIGTERM', () => process.exit(0));

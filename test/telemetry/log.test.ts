@@ -34,7 +34,9 @@ function onlyLine(write: (log: Log) => void): string {
 function loggedPod(pod: string): Record<string, unknown> {
   const subject = { uid: 'u', namespace: 'shop', operation: 'CREATE', resource: 'pods', pod };
   return JSON.parse(
-    onlyLine((log) => log.info(describeReview(subject, 'injected', 'ecr-image', []), 'pod review')),
+    onlyLine((log) =>
+      log.info(describeReview(subject, 'injected', 'ecr-image', []), 'handled admission request'),
+    ),
   );
 }
 

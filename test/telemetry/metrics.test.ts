@@ -30,7 +30,7 @@ describe('metrics', () => {
     const metrics = createPrometheusMetrics();
     for (let round = 1; round <= 2; round += 1) {
       for (let index = 0; index < 3000; index += 1) {
-        metrics.review('injected', index % 3 === 0 ? 'already-referring' : 'ecr-image');
+        metrics.review('injected', index % 3 === 0 ? 'already-referenced' : 'ecr-image');
         metrics.admissionSeconds(0.002);
       }
       const { text } = await metrics.render();
@@ -40,7 +40,7 @@ describe('metrics', () => {
       );
       assert.match(
         text,
-        new RegExp(`reviews_total\\{outcome="injected",reason="already-referring"\\} ${1000 * round}\\n`),
+        new RegExp(`reviews_total\\{outcome="injected",reason="already-referenced"\\} ${1000 * round}\\n`),
       );
       assert.match(text, new RegExp(`admission_duration_seconds_count ${3000 * round}\\n`));
       assert.match(text, new RegExp(`admission_duration_seconds_bucket\\{le="0.0025"\\} ${3000 * round}\\n`));
@@ -63,7 +63,7 @@ describe('metrics', () => {
       droppedLogLines: () => dropped,
       fullSecrets: () => 3,
     });
-    metrics.countDroppedHosts('no-room', 2);
+    metrics.countDroppedHosts('secret-full', 2);
     metrics.countForgottenHosts('limit', 5);
     const first = (await metrics.render()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
@@ -74,7 +74,7 @@ describe('metrics', () => {
     assert.match(first, /^ecr_pull_secrets_api_calls\{state="slow"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_api_calls\{state="waiting"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_api_calls_overloaded_total 4$/m);
-    assert.match(first, /^ecr_pull_secrets_hosts_dropped_total\{reason="no-room"\} 2$/m);
+    assert.match(first, /^ecr_pull_secrets_hosts_dropped_total\{reason="secret-full"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_unstored_hosts_forgotten_total\{reason="limit"\} 5$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);

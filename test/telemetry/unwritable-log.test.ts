@@ -153,7 +153,9 @@ describe('the program whose log cannot be written', () => {
     await review(webhook, longName);
     assert.equal(await endOf(child), 0);
     const lines = (await readFile(file, 'utf8')).trimEnd().split('\n');
-    const pods = lines.map((line) => JSON.parse(line)).filter(({ msg }) => msg === 'pod review');
+    const pods = lines
+      .map((line) => JSON.parse(line))
+      .filter(({ msg }) => msg === 'handled admission request');
     assert.deepEqual(
       pods.map(({ pod }) => pod),
       [`[${longName.length} characters]`],

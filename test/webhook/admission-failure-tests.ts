@@ -18,7 +18,7 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
       const first = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
       assert.deepEqual([first.status, first.pullSecrets], [201, ['ecr-pull-secrets']]);
       assert.equal(first.warnings.length, 1);
-      assert.match(first.warnings[0] ?? '', new RegExp(`^no pull token yet for ${host}: AccessDenied`));
+      assert.match(first.warnings[0] ?? '', new RegExp(`^no pull token for ${host}: AccessDenied`));
       assert.ok((first.warnings[0] ?? '').length <= 120);
       const waiting = await fixture().pullSecret(namespace);
       assert.deepEqual(waiting?.hosts, { [host]: null });
@@ -40,7 +40,7 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
         podWith([`${host}/app:1`]),
       );
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
-      assert.deepEqual(warnings, [`no pull token yet for ${host}: ECR has not answered yet`]);
+      assert.deepEqual(warnings, [`no pull token for ${host}: ECR has not answered yet`]);
       const waiting = await fixture().pullSecret(namespace);
       assert.deepEqual(waiting?.hosts, { [host]: null });
       gate.open();
@@ -98,7 +98,7 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
         );
         assert.equal(status, 201);
         assert.deepEqual(warnings, [
-          `no pull token yet for ${hostIn('eu-west-1')}: the Secret of our name is not ours`,
+          `no pull token for ${hostIn('eu-west-1')}: Secret ecr-pull-secrets exists but is unmanaged`,
         ]);
         assert.deepEqual((await fixture().apiServer.request('GET', secretPath(namespace))).body, before.body);
       });

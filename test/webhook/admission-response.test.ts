@@ -56,13 +56,13 @@ describe('the warning', () => {
   it('names host and cause', () => {
     assert.equal(
       formatMissingTokenWarning([{ host, text: 'access denied' }]),
-      `no pull token yet for ${host}: access denied`,
+      `no pull token for ${host}: access denied`,
     );
   });
 
   it('says how many more there are', () => {
     const missing = ['a', 'b', 'c'].map((name) => ({ host: name, text: 'throttled' }));
-    assert.equal(formatMissingTokenWarning(missing), 'no pull token yet for a (+2 more): throttled');
+    assert.equal(formatMissingTokenWarning(missing), 'no pull token for a (+2 more): throttled');
   });
 
   it('shows where a long name was cut', () => {

@@ -60,7 +60,7 @@ describeOnCluster(
       );
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
       assert.equal(warnings.length, 1);
-      assert.match(warnings[0] ?? '', new RegExp(`^no pull token yet for ${host}: API server: server-error`));
+      assert.match(warnings[0] ?? '', new RegExp(`^no pull token for ${host}: API server: server-error`));
       assert.equal(await readPullSecret(cluster(), namespace), undefined);
       await proxy.pass();
       await eventually(

@@ -61,13 +61,13 @@ describe('client certificates', () => {
       assert.deepEqual(await call(app, undefined), { status: 401, code: 'no-client-certificate' });
     }
     for (const keyPair of [issueTestClientCertificate(others, 'kube-apiserver'), serving]) {
-      assert.deepEqual(await call(app, keyPair), { status: 401, code: 'bad-client-certificate' });
+      assert.deepEqual(await call(app, keyPair), { status: 401, code: 'invalid-client-certificate' });
     }
     assert.deepEqual(
       lines().map(({ msg, code, requests }) => [msg, code, requests]),
       [
         ['refused requests without a valid client certificate', 'no-client-certificate', 1],
-        ['refused requests without a valid client certificate', 'bad-client-certificate', 1],
+        ['refused requests without a valid client certificate', 'invalid-client-certificate', 1],
       ],
     );
     assert.equal(outcomes.filter((what) => what === 'refused no-client-certificate').length, 5);

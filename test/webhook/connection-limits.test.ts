@@ -81,7 +81,7 @@ describe('connections', () => {
     );
     assert.ok(open <= 20, `${open} connections`);
     assert.equal((await send(buildPodReview(pod), { agent })).isReused, true);
-    assert.ok(outcomes.filter((what) => what === 'refused connections').length >= 40);
+    assert.ok(outcomes.filter((what) => what === 'refused too-many-connections').length >= 40);
     agent.destroy();
   });
 

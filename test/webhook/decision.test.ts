@@ -36,7 +36,7 @@ describe('decisions', () => {
       'not-a-pod',
     ],
     ['pods/status', pod, { operation: 'UPDATE', subResource: 'status' }, 'not-a-pod'],
-    ['a deletion', null, { operation: 'DELETE' }, 'operation'],
+    ['a deletion', null, { operation: 'DELETE' }, 'unsupported-operation'],
     ['an excluded namespace', pod, { namespace: 'kube-system' }, 'namespace-excluded'],
     ['an excluded namespace named in full', pod, { namespace: 'quiet' }, 'namespace-excluded'],
     ['a pod without ECR images', { spec: { containers: [{ image: 'busybox' }] } }, {}, 'no-ecr-image'],
@@ -51,12 +51,12 @@ describe('decisions', () => {
       'an update of a pod that does not refer to the Secret, if its images stay',
       pod,
       { operation: 'UPDATE', oldObject: pod },
-      'not-referring',
+      'no-new-image',
     ],
   ];
   for (const [what, object, changes, reason] of left) {
     it(`leave ${what} alone (${reason})`, () => {
-      assert.deepEqual(decideOn(object, changes), { action: 'leave', reason });
+      assert.deepEqual(decideOn(object, changes), { action: 'skip', reason });
     });
   }
 

@@ -52,7 +52,7 @@ describe('the decision on a changed pod', () => {
       );
       assert.ok(!isInvalidReview(review));
       const decision = decide(review, rules);
-      const hosts = decision.action === 'leave' ? [] : decision.registries.map(({ host }) => host);
+      const hosts = decision.action === 'skip' ? [] : decision.registries.map(({ host }) => host);
       assert.deepEqual({ action: decision.action, reason: decision.reason, hosts }, expected);
       assert.equal('patch' in decision ? decision.patch : undefined, undefined);
     });

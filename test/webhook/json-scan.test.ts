@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { stripManagedFields } from '../../src/webhook/json-scan.ts';
+import { mayExceedValueCount, stripManagedFields } from '../../src/webhook/json-scan.ts';
 
 /** Names and texts that look like the beginning or the end of such a list, or part of it. */
 const significantName = fc.constantFrom(
@@ -81,3 +81,49 @@ describe('managedFields', () => {
     }
   });
 });
+
+describe('the bound on the number of JSON values', () => {
+  const significantText = fc.constantFrom('[', '{', ',', '"', '\\', '\\"', '],[', 'ü€');
+  const text = fc.oneof(significantText, fc.string({ maxLength: 12 }));
+  const { json } = fc.letrec((tie) => ({
+    json: fc.oneof(
+      { maxDepth: 5 },
+      text,
+      fc.integer(),
+      fc.constantFrom(null, true),
+      fc.array(tie('json'), { maxLength: 5 }),
+      fc.dictionary(text, tie('json'), { maxKeys: 5 }),
+    ),
+  }));
+
+  it('reports every JSON with more values, and none with half as many', () => {
+    fc.assert(
+      fc.property(json, fc.nat(20), (value, max) => {
+        const mayExceed = mayExceedValueCount(Buffer.from(JSON.stringify(value)), max);
+        const values = countValues(value);
+        if (values > max + 1) {
+          assert.ok(mayExceed);
+        }
+        if (values * 2 <= max) {
+          assert.ok(!mayExceed);
+        }
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('returns for any bytes', () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 50 }), fc.nat(20), (bytes, max) => {
+        mayExceedValueCount(Buffer.from(bytes), max);
+      }),
+    );
+  });
+});
+
+/** Number of values in a JSON value, including itself. */
+function countValues(value: unknown): number {
+  return typeof value === 'object' && value !== null
+    ? Object.values(value).reduce((sum: number, inner) => sum + countValues(inner), 1)
+    : 1;
+}

@@ -20,7 +20,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       const pod = podWith([`${hostIn('us-east-2')}/app`]);
       const denied = await fixture().createPod(namespace, pod);
       assert.equal(denied.status, 503);
-      assert.match(JSON.stringify(denied.body), /no pull token yet for .*us-east-2.*: invalid response/);
+      assert.match(JSON.stringify(denied.body), /no pull token for .*us-east-2.*: invalid response/);
       await eventually(
         'it is admitted',
         async () => (await fixture().createPod(namespace, pod)).status === 201,
@@ -40,10 +40,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       const images = ['us-west-1', 'us-west-2'].map((region) => `${hostIn(region)}/app`);
       assert.equal((await fixture().createPod(namespace, podWith(images))).status, 201);
       const third = await fixture().createPod(namespace, podWith([`${hostIn('us-east-1')}/app`]));
-      assert.match(
-        JSON.stringify(third.body),
-        /no pull token yet for .*us-east-1.*: the pull Secret is full/,
-      );
+      assert.match(JSON.stringify(third.body), /no pull token for .*us-east-1.*: the pull Secret is full/);
       assert.equal(Object.keys((await fixture().pullSecret(namespace))?.auths ?? {}).length, 2);
     });
   });

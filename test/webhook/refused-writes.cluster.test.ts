@@ -49,7 +49,7 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
         async () => {
           const { status, warnings } = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
           assert.equal(status, 201);
-          assert.deepEqual(warnings, [`no pull token yet for ${host}: ${cause}`]);
+          assert.deepEqual(warnings, [`no pull token for ${host}: ${cause}`]);
           assert.ok((warnings[0] ?? '').length <= 120);
           return true;
         },

@@ -16,9 +16,9 @@ const manners: readonly (readonly [string, SendOptions])[] = [
 
 describe('what is no review', () => {
   const cases: [string, unknown, SendOptions, number, string][] = [
-    ['no JSON', '{', {}, 400, 'not-json'],
-    ['JSON of another kind', { hello: 1 }, {}, 400, 'bad-review'],
-    ['a review without uid', buildPodReview(pod, { uid: 1 }), {}, 400, 'bad-review'],
+    ['no JSON', '{', {}, 400, 'invalid-json'],
+    ['JSON of another kind', { hello: 1 }, {}, 400, 'invalid-review'],
+    ['a review without uid', buildPodReview(pod, { uid: 1 }), {}, 400, 'invalid-review'],
     [
       'another content type',
       'x=1',
@@ -47,7 +47,7 @@ describe('what is no review', () => {
   it('gets an answer that says so: no body', async () => {
     const { send } = await startWebhook();
     const { status, body } = await send('');
-    assert.deepEqual([status, body.error.code], [400, 'not-json']);
+    assert.deepEqual([status, body.error.code], [400, 'invalid-json']);
   });
 });
 
@@ -97,10 +97,8 @@ describe('a review', () => {
     const { body } = await send(buildPodReview(pod), { path: '/mutate?timeout=1s' });
     assert.equal(body.response.allowed, true);
     assert.ok(body.response.patch);
-    assert.deepEqual(body.response.warnings, [
-      `no pull token yet for ${host}: not ready in time, still trying`,
-    ]);
-    assert.deepEqual(outcomes, ['incomplete ecr-image']);
+    assert.deepEqual(body.response.warnings, [`no pull token for ${host}: timed out; still in progress`]);
+    assert.deepEqual(outcomes, ['missing-token ecr-image']);
     resolve([]);
   });
 
@@ -111,7 +109,7 @@ describe('a review', () => {
     assert.equal(body.response.allowed, false);
     assert.equal(body.response.patch, undefined);
     assert.equal(body.response.status?.code, 503);
-    assert.match(body.response.status?.message ?? '', /no pull token yet for .*: not ready in time/);
+    assert.match(body.response.status?.message ?? '', /no pull token for .*: timed out/);
     resolve([]);
   });
 
@@ -131,11 +129,11 @@ describe('a review', () => {
       );
       assert.deepEqual([body.response.allowed, body.response.patch], [true, undefined]);
       assert.match(body.response.warnings?.join() ?? '', /^the new ECR image may fail to pull: /);
-      assert.deepEqual(outcomes, ['warned reference-missing']);
-      const line = lines().find(({ msg }) => msg === 'pod review');
+      assert.deepEqual(outcomes, ['warned missing-reference']);
+      const line = lines().find(({ msg }) => msg === 'handled admission request');
       assert.deepEqual(
         [line?.['level'], line?.['outcome'], line?.['reason'], line?.['missing']],
-        ['warn', 'warned', 'reference-missing', [{ host, code: 'reference-missing' }]],
+        ['warn', 'warned', 'missing-reference', [{ host, code: 'missing-reference' }]],
       );
     });
   }
@@ -168,11 +166,11 @@ describe('a review', () => {
       assert.equal(status, 200);
       assert.equal(body.response.allowed, true);
       assert.ok(body.response.patch);
-      assert.deepEqual(body.response.warnings, ['ecr-pull-secrets: internal error, see its log']);
+      assert.deepEqual(body.response.warnings, ['ecr-pull-secrets: internal error; see the webhook log']);
       assert.deepEqual(outcomes, ['error internal-error']);
       assert.deepEqual(
         lines().map(({ level, msg }) => [level, msg]),
-        [['error', 'failed to answer a review']],
+        [['error', 'failed to handle admission request']],
       );
     });
   }
@@ -218,7 +216,7 @@ describe('a review', () => {
     await eventually('these wait', () => asked === allowed);
     const { body } = await send(review);
     assert.ok(body.response.patch);
-    assert.match(body.response.warnings?.join() ?? '', /too many pods are waiting/);
+    assert.match(body.response.warnings?.join() ?? '', /too many pending requests/);
     const other = send(buildPodReview(pod, { namespace: 'team-b' }));
     await eventually('another namespace is not concerned', () => asked === allowed + 1);
     resolve([]);
@@ -250,7 +248,7 @@ describe('a review', () => {
     it(`with a ${key} of a megabyte is none`, async () => {
       const { send } = await startWebhook();
       const { status, body } = await send(buildPodReview(pod, { [key]: 'x'.repeat(1_000_000) }));
-      assert.deepEqual([status, body.error.code], [400, 'bad-review']);
+      assert.deepEqual([status, body.error.code], [400, 'invalid-review']);
     });
   }
 });

@@ -1,3 +1,4 @@
+// Parses request bodies and passes them to the admission handler.
 import type { Log } from '../telemetry/log.ts';
 import { formatErrorBody } from './admission-response.ts';
 import type { WebhookResponse } from './handler.ts';
@@ -5,16 +6,16 @@ import { mayExceedValueCount, stripManagedFields } from './json-scan.ts';
 import { maxJsonValues, smallBodyBytes } from './limits.ts';
 
 export interface BodyHandlerDependencies {
-  /** Answers a call from its parsed body and its address, whose query tells the timeout. Keeps nothing of the body. */
+  /** Handles a request from its parsed body and its URL, whose query has the timeout. Keeps no reference to the body. */
   handleReview(body: unknown, url: string): WebhookResponse | Promise<WebhookResponse>;
   readonly log: Log;
-  /** Counts what is refused before it is known to be a review, by its reason. */
+  /** Counts a request that is refused before its review is read, by reason. */
   onRefused(reason: string): void;
 }
 
 /**
- * Makes the function that answers a call from its body as it came; undefined: none came. It never throws or rejects:
- * what is not JSON gets a 400, what would cost too much to parse a 413, and a bug of ours a 500.
+ * Creates a function that handles a request from its unparsed body, or undefined for none. It never throws or rejects: the
+ * response is 400 if the body is not JSON, 413 if parsing it would cost too much, and 500 after an unexpected error.
  */
 export function createBodyHandler({
   handleReview,
@@ -25,7 +26,7 @@ export function createBodyHandler({
   url: string,
 ) => WebhookResponse | Promise<WebhookResponse> {
   const respondToInternalError = (error: unknown): WebhookResponse => {
-    log.error({ err: error }, 'a request could not be answered');
+    log.error({ err: error }, 'failed to handle HTTP request');
     return { status: 500, body: formatErrorBody('internal-error', 'internal error') };
   };
   return (bytes, url) => {
@@ -38,10 +39,10 @@ export function createBodyHandler({
     }
     let body: unknown;
     try {
-      // we look at single fields and merge nothing, so `__proto__` in a pod is as harmless as any other key
+      // Only single fields are read and nothing is merged, so a key `__proto__` is harmless.
       body = bytes && JSON.parse(stripManagedFields(bytes));
     } catch {
-      return { status: 400, body: formatErrorBody('not-json', 'the body is not JSON') };
+      return { status: 400, body: formatErrorBody('invalid-json', 'the body is not valid JSON') };
     }
     try {
       const response = handleReview(body, url);

@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { findDroppableHosts, findForgettableHosts } from '../../src/pull-secrets/droppable-hosts.ts';
 import type { SecretContent } from '../../src/pull-secrets/merge.ts';
-import { findDroppableHosts, findForgettableHosts } from '../../src/pull-secrets/merge.ts';
 import { hourMs } from './pull-secret-fixtures.ts';
 
 const now = Date.UTC(2026, 10, 23, 12);
-const life = (endsIn: number) => ({ issuedAt: now + endsIn - 12 * hourMs, expiresAt: now + endsIn });
+const lifetime = (expiresInMs: number) => ({
+  issuedAt: now + expiresInMs - 12 * hourMs,
+  expiresAt: now + expiresInMs,
+});
 const content = (
-  hosts: Record<string, ReturnType<typeof life> | undefined>,
+  hosts: Record<string, ReturnType<typeof lifetime> | undefined>,
   entries: string[] = [],
 ): SecretContent => {
   const tokens = Object.entries(hosts).filter(([, one]) => one !== undefined);
@@ -17,13 +20,13 @@ const content = (
   return { hosts: new Map(Object.entries(hosts)), requestedAt: new Map(), auths: new Map(auths) };
 };
 
-describe('hosts that may make room', () => {
-  it('are those without a token, then expired ones, then the valid ones that expire first', () => {
+describe('findDroppableHosts', () => {
+  it('returns hosts without a token, then with an expired token, then with a valid token in order of expiry', () => {
     const present = content({
-      late: life(9 * hourMs),
-      soon: life(hourMs),
+      late: lifetime(9 * hourMs),
+      soon: lifetime(hourMs),
       none: undefined,
-      old: life(-hourMs),
+      old: lifetime(-hourMs),
     });
     assert.deepEqual(findDroppableHosts(present, { isKept: () => false, now }), [
       { host: 'none', valid: false },
@@ -33,15 +36,15 @@ describe('hosts that may make room', () => {
     ]);
   });
 
-  it('are none that something keeps, and none whose entry somebody else wrote', () => {
+  it('skips hosts that are kept, and hosts whose entry another writer added', () => {
     const present = content({ kept: undefined, theirs: undefined, free: undefined }, ['theirs', 'a.example']);
     const isKept = (host: string) => host === 'kept';
     assert.deepEqual(findDroppableHosts(present, { isKept, now }), [{ host: 'free', valid: false }]);
   });
 });
 
-describe('hosts that are forgotten', () => {
-  it('have waited for long enough, and nothing keeps them', () => {
+describe('findForgettableHosts', () => {
+  it('returns hosts that have waited long enough and are not kept', () => {
     const requestedAt = new Map([
       ['old', now - hourMs],
       ['young', now - hourMs + 1],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
 import { describe, it } from 'node:test';
-import { BodyReceiver } from '../../src/webhook/body-intake.ts';
+import { BodyReceiver } from '../../src/webhook/body-receiver.ts';
 import { eventually } from '../support/eventually.ts';
 
 const limits = { maxBodyBytes: 100, smallBodyBytes: 10, maxBytesInFlight: 60, slowBodyMs: 1_000 };

@@ -1,21 +1,21 @@
-// Receives the bodies that are not small, and bounds what all of them hold together.
+// Receives large request bodies, and bounds the memory that all of them use together.
 import type { IncomingMessage } from 'node:http';
 import { ChunkBuffer } from './chunk-buffer.ts';
 
 export interface BodyLimits {
-  /** Of one body, in bytes. */
+  /** Maximum size of one body, in bytes. */
   readonly maxBodyBytes: number;
-  /** Of each body, what is not counted against `maxBytesInFlight`. */
+  /** The part of each body that does not count towards `maxBytesInFlight`, in bytes. */
   readonly smallBodyBytes: number;
-  /** Of all bodies that are being received, in bytes. */
+  /** Maximum for all bodies that are being received, in bytes. */
   readonly maxBytesInFlight: number;
-  /** How long a body may be incomplete before it makes room for others, in ms. */
+  /** After this time, an incomplete body may be rejected to make room for others, in ms. */
   readonly slowBodyMs: number;
 }
 
-/** Why a body is not received. */
+/** The webhook does not receive a body. */
 export class BodyRejectedError extends Error {
-  override readonly name = 'RefusedBodyError';
+  override readonly name = 'BodyRejectedError';
   readonly code: 'body-too-large' | 'overloaded';
   readonly statusCode: 413 | 503;
 
@@ -29,37 +29,36 @@ export class BodyRejectedError extends Error {
 interface PendingBody {
   readonly startedAt: number;
   readonly chunks: ChunkBuffer;
-  /** Bytes that count against `maxBytesInFlight`. */
+  /** Bytes that count towards `maxBytesInFlight`. */
   countedBytes: number;
   reject(error: BodyRejectedError): void;
 }
 
-/** All bodies that are being received. One per server. */
+/** Receives bodies. One per server. */
 export class BodyReceiver {
   readonly #limits: BodyLimits;
   readonly #monotonicNow: () => number;
-  /** In the order in which they began. */
+  /** Incomplete bodies, oldest first. */
   readonly #pending = new Set<PendingBody>();
   #bytesInFlight = 0;
-  /** Whole bodies. */
+  /** Deliveries of complete bodies. */
   readonly #queue: (() => void)[] = [];
 
-  /** @param now monotonic clock, in ms */
-  constructor(limits: BodyLimits, now: () => number) {
+  /** @param monotonicNow monotonic clock, in ms */
+  constructor(limits: BodyLimits, monotonicNow: () => number) {
     this.#limits = limits;
-    this.#monotonicNow = now;
+    this.#monotonicNow = monotonicNow;
   }
 
-  /** Bytes that count against `maxBytesInFlight` now. */
+  /** Current number of bytes that count towards `maxBytesInFlight`. */
   get bytesInFlight(): number {
     return this.#bytesInFlight;
   }
 
   /**
-   * Receives a body of whatever length, declared or not. Calls `done` at most once: with the body, whose bytes count until
-   * `done` returns, or with a BodyRejectedError, after which nothing more is read. If the client goes away first, `done` is
-   * not called. Bodies that come together are passed on one in each turn of the event loop, so that ordinary requests are
-   * answered between them.
+   * Receives a body of any length, declared or not. Calls `done` at most once: with the body, whose bytes count until `done`
+   * returns, or with a BodyRejectedError, after which nothing more is read. Does not call `done` if the client disconnects
+   * first. Delivers one body per turn of the event loop, so that small requests are handled between large ones.
    */
   receive(
     request: IncomingMessage,
@@ -93,8 +92,8 @@ export class BodyReceiver {
       }
     };
     const onEnd = () => {
-      request.off('close', cleanUp); // which follows at once
-      this.#pending.delete(body); // it is whole, so it is not slow
+      request.off('close', cleanUp); // 'close' follows 'end' at once
+      this.#pending.delete(body); // a complete body cannot be slow
       this.#enqueue(() => {
         if (!request.socket.destroyed) {
           done(undefined, body.chunks.take());
@@ -120,7 +119,10 @@ export class BodyReceiver {
     }
   }
 
-  /** Counts what a body holds by now. False: there is no room, and no slow body that could make some. */
+  /**
+   * Counts the current size of a body. Rejects slow bodies to make room for it.
+   * @returns false if there is not enough room
+   */
   #reserve(body: PendingBody): boolean {
     const { smallBodyBytes, maxBytesInFlight, slowBodyMs } = this.#limits;
     const countedBytes = Math.max(0, body.chunks.allocatedBytes - smallBodyBytes);
@@ -128,7 +130,7 @@ export class BodyReceiver {
     body.countedBytes = countedBytes;
     for (const other of this.#pending) {
       if (this.#bytesInFlight <= maxBytesInFlight || this.#monotonicNow() - other.startedAt < slowBodyMs) {
-        break; // all that follow began later
+        break; // the remaining ones are newer
       }
       if (other !== body && other.countedBytes > 0) {
         other.reject(createOverloadedError());
@@ -143,5 +145,5 @@ function createTooLargeError(maxBytes: number): BodyRejectedError {
 }
 
 function createOverloadedError(): BodyRejectedError {
-  return new BodyRejectedError('overloaded', 'too many large requests at once; try again');
+  return new BodyRejectedError('overloaded', 'too many large requests in flight; retry later');
 }
