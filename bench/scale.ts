@@ -186,7 +186,7 @@ async function measure(
       sumOf(now, 'ecr_pull_secrets_secret_writes_total', 'outcome="updated"'),
     api_writes: requests.writes - requestsBefore.writes,
     api_reads: requests.reads - requestsBefore.reads,
-    token_calls: sumOf(now, 'ecr_pull_secrets_ecr_calls_total'),
+    token_calls: sumOf(now, 'ecr_pull_secrets_ecr_requests_total'),
   };
 }
 

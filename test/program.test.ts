@@ -92,7 +92,7 @@ describe('the program', () => {
     assert.ok(late.every(({ status, connection }) => status === 200 && connection === 'close'));
     assert.equal(await program.exited, 0);
     assert.ok(
-      program.log().some((line) => line['msg'] === 'ended'),
+      program.log().some((line) => line['msg'] === 'shutdown complete'),
       'what was logged last is written',
     );
     agent.destroy();

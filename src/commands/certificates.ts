@@ -1,10 +1,12 @@
-// The command `certificates`: manages the webhook's certificate and caBundle, and serves no reviews.
+// The command `certificates`: manages the webhook's certificate and caBundle, and handles no admission requests.
 import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
 import type { ManagedCertificates } from '../certificates/managed-certificates.ts';
 import type { Config } from '../config/schema.ts';
 import { loadKubeConfig } from '../kube/client.ts';
+import { productName } from '../labels.ts';
 import { createStandardLog } from '../telemetry/log.ts';
+import { listenOn } from '../webhook/listen.ts';
 import { createStatusServer } from '../webhook/status-server.ts';
 import { defineCommand } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
@@ -21,17 +23,17 @@ export const certificatesCommand = defineCommand<ConfigOption>({
   },
 });
 
-/** How long after the last write may end the process takes to end, ms. */
+/** How long the process may take to exit after the last write, in ms. */
 const endMarginMs = 5_000;
 
 /**
- * Manages the certificates that the replicas mount as files, until a signal comes. `certificates.source` does not
- * matter here: it says what `serve` does.
- * @throws {CertificateError} no-namespace
+ * Manages the certificates that the replicas mount as files, until a signal arrives. `certificates.source` has no effect,
+ * because it sets where `serve` gets its certificate from.
+ * @throws {CertificateError} with code `no-namespace`
  */
 async function manageCertificates(config: Config): Promise<void> {
   const { log } = createStandardLog(config.log.level);
-  // Other commands need not wait until the X.509 library is loaded.
+  // Imported here, so that other commands do not load the X.509 library.
   const [{ resolveManagedSettings, mountedPropagationMs }, { ManagedCertificates }] = await Promise.all([
     import('../certificates/managed-certificates.ts'),
     import('../certificates/managed-certificates.ts'),
@@ -40,7 +42,7 @@ async function manageCertificates(config: Config): Promise<void> {
     kubeconfigPath: config.kubernetes.kubeconfig,
     requestTimeoutMs: config.kubernetes.requestTimeout,
     writeTimeoutMs: config.kubernetes.writeTimeout,
-    userAgent: `ecr-pull-secrets/${packageJson.version}`,
+    userAgent: `${productName}/${packageJson.version}`,
   });
   const settings = resolveManagedSettings(config, cluster);
   let managed: ManagedCertificates | undefined;
@@ -57,7 +59,7 @@ async function manageCertificates(config: Config): Promise<void> {
     await cluster.close();
     await status.close();
   });
-  const address = await status.listen({ host: config.status.address ?? '', port: config.status.port });
+  const address = await listenOn(status, 'status', config.status);
   log.info({ version: packageJson.version, status: address }, 'managing certificates');
   managed = await ManagedCertificates.open({
     ...settings,

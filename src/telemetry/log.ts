@@ -42,7 +42,7 @@ export function createJsonLog(level: string, stream: DestinationStream): Log {
 /** A log on standard output, which also reports how many lines were dropped once lines can be written again. */
 export function createStandardLog(level: string): { readonly log: Log; readonly output: LineOutput } {
   const output = createStandardOutput((lines) =>
-    log.error({ lines }, 'log lines dropped: standard output could not be written to'),
+    log.error({ lines }, 'dropped log lines because standard output could not be written to'),
   );
   const log = createJsonLog(level, output);
   return { log, output };

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { buildProgram } from '../../src/cli.ts';
 import { exampleHost } from '../../src/commands/command.ts';
 import { removeHostsText, syncText, uninstallText } from '../../src/commands/report-text.ts';
+import { formatMarkdownTable } from '../support/markdown-table.ts';
 
 export const cliPageFile = join(import.meta.dirname, '../../docs/reference/cli.md');
 
@@ -55,7 +56,18 @@ const examples: Readonly<Record<string, readonly [command: string, output: strin
   ],
 };
 
-/** @throws for a command without an example */
+const exitCodes = [
+  ['0', 'success'],
+  [
+    '1',
+    'something failed, a name or pattern given to `sync` selects no namespace, or the cluster cannot be reached',
+  ],
+  ['2', 'flags, configuration or environment variables cannot be used'],
+  ['130', '`sync`, `uninstall` or `remove-host` was interrupted by SIGINT'],
+  ['143', '`sync`, `uninstall` or `remove-host` was interrupted by SIGTERM'],
+];
+
+/** @throws {Error} for a command without an example */
 export function cliPage(): string {
   let output = '';
   const program = buildProgram(
@@ -81,17 +93,9 @@ export function cliPage(): string {
     'All commands and flags, each command with an example and its output.\n',
     `\`\`\`\n${helpOf(program)}\n\`\`\`\n`,
     ...sections,
-    `## Exit codes
-
-| code | meaning |
-| ---- | ------- |
-| 0    | success |
-| 1    | something failed, a name or pattern given to \`sync\` selects no namespace, or the cluster cannot be reached |
-| 2    | flags, configuration or environment variables cannot be used |
-| 130  | \`sync\`, \`uninstall\` or \`remove-host\` was interrupted by SIGINT |
-| 143  | \`sync\`, \`uninstall\` or \`remove-host\` was interrupted by SIGTERM |
-
-After SIGINT or SIGTERM, these commands start nothing new, wait for the API calls in flight, and report what they did and what
+    '## Exit codes\n',
+    formatMarkdownTable([['code', 'meaning'], ...exitCodes]),
+    `After SIGINT or SIGTERM, these commands start nothing new, wait for the API calls in flight, and report what they did and what
 they did not complete. A second signal ends them at once. \`serve\` and \`certificates\` shut down gracefully.
 `,
   ].join('\n');

@@ -285,7 +285,9 @@ class FuzzedCluster {
     await this.#store(`held-${this.#count}`, host.replace('eu-central-1', region), end * 1000);
     await this.#eventually('a good pull Secret is taken', async () => {
       const metrics = await this.#program.metrics();
-      return sumOf(metrics, 'ecr_pull_secrets_token_end_timestamp_seconds', `region="${region}"`) === end;
+      return (
+        sumOf(metrics, 'ecr_pull_secrets_token_expiration_timestamp_seconds', `region="${region}"`) === end
+      );
     });
   }
 

@@ -73,7 +73,7 @@ describeOnCluster('tenants that create malformed Secrets with the name of the pu
     const text = await metrics();
     assert.match(text, /^ecr_pull_secrets_in_sync 1$/m);
     assert.doesNotMatch(text, /watch_failures_total\{/);
-    assert.doesNotMatch(text, /unreadable_objects_total\{/, 'no parser threw');
+    assert.doesNotMatch(text, /invalid_objects_total\{/, 'no parser threw');
   };
 
   it('disturb neither readiness nor the renewal of others, also after a restart', async (t) => {

@@ -99,7 +99,7 @@ describe('a reader that takes nothing', () => {
     child.stdout?.on('data', (chunk) => {
       output += chunk;
     });
-    await eventually('the lines came', () => output.includes('log lines dropped'), 30_000);
+    await eventually('the lines came', () => output.includes('dropped log lines'), 30_000);
     child.kill('SIGTERM');
     assert.equal(await exitCode(child), 0);
     const lines = output.trimEnd().split('\n');

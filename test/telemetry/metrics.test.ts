@@ -9,9 +9,9 @@ describe('metrics', () => {
       metrics.countEcrCall(`xx-made-up-${index}`, 'network');
     }
     const { text } = await metrics.render();
-    const series = text.match(/^ecr_pull_secrets_ecr_calls_total\{.*$/gm) ?? [];
+    const series = text.match(/^ecr_pull_secrets_ecr_requests_total\{.*$/gm) ?? [];
     assert.ok(series.length <= 65, `${series.length} series`);
-    assert.match(text, /ecr_calls_total\{region="other",outcome="network"\} 984/);
+    assert.match(text, /ecr_requests_total\{region="other",outcome="network"\} 984/);
     metrics.countEcrCall('eu-west-1', 'success');
     metrics.countEcrCall('eu-west-1', 'throttled');
     assert.match((await metrics.render()).text, /\{region="eu-west-1",outcome="throttled"\} 1/);
@@ -23,7 +23,7 @@ describe('metrics', () => {
       metrics.countEcrCall('eu-west-1', `Made${index}Exception`);
     }
     const { text } = await metrics.render();
-    assert.match(text, /ecr_calls_total\{region="eu-west-1",outcome="other"\} 936/);
+    assert.match(text, /ecr_requests_total\{region="eu-west-1",outcome="other"\} 936/);
   });
 
   it('count every review, however many come between two scrapes', async () => {
@@ -36,14 +36,19 @@ describe('metrics', () => {
       const { text } = await metrics.render();
       assert.match(
         text,
-        new RegExp(`reviews_total\\{outcome="injected",reason="ecr-image"\\} ${2000 * round}\\n`),
+        new RegExp(`admission_requests_total\\{outcome="injected",reason="ecr-image"\\} ${2000 * round}\\n`),
       );
       assert.match(
         text,
-        new RegExp(`reviews_total\\{outcome="injected",reason="already-referenced"\\} ${1000 * round}\\n`),
+        new RegExp(
+          `admission_requests_total\\{outcome="injected",reason="already-referenced"\\} ${1000 * round}\\n`,
+        ),
       );
-      assert.match(text, new RegExp(`admission_duration_seconds_count ${3000 * round}\\n`));
-      assert.match(text, new RegExp(`admission_duration_seconds_bucket\\{le="0.0025"\\} ${3000 * round}\\n`));
+      assert.match(text, new RegExp(`admission_request_duration_seconds_count ${3000 * round}\\n`));
+      assert.match(
+        text,
+        new RegExp(`admission_request_duration_seconds_bucket\\{le="0.0025"\\} ${3000 * round}\\n`),
+      );
     }
   });
 
@@ -67,19 +72,22 @@ describe('metrics', () => {
     metrics.countForgottenHosts('limit', 5);
     const first = (await metrics.render()).text;
     assert.match(first, /^ecr_pull_secrets_in_sync 0$/m);
-    assert.match(first, /^ecr_pull_secrets_token_end_timestamp_seconds\{region="us-east-1"\} 1800000000$/m);
+    assert.match(
+      first,
+      /^ecr_pull_secrets_token_expiration_timestamp_seconds\{region="us-east-1"\} 1800000000$/m,
+    );
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
     assert.match(first, /^ecr_pull_secrets_full_secrets 3$/m);
-    assert.match(first, /^ecr_pull_secrets_api_calls\{state="in-flight"\} 5$/m);
-    assert.match(first, /^ecr_pull_secrets_api_calls\{state="slow"\} 2$/m);
-    assert.match(first, /^ecr_pull_secrets_api_calls\{state="waiting"\} 1$/m);
-    assert.match(first, /^ecr_pull_secrets_api_calls_overloaded_total 4$/m);
+    assert.match(first, /^ecr_pull_secrets_api_requests\{state="in-flight"\} 5$/m);
+    assert.match(first, /^ecr_pull_secrets_api_requests\{state="slow"\} 2$/m);
+    assert.match(first, /^ecr_pull_secrets_api_requests\{state="waiting"\} 1$/m);
+    assert.match(first, /^ecr_pull_secrets_api_requests_dropped_total 4$/m);
     assert.match(first, /^ecr_pull_secrets_hosts_dropped_total\{reason="secret-full"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_unstored_hosts_forgotten_total\{reason="limit"\} 5$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="true"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_failing_hosts\{permanent="false"\} 1$/m);
     assert.match(first, /^ecr_pull_secrets_log_lines_dropped_total 0$/m);
-    assert.doesNotMatch(first, /^ecr_pull_secrets_certificate_expiry/m);
+    assert.doesNotMatch(first, /^ecr_pull_secrets_certificate_expiration_timestamp_seconds/m);
     isInSync = true;
     dropped = 12;
     ends = new Map();
@@ -88,7 +96,7 @@ describe('metrics', () => {
     assert.match(second, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.match((await metrics.render()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.doesNotMatch(second, /us-east-1/);
-    assert.match(second, /^ecr_pull_secrets_certificate_expiry_timestamp_seconds\{.*\} 1900000000$/m);
+    assert.match(second, /^ecr_pull_secrets_certificate_expiration_timestamp_seconds\{.*\} 1900000000$/m);
   });
 
   it('have at most 64 series by region, and one for the rest, over all scrapes', async () => {
@@ -113,7 +121,7 @@ describe('metrics', () => {
     const seen = new Set<string>();
     for (scrape = 0; scrape < 3; scrape += 1) {
       const { text } = await metrics.render();
-      for (const [line] of text.matchAll(/^ecr_pull_secrets_token_end_timestamp_seconds\{.*\}/gm)) {
+      for (const [line] of text.matchAll(/^ecr_pull_secrets_token_expiration_timestamp_seconds\{.*\}/gm)) {
         seen.add(line);
       }
     }
@@ -125,6 +133,6 @@ describe('metrics', () => {
     metrics.countUnreadableObject('secrets');
     metrics.countUnreadableObject('secrets');
     const { text } = await metrics.render();
-    assert.match(text, /^ecr_pull_secrets_unreadable_objects_total\{resource="secrets"\} 2$/m);
+    assert.match(text, /^ecr_pull_secrets_invalid_objects_total\{resource="secrets"\} 2$/m);
   });
 });

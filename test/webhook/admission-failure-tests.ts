@@ -6,12 +6,12 @@ import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-f
 import { secretPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
-/** What pods and Secrets come to while something is wrong: ECR is away, or a person was at the Secret. */
+/** What happens to pods and Secrets during failures: ECR is unavailable, or a user has changed the Secret. */
 export function failuresSuite(apiServer: () => TestApiServer): void {
-  describe('when something is wrong', () => {
+  describe('failures', () => {
     const fixture = setUpProgram(apiServer);
 
-    it('admits a pod while ECR refuses, warns of host and cause, and notes the host; the next pod asks nobody', async () => {
+    it('admits a pod while ECR refuses, warns with host and cause, and stores the host; the next pod causes no call', async () => {
       const namespace = await fixture().createNamespace();
       const host = hostIn('ap-south-1');
       fixture().ecr.fail({ error: 'AccessDeniedException' }, { region: 'ap-south-1' });
@@ -20,18 +20,18 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
       assert.equal(first.warnings.length, 1);
       assert.match(first.warnings[0] ?? '', new RegExp(`^no pull token for ${host}: AccessDenied`));
       assert.ok((first.warnings[0] ?? '').length <= 120);
-      const waiting = await fixture().pullSecret(namespace);
-      assert.deepEqual(waiting?.hosts, { [host]: null });
-      assert.deepEqual(waiting?.auths, {}, 'a Secret that a kubelet can read, though it holds nothing yet');
+      const pending = await fixture().pullSecret(namespace);
+      assert.deepEqual(pending?.hosts, { [host]: null });
+      assert.deepEqual(pending?.auths, {}, 'a kubelet can read the Secret although it has no token yet');
 
       const second = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
       assert.deepEqual(second.pullSecrets, ['ecr-pull-secrets']);
-      assert.equal(fixture().callsIn('ap-south-1'), 1, 'the next pod does not ask again at once');
-      assert.deepEqual(await fixture().pullSecret(namespace), waiting, 'and costs no write');
+      assert.equal(fixture().callsIn('ap-south-1'), 1, 'the next pod does not cause another call at once');
+      assert.deepEqual(await fixture().pullSecret(namespace), pending, 'the next pod causes no write');
       fixture().ecr.heal();
     });
 
-    it('answers in time while ECR hangs, and writes the token when it comes', async () => {
+    it('responds in time while ECR hangs, and stores the token once it arrives', async () => {
       const namespace = await fixture().createNamespace();
       const host = hostIn('ap-east-1');
       const gate = fixture().ecr.hold({ region: 'ap-east-1' });
@@ -41,17 +41,17 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
       );
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
       assert.deepEqual(warnings, [`no pull token for ${host}: ECR has not answered yet`]);
-      const waiting = await fixture().pullSecret(namespace);
-      assert.deepEqual(waiting?.hosts, { [host]: null });
+      const pending = await fixture().pullSecret(namespace);
+      assert.deepEqual(pending?.hosts, { [host]: null });
       gate.open();
-      const filled = await eventually('the token is there', async () => {
+      const filled = await eventually('the token is stored', async () => {
         const secret = await fixture().pullSecret(namespace);
         return secret?.auths[host] === undefined ? undefined : secret;
       });
-      assert.equal(filled.uid, waiting?.uid);
+      assert.equal(filled.uid, pending?.uid);
     });
 
-    it('gives the tokens that can be had while another region is down', async () => {
+    it('stores the tokens of other regions while one region is down', async () => {
       const namespace = await fixture().createNamespace();
       const [up, down] = [hostIn('sa-east-1'), hostIn('af-south-1')];
       fixture().ecr.fail({ error: 'ServerException', status: 500 }, { region: 'af-south-1' });
@@ -73,14 +73,14 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
         { type: 'Opaque', metadata: { labels: { 'app.kubernetes.io/managed-by': 'ecr-pull-secrets' } } },
       ],
       [
-        'no label of ours',
+        'no label of the program',
         { type: 'kubernetes.io/dockerconfigjson', data: { '.dockerconfigjson': btoa('{"auths":{}}') } },
       ],
     ] as const) {
-      it(`reports and leaves a Secret of our name with ${what}`, async () => {
+      it(`reports an unmanaged Secret with the program's name and ${what}, and does not change it`, async () => {
         const namespace = await fixture().createNamespace();
         const metadata = { name: 'ecr-pull-secrets', ...('metadata' in secret ? secret.metadata : {}) };
-        const made = await fixture().apiServer.request(
+        const created = await fixture().apiServer.request(
           'POST',
           secretPath(namespace).replace(/\/[^/]+$/, ''),
           {
@@ -90,7 +90,7 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
             metadata,
           },
         );
-        assert.equal(made.status, 201);
+        assert.equal(created.status, 201);
         const before = await fixture().apiServer.request('GET', secretPath(namespace));
         const { status, warnings } = await fixture().createPod(
           namespace,
@@ -104,7 +104,7 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
       });
     }
 
-    it('mends what a person broke in our Secret, and loses no host', async () => {
+    it('repairs a Secret that a user has edited, and loses no host', async () => {
       const namespace = await fixture().createNamespace();
       const [old, added] = [hostIn('eu-west-1'), hostIn('eu-central-2')];
       await fixture().createPod(namespace, podWith([`${old}/app`]));
@@ -115,22 +115,22 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
       await fixture().createPod(namespace, podWith([`${added}/app`]));
       const secret = await fixture().pullSecret(namespace);
       assert.ok(secret?.auths[added]);
-      assert.ok(Object.hasOwn(secret.hosts, old), 'the lost host is still one of the namespace');
-      await eventually('it gets its token without another pod', async () => {
+      assert.ok(Object.hasOwn(secret.hosts, old), 'the removed host still belongs to the namespace');
+      await eventually('the host gets its token without another pod', async () => {
         return (await fixture().pullSecret(namespace))?.auths[old] !== undefined;
       });
     });
 
-    it('makes a Secret anew that somebody deleted', async () => {
+    it('recreates a Secret that a user has deleted', async () => {
       const namespace = await fixture().createNamespace();
       const pod = () => podWith([`${hostIn('eu-west-1')}/app`]);
       await fixture().createPod(namespace, pod());
       await fixture().apiServer.request('DELETE', secretPath(namespace));
-      await eventually('it is there again without another pod', async () => {
+      await eventually('the Secret exists again without another pod', async () => {
         return Object.keys((await fixture().pullSecret(namespace))?.auths ?? {}).length === 1;
       });
     });
 
-    it('has shown no token and no key anywhere in all of this', () => assertNoSecretLeaked(fixture()));
+    it('shows no token and no key in any output', () => assertNoSecretLeaked(fixture()));
   });
 }

@@ -7,8 +7,8 @@ import { createPullSecretPatch, createPullSecretReference } from '../../src/webh
 import { formatMissingReferenceWarning, formatMissingTokenWarning } from '../../src/webhook/warnings.ts';
 import { parsePatchOperations } from './admission-reviews.ts';
 
-describe('answers', () => {
-  it('echo uid, apiVersion and kind, with patch and patchType together or not at all', () => {
+describe('responses', () => {
+  it('have uid, apiVersion and kind, with patch and patchType together or not at all', () => {
     const patch = createPullSecretPatch({ spec: {} }, createPullSecretReference('x'));
     const { response, ...envelope } = JSON.parse(formatAdmissionReview('u-1', { allowed: true, patch }));
     assert.deepEqual(envelope, { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' });
@@ -28,7 +28,7 @@ describe('answers', () => {
   });
 });
 
-describe('the deadline', () => {
+describe('the response timeout', () => {
   const cases: [string | undefined, number][] = [
     ['5s', 4500],
     ['30s', 29_500],
@@ -53,24 +53,24 @@ describe('the deadline', () => {
 describe('the warning', () => {
   const host = '123456789012.dkr-ecr-fips.us-gov-west-1.on.aws:443';
 
-  it('names host and cause', () => {
+  it('has host and cause', () => {
     assert.equal(
       formatMissingTokenWarning([{ host, text: 'access denied' }]),
       `no pull token for ${host}: access denied`,
     );
   });
 
-  it('says how many more there are', () => {
+  it('has the number of further hosts', () => {
     const missing = ['a', 'b', 'c'].map((name) => ({ host: name, text: 'throttled' }));
     assert.equal(formatMissingTokenWarning(missing), 'no pull token for a (+2 more): throttled');
   });
 
-  it('shows where a long name was cut', () => {
+  it('shows where a long cause was truncated', () => {
     const text = `denied by webhook "${'a'.repeat(40)}`;
     assert.match(formatMissingTokenWarning([{ host, text }]), /: denied by webhook "a+\.\.\.$/);
   });
 
-  it('is ASCII of at most 120 characters, whatever the cause says', () => {
+  it('is ASCII of at most 120 characters for any cause', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary', maxLength: 300 }), (text) => {
         assert.match(formatMissingTokenWarning([{ host, text }]), /^[\x20-\x7e]{1,120}$/);
@@ -78,7 +78,7 @@ describe('the warning', () => {
     );
   });
 
-  it('about an image of an existing pod fits, and says what to do', () => {
+  it('about an image of an existing pod has at most 120 characters, and says what to do', () => {
     const warnings = ['pods', 'pods/ephemeralcontainers'].map(formatMissingReferenceWarning);
     for (const warning of warnings) {
       assert.match(warning, /^the new ECR image may fail to pull: [\x20-\x7e]{1,90}$/);

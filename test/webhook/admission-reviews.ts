@@ -1,7 +1,8 @@
+// Builds AdmissionReviews, and reads the patches of their responses.
 import type { Operation } from 'fast-json-patch';
 import type { Patch } from '../../src/webhook/patch.ts';
 
-/** The request of an AdmissionReview as the API server sends it, for a pod in `team-a`. */
+/** An AdmissionReview as the API server sends it, for the creation of a pod in `team-a`. */
 export function buildPodReview(object: unknown, changes: Record<string, unknown> = {}) {
   return {
     apiVersion: 'admission.k8s.io/v1',
@@ -23,7 +24,7 @@ export function buildPodReview(object: unknown, changes: Record<string, unknown>
   };
 }
 
-/** The operations of a patch as an answer carries it; none where there is no patch. */
+/** The operations of an encoded patch; empty for no patch. */
 export function parsePatchOperations(patch: Patch | undefined): Operation[] {
   return patch === undefined ? [] : JSON.parse(atob(patch));
 }

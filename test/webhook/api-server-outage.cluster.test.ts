@@ -10,11 +10,11 @@ import { startProgram } from '../support/program.ts';
 import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 
-/** The API server goes away and comes back, or the way to it is bad, while the program runs. */
+/** The API server stops and restarts, or its responses are errors, while the program runs. */
 describeOnCluster(
   'outages of a real API server',
   (cluster) => {
-    it('need no restart of the program: it is in sync again, and injects', async () => {
+    it('need no restart of the program: it synchronizes again, and injects', async () => {
       const ecr = await startEcrDouble();
       const kubeconfigPath = await installServiceAccount(cluster());
       const program = await startProgram({ kubeconfigPath, environment: ecr.env() });
@@ -34,13 +34,13 @@ describeOnCluster(
       const after = await readPullSecret(cluster(), namespace);
       assert.deepEqual(Object.keys(after?.auths ?? {}), [hostIn('eu-central-1'), hostIn('us-east-1')]);
       assert.equal(after?.uid, before?.uid);
-      await eventually('the view follows again', async () => /_in_sync 1/.test(await program.metrics()));
+      await eventually('the cache is in sync again', async () => /_in_sync 1/.test(await program.metrics()));
       await webhook.remove();
       await program.stop();
       await ecr.stop();
     });
 
-    it('on the way back only: the pod is admitted in time, and the Secret written when the way is free', async () => {
+    it('of writes only: the pod is admitted in time, and the Secret is written after the outage', async () => {
       const ecr = await startEcrDouble();
       const account = await installServiceAccount(cluster());
       const proxy = await startFaultProxy(account);
@@ -64,7 +64,7 @@ describeOnCluster(
       assert.equal(await readPullSecret(cluster(), namespace), undefined);
       await proxy.pass();
       await eventually(
-        'the Secret is there, without another pod',
+        'the Secret exists, without another pod',
         async () => {
           return (await readPullSecret(cluster(), namespace))?.auths[host] !== undefined;
         },

@@ -7,55 +7,55 @@ import { eventually } from '../support/eventually.ts';
 
 const limits = { maxBodyBytes: 100, smallBodyBytes: 10, maxBytesInFlight: 60, slowBodyMs: 1_000 };
 
-/** A body that a test sends piece by piece. */
-class Sent extends PassThrough {
+/** A request whose body a test sends in pieces. */
+class SentRequest extends PassThrough {
   readonly headers: Record<string, string> = {};
   readonly socket = { destroyed: false };
   outcome = 'receiving';
 }
 
-function intake() {
+function createReceiver() {
   const clock = { now: 0 };
-  const bodies = new BodyReceiver(limits, () => clock.now);
-  const begin = (declared?: number): Sent => {
-    const sent = new Sent();
+  const receiver = new BodyReceiver(limits, () => clock.now);
+  const begin = (declared?: number): SentRequest => {
+    const sent = new SentRequest();
     if (declared !== undefined) {
       sent.headers['content-length'] = String(declared);
     }
-    bodies.receive(sent as unknown as IncomingMessage, (error, body) => {
+    receiver.receive(sent as unknown as IncomingMessage, (error, body) => {
       sent.outcome = error === undefined ? `${body?.length} bytes` : error.code;
     });
     return sent;
   };
-  const send = async (sent: Sent, bytes: number) => {
+  const send = async (sent: SentRequest, bytes: number) => {
     await new Promise((resolve) => sent.write(Buffer.alloc(bytes), resolve));
   };
-  return { clock, bodies, begin, send };
+  return { clock, receiver, begin, send };
 }
 
 describe('bodies in flight', () => {
-  it('above the bound are refused at once, and their bytes do not count any more', async () => {
-    const { bodies, begin, send } = intake();
+  it('above the maximum are rejected at once, and their bytes no longer count', async () => {
+    const { receiver, begin, send } = createReceiver();
     const [first, second] = [begin(), begin()];
     await send(first, 60);
-    assert.equal(bodies.bytesInFlight, 50);
+    assert.equal(receiver.bytesInFlight, 50);
     await send(second, 40);
     assert.deepEqual([first.outcome, second.outcome], ['receiving', 'overloaded']);
-    assert.equal(bodies.bytesInFlight, 50);
+    assert.equal(receiver.bytesInFlight, 50);
   });
 
-  it('of ordinary size do not count', async () => {
-    const { bodies, begin, send } = intake();
+  it('that are small do not count', async () => {
+    const { receiver, begin, send } = createReceiver();
     await send(begin(), 60);
     const small = begin();
     await send(small, 10);
     small.end();
-    await eventually('it is passed on', () => small.outcome === '10 bytes');
-    assert.equal(bodies.bytesInFlight, 50);
+    await eventually('it is delivered', () => small.outcome === '10 bytes');
+    assert.equal(receiver.bytesInFlight, 50);
   });
 
-  it('make room if they are slow, the oldest first', async () => {
-    const { clock, begin, send } = intake();
+  it('are rejected to make room if they are slow, the oldest first', async () => {
+    const { clock, begin, send } = createReceiver();
     const slow = begin();
     await send(slow, 40);
     clock.now = limits.slowBodyMs - 1;
@@ -68,25 +68,25 @@ describe('bodies in flight', () => {
     assert.deepEqual([slow.outcome, late.outcome], ['overloaded', 'receiving']);
   });
 
-  it('do not count once they are passed on, or their client is gone', async () => {
-    const { bodies, begin, send } = intake();
-    const [whole, aborted] = [begin(), begin()];
-    await send(whole, 40);
-    whole.end();
-    await eventually('it is passed on', () => whole.outcome === '40 bytes');
+  it('do not count once they are delivered, or their client has disconnected', async () => {
+    const { receiver, begin, send } = createReceiver();
+    const [complete, aborted] = [begin(), begin()];
+    await send(complete, 40);
+    complete.end();
+    await eventually('it is delivered', () => complete.outcome === '40 bytes');
     await send(aborted, 40);
     aborted.destroy();
-    await eventually('nothing counts', () => bodies.bytesInFlight === 0);
+    await eventually('nothing counts', () => receiver.bytesInFlight === 0);
     assert.equal(aborted.outcome, 'receiving');
   });
 
-  it('that are too large are refused, declared or not', async () => {
-    const { bodies, begin, send } = intake();
+  it('that are too large are rejected, with a declared length or without', async () => {
+    const { receiver, begin, send } = createReceiver();
     assert.equal(begin(101).outcome, 'body-too-large');
     const undeclared = begin();
     await send(undeclared, 60);
     await send(undeclared, 41);
     assert.equal(undeclared.outcome, 'body-too-large');
-    assert.equal(bodies.bytesInFlight, 0);
+    assert.equal(receiver.bytesInFlight, 0);
   });
 });

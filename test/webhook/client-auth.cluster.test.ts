@@ -17,7 +17,7 @@ import { hostIn } from '../support/program-fixture.ts';
 describeOnCluster(
   'webhook.clientAuth on a real API server',
   (other) => {
-    it('lets an API server through that presents its certificate, and no other', async () => {
+    it('accepts an API server with a client certificate, and refuses one without', async () => {
       const folder = await mkdtemp(join(tmpdir(), 'client-auth-'));
       const clients = await issueTestCa(Date.now());
       const caFile = join(folder, 'ca.crt');
@@ -48,7 +48,7 @@ describeOnCluster(
       );
       assert.deepEqual([status, pullSecrets, warnings], [201, ['ecr-pull-secrets'], []]);
 
-      // One without a certificate: its call fails, and the error says why.
+      // The call of an API server without a certificate fails, and the log says why.
       await assert.rejects(registerWebhook(other(), program));
       const refusal = await eventually('the refusal is logged', () =>
         program.log().find(({ code }) => code === 'no-client-certificate'),

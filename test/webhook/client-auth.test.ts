@@ -20,17 +20,17 @@ import {
 } from './webhook-server.ts';
 
 describe('client certificates', () => {
-  let clients: PemKeyPair;
-  let others: PemKeyPair;
+  let clientCa: PemKeyPair;
+  let otherCa: PemKeyPair;
   before(async () => {
-    [clients, others] = await Promise.all([issueTestCa(Date.now()), issueTestCa(Date.now())]);
+    [clientCa, otherCa] = await Promise.all([issueTestCa(Date.now()), issueTestCa(Date.now())]);
   });
-  const requiring = (allowedNames: readonly string[] = [], parts = {}) =>
-    startWebhook({ clientCaPem: clients.certPem, allowedNames, ...parts });
+  const startWithClientAuth = (allowedNames: readonly string[] = [], options = {}) =>
+    startWebhook({ clientCaPem: clientCa.certPem, allowedNames, ...options });
 
-  it('that chain to the CA are accepted, by any name where none is listed', async () => {
-    const { outcomes, ...app } = await requiring();
-    assert.equal((await call(app, issueTestClientCertificate(clients, 'kube-apiserver'))).status, 200);
+  it('that chain to the CA are accepted, with any name if none is configured', async () => {
+    const { outcomes, ...app } = await startWithClientAuth();
+    assert.equal((await sendReview(app, issueTestClientCertificate(clientCa, 'kube-apiserver'))).status, 200);
     assert.deepEqual(outcomes, ['injected ecr-image']);
   });
 
@@ -42,26 +42,26 @@ describe('client certificates', () => {
     [['api.example'], 'x', ['api.example.evil'], 403],
     [['x', 'y'], 'DNS:x', [], 403],
   ] as const) {
-    it(`of ${commonName} [${dnsNames}] get ${status} where ${allowed} are allowed`, async () => {
-      const app = await requiring(allowed);
-      const { status: got, code } = await call(
+    it(`of ${commonName} [${dnsNames}] get ${status} if ${allowed} are allowed`, async () => {
+      const app = await startWithClientAuth(allowed);
+      const { status: actual, code } = await sendReview(
         app,
-        issueTestClientCertificate(clients, commonName, dnsNames),
+        issueTestClientCertificate(clientCa, commonName, dnsNames),
       );
-      assert.equal(got, status);
+      assert.equal(actual, status);
       assert.equal(code, status === 403 ? 'client-name-not-allowed' : undefined);
     });
   }
 
-  it('are required: none, one of another CA or a serving one get 401, and one line in the log', async () => {
+  it('are required: no certificate, one of another CA and a serving certificate get 401, and one log line per reason', async () => {
     const { log, lines } = createRecordingLog();
-    const { outcomes, ...app } = await requiring([], { log });
+    const { outcomes, ...app } = await startWithClientAuth([], { log });
     const serving = await issueServingKeyPair();
     for (let times = 0; times < 5; times += 1) {
-      assert.deepEqual(await call(app, undefined), { status: 401, code: 'no-client-certificate' });
+      assert.deepEqual(await sendReview(app, undefined), { status: 401, code: 'no-client-certificate' });
     }
-    for (const keyPair of [issueTestClientCertificate(others, 'kube-apiserver'), serving]) {
-      assert.deepEqual(await call(app, keyPair), { status: 401, code: 'invalid-client-certificate' });
+    for (const keyPair of [issueTestClientCertificate(otherCa, 'kube-apiserver'), serving]) {
+      assert.deepEqual(await sendReview(app, keyPair), { status: 401, code: 'invalid-client-certificate' });
     }
     assert.deepEqual(
       lines().map(({ msg, code, requests }) => [msg, code, requests]),
@@ -70,22 +70,25 @@ describe('client certificates', () => {
         ['refused requests without a valid client certificate', 'invalid-client-certificate', 1],
       ],
     );
-    assert.equal(outcomes.filter((what) => what === 'refused no-client-certificate').length, 5);
+    assert.equal(outcomes.filter((outcome) => outcome === 'refused no-client-certificate').length, 5);
   });
 
-  it('are judged by another CA once it is set, on new connections', async () => {
-    const { app } = await requiring().then((running) => ({ app: running }));
-    const client = issueTestClientCertificate(others, 'kube-apiserver');
-    assert.equal((await call(app, client)).status, 401);
-    updateTlsIdentity(app.app, { ...(await issueServingKeyPair()), clientCaPem: others.certPem });
-    assert.equal((await call(app, client)).status, 200);
-    assert.equal((await call(app, issueTestClientCertificate(clients, 'kube-apiserver'))).status, 401);
+  it('are verified by a replaced CA on new connections', async () => {
+    const webhook = await startWithClientAuth();
+    const client = issueTestClientCertificate(otherCa, 'kube-apiserver');
+    assert.equal((await sendReview(webhook, client)).status, 401);
+    updateTlsIdentity(webhook.app, { ...(await issueServingKeyPair()), clientCaPem: otherCa.certPem });
+    assert.equal((await sendReview(webhook, client)).status, 200);
+    assert.equal(
+      (await sendReview(webhook, issueTestClientCertificate(clientCa, 'kube-apiserver'))).status,
+      401,
+    );
   });
 
-  it('cannot be left out by resuming a session', async () => {
+  it('are required in a resumed session too', async () => {
     for (const version of ['TLSv1.2', 'TLSv1.3'] as const) {
-      const { app } = await requiring();
-      const { certPem, keyPem } = issueTestClientCertificate(clients, 'kube-apiserver');
+      const { app } = await startWithClientAuth();
+      const { certPem, keyPem } = issueTestClientCertificate(clientCa, 'kube-apiserver');
       const sessions: Buffer[] = [];
       const options = optionsFor(app.server.address() as AddressInfo, version);
       const first = connect({ ...options, cert: certPem, key: keyPem });
@@ -100,14 +103,14 @@ describe('client certificates', () => {
       const second = connect({ ...options, ...(session && { session }) });
       await once(second, 'secureConnect');
       second.write(head);
-      const [answer] = await once(second, 'data');
-      assert.match(String(answer), /^HTTP\/1.1 401 /, version);
+      const [response] = await once(second, 'data');
+      assert.match(String(response), /^HTTP\/1.1 401 /, version);
       second.destroy();
     }
   });
 });
 
-describe('names of a certificate', () => {
+describe('the names of a certificate', () => {
   it('are its CN and its DNS names', async () => {
     const ca = await issueTestCa(Date.now());
     const { certPem } = issueTestClientCertificate(ca, 'a, DNS:b', ['c.example', '*.d.example']);
@@ -127,18 +130,18 @@ describe('TLS', () => {
     'ECDHE-RSA-AES128-SHA256',
     'ECDHE-RSA-AES128-SHA',
   ]) {
-    it(`refuses ${suite}, also with a renewed certificate`, async () => {
+    it(`refuses ${suite}, also after the certificate was replaced`, async () => {
       const { app } = await startWebhook();
-      for (const renewed of [false, true]) {
-        if (renewed) {
+      for (const isReplaced of [false, true]) {
+        if (isReplaced) {
           updateTlsIdentity(app, { ...(await issueServingKeyPair()), clientCaPem: undefined });
         }
         const options = optionsFor(app.server.address() as AddressInfo, 'TLSv1.2');
-        // level 0, so that the client itself would take it
+        // level 0, so that the client itself accepts the suite
         const socket = connect({ ...options, ciphers: `${suite}:@SECLEVEL=0` });
         const [error] = await Promise.race([once(socket, 'error'), once(socket, 'secureConnect')]);
         socket.destroy();
-        assert.ok(error instanceof Error, 'it was served');
+        assert.ok(error instanceof Error, 'the connection was accepted');
         assert.ok('code' in error);
         assert.match(String(error.code), /HANDSHAKE_FAILURE|ECONNRESET/);
       }
@@ -165,8 +168,8 @@ function optionsFor({ port }: AddressInfo, version: 'TLSv1.2' | 'TLSv1.3'): Conn
   return { host: '127.0.0.1', port, ca: getCaPem(), minVersion: version, maxVersion: version };
 }
 
-/** One review on a connection of its own. */
-async function call(
+/** Sends a review on a new connection. */
+async function sendReview(
   { app }: Pick<StartedWebhook, 'app'>,
   keyPair: PemKeyPair | undefined,
 ): Promise<{ status: number; code: string | undefined }> {

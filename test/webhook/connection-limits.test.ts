@@ -21,11 +21,11 @@ import {
 } from './webhook-server.ts';
 
 const body = JSON.stringify(buildPodReview(pod));
-/** The bytes of a call, as text. */
-const call = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
+/** A whole HTTP request. */
+const httpRequest = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`;
 
 describe('connections', () => {
-  it('stay when the certificate changes, and new ones get the new certificate', async () => {
+  it('stay open when the certificate changes, and new ones get the new certificate', async () => {
     const { app, send } = await startWebhook();
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: getCaPem() });
     const first = await send(buildPodReview(pod), { agent });
@@ -40,39 +40,39 @@ describe('connections', () => {
     agent.destroy();
   });
 
-  it('outlive the 90 s for which the API server keeps them, and the times for a request', async () => {
+  it('stay open for longer than the 90 s for which the API server keeps them, despite the request timeouts', async () => {
     const { app, send } = await startWebhook();
     assert.ok(app.server.keepAliveTimeout > 90_000);
-    app.server.headersTimeout = 100; // once the times for requests are over for a connection that was opened later …
+    app.server.headersTimeout = 100; // once the request timeouts have closed a connection that was opened later …
     app.server.requestTimeout = 100;
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: getCaPem() });
     await send(buildPodReview(pod), { agent });
-    await once(connecting(app).resume(), 'close');
-    const { status, isReused } = await send(buildPodReview(pod), { agent }); // … this one is still there
+    await once(openConnection(app).resume(), 'close');
+    const { status, isReused } = await send(buildPodReview(pod), { agent }); // … this one is still open
     assert.deepEqual([status, isReused], [200, true]);
     agent.destroy();
   });
 
-  it('that bring no request, or bring one slowly, are closed after seconds', async () => {
+  it('without a request, or with a slow one, are closed after some seconds', async () => {
     const { app } = await startWebhook();
     assert.ok(app.server.headersTimeout <= 10_000);
     assert.ok(app.server.requestTimeout <= 10_000);
     app.server.headersTimeout = 100;
     app.server.requestTimeout = 200;
-    for (const text of ['', 'POST /mut', call.slice(0, 200), call.slice(0, -10)]) {
-      const socket = connecting(app);
+    for (const text of ['', 'POST /mut', httpRequest.slice(0, 200), httpRequest.slice(0, -10)]) {
+      const socket = openConnection(app);
       await once(socket, 'secureConnect');
       socket.write(text);
       await once(socket.resume(), 'close');
     }
   });
 
-  it('are kept to their number: one more makes room by itself', async () => {
+  it('are limited: a new one evicts another', async () => {
     const { app, send, outcomes } = await startWebhook({ maxConnections: 20 });
     const agent = new Agent({ keepAlive: true, maxSockets: 1, ca: getCaPem() });
     await send(buildPodReview(pod), { agent });
     for (let count = 0; count < 60; count += 1) {
-      const socket = connecting(app).resume();
+      const socket = openConnection(app).resume();
       socket.on('error', () => undefined);
       await once(socket, 'secureConnect');
     }
@@ -81,13 +81,13 @@ describe('connections', () => {
     );
     assert.ok(open <= 20, `${open} connections`);
     assert.equal((await send(buildPodReview(pod), { agent })).isReused, true);
-    assert.ok(outcomes.filter((what) => what === 'refused too-many-connections').length >= 40);
+    assert.ok(outcomes.filter((outcome) => outcome === 'refused too-many-connections').length >= 40);
     agent.destroy();
   });
 
-  it('take the next request as soon as the last was answered, though its end is not known yet', () => {
+  it('accept the next request once the last response was sent, before its close event', () => {
     const server = createServer();
-    const { acceptRequest: gate } = limitConnections(server, {
+    const { acceptRequest } = limitConnections(server, {
       maxConnections: 1,
       monotonicNow: () => 0,
       onEvicted: () => undefined,
@@ -99,15 +99,15 @@ describe('connections', () => {
       return { request, response: new ServerResponse(request) };
     };
     const [first, second, third] = [exchange(), exchange(), exchange()];
-    assert.equal(gate(first.request, first.response), true);
+    assert.equal(acceptRequest(first.request, first.response), true);
     first.response.end();
-    assert.equal(gate(second.request, second.response), true);
+    assert.equal(acceptRequest(second.request, second.response), true);
     first.response.emit('close');
-    assert.equal(gate(third.request, third.response), false, 'the second is not answered yet');
+    assert.equal(acceptRequest(third.request, third.response), false, 'the second request is in flight');
     assert.equal(socket.destroyed, true);
   });
 
-  it('that come together are all served, as for the pods of a large Deployment', async () => {
+  it('that are opened at once are all served, as for the pods of a large Deployment', async () => {
     const { send } = await startWebhook();
     const statuses = await Promise.all(
       Array.from({ length: 300 }, async () => {
@@ -119,7 +119,7 @@ describe('connections', () => {
     assert.deepEqual(new Set(statuses), new Set([200]));
   });
 
-  it('that never begin a handshake, or end before it, keep nobody from being served', async (t) => {
+  it('that never start a handshake, or close before it, do not affect other clients', async (t) => {
     const { app, send } = await startWebhook();
     const { port } = app.server.address() as AddressInfo;
     const silent = Array.from({ length: 100 }, () => connectPlain(port, '127.0.0.1'));
@@ -138,7 +138,7 @@ describe('connections', () => {
     }
     const agent = new Agent({ ca: getCaPem() });
     assert.equal((await send(buildPodReview(pod), { agent })).status, 200);
-    await eventually('those that ended are gone', async () => {
+    await eventually('the closed ones are removed', async () => {
       const open = await new Promise<number>((resolve) =>
         app.server.getConnections((_error, count) => resolve(count)),
       );
@@ -146,120 +146,122 @@ describe('connections', () => {
     });
   });
 
-  it('have one request in flight: more at once close them', async (t) => {
+  it('may have one request in flight, and are closed after a second one', async (t) => {
     const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
-    let asked = 0;
+    let ensured = 0;
     const { app } = await startWebhook({}, () => {
-      asked += 1;
+      ensured += 1;
       return promise;
     });
-    const socket = connecting(app);
+    const socket = openConnection(app);
     t.after(() => resolve([]));
     await once(socket, 'secureConnect');
-    socket.write(call + call + call);
+    socket.write(httpRequest + httpRequest + httpRequest);
     socket.resume();
-    await eventually('it is closed', () => socket.closed);
-    assert.equal(asked, 1);
+    await eventually('the connection is closed', () => socket.closed);
+    assert.equal(ensured, 1);
     resolve([]);
   });
 
-  it('may bring thousands of requests, one after another', async () => {
+  it('may send thousands of requests, one after another', async () => {
     const { app } = await startWebhook({
       pullSecrets: { hasFreshTokens: () => true, ensure: async () => [] },
     });
-    const caller = await calling(app);
+    const client = await connectClient(app);
     for (let count = 0; count < 2_000; count += 1) {
-      assert.match(await caller.call(), /^HTTP\/1.1 200 /);
+      assert.match(await client.send(), /^HTTP\/1.1 200 /);
     }
   });
 
-  it('that hold a request back do not keep the server from closing', async () => {
+  it('with an incomplete request do not keep the server from closing', async () => {
     const { app } = await startWebhook();
-    const held = ['P', call.slice(0, 40), call.slice(0, -1), `${call}P`].map((text) => {
-      const socket = connecting(app);
-      socket.on('error', () => undefined).resume();
-      socket.once('secureConnect', () => socket.write(text));
-      return socket;
-    });
-    await eventually('all are connected', () => held.every(({ authorized }) => authorized));
-    const begun = performance.now();
+    const sockets = ['P', httpRequest.slice(0, 40), httpRequest.slice(0, -1), `${httpRequest}P`].map(
+      (text) => {
+        const socket = openConnection(app);
+        socket.on('error', () => undefined).resume();
+        socket.once('secureConnect', () => socket.write(text));
+        return socket;
+      },
+    );
+    await eventually('all are connected', () => sockets.every(({ authorized }) => authorized));
+    const startedAt = performance.now();
     await app.close();
-    assert.ok(performance.now() - begun < 10_000);
+    assert.ok(performance.now() - startedAt < 10_000);
   });
 
-  it('get an answer for what is unusual in HTTP', async () => {
+  it('get a response to unusual HTTP requests', async () => {
     const { app } = await startWebhook();
     const cases: [string, RegExp][] = [
-      [call.replace('host: x', 'host: x\r\nexpect: 100-continue'), /^HTTP\/1.1 100 /],
-      [call.replace('host: x', 'host: x\r\nupgrade: h2c\r\nconnection: upgrade'), /^HTTP\/1.1 200 /],
-      [call.replace('host: x', `host: x\r\nx-large: ${'x'.repeat(20_000)}`), /^HTTP\/1.1 431 /],
-      [call.replace('host: x', `host: x${'\r\nx-many: x'.repeat(3_000)}`), /^HTTP\/1.1 431 /],
-      [call.replace('content-length: ', 'content-length: -'), /^HTTP\/1.1 400 /],
+      [httpRequest.replace('host: x', 'host: x\r\nexpect: 100-continue'), /^HTTP\/1.1 100 /],
+      [httpRequest.replace('host: x', 'host: x\r\nupgrade: h2c\r\nconnection: upgrade'), /^HTTP\/1.1 200 /],
+      [httpRequest.replace('host: x', `host: x\r\nx-large: ${'x'.repeat(20_000)}`), /^HTTP\/1.1 431 /],
+      [httpRequest.replace('host: x', `host: x${'\r\nx-many: x'.repeat(3_000)}`), /^HTTP\/1.1 431 /],
+      [httpRequest.replace('content-length: ', 'content-length: -'), /^HTTP\/1.1 400 /],
       ['CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n', /^$/],
       ['\u0000\u0001', /^HTTP\/1.1 400 /],
     ];
     for (const [text, expected] of cases) {
-      const socket = connecting(app);
+      const socket = openConnection(app);
       await once(socket, 'secureConnect');
-      const answer = Promise.race([
+      const response = Promise.race([
         once(socket, 'data').then(([data]) => String(data)),
         once(socket, 'close').then(() => ''),
       ]);
       socket.write(text);
-      assert.match(await answer, expected, text.slice(0, 100));
+      assert.match(await response, expected, text.slice(0, 100));
       socket.destroy();
     }
   });
 
-  it('that are slow with large bodies make room for others, and small reviews need none', async () => {
+  it('with slow, large bodies are closed to make room for others; small reviews need none', async () => {
     const { app, send } = await startWebhook();
     const declared = `POST /mutate HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: ${maxBodyBytes}\r\n\r\n`;
     const large = { metadata: { annotations: { large: 'x'.repeat(3_000_000) } }, spec: pod.spec };
-    const slow: { socket: TLSSocket; answer: string }[] = [];
+    const slow: { socket: TLSSocket; response: string }[] = [];
     const sent = maxBodyBytes - 1_000;
     for (let bytes = 0; bytes <= maxBytesInFlight; bytes += sent) {
-      const one = { socket: connecting(app), answer: '' };
-      one.socket
+      const connection = { socket: openConnection(app), response: '' };
+      connection.socket
         .on('error', () => undefined)
         .on('data', (data) => {
-          one.answer += data;
+          connection.response += data;
         });
-      await once(one.socket, 'secureConnect');
-      one.socket.write(declared + ' '.repeat(sent));
-      slow.push(one);
+      await once(connection.socket, 'secureConnect');
+      connection.socket.write(declared + ' '.repeat(sent));
+      slow.push(connection);
     }
     after(() => {
       for (const { socket } of slow) {
         socket.destroy();
       }
     });
-    const refused = await eventually('one is refused', () => slow.find(({ answer }) => answer !== ''));
-    assert.match(refused.answer, /^HTTP\/1.1 503 .*retry-after: 1\r\n/s);
+    const refused = await eventually('one is refused', () => slow.find(({ response }) => response !== ''));
+    assert.match(refused.response, /^HTTP\/1.1 503 .*retry-after: 1\r\n/s);
     assert.equal((await send(buildPodReview(pod))).status, 200);
-    await eventually('a large review is served while the slow ones are there', async () => {
+    await eventually('a large review is served next to the slow ones', async () => {
       return (await send(buildPodReview(large))).status === 200;
     });
     for (const { socket } of slow) {
       socket.destroy();
     }
-    const answers = await Promise.all([1, 2, 3].map(() => send(buildPodReview(large))));
+    const responses = await Promise.all([1, 2, 3].map(() => send(buildPodReview(large))));
     assert.deepEqual(
-      answers.map(({ status }) => status),
+      responses.map(({ status }) => status),
       [200, 200, 200],
-      'their bytes do not count any more',
+      'their bytes no longer count',
     );
   });
 
-  it('are closed by the answer while draining, and no call in flight is lost', async () => {
+  it('are closed by the response while draining, and no request in flight is lost', async () => {
     const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
-    const asked = Promise.withResolvers<void>();
+    const ensuring = Promise.withResolvers<void>();
     const { app, send, drain } = await startWebhook({}, () => {
-      asked.resolve();
+      ensuring.resolve();
       return promise;
     });
     const agent = new Agent({ keepAlive: true, ca: getCaPem() });
     const inFlight = send(buildPodReview(pod), { agent });
-    await asked.promise;
+    await ensuring.promise;
     drain();
     const startedAt = performance.now();
     const closed = app.close();
@@ -273,19 +275,23 @@ describe('connections', () => {
     agent.destroy();
   });
 
-  it('of callers that go away, amid their call or before the answer, harm no other', async () => {
+  it('of clients that disconnect during a request or before the response do not affect others', async () => {
     const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
-    let asked = 0;
+    let ensured = 0;
     const { app, send } = await startWebhook({}, () => {
-      asked += 1;
+      ensured += 1;
       return promise;
     });
-    for (const text of [call.slice(0, call.indexOf('{')), call.slice(0, -100), call]) {
-      const socket = connecting(app);
+    for (const text of [
+      httpRequest.slice(0, httpRequest.indexOf('{')),
+      httpRequest.slice(0, -100),
+      httpRequest,
+    ]) {
+      const socket = openConnection(app);
       await once(socket, 'secureConnect');
       socket.write(text);
-      if (text === call) {
-        await eventually('its review is being worked on', () => asked === 1);
+      if (text === httpRequest) {
+        await eventually('its review is in progress', () => ensured === 1);
       }
       socket.destroy();
       await once(socket, 'close');
@@ -294,68 +300,68 @@ describe('connections', () => {
     assert.equal((await send(buildPodReview(pod))).status, 200);
   });
 
-  it('that bring a call in the moment of the end are answered, used before or not', async () => {
+  it('whose request arrives when the server starts to close get a response, used before or not', async () => {
     for (const used of [true, false]) {
       const { app, drain } = await startWebhook();
       const accepted = once(app.server, 'secureConnection');
-      const caller = await calling(app);
+      const client = await connectClient(app);
       await accepted;
       if (used) {
-        assert.match(await caller.call(), /^HTTP\/1.1 200 /);
+        assert.match(await client.send(), /^HTTP\/1.1 200 /);
       }
       drain();
-      const answered = caller.call();
-      const closed = app.close(); // its bytes have come, and nobody has read them
-      assert.match(await answered, /^HTTP\/1.1 200 /, `used: ${used}`);
+      const response = client.send();
+      const closed = app.close(); // the bytes have arrived, but have not been read
+      assert.match(await response, /^HTTP\/1.1 200 /, `used: ${used}`);
       await closed;
     }
   });
 
-  it('whose handshake is under way at the end have their call answered', async () => {
+  it('whose handshake is in progress when the server starts to close get a response', async () => {
     const { app, drain } = await startWebhook();
     const accepted = once(app.server, 'connection');
-    const called = calling(app);
+    const connecting = connectClient(app);
     await accepted;
     drain();
     const closed = app.close();
-    const caller = await called;
-    assert.match(await caller.call(), /^HTTP\/1.1 200 /);
+    const client = await connecting;
+    assert.match(await client.send(), /^HTTP\/1.1 200 /);
     await closed;
   });
 
-  it('that were opened and never used, before the end or at it, do not hold it up', async () => {
+  it('that are never used, opened before or during closing, do not delay it', async () => {
     for (const event of ['secureConnection', 'connection']) {
       const { app } = await startWebhook();
       const accepted = once(app.server, event);
-      const unused = connecting(app).resume();
+      const unused = openConnection(app).resume();
       await accepted;
-      const ended = once(unused, 'close');
+      const unusedClosed = once(unused, 'close');
       const startedAt = performance.now();
       await app.close();
-      await ended;
+      await unusedClosed;
       assert.ok(performance.now() - startedAt < 5_000);
     }
   });
 });
 
-function connecting(app: Webhook): TLSSocket {
+function openConnection(app: Webhook): TLSSocket {
   const { port } = app.server.address() as AddressInfo;
   return connect({ host: '127.0.0.1', port, ca: getCaPem() });
 }
 
-/** A connection of a caller that writes its calls at once, with nothing between. */
-async function calling(app: Webhook) {
-  const socket = connecting(app).setMaxListeners(0);
+/** Opens a connection of a client that writes each request in one piece. */
+async function connectClient(app: Webhook) {
+  const socket = openConnection(app).setMaxListeners(0);
   await once(socket, 'secureConnect');
   return {
-    /** Gives the first bytes of the answer; rejects if the connection ends before. */
-    call: async () => {
-      const answer = Promise.race([
+    /** Resolves with the first bytes of the response. Rejects if the connection is closed before. */
+    send: async () => {
+      const response = Promise.race([
         once(socket, 'data'),
-        once(socket, 'close').then(() => Promise.reject(new Error('closed without an answer'))),
+        once(socket, 'close').then(() => Promise.reject(new Error('closed without a response'))),
       ]);
-      socket.write(call);
-      const [bytes] = await answer;
+      socket.write(httpRequest);
+      const [bytes] = await response;
       return String(bytes);
     },
   };

@@ -1,10 +1,10 @@
-// Bodies that cost far more to parse than their length says.
+// Request bodies that are expensive to parse.
 import { maxBodyBytes, maxJsonValues } from '../../src/webhook/limits.ts';
 import { buildPodReview } from './admission-reviews.ts';
 
 const MiB = 1024 * 1024;
 
-/** By name: of about the largest size that is received. */
+/** Bodies of about the maximum size, by name. */
 export const costlyBodies: Readonly<Record<string, () => string>> = {
   'empty objects': () => `{"a":[${'{},'.repeat(maxBodyBytes / 3 - 10)}{}]}`,
   'nested arrays': () => '['.repeat(maxBodyBytes),
@@ -15,7 +15,7 @@ export const costlyBodies: Readonly<Record<string, () => string>> = {
   'lists of managed fields': () => `{${'"managedFields":[],'.repeat(maxBodyBytes / 19 - 10)}"a":0}`,
 };
 
-/** The same within the bound on values: the most that is parsed. */
+/** Bodies of about the maximum size and number of values: the most expensive ones that are parsed. */
 export const slowestParsedBodies: Readonly<Record<string, () => string>> = {
   'empty objects': () => filled(`[${'{},'.repeat(maxJsonValues / 2 - 10)}`, '{}]'),
   'nested arrays': () => `${'['.repeat(maxJsonValues - 10)}${']'.repeat(maxJsonValues - 10)}`,
@@ -38,20 +38,20 @@ function sparse(count: number): string {
   return Array.from({ length: count }, (_, i) => `"${i * 1_000}":0`).join(',');
 }
 
-/** Fills up to nearly the largest size. */
+/** Fills a body up to nearly the maximum size. */
 function filled(start: string, end: string, filling = 'x'): string {
   const room = maxBodyBytes - 1_000 - Buffer.byteLength(start) - Buffer.byteLength(end);
   return start + filling.repeat(Math.max(0, Math.floor(room / filling.length))) + end;
 }
 
-/** A review of a pod with an annotation that makes it as large as that. */
+/** A review of a pod with a large annotation. */
 export function buildLargeReview(megabytes: number, namespace = 'hanging'): string {
   const annotations = { large: 'x'.repeat(megabytes * MiB) };
   const containers = [{ image: '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1' }];
   return serializeReview(namespace, { metadata: { name: 'app', annotations }, spec: { containers } });
 }
 
-/** A review of a pod with so many images, each of another ECR registry. */
+/** A review of a pod with `count` images, each of another ECR registry. */
 export function buildReviewWithHosts(count: number, namespace: string): string {
   const containers = Array.from({ length: count }, (_, index) => ({
     image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app:1`,

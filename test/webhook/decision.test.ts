@@ -13,7 +13,7 @@ const rules = {
   exclude: { namespaces: ['kube-*', 'quiet'], accounts: ['1111*'] },
 };
 const pod = { spec: { containers: [{ name: 'app', image: `${host}/app:1` }] } };
-const referring = { spec: { ...pod.spec, imagePullSecrets: [{ name: 'ecr-pull-secrets' }] } };
+const podWithReference = { spec: { ...pod.spec, imagePullSecrets: [{ name: 'ecr-pull-secrets' }] } };
 
 function decideOn(object: unknown, changes: Record<string, unknown> = {}) {
   const review = parseReview(buildPodReview(object, changes));
@@ -22,7 +22,7 @@ function decideOn(object: unknown, changes: Record<string, unknown> = {}) {
 }
 
 describe('decisions', () => {
-  const left: [string, unknown, Record<string, unknown>, string][] = [
+  const skipped: [string, unknown, Record<string, unknown>, string][] = [
     [
       'a Deployment',
       pod,
@@ -54,13 +54,13 @@ describe('decisions', () => {
       'no-new-image',
     ],
   ];
-  for (const [what, object, changes, reason] of left) {
-    it(`leave ${what} alone (${reason})`, () => {
+  for (const [what, object, changes, reason] of skipped) {
+    it(`skip ${what} (${reason})`, () => {
       assert.deepEqual(decideOn(object, changes), { action: 'skip', reason });
     });
   }
 
-  it('leave pods alone in namespaces that are excluded from admission only, and in others that are excluded', () => {
+  it('skip pods in namespaces that are excluded from admission only, and in all other excluded namespaces', () => {
     const exclude = { namespaces: ['quiet'], admissionNamespaces: ['kube-system'], accounts: ['9*'] };
     assert.deepEqual(getAdmissionExclusions({ exclude }), {
       namespaces: ['quiet', 'kube-system'],
@@ -68,7 +68,7 @@ describe('decisions', () => {
     });
   });
 
-  it('inject into a new pod with an ECR image', () => {
+  it('add the reference to a new pod with an ECR image', () => {
     const decision = decideOn(pod);
     assert.equal(decision.reason, 'ecr-image');
     assert.ok(decision.action === 'ensure' && decision.patch);
@@ -78,11 +78,11 @@ describe('decisions', () => {
     { operation: 'UPDATE' },
     { operation: 'UPDATE', subResource: 'ephemeralcontainers' },
   ]) {
-    it(`cover new images of a pod that refers to the Secret, without a patch (${JSON.stringify(changes)})`, () => {
+    it(`ensure the hosts of new images of a pod with the reference, without a patch (${JSON.stringify(changes)})`, () => {
       const decision = decideOn(
         {
           spec: {
-            ...referring.spec,
+            ...podWithReference.spec,
             ephemeralContainers: [{ image: `${host.replace('eu-central-1', 'us-east-1')}/debug` }],
           },
         },
@@ -99,24 +99,24 @@ describe('decisions', () => {
   }
 });
 
-describe('what is not a review', () => {
-  const whole = buildPodReview(pod);
-  const bad: [string, unknown, string][] = [
+describe('an invalid review', () => {
+  const review = buildPodReview(pod);
+  const invalid: [string, unknown, string][] = [
     ['nothing', undefined, 'body'],
     ['a list', [], 'body'],
-    ['another kind', { ...whole, kind: 'Pod' }, 'body'],
-    ['v1beta1', { ...whole, apiVersion: 'admission.k8s.io/v1beta1' }, 'body'],
-    ['no request', { ...whole, request: undefined }, 'request'],
+    ['another kind', { ...review, kind: 'Pod' }, 'body'],
+    ['v1beta1', { ...review, apiVersion: 'admission.k8s.io/v1beta1' }, 'body'],
+    ['no request', { ...review, request: undefined }, 'request'],
     ['no uid', buildPodReview(pod, { uid: '' }), 'request.uid'],
     ['no operation', buildPodReview(pod, { operation: 3 }), 'request.operation'],
     ['no resource', buildPodReview(pod, { resource: 'pods' }), 'request.resource'],
     ['no namespace', buildPodReview(pod, { namespace: '' }), 'request.namespace'],
   ];
-  for (const [what, body, place] of bad) {
-    it(`is named by its place: ${what}`, () => {
-      const review = parseReview(body);
-      assert.ok(isInvalidReview(review));
-      assert.equal(review.path, place);
+  for (const [what, body, path] of invalid) {
+    it(`is reported with the path of the problem: ${what}`, () => {
+      const result = parseReview(body);
+      assert.ok(isInvalidReview(result));
+      assert.equal(result.path, path);
     });
   }
 });

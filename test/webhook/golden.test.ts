@@ -26,13 +26,13 @@ function patchFor(pod: unknown) {
   return decision.action === 'ensure' ? parsePatchOperations(decision.patch) : [];
 }
 
-/** Cases of an update have the pod as it was. */
+/** Update cases have the old pod. */
 const isUpdate = (name: string) => existsSync(new URL(`${name}/old.json`, fixtures));
 const names = readdirSync(fixtures).sort();
 
-describe('the patch of a created pod', () => {
+describe('the patch of a new pod', () => {
   for (const name of names.filter((name) => !isUpdate(name))) {
-    it(`is as in test/fixtures/${name}`, () => {
+    it(`is that of test/fixtures/${name}`, () => {
       const pod = readJson(`${name}/pod.json`);
       const patch = patchFor(pod);
       assert.deepEqual(patch, readJson(`${name}/patch.json`));
@@ -42,9 +42,9 @@ describe('the patch of a created pod', () => {
   }
 });
 
-describe('the decision on a changed pod', () => {
+describe('the decision on an updated pod', () => {
   for (const name of names.filter(isUpdate)) {
-    it(`is as in test/fixtures/${name}`, () => {
+    it(`is that of test/fixtures/${name}`, () => {
       const { subResource, ...expected } = Object(readJson(`${name}/decision.json`));
       const oldObject = readJson(`${name}/old.json`);
       const review = parseReview(

@@ -27,7 +27,7 @@ describeOnCluster('a program that is shut down', (cluster) => {
     const namespace = await cluster().createNamespace();
     const gate = ecr.hold();
     const review = buildPodReview(podWith([`${host}/app`]), { namespace });
-    // it is answered after half of this time, and the token is awaited for longer
+    // The response is sent after half of this timeout; the program waits longer for the token.
     const { status } = await send(
       `${program.webhookUrl}?timeout=1s`,
       { method: 'POST', ca: program.caPem },

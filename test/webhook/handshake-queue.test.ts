@@ -10,21 +10,21 @@ function socketFrom(address: string): Socket {
 }
 
 describe('TLS handshakes', () => {
-  it('start a few in each turn of the event loop, one client address after the other', async () => {
+  it('start a few in each turn of the event loop, round-robin by client address', async () => {
     const queue = new HandshakeQueue({ maxStartsPerTick: 4, maxInProgress: 100, maxWaitMs: 60_000 });
     const started: string[] = [];
     const add = (address: string) => queue.add(socketFrom(address), () => started.push(address));
     for (let count = 0; count < 10; count += 1) {
-      add('stranger');
+      add('other-client');
     }
     add('api-server');
     assert.deepEqual(started, []);
     await nextTurn();
-    assert.deepEqual(started, ['stranger', 'api-server', 'stranger', 'stranger']);
+    assert.deepEqual(started, ['other-client', 'api-server', 'other-client', 'other-client']);
     await eventually('all have started', () => started.length === 11);
   });
 
-  it('wait while too many are in progress, and go on when one is done or closed', async () => {
+  it('wait while too many are in progress, and start when one is done or closed', async () => {
     const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 2, maxWaitMs: 60_000 });
     const sockets = Array.from({ length: 4 }, () => socketFrom('a'));
     let started = 0;
@@ -43,7 +43,7 @@ describe('TLS handshakes', () => {
     assert.equal(sockets[0]?.destroyed, false);
   });
 
-  it('that take long make room for others, the oldest first', async () => {
+  it('that take too long are closed to make room for others, the oldest first', async () => {
     const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 1, maxWaitMs: 20 });
     const [stalled, other] = [socketFrom('a'), socketFrom('b')];
     const started: Socket[] = [];
@@ -56,11 +56,11 @@ describe('TLS handshakes', () => {
 
   it('do not start on a connection that has closed', async () => {
     const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 16, maxWaitMs: 60_000 });
-    const [gone, other] = [socketFrom('a'), socketFrom('a')];
+    const [closed, other] = [socketFrom('a'), socketFrom('a')];
     const started: Socket[] = [];
-    queue.add(gone, () => started.push(gone));
+    queue.add(closed, () => started.push(closed));
     queue.add(other, () => started.push(other));
-    gone.destroy();
+    closed.destroy();
     await eventually('the other has started', () => started.includes(other));
     assert.deepEqual(started, [other]);
   });

@@ -10,14 +10,14 @@ import type { TestApiServer } from '../support/test-api-server.ts';
 const decoded = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, '');
 
 /**
- * The main job on an API server: pods are created as users create them, the API server calls the program, and the
- * program runs with the rights of its ServiceAccount only.
+ * The main path on an API server: the tests create pods as users do, the API server calls the program, and the program has only
+ * the permissions of its ServiceAccount.
  */
 export function injectionSuite(apiServer: () => TestApiServer): void {
   describe('injection', () => {
     const fixture = setUpProgram(apiServer);
 
-    it('gives a pod with an ECR image the reference, and its namespace the Secret with a living token', async () => {
+    it('adds the reference to a pod with an ECR image, and stores a valid token in the Secret of its namespace', async () => {
       const namespace = await fixture().createNamespace();
       const host = hostIn('eu-central-1');
       const { status, pullSecrets, warnings } = await fixture().createPod(
@@ -29,14 +29,18 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.equal(secret?.type, 'kubernetes.io/dockerconfigjson');
       assert.equal(secret.labels['app.kubernetes.io/managed-by'], 'ecr-pull-secrets');
       assert.deepEqual(Object.keys(secret.auths), [host]);
-      assert.deepEqual(Object.keys(secret.auths[host] ?? {}), ['auth'], 'auth alone: the kubelet decodes it');
+      assert.deepEqual(
+        Object.keys(secret.auths[host] ?? {}),
+        ['auth'],
+        'only auth, which the kubelet decodes',
+      );
       assert.ok(fixture().ecr.isUnexpired(decoded(secret.auths[host]?.auth)));
       const end = Date.parse(secret.hosts[host]?.expiresAt ?? '');
       const [issued] = fixture().ecr.issued.filter(({ region }) => region === 'eu-central-1');
       assert.ok(issued !== undefined && end <= issued.expiresAt && end > issued.expiresAt - 1000);
     });
 
-    it('spends no call of AWS and no write on the next pod', async () => {
+    it('causes no AWS call and no write for the next pod', async () => {
       const namespace = await fixture().createNamespace();
       const pod = () => podWith([`${hostIn('eu-west-1')}/app:1`]);
       await fixture().createPod(namespace, pod());
@@ -54,8 +58,8 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       const appended = await fixture().createPod(namespace, podWith([image], { imagePullSecrets: others }));
       assert.deepEqual(appended.pullSecrets, ['one', 'two', 'ecr-pull-secrets']);
       const own = [{ name: 'ecr-pull-secrets' }, { name: 'one' }];
-      const there = await fixture().createPod(namespace, podWith([image], { imagePullSecrets: own }));
-      assert.deepEqual(there.pullSecrets, ['ecr-pull-secrets', 'one']);
+      const unchanged = await fixture().createPod(namespace, podWith([image], { imagePullSecrets: own }));
+      assert.deepEqual(unchanged.pullSecrets, ['ecr-pull-secrets', 'one']);
     });
 
     it('finds ECR images of init containers', async () => {
@@ -81,7 +85,7 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual(Object.keys((await fixture().pullSecret(namespace))?.auths ?? {}), [host]);
     });
 
-    it('leaves other pods alone: no ECR image, opted out', async () => {
+    it('skips other pods: no ECR image, opted out', async () => {
       const namespace = await fixture().createNamespace();
       const optedOut = { 'ecr-pull-secrets.io/inject': 'false' };
       for (const pod of [podWith(['busybox']), podWith([`${hostIn('eu-west-1')}/app`], {}, optedOut)]) {
@@ -91,7 +95,7 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.equal(await fixture().pullSecret(namespace), undefined);
     });
 
-    it('on a dry run patches, writes nothing and calls nobody', async () => {
+    it('on a dry run adds the patch, but writes nothing and calls nothing', async () => {
       const namespace = await fixture().createNamespace();
       const { status, pullSecrets } = await fixture().createPod(
         namespace,
@@ -105,7 +109,7 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.equal(fixture().callsIn('eu-west-2'), 0);
     });
 
-    it('adds the host of an ephemeral container, and of a changed image, behind the reference that is there', async () => {
+    it('adds the hosts of an ephemeral container and of a changed image, if the pod has the reference', async () => {
       const namespace = await fixture().createNamespace();
       const pod = podWith([`${hostIn('eu-west-3')}/app:1`]);
       await fixture().createPod(namespace, pod);
@@ -173,7 +177,7 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.equal(
         await fixture().pullSecret(namespace),
         undefined,
-        'no Secret is made that nothing refers to',
+        'no Secret is created that nothing refers to',
       );
 
       // as kubectl debug --copy-to does
@@ -182,28 +186,34 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual([copied.pullSecrets, copied.warnings], [['ecr-pull-secrets'], []]);
     });
 
-    it('tells how it decided: one line for each pod injected, and metrics by outcome and reason', async () => {
+    it('reports its decisions: one log line for each injected pod, and metrics by outcome and reason', async () => {
       const namespace = await fixture().createNamespace();
       const pod = podWith([`${hostIn('eu-west-1')}/app`]);
       await fixture().createPod(namespace, pod);
-      const line = await eventually('the line is there', () =>
+      const line = await eventually('the line is logged', () =>
         fixture()
           .program.log()
           .find((entry) => entry['namespace'] === namespace && entry['pod'] === pod.metadata.name),
       );
       assert.deepEqual([line['level'], line['outcome'], line['reason']], ['info', 'injected', 'ecr-image']);
       const metrics = await fixture().program.metrics();
-      assert.match(metrics, /ecr_pull_secrets_reviews_total\{outcome="injected",reason="ecr-image"\} [1-9]/);
-      assert.match(metrics, /ecr_pull_secrets_ecr_calls_total\{region="eu-west-1",outcome="success"\} 1/);
+      assert.match(
+        metrics,
+        /ecr_pull_secrets_admission_requests_total\{outcome="injected",reason="ecr-image"\} [1-9]/,
+      );
+      assert.match(metrics, /ecr_pull_secrets_ecr_requests_total\{region="eu-west-1",outcome="success"\} 1/);
       assert.match(metrics, /ecr_pull_secrets_secret_writes_total\{outcome="created"\} [1-9]/);
-      assert.match(metrics, /ecr_pull_secrets_token_end_timestamp_seconds\{region="eu-west-1"\} 1\d{9}/);
+      assert.match(
+        metrics,
+        /ecr_pull_secrets_token_expiration_timestamp_seconds\{region="eu-west-1"\} 1\d{9}/,
+      );
       assert.match(metrics, /ecr_pull_secrets_in_sync 1/);
-      assert.match(metrics, /ecr_pull_secrets_admission_duration_seconds_count [1-9]/);
+      assert.match(metrics, /ecr_pull_secrets_admission_request_duration_seconds_count [1-9]/);
     });
 
-    it('has shown no token and no key anywhere in all of this', () => assertNoSecretLeaked(fixture()));
+    it('shows no token and no key in any output', () => assertNoSecretLeaked(fixture()));
 
-    it('had no right to read, list or write any other Secret', async () => {
+    it('has no permission to read, list or write any other Secret', async () => {
       const namespace = await fixture().createNamespace();
       const { kubeconfigPath } = fixture();
       const options = { kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' };
@@ -219,7 +229,7 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
       assert.equal(status, 404);
     });
 
-    it('never had two token calls of one identity and region in flight', () => {
+    it('never has two token calls of one identity and region in flight', () => {
       assert.equal(fixture().ecr.peak, 1);
     });
   });

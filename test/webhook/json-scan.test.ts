@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { mayExceedValueCount, stripManagedFields } from '../../src/webhook/json-scan.ts';
 
-/** Names and texts that look like the beginning or the end of such a list, or part of it. */
+/** Names and texts that resemble the start, the end or a part of `managedFields`. */
 const significantName = fc.constantFrom(
   'managedFields',
   'x"managedFields',
@@ -29,40 +29,40 @@ const { json } = fc.letrec((tie) => ({
   ),
 }));
 
-function emptied(value: unknown): unknown {
+function emptyManagedFields(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value), (key, inner) =>
     key === 'managedFields' && Array.isArray(inner) ? [] : inner,
   );
 }
 
-const without = (text: string) => stripManagedFields(Buffer.from(text));
+const strip = (text: string) => stripManagedFields(Buffer.from(text));
 
-describe('managedFields', () => {
-  it('are empty lists, and all else of any JSON stays as it was', () => {
+describe('stripping managedFields', () => {
+  it('empties the arrays, and keeps the rest of any JSON', () => {
     fc.assert(
       fc.property(json, (value) => {
-        assert.deepEqual(JSON.parse(without(JSON.stringify(value))), emptied(value));
+        assert.deepEqual(JSON.parse(strip(JSON.stringify(value))), emptyManagedFields(value));
       }),
       { numRuns: 2_000 },
     );
   });
 
-  it('of pod and old pod are not read', () => {
+  it('applies to pod and old pod', () => {
     const fields = { 'k:{"name":"a]"}': { '.': {}, 'v:[1]': {} } };
     const pod = (of: string) => ({ metadata: { managedFields: [{ fieldsV1: fields }, {}] }, of });
-    const text = without(JSON.stringify({ object: pod('new'), oldObject: pod('old') }));
+    const text = strip(JSON.stringify({ object: pod('new'), oldObject: pod('old') }));
     assert.equal(
       text,
       '{"object":{"metadata":{"managedFields":[]},"of":"new"},"oldObject":{"metadata":{"managedFields":[]},"of":"old"}}',
     );
   });
 
-  it('may stay, where something is spaced otherwise', () => {
+  it('may keep arrays with other spacing', () => {
     const text = JSON.stringify({ managedFields: [1] }, undefined, 2);
-    assert.equal(without(text), text);
+    assert.equal(strip(text), text);
   });
 
-  it('do not make JSON of what is none around them', () => {
+  it('does not turn invalid JSON around the arrays into valid JSON', () => {
     for (const text of [
       '{"managedFields":[1]',
       '["a"managedFields":[1]]',
@@ -70,14 +70,14 @@ describe('managedFields', () => {
       '"managedFields":[1]',
     ]) {
       assert.throws(() => JSON.parse(text), SyntaxError);
-      assert.throws(() => JSON.parse(without(text)), SyntaxError, text);
+      assert.throws(() => JSON.parse(strip(text)), SyntaxError, text);
     }
   });
 
-  it('that never end are no JSON, and found to be so at once', () => {
+  it('handles arrays that never end in linear time, and leaves them invalid', () => {
     const endless = '{"managedFields":[';
     for (const text of [endless, `${endless}"]`, `${endless}{"a":"\\"]}`, endless.repeat(400_000)]) {
-      assert.throws(() => JSON.parse(without(text)), SyntaxError);
+      assert.throws(() => JSON.parse(strip(text)), SyntaxError);
     }
   });
 });

@@ -1,4 +1,4 @@
-// The webhook in a process of its own, for tests that try to exhaust it. Started by limited.ts.
+// The webhook in a process of its own, for tests that try to exhaust it. Started by memory-limited-webhook.ts.
 import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';
@@ -11,11 +11,11 @@ import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { createWebhook } from '../../src/webhook/server.ts';
 import { resolveRegistry } from '../support/registries.ts';
 
-/** How long the pull Secrets take: as with a region whose endpoint hangs, in ms. */
+/** How long `ensure` takes, as if the endpoint of a region hung, in ms. */
 const ensureMs = 5_000;
 
 const log = createJsonLog('silent', new PassThrough());
-/** The most CPU time of this thread between two looks at the clock, in ms: what other processes take does not count. */
+/** Maximum CPU time of this thread between two timer ticks, in ms. The time of other processes does not count. */
 let maxStallMs = 0;
 let maxRss = 0;
 
@@ -23,8 +23,8 @@ process.once(
   'message',
   async ({ keyPair, maxConnections }: { keyPair: PemKeyPair; maxConnections: number }) => {
     const server = await serve(keyPair, maxConnections);
-    process.on('message', (wanted) => {
-      if (wanted === 'connections') {
+    process.on('message', (query) => {
+      if (query === 'connections') {
         server.getConnections((_error, count) => process.send?.(count));
         return;
       }
@@ -53,7 +53,7 @@ async function serve(keyPair: PemKeyPair, maxConnections: number): Promise<Serve
       onFailure: 'admit',
       deadlineMarginMs: 500,
       pullSecrets: {
-        hasFreshTokens: (namespace) => namespace === 'covered',
+        hasFreshTokens: (namespace) => namespace === 'fresh',
         ensure: (_namespace, registries) => sleep(ensureMs, registries).then(() => []),
       },
       log,

@@ -1,3 +1,4 @@
+// Starts the webhook in a process with the memory limit of the chart.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 import { issueTestCa, issueTestServingCertificate } from '../certificates/test-certificates.ts';
 
-/** Half of the chart's memory limit, as the image has it, in MiB. */
+/** Heap size of the image: half of the chart's memory limit, in MiB. */
 const heapMiB = 128;
 
 const mainFile = fileURLToPath(new URL('memory-limited-webhook-process.ts', import.meta.url));
@@ -15,11 +16,11 @@ const mainFile = fileURLToPath(new URL('memory-limited-webhook-process.ts', impo
 export interface MemoryLimitedWebhook {
   readonly port: number;
   readonly ca: PemKeyPair;
-  /** What the process went through since the last call; it collects garbage before. */
+  /** Collects garbage, then returns the memory use and the longest stall since the last call. */
   measure(): Promise<{ maxStallMs: number; heapUsed: number; maxRss: number }>;
-  /** Sends a body and gives the answer; undefined if the connection was closed before. */
+  /** Sends a body. Resolves with the response, or undefined if the connection was closed before it. */
   post(body: Buffer | string, options?: PostOptions): Promise<PostResponse | undefined>;
-  /** How many connections it has now. */
+  /** Current number of connections. */
   countConnections(): Promise<number>;
 }
 
@@ -35,7 +36,7 @@ interface PostResponse {
   readonly reused: boolean;
 }
 
-/** Starts the webhook in a process with the heap that it has in a cluster. Ends it after the test. */
+/** Starts the webhook in a process with the heap size of the image. Kills it after the test. */
 export async function startMemoryLimitedWebhook(maxConnections = 600): Promise<MemoryLimitedWebhook> {
   const ca = await issueTestCa(Date.now());
   const keyPair = await issueTestServingCertificate(ca, Date.now());
@@ -89,7 +90,7 @@ function post(
     },
     async (response) => {
       let text = '';
-      response.on('error', () => undefined); // the rest of the body had nowhere to go
+      response.on('error', () => undefined); // the server stops reading after an early response
       for await (const chunk of response) {
         text += chunk;
       }

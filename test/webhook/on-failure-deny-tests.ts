@@ -5,7 +5,7 @@ import { podWith } from '../support/pods.ts';
 import { hostIn, setUpProgram } from '../support/program-fixture.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
-/** The program as an operator may have it who would rather have no pod than one that cannot pull. */
+/** The program as configured by an operator who prefers no pod to one that cannot pull its images. */
 export function denySuite(apiServer: () => TestApiServer): void {
   describe('with onFailure: deny', () => {
     const fixture = setUpProgram(apiServer, {
@@ -14,7 +14,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       exclude: { accounts: ['999999999999'] },
     });
 
-    it('denies a pod without a token, says why, and admits it when there is one', async () => {
+    it('denies a pod without a token, says why, and admits it once there is one', async () => {
       const namespace = await fixture().createNamespace();
       fixture().ecr.fail('not-base64', { region: 'us-east-2', times: 1 });
       const pod = podWith([`${hostIn('us-east-2')}/app`]);
@@ -27,7 +27,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       );
     });
 
-    it('admits pods that it has nothing to do with', async () => {
+    it('admits pods that it skips', async () => {
       const namespace = await fixture().createNamespace();
       const excluded = '999999999999.dkr.ecr.us-east-1.amazonaws.com/app';
       for (const image of ['busybox', excluded]) {
@@ -35,7 +35,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       }
     });
 
-    it('says so when the Secret has no room for another host', async () => {
+    it('gives the reason if the Secret has no room for another host', async () => {
       const namespace = await fixture().createNamespace();
       const images = ['us-west-1', 'us-west-2'].map((region) => `${hostIn(region)}/app`);
       assert.equal((await fixture().createPod(namespace, podWith(images))).status, 201);

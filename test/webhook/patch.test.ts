@@ -18,7 +18,7 @@ const spec = fc.record(
 );
 const pod = fc.record({ spec }, plain);
 
-function applied<T>(document: T): T {
+function applyPatch<T>(document: T): T {
   return jsonPatch.applyPatch(
     structuredClone(document),
     parsePatchOperations(createPullSecretPatch(document, addedReference)),
@@ -28,29 +28,29 @@ function applied<T>(document: T): T {
 }
 
 describe('the patch', () => {
-  it('applies, and leaves all references that were there in their order', () => {
+  it('can be applied, and keeps all existing references in order', () => {
     fc.assert(
       fc.property(pod, (before) => {
-        const were = before.spec.imagePullSecrets ?? [];
-        const are = applied(before).spec.imagePullSecrets ?? [];
-        assert.deepEqual(are.slice(0, were.length), were);
+        const oldReferences = before.spec.imagePullSecrets ?? [];
+        const newReferences = applyPatch(before).spec.imagePullSecrets ?? [];
+        assert.deepEqual(newReferences.slice(0, oldReferences.length), oldReferences);
         assert.equal(
-          are.filter((one) => one.name === name).length,
-          Math.max(1, were.filter((one) => one.name === name).length),
+          newReferences.filter((one) => one.name === name).length,
+          Math.max(1, oldReferences.filter((one) => one.name === name).length),
         );
       }),
     );
   });
 
-  it('changes nothing the second time', () => {
+  it('changes nothing when it is applied twice', () => {
     fc.assert(
       fc.property(pod, (before) => {
-        assert.equal(createPullSecretPatch(applied(before), addedReference), undefined);
+        assert.equal(createPullSecretPatch(applyPatch(before), addedReference), undefined);
       }),
     );
   });
 
-  it('is never made for something without a spec', () => {
+  it('is not created for a value without a spec', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {
         const patch = createPullSecretPatch(value, addedReference);

@@ -41,11 +41,11 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
     });
     after(() => webhook.stop());
 
-    const warned = async (namespace: string, region: string, cause: string, message: string) => {
+    const assertWarning = async (namespace: string, region: string, cause: string, message: string) => {
       const host = hostIn(region);
-      // The rule takes effect some time after it was made, and a busy machine may exceed the deadline.
+      // A new rule takes effect after some time, and a busy machine may exceed the deadline.
       await eventually(
-        'the warning names the refuser',
+        'the warning names what refused the write',
         async () => {
           const { status, warnings } = await fixture().createPod(namespace, podWith([`${host}/app:1`]));
           assert.equal(status, 201);
@@ -55,14 +55,14 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
         },
         60_000,
       );
-      await eventually('the log names it, too', () =>
+      await eventually('the log names it too', () =>
         fixture()
           .program.log()
           .some(({ namespace: of, cause: logged }) => of === namespace && String(logged).includes(message)),
       );
     };
 
-    it('by the name of the policy', async () => {
+    it('with the name of the policy', async () => {
       const namespace = await fixture().createNamespace();
       const messageExpression = "string(object.data['.dockerconfigjson'])";
       await createAdmissionPolicy(cluster(), 'Validating', 'need-owner', {
@@ -71,35 +71,35 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
       await bindPolicy(cluster(), 'Validating', 'need-owner', namespace);
       await eventually('the policy is in force', () => isRefused(namespace), 60_000);
       const message = `cannot apply Secret ${namespace}/ecr-pull-secrets (invalid, HTTP 422, ValidatingAdmissionPolicy 'need-owner'`;
-      await warned(namespace, 'us-east-1', 'denied by policy "need-owner"', message);
+      await assertWarning(namespace, 'us-east-1', 'denied by policy "need-owner"', message);
     });
 
-    it('by the name of the webhook', async () => {
+    it('with the name of the webhook', async () => {
       const namespace = await fixture().createNamespace();
       const name = 'validate.kyverno.svc-fail';
       await registerRefusingWebhook(cluster(), 'Validating', name, namespace, webhook);
       await eventually('the webhook is called', () => isRefused(namespace), 60_000);
       const message = `HTTP 400, admission webhook "${name}" denied the request`;
-      await warned(namespace, 'us-east-1', `denied by webhook "${name}"`, message);
+      await assertWarning(namespace, 'us-east-1', `denied by webhook "${name}"`, message);
     });
 
-    it('by the name of the quota', async () => {
+    it('with the name of the quota', async () => {
       const namespace = await fixture().createNamespace();
       await createSecretQuota(cluster(), namespace, 'few');
-      await warned(namespace, 'us-east-1', 'exceeded quota "few"', 'HTTP 403, exceeded quota: few');
+      await assertWarning(namespace, 'us-east-1', 'exceeded quota "few"', 'HTTP 403, exceeded quota: few');
     });
 
-    it('by what to do if the Secret is immutable', async () => {
+    it('with what to do if the Secret is immutable', async () => {
       const namespace = await fixture().createNamespace();
       await fixture().createPod(namespace, podWith([`${hostIn('us-east-1')}/app:1`]));
       await eventually('the Secret is immutable', async () => {
         const { body } = await cluster().request('GET', secretPath(namespace));
-        const frozen = { ...Object(body), immutable: true };
-        return (await cluster().request('PUT', secretPath(namespace), frozen)).status === 200;
+        const immutable = { ...Object(body), immutable: true };
+        return (await cluster().request('PUT', secretPath(namespace), immutable)).status === 200;
       });
       const message =
         'HTTP 422, the Secret is immutable, field data (FieldValueForbidden)): delete the Secret';
-      await warned(namespace, 'us-west-2', 'Secret is immutable; delete it', message);
+      await assertWarning(namespace, 'us-west-2', 'Secret is immutable; delete it', message);
     });
 
     it('without a token or key anywhere', () => assertNoSecretLeaked(fixture()));
@@ -114,15 +114,15 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
     });
   });
 
-  it('is explained in an Event of renewal, and counted as one that the operator has to cure', async () => {
+  it('is explained in an Event of renewal, and counted as a permanent failure', async () => {
     const namespace = await cluster().createNamespace('refuser');
     await createSecretQuota(cluster(), namespace, 'few');
     const config = createConfig(cluster().kubeconfigPath, 60_000);
     const host = hostIn('us-east-1');
-    const why = await createSecretApi(config)
+    const unavailable = await createSecretApi(config)
       .apply(buildPullSecret(namespace, 'Canary'), { fieldManager: 'one', force: true })
       .then(
-        () => assert.fail('the quota refuses it'),
+        () => assert.fail('the quota must refuse the write'),
         (error: unknown) => failedHost(host, error),
       );
     const attempts = new AttemptTracker();
@@ -134,22 +134,22 @@ describeOnCluster('a refused write on a real API server', (cluster) => {
       hosts: [host],
       expiresAt: Infinity,
     } as const;
-    attempts.record(due, [why], now, 0, 0);
-    const trouble = attempts.get(namespace, 'missing');
-    assert.ok(trouble?.permanent);
-    const tell = createHostEventReporter({
+    attempts.record(due, [unavailable], now, 0, 0);
+    const failure = attempts.get(namespace, 'missing');
+    assert.ok(failure?.permanent);
+    const report = createHostEventReporter({
       secretName,
       secretCache: new SecretCache(resolveRegistry),
       createEvent: (event) => createEventApi(config, 'ecr-pull-secrets').create(event),
       now: () => now,
       log: createJsonLog('silent', process.stderr),
     });
-    tell({
-      failing: [{ namespace, host, kind: 'missing', expiresAt: undefined, failure: trouble }],
+    report({
+      failing: [{ namespace, host, kind: 'missing', expiresAt: undefined, failure }],
       recovered: [],
       expiring: [],
     });
-    const event = await eventually('the Event is there', async () => {
+    const event = await eventually('the Event exists', async () => {
       const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
       return getItems(getField(body, 'items'))[0];
     });

@@ -25,8 +25,8 @@ function replicasSuite(apiServer: () => TestApiServer): void {
   let webhook: RegisteredWebhook;
   let directory: string;
 
-  /** Pods of the namespace that each process has answered for. */
-  const answered = (namespace: string) =>
+  /** Number of the namespace's pods that each process has handled. */
+  const countHandledPods = (namespace: string) =>
     programs.map(
       (program) => program.log().filter((line) => line['namespace'] === namespace && line['pod']).length,
     );
@@ -55,7 +55,7 @@ function replicasSuite(apiServer: () => TestApiServer): void {
       await rm(directory, { recursive: true, force: true });
     });
 
-    it('inject 200 pods that come at once: one Secret, and one token call for each process at most', async () => {
+    it('inject 200 simultaneous pods: one Secret, and at most one token call per process', async () => {
       const namespace = await webhook.createNamespace();
       const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
       const pods = await Promise.all(
@@ -71,13 +71,13 @@ function replicasSuite(apiServer: () => TestApiServer): void {
       const secret = await readPullSecret(apiServer(), namespace);
       assert.equal(Object.keys(secret?.auths ?? {}).length, 1);
       assert.ok(tokenCalls(['eu-central-1']) <= replicas, `${tokenCalls(['eu-central-1'])} calls`);
-      await eventually('both have answered, and all pods', () => {
-        const counts = answered(namespace);
+      await eventually('both have handled requests, and all pods are logged', () => {
+        const counts = countHandledPods(namespace);
         return counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === 200;
       });
     });
 
-    it('spend at most two calls each on two namespaces × three accounts × two regions', async () => {
+    it('cause at most two calls each for two namespaces × three accounts × two regions', async () => {
       const regions = ['eu-west-1', 'us-west-2'];
       const accounts = ['111111111111', '222222222222', '333333333333'];
       const namespaces = [await webhook.createNamespace(), await webhook.createNamespace()];
@@ -99,13 +99,13 @@ function replicasSuite(apiServer: () => TestApiServer): void {
         assert.deepEqual(
           Object.keys(secret?.auths ?? {}),
           hosts.toSorted(),
-          'the union of what both were asked for',
+          'the union of the hosts that both ensured',
         );
       }
       assert.ok(tokenCalls(regions) <= 2 * replicas, `${tokenCalls(regions)} calls`);
     });
 
-    it('end with all hosts, whoever was asked for which, in 20 namespaces at once', async () => {
+    it('store all hosts, whichever replica ensured them, in 20 namespaces at once', async () => {
       const regions = ['ap-northeast-1', 'ap-northeast-2', 'ap-northeast-3', 'ap-southeast-1'];
       const namespaces = await Promise.all(Array.from({ length: 20 }, () => webhook.createNamespace()));
       const created = await Promise.all(
@@ -122,11 +122,11 @@ function replicasSuite(apiServer: () => TestApiServer): void {
       for (const namespace of namespaces) {
         const secret = await readPullSecret(apiServer(), namespace);
         assert.equal(Object.keys(secret?.auths ?? {}).length, regions.length);
-        assert.ok(Object.values(secret?.hosts ?? {}).every((life) => life !== null));
+        assert.ok(Object.values(secret?.hosts ?? {}).every((lifetime) => lifetime !== null));
       }
     });
 
-    it('go on when one of them is killed', async () => {
+    it('continue when one of them is killed', async () => {
       const [victim] = programs.splice(0, 1);
       victim?.signal('SIGKILL');
       await victim?.exited;

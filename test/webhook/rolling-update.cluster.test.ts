@@ -29,7 +29,7 @@ const regions = [
 ];
 const seed = Number(process.env['ROLLING_SEED'] ?? randomBytes(4).readUInt32LE());
 
-/** A Deployment of three with a Service before it, as near to the chart's as it can be without nodes. */
+/** A Deployment of three replicas behind a Service, as similar to the chart's as possible without nodes. */
 describeOnCluster('three replicas with one certificate, under 50 pods a second', (cluster) => {
   const random = new Random(seed);
   const started: RunningProgram[] = [];
@@ -71,11 +71,11 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     return program;
   };
 
-  /** Has the webhook called for new namespaces, and for no others. */
-  const namespacesUnder = async (failurePolicy: 'Fail' | 'Ignore') => {
+  /** Creates namespaces, and makes the API server call the webhook only for these. */
+  const createNamespaces = async (failurePolicy: 'Fail' | 'Ignore') => {
     const label = randomBytes(4).toString('hex');
     const path = `${webhooks}/${fixture.place.webhookConfiguration}`;
-    await eventually('the webhook is called for other namespaces', async () => {
+    await eventually('the webhook configuration is updated', async () => {
       const { body } = await cluster().request('GET', path);
       const configuration = Object(body);
       Object.assign(configuration.webhooks[0], {
@@ -89,7 +89,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       const metadata = { name, labels: { rolling: label } };
       assert.equal((await cluster().request('POST', '/api/v1/namespaces', { metadata })).status, 201);
     }
-    // not before the API server knows the selector does it know the policy
+    // Once the API server uses the new selector, it also uses the new policy.
     await eventually('the API server calls the webhook', async () => {
       const pod = podWith([`${hostIn('eu-central-1')}/probe`]);
       return (
@@ -100,80 +100,81 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     return names;
   };
 
-  /** Every other pod goes where one has been; the others need a Secret or one more host in it, or once did. */
-  const orders = ([first = '', ...others]: readonly string[], othersFrom = () => regions) => {
+  /** Every other pod is in the first namespace with the same host; the rest have random namespaces and hosts. */
+  const generatePods = ([first = '', ...others]: readonly string[], getRegions = () => regions) => {
     let count = 0;
     return (): PodRequest =>
       count++ % 2 === 0
         ? { namespace: first, host: hostIn('eu-central-1') }
-        : { namespace: random.pick(others), host: hostIn(random.pick(othersFrom())) };
+        : { namespace: random.pick(others), host: hostIn(random.pick(getRegions())) };
   };
 
-  const reviewsOf = (program: RunningProgram) =>
+  const countReviews = (program: RunningProgram) =>
     program.log().filter(({ msg, outcome }) => msg === 'handled admission request' && outcome !== 'dry-run')
       .length;
 
-  /** How often calls of the webhook failed, so far, as the API server counts. */
-  const failedCalls = async () => {
+  /** Number of failed webhook calls so far, from the metrics of the API server. */
+  const countFailedCalls = async () => {
     const { body } = await cluster().request('GET', '/metrics');
     const failing = /^apiserver_admission_webhook_(fail_open|rejection)_count\{.*\bname="w0\.ecr-.* (\d+)$/gm;
     return [...String(body).matchAll(failing)].reduce((sum, [, , count]) => sum + Number(count), 0);
   };
 
-  const tell = (t: TestContext, sent: readonly SentPod[]) => {
-    const took = sent.map(({ sentAt, answeredAt }) => answeredAt - sentAt).sort((a, b) => a - b);
-    const at = (share: number) => Math.round(took[Math.floor(share * (took.length - 1))] ?? 0);
+  const reportDurations = (t: TestContext, sent: readonly SentPod[]) => {
+    const durationsMs = sent.map(({ sentAt, answeredAt }) => answeredAt - sentAt).sort((a, b) => a - b);
+    const quantile = (share: number) =>
+      Math.round(durationsMs[Math.floor(share * (durationsMs.length - 1))] ?? 0);
     t.diagnostic(
       `${sent.length} pods, ${getSendRate(sent).toFixed(1)} a second, ` +
-        `took ${at(0.5)} ms (median), ${at(0.99)} ms (99 %), ${at(1)} ms (most); seed ${seed}`,
+        `took ${quantile(0.5)} ms (median), ${quantile(0.99)} ms (99 %), ${quantile(1)} ms (max); seed ${seed}`,
     );
   };
 
-  it('are replaced one by one: no call fails, and no pod is without its reference', async (t) => {
-    const namespaces = await namespacesUnder('Fail');
-    const failedBefore = await failedCalls();
+  it('are replaced one by one without a failed call or a pod without its reference', async (t) => {
+    const namespaces = await createNamespaces('Fail');
+    const failedBefore = await countFailedCalls();
     const published = await fixture.published();
     const old = running;
-    const ending: Promise<{ code: number | null; inService: boolean }>[] = [];
-    const load = startPodLoad(cluster(), podsPerSecond, orders(namespaces));
+    const exits: Promise<{ code: number | null; inService: boolean }>[] = [];
+    const load = startPodLoad(cluster(), podsPerSecond, generatePods(namespaces));
     for (const program of old) {
       const replacement = await startReplica();
-      running = [...running.filter((one) => one !== program), replacement];
+      running = [...running.filter((other) => other !== program), replacement];
       program.signal('SIGTERM');
-      // looked at when it ends, not later
-      ending.push(program.exited.then((code) => ({ code, inService: service.hasEndpoint(program) })));
+      // checked at the moment it exits
+      exits.push(program.exited.then((code) => ({ code, inService: service.hasEndpoint(program) })));
     }
-    const ends = await Promise.all(ending);
+    const results = await Promise.all(exits);
     const reached = load.sent.length + podsPerSecond;
     await eventually('one more second of pods', () => load.sent.length >= reached);
     const sent = await load.end();
-    tell(t, sent);
-    t.diagnostic(`answered by the old ${old.map(reviewsOf)}, by the new ${running.map(reviewsOf)}`);
+    reportDurations(t, sent);
+    t.diagnostic(`handled by the old ${old.map(countReviews)}, by the new ${running.map(countReviews)}`);
 
-    // they say that they are not ready while they still take calls
-    assert.deepEqual(ends, Array(replicas).fill({ code: 0, inService: false }));
+    // They report that they are not ready while they still accept requests.
+    assert.deepEqual(results, Array(replicas).fill({ code: 0, inService: false }));
     assert.deepEqual(
       sent.filter(({ status }) => status !== 201).map(({ body }) => body),
       [],
     );
     assert.equal(sent.filter(({ pullSecrets }) => pullSecrets.join() !== 'ecr-pull-secrets').length, 0);
-    // a token that is late on a busy machine is told and comes after, see below; nothing else may be told
-    const warnings = sent.flatMap((one) => one.warnings);
-    t.diagnostic(`${warnings.length} with a token that came later`);
+    // On a busy machine a token may be late, which is a warning; it is stored later (see below). No other warning is allowed.
+    const warnings = sent.flatMap((pod) => pod.warnings);
+    t.diagnostic(`${warnings.length} with a token that was late`);
     assert.deepEqual(
       warnings.filter((text) => !/: (ECR has not answered yet|timed out; still in progress)$/.test(text)),
       [],
     );
-    assert.equal((await failedCalls()) - failedBefore, 0);
-    await eventually('the log of the one or the other has every pod', () => {
-      return started.reduce((sum, program) => sum + reviewsOf(program), 0) === sent.length;
+    assert.equal((await countFailedCalls()) - failedBefore, 0);
+    await eventually('every pod is in the log of one replica', () => {
+      return started.reduce((sum, program) => sum + countReviews(program), 0) === sent.length;
     });
-    assert.ok(old.every((program) => reviewsOf(program) > 0));
-    assert.ok(running.some((program) => reviewsOf(program) > 0));
-    assert.deepEqual(await fixture.published(), published, 'the CA is the one of the beginning');
-    for (const namespace of new Set(sent.map((one) => one.namespace))) {
-      const hosts = new Set(sent.filter((one) => one.namespace === namespace).map(({ host }) => host));
-      await eventually('the Secret has what the old and the new ones were asked for', async () => {
+    assert.ok(old.every((program) => countReviews(program) > 0));
+    assert.ok(running.some((program) => countReviews(program) > 0));
+    assert.deepEqual(await fixture.published(), published, 'the CA has not changed');
+    for (const namespace of new Set(sent.map((pod) => pod.namespace))) {
+      const hosts = new Set(sent.filter((pod) => pod.namespace === namespace).map(({ host }) => host));
+      await eventually('the Secret has the hosts that old and new replicas ensured', async () => {
         const { auths = {} } = (await readPullSecret(cluster(), namespace)) ?? {};
         assert.deepEqual(new Set(Object.keys(auths)), hosts);
         return true;
@@ -181,18 +182,18 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     }
   });
 
-  it('lose one by SIGKILL: only pods of that moment are without their reference, under Ignore', async (t) => {
-    const namespaces = await namespacesUnder('Ignore');
-    const failedBefore = await failedCalls();
-    let othersFrom = regions;
+  it('lose one by SIGKILL under failurePolicy Ignore: only pods of that moment lack their reference', async (t) => {
+    const namespaces = await createNamespaces('Ignore');
+    const failedBefore = await countFailedCalls();
+    let otherRegions = regions;
     const load = startPodLoad(
       cluster(),
       podsPerSecond,
-      orders(namespaces, () => othersFrom),
+      generatePods(namespaces, () => otherRegions),
     );
     await eventually('two seconds of pods', () => load.sent.length >= 2 * podsPerSecond);
     const gate = ecr.hold({ region: 'ca-central-1' });
-    othersFrom = ['ca-central-1'];
+    otherRegions = ['ca-central-1'];
     await eventually('each replica has a call in flight', () => gate.waiting >= replicas);
     const victim = random.pick(running);
     const killedAt = performance.now();
@@ -200,28 +201,28 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     gate.open();
     await eventually('the Service has noticed', () => !service.hasEndpoint(victim));
     const noticedAt = performance.now();
-    running = [...running.filter((one) => one !== victim), await startReplica()];
+    running = [...running.filter((other) => other !== victim), await startReplica()];
     const reached = load.sent.length + podsPerSecond;
     await eventually('one more second of pods', () => load.sent.length >= reached);
     const sent = await load.end();
-    tell(t, sent);
+    reportDurations(t, sent);
 
     assert.deepEqual(
       sent.filter(({ status }) => status !== 201),
       [],
     );
-    const without = sent.filter(({ pullSecrets }) => pullSecrets.length === 0);
+    const withoutReference = sent.filter(({ pullSecrets }) => pullSecrets.length === 0);
     const inFlight = sent.filter(({ sentAt, answeredAt }) => sentAt <= killedAt && answeredAt >= killedAt);
     const during = sent.filter(({ sentAt }) => sentAt > killedAt && sentAt <= noticedAt);
     t.diagnostic(
-      `${without.length} without: ${inFlight.length} in flight, ${during.length} in the ` +
+      `${withoutReference.length} without: ${inFlight.length} in flight, ${during.length} in the ` +
         `${Math.round(noticedAt - killedAt)} ms until the Service noticed`,
     );
-    assert.ok(without.length > 0, 'the victim had one in flight');
-    for (const one of without) assert.ok(inFlight.includes(one) || during.includes(one));
-    // a third of the new connections is refused until then
-    assert.ok(without.length <= inFlight.length + Math.ceil(during.length / replicas));
-    assert.equal((await failedCalls()) - failedBefore, without.length);
+    assert.ok(withoutReference.length > 0, 'the killed replica had a request in flight');
+    for (const pod of withoutReference) assert.ok(inFlight.includes(pod) || during.includes(pod));
+    // Until then, a third of the new connections is refused.
+    assert.ok(withoutReference.length <= inFlight.length + Math.ceil(during.length / replicas));
+    assert.equal((await countFailedCalls()) - failedBefore, withoutReference.length);
     assert.ok(sent.some(({ sentAt }) => sentAt > noticedAt));
   });
 });

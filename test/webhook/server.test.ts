@@ -6,17 +6,17 @@ import { eventually } from '../support/eventually.ts';
 import { buildPodReview } from './admission-reviews.ts';
 import { createRecordingLog, host, pod, rules, type SendOptions, startWebhook } from './webhook-server.ts';
 
-/** Calls as the API server sends them, and others that are as good. */
-const manners: readonly (readonly [string, SendOptions])[] = [
+/** Ways to send a request: as the API server does, and others that must work as well. */
+const requestForms: readonly (readonly [string, SendOptions])[] = [
   ['with its length', {}],
   ['in chunks', { chunked: true }],
   ['with a charset', { contentType: 'application/json; charset=utf-8' }],
   ['without a timeout', { path: '/mutate' }],
 ];
 
-describe('what is no review', () => {
+describe('an invalid request', () => {
   const cases: [string, unknown, SendOptions, number, string][] = [
-    ['no JSON', '{', {}, 400, 'invalid-json'],
+    ['invalid JSON', '{', {}, 400, 'invalid-json'],
     ['JSON of another kind', { hello: 1 }, {}, 400, 'invalid-review'],
     ['a review without uid', buildPodReview(pod, { uid: 1 }), {}, 400, 'invalid-review'],
     [
@@ -33,18 +33,18 @@ describe('what is no review', () => {
     ['another method', '{}', { method: 'PUT' }, 404, 'not-found'],
   ];
   for (const [what, body, options, status, code] of cases) {
-    for (const [how, manner] of manners) {
-      it(`gets an answer that says so: ${what}, ${how}`, async () => {
+    for (const [form, sendOptions] of requestForms) {
+      it(`gets an error response: ${what}, ${form}`, async () => {
         const { send } = await startWebhook();
-        const answer = await send(body, { ...manner, ...options });
-        assert.equal(answer.status, status);
-        assert.equal(answer.body.error.code, code);
-        assert.notEqual(answer.body.error.message, '');
+        const response = await send(body, { ...sendOptions, ...options });
+        assert.equal(response.status, status);
+        assert.equal(response.body.error.code, code);
+        assert.notEqual(response.body.error.message, '');
       });
     }
   }
 
-  it('gets an answer that says so: no body', async () => {
+  it('gets an error response: no body', async () => {
     const { send } = await startWebhook();
     const { status, body } = await send('');
     assert.deepEqual([status, body.error.code], [400, 'invalid-json']);
@@ -52,15 +52,15 @@ describe('what is no review', () => {
 });
 
 describe('a review', () => {
-  for (const [how, manner] of manners) {
-    it(`that comes ${how} gets the same answer`, async () => {
+  for (const [form, sendOptions] of requestForms) {
+    it(`that is sent ${form} gets the same response`, async () => {
       const { send } = await startWebhook();
-      const { status, body } = await send(buildPodReview(pod), manner);
+      const { status, body } = await send(buildPodReview(pod), sendOptions);
       assert.equal(status, 200);
       assert.ok(body.response.patch);
     });
 
-    for (const [what, answer] of [
+    for (const [what, handleReview] of [
       [
         'throws',
         () => {
@@ -69,16 +69,16 @@ describe('a review', () => {
       ],
       ['rejects', () => Promise.reject(new TypeError('a bug with a secret'))],
     ] as const) {
-      it(`that comes ${how} gets a 500 if all else ${what}`, async () => {
-        const { send } = await startWebhook({ handleReview: answer });
-        const { status, body } = await send(buildPodReview(pod), manner);
+      it(`that is sent ${form} gets a 500 if the handler ${what}`, async () => {
+        const { send } = await startWebhook({ handleReview });
+        const { status, body } = await send(buildPodReview(pod), sendOptions);
         assert.equal(status, 500);
         assert.deepEqual(body.error, { code: 'internal-error', message: 'internal error' });
       });
     }
   }
 
-  it('of 6.9 MiB, with __proto__ among its fields, is answered like any other', async () => {
+  it('of 6.9 MiB with a field __proto__ is handled like any other', async () => {
     const { send } = await startWebhook();
     const large = { ...pod, metadata: { annotations: { large: 'x'.repeat(6.9 * 1024 * 1024) } } };
     const text = JSON.stringify(buildPodReview(large)).replace(
@@ -91,7 +91,7 @@ describe('a review', () => {
     assert.ok(!('polluted' in {}));
   });
 
-  it('is answered before the deadline, with the patch and one warning, while the work goes on', async () => {
+  it('gets a response before the deadline, with the patch and one warning, while the work continues', async () => {
     const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
     const { send, outcomes } = await startWebhook({}, () => promise);
     const { body } = await send(buildPodReview(pod), { path: '/mutate?timeout=1s' });
@@ -102,7 +102,7 @@ describe('a review', () => {
     resolve([]);
   });
 
-  it('is denied by the deadline where the operator chose that, and says why', async () => {
+  it('is denied at the deadline if onFailure is deny, with the reason', async () => {
     const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
     const { send } = await startWebhook({ onFailure: 'deny' }, () => promise);
     const { body } = await send(buildPodReview(pod), { path: '/mutate?timeout=1s' });
@@ -114,9 +114,9 @@ describe('a review', () => {
   });
 
   for (const changes of [{}, { dryRun: true }]) {
-    it(`gets a warning for an image that its pod may be unable to pull, is admitted in any case, and starts no work ${JSON.stringify(changes)}`, async () => {
+    it(`with a new image that the pod may be unable to pull is admitted with a warning, and starts no work ${JSON.stringify(changes)}`, async () => {
       const { log, lines } = createRecordingLog();
-      const ensure = () => Promise.reject(new Error('nothing is to be ensured'));
+      const ensure = () => Promise.reject(new Error('nothing must be ensured'));
       const { send, outcomes } = await startWebhook({ onFailure: 'deny', log }, ensure);
       const oldObject = { ...pod, spec: { containers: [{ image: 'busybox' }] } };
       const { body } = await send(
@@ -138,28 +138,28 @@ describe('a review', () => {
     });
   }
 
-  it('on a dry run gets the patch, and asks for nothing', async () => {
-    const asked: string[] = [];
+  it('on a dry run gets the patch, and ensures nothing', async () => {
+    const calls: string[] = [];
     const { send } = await startWebhook({
       pullSecrets: {
-        hasFreshTokens: () => asked.push('covers') > 0,
-        ensure: () => Promise.reject(new Error('asked')),
+        hasFreshTokens: () => calls.push('hasFreshTokens') > 0,
+        ensure: () => Promise.reject(new Error('must not be called')),
       },
     });
     const { body } = await send(buildPodReview(pod, { dryRun: true }));
     assert.ok(body.response.patch);
-    assert.deepEqual(asked, []);
+    assert.deepEqual(calls, []);
   });
 
   const bug = () => {
     throw new TypeError('bug');
   };
   for (const [what, pullSecrets] of [
-    ['covers throws', { hasFreshTokens: bug, ensure: async () => [] }],
+    ['hasFreshTokens throws', { hasFreshTokens: bug, ensure: async () => [] }],
     ['ensure throws', { hasFreshTokens: () => false, ensure: bug }],
     ['ensure rejects', { hasFreshTokens: () => false, ensure: () => Promise.reject(new TypeError('bug')) }],
   ] as const) {
-    it(`is admitted with the patch if ${what}, which is logged and counted once`, async () => {
+    it(`is admitted with the patch if ${what}, and the error is logged and counted once`, async () => {
       const { log, lines } = createRecordingLog();
       const { send, outcomes } = await startWebhook({ pullSecrets, log });
       const { status, body } = await send(buildPodReview(pod));
@@ -175,7 +175,7 @@ describe('a review', () => {
     });
   }
 
-  it('is admitted without a patch if even the decision throws', async () => {
+  it('is admitted without a patch if the decision throws', async () => {
     const { send, outcomes } = await startWebhook({
       rules: { ...rules, resolveRegistry: bug },
     });
@@ -184,15 +184,15 @@ describe('a review', () => {
     assert.deepEqual(outcomes, ['error internal-error']);
   });
 
-  it('has an error of the work that goes on after its answer logged once', async () => {
+  it('whose work fails after the response has its error logged once', async () => {
     const { log, lines } = createRecordingLog();
     const { promise, reject } = Promise.withResolvers<UnavailableHost[]>();
     const { send } = await startWebhook({ log }, () => promise);
     await send(buildPodReview(pod), { path: '/mutate?timeout=100ms' });
     reject(new TypeError('bug'));
     const errors = await eventually('the error is logged', () => {
-      const found = lines().filter(({ level }) => level === 'error');
-      return found.length > 0 && found;
+      const logged = lines().filter(({ level }) => level === 'error');
+      return logged.length > 0 && logged;
     });
     assert.deepEqual(
       errors.map(({ msg }) => msg),
@@ -200,37 +200,37 @@ describe('a review', () => {
     );
   });
 
-  it('of a namespace for which too many hosts are waited for gets the patch and a warning at once', async () => {
+  it('of a namespace with too many pending hosts gets the patch and a warning at once', async () => {
     const { promise, resolve } = Promise.withResolvers<UnavailableHost[]>();
-    let asked = 0;
+    let ensured = 0;
     const { send } = await startWebhook({}, () => {
-      asked += 1;
+      ensured += 1;
       return promise;
     });
     const containers = Array.from({ length: maxHostsPerPod }, (_, index) => ({
       image: `${100_000_000_000 + index}.dkr.ecr.eu-central-1.amazonaws.com/app`,
     }));
     const review = buildPodReview({ metadata: { name: 'app' }, spec: { containers } });
-    const allowed = maxPendingHostsPerNamespace / maxHostsPerPod;
-    const waiting = Array.from({ length: allowed }, () => send(review));
-    await eventually('these wait', () => asked === allowed);
+    const maxReviews = maxPendingHostsPerNamespace / maxHostsPerPod;
+    const pending = Array.from({ length: maxReviews }, () => send(review));
+    await eventually('these are pending', () => ensured === maxReviews);
     const { body } = await send(review);
     assert.ok(body.response.patch);
     assert.match(body.response.warnings?.join() ?? '', /too many pending requests/);
     const other = send(buildPodReview(pod, { namespace: 'team-b' }));
-    await eventually('another namespace is not concerned', () => asked === allowed + 1);
+    await eventually('another namespace is not affected', () => ensured === maxReviews + 1);
     resolve([]);
-    await Promise.all([...waiting, other]);
+    await Promise.all([...pending, other]);
     assert.equal((await send(review)).body.response.warnings, undefined, 'there is room again');
   });
 
-  it('of a pod with more hosts than a Secret can hold says so, and waits for no more than that', async () => {
-    let asked = 0;
+  it('of a pod with more hosts than a Secret can hold gets a warning, and ensures no more than that', async () => {
+    let ensured = 0;
     const { send } = await startWebhook({
       pullSecrets: {
         hasFreshTokens: () => false,
         ensure: async (_namespace, registries) => {
-          asked = registries.length;
+          ensured = registries.length;
           return [];
         },
       },
@@ -241,11 +241,11 @@ describe('a review', () => {
     const { body } = await send(buildPodReview({ spec: { containers } }));
     assert.ok(body.response.patch);
     assert.match(body.response.warnings?.join() ?? '', /the pull Secret is full/);
-    assert.equal(asked, maxHostsPerPod);
+    assert.equal(ensured, maxHostsPerPod);
   });
 
   for (const key of ['uid', 'namespace']) {
-    it(`with a ${key} of a megabyte is none`, async () => {
+    it(`with a ${key} of a megabyte is invalid`, async () => {
       const { send } = await startWebhook();
       const { status, body } = await send(buildPodReview(pod, { [key]: 'x'.repeat(1_000_000) }));
       assert.deepEqual([status, body.error.code], [400, 'invalid-review']);

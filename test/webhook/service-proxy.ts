@@ -1,45 +1,47 @@
+// Simulates a Service with endpoints for a set of replicas.
 import { setTimeout as wait } from 'node:timers/promises';
 import { type Balancer, startBalancer } from '../doubles/tcp-balancer.ts';
 import type { RunningProgram } from '../support/program.ts';
 
-/** A Service before replicas: it asks each whether it is ready, and what follows from that comes late, as of kube-proxy. */
+/** Probes the readiness of replicas, and updates the endpoints with a delay, like kube-proxy. */
 export interface ServiceProxy {
   readonly url: string;
-  /** Looks after a replica until it has ended. */
+  /** Probes a replica until it has exited. */
   watch(program: RunningProgram): void;
-  /** Whether a replica gets new connections now. */
+  /** Whether a replica receives new connections. */
   hasEndpoint(program: RunningProgram): boolean;
   stop(): Promise<void>;
 }
 
-/** Between two questions to a replica, ms. */
-const periodMs = 50;
-const lagMs = { least: 200, most: 500 };
+/** Time between two probes of a replica, in ms. */
+const probeIntervalMs = 50;
+/** Delay until a change of readiness takes effect, in ms. */
+const delayMs = { min: 200, max: 500 };
 
-/** @param random gives a number in [0, 1) */
+/** @param random returns a number in [0, 1) */
 export async function startServiceProxy(random: () => number): Promise<ServiceProxy> {
   const balancer = await startBalancer();
   let stopped = false;
-  const follow = async (program: RunningProgram) => {
+  const probe = async (program: RunningProgram) => {
     let state: State = 'not-ready';
     while (state !== 'gone' && !stopped) {
       const now = await probeState(program);
       if (now !== state) {
-        await wait(lagMs.least + random() * (lagMs.most - lagMs.least));
+        await wait(delayMs.min + random() * (delayMs.max - delayMs.min));
         updateEndpoint(balancer, program.webhookUrl, now);
         state = now;
       }
-      await wait(periodMs);
+      await wait(probeIntervalMs);
     }
   };
-  const followed: Promise<void>[] = [];
+  const probes: Promise<void>[] = [];
   return {
     url: balancer.url,
-    watch: (program) => void followed.push(follow(program)),
+    watch: (program) => void probes.push(probe(program)),
     hasEndpoint: ({ webhookUrl }) => balancer.urls.includes(webhookUrl),
     stop: async () => {
       stopped = true;
-      await Promise.all(followed);
+      await Promise.all(probes);
       await balancer.stop();
     },
   };

@@ -1,3 +1,4 @@
+// Starts the webhook's server in the test process, and sends requests to it.
 import { once } from 'node:events';
 import { type Agent, request as httpsRequest } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -35,13 +36,13 @@ export function createRecordingLog(): { log: Log; lines(): Record<string, unknow
 let ca: PemKeyPair;
 let keyPair: PemKeyPair;
 
-/** The CA of all certificates here. */
+/** The CA of all certificates that this file issues. */
 export const getCaPem = () => ca.certPem;
 
-/** The certificate that a started webhook begins with. */
+/** The first certificate of a started webhook. */
 export const getServedCertificatePem = () => keyPair.certPem;
 
-/** Another certificate. */
+/** Issues another serving certificate. */
 export const issueServingKeyPair = () => issueTestServingCertificate(ca, Date.now());
 
 before(async () => {
@@ -61,11 +62,11 @@ export interface SendOptions {
   readonly method?: string;
   readonly contentType?: string;
   readonly agent?: Agent;
-  /** Without saying its length. */
+  /** Without a content-length header. */
   readonly chunked?: boolean;
 }
 
-/** The JSON of an answer: of a review, or of an error. */
+/** The JSON of a response: for a review, or for an error. */
 interface ResponseBody {
   readonly response: {
     readonly allowed: boolean;
@@ -81,27 +82,27 @@ interface ReceivedResponse {
   readonly body: ResponseBody;
   readonly connection: string | undefined;
   readonly fingerprint: string;
-  /** Whether the connection had been used before. */
+  /** Whether the connection had an earlier request. */
   readonly isReused: boolean;
 }
 
-/** The webhook on a free port, with pull Secrets that do as told. */
+/** Starts the webhook on a free port. `ensure` replaces that of the pull Secrets. Closes it after the test. */
 export async function startWebhook(
-  parts: Partial<AdmissionHandlerDependencies> &
+  options: Partial<AdmissionHandlerDependencies> &
     Partial<Omit<WebhookDependencies, 'identity'>> & { clientCaPem?: string } = {},
   ensure: () => Promise<UnavailableHost[]> = async () => [],
 ): Promise<StartedWebhook> {
-  const counted: string[] = [];
-  let draining = false;
+  const outcomes: string[] = [];
+  let isDraining = false;
   const app = createWebhook({
-    identity: { ...keyPair, clientCaPem: parts.clientCaPem },
-    allowedNames: parts.allowedNames ?? [],
-    maxConnections: parts.maxConnections ?? 600,
-    onRefused: (reason) => counted.push(`refused ${reason}`),
-    log: parts.log ?? silentLog,
-    isDraining: () => draining,
+    identity: { ...keyPair, clientCaPem: options.clientCaPem },
+    allowedNames: options.allowedNames ?? [],
+    maxConnections: options.maxConnections ?? 600,
+    onRefused: (reason) => outcomes.push(`refused ${reason}`),
+    log: options.log ?? silentLog,
+    isDraining: () => isDraining,
     handleReview:
-      parts.handleReview ??
+      options.handleReview ??
       createAdmissionHandler({
         rules,
         onFailure: 'admit',
@@ -109,17 +110,17 @@ export async function startWebhook(
         pullSecrets: { hasFreshTokens: () => false, ensure },
         log: silentLog,
         metrics: {
-          review: (outcome, reason) => counted.push(`${outcome} ${reason}`),
+          review: (outcome, reason) => outcomes.push(`${outcome} ${reason}`),
           admissionSeconds: () => undefined,
         },
-        ...parts,
+        ...options,
       }),
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
   const { port } = app.server.address() as AddressInfo;
-  const send: StartedWebhook['send'] = async (body, options = {}) => {
-    const { path = '/mutate?timeout=5s', method = 'POST', contentType = 'application/json' } = options;
-    const { agent, chunked = false } = options;
+  const send: StartedWebhook['send'] = async (body, sendOptions = {}) => {
+    const { path = '/mutate?timeout=5s', method = 'POST', contentType = 'application/json' } = sendOptions;
+    const { agent, chunked = false } = sendOptions;
     const request = httpsRequest({
       host: '127.0.0.1',
       port,
@@ -129,7 +130,7 @@ export async function startWebhook(
       headers: { 'content-type': contentType },
       ...(agent !== undefined && { agent }),
     });
-    request.on('error', () => undefined); // after an early answer, such as 413: the rest of the body has nowhere to go
+    request.on('error', () => undefined); // the server stops reading after an early response, such as 413
     const text = typeof body === 'string' ? body : JSON.stringify(body);
     if (chunked) {
       request.write(text.slice(0, 1));
@@ -140,13 +141,13 @@ export async function startWebhook(
     const [response] = await once(request, 'response');
     const socket: TLSSocket = response.socket;
     const fingerprint = socket.getPeerX509Certificate()?.fingerprint256 ?? '';
-    let answer = '';
+    let responseText = '';
     for await (const chunk of response) {
-      answer += chunk;
+      responseText += chunk;
     }
     return {
       status: response.statusCode,
-      body: JSON.parse(answer),
+      body: JSON.parse(responseText),
       connection: response.headers.connection,
       fingerprint,
       isReused: request.reusedSocket,
@@ -155,10 +156,10 @@ export async function startWebhook(
   after(() => app.close());
   return {
     app,
-    outcomes: counted,
+    outcomes,
     send,
     drain: () => {
-      draining = true;
+      isDraining = true;
     },
   };
 }

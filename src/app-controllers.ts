@@ -1,0 +1,156 @@
+// Builds what keeps Secrets current beside admission: the watch of pull Secrets, renewal, housekeeping and provisioning.
+import type { App } from './app.ts';
+import type { Config } from './config/schema.ts';
+import { createEventApi } from './kube/events.ts';
+import type { ObjectError } from './kube/object-error.ts';
+import { watchSecretMetadata } from './kube/secret-metadata.ts';
+import { productName } from './labels.ts';
+import { notifyOnChange } from './provisioning/cluster-cache.ts';
+import { ProvisioningController } from './provisioning/provisioning-controller.ts';
+import { findUnusedSettings, resolveSettings } from './provisioning/provisioning-settings.ts';
+import { createFullSecretReporter, createHostEventReporter } from './renewal/host-events.ts';
+import { Housekeeping } from './renewal/housekeeping.ts';
+import { RenewalController } from './renewal/renewal-controller.ts';
+import type { Log } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+
+/** How often renewal checks the clocks for a jump, and what is due, in ms. */
+const renewalTickMs = 1_000;
+
+/** How often housekeeping checks for hosts to add or to remove, in ms. */
+const housekeepingTickMs = 5_000;
+
+export interface ControllersDependencies {
+  readonly config: Config;
+  readonly app: App;
+  readonly log: Log;
+  readonly metrics: Metrics;
+}
+
+export interface Controllers {
+  readonly renewal: RenewalController;
+  isInSync(): boolean;
+  /** Starts all. Renewal and housekeeping begin when the cache of Secrets is in sync. */
+  start(): void;
+  /** Stops the controllers, and resolves when their writes are complete. */
+  stop(): Promise<void>;
+  /** Stops the watch, which the controllers need until they have stopped. */
+  stopWatch(): Promise<void>;
+}
+
+export function createControllers(dependencies: ControllersDependencies): Controllers {
+  const { config, app, log, metrics } = dependencies;
+  const watch = watchSecretMetadata({
+    config: app.cluster,
+    name: config.secretName,
+    handler: notifyOnChange(app.secretCache, (namespace) => provisioning.enqueue(namespace)),
+    onError: (error) => {
+      metrics.countWatchFailure(error.code);
+      log.warn({ err: error }, 'the watch of pull Secrets failed; reconnecting');
+    },
+    onObjectError: (error) => reportObjectError(error, dependencies),
+  });
+  const renewal = createRenewal(dependencies);
+  const housekeeping = createHousekeeping(dependencies);
+  const provisioning = createProvisioning(dependencies, () => watch.start());
+  return {
+    renewal,
+    isInSync: () => watch.isInSync(),
+    start: () => {
+      void watch.start().then(() => {
+        if (watch.isInSync()) {
+          log.info('in sync with the API server');
+          renewal.start();
+          housekeeping.start();
+        }
+      });
+      void provisioning.start();
+    },
+    stop: async () => {
+      await Promise.all([provisioning.stop(), housekeeping.stop(), renewal.stop()]);
+    },
+    stopWatch: () => watch.stop(),
+  };
+}
+
+function createRenewal(dependencies: ControllersDependencies): RenewalController {
+  const { config, app, log, metrics } = dependencies;
+  return new RenewalController({
+    secretCache: app.secretCache,
+    secrets: app.secrets,
+    resolveRegistry: app.resolveRegistry,
+    unstored: app.housekeeping.unstored,
+    rules: app.planRules(Date.now()),
+    now: readClocks,
+    random: Math.random,
+    concurrency: config.renewal.concurrency,
+    writesPerSecond: config.renewal.writesPerSecond,
+    tickMs: renewalTickMs,
+    log,
+    countRenewal: metrics.countRenewal,
+    onFailureReport: createHostEventReporter(eventReporterDependencies(dependencies)),
+  });
+}
+
+function createHousekeeping(dependencies: ControllersDependencies): Housekeeping {
+  const { config, app, log } = dependencies;
+  return new Housekeeping({
+    ...app.housekeeping,
+    secretCache: app.secretCache,
+    secrets: app.secrets,
+    resolveRegistry: app.resolveRegistry,
+    forgetAfterMs: config.secrets.forgetAfter,
+    now: readClocks,
+    random: Math.random,
+    tickMs: housekeepingTickMs,
+    log,
+    onSecretFull: createFullSecretReporter(eventReporterDependencies(dependencies)),
+  });
+}
+
+function createProvisioning(
+  dependencies: ControllersDependencies,
+  whenSynced: () => Promise<void>,
+): ProvisioningController {
+  const { config, app, log, metrics } = dependencies;
+  const unused = findUnusedSettings(config);
+  if (unused.length > 0) {
+    log.warn({ settings: unused }, 'provisioning is disabled because provisioning.registries is empty');
+  }
+  return new ProvisioningController({
+    config: app.cluster,
+    settings: resolveSettings(config),
+    secretCache: app.secretCache,
+    secrets: app.secrets,
+    whenSynced,
+    onWatchError: (error) => {
+      metrics.countWatchFailure(error.code);
+      log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
+    },
+    onObjectError: (error) => reportObjectError(error, dependencies),
+    monotonicNow: () => performance.now(),
+    random: Math.random,
+    log,
+  });
+}
+
+function eventReporterDependencies({ config, app, log }: ControllersDependencies) {
+  const eventApi = createEventApi(app.cluster, productName);
+  return {
+    secretName: config.secretName,
+    secretCache: app.secretCache,
+    createEvent: config.renewal.events ? eventApi.create : undefined,
+    now: Date.now,
+    log,
+  };
+}
+
+function reportObjectError(error: ObjectError, { log, metrics }: ControllersDependencies): void {
+  const { resource, namespace, objectName: name } = error;
+  metrics.countUnreadableObject(resource);
+  log.warn({ resource, namespace, name, err: error }, 'skipped an object that cannot be parsed');
+}
+
+function readClocks() {
+  return { wallMs: Date.now(), monotonicMs: performance.now() };
+}

@@ -1,0 +1,73 @@
+// Builds the source of ECR tokens.
+import type { AppDependencies } from './app-dependencies.ts';
+import { createAwsTokenSource } from './ecr/aws-token-source.ts';
+import type { EndpointTrust } from './ecr/call-queue.ts';
+import type { Registry, RegistryResolver } from './ecr/registry.ts';
+import type { TokenSource } from './ecr/token-source.ts';
+import { createClaimedEndpointCheck, endpointKey } from './pull-secrets/claimed-endpoints.ts';
+import type { SecretCache } from './pull-secrets/secret-cache.ts';
+import type { HostFailure } from './renewal/plan-types.ts';
+
+interface TokensDependencies {
+  readonly secretCache: SecretCache;
+  readonly resolveRegistry: RegistryResolver;
+}
+
+export function createTokens(app: AppDependencies, dependencies: TokensDependencies) {
+  const { config, environment, log, metrics, now, monotonicNow } = app;
+  const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
+  return createAwsTokenSource({
+    rules: config.registries,
+    freshness: { fraction: freshFraction, floorMs: minimumLife },
+    timeouts: { connectMs: connectTimeout, requestMs: requestTimeout },
+    maxKeys: maxRegions,
+    environment,
+    now,
+    random: Math.random,
+    getEndpointTrust: createEndpointTrust(app, dependencies),
+    ...(monotonicNow && { monotonicNow }),
+    onCall: ({ identity, region, outcome, failure, servedCached }) => {
+      metrics.countEcrCall(region, outcome);
+      if (failure === undefined) {
+        log.info({ identity, region }, 'fetched ECR token');
+      } else {
+        const { permanent } = failure;
+        log.warn({ identity, region, permanent, servedCached, err: failure }, 'failed to fetch ECR token');
+      }
+    },
+  });
+}
+
+/** Creates the function that tells real ECR endpoints from those that image names may have invented. */
+function createEndpointTrust(
+  { configuredRegistries, now }: AppDependencies,
+  { secretCache, resolveRegistry }: TokensDependencies,
+): (registry: Registry) => EndpointTrust {
+  const proven = new Set(configuredRegistries.map(endpointKey));
+  const isClaimed = createClaimedEndpointCheck({
+    secrets: () => secretCache.entries(),
+    changeCount: () => secretCache.changeCount,
+    resolveRegistry,
+    now,
+  });
+  return (registry) => {
+    if (proven.has(endpointKey(registry))) {
+      return 'proven';
+    }
+    return isClaimed(registry) ? 'claimed' : 'unproven';
+  };
+}
+
+/** Why the last fetch of a host's token failed, as renewal needs it. */
+export function getHostFailure(
+  tokens: TokenSource,
+  namespace: string,
+  registry: Registry,
+): HostFailure | undefined {
+  const failure = tokens.getFailure(namespace, registry);
+  if (failure === undefined) {
+    return undefined;
+  }
+  const { error, since, at, retryAt } = failure;
+  return { code: error.code, permanent: error.permanent, message: error.message, since, at, retryAt };
+}

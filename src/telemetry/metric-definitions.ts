@@ -1,0 +1,142 @@
+// Name, type, help text and labels of every metric: the source of docs/reference/metrics.md (npm run docs:metrics).
+
+export interface MetricDefinition<Label extends string = string> {
+  readonly name: string;
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly help: string;
+  /** What the values of each label mean. */
+  readonly labels: Readonly<Record<Label, string>>;
+}
+
+const unlabeled: Readonly<Record<never, string>> = {};
+
+const region = 'AWS region; `other` for all regions after the first 64';
+
+/** A new metric is added here and in `metrics.ts`. A base unit is the last part of a name, before `_total`. */
+export const metricDefinitions = {
+  admissionRequests: {
+    name: 'ecr_pull_secrets_admission_requests_total',
+    type: 'counter',
+    help: 'Admission requests, by outcome and reason. Outcome refused counts requests and connections that were refused before they were parsed.',
+    labels: {
+      outcome: 'what happened to the pod',
+      reason: 'why',
+    },
+  },
+  admissionRequestDuration: {
+    name: 'ecr_pull_secrets_admission_request_duration_seconds',
+    type: 'histogram',
+    help: 'Time from a parsed admission request to its response.',
+    labels: unlabeled,
+  },
+  ecrRequests: {
+    name: 'ecr_pull_secrets_ecr_requests_total',
+    type: 'counter',
+    help: 'GetAuthorizationToken calls to Amazon ECR, by region and outcome.',
+    labels: {
+      region,
+      outcome: '`success`, or the code of the error; `other` for all codes after the first 64',
+    },
+  },
+  tokenExpiration: {
+    name: 'ecr_pull_secrets_token_expiration_timestamp_seconds',
+    type: 'gauge',
+    help: 'Unix time of the earliest expiration among the unexpired tokens of a region, or of the latest expiration if all have expired. Considers only managed Secrets whose content no other writer has changed.',
+    labels: { region },
+  },
+  secretWrites: {
+    name: 'ecr_pull_secrets_secret_writes_total',
+    type: 'counter',
+    help: 'Writes of pull Secrets, by outcome.',
+    labels: { outcome: '`created`, `updated`, or the code of the error' },
+  },
+  renewals: {
+    name: 'ecr_pull_secrets_renewals_total',
+    type: 'counter',
+    help: 'Renewals of pull Secrets, by reason and outcome.',
+    labels: {
+      reason: 'why the Secret was due',
+      outcome: '`renewed`, or the code of the error',
+    },
+  },
+  renewalsDue: {
+    name: 'ecr_pull_secrets_renewals_due',
+    type: 'gauge',
+    help: 'Namespaces whose pull Secret is due for renewal or being renewed.',
+    labels: unlabeled,
+  },
+  failingHosts: {
+    name: 'ecr_pull_secrets_failing_hosts',
+    type: 'gauge',
+    help: 'Pairs of a namespace and a host whose token could not be stored or renewed in time, by whether the failure is permanent.',
+    labels: {
+      permanent:
+        '`true`: retrying does not help, the operator has to change something; `false`: the call is retried',
+    },
+  },
+  fullSecrets: {
+    name: 'ecr_pull_secrets_full_secrets',
+    type: 'gauge',
+    help: 'Namespaces whose pull Secret has no room for a host that a pod requested.',
+    labels: unlabeled,
+  },
+  hostsDropped: {
+    name: 'ecr_pull_secrets_hosts_dropped_total',
+    type: 'counter',
+    help: 'Hosts dropped from pull Secrets, by reason.',
+    labels: {
+      reason: '`expired-request`: it never received a token; `secret-full`: another host needed the room',
+    },
+  },
+  unstoredHostsForgotten: {
+    name: 'ecr_pull_secrets_unstored_hosts_forgotten_total',
+    type: 'counter',
+    help: 'Requested hosts that could not be stored and are no longer retried, by reason.',
+    labels: { reason: '`limit`: too many such hosts; `expired`: not requested for `secrets.forgetAfter`' },
+  },
+  inSync: {
+    name: 'ecr_pull_secrets_in_sync',
+    type: 'gauge',
+    help: 'Whether the cache of pull Secrets is in sync with the API server: 1 or 0.',
+    labels: unlabeled,
+  },
+  watchFailures: {
+    name: 'ecr_pull_secrets_watch_failures_total',
+    type: 'counter',
+    help: 'Failed list requests and broken watches, by the code of the error.',
+    labels: { code: 'code of the error' },
+  },
+  invalidObjects: {
+    name: 'ecr_pull_secrets_invalid_objects_total',
+    type: 'counter',
+    help: 'Objects that could not be parsed and are treated as unmanaged, by resource. Each object counts once.',
+    labels: { resource: 'Kubernetes resource, for example `secrets`' },
+  },
+  apiRequests: {
+    name: 'ecr_pull_secrets_api_requests',
+    type: 'gauge',
+    help: 'Requests to the Kubernetes API server, except watches, by state.',
+    labels: {
+      state:
+        '`in-flight`; `slow`: those in flight for longer than 2 s; `waiting`: queued until others complete',
+    },
+  },
+  apiRequestsDropped: {
+    name: 'ecr_pull_secrets_api_requests_dropped_total',
+    type: 'counter',
+    help: 'Requests to the Kubernetes API server that were not sent because too many others were in flight.',
+    labels: unlabeled,
+  },
+  certificateExpiration: {
+    name: 'ecr_pull_secrets_certificate_expiration_timestamp_seconds',
+    type: 'gauge',
+    help: 'Unix time at which the serving certificate expires. No value until a certificate is served.',
+    labels: { certificate: '`webhook`' },
+  },
+  logLinesDropped: {
+    name: 'ecr_pull_secrets_log_lines_dropped_total',
+    type: 'counter',
+    help: 'Log lines dropped because standard output could not be written to.',
+    labels: unlabeled,
+  },
+} as const satisfies Readonly<Record<string, MetricDefinition>>;
