@@ -1,11 +1,12 @@
+// Bundles the program into one file that needs no node_modules: npm run bundle [-- FILE]
 import { chmod } from 'node:fs/promises';
 import { build } from 'esbuild';
 
 const outfile = process.argv[2] ?? 'dist/main.mjs';
 
 /**
- * Bundles the program into one file (the argument, or dist/main.mjs) that needs no node_modules: it starts in half the time and takes two
- * thirds of the memory of the sources. CommonJS packages inside it still call `require`, hence the banner.
+ * The bundle starts in half the time of the sources and takes two thirds of their memory. The banner is needed because bundled
+ * CommonJS packages call `require`.
  */
 await build({
   entryPoints: ['src/main.ts'],
@@ -14,12 +15,12 @@ await build({
   platform: 'node',
   target: 'node24',
   format: 'esm',
-  // a fifth less memory; names stay, and lines are short enough for a stack to say where
+  // takes a fifth less memory; names are kept and lines are short, so that stacks stay readable
   minifyWhitespace: true,
   minifySyntax: true,
   lineLimit: 160,
   sourcemap: 'linked',
-  // the licences of what is bundled
+  // the licenses of the bundled packages
   legalComments: 'linked',
   banner: {
     js: "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);",

@@ -294,7 +294,11 @@ async function everyHalfSecond(end: AbortSignal, act: () => Promise<void>): Prom
 
 /** Returns the expiry that the metric of a region shows, in ms since the epoch, or infinity if there is none. */
 function shownExpiry(exposition: string, region: string): number {
-  const seconds = sumOf(exposition, 'ecr_pull_secrets_token_expiration_timestamp_seconds', `region="${region}"`);
+  const seconds = sumOf(
+    exposition,
+    'ecr_pull_secrets_token_expiration_timestamp_seconds',
+    `region="${region}"`,
+  );
   return seconds === 0 ? Number.POSITIVE_INFINITY : seconds * 1_000;
 }
 

@@ -1,4 +1,4 @@
-// Shows the main job in a few seconds, without a cluster and without AWS.
+// Shows in a few seconds what the program does, without a cluster and without AWS.
 // The real program runs as its own process, with the rights of its ServiceAccount, between stand-ins for the API server
 // and for ECR on loopback.
 import { styleText } from 'node:util';
@@ -61,7 +61,7 @@ title('ECR is back: the host gets its token without another pod');
 ecr.heal();
 const healed = await eventually('the token is there', async () => {
   const secret = await readPullSecret(cluster, namespace);
-  return Object.values(secret?.hosts ?? {}).every((life) => life !== null);
+  return Object.values(secret?.hosts ?? {}).every((lifetime) => lifetime !== null);
 });
 await showSecret();
 print('   The kubelet reads the Secret again at its next retry, and the pod starts.');
@@ -81,8 +81,8 @@ function create(pod: Pod, dryRun = false): Promise<Admitted> {
 async function showSecret(): Promise<void> {
   const secret = await readPullSecret(cluster, namespace);
   print(`   Secret ecr-pull-secrets, ${secret?.type}`);
-  for (const [host, life] of Object.entries(secret?.hosts ?? {})) {
-    print(`     ${host}  ${life === null ? 'no token yet' : `token expires ${life.expiresAt}`}`);
+  for (const [host, lifetime] of Object.entries(secret?.hosts ?? {})) {
+    print(`     ${host}  ${lifetime === null ? 'no token yet' : `token expires ${lifetime.expiresAt}`}`);
   }
 }
 

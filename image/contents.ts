@@ -1,19 +1,20 @@
+// Lists the files and sizes of an image that was saved as an archive.
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { filesOfTar } from './tar.ts';
 
-/** What is in an image. */
+/** The contents of an image. */
 export interface Contents {
-  /** The largest first; paths without the leading slash. */
+  /** Sorted by size, largest first. Paths have no leading slash. */
   readonly files: readonly { readonly path: string; readonly bytes: number }[];
-  /** Of all files. */
+  /** Sum of all files. */
   readonly bytes: number;
-  /** Of all layers with gzip: what a node pulls. */
+  /** Sum of all layers with gzip, which is what a node pulls. */
   readonly compressedBytes: number;
 }
 
-/** Reads what `docker save` wrote. */
+/** Reads an archive of `docker save`. @throws {Error} if the file is not one */
 export async function contentsOf(archive: string): Promise<Contents> {
   const blobs = new Map<string, Buffer>();
   for (const { path, data } of filesOfTar(await readFile(archive))) blobs.set(path, data);
@@ -33,14 +34,14 @@ export async function contentsOf(archive: string): Promise<Contents> {
   return { files, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0), compressedBytes };
 }
 
-const LISTED = 20;
+const maxListedFiles = 20;
 
-/** The contents for people: the sizes, and the largest files. */
+/** Formats the sizes and the largest files as text. */
 export function listing({ files, bytes, compressedBytes }: Contents): string {
-  const rest = files.slice(LISTED);
+  const rest = files.slice(maxListedFiles);
   return [
     `${megabytes(bytes)} in ${files.length} files, ${megabytes(compressedBytes)} to pull`,
-    ...files.slice(0, LISTED).map((file) => `${megabytes(file.bytes).padStart(11)}  /${file.path}`),
+    ...files.slice(0, maxListedFiles).map((file) => `${megabytes(file.bytes).padStart(11)}  /${file.path}`),
     ...(rest.length === 0
       ? []
       : [

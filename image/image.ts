@@ -1,3 +1,4 @@
+// Builds the image with the container engine of this machine: npm run image
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';

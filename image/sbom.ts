@@ -1,3 +1,4 @@
+// Writes the software bill of materials of the image.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
@@ -15,7 +16,7 @@ export function writeSbom(file: string): void {
   const sbom = JSON.parse(
     execFileSync(program, [...first, ...args], { encoding: 'utf8', maxBuffer: 64 * 2 ** 20 }),
   );
-  // npm has the name of the folder there
+  // npm uses the name of the folder here
   sbom.metadata.component.name = packageJson.name;
   mkdirSync(dirname(file), { recursive: true });
   writeFileSync(file, `${JSON.stringify(sbom, undefined, 2)}\n`);

@@ -1,3 +1,4 @@
+// Reads tar archives.
 /** One file of a tar archive. */
 interface Entry {
   readonly path: string;
@@ -7,7 +8,7 @@ interface Entry {
 const BLOCK = 512;
 const REGULAR = new Set(['0', '\0']);
 
-/** The regular files of a tar archive (ustar, with the long names of pax and GNU). */
+/** Yields the regular files of a tar archive (ustar, with long names as in pax and GNU tar). */
 export function* filesOfTar(archive: Buffer): Generator<Entry> {
   let longName: string | undefined;
   for (let offset = 0; offset + BLOCK <= archive.length; ) {

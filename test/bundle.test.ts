@@ -10,7 +10,7 @@ import { createPod, podWith } from './support/pods.ts';
 import { bundleInto, startProgram } from './support/program.ts';
 
 describe('the bundle that the image holds', () => {
-  it('does the main job from a folder with nothing beside it', async () => {
+  it('serves admission requests from a folder without other files', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
     const bundle = join(directory, 'main.mjs');
     await bundleInto(bundle);

@@ -43,7 +43,7 @@ describe('the program', () => {
     readonly region?: string;
   }
 
-  /** Sends the review of a pod as the API server does. */
+  /** Sends the admission request of a pod as the API server does. */
   async function review(program: RunningProgram, namespace: string, how: HowToAsk = {}) {
     const { agent, caPem = program.caPem, region = 'eu-central-1' } = how;
     const request = httpsRequest(`${program.webhookUrl}?timeout=5s`, {
@@ -68,7 +68,7 @@ describe('the program', () => {
     return { status: response.status, text: await response.text() };
   };
 
-  it('is alive but not ready until it is in sync with the API server, and then stays ready for a while without it', async () => {
+  it('is live but not ready until it is in sync with the API server, and then stays ready for a while without it', async () => {
     cluster.faults.failNext(500, { count: 5, match: ({ verb }) => verb === 'list' });
     const program = await start({ untilReady: false });
     assert.deepEqual(await readiness(program), { status: 503, text: 'not in sync with the API server\n' });
@@ -81,7 +81,7 @@ describe('the program', () => {
     await program.stop();
   });
 
-  it('ends on SIGTERM with exit code 0: not ready, every answer closing its connection, none lost', async () => {
+  it('exits with 0 on SIGTERM: is not ready, closes each connection after its response, and loses no request', async () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { webhook: { shutdownDelay: '1s' } } });
     const agent = new Agent({ keepAlive: true, maxSockets: 4 });
@@ -104,7 +104,7 @@ describe('the program', () => {
       await mkdir(join(mount, version));
       return await createCertificateFiles(join(mount, version));
     };
-    // as the kubelet does it: tls.crt → ..data/tls.crt, ..data → VERSION, swapped by a rename
+    // as the kubelet does: tls.crt → ..data/tls.crt, ..data → VERSION, replaced by a rename
     const first = await issue('..v1');
     await symlink('..v1', join(mount, '..data'));
     await symlink('..data/tls.crt', join(mount, 'tls.crt'));
@@ -127,7 +127,7 @@ describe('the program', () => {
     await rm(mount, { recursive: true, force: true });
   });
 
-  it('answers while the API server is away, in time, and needs no restart when it is back', async () => {
+  it('responds in time while the API server is unavailable, and needs no restart when it is back', async () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { kubernetes: { kubeconfig: account, requestTimeout: '1s' } } });
     await cluster.down();
@@ -143,13 +143,13 @@ describe('the program', () => {
     await program.stop();
   });
 
-  it('shows no token and no key, whatever goes wrong', async () => {
+  it('shows no token and no key after any failure', async () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { log: { level: 'trace' } } });
     const answers: string[] = [];
     const secretRequests: RequestMatcher = ({ resource }) => resource.resource === 'secrets';
     for (const status of [403, 409, 422, 500]) {
-      // an answer that quotes what was sent, as some admission webhooks' refusals do
+      // a response that quotes the request, as some admission webhooks do
       const message = `refused: ${ecr.secrets().join(' ')} ${'QUJD'.repeat(200)}`;
       cluster.faults.failNext(status, { count: 3, match: secretRequests, message });
       answers.push((await review(program, namespace)).body);

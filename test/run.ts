@@ -1,3 +1,4 @@
+// Runs the tests: npm test
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -32,9 +33,9 @@ X.standin.test.ts against the API stand-in, and as X.cluster.test.ts against a r
 `;
 
 const root = join(import.meta.dirname, '..');
-/** For one test or one suite, ms. A suite that needs longer sets its own. */
+/** Timeout of a test or suite, in ms. A suite that needs longer sets its own. */
 const timeoutMs = 180_000;
-/** For the whole run to stand still, ms: longer than the one test that it may be waiting for. */
+/** How long the run may make no progress, in ms. It is longer than the timeout of a test. */
 const stallMs = timeoutMs + 30_000;
 
 async function main(args: readonly string[]): Promise<number> {
@@ -91,7 +92,7 @@ function selectEntries(parts: readonly string[]): Entry[] {
 }
 
 /**
- * Sees to the binaries before any suite asks for them, so that a build is seen and happens once.
+ * Builds or downloads the binaries before any suite needs them, so that this happens once and is visible.
  * @returns where the cluster tests will run, for the closing line
  */
 async function prepareApiServer(env: NodeJS.ProcessEnv): Promise<string> {
@@ -157,7 +158,7 @@ function print(line: string): void {
 try {
   process.exitCode = await main(process.argv.slice(2));
 } catch (error) {
-  // A flag or a variable of the environment that cannot be, or a cluster of TEST_KUBECONFIG that does not answer.
+  // An invalid flag or environment variable, or a cluster of TEST_KUBECONFIG that does not respond.
   print(`test/run.ts: ${error instanceof Error ? error.message : String(error)}`);
   process.exitCode = 2;
 }

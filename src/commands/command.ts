@@ -4,7 +4,7 @@ import { isEcrHost } from '../ecr/registry.ts';
 import type { SignalSource } from './interrupt.ts';
 import type { OutputFormat, TextOutput } from './print-report.ts';
 
-/** What the process gives to a command. */
+/** What a command gets from the process. */
 export interface CommandContext {
   readonly environment: NodeJS.ProcessEnv;
   /** For the result. */
@@ -44,7 +44,7 @@ export interface CommandDefinition<Options extends object> {
 
 export const programName = 'ecr-pull-secrets';
 
-/** Makes the declaration of a command from its definition. */
+/** Creates the declaration of a command from its definition. */
 export function defineCommand<Options extends object>(
   definition: CommandDefinition<Options>,
 ): CommandDeclaration {
@@ -80,7 +80,10 @@ export function outputFormat(command: Command): OutputFormat {
 /** An ECR host for messages and examples. */
 export const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
-/** Refuses what is not an ECR host. @param subject the flag or command that takes the hosts */
+/**
+ * Reports the first value that is not an ECR host as a usage error.
+ * @param subject the flag or command that takes the hosts
+ */
 export function checkEcrHosts(command: Command, subject: string, hosts: readonly string[]): void {
   const invalid = hosts.find((host) => !isEcrHost(host));
   if (invalid !== undefined) {
@@ -88,7 +91,7 @@ export function checkEcrHosts(command: Command, subject: string, hosts: readonly
   }
 }
 
-/** Refuses empty values, and a flag where the value of another one should be. */
+/** Reports a usage error for an empty value, and for a flag in place of another flag's value. */
 function checkValues(command: Command): void {
   for (const option of command.options) {
     const values: unknown[] = [command.getOptionValue(option.attributeName())].flat();

@@ -19,7 +19,7 @@ export function configOption(command: Command): ConfigOption {
   return { configFile: config };
 }
 
-/** What a configuration was read from, for messages. */
+/** Names the source of a configuration, for messages. */
 export function configSource({ configFile }: ConfigOption): string {
   return configFile ?? 'the default configuration';
 }

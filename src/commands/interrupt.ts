@@ -1,4 +1,4 @@
-// Ends commands that run once on SIGINT and SIGTERM, with a report of what they did.
+// Stops commands that run once on SIGINT and SIGTERM, so that they report what they did.
 import { waitAtMost } from '../util/timeout.ts';
 
 /** 128 and the number of the signal, as shells report it. */

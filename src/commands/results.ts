@@ -7,9 +7,9 @@ import type { InterruptSignal } from './interrupt.ts';
 export interface Failure {
   /** A host, `ServiceAccount NAME`, `Secret NAME`, or the flag or key that selects no namespace. */
   readonly what: string;
-  /** For decisions. */
+  /** For programs. */
   readonly code: string;
-  /** For people. */
+  /** For readers. */
   readonly text: string;
 }
 
@@ -73,7 +73,7 @@ export interface RemoveHostsResult extends Interruptible {
   readonly failed: number;
 }
 
-/** @param shortfall why a host has no fresh token */
+/** Converts the reason why a host has no fresh token to a failure. */
 export function hostFailure({ host, code, text, message }: UnavailableHost): Failure {
   return { what: host, code, text: message ?? text };
 }

@@ -1,4 +1,4 @@
-// Runs the commands that end by themselves: sync, uninstall and remove-host.
+// Runs the commands that exit when their work is done: sync, uninstall and remove-host.
 import { type App, createApp } from '../app.ts';
 import type { Config } from '../config/schema.ts';
 import type { Registry } from '../ecr/registry.ts';
@@ -7,7 +7,7 @@ import type { CommandContext } from './command.ts';
 import { type CallsInFlight, type Interrupt, interruptible } from './interrupt.ts';
 import { printInterrupted } from './print-report.ts';
 
-/** What a command works with. */
+/** What the work of a command gets. */
 export interface RunOnceParts {
   readonly core: App;
   readonly log: Log;
@@ -54,7 +54,7 @@ export async function runOnce(
   }
 }
 
-/** No watch feeds the cache; it holds only what is read and written, so it is never behind. */
+/** The cache has no watch. It holds only what the command reads and writes, so it is never out of date. */
 function coreOf(
   config: Config,
   environment: NodeJS.ProcessEnv,
@@ -80,7 +80,7 @@ function coreOf(
   });
 }
 
-/** On a terminal, the report is enough. */
+/** Creates the log on standard error; silent on a terminal, where the report is enough. */
 function logOf(config: Config, { stderr }: CommandContext): Log {
   return createJsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
     write: (line) => void stderr.write(line),

@@ -20,7 +20,7 @@ import { type OutputFormat, printSync, progressOn } from './print-report.ts';
 import { runOnce } from './run-once.ts';
 import { syncNamespaces } from './sync-namespaces.ts';
 
-/** Lists are empty where the flag was not given. */
+/** Lists are empty if the flag was not given. */
 interface SyncOptions extends ConfigOption {
   readonly namespaces: readonly string[];
   readonly serviceAccounts: readonly string[];

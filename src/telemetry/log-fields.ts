@@ -1,11 +1,11 @@
-// Makes any value fit for a log line: without credentials, of bounded size, and never a reason to throw.
+// Makes any value safe for a log line: without credentials, of bounded size, and without ever throwing.
 import { format } from 'node:util';
 import { escapeDeceptive, isPlain, scrub } from './redact.ts';
 
 /** Maximum characters of a string. */
 const maxTextLength = 1024;
 
-/** Maximum characters of a stack, which alone says where a bug is. */
+/** Maximum characters of a stack. It is longer, because only the stack shows where a bug is. */
 const maxStackLength = 4096;
 
 /** Maximum characters of a key. */
@@ -18,22 +18,22 @@ const maxItems = 100;
 const maxDepth = 6;
 
 /**
- * Size in bytes of JSON above which no more fields are added to a line. With the last field, the marks for what is left
- * out and a message (up to six bytes a character), a line stays below the 16 KiB at which container runtimes split it
+ * Size in bytes of JSON above which no more fields are added to a line. With the last field, the marks for what is
+ * omitted and a message (up to six bytes per character), a line stays below the 16 KiB at which container runtimes split it
  * (`defaultBufSize` in containerd's internal/cri/io, `defaultBufSize` in moby's daemon/logger).
  */
 const maxFieldsBytes = 8192;
 
 const unreadable = '[unreadable]';
 
-/** What the fields of one line may still take up, in bytes of JSON. */
+/** How much the remaining fields of a line may take, in bytes of JSON. */
 interface Budget {
   bytes: number;
 }
 
 /**
- * Makes what is passed to a logging method safe to serialize: fields of which every key and every string is scrubbed
- * and bounded, at any depth, and a message that is, too. Never throws.
+ * Makes the arguments of a logging method safe to serialize: scrubs and bounds every key and every string of the fields, at
+ * any depth, and the message. Never throws.
  * @param args as pino takes them: fields or an error, a message, and values for the placeholders of the message
  */
 export function cleanArguments(
@@ -48,9 +48,9 @@ export function cleanArguments(
 }
 
 /**
- * What may be said of an error: its kind, code and message, and its stack unless it is one of our own kinds. Never its
- * other properties, which for errors of the AWS SDK and of Kubernetes' client hold whole answers. Scrubbed, and cut
- * to a few times of what a line shows.
+ * Returns what may be logged of an error: its type, code and message, and its stack if it has no code. Its other properties
+ * are omitted, because errors of the AWS SDK and of the Kubernetes client hold whole responses. Texts are scrubbed, and cut
+ * to four times what a line shows.
  */
 export function serializeError(error: unknown): Record<string, string> {
   if (!isError(error)) {
@@ -71,7 +71,7 @@ export function serializeError(error: unknown): Record<string, string> {
   };
 }
 
-/** Scrubs no more of a text than can be shown. */
+/** Scrubs only the part of a text that can be shown. */
 function scrubHead(text: string, max: number): string {
   return scrub(text.slice(0, findScanEnd(text, max)));
 }
@@ -92,8 +92,8 @@ function cleanFields(fields: object): Record<string, unknown> {
 }
 
 /**
- * Whether fields are an ordinary object of a few short, plain texts, as those of nearly all lines are. They need no
- * copy, which would cost a tenth of a line.
+ * Whether the fields are a plain object of a few short, plain strings, as in nearly all lines. Such fields are not copied,
+ * which saves a tenth of the time of a line.
  */
 function isClean(fields: object): fields is Record<string, string> {
   if (Object.getPrototypeOf(fields) !== Object.prototype) {
@@ -145,12 +145,12 @@ function cleanList(list: readonly unknown[], depth: number, budget: Budget): unk
   return clean;
 }
 
-/** @param max the most characters that a string may have */
+/** @param max the maximum characters of a string */
 function cleanValue(value: unknown, max: number, depth: number, budget: Budget): unknown {
   switch (typeof value) {
     case 'string':
       if (value.length + 3 <= budget.bytes && isPlain(value)) {
-        budget.bytes -= value.length + 3; // nearly all that is logged
+        budget.bytes -= value.length + 3; // the most frequent case
         return value;
       }
       return fitToBudget(cleanText(value, max), budget);
@@ -177,7 +177,7 @@ function cleanReference(value: object | null, depth: number, budget: Budget): un
       return cleanObject(serializeError(value), depth, budget);
     }
     if (ArrayBuffer.isView(value)) {
-      return `[${value.byteLength} bytes]`; // scrubbing would find no credential in numbers
+      return `[${value.byteLength} bytes]`; // scrubbing does not find credentials in numbers
     }
     if (value instanceof String) {
       return cleanValue(String.prototype.valueOf.call(value), maxTextLength, depth, budget);
@@ -196,7 +196,7 @@ function cleanReference(value: object | null, depth: number, budget: Budget): un
   }
 }
 
-/** The text, or how long it was where it does not fit into the line. */
+/** Returns the text, or its length if it does not fit into the line. */
 function fitToBudget(text: string, budget: Budget): string {
   const bytes = Buffer.byteLength(JSON.stringify(text)) + 1;
   if (bytes > budget.bytes) {
@@ -212,13 +212,13 @@ function cleanKey(key: string, budget: Budget): string {
     budget.bytes -= key.length + 3;
     return key;
   }
-  // an assignment to `__proto__` would make no property
+  // an assignment to `__proto__` would not create a property
   const clean = key === '__proto__' ? '[__proto__]' : cleanText(key, maxKeyLength);
   budget.bytes -= Buffer.byteLength(JSON.stringify(clean)) + 1;
   return clean;
 }
 
-/** Scrubs first, so that no cut leaves the beginning of a credential. */
+/** Scrubs before it cuts, so that the beginning of a credential is never left. */
 function cleanText(text: string, max: number): string {
   if (isPlain(text)) {
     return text;
@@ -234,7 +234,7 @@ function cleanText(text: string, max: number): string {
   return `${shown.slice(0, end)}[${cut} more characters]`;
 }
 
-/** How much of a text is worth looking at: up to the last space in a few times of what is shown, so no word is torn. */
+/** Returns how much of a text is scrubbed: up to the last space within four times what is shown, so that no word is cut. */
 function findScanEnd(text: string, max: number): number {
   const maxScanned = 4 * max;
   if (text.length <= maxScanned) {
@@ -247,13 +247,13 @@ function findScanEnd(text: string, max: number): number {
   return end;
 }
 
-/** The largest end up to `max` that does not cut a surrogate pair in half. */
+/** Returns `max`, or one less if that would cut a surrogate pair in half. */
 function findCharacterBoundary(text: string, max: number): number {
   const last = text.charCodeAt(max - 1);
   return last >= 0xd800 && last <= 0xdbff ? max - 1 : max;
 }
 
-/** The largest integers take minutes to become decimal. */
+/** Larger integers are not formatted, because that can take minutes. */
 const maxIntegerBits = 256;
 
 function toText(value: unknown): string {
@@ -264,24 +264,24 @@ function toText(value: unknown): string {
     return '[large integer]';
   }
   try {
-    // not an object's own `toString`, which for a list of lists has no bound
+    // not the object's own `toString`, whose result is unbounded for nested lists
     return typeof value === 'object' ? Object.prototype.toString.call(value) : String(value);
   } catch {
     return unreadable;
   }
 }
 
-/** Fills the placeholders of a message with values that have been cleaned, each for itself. */
+/** Fills the placeholders of a message with values that are cleaned one by one. */
 function formatMessage([message, ...values]: readonly unknown[]): string {
   const budget = { bytes: maxFieldsBytes };
   try {
     return format(toText(message), ...values.map((value) => cleanValue(value, maxTextLength, 1, budget)));
   } catch {
-    return unreadable; // a field named `toString`, for one
+    return unreadable; // for example because of a field named `toString`
   }
 }
 
-/** Whether a property for each item or character would be shown. */
+/** Whether the value would be logged with one property for each item or character. */
 function isIndexed(value: object): boolean {
   return Array.isArray(value) || ArrayBuffer.isView(value) || value instanceof String;
 }
@@ -290,7 +290,7 @@ function isError(value: unknown): value is Error {
   try {
     return value instanceof Error;
   } catch {
-    return false; // a proxy without a prototype to be read
+    return false; // a proxy whose prototype cannot be read
   }
 }
 

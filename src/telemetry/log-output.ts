@@ -1,42 +1,42 @@
 // Writes lines to standard output without ever blocking, throwing, or holding more than a bounded number of bytes.
 import { writeSync } from 'node:fs';
 
-/** Lines are written when this many characters have come together, or after `gatherMs`: a write each costs too much. */
+/** Lines are written in batches of this many characters, or after `batchDelayMs`, because a write per line costs too much. */
 const batchLength = 16_384;
 const batchDelayMs = 100;
 
-/** How soon a full pipe is tried again, in ms. */
+/** Delay before a write to a full pipe is retried, in ms. */
 const fullPipeRetryMs = 5;
 
-/** Maximum bytes that wait while standard output cannot be written: some 6,000 lines. */
+/** Maximum bytes that are buffered while standard output cannot be written to, about 6,000 lines. */
 const maxWaitingBytes = 1024 * 1024;
 
-/** How long the end of the process waits for a reader that takes nothing, and for one that is slow, in ms. */
+/** How long the process waits at exit for a reader that reads nothing, and for a slow one, in ms. */
 const maxExitStallMs = 1_000;
 const maxExitMs = 5_000;
 
 export interface LineOutput {
-  /** Takes a line, with its line feed. Never throws. */
+  /** Writes a line, which ends with a line feed. Never throws. */
   write(line: string): void;
-  /** How many lines were dropped so far. */
+  /** Returns how many lines have been dropped. */
   droppedLines(): number;
 }
 
 export interface LineWriterOptions {
-  /** Writes some of the bytes and returns how many; throws an error with a `code` where it cannot. Must not block. */
+  /** Writes some of the bytes and returns how many. Throws an error with a `code` if it cannot. Must not block. */
   readonly write: (bytes: Uint8Array) => number;
-  /** Lines are dropped while this many bytes wait, up to one batch of `gatherLength` more or less. */
+  /** Lines are dropped while this many bytes are buffered, give or take one batch. */
   readonly maxWaitingBytes: number;
-  /** Called with the number of lines dropped since the last call, once all that waited is written. */
+  /** Called with the number of lines dropped since the last call, when the buffer is empty again. */
   readonly onRecovery: (lines: number) => void;
 }
 
-/** What became of the lines that waited: all written, or the code of the error. */
+/** `all` if the buffer was written, otherwise the code of the error. */
 type FlushResult = 'all' | string;
 
 /**
- * Gathers lines and writes them in batches. What cannot be written waits, whatever the error: a full pipe, a full disk
- * and a reader that is gone may all pass. Lines that find no more room are dropped whole, and counted.
+ * Collects lines and writes them in batches. Batches that cannot be written are kept after every error, because a full pipe,
+ * a full disk and a missing reader may all be temporary. Lines that do not fit into the buffer are dropped and counted.
  */
 export class LineWriter implements LineOutput {
   readonly #options: LineWriterOptions;
@@ -45,7 +45,7 @@ export class LineWriter implements LineOutput {
   #waitingBytes = 0;
   #dropped = 0;
   #reported = 0;
-  /** How many characters come together before they are written; none once the process exits. */
+  /** Characters in a batch; 0 when the process exits, so that each line is written at once. */
   #batchLength = batchLength;
 
   constructor(options: LineWriterOptions) {
@@ -67,7 +67,7 @@ export class LineWriter implements LineOutput {
     }
   }
 
-  /** Writes as much as standard output takes now. */
+  /** Writes as much as standard output accepts now. */
   flush(): FlushResult {
     if (this.#buffer !== '') {
       const bytes = Buffer.from(this.#buffer);
@@ -88,7 +88,7 @@ export class LineWriter implements LineOutput {
     return this.#waitingBytes + this.#buffer.length + line.length > this.#options.maxWaitingBytes;
   }
 
-  /** A batch that was written in part goes on where it stopped, so that no line is torn. */
+  /** Continues a batch that was written in part, so that lines stay whole. */
   #writeWaiting(): FlushResult {
     for (let batch = this.#waiting[0]; batch !== undefined; batch = this.#waiting[0]) {
       let written: number;
@@ -108,8 +108,8 @@ export class LineWriter implements LineOutput {
   }
 
   /**
-   * Writes what is there before the process ends. Waits for a slow reader, but neither for ever nor for a disk to get
-   * room: Kubernetes would have to kill the process.
+   * Writes the buffer before the process exits. Waits for a slow reader, but only for a limited time and not for a full disk,
+   * because Kubernetes would have to kill the process.
    */
   flushAtExit(): void {
     this.#batchLength = 0;
@@ -131,12 +131,13 @@ export class LineWriter implements LineOutput {
 }
 
 /**
- * Lines to standard output, written behind the caller's back and when the process exits, but for a SIGKILL.
+ * Creates the output for log lines on standard output. Lines are written in the background, and when the process exits
+ * unless it gets a SIGKILL.
  *
- * pino's own destination (sonic-boom) is not used: it writes to a full pipe from a thread of the pool, and a thread that
- * is stuck there keeps the process from exiting; after an error other than EAGAIN its `flushSync` tries for ever, and
- * after EPIPE it goes silent.
- * @param onRecovery called with the number of lines dropped since the last call, once lines can be written again
+ * It replaces pino's destination (sonic-boom), which writes to a full pipe from a thread of the pool: a thread that is stuck
+ * there prevents the process from exiting. After an error other than EAGAIN its `flushSync` retries without end, and after
+ * EPIPE it stops writing.
+ * @param onRecovery called with the number of lines dropped since the last call, when lines can be written again
  */
 export function createStandardOutput(onRecovery: (lines: number) => void): LineOutput {
   preventBlocking(process.stdout);
@@ -155,8 +156,8 @@ export function createStandardOutput(onRecovery: (lines: number) => void): LineO
 }
 
 /**
- * Node makes a pipe or socket non-blocking when it makes its stream, which is when the stream is first asked for; a write
- * to a full one then fails with EAGAIN at once. Errors of what other code writes to the stream must not end the process.
+ * Node makes a pipe or socket non-blocking when it creates its stream, which is at the first access to the stream. A write to
+ * a full pipe then fails with EAGAIN at once. The handler keeps errors of other writers from ending the process.
  */
 function preventBlocking(stream: NodeJS.WriteStream): void {
   stream.on('error', () => undefined);

@@ -3,17 +3,17 @@ import { type DestinationStream, type Logger, pino } from 'pino';
 import { cleanArguments } from './log-fields.ts';
 import { createStandardOutput, type LineOutput } from './log-output.ts';
 
-/** No child loggers: pino serializes their bindings without asking any hook. */
+/** Without child loggers, because pino serializes their bindings without calling a hook. */
 export type Log = Pick<
   Logger,
   'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'level' | 'isLevelEnabled'
 >;
 
 /**
- * A JSON log, one object a line of at most 16 KiB. An error shows its name, code, message and, unless it is one of our
- * own kinds, its stack. Whatever is logged passes through {@link cleanArguments} before pino sees it, so a logging
- * method never throws and never shows a credential.
- * @param stream where lines go; must not throw
+ * Creates a JSON log with one object per line of at most 16 KiB. An error shows its name, code and message, and its stack if
+ * it has no code. All arguments pass through {@link cleanArguments} before pino gets them, so that a logging method never
+ * throws and never shows a credential.
+ * @param stream receives the lines; must not throw
  */
 export function createJsonLog(level: string, stream: DestinationStream): Log {
   return pino(
@@ -22,7 +22,7 @@ export function createJsonLog(level: string, stream: DestinationStream): Log {
       base: null,
       timestamp: createIsoTimestamp(Date.now),
       formatters: { level: (label) => ({ level: label }) },
-      // pino's own would take the cleaned error for one that it has to serialize
+      // pino's serializer would serialize the cleaned error again
       serializers: { err: (cleaned: unknown) => cleaned },
       hooks: {
         logMethod(args, method) {
@@ -30,7 +30,7 @@ export function createJsonLog(level: string, stream: DestinationStream): Log {
           try {
             method.call(this, fields, message);
           } catch {
-            method.call(this, {}, message ?? '[unreadable]'); // a getter that throws when it is read once more
+            method.call(this, {}, message ?? '[unreadable]'); // a getter that throws when it is read a second time
           }
         },
       },
@@ -48,7 +48,7 @@ export function createStandardLog(level: string): { readonly log: Log; readonly 
   return { log, output };
 }
 
-/** The time of a line, in UTC to the millisecond; made once for all lines of one. */
+/** Creates the function that formats the time of a line, in UTC with milliseconds. Formats each millisecond once. */
 function createIsoTimestamp(now: () => number): () => string {
   let last = Number.NaN;
   let text = '';

@@ -1,10 +1,10 @@
-// Finds credentials in text, and makes characters visible that could deceive a reader.
+// Removes credentials from text, and makes characters visible that could deceive a reader.
 
 const redacted = '[redacted]';
 
 /**
- * The shortest run of base64 characters that counts as a credential. An ECR password has more than 2,000; no host,
- * ARN or digest that we log has a run of 100 with an uppercase letter in it.
+ * The shortest run of base64 characters that counts as a credential. An ECR password has more than 2,000. No host, ARN or
+ * digest in the log has a run of 100 with an uppercase letter.
  */
 const minTokenLength = 100;
 
@@ -15,8 +15,8 @@ const minTokenLength = 100;
 const maxNameLength = 253;
 
 /**
- * Runs of base64 and base64url characters, percent-encoded ones too, also where line breaks divide them, as PEM, MIME
- * and `base64` do after 64 or 76 characters. A line break may be written as `\n`.
+ * Runs of base64, base64url and percent-encoded characters, also with line breaks, which PEM, MIME and `base64` insert after
+ * 64 or 76 characters. A line break may be written as `\n`.
  */
 const base64Runs =
   /(?<![A-Za-z0-9+/_=%-])[A-Za-z0-9+/_=%-]{16,}(?:(?:[\r\n\v\f\x85\u2028\u2029]+[ \t]{0,16}|(?:\\r|\\n)+)[A-Za-z0-9+/_=%-]{16,})*(?:(?:[\r\n]+|(?:\\r|\\n)+)[A-Za-z0-9+/_=%-]+)?/g;
@@ -24,11 +24,11 @@ const base64Runs =
 const lineBreaks = /[\s\x85]+|\\r|\\n/;
 
 /**
- * What a credential looks like, and what takes its place. Each pattern is linear in the length of the text: no part of
- * it can be matched in two ways.
+ * Patterns of credentials, and their replacements. Each pattern takes linear time, because no part of a text can match it in
+ * two ways.
  */
 const redactionRules: readonly (readonly [RegExp, string | ((match: string) => string)])[] = [
-  // a private key, also one whose end was cut off
+  // a private key, also without its end
   [
     /-----BEGIN [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----[\s\S]*?(?:-----END [A-Z0-9 ]{0,32}PRIVATE KEY(?: BLOCK)?-----|$)/g,
     redacted,
@@ -38,7 +38,7 @@ const redactionRules: readonly (readonly [RegExp, string | ((match: string) => s
   [/(?:eyJ|QVdTO)[A-Za-z0-9+/_=%-]{16,}(?:\.[A-Za-z0-9_-]+)*/g, redacted],
   // an ECR authorization token, decoded; not the type of a resource (`AWS::ECR::Repository`)
   [/AWS:(?!:)[^\s"'\\,;@]{8,}/g, `AWS:${redacted}`],
-  // an AWS access key id; it is no word of its own in `x_AKIA…` or `\nAKIA…`
+  // an AWS access key ID; without \b, which does not match in `x_AKIA…` and `\nAKIA…`
   [/A[KS]IA[A-Z0-9]{12,}/g, redacted],
   // user and password of a URL; not the repository of an image before its digest
   [/(:(?:\/\/|\\\/\\\/|%2F%2F))[^\s/?#"'<>\\]{1,512}@(?!sha\d)/gi, `$1${redacted}@`],
@@ -51,33 +51,33 @@ const redactionRules: readonly (readonly [RegExp, string | ((match: string) => s
     /(authorization\\?["']?[ \t]{0,4}[:=][ \t]{0,4}\\?["']?)(?:(?:basic|bearer|negotiate) [A-Za-z0-9+/._~=-]{4,}|[A-Za-z0-9+/._~=-]{16,})/gi,
     `$1${redacted}`,
   ],
-  // a presigned URL or a signed request, of Signature Version 4 and 2
+  // a presigned URL or a signed request (Signature Version 4 and 2)
   [
     /((?:X-Amz-(?:Signature|Security-Token|Credential)|\bSignature)\\?["']?(?:[ \t]{0,4}[:=][ \t]{0,4}|%3D)\\?["']?)[^\s&"'<>,;\\[]{8,}/gi,
     `$1${redacted}`,
   ],
-  // a secret that is named
+  // a value after the name of a secret
   [
     /((?:secret[-_]?access[-_]?key|session[-_]?token|security[-_]?token|authorization[-_]?token|password|passwd)\\{0,3}["']?(?:[ \t]{0,4}[:=][ \t]{0,4}|%3D)\\{0,3}["']?)[^\s"'&,;\\{}[\]]{4,}/gi,
     `$1${redacted}`,
   ],
 ];
 
-/** Whether a run of base64 characters is a credential and not the name of something. */
+/** Whether a run of base64 characters is a credential and not a name. */
 function isToken(run: string): boolean {
   if (run.length < minTokenLength) {
     return false;
   }
   const pieces = run.split(lineBreaks);
   const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-  // 100 random base64 characters without an uppercase letter: once in 10^22 tokens
+  // one in 10^22 tokens has no uppercase letter in 100 characters
   return (
     (length >= minTokenLength && /[A-Z]/.test(run)) ||
     pieces.some((piece) => piece.split('/').some((name) => name.length > maxNameLength))
   );
 }
 
-/** What {@link isPlain} looks for, by the lower byte of a character's code: an uppercase letter, or anything else. */
+/** Kinds of characters that {@link isPlain} checks, by the lower byte of the character's code. */
 const uppercase = 1;
 const special = 2;
 const characterKinds = Uint8Array.from({ length: 256 }, (_, code) => {
@@ -85,12 +85,12 @@ const characterKinds = Uint8Array.from({ length: 256 }, (_, code) => {
   return /[a-z0-9 ._/,()-]/.test(character) ? 0 : /[A-Z]/.test(character) ? uppercase : special;
 });
 
-/** The shortest text of letters and digits that any rule applies to: an access key id. */
+/** The shortest text of letters and digits to which a rule applies, an access key ID. */
 const minMixedLength = 16;
 
 /**
- * Whether a text can be shown as it is, because no rule applies to a legal name or to a few words. Costs less than a
- * nanosecond a character, and most of what is logged is of this kind.
+ * Whether a text can be shown unchanged, because no rule applies to a valid name or to a few words. Takes less than a
+ * nanosecond per character. Most logged strings are plain.
  */
 export function isPlain(text: string): boolean {
   const { length } = text;
@@ -106,8 +106,8 @@ export function isPlain(text: string): boolean {
 }
 
 /**
- * Replaces all that looks like a credential: the last line of defense behind types that do not print themselves. Takes
- * values, not lines of JSON, in which an escape could be torn apart or hide the beginning of a word.
+ * Replaces everything that looks like a credential. It is the second line of defense, after types that do not print
+ * themselves. Takes values and not lines of JSON, where an escape could be cut or hide the beginning of a word.
  */
 export function scrub(text: string): string {
   return isPlain(text)
@@ -120,23 +120,23 @@ export function scrub(text: string): string {
 }
 
 /**
- * Characters that no escape of JSON makes visible and that could rearrange, hide or break what a terminal shows: DEL
- * and C1 controls, separators of lines, bidirectional and zero-width ones, tags, and halves of surrogate pairs.
+ * Characters that JSON does not escape and that can reorder, hide or break the output of a terminal: DEL and C1 controls,
+ * line separators, bidirectional and zero-width characters, tags, and lone surrogates.
  */
 const deceptiveCharacters =
   /[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\u{e0000}-\u{e007f}\p{Surrogate}]/gu;
 
-/** Writes deceptive characters as `<U+202E>`. Those below U+0020 stay, JSON escapes them. */
+/** Replaces deceptive characters by their code, as in `<U+202E>`. JSON escapes those below U+0020. */
 export function escapeDeceptive(text: string): string {
   return text.replace(deceptiveCharacters, formatCodePoint);
 }
 
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+// biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches them
 const controlCharacters = /[\x00-\x08\x0b-\x1f]/g;
 
 /**
- * A text for a terminal, where nothing escapes it: without credentials, and with all control characters but tabs and
- * line breaks made visible, so that no value can move the cursor or set the title.
+ * Prepares a text for a terminal: removes credentials, and makes all control characters except tabs and line breaks visible,
+ * so that no value can move the cursor or set the title.
  */
 export function toPrintable(text: string): string {
   return escapeDeceptive(scrub(text)).replace(controlCharacters, formatCodePoint);

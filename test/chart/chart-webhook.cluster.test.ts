@@ -88,7 +88,9 @@ describeChartOnCluster('requests that reach the program', (cluster, helm) => {
   const image = `${registry}/app:1`;
   const create = (namespace: string, pod = podWith([image])) => createPod(cluster(), namespace, pod);
   const countRequests = async () => {
-    const counts = (await program.metrics()).matchAll(/^ecr_pull_secrets_admission_requests_total\{.*\} (\d+)$/gm);
+    const counts = (await program.metrics()).matchAll(
+      /^ecr_pull_secrets_admission_requests_total\{.*\} (\d+)$/gm,
+    );
     return [...counts].reduce((sum, [, count]) => sum + Number(count), 0);
   };
   const expectNoRequest = async (action: () => Promise<unknown>) => {

@@ -121,7 +121,7 @@ describe('the command line', () => {
     assert.equal(usageError(['frobnicate']).problem, "unknown command 'frobnicate'");
   });
 
-  it('says what is wrong in one sentence', () => {
+  it('reports what is wrong in one sentence', () => {
     assert.equal(usageError([]).problem, 'no command given');
     assert.equal(usageError(['help', 'snyc']).problem, "unknown command 'snyc'");
     assert.equal(usageError(['serve', 'a', 'b']).problem, 'serve takes no arguments, not a, b');
@@ -148,7 +148,7 @@ describe('the command line', () => {
       const { problem } = usageError(args);
       const shown = '<U+001B>]0;x<U+0007><U+009B>2J<U+202E><U+000D><U+000A>(Did you mean --yes?)<U+0009>';
       assert.ok(problem.includes(shown), problem);
-      // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+      // biome-ignore lint/suspicious/noControlCharactersInRegex: the output must not contain them
       assert.doesNotMatch(problem, /[\x00-\x1f\x7f-\x9f\u202e]/);
     }
   });
@@ -157,7 +157,7 @@ describe('the command line', () => {
     assert.equal(usageError(['AKIAEXAMPLEEXAMPLE12']).problem, "unknown command '[redacted]'");
   });
 
-  it('says of a bad registry which flag it came by', () => {
+  it('names the flag of an invalid registry', () => {
     assert.equal(
       usageError(['sync', '--registry', 'docker.io']).problem,
       `--registry takes an ECR host such as ${host}, not docker.io`,
@@ -168,7 +168,7 @@ describe('the command line', () => {
     );
   });
 
-  it('takes uninstall only with one of --dry-run and --yes, and says what each does', () => {
+  it('accepts uninstall only with one of --dry-run and --yes, and explains both', () => {
     for (const args of [['uninstall'], ['uninstall', '--dry-run', '--yes']]) {
       const { problem } = usageError(args);
       assert.match(problem, /--dry-run, which only lists .+, or --yes, which removes it$/);
@@ -179,7 +179,7 @@ describe('the command line', () => {
     assert.deepEqual(parse(dry), { ...removes, configFile: 'c.yaml', dryRun: true, output: 'json' });
   });
 
-  it('takes hosts to remove, each once, from exactly one namespace', () => {
+  it('accepts hosts to remove, each once, from exactly one namespace', () => {
     const plain = {
       name: 'remove-host',
       configFile: undefined,
@@ -204,14 +204,14 @@ describe('the command line', () => {
     );
   });
 
-  it('takes the file of serve and certificates', () => {
+  it('accepts the file of serve and certificates', () => {
     for (const name of ['serve', 'certificates']) {
       assert.deepEqual(parse([name, '--config', 'c.yaml']), { name, configFile: 'c.yaml' });
       assert.deepEqual(parse([name]), { name, configFile: undefined });
     }
   });
 
-  it('takes every flag of sync, more than once where there can be several', () => {
+  it('accepts every flag of sync, repeated if it takes several values', () => {
     const none = { namespaces: [], serviceAccounts: [], registries: [] };
     const plain = { name: 'sync', configFile: undefined, ...none, output: 'text' };
     assert.deepEqual(parse(['sync']), plain);
@@ -272,14 +272,14 @@ describe('a command that cannot start', () => {
     return error.message;
   }
 
-  it('refuses a configuration with all of its problems', async () => {
+  it('reports all problems of a configuration', async () => {
     const file = await configFile('onFailure: maybe\nsecretNam: x');
     const message = await configError(run(['serve', '--config', file], {}));
     assert.match(message, /onFailure must be admit or deny/);
     assert.match(message, /did you mean secretName/);
   });
 
-  it('says which file it cannot read', async () => {
+  it('names the file that it cannot read', async () => {
     const message = await configError(run(['serve', '--config', join(directory, 'none.yaml')], {}));
     assert.match(message, /none\.yaml cannot be used:\n {2}cannot be read \(ENOENT\)/);
   });
@@ -309,7 +309,7 @@ describe('a command that cannot start', () => {
     });
   }
 
-  it('ends with exit code 2, and writes to standard error alone, where the environment cannot be used', async () => {
+  it('exits with 2 and writes only to standard error if the environment cannot be used', async () => {
     const environment = { ...unusable(), KUBECONFIG: await kubeconfigOfNoServer() };
     assert.deepEqual(await spawnProgram(['sync', '--registry', host], environment), {
       code: 2,
@@ -332,7 +332,7 @@ describe('a command that cannot start', () => {
     }
   });
 
-  it('says what is wrong with the kubeconfig', async () => {
+  it('reports what is wrong with the kubeconfig', async () => {
     const file = await configFile(`kubernetes: { kubeconfig: ${join(directory, 'none')} }`);
     await assert.rejects(run(['serve', '--config', file], {}), /kubeconfig/);
   });

@@ -23,7 +23,7 @@ import type { Ended } from './run-command.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
-const ours = 'ecr-pull-secrets';
+const ownName = 'ecr-pull-secrets';
 
 describeOnCluster('the program as a process of its own', (cluster) => {
   let ecr: EcrDouble;
@@ -73,7 +73,7 @@ describeOnCluster('the program as a process of its own', (cluster) => {
     await createServiceAccount(cluster(), namespace);
     await eventually('the Secret', async () => (await readPullSecret(cluster(), namespace))?.auths[host]);
     await eventually('the reference', async () =>
-      (await readServiceAccount(cluster(), namespace)).pullSecrets?.includes(ours),
+      (await readServiceAccount(cluster(), namespace)).pullSecrets?.includes(ownName),
     );
     await program.stop();
     assert.equal(await program.exited, 0);
@@ -107,7 +107,7 @@ describeOnCluster('the program as a process of its own', (cluster) => {
 
     const dry = await run(['uninstall', '--dry-run']);
     assert.equal(dry.code, 0);
-    assert.match(dry.stdout, new RegExp(`${namespace} +Secret ${ours} +would be removed`));
+    assert.match(dry.stdout, new RegExp(`${namespace} +Secret ${ownName} +would be removed`));
     assert.ok(await readPullSecret(cluster(), namespace));
     const gone = await run(['uninstall', '--yes']);
     assert.equal(gone.code, 0, gone.stderr);

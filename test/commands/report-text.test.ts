@@ -58,7 +58,7 @@ describe('the report of sync', () => {
     assert.equal(printed((output) => printSync({ namespaces: [bad], failed: 1 }, 'text', output)).result, 1);
   });
 
-  it('shows progress to a person on one line that is gone at the end, and to a file not at all', () => {
+  it('shows progress on one line of a terminal that is erased at the end, and none in a file', () => {
     const progress = (output: { isTTY?: boolean; write(text: string): void }) => {
       const show = progressOn(output);
       show(1, 2, 1);

@@ -17,7 +17,7 @@ import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { runOnce } from './run-command.ts';
 
-const ours = 'ecr-pull-secrets';
+const ownName = 'ecr-pull-secrets';
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 
@@ -65,7 +65,7 @@ function onceSuite(ground: () => TestApiServer): void {
       );
       const secret = await readPullSecret(ground(), name);
       assert.ok(ecr.isUnexpired(atob(secret?.auths[host]?.auth ?? '').slice(4)));
-      assert.deepEqual((await readServiceAccount(ground(), name)).pullSecrets, [ours]);
+      assert.deepEqual((await readServiceAccount(ground(), name)).pullSecrets, [ownName]);
       const again = await runOnce(args, kubeconfig);
       assert.equal(again.stdout, '1 namespace: 0 Secrets updated, 1 unchanged, 0 references added\n');
       assert.deepEqual(await readPullSecret(ground(), name), secret);
@@ -75,7 +75,7 @@ function onceSuite(ground: () => TestApiServer): void {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', other]);
       const before = await readPullSecret(ground(), name);
-      // the program's clock is the wall clock: so the stored token is made to look old
+      // the program uses the wall clock, so the stored token is given an old date
       const { body } = await ground().request('GET', secretPath(name));
       const { metadata, ...rest } = Object(body);
       const old = {
@@ -94,15 +94,15 @@ function onceSuite(ground: () => TestApiServer): void {
     it('finds namespaces by pattern, by label and by both, less the excluded ones', async () => {
       const team = randomBytes(4).toString('hex');
       const [one, two, outside] = [await namespace({ team }), await namespace({ team }), await namespace()];
-      const told = async (namespaces: Record<string, unknown>, exclude: string[] = []) => {
+      const syncedNamespaces = async (namespaces: Record<string, unknown>, exclude: string[] = []) => {
         const provisioning = { registries: [host], namespaces };
         const { namespaces: done } = await json(['sync'], { provisioning, exclude: { namespaces: exclude } });
         return done.map((result: { namespace: string }) => result.namespace).toSorted();
       };
-      assert.deepEqual(await told({ selector: `team=${team}` }), [one, two].toSorted());
-      assert.deepEqual(await told({ selector: `team=${team}` }, [one]), [two]);
-      assert.deepEqual(await told({ selector: `team=${team}`, names: [one, outside] }), [one]);
-      assert.deepEqual(await told({ names: [`${outside.slice(0, -1)}*`] }), [outside]);
+      assert.deepEqual(await syncedNamespaces({ selector: `team=${team}` }), [one, two].toSorted());
+      assert.deepEqual(await syncedNamespaces({ selector: `team=${team}` }, [one]), [two]);
+      assert.deepEqual(await syncedNamespaces({ selector: `team=${team}`, names: [one, outside] }), [one]);
+      assert.deepEqual(await syncedNamespaces({ names: [`${outside.slice(0, -1)}*`] }), [outside]);
     });
 
     it('takes accounts by pattern, in place of those of the configuration', async () => {
@@ -116,14 +116,14 @@ function onceSuite(ground: () => TestApiServer): void {
         { name: 'ci-one', reference: 'added' },
         { name: 'ci-two', reference: 'added' },
       ]);
-      assert.deepEqual((await readServiceAccount(ground(), name, 'ci-two')).pullSecrets, ['mine', ours]);
+      assert.deepEqual((await readServiceAccount(ground(), name, 'ci-two')).pullSecrets, ['mine', ownName]);
       assert.equal((await readServiceAccount(ground(), name)).pullSecrets, undefined);
     });
 
     it('tells each namespace that failed and why, does the others, and ends with 1', async () => {
       const [good, foreign] = [await namespace(), await namespace()];
       const path = secretPath(foreign).replace(/\/[^/]+$/, '');
-      await ground().request('POST', path, { metadata: { name: ours } });
+      await ground().request('POST', path, { metadata: { name: ownName } });
       const args = ['sync', '--registry', host, '--service-account', 'default', '--service-account', 'gone'];
       const { code, stdout } = await run([...args, '--namespace', good, '--namespace', foreign]);
       assert.equal(code, 1);
@@ -140,7 +140,7 @@ function onceSuite(ground: () => TestApiServer): void {
       ]);
     });
 
-    it('says so where ECR gives no token, and keeps what is there', async () => {
+    it('reports that ECR returns no token, and keeps the stored tokens', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
       const before = await readPullSecret(ground(), name);
@@ -176,7 +176,7 @@ function onceSuite(ground: () => TestApiServer): void {
       await ground().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
       await createServiceAccount(ground(), 'kube-system', 'puller');
       // a name that no other test uses, since uninstall is for the whole cluster
-      const secretName = `ours-${randomBytes(4).toString('hex')}`;
+      const secretName = `own-${randomBytes(4).toString('hex')}`;
       const settings = (names: string[]) => ({
         secretName,
         provisioning: { registries: [host], namespaces: { names }, serviceAccounts: ['puller'] },
@@ -258,7 +258,7 @@ function onceSuite(ground: () => TestApiServer): void {
 
   describe('a Secret whose label another user changed', () => {
     const label = 'app.kubernetes.io/managed-by';
-    const relabel = async (name: string, secretName = ours) => {
+    const relabel = async (name: string, secretName = ownName) => {
       const path = `/api/v1/namespaces/${name}/secrets/${secretName}?fieldManager=kubectl-label`;
       const patch = { metadata: { labels: { [label]: 'Helm' } } };
       const how = { contentType: 'application/merge-patch+json' };
@@ -284,7 +284,7 @@ function onceSuite(ground: () => TestApiServer): void {
 
     it('is removed by uninstall, but not one whose content that user has set as well', async () => {
       const [relabelled, replaced] = [await namespace(), await namespace()];
-      const secretName = `ours-${randomBytes(4).toString('hex')}`;
+      const secretName = `own-${randomBytes(4).toString('hex')}`;
       const settings = { secretName };
       for (const name of [relabelled, replaced]) {
         await run(['sync', '--namespace', name, '--registry', host], settings);
@@ -310,10 +310,10 @@ function onceSuite(ground: () => TestApiServer): void {
   });
 
   describe('uninstall', () => {
-    it('lists on a dry run, and then removes what is ours and nothing else', async () => {
+    it('lists on a dry run, and then removes only managed objects', async () => {
       const [one, foreign] = [await namespace(), await namespace()];
       // a name that no other test uses, since uninstall is for the whole cluster
-      const secretName = `ours-${randomBytes(4).toString('hex')}`;
+      const secretName = `own-${randomBytes(4).toString('hex')}`;
       const settings = { secretName };
       await createServiceAccount(ground(), one, 'mixed', {
         imagePullSecrets: [{ name: 'a' }, { name: 'b' }],
@@ -326,7 +326,7 @@ function onceSuite(ground: () => TestApiServer): void {
         ['another', 'kubernetes.io/dockerconfigjson'],
       ]) {
         await ground().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
-          metadata: { name, labels: { 'app.kubernetes.io/managed-by': ours } },
+          metadata: { name, labels: { 'app.kubernetes.io/managed-by': ownName } },
           type,
           data: type === 'Opaque' ? {} : { '.dockerconfigjson': btoa('{"auths":{}}') },
         });

@@ -93,7 +93,9 @@ describe('configuration', () => {
     assert.ok(problems.includes('webhook.certfile is not a known key; did you mean certFile?'));
     assert.ok(problems.includes('registries[0].roleARN is not a known key; did you mean roleArn?'));
     assert.ok(
-      problems.some((problem) => problem.startsWith('frobnicate is not a known key; known keys: secretName,')),
+      problems.some((problem) =>
+        problem.startsWith('frobnicate is not a known key; known keys: secretName,'),
+      ),
     );
   });
 

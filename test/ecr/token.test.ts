@@ -62,7 +62,10 @@ describe('an answer of ECR', () => {
         () => parseAuthorization(data, 'eu-west-1', now),
         (error) => {
           assert.ok(error instanceof TokenError);
-          assert.deepEqual([error.code, error.permanent, error.region], ['invalid-response', false, 'eu-west-1']);
+          assert.deepEqual(
+            [error.code, error.permanent, error.region],
+            ['invalid-response', false, 'eu-west-1'],
+          );
           assert.ok(!inspect(error, { depth: 9, showHidden: true }).includes(secret));
           return true;
         },

@@ -1,3 +1,4 @@
+// Runs an image in a container as the chart does.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,29 +9,29 @@ import type { Twin } from './image-twin.ts';
 export interface Container {
   /** Of the program itself, as this machine counts. */
   pid(): number;
-  /** All that it wrote so far, both streams. */
+  /** Everything that it has written to both streams. */
   output(): string;
-  /** Runs the image's node in the container, as another user and with flags if given, and gives what it says. */
+  /** Runs node in the container, with another user and flags if given, and returns its output. */
   node(script: string, user?: string, flags?: readonly string[]): string;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
-  /** Kills it if it is still there. */
+  /** Kills the container if it still runs. */
   end(): void;
 }
 
 /** The chart's memory limit, in bytes. */
 export const memoryLimitBytes = 256 * 1024 * 1024;
 
-/** A folder of this machine that the container sees, and may not change. */
+/** A folder of this machine that is mounted read-only. */
 interface Mount {
   readonly source: string;
   readonly destination: string;
 }
 
 /**
- * Runs an image as the chart has it run: by its own entry point and user, the root file system read-only, no
- * capabilities, nothing to gain. As PID 1 of its own, on this machine's network.
+ * Runs an image as the chart does: with its entry point and user, a read-only root file system, no capabilities and no
+ * privilege escalation. It is PID 1 in its own PID namespace, and uses the network of this machine.
  */
 export function startContainer(
   folder: string,
@@ -57,7 +58,7 @@ export function startContainer(
   closeSync(output);
   const runc = (...args: string[]) =>
     execFileSync(requiredImagePrograms.runtime, [...global, ...args], { encoding: 'utf8' });
-  // the container must not outlive a test that failed
+  // removes the container of a test that failed
   const end = () =>
     spawnSync(requiredImagePrograms.runtime, [...global, 'delete', '--force', 'twin'], { stdio: 'ignore' });
   process.once('exit', end);

@@ -11,20 +11,20 @@ import { writeSbom } from '../../image/sbom.ts';
 const script = fileURLToPath(new URL('../../image/image.ts', import.meta.url));
 
 describe('npm run image', () => {
-  it('says what is missing where nothing can build', () => {
+  it('reports what is missing if no engine can build', () => {
     const { status, stderr } = spawnSync(process.execPath, [script], { env: { PATH: '' }, encoding: 'utf8' });
     assert.equal(status, 1);
     assert.match(stderr, /^npm run image: neither buildah nor docker with its daemon is here/);
   });
 
-  it('passes tag and platform on; buildah gathers several platforms in a list', () => {
+  it('passes tag and platform on, with an image index for several platforms in buildah', () => {
     assert.deepEqual(buildArguments('docker', 'a:1', undefined), ['build', '--tag', 'a:1', '.']);
     assert.deepEqual(buildArguments('buildah', 'a:1', 'linux/amd64,linux/arm64'), [
       ...['build', '--manifest', 'a:1', '--platform', 'linux/amd64,linux/arm64', '.'],
     ]);
   });
 
-  it('lists what the bundle is made of, and not what builds it', async () => {
+  it('lists the packages in the bundle, and not those that build it', async () => {
     const folder = await mkdtemp(join(tmpdir(), 'sbom-'));
     const file = join(folder, 'image.sbom.json');
     writeSbom(file);

@@ -1,9 +1,10 @@
+// Checks whether this machine can build and run images.
 import { runs } from '../../image/engine.ts';
 
-/** What building and running an image takes here, by the names that Debian gives to programs and packages. */
+/** Programs that building and running an image needs, with the names of their Debian packages. */
 export const requiredImagePrograms = { builder: 'buildah', runtime: 'runc' } as const;
 
-/** Why no image can be built and run here; undefined where it can. */
+/** Why no image can be built and run on this machine; undefined if it can. */
 export function findImageTestObstacle(env: NodeJS.ProcessEnv): string | undefined {
   if (process.getuid?.() !== 0) {
     return 'NO IMAGE: it is built and run as root, on Linux';

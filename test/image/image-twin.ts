@@ -1,3 +1,4 @@
+// Builds an image like that of the Dockerfile without a registry.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +10,7 @@ import { requiredImagePrograms } from './image-tools.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** What the image tells whoever runs it, as far as the Dockerfile says it. */
+/** The configuration of the image that the Dockerfile sets. */
 interface ImageConfig {
   readonly User: string;
   readonly Env: readonly string[];

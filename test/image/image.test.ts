@@ -53,7 +53,7 @@ it('the image does the main job as user 65532, with nothing that it could write 
     `image: ${bytes} bytes, ${compressedBytes} to pull; ready after ${Math.round(readyMs)} ms; RSS ${rss}`,
   );
 
-  // by the image's own flags, in the memory limit of the container
+  // with the flags of the image, within the memory limit of the container
   const flags = twin.config.Entrypoint.slice(1, -1);
   assert.ok(flags.includes('--max-old-space-size-percentage=50'));
   const heapLimit = Number(
@@ -74,7 +74,7 @@ it('the image does the main job as user 65532, with nothing that it could write 
   assert.deepEqual(Gid?.split('\t'), Array(4).fill('65532'));
   assert.equal(NSpid?.split('\t').at(-1), '1');
   assert.equal(Number.parseInt(CapEff ?? '', 16), 0);
-  // by root, too: it is the mount that refuses
+  // also for root, because the mount is read-only
   for (const user of ['65532:65532', '0:0']) {
     for (const file of ['/x', '/app/x', '/tmp/x', `${mountPoint}/x`]) {
       const script = `try { fs.writeFileSync('${file}', '') } catch ({ code }) { process.stdout.write(code) }`;
@@ -88,7 +88,7 @@ it('the image does the main job as user 65532, with nothing that it could write 
   assert.deepEqual(hashes(twin.rootfs), before);
 });
 
-/** Fills the one folder that is mounted: settings, certificate, kubeconfig; gives the CA. */
+/** Creates the mounted files: configuration, certificate and kubeconfig. Returns the CA. */
 async function fillMount(folder: string, kubeconfig: string): Promise<string> {
   const { caPem } = await createCertificateFiles(join(folder, 'tls'));
   copyFileSync(kubeconfig, join(folder, 'kubeconfig'));
@@ -138,7 +138,7 @@ function statusOf(container: Container): Record<string, string> {
   return Object.fromEntries(lines.map((line) => line.split(/:\s*/, 2)));
 }
 
-/** All regular files of a folder, by what is in them. The runtime makes an empty folder for each mount. */
+/** All regular files of a folder, by their content. The runtime creates an empty folder for each mount. */
 function hashes(folder: string): Record<string, string> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));

@@ -1,3 +1,4 @@
+// Counts the tests that ran against a real API server.
 import type { TestEvent } from 'node:test/reporters';
 
 /** How many tests ran against a real API server, and how many of those were skipped. */
@@ -9,9 +10,9 @@ export function needsCluster(file: string): boolean {
 }
 
 /**
- * Counts, from the events of a test run, the tests against a real API server. It takes what Node sums up for each file,
- * because the event of a single test names the file that declares it, which may be shared.
- * Suites do not count, and neither do tests that were cancelled because their hook failed.
+ * Counts the tests against a real API server from the events of a test run. Uses Node's summary of each file, because the event
+ * of a test names the file that declares it, which is another file for a shared suite. Suites and tests that were cancelled
+ * because a hook failed do not count.
  */
 export class ClusterTestCounter {
   readonly #counts = { ran: 0, skipped: 0 };

@@ -6,7 +6,7 @@ import { RunTotals } from './run-totals.ts';
 import { StallGuard } from './stall-guard.ts';
 
 describe('the count of tests against a real API server', () => {
-  it('takes the files of that name alone, not the sum of all; skipped apart; cancelled not at all', () => {
+  it('counts only files of that name, skipped tests separately, and cancelled tests not at all', () => {
     const counter = new ClusterTestCounter();
     counter.take(summary('/t/a.cluster.test.ts', { tests: 9, skipped: 2, cancelled: 3 }));
     counter.take(summary('/t/b.cluster.test.ts', { tests: 1, skipped: 0, cancelled: 0 }));
@@ -15,7 +15,7 @@ describe('the count of tests against a real API server', () => {
     assert.deepEqual(counter.counts, { ran: 5, skipped: 2 });
   });
 
-  it('knows the files by their name', () => {
+  it('selects the files by name', () => {
     assert.ok(needsCluster('test/x/a.cluster.test.ts'));
     assert.ok(!needsCluster('test/cluster/a.test.ts'));
   });
@@ -44,8 +44,8 @@ describe('the totals of several runs', () => {
   });
 });
 
-describe('a run that stands still', () => {
-  it('is told, with the files that have begun and not ended', (t) => {
+describe('a run without progress', () => {
+  it('is reported, with the files that have started and not ended', (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const stalls: (readonly string[])[] = [];
     const guard = new StallGuard(1000, (unfinished) => stalls.push(unfinished));
@@ -58,9 +58,9 @@ describe('a run that stands still', () => {
     assert.deepEqual(stalls, [['b']]);
   });
 
-  it('is not one that is over', (t) => {
+  it('is not reported after its end', (t) => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
-    const guard = new StallGuard(1000, () => assert.fail('told'));
+    const guard = new StallGuard(1000, () => assert.fail('reported'));
     guard.take(ofFile('test:dequeue', 'a'));
     guard.end();
     t.mock.timers.tick(5000);
@@ -76,7 +76,7 @@ function summary(
   return { type: 'test:summary', data: { counts, duration_ms: 1, file, success } };
 }
 
-/** How Node tells that a file begins or ends: by a test of the file's name. */
+/** The event by which Node reports that a file starts or ends, a test with the name of the file. */
 function ofFile(type: 'test:dequeue' | 'test:complete', file: string): TestEvent {
   const data = { name: file, file, nesting: 0, testId: 1, parentId: undefined, tags: [] };
   if (type === 'test:dequeue') return { type, data: { ...data, type: 'test' } };

@@ -1,8 +1,9 @@
+// Detects a test run that makes no progress.
 import type { TestEvent } from 'node:test/reporters';
 
 /**
- * Notices that a run stands still: a file whose tests are over but whose process does not end (a child process or
- * a timer was left behind) would otherwise hold it for ever, since Node's timeouts are for tests.
+ * Detects a run without progress. A file whose tests are over but whose process does not exit, because of a child process or a
+ * timer, would otherwise block the run without end, because Node's timeouts apply to tests only.
  */
 export class StallGuard {
   readonly #afterMs: number;
@@ -12,14 +13,14 @@ export class StallGuard {
 
   /**
    * @param afterMs without any event
-   * @param onStall given the files that have begun and not ended
+   * @param onStall receives the files that have started and not ended
    */
   constructor(afterMs: number, onStall: (unfinished: readonly string[]) => void) {
     this.#afterMs = afterMs;
     this.#onStall = onStall;
   }
 
-  /** Takes every event of the run; with a file's own name a file begins and ends. */
+  /** Receives every event of the run. Events with the name of a file report its start and end. */
   take(event: TestEvent): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#onStall([...this.#unfinished]), this.#afterMs);
@@ -28,7 +29,7 @@ export class StallGuard {
     if (event.type === 'test:complete') this.#unfinished.delete(event.data.name);
   }
 
-  /** The run is over. */
+  /** Stops, because the run is over. */
   end(): void {
     clearTimeout(this.#timer);
   }

@@ -1,3 +1,4 @@
+// Sends many requests at once to an API server, for tests with many namespaces.
 import { Agent, type RequestOptions } from 'node:https';
 import { KubeConfig } from '@kubernetes/client-node';
 import pLimit from 'p-limit';
@@ -8,10 +9,10 @@ import { send } from '../cluster/kube-request.ts';
 import { generatePassword } from '../doubles/ecr/aws-responses.ts';
 import { secretPath } from './pull-secret.ts';
 
-/** Calls as the administrator, many at once on kept connections: a handshake for each would cost more than the call. */
+/** Sends many requests at once as the administrator, on kept connections, because a handshake would cost more than a request. */
 export interface BulkClient {
   createNamespaces(names: readonly string[]): Promise<void>;
-  /** Stores in each namespace a pull Secret with these hosts, as the program would have left it. */
+  /** Stores in each namespace a pull Secret with these hosts, as the program writes it. */
   storeSecrets(namespaces: readonly string[], hosts: HostLifetimes): Promise<void>;
   request(method: string, path: string, body?: unknown, contentType?: string): Promise<unknown>;
   close(): void;
@@ -19,10 +20,10 @@ export interface BulkClient {
 
 const maxConcurrentRequests = 16;
 
-/** As long as a replica's own: who first made the Secret stays among its field managers. */
+/** As long as the field manager of a replica, because the creator of a Secret stays among its field managers. */
 const creator = `${productName}-0a1b2c3d`;
 
-/** For tests and measurements that need more namespaces than a cluster's own `createNamespace` is made for. */
+/** For tests and benchmarks that need more namespaces than `createNamespace` of a cluster can create in time. */
 export function createBulkClient(kubeconfigPath: string): BulkClient {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
@@ -64,8 +65,8 @@ export function createBulkClient(kubeconfigPath: string): BulkClient {
 }
 
 /**
- * The pull Secret that the program would have written for these hosts, to be applied.
- * @param serial gives other tokens than another one
+ * Builds the pull Secret that the program would apply for these hosts.
+ * @param serial different values result in different tokens
  */
 export function buildPullSecret(hosts: HostLifetimes, serial: number) {
   const auths = new Map(

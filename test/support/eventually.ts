@@ -1,8 +1,9 @@
+// Waits until a condition holds.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Asks again and again until `probe` gives something other than undefined, false or a throw.
- * @param withinMs after which the last throw, or an error with `what` in it, is thrown
+ * Calls `probe` repeatedly until it returns something other than undefined or false, without throwing.
+ * @param withinMs after this time, throws the last error of `probe`, or an error that contains `what`
  */
 export async function eventually<T>(
   what: string,

@@ -1,6 +1,7 @@
+// Finds executable files.
 import { accessSync, constants } from 'node:fs';
 
-/** Whether there is a file that we may run. */
+/** Whether the file exists and this process may execute it. */
 export function isExecutable(file: string): boolean {
   try {
     accessSync(file, constants.X_OK);

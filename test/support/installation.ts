@@ -1,9 +1,10 @@
+// Installs the permissions and the webhook configuration of the program in a test cluster.
 import { randomBytes } from 'node:crypto';
 import { eventually } from './eventually.ts';
 import { createPod, podWith } from './pods.ts';
 import type { TestApiServer } from './test-api-server.ts';
 
-/** All that the program may do anywhere: five verbs on one name of Secrets, make Events, and list pods. */
+/** The cluster-wide permissions of the program: five verbs on Secrets of one name, create Events, and list pods. */
 const clusterRole = {
   apiVersion: 'rbac.authorization.k8s.io/v1',
   kind: 'ClusterRole',
@@ -20,7 +21,7 @@ const clusterRole = {
 };
 
 /**
- * Makes a namespace and a ServiceAccount for the program, with just the rights that it needs.
+ * Creates a namespace and a ServiceAccount with only the permissions that the program needs.
  * @returns the path of the account's kubeconfig
  */
 export async function installServiceAccount(apiServer: TestApiServer): Promise<string> {
@@ -50,7 +51,7 @@ export interface RegisteredWebhook {
   remove(): Promise<void>;
 }
 
-/** Registers the webhook with the API server, for namespaces of its own, and waits until it is called. */
+/** Registers the webhook with the API server, for its own namespaces, and waits until the API server calls it. */
 export async function registerWebhook(
   apiServer: TestApiServer,
   { webhookUrl, caPem }: WebhookTarget,

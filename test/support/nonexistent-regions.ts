@@ -1,6 +1,6 @@
-// Names of regions that are none, as somebody may put them into an image's host.
+// Names of regions that do not exist, as anyone may use them in an image name.
 
-/** Regions that do not exist, but whose names could be those of regions. */
+/** They are well-formed names of regions. */
 export function generateNonexistentRegions(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, index) => {
     const number = from + index;

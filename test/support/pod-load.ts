@@ -1,3 +1,4 @@
+// Creates pods at a constant rate.
 import { Agent, type RequestOptions } from 'node:https';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -6,32 +7,32 @@ import { send } from '../cluster/kube-request.ts';
 import { type Admitted, createPod, podWith } from './pods.ts';
 import type { TestApiServer } from './test-api-server.ts';
 
-/** Where a pod goes, and where its image is from. */
+/** The namespace of a pod, and the host of its image. */
 export interface PodRequest {
   readonly namespace: string;
   readonly host: string;
 }
 
-/** What came of one pod, and when it was sent and answered: ms, as of `performance.now`. */
+/** The result of one pod, and when its request was sent and completed, in ms as of `performance.now`. */
 export interface SentPod extends PodRequest, Admitted {
   readonly sentAt: number;
   readonly answeredAt: number;
 }
 
-/** Pods that come and come, whatever happens beside. */
+/** Keeps creating pods in the background. */
 export interface PodLoad {
   readonly sent: readonly SentPod[];
-  /** Lets those under way come to their end. Rejects where the API server did not answer at all. */
+  /** Waits for the requests in flight. Rejects if the API server did not respond to one. */
   end(): Promise<readonly SentPod[]>;
 }
 
-/** More under way than this, and the pace slackens: the machine cannot do it. */
+/** Maximum requests in flight. Beyond it the rate drops, because the machine is too slow. */
 const maxInFlight = 48;
 
-/** So many come at once, as when a Deployment grows: one after another, they would need hardly any connections. */
+/** Pods that are created at the same time, as when a Deployment scales up. Single pods would need few connections. */
 const burstSize = 10;
 
-/** Sends pods at a pace: each group has its time, and one that is late does not make the next ones late. */
+/** Creates pods at a constant rate. A group that is late does not delay the next ones. */
 export function startPodLoad(
   apiServer: TestApiServer,
   perSecond: number,
@@ -61,7 +62,7 @@ export function startPodLoad(
     }
   };
   const running = run();
-  running.catch(() => undefined); // told by end()
+  running.catch(() => undefined); // end() reports the error
   return {
     sent,
     end: async () => {
@@ -72,13 +73,13 @@ export function startPodLoad(
   };
 }
 
-/** How many were sent in a second. */
+/** Pods sent per second. */
 export function getSendRate(sent: readonly SentPod[]): number {
   const times = sent.map(({ sentAt }) => sentAt);
   return ((sent.length - 1) * 1_000) / (Math.max(...times) - Math.min(...times));
 }
 
-/** A handshake for each pod would cost more than the pod. */
+/** Kept, because a handshake for each pod would cost more than the pod. */
 function withKeepAliveConnections(apiServer: TestApiServer): { apiServer: TestApiServer; close(): void } {
   const config = new KubeConfig();
   config.loadFromFile(apiServer.kubeconfigPath);

@@ -1,3 +1,4 @@
+// Builds, creates and changes pods.
 import { randomBytes } from 'node:crypto';
 import { getField, getItems } from '../../src/util/json.ts';
 import type { TestApiServer } from './test-api-server.ts';
@@ -14,7 +15,7 @@ interface Container {
   readonly image: string;
 }
 
-/** A pod with one container for each image, and whatever else its spec and annotations are to hold. */
+/** Builds a pod with one container for each image, and more fields of its spec and annotations. */
 export function podWith(
   images: readonly string[],
   spec: Record<string, unknown> = {},
@@ -31,7 +32,7 @@ export function podWith(
   };
 }
 
-/** What came of a pod that was sent to the API server. */
+/** The result of a request that creates or changes a pod. */
 export interface Admitted {
   readonly status: number;
   readonly body: unknown;
@@ -51,7 +52,7 @@ export async function createPod(
   return toAdmitted(await apiServer.request('POST', `/api/v1/namespaces/${namespace}/pods${query}`, pod));
 }
 
-/** Changes a pod: `change` gets its spec as it is stored. */
+/** Changes a pod. `change` receives the stored spec. */
 export async function updatePod(
   apiServer: TestApiServer,
   namespace: string,
@@ -75,12 +76,12 @@ function toAdmitted(answer: Awaited<ReturnType<TestApiServer['request']>>): Admi
   return { ...answer, pullSecrets: references.map((reference) => getField(reference, 'name')) };
 }
 
-/** As the kubelet shows a static pod to the API server. */
+/** The annotations of a mirror pod, with which the kubelet represents a static pod. */
 export function mirrorPod(image: string): Pod {
   return podWith([image], { nodeName: 'node-1' }, { 'kubernetes.io/config.mirror': 'x' });
 }
 
-/** A pod that may run where only restricted ones may. */
+/** A pod that the Pod Security Standard `restricted` allows. */
 export function restrictedPod(image: string): Pod {
   const pod = podWith([image], {
     securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },

@@ -1,3 +1,4 @@
+// Starts an API server, the ECR double and the program for a suite.
 import assert from 'node:assert/strict';
 import { after, before } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -7,7 +8,7 @@ import { type RunningProgram, startProgram } from './program.ts';
 import { readPullSecret, type StoredPullSecret } from './pull-secret.ts';
 import type { TestApiServer } from './test-api-server.ts';
 
-/** An API server, the program with its ServiceAccount's rights, and ECR. */
+/** An API server, the program with the permissions of its ServiceAccount, and the ECR double. */
 export interface ProgramFixture {
   readonly apiServer: TestApiServer;
   readonly ecr: EcrDouble;
@@ -17,14 +18,14 @@ export interface ProgramFixture {
   createNamespace(): Promise<string>;
   createPod(namespace: string, pod: Pod, options?: { dryRun?: boolean }): Promise<Admitted>;
   pullSecret(namespace: string): Promise<StoredPullSecret | undefined>;
-  /** Calls of AWS for a region so far. */
+  /** Calls to AWS for a region so far. */
   callsIn(region: string): number;
 }
 
-/** The host of a region; each test has one of its own, because the program remembers tokens by region. */
+/** The host of a region. Each test uses its own region, because the program caches tokens by region. */
 export const hostIn = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
 
-/** Starts all of it before the tests of a suite and ends it after them; gives it within tests. */
+/** Starts the fixture before the tests of a suite and stops it after them. The returned function returns it within tests. */
 export function setUpProgram(
   apiServer: () => TestApiServer,
   config: Record<string, unknown> = {},
@@ -61,7 +62,7 @@ export function setUpProgram(
   };
 }
 
-/** Looks for every secret that the ECR double has made in all that the program has written and counted so far. */
+/** Fails if the output or the metrics of the program contain a secret that the ECR double has issued. */
 export async function assertNoSecretLeaked({ ecr, program }: ProgramFixture): Promise<void> {
   const shown = program.output() + (await program.metrics());
   for (const secret of ecr.secrets()) {

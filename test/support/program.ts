@@ -1,3 +1,4 @@
+// Runs the program as its own process.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -11,7 +12,7 @@ import { eventually } from './eventually.ts';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** Bundles the program as the image has it, into a file of this name. */
+/** Bundles the program into a file, as in the image. */
 export async function bundleInto(file: string): Promise<void> {
   await promisify(execFile)(process.execPath, [join(root, 'build.ts'), file], { cwd: root });
 }
@@ -21,13 +22,13 @@ const certificatesScript = fileURLToPath(
   new URL('../../certs-scripts/make-certificates.ts', import.meta.url),
 );
 
-/** A running `ecr-pull-secrets serve`, as an operator would run it: its own process, configured by a file. */
+/** A running `ecr-pull-secrets serve`: its own process, configured by a file. */
 export interface RunningProgram {
   /** `https://127.0.0.1:PORT/mutate`, and the CA that its certificate is from. */
   readonly webhookUrl: string;
   readonly caPem: string;
   readonly statusUrl: string;
-  /** All that it wrote so far, both streams. */
+  /** Everything that it has written to both streams. */
   output(): string;
   /** The lines of the log so far. */
   log(): Record<string, unknown>[];
@@ -36,16 +37,16 @@ export interface RunningProgram {
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
   signal(signal: NodeJS.Signals): void;
-  /** SIGTERM, and waits for the end. */
+  /** Sends SIGTERM and waits until the process exits. */
   stop(): Promise<void>;
 }
 
 export interface ProgramOptions {
   readonly kubeconfigPath: string;
   readonly environment: Record<string, string>;
-  /** Laid over a configuration that fits tests: loopback, free ports, no shutdown delay. */
+  /** Merged into a configuration for tests: loopback, free ports, no shutdown delay. */
   readonly config?: Record<string, unknown>;
-  /** Directory with tls.crt and tls.key; made if not given. */
+  /** Directory with tls.crt and tls.key; created if not given. */
   readonly certificates?: { directory: string; caPem: string };
   /** The file to run; the sources if not given. */
   readonly program?: string;
@@ -53,7 +54,7 @@ export interface ProgramOptions {
   readonly untilReady?: boolean;
 }
 
-/** Makes a CA and a certificate for 127.0.0.1 and localhost, as files, by the script that users have for it. */
+/** Creates files with a CA and a certificate for 127.0.0.1 and localhost, with the script for users. */
 export async function createCertificateFiles(
   directory: string,
 ): Promise<{ directory: string; caPem: string }> {
@@ -62,7 +63,7 @@ export async function createCertificateFiles(
   return { directory, caPem: await readFile(join(directory, 'ca.crt'), 'utf8') };
 }
 
-/** Starts the program and waits until it is ready. What it writes goes to a file, so that reading it costs nothing. */
+/** Starts the program and waits until it is ready. Its output goes to a file, so that reading it costs this process nothing. */
 export async function startProgram(options: ProgramOptions): Promise<RunningProgram> {
   const directory = await mkdtemp(join(tmpdir(), 'ecr-pull-secrets-'));
   const certificates = options.certificates ?? (await createCertificateFiles(join(directory, 'tls')));
@@ -103,9 +104,9 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
   return running;
 }
 
-/** Sees to the end of a process: its files are removed, and what it wrote can still be asked for. */
+/** Removes the files of a process when it exits, and keeps its output readable. */
 function captureOutput(child: ChildProcess, directory: string, outputFile: string) {
-  // a test that fails before it stops the program must neither wait for it nor leave it behind
+  // If a test fails before it stops the program, it must neither wait for the program nor leave it running.
   child.unref();
   const end = () => child.kill('SIGKILL');
   process.once('exit', end);

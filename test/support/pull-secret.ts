@@ -1,7 +1,8 @@
+// Reads and parses pull Secrets.
 import { hostsAnnotation } from '../../src/labels.ts';
 import type { TestApiServer } from './test-api-server.ts';
 
-/** A pull Secret as it is stored, taken apart. */
+/** The parsed parts of a stored pull Secret. */
 export interface StoredPullSecret {
   readonly uid: string;
   readonly resourceVersion: string;
@@ -9,9 +10,9 @@ export interface StoredPullSecret {
   readonly labels: Record<string, string>;
   /** Host → its entry in `auths`. */
   readonly auths: Record<string, { auth?: string }>;
-  /** Host → what the annotation says of its token; null: it waits for one. */
+  /** Host → lifetime of its token in the annotation; null if the token is missing. */
   readonly hosts: Record<string, { issuedAt: string; expiresAt: string } | null>;
-  /** Host that waits → since when. */
+  /** Host without a token → when it was requested. */
   readonly requestedAt: Record<string, string>;
 }
 
@@ -28,7 +29,7 @@ interface SecretBody {
 
 export const secretPath = (namespace: string) => `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`;
 
-/** The namespace's pull Secret; undefined where there is none. */
+/** Reads the pull Secret of a namespace; undefined if there is none. */
 export async function readPullSecret(
   apiServer: TestApiServer,
   namespace: string,

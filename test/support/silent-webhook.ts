@@ -1,4 +1,4 @@
-// A webhook that fails open and that never answers, so that the API server waits for its whole timeout.
+// A webhook with failurePolicy Ignore that never responds, so that the API server waits for the whole timeout.
 import { randomBytes } from 'node:crypto';
 import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import type { TestApiServer } from './test-api-server.ts';

@@ -1,18 +1,19 @@
-/** An answer of the API server, with the texts of its `Warning` headers. */
+// The interface that the API stand-in and a real API server have in common.
+/** A response of the API server, with the texts of its `Warning` headers. */
 export interface ApiServerResponse {
   readonly status: number;
   readonly body: unknown;
   readonly warnings: readonly string[];
 }
 
-/** An API server to run suites on: the stand-in, or a real one. What runs on the one runs on the other. */
+/** An API server for suites, either the stand-in or a real one. Suites run on both. */
 export interface TestApiServer {
   readonly version: string;
   /** For an administrator. */
   readonly kubeconfigPath: string;
   createNamespace(prefix?: string): Promise<string>;
   serviceAccountKubeconfig(namespace: string, name: string): Promise<string>;
-  /** A call as the administrator; the content type is `application/json` if not given. */
+  /** Sends a request as the administrator. The content type is `application/json` if not given. */
   request(
     method: string,
     path: string,

@@ -1,6 +1,7 @@
+// Generates JSON values that parsers may fail on.
 import fc from 'fast-check';
 
-/** Values that broke a parser once, or that are known to break one. All of them are JSON. */
+/** Values that are known to break parsers. All of them are JSON. */
 const pastFailures: readonly unknown[] = [
   // No conversion to text or to a number succeeds for this object.
   { toString: 1, valueOf: 1 },
@@ -40,12 +41,12 @@ const scalar = fc.oneof(
   fc.constant(null),
 );
 
-/** How deep, and how many items in each object or list: larger values find nothing more and take minutes. */
+/** Limits of depth and of items per object or list. Larger values find no more errors and take minutes. */
 const bounds = { depth: 4, items: 4 };
 
 /**
- * Any JSON value, small, with what parsers trip over among its keys and values.
- * @param keys names that a parser looks for
+ * Generates small JSON values whose keys and values include those that break parsers.
+ * @param keys names that the parser reads
  */
 export function hostileJson(keys: readonly string[] = []): fc.Arbitrary<unknown> {
   const key = fc.oneof(
@@ -65,7 +66,7 @@ export function hostileJson(keys: readonly string[] = []): fc.Arbitrary<unknown>
   return value;
 }
 
-/** A valid JSON value in which any parts, at any depth, have given way to hostile ones. */
+/** Generates a valid JSON value of which parts at any depth are replaced by hostile ones. */
 export function damaged(valid: unknown): fc.Arbitrary<unknown> {
   return fc.oneof({ weight: 6, arbitrary: damagedWithin(valid) }, { weight: 1, arbitrary: hostileJson() });
 }

@@ -9,7 +9,7 @@ import { eventually } from '../support/eventually.ts';
 
 const logFile = new URL('../../src/telemetry/log.ts', import.meta.url);
 
-/** Starts a program that logs to its standard output; what it writes to standard error tells the test of it. */
+/** Starts a program that logs to its standard output, and reports to the test on standard error. */
 function startLogging(script: string, stdout: 'pipe' | number, nodeOptions: readonly string[] = []) {
   const program = `
     import { writeSync } from 'node:fs';
@@ -20,14 +20,14 @@ function startLogging(script: string, stdout: 'pipe' | number, nodeOptions: read
   const child = spawn(process.execPath, [...nodeOptions, '--input-type=module', '--eval', program], {
     stdio: ['ignore', stdout, 'pipe'],
   });
-  const told = { text: '' };
+  const report = { text: '' };
   child.stderr?.on('data', (chunk) => {
-    told.text += chunk;
+    report.text += chunk;
   });
-  return { child, told };
+  return { child, report };
 }
 
-/** Runs a program that logs to its standard output, a pipe; gives what came through it, line by line. */
+/** Runs a program that logs to a pipe, and returns the lines that it wrote. */
 async function linesOf(script: string): Promise<string[]> {
   const { child } = startLogging(script, 'pipe');
   assert.ok(child.stdout);
@@ -44,10 +44,10 @@ const numbered = `for (let number = 0; number < ${many}; number += 1) log.info({
 
 describe('the log on standard output', () => {
   for (const [how, end] of [
-    ['by itself', ''],
+    ['normally', ''],
     ['by process.exit', 'process.exit(0);'],
     [
-      'by an error that nobody catches',
+      'by an uncaught error',
       "process.on('uncaughtException', () => process.exit(1)); throw new Error('a bug');",
     ],
     ['after a while', 'setTimeout(() => process.exit(0), 300);'],
@@ -62,7 +62,7 @@ describe('the log on standard output', () => {
     });
   }
 
-  it('holds what is logged while the process exits', async () => {
+  it('contains what is logged while the process exits', async () => {
     const lines = await linesOf(`log.info('first'); process.on('exit', () => log.info('last'));`);
     assert.deepEqual(
       lines.map((line) => JSON.parse(line).msg),
@@ -70,7 +70,7 @@ describe('the log on standard output', () => {
     );
   });
 
-  it('comes while the process goes on', async () => {
+  it('is written while the process runs', async () => {
     const lines = await linesOf(`
       log.info('first');
       setTimeout(() => process.kill(process.pid, 'SIGKILL'), 1000);
@@ -79,9 +79,9 @@ describe('the log on standard output', () => {
   });
 });
 
-describe('a reader that takes nothing', () => {
-  it('neither stops the process nor fills its memory, and later gets whole lines and how many are missing', async () => {
-    const { child, told } = startLogging(
+describe('a reader that reads nothing', () => {
+  it('neither blocks the process nor fills its memory, and later gets complete lines and the number of missing ones', async () => {
+    const { child, report } = startLogging(
       `
       const pod = 'x y '.repeat(725_000);
       for (let number = 0; number < 20_000; number += 1) log.info({ number, pod }, 'handled admission request');
@@ -92,9 +92,9 @@ describe('a reader that takes nothing', () => {
       'pipe',
       ['--max-old-space-size=64'],
     );
-    await eventually('all is logged', () => told.text.includes('dropped '), 60_000);
-    const dropped = Number(told.text.replace('dropped ', ''));
-    assert.ok(dropped > 15_000 && dropped < 20_000, told.text);
+    await eventually('all is logged', () => report.text.includes('dropped '), 60_000);
+    const dropped = Number(report.text.replace('dropped ', ''));
+    assert.ok(dropped > 15_000 && dropped < 20_000, report.text);
     let output = '';
     child.stdout?.on('data', (chunk) => {
       output += chunk;
@@ -112,7 +112,7 @@ describe('a reader that takes nothing', () => {
   });
 
   it('does not keep the process from exiting', async () => {
-    const { child, told } = startLogging(
+    const { child, report } = startLogging(
       `
       for (let number = 0; number < 20_000; number += 1) log.info({ number }, 'a line');
       process.on('exit', () => tell('exits'));
@@ -122,16 +122,16 @@ describe('a reader that takes nothing', () => {
       `,
       'pipe',
     );
-    // 'exit' of the child, not 'close': nothing is ever read from the pipe
+    // 'exit' of the child and not 'close', because the pipe is never read
     assert.equal(await exitCode(child), 3);
-    await eventually('it told', () => told.text.includes('after '));
-    const ms = Number(/after ([\d.]+)/.exec(told.text)?.[1]);
+    await eventually('it stdout', () => report.text.includes('after '));
+    const ms = Number(/after ([\d.]+)/.exec(report.text)?.[1]);
     assert.ok(ms >= 1_000 && ms < 10_000, `${ms} ms`);
     child.stdout?.destroy();
   });
 });
 
-describe('standard output that cannot be written', () => {
+describe('standard output that cannot be written to', () => {
   const goingOn = `
     log.info('first');
     setInterval(() => log.info('x'.repeat(90)), 1);
@@ -140,27 +140,27 @@ describe('standard output that cannot be written', () => {
     process.on('SIGTERM', () => { log.info('ended'); process.exit(0); });
   `;
 
-  it('on a full disk: the process goes on, and exits when told', async () => {
+  it('on a full disk: the process continues, and exits on a signal', async () => {
     const full = openSync('/dev/full', 'w');
-    const { child, told } = startLogging(goingOn, full);
+    const { child, report } = startLogging(goingOn, full);
     closeSync(full);
-    await eventually('it goes on', () => told.text.includes('goes on'));
+    await eventually('it goes on', () => report.text.includes('goes on'));
     child.kill('SIGTERM');
     assert.equal(await exitCode(child), 0);
-    assert.ok(!told.text.includes('uncaught'), told.text);
+    assert.ok(!report.text.includes('uncaught'), report.text);
   });
 
-  it('on a closed pipe: the process goes on, and exits when told', async () => {
-    const { child, told } = startLogging(goingOn, 'pipe');
+  it('on a closed pipe: the process continues, and exits on a signal', async () => {
+    const { child, report } = startLogging(goingOn, 'pipe');
     child.stdout?.destroy();
-    await eventually('it goes on', () => told.text.includes('goes on'));
+    await eventually('it goes on', () => report.text.includes('goes on'));
     child.kill('SIGTERM');
     assert.equal(await exitCode(child), 0);
-    assert.ok(!told.text.includes('uncaught'), told.text);
+    assert.ok(!report.text.includes('uncaught'), report.text);
   });
 });
 
-/** A writer whose output accepts bytes, some of them, or fails with a code. */
+/** A writer whose output accepts all or some of the bytes, or fails with a code. */
 function scripted(maxWaitingBytes = 100_000) {
   const output = { written: '', fails: '', takes: Number.POSITIVE_INFINITY, recovered: [] as number[] };
   const writer = new LineWriter({
@@ -181,7 +181,7 @@ function scripted(maxWaitingBytes = 100_000) {
 
 const line = `${'x'.repeat(99)}\n`;
 
-describe('lines that wait to be written', () => {
+describe('buffered lines', () => {
   for (const code of ['EAGAIN', 'ENOSPC', 'EPIPE', 'EIO', 'EINTR']) {
     it(`are kept up to a bound, counted beyond it, and written once ${code} is over`, () => {
       const { writer, output } = scripted();
@@ -202,7 +202,7 @@ describe('lines that wait to be written', () => {
     });
   }
 
-  it('go on where a write stopped in the middle of one', () => {
+  it('continue where a write stopped in the middle of one', () => {
     const { writer, output } = scripted();
     const lines = Array.from({ length: 50 }, (_, at) => `line ${at}\n`).join('');
     output.takes = 7;
@@ -215,7 +215,7 @@ describe('lines that wait to be written', () => {
     assert.equal(output.written, lines);
   });
 
-  it('are given up at the exit where the disk stays full, at once', () => {
+  it('are dropped at once at exit if the disk stays full', () => {
     const { writer, output } = scripted();
     output.fails = 'ENOSPC';
     writer.write(line);

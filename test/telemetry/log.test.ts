@@ -19,7 +19,7 @@ function logged(write: (log: Log) => void, level = 'info'): string[] {
   return lines;
 }
 
-/** The only line, which must be JSON of bounded size on exactly one line, whatever was logged. */
+/** The only line, which is always JSON of bounded size on exactly one line. */
 function onlyLine(write: (log: Log) => void): string {
   const lines = logged(write);
   assert.equal(lines.length, 1);
@@ -41,7 +41,7 @@ function loggedPod(pod: string): Record<string, unknown> {
 }
 
 describe('the log', () => {
-  it('is one JSON object a line, with level, time and message', () => {
+  it('is one JSON object per line, with level, time and message', () => {
     const [line = ''] = logged((log) => log.info({ namespace: 'a' }, 'hello'));
     assert.ok(line.endsWith('\n'));
     const { time, ...rest } = JSON.parse(line);
@@ -49,7 +49,7 @@ describe('the log', () => {
     assert.ok(!Number.isNaN(Date.parse(time)));
   });
 
-  it('shows of an error its kind, code and message, and nothing that hangs on it', () => {
+  it('shows the type, code and message of an error, and none of its other properties', () => {
     const error = Object.assign(new Error('refused', { cause: new Error('cause-canary') }), {
       code: 'forbidden',
       body: 'body-canary',
@@ -67,7 +67,7 @@ describe('the log', () => {
     assert.match(JSON.parse(line).err.stack, /log\.test\.ts/);
   });
 
-  it('takes an error alone, a message alone, and placeholders', () => {
+  it('accepts an error alone, a message alone, and placeholders', () => {
     const message = (write: (log: Log) => void) => JSON.parse(onlyLine(write)).msg;
     assert.equal(
       message((log) => log.error(new Error('refused'))),
@@ -97,7 +97,7 @@ describe('the log', () => {
     ['in what is no error', (log) => log.info({ err: `bad ${token}` }, 'x')],
     ['as a Token', (log) => log.info({ token: new Token(token, { issuedAt: 0, expiresAt: 1 }) }, 'x')],
     ['as bytes', (log) => log.info({ token: Buffer.from(token) }, 'x')],
-    ['as what toJSON gives', (log) => log.info({ a: { toJSON: () => ({ token }) } }, 'x')],
+    ['as the result of toJSON', (log) => log.info({ a: { toJSON: () => ({ token }) } }, 'x')],
   ];
   for (const [where, write] of canaries) {
     it(`never shows a token: ${where}`, () => {
@@ -107,14 +107,14 @@ describe('the log', () => {
     });
   }
 
-  it('has no child loggers, whose bindings no hook of pino would see', () => {
+  it('has no child loggers, whose bindings would bypass the hook', () => {
     // @ts-expect-error not offered
     assert.equal(typeof createJsonLog('info', { write: () => undefined }).child, 'function');
   });
 });
 
-describe('names that others chose', () => {
-  it('cannot make a line that no parser accepts', () => {
+describe('untrusted names', () => {
+  it('cannot result in a line that is not JSON', () => {
     assert.equal(loggedPod(`x\n${'a'.repeat(120)}`)['pod'], `x\n${'a'.repeat(120)}`);
     assert.equal(loggedPod(`"x\\n"${'Aa0'.repeat(40)}`)['pod'], '"x\\n"[redacted]');
   });
@@ -126,13 +126,13 @@ describe('names that others chose', () => {
     }
   });
 
-  it('stay readable up to the longest legal one', () => {
+  it('stay readable up to the longest valid one', () => {
     for (const name of ['a'.repeat(253), `${'a0-'.repeat(84)}z`, `${'x'.repeat(63)}.`.repeat(3)]) {
       assert.equal(loggedPod(name)['pod'], name);
     }
   });
 
-  it('are cut above 1,024 characters, saying how many are missing', () => {
+  it('are cut after 1,024 characters, with the number of missing ones', () => {
     const name = 'some words '.repeat(263_000);
     const { pod } = loggedPod(name);
     assert.equal(pod, `${name.slice(0, 1024)}[${name.length - 1024} more characters]`);
@@ -147,7 +147,7 @@ describe('names that others chose', () => {
     }
   });
 
-  it('show no beginning of a credential behind which nothing is looked at any more', () => {
+  it('show no beginning of a credential at the end of the scrubbed part', () => {
     const second = randomBase64(1);
     const line = onlyLine((log) => log.info({ name: `${'Aa0'.repeat(1_350)} ${second}` }, 'x'));
     assert.ok(!line.includes(second.slice(0, 20)));
@@ -156,7 +156,7 @@ describe('names that others chose', () => {
   it('cannot deceive a terminal or a reader', () => {
     const deceptive = '\u001b[2J\u009b31m\u202egnp\u2028\u200b\u007f\ufeff\ud800';
     const line = onlyLine((log) => log.info({ name: deceptive }, deceptive));
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: the pattern matches them
     assert.doesNotMatch(line.trimEnd(), /[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff\ufffd]/);
     assert.equal(
       JSON.parse(line).name,
@@ -165,8 +165,8 @@ describe('names that others chose', () => {
   });
 });
 
-describe('what is logged', () => {
-  it('is bounded in length, breadth and depth, with marks for what is left out', () => {
+describe('a logged value', () => {
+  it('is bounded in length, breadth and depth, with marks for what is omitted', () => {
     const line = (fields: object) => JSON.parse(onlyLine((log) => log.info(fields, 'x')));
     const hosts = line({ hosts: Array.from({ length: 136 }, (_, at) => `host-${at}`) }).hosts;
     assert.deepEqual([hosts.length, hosts[99], hosts[100]], [101, 'host-99', '[36 more]']);
@@ -178,7 +178,7 @@ describe('what is logged', () => {
     assert.match(line({ ['k'.repeat(9_000)]: 1, ['K e y'.repeat(900)]: 2 }).msg, /^x$/);
   });
 
-  it('fits into a line with the largest of everything', () => {
+  it('fits into a line at all limits', () => {
     const wide = '\u0001'.repeat(5_000);
     onlyLine((log) =>
       log.error(
@@ -242,7 +242,7 @@ describe('what is logged', () => {
     }
   });
 
-  it('takes neither an error nor characters one by one for ordinary fields', () => {
+  it('treats neither an error nor single characters as fields', () => {
     const error = JSON.parse(
       onlyLine((log) => log.error(Object.assign(new Error('m'), { code: 'c', x: 'y' }))),
     );
@@ -253,14 +253,14 @@ describe('what is logged', () => {
     }
   });
 
-  it('keeps a code that is a text or a number, and takes an error with another one for a bug', () => {
+  it('keeps a code that is a string or a number, and treats an error with another code as a bug', () => {
     const withCode = (code: unknown) => serializeError(Object.assign(new Error('x'), { code }));
     assert.deepEqual(withCode('EPIPE'), { type: 'Error', code: 'EPIPE', message: 'x' });
     assert.deepEqual(withCode(409), { type: 'Error', code: '409', message: 'x' });
     assert.ok('stack' in withCode({ toString: 1 }));
   });
 
-  it('is one line of bounded, valid JSON without the credential that is somewhere in it', () => {
+  it('is one line of bounded, valid JSON without the credential that it contained', () => {
     const anything = fc.anything({
       maxDepth: 4,
       withBigInt: true,
@@ -308,7 +308,7 @@ describe('what is logged', () => {
     );
   });
 
-  it('is shown as it is where it holds no credential', () => {
+  it('is unchanged if it contains no credential', () => {
     const digest = createHash('sha512').update('x').digest('hex');
     for (const text of [
       `123456789012.dkr.ecr.eu-central-1.amazonaws.com:443/team/App_1@sha512:${digest}`,

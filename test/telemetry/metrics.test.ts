@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { createPrometheusMetrics } from '../../src/telemetry/metrics.ts';
 
 describe('metrics', () => {
-  it('do not grow with the regions that pod authors make up', async () => {
+  it('have a bounded number of regions, even if image names invent regions', async () => {
     const metrics = createPrometheusMetrics();
     for (let index = 0; index < 1000; index += 1) {
       metrics.countEcrCall(`xx-made-up-${index}`, 'network');
@@ -17,7 +17,7 @@ describe('metrics', () => {
     assert.match((await metrics.render()).text, /\{region="eu-west-1",outcome="throttled"\} 1/);
   });
 
-  it('do not grow with the codes that answers make up', async () => {
+  it('have a bounded number of codes, even if responses invent codes', async () => {
     const metrics = createPrometheusMetrics();
     for (let index = 0; index < 1000; index += 1) {
       metrics.countEcrCall('eu-west-1', `Made${index}Exception`);
@@ -26,7 +26,7 @@ describe('metrics', () => {
     assert.match(text, /ecr_requests_total\{region="eu-west-1",outcome="other"\} 936/);
   });
 
-  it('count every review, however many come between two scrapes', async () => {
+  it('count every admission request between two scrapes', async () => {
     const metrics = createPrometheusMetrics();
     for (let round = 1; round <= 2; round += 1) {
       for (let index = 0; index < 3000; index += 1) {
@@ -52,7 +52,7 @@ describe('metrics', () => {
     }
   });
 
-  it('show the state as it is at the scrape, and regions that are gone no more', async () => {
+  it('show the state at the time of the scrape, without regions that are gone', async () => {
     const metrics = createPrometheusMetrics();
     let ends = new Map([['us-east-1', 1_800_000_000_000]]);
     let isInSync = false;
@@ -99,7 +99,7 @@ describe('metrics', () => {
     assert.match(second, /^ecr_pull_secrets_certificate_expiration_timestamp_seconds\{.*\} 1900000000$/m);
   });
 
-  it('have at most 64 series by region, and one for the rest, over all scrapes', async () => {
+  it('have at most 64 series by region and one for the others over all scrapes', async () => {
     const metrics = createPrometheusMetrics();
     let scrape = 0;
     metrics.setState({
@@ -128,7 +128,7 @@ describe('metrics', () => {
     assert.equal(seen.size, 65);
   });
 
-  it('count objects that could not be read by their resource', async () => {
+  it('count objects that cannot be parsed by resource', async () => {
     const metrics = createPrometheusMetrics();
     metrics.countUnreadableObject('secrets');
     metrics.countUnreadableObject('secrets');

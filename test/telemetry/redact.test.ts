@@ -7,7 +7,7 @@ import { credentials } from './credential-generators.ts';
 const token = btoa(`AWS:${'canary0'.repeat(300)}`);
 
 describe('scrubbing', () => {
-  it('takes out tokens and AWS key ids wherever they stand', () => {
+  it('removes tokens and AWS key IDs anywhere in a text', () => {
     assert.equal(
       scrub(`a ${token} b AKIAEXAMPLEEXAMPLE12, ASIAEXAMPLEEXAMPLE12`),
       'a [redacted] b [redacted], [redacted]',
@@ -22,7 +22,7 @@ describe('scrubbing', () => {
     );
   });
 
-  it('leaves hosts, ARNs, digests, paths and legal names alone', () => {
+  it('does not change hosts, ARNs, digests, paths and valid names', () => {
     for (const text of [
       '123456789012.dkr-ecr-fips.us-gov-west-1.on.aws:443/team/app@sha256:'.padEnd(130, '0'),
       'https://123456789012.dkr.ecr.eu-central-1.amazonaws.com/v2/app@sha256:'.padEnd(130, 'a'),
@@ -37,7 +37,7 @@ describe('scrubbing', () => {
     }
   });
 
-  it('keeps what it leaves readable: the host of a URL, the other parameters, the kind of header', () => {
+  it('keeps the context readable: the host of a URL, other parameters, the name of a header', () => {
     assert.equal(scrub('https://user:word@host:8080/path'), 'https://[redacted]@host:8080/path');
     assert.equal(
       scrub('GET /x?X-Amz-Date=1&X-Amz-Signature=0123abcd4567&X-Amz-Expires=9'),
@@ -46,7 +46,7 @@ describe('scrubbing', () => {
     assert.equal(scrub('Authorization: Basic dTpw'), 'Authorization: [redacted]');
   });
 
-  it('skips no text to which a rule would apply', () => {
+  it('treats no text as plain to which a rule applies', () => {
     const plain = fc.string({
       unit: fc.constantFrom(...'abcikyz0189 ._/,()-ABEIKSWZ'),
       maxLength: 260,
@@ -64,7 +64,7 @@ describe('scrubbing', () => {
     }
   });
 
-  it('takes a time that grows with the text and no faster', () => {
+  it('takes linear time', () => {
     const pieces = [
       'A',
       'a\n',
@@ -99,7 +99,7 @@ describe('scrubbing', () => {
 });
 
 describe('text for a terminal', () => {
-  it('can neither move the cursor nor show a credential, and keeps its lines', () => {
+  it('can neither move the cursor nor contain a credential, and keeps its line breaks', () => {
     assert.equal(
       toPrintable(`a\tb\n\u001b]0;x\u0007 \r\u009b2J \u202e ${token}\n`),
       'a\tb\n<U+001B>]0;x<U+0007> <U+000D><U+009B>2J <U+202E> [redacted]\n',

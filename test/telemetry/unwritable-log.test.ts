@@ -33,8 +33,8 @@ async function freePort(): Promise<number> {
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-/** `ecr-pull-secrets serve` with one or another standard output; what it does shows on its ports alone. */
-describe('the program whose log cannot be written', () => {
+/** Runs `ecr-pull-secrets serve` with an unusable standard output, and observes it through its ports. */
+describe('the program with a log that cannot be written', () => {
   let cluster: ApiStandIn;
   let ecr: EcrDouble;
   let account: string;
@@ -98,8 +98,8 @@ describe('the program whose log cannot be written', () => {
     Number(/^ecr_pull_secrets_log_lines_dropped_total (\d+)$/m.exec(await metricsOf(status))?.[1]);
   const metricsOf = async (status: string) => await (await fetch(`${status}/metrics`)).text();
 
-  /** Answers reviews, probes and scrapes, counts the lines that it drops, and ends within seconds when told. */
-  async function servesUntilTold({ child, status, webhook }: Awaited<ReturnType<typeof start>>) {
+  /** Checks that it responds to requests, probes and scrapes, counts dropped lines, and exits within seconds after a signal. */
+  async function checkServesUntilSignal({ child, status, webhook }: Awaited<ReturnType<typeof start>>) {
     for (let at = 0; at < 1_000 && !((await droppedLines(status)) > 0); at += 1) {
       for (let burst = 0; burst < 20; burst += 1) {
         const answer = JSON.parse(await review(webhook, burst === 0 ? longName : 'x '.repeat(2_000)));
@@ -118,34 +118,34 @@ describe('the program whose log cannot be written', () => {
     return (await ended)[0];
   }
 
-  it('serves and ends with a full disk at standard output', async () => {
+  it('serves and exits with a full disk at standard output', async () => {
     const full = openSync('/dev/full', 'w');
     const program = await start(full);
     closeSync(full);
-    await servesUntilTold(program);
+    await checkServesUntilSignal(program);
   });
 
-  it('serves and ends when the reader of standard output is gone', async () => {
+  it('serves and exits when the reader of standard output is gone', async () => {
     const program = await start('pipe');
     program.child.stdout?.destroy();
-    await servesUntilTold(program);
+    await checkServesUntilSignal(program);
   });
 
-  it('serves and ends when the reader of standard output takes nothing', async () => {
+  it('serves and exits when the reader of standard output reads nothing', async () => {
     const program = await start('pipe');
-    await servesUntilTold(program);
+    await checkServesUntilSignal(program);
     program.child.stdout?.destroy();
   });
 
-  it('serves and ends when both streams have a full disk', async () => {
+  it('serves and exits when both streams have a full disk', async () => {
     const full = openSync('/dev/full', 'w');
     const program = await start(full);
     closeSync(full);
     program.child.stderr?.destroy();
-    await servesUntilTold(program);
+    await checkServesUntilSignal(program);
   });
 
-  it('logs a pod of a name of 900 KB on one line, without that name', async () => {
+  it('logs a pod with a name of 900 KB on one line, without the name', async () => {
     const file = join(directory, 'stdout');
     const output = openSync(file, 'w');
     const { child, webhook } = await start(output);
@@ -163,7 +163,7 @@ describe('the program whose log cannot be written', () => {
     assert.ok(lines.every(({ length }) => length < 2_000));
   });
 
-  it('keeps the exit code of a command whose messages cannot be written, and fails where its result cannot', () => {
+  it('keeps the exit code of a command if its messages cannot be written, and fails if its result cannot', () => {
     const full = openSync('/dev/full', 'w');
     const statusOf = (args: readonly string[], stdout: 'pipe' | number, stderr: 'pipe' | number) =>
       spawnSync(process.execPath, [mainFile, ...args], { stdio: ['ignore', stdout, stderr], timeout: 30_000 })
