@@ -21,7 +21,7 @@ const url: Check = (value) =>
     ? undefined
     : 'must be a URL that begins with https:// or http://');
 
-/** The SDK itself ignores every other value, so that a FIPS endpoint that you asked for is silently not used. */
+/** The SDK itself ignores every other value, so that it would silently not use the FIPS endpoint that you requested. */
 const boolean: Check = oneOf('true', 'false');
 
 /** As the SDK checks regions, because they become part of a host name. */

@@ -12,7 +12,7 @@ export interface TunnelOptions {
   readonly lookup: LookupFunction;
 }
 
-/** What Node gives `createConnection`. */
+/** The arguments of `createConnection`. */
 type ConnectionOptions = Parameters<Agent['createConnection']>[0];
 type Callback = NonNullable<Parameters<Agent['createConnection']>[1]>;
 

@@ -23,18 +23,18 @@ describe('AWS_CA_BUNDLE', () => {
     return readCaBundle({ AWS_CA_BUNDLE: file });
   }
 
-  it('is not needed', () => {
+  it('is optional', () => {
     assert.deepEqual(readCaBundle({}), { problems: [] });
     assert.deepEqual(readCaBundle({ AWS_CA_BUNDLE: '' }), { problems: [] });
   });
 
-  it('may hold several certificates, with text between them and any line ends', async () => {
+  it('may contain several certificates, text between them, and any line endings', async () => {
     const text = `# one\r\n${certificate.replaceAll('\n', '\r\n')}# two\n${certificate}`;
     const { certificates, problems } = await read(text);
     assert.deepEqual([certificates?.length, problems], [2, []]);
   });
 
-  it('is refused without a certificate, and where one cannot be parsed', async () => {
+  it('is rejected without a certificate, and if one cannot be parsed', async () => {
     const broken = certificate.replace(/\n[A-Za-z\d+/]{10}/, '\ncanary0000');
     for (const [text, problem] of [
       ['', 'names a file without a CA certificate in PEM format'],
@@ -47,7 +47,7 @@ describe('AWS_CA_BUNDLE', () => {
     }
   });
 
-  it('is refused if it is no file', () => {
+  it('is rejected if it is not a file', () => {
     const problemOf = (file: string) => readCaBundle({ AWS_CA_BUNDLE: file }).problems[0]?.text;
     assert.equal(problemOf(directory), 'names a file that cannot be read (EISDIR)');
     assert.equal(problemOf(join(directory, 'none')), 'names a file that cannot be read (ENOENT)');

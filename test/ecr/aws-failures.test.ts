@@ -5,7 +5,7 @@ import { assertNoSecretLeaked, getTokenError, registry, startAwsTokensFixture } 
 
 const quick = { timeouts: { connectMs: 500, requestMs: 200, totalMs: 2_000 } };
 
-describe('ECR gone wrong', () => {
+describe('a failing ECR', () => {
   const cases: [Fault, string, boolean][] = [
     ['hang', 'timeout', false],
     ['hang-in-body', 'timeout', false],
@@ -31,7 +31,7 @@ describe('ECR gone wrong', () => {
     [{ error: 'ServiceUnavailable', status: 503 }, 'server-error', false],
   ];
   for (const [fault, code, permanent] of cases) {
-    it(`(${JSON.stringify(fault)}) ends as ${code}, and shows no secret`, async () => {
+    it(`(${JSON.stringify(fault)}) is reported as ${code} without any secret`, async () => {
       await using aws = await startAwsTokensFixture(quick);
       aws.double.fail(fault);
       const failure = await getTokenError(aws.tokens.get('team', registry()));
@@ -39,11 +39,11 @@ describe('ECR gone wrong', () => {
       assertNoSecretLeaked(aws.double, failure);
       assertNoSecretLeaked(aws.double, aws.calls);
       assert.equal(aws.countTokenCalls(), 1);
-      assert.ok((aws.calls[0]?.durationMs ?? 0) < 1_500, 'it ends by the time for one request');
+      assert.ok((aws.calls[0]?.durationMs ?? 0) < 1_500, 'it ends within the timeout of one request');
     });
   }
 
-  it('ends a call that answers at a crawl, by the time that a whole call may take', async () => {
+  it('times out a call whose response is slow after the timeout of a whole call', async () => {
     await using aws = await startAwsTokensFixture({
       timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 200 },
     });
@@ -51,14 +51,14 @@ describe('ECR gone wrong', () => {
     assert.equal((await getTokenError(aws.tokens.get('team', registry()))).code, 'timeout');
   });
 
-  it('is told as a refused connection where nobody listens', async () => {
+  it('is reported as a refused connection if the endpoint does not listen', async () => {
     await using aws = await startAwsTokensFixture();
     await aws.double.stop();
     const failure = await getTokenError(aws.tokens.get('team', registry()));
     assert.deepEqual([failure.code, failure.shortCause], ['network', 'network error (ECONNREFUSED)']);
   });
 
-  it('for a moment is healed by the tries of the SDK', async () => {
+  it('is retried by the SDK', async () => {
     await using aws = await startAwsTokensFixture();
     process.env['AWS_MAX_ATTEMPTS'] = '3';
     aws.double.fail({ error: 'ServerException', status: 500 }, { times: 2 });
@@ -67,8 +67,8 @@ describe('ECR gone wrong', () => {
   });
 });
 
-describe('wrong keys', () => {
-  it('are told as such, and show nowhere', async () => {
+describe('wrong AWS keys', () => {
+  it('are reported as such, and never shown', async () => {
     await using aws = await startAwsTokensFixture();
     process.env['AWS_SECRET_ACCESS_KEY'] = 'canary0wrong0secret';
     const wrong = await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
@@ -79,7 +79,7 @@ describe('wrong keys', () => {
     assert.deepEqual([unknown.code, unknown.permanent], ['UnrecognizedClientException', true]);
   });
 
-  it('are read anew after they were refused', async () => {
+  it('are read again after they were rejected', async () => {
     await using aws = await startAwsTokensFixture();
     const right = String(process.env['AWS_SECRET_ACCESS_KEY']);
     process.env['AWS_SECRET_ACCESS_KEY'] = 'wrong';
@@ -89,7 +89,7 @@ describe('wrong keys', () => {
     await aws.tokens.get('team', registry());
   });
 
-  it('that are missing are told as such', async () => {
+  it('are reported as missing credentials if there are none', async () => {
     await using aws = await startAwsTokensFixture();
     delete process.env['AWS_ACCESS_KEY_ID'];
     const failure = await getTokenError(aws.tokens.get('team', registry()));

@@ -7,9 +7,9 @@ import { getTokenError, hourMs, registry } from './token-fixtures.ts';
 
 const hundredsOfMiB = 300 * 1024 * 1024;
 
-describe('an answer of ECR', () => {
+describe('a response of ECR', () => {
   for (const status of [200, 400, 500]) {
-    it(`is not read whole where it has hundreds of MiB, with status ${status}`, async (t) => {
+    it(`of hundreds of MiB is not read completely, with status ${status}`, async (t) => {
       const written: Promise<number>[] = [];
       const listener = await Listener.start();
       t.after(() => listener.close());

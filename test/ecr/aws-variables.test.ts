@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import { readAwsSettings } from '../../src/ecr/aws-settings.ts';
 import { checkedVariables, validateAwsVariables } from '../../src/ecr/aws-variables.ts';
 
-/** What the SDK reads, but not for this program, or to no harm. */
+/** Variables that the SDK reads but that do not matter for this program, or cannot break it. */
 const unchecked = [
   'AWS_ACCOUNT_ID_ENDPOINT_MODE', // ECR and STS have no account endpoints
   'AWS_AUTH_SCHEME_PREFERENCE', // unknown schemes are passed over
@@ -17,7 +17,7 @@ const unchecked = [
 ];
 
 describe('environment variables of the AWS SDK', () => {
-  it('are all known here', () => {
+  it('are all listed', () => {
     const root = join(import.meta.dirname, '../../node_modules');
     const files = globSync('{@aws-sdk,@smithy}/*/dist-cjs/**/*.js', { cwd: root });
     const names = files.flatMap((file) => [
@@ -31,7 +31,7 @@ describe('environment variables of the AWS SDK', () => {
     );
   });
 
-  it('are refused with a line break, each by its name and without its value', () => {
+  it('are rejected with a line break, by name and without the value', () => {
     const once = Object.fromEntries(checkedVariables.map((name) => [name, 'true']));
     const environment = Object.fromEntries(checkedVariables.map((name) => [name, 'canary\n']));
     const problems = validateAwsVariables({ ...once, ...environment });
@@ -96,7 +96,7 @@ describe('environment variables of the AWS SDK', () => {
     });
   }
 
-  it('that cannot be used are reported together with proxies and the CA bundle', () => {
+  it('that are invalid are reported together with proxies and the CA bundle', () => {
     const environment = {
       AWS_SESSION_TOKEN: 'canary\n',
       AWS_ENDPOINT_URL_ECR: 'canary.example.com',

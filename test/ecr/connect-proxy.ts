@@ -5,7 +5,7 @@ import type { Duplex } from 'node:stream';
 export interface ConnectProxyOptions {
   /** Where tunnels and plain requests end, whatever host they name, as `http://HOST:PORT`; without it no tunnel opens. */
   readonly to?: string;
-  /** Demands the password of the proxy's URL, and responds with 407 without it. */
+  /** Requires the password of the proxy's URL, and responds with 407 without it. */
   readonly authenticates?: boolean;
   /** Accepts connections and never responds. */
   readonly hangs?: boolean;
@@ -13,7 +13,7 @@ export interface ConnectProxyOptions {
   readonly responds?: (socket: Duplex) => void;
 }
 
-/** An HTTP proxy that passes plain requests on, and notes the hosts of tunnels. */
+/** An HTTP proxy that forwards plain requests and records the hosts of tunnels. */
 export interface ConnectProxy {
   /** With a user name and a password. */
   readonly url: string;
@@ -89,11 +89,11 @@ function openTunnel(socket: Duplex, to: URL): void {
 
 function forwardRequest(incoming: IncomingMessage, outgoing: ServerResponse, to: string | undefined): void {
   const { method, headers, url } = incoming;
-  const asked = new URL(String(url));
-  const target = to === undefined ? asked : new URL(`${asked.pathname}${asked.search}`, to);
-  const onward = request(target, { method: method ?? 'POST', headers }, (answer) => {
-    outgoing.writeHead(answer.statusCode ?? 502, answer.headers);
-    answer.pipe(outgoing);
+  const requested = new URL(String(url));
+  const target = to === undefined ? requested : new URL(`${requested.pathname}${requested.search}`, to);
+  const onward = request(target, { method: method ?? 'POST', headers }, (response) => {
+    outgoing.writeHead(response.statusCode ?? 502, response.headers);
+    response.pipe(outgoing);
   });
   onward.on('error', () => outgoing.destroy());
   incoming.pipe(onward);

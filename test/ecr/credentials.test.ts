@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { getTokenError, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
-/** For busy machines. */
+/** Timeout that also suffices on a busy machine. */
 const patient = { connectMs: 20_000, requestMs: 60_000 };
 
 describe('credentials', () => {
-  it('in a mounted file are read anew after AWS refused them, without a restart', async () => {
+  it('in a mounted file are read again after AWS rejected them, without a restart', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'credentials-'));
     await using aws = await startAwsTokensFixture({ timeouts: patient });
     const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = aws.double.env();
@@ -72,13 +72,13 @@ describe('credentials', () => {
     assert.deepEqual([failure.code, failure.permanent], ['invalid-credentials', true]);
   });
 
-  it('whose source hangs end as a timeout, and are asked for anew', async (t) => {
+  it('time out if their source hangs, and are requested again', async (t) => {
     const timeouts = { connectMs: 5_000, requestMs: 5_000, totalMs: 1_900 }; // the SDK warns if a source takes a second
     await using aws = await startAwsTokensFixture({ timeouts, getEndpointTrust: () => 'proven' });
     const { AWS_ACCESS_KEY_ID: id = '', AWS_SECRET_ACCESS_KEY: secret = '' } = aws.double.env();
     let hanging = true;
     const hung: ServerResponse[] = [];
-    const answer = (response: ServerResponse) => {
+    const respond = (response: ServerResponse) => {
       const Expiration = new Date(Date.now() + 3_600_000).toISOString();
       response.end(JSON.stringify({ AccessKeyId: id, SecretAccessKey: secret, Token: '', Expiration }));
     };
@@ -86,11 +86,11 @@ describe('credentials', () => {
       if (hanging) {
         hung.push(response);
       } else {
-        answer(response);
+        respond(response);
       }
     });
     t.after(() => {
-      hung.forEach(answer);
+      hung.forEach(respond);
       agent.close();
     });
     await new Promise<void>((resolve) => agent.listen(0, '127.0.0.1', resolve));

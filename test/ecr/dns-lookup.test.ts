@@ -24,10 +24,10 @@ function failure(code: string): Error {
 }
 
 /** A resolver that responds as the name says: `dropped`, a code such as `enotfound`, or else addresses. */
-function fakeResolver(asked: string[] = []) {
+function fakeResolver(queried: string[] = []) {
   const canceled: (() => void)[] = [];
   const respond = (hostname: string): Promise<string[]> => {
-    asked.push(hostname);
+    queried.push(hostname);
     const [kind = ''] = hostname.split('.');
     if (kind.startsWith('dropped')) {
       return new Promise((_, reject) => canceled.push(() => reject(failure('ECANCELLED'))));
@@ -59,17 +59,17 @@ class FakeGetaddrinfo {
 
 function setUp(t: TestContext, more: Partial<LookupDependencies> = {}) {
   t.mock.timers.enable({ apis: ['setTimeout'] });
-  const asked: string[] = [];
+  const queried: string[] = [];
   const system = new FakeGetaddrinfo();
   const lookup = createLookup({
-    createResolver: () => fakeResolver(asked),
+    createResolver: () => fakeResolver(queried),
     getaddrinfo: system.lookup,
     readHosts: async () => '',
     ...more,
   });
   const start = (hostname: string, options: LookupOptions = { all: true }) =>
     new Promise<Result>((resolve) => lookup(hostname, options, (...result) => resolve(result)));
-  return { asked, system, start };
+  return { queried, system, start };
 }
 
 /** Lets promises settle; timers are the test's. */
@@ -120,21 +120,21 @@ describe('the lookup of the AWS clients', () => {
 
   for (const address of ['192.0.2.1', '2001:db8::1']) {
     it(`does not query ${address}`, async (t) => {
-      const { asked, system, start } = setUp(t);
+      const { queried, system, start } = setUp(t);
       void start(address);
       await settle();
-      assert.deepEqual([asked, system.names], [[], [address]]);
+      assert.deepEqual([queried, system.names], [[], [address]]);
     });
   }
 
   it('does not query names in the hosts file', async (t) => {
     const readHosts = async () =>
       '127.0.0.1 localhost\n192.0.2.1\tOther.test dropped.test # dropped-2.test\n';
-    const { asked, system, start } = setUp(t, { readHosts });
+    const { queried, system, start } = setUp(t, { readHosts });
     void start('dropped.test');
     void start('other.test');
     await settle();
-    assert.deepEqual([asked, system.names], [[], ['dropped.test', 'other.test']]);
+    assert.deepEqual([queried, system.names], [[], ['dropped.test', 'other.test']]);
     void start('dropped-2.test');
     await settle();
     assert.equal(system.calls.length, 2);
@@ -196,9 +196,9 @@ describe('the lookup of the AWS clients', () => {
   });
 
   it('queries the host names of HTTP and HTTPS endpoints', async (t) => {
-    const asked: string[] = [];
+    const queried: string[] = [];
     t.mock.method(promises.Resolver.prototype, 'resolve4', async (hostname: string) => {
-      asked.push(hostname);
+      queried.push(hostname);
       throw failure('ENOTFOUND');
     });
     const handler = createSharedHttpHandler({ connectMs: 5_000, requestMs: 5_000 }, {});
@@ -208,7 +208,7 @@ describe('the lookup of the AWS clients', () => {
       const request = { protocol, hostname, method: 'GET', path: '/', headers: {}, query: {} };
       await assert.rejects(handler.handle(request as HttpRequest));
     }
-    assert.deepEqual(asked, ['http.invalid', 'https.invalid']);
+    assert.deepEqual(queried, ['http.invalid', 'https.invalid']);
   });
 });
 

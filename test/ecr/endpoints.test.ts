@@ -7,7 +7,7 @@ import type { IdentityRule } from '../../src/ecr/identity.ts';
 import { startConnectProxy } from './connect-proxy.ts';
 import { fetchTokensWithEnvironment } from './token-fetch.ts';
 
-/** Every call goes into a proxy that opens no tunnel: what it was asked for tells the endpoint. */
+/** All calls go to a proxy that opens no tunnel. Its CONNECT requests show the endpoints. */
 async function getCalledEndpoints(
   environment: Record<string, string>,
   hosts: readonly string[],
@@ -36,7 +36,7 @@ const hosts = [
 ];
 
 describe('endpoints of ECR', () => {
-  it('are of the kind of the host', async () => {
+  it('are of the same kind as the host', async () => {
     assert.deepEqual(await getCalledEndpoints({}, hosts), [
       'api.ecr.eu-west-1.amazonaws.com',
       'api.ecr.cn-north-1.amazonaws.com.cn',
@@ -80,15 +80,15 @@ describe('endpoints of ECR', () => {
       'dkr.ecr.us-isof-south-1.csp.hci.ic.gov': 'api.ecr.us-isof-south-1.csp.hci.ic.gov',
       'dkr-ecr.us-isof-south-1.on.aws.hci.ic.gov': 'ecr.us-isof-south-1.api.aws.hci.ic.gov',
     };
-    const asked = await getCalledEndpoints(
+    const called = await getCalledEndpoints(
       {},
       Object.keys(expected).map((rest) => `123456789012.${rest}`),
     );
-    assert.deepEqual(asked, Object.values(expected));
+    assert.deepEqual(called, Object.values(expected));
   });
 });
 
-/** The region that an image names is made up by whoever writes it: STS must not be asked there. */
+/** A user can make up the region in an image name, so STS must not be called in that region. */
 describe('endpoints of STS', () => {
   const image = ['123456789012.dkr.ecr.xx-made-1.amazonaws.com'];
   const role = (partition: string) => [{ roleArn: `arn:${partition}:iam::210987654321:role/puller` }];

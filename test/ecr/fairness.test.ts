@@ -1,17 +1,17 @@
-// What one namespace asks of made-up regions, and what that costs the others.
+// Made-up regions of one namespace do not delay other namespaces.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { getTokenError, hourMs, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
-/** As many made-up regions as wanted. */
+/** Returns registries in regions that do not exist. */
 function madeUp(count: number) {
   return Array.from({ length: count }, (_, index) =>
     registry(`xx-made${String.fromCharCode(97 + (index % 26))}-${(index % 99) + 1}`),
   );
 }
 
-/** Long enough for calls to hang while a busy machine does the rest. */
+/** Timeouts that are long enough for calls to hang on a busy machine. */
 const timeouts = { connectMs: 2_000, requestMs: 60_000 };
 
 describe('a namespace with many regions that do not exist', () => {
@@ -38,7 +38,7 @@ describe('a namespace with many regions that do not exist', () => {
     await Promise.all(results);
   });
 
-  it('is refused the rest, and nobody else is', async () => {
+  it('is refused further calls, and other namespaces are not', async () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail('cut');
     const outcomes = await Promise.all(
@@ -52,7 +52,7 @@ describe('a namespace with many regions that do not exist', () => {
     await aws.tokens.get('other', registry('eu-west-1'));
   });
 
-  it('causes at most 12 calls a minute after that', async () => {
+  it('causes at most 12 calls per minute after that', async () => {
     let monotonic = 0;
     await using aws = await startAwsTokensFixture({ monotonicNow: () => monotonic });
     aws.double.fail('cut');
@@ -66,7 +66,7 @@ describe('a namespace with many regions that do not exist', () => {
     assert.equal(aws.countTokenCalls() - before, 12);
   });
 
-  it('does not hold back a region that another namespace waits for as well', async () => {
+  it('does not delay a region that another namespace waits for too', async () => {
     await using aws = await startAwsTokensFixture({ timeouts });
     const gates = madeUp(2).map(({ region }) => aws.double.hold({ region }));
     const wanted = registry('eu-west-1');
@@ -86,8 +86,8 @@ describe('a namespace with many regions that do not exist', () => {
   });
 });
 
-describe('a region that works', () => {
-  it('does not wait behind any number of namespaces with made-up ones', async () => {
+describe('an existing region', () => {
+  it('does not wait for any number of namespaces with made-up regions', async () => {
     await using aws = await startAwsTokensFixture({ timeouts });
     await aws.tokens.get('team', registry('eu-west-1'));
     const regions = madeUp(20);
@@ -103,7 +103,7 @@ describe('a region that works', () => {
     await Promise.all(slow);
   });
 
-  it('by what a Secret says, or by the configuration, does not wait for them after a restart either', async () => {
+  it('that a Secret claims or the configuration names does not wait for them after a restart either', async () => {
     const standings = { 'eu-west-1': 'claimed', 'eu-west-2': 'proven' } as const;
     await using aws = await startAwsTokensFixture({
       timeouts,
@@ -121,7 +121,7 @@ describe('a region that works', () => {
     await Promise.all(slow);
   });
 
-  it('keeps its failure, and when to try again, while made-up ones fail', async () => {
+  it('keeps its failure and its backoff while made-up regions fail', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 1 });
     await aws.tokens.get('team', registry('eu-west-1'));
     aws.pass(13 * hourMs);
@@ -135,20 +135,20 @@ describe('a region that works', () => {
 });
 
 describe('an endpoint that hangs', () => {
-  it('is given up sooner while nothing but an image names it', async () => {
+  it('times out sooner if only an image names it', async () => {
     await using aws = await startAwsTokensFixture({
       timeouts: { connectMs: 500, requestMs: 60_000, totalMs: 8_000 },
     });
     aws.double.fail('hang', { region: 'eu-west-1' });
     const failure = await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
     assert.equal(failure.code, 'timeout');
-    // a quarter of the whole time, and what a busy machine adds
+    // a quarter of the total timeout, and some time on a busy machine
     assert.ok((aws.calls[0]?.durationMs ?? 0) < 7_000);
   });
 });
 
 describe('a disabled region', () => {
-  it('has the credentials read again once a minute at most, though it refuses good ones', async () => {
+  it('causes the credentials to be read again at most once per minute, although it rejects valid ones', async () => {
     await using aws = await startAwsTokensFixture();
     let reads = 0;
     const { AWS_ACCESS_KEY_ID: id = '' } = aws.double.env();

@@ -9,13 +9,13 @@ import { registry } from './token-fixtures.ts';
 const roleArn = 'arn:aws:iam::123456789012:role/puller';
 
 describe('registry rules', () => {
-  it('leave a registry to the default identity if none matches', () => {
+  it('use the default identity if none matches', () => {
     assert.deepEqual(createIdentityResolver([])('team', registry()), { key: 'default' });
     const other = createIdentityResolver([{ accounts: ['210987654321'], roleArn }]);
     assert.deepEqual(other('team', registry()), { key: 'default' });
   });
 
-  it('match by account and region, both with stars, and the first one counts', () => {
+  it('match by account and region, both as patterns, and the first match decides', () => {
     const rules: IdentityRule[] = [
       { accounts: ['123456789012'], regions: ['us-gov-*', 'eu-west-1'], roleArn: `${roleArn}-1` },
       { accounts: ['1234*'], roleArn: `${roleArn}-2` },
@@ -44,7 +44,7 @@ describe('registry rules', () => {
     assert.equal(of('team', registry('eu-west-1')).key, of('team', registry('us-east-1')).key);
   });
 
-  it('never share an identity if their roles differ, and show no policy and no external ID in the key', () => {
+  it('do not share an identity if their roles differ; the key contains neither policy nor external ID', () => {
     const text = fc.option(fc.constantFrom('', 'a', 'b', 'null', '","', '#0', '{"Version":"x"}'), {
       nil: undefined,
     });
@@ -80,7 +80,7 @@ describe('registry rules', () => {
     );
   });
 
-  it('do not put accounts apart, but kinds of endpoint', () => {
+  it('distinguish kinds of endpoint, but not accounts', () => {
     const keyOf = (host: string) => getEndpointKey({ key: 'default' }, registryOfHost(host));
     const plain = keyOf('123456789012.dkr.ecr.us-east-1.amazonaws.com');
     assert.equal(keyOf('210987654321.dkr.ecr.us-east-1.amazonaws.com:443'), plain);

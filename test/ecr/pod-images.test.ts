@@ -20,7 +20,7 @@ describe('images of a pod', () => {
     },
   };
 
-  it('come from every place where a pod may name one', () => {
+  it('are found in every field of a pod that can name one', () => {
     assert.deepEqual(getPodImages(pod), [
       `${east}/init:1`,
       'busybox',
@@ -30,14 +30,14 @@ describe('images of a pod', () => {
     ]);
   });
 
-  it('give each ECR registry once', () => {
+  it('return each ECR registry once', () => {
     assert.deepEqual(
       getPodRegistries(pod, resolveRegistry).map((registry) => registry.host),
       [east, west],
     );
   });
 
-  it('are none in anything that is not shaped like a pod', () => {
+  it('are none in anything that is not a pod', () => {
     for (const odd of [undefined, null, 7, 'pod', [], {}, { spec: null }, { spec: { containers: {} } }]) {
       assert.deepEqual(getPodImages(odd), []);
     }
@@ -47,7 +47,7 @@ describe('images of a pod', () => {
     );
   });
 
-  it('never make it throw, whatever JSON was sent', () => {
+  it('never cause an error, whatever the JSON is', () => {
     fc.assert(
       fc.property(fc.jsonValue(), fc.jsonValue(), (containers, volumes) => {
         getPodRegistries({ spec: { containers, volumes } }, resolveRegistry);

@@ -139,9 +139,9 @@ describe('calls of AWS through a proxy', () => {
     await fetchTokensWithEnvironment({ ...environment, AWS_CONFIG_FILE: join(home, 'config') }, [host]);
     assert.equal(proxy.tunnels[0], 'portal.sso.eu-west-1.amazonaws.com:443');
 
-    const asked: string[] = [];
+    const called: string[] = [];
     const metadata = createServer(({ url }, response) => {
-      asked.push(`${url}`);
+      called.push(`${url}`);
       response.writeHead(404).end();
     });
     t.after(() => metadata.close());
@@ -154,7 +154,7 @@ describe('calls of AWS through a proxy', () => {
       AWS_EC2_METADATA_SERVICE_ENDPOINT: endpoint,
     };
     await fetchTokensWithEnvironment(ofNode, [host]);
-    assert.ok(asked.length > 0, 'the metadata service is called directly');
+    assert.ok(called.length > 0, 'the metadata service is called directly');
     assert.deepEqual(proxy.forwarded, []);
   });
 

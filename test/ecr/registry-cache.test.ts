@@ -8,8 +8,8 @@ import { getImageRegistry, resolveRegistry } from '../support/registries.ts';
 
 const hostOf = (account: number) => `${String(account).padStart(12, '0')}.dkr.ecr.eu-central-1.amazonaws.com`;
 
-describe('remembered hosts', () => {
-  it('are read as they are without, the first time and later', () => {
+describe('cached registries', () => {
+  it('are the same as without the cache, at the first call and later', () => {
     const read = createCachedRegistryResolver(resolveRegistry);
     const hosts = fc.oneof(fc.string(), fc.nat(3_000).map(hostOf), fc.nat(3).map(hostOf));
     fc.assert(
@@ -21,7 +21,7 @@ describe('remembered hosts', () => {
     );
   });
 
-  it('keep nothing else of the image in memory', () => {
+  it('keep no other part of the image reference in memory', () => {
     setFlagsFromString('--expose-gc');
     const collect = runInNewContext('gc');
     const read = createCachedRegistryResolver(resolveRegistry);

@@ -23,7 +23,7 @@ const roles = { [roleArn]: { externalId: 'ours' }, [other]: {} };
 const otherRegistry = registry('eu-west-1', '210987654321');
 
 describe('a rule with a role', () => {
-  it('has its registries asked for by the role, and no others', async () => {
+  it('fetches tokens for its registries with the role, and for no others', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
     await aws.tokens.get('team', registry());
     await aws.tokens.get('team', otherRegistry);
@@ -40,7 +40,7 @@ describe('a rule with a role', () => {
     assert.ok(!JSON.stringify(aws.calls).includes('2012-10-17'));
   });
 
-  it('assumes the role once for all regions, and asks STS where AWS_REGION says', async () => {
+  it('assumes the role once for all regions, with STS in AWS_REGION', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
     process.env['AWS_REGION'] = 'eu-central-1';
     const regions = ['xx-made-1', 'eu-west-1', 'eu-west-2'];
@@ -52,7 +52,7 @@ describe('a rule with a role', () => {
     assert.deepEqual([aws.countTokenCalls(), aws.double.peak], [3, 1]);
   });
 
-  it('asks the STS of its own partition, whatever region is set', async () => {
+  it('calls STS in the partition of the role, whatever region is set', async () => {
     const china = 'arn:aws-cn:iam::210987654321:role/puller';
     await using aws = await startAwsTokensFixture({ rules: [{ roleArn: china }] });
     await aws.tokens.get('team', registry());
@@ -62,7 +62,7 @@ describe('a rule with a role', () => {
     );
   });
 
-  it('has two roles wait for nothing of each other', async () => {
+  it('does not make one role wait for another', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule, { roleArn: other }] }, { roles });
     const gate = aws.double.hold({ operation: 'AssumeRole', roleArn });
     const held = aws.tokens.get('team', otherRegistry);
@@ -73,7 +73,7 @@ describe('a rule with a role', () => {
     assert.equal(aws.double.peak, 1);
   });
 
-  it('is told as denied if the external ID is not the one that the role asks for', async () => {
+  it('is reported as denied if the external ID is not the one that the role requires', async () => {
     await using aws = await startAwsTokensFixture({ rules: [{ ...rule, externalId: 'guessed' }] }, { roles });
     const failure = await getTokenError(aws.tokens.get('team', otherRegistry));
     assert.deepEqual([failure.code, failure.permanent], ['AccessDenied', true]);
@@ -83,7 +83,7 @@ describe('a rule with a role', () => {
     assert.equal(aws.countTokenCalls(), 0);
   });
 
-  it('assumes the role anew before its session ends', async () => {
+  it('assumes the role again before its session expires', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule] }, { roles });
     await aws.tokens.get('team', otherRegistry);
     aws.pass(7 * hourMs);
@@ -100,7 +100,7 @@ describe('a rule with a role', () => {
     [{ error: 'ExpiredToken', status: 403 }, 'ExpiredToken'],
     [{ error: 'Throttling' }, 'throttled'],
   ] as const) {
-    it(`is told as ${code} if STS answers with ${JSON.stringify(fault)}, and works again after`, async () => {
+    it(`is reported as ${code} if STS returns ${JSON.stringify(fault)}, and works again afterwards`, async () => {
       const timeouts = { connectMs: 500, requestMs: 200, totalMs: 2_000 };
       await using aws = await startAwsTokensFixture({ rules: [rule], timeouts }, { roles });
       aws.double.fail(fault, { operation: 'AssumeRole' });

@@ -72,7 +72,7 @@ describe('the SDK’s own environment', () => {
     ]);
   });
 
-  it('gives it a web identity, once for all regions', async () => {
+  it('provides a web identity, which is used once for all regions', async () => {
     const environment = await withWebIdentity('eyJexample.eyJexample.c2lnbmF0dXJl');
     assert.deepEqual(await fetchTokensWithEnvironment(environment, [host, fips]), ['token', 'token']);
     assert.equal(double.callsOf('AssumeRoleWithWebIdentity').length, 1);
@@ -82,14 +82,14 @@ describe('the SDK’s own environment', () => {
     );
   });
 
-  it('chains a rule’s role to the web identity', async () => {
+  it('assumes the role of a rule with the web identity', async () => {
     const environment = await withWebIdentity('eyJexample.eyJexample.c2lnbmF0dXJl');
     const rules = [{ roleArn: 'arn:aws:iam::210987654321:role/puller' }];
     assert.deepEqual(await fetchTokensWithEnvironment(environment, [host], rules), ['token']);
     assert.equal(double.callsOf('AssumeRole').at(-1)?.principal, webSession);
   });
 
-  it('tells a web identity that is none, and one whose file is not there', async () => {
+  it('reports an invalid web identity, and a missing token file', async () => {
     const environment = await withWebIdentity('not a token');
     assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), [
       'InvalidIdentityTokenException',
@@ -105,7 +105,7 @@ describe('the SDK’s own environment', () => {
     assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['invalid-endpoint-url']);
   });
 
-  it('takes the CA of AWS_CA_BUNDLE for ECR and STS in place of all others, and that of NODE_EXTRA_CA_CERTS', async () => {
+  it('replaces the CAs for ECR and STS with AWS_CA_BUNDLE, or adds NODE_EXTRA_CA_CERTS', async () => {
     const front = await startTlsTerminator(double.url, ['localhost']);
     const other = await startTlsTerminator(double.url, ['localhost']);
     const rules = [{ roleArn: 'arn:aws:iam::210987654321:role/puller' }];
@@ -122,7 +122,7 @@ describe('the SDK’s own environment', () => {
     await Promise.all([front.stop(), other.stop()]);
   });
 
-  it('works in a process of its own, which writes nothing of a secret', async () => {
+  it('works in a separate process, which writes no secret', async () => {
     const environment = { ...(await withWebIdentity('eyJexample.eyJexample.c2lnbmF0dXJl')), AWS_REGION: '' };
     const rules = [{ regions: ['eu-*'], roleArn: 'arn:aws:iam::210987654321:role/puller' }];
     const { results, written } = await fetchTokensInChild(environment, [host, fips], rules);

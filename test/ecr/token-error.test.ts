@@ -4,17 +4,17 @@ import fc from 'fast-check';
 import { causes, codeAliases } from '../../src/ecr/error-catalog.ts';
 import { classifyError, isCredentialError, TokenError } from '../../src/ecr/token-error.ts';
 
-/** An error as the SDK makes it of an answer. */
+/** An error as the SDK creates it from a response. */
 function sdkError(name: string, status = 400, message = 'text of AWS'): Error {
   return Object.assign(new Error(message), { name, $metadata: { httpStatusCode: status }, $fault: 'client' });
 }
 
-/** An error as Node makes it. */
+/** An error as Node creates it. */
 function nodeError(code: string, name = 'Error'): Error {
   return Object.assign(new Error('text of Node'), { code, name });
 }
 
-describe('failures of AWS', () => {
+describe('a token error', () => {
   const expected: [Error, string, boolean, string][] = [
     [sdkError('AccessDeniedException'), 'AccessDeniedException', true, 'AccessDeniedException (permanent)'],
     [sdkError('AccessDenied', 403), 'AccessDenied', true, 'AccessDenied (permanent)'],
@@ -96,7 +96,7 @@ describe('failures of AWS', () => {
     [sdkError('RequestTimeTooSkewed', 403), 'clock-skew', false, 'clock skew'],
     [nodeError('ENOTFOUND'), 'network', false, 'network error (ENOTFOUND)'],
     [nodeError('ECONNREFUSED', 'AggregateError'), 'network', false, 'network error (ECONNREFUSED)'],
-    // The SDK renames resets to TimeoutError: the code tells more.
+    // The SDK renames connection resets to TimeoutError, so the code is more specific.
     [nodeError('ECONNRESET', 'TimeoutError'), 'network', false, 'network error (ECONNRESET)'],
     [nodeError('ETIMEDOUT', 'TimeoutError'), 'timeout', false, 'timed out'],
     [nodeError('', 'TimeoutError'), 'timeout', false, 'timed out'],
@@ -113,7 +113,7 @@ describe('failures of AWS', () => {
   ];
   for (const [error, code, permanent, shortCause] of expected) {
     const status = '$metadata' in error ? ` with ${JSON.stringify(error.$metadata)}` : '';
-    it(`tells ${error.name}${'code' in error ? ` ${error.code}` : ''}${status} as ${shortCause}`, () => {
+    it(`reports ${error.name}${'code' in error ? ` ${error.code}` : ''}${status} as ${shortCause}`, () => {
       const failure = classifyError(error, 'eu-west-1');
       assert.deepEqual(
         [failure.code, failure.permanent, failure.shortCause, failure.region],
@@ -124,7 +124,7 @@ describe('failures of AWS', () => {
     });
   }
 
-  it('tell what to do about each', () => {
+  it('says what to do', () => {
     for (const [code, cause] of causes) {
       assert.ok(new TokenError({ code, region: 'x' }).message.includes(cause.advice), code);
     }
@@ -142,14 +142,14 @@ describe('failures of AWS', () => {
     }
   });
 
-  it('know every code that stands for another', () => {
+  it('has a cause for every alias', () => {
     for (const [code, own] of codeAliases) {
-      assert.ok(causes.has(own), `${code} stands for ${own}, which is unknown`);
-      assert.ok(!causes.has(code), `${code} stands in both tables`);
+      assert.ok(causes.has(own), `${code} is an alias of ${own}, which has no cause`);
+      assert.ok(!causes.has(code), `${code} is in both tables`);
     }
   });
 
-  it('name who was denied, and repeat nothing else of what AWS says', () => {
+  it('names the denied principal, and nothing else of the message of AWS', () => {
     const text =
       'User: arn:aws:sts::123456789012:assumed-role/puller/session is not authorized; x-amz-security-token:IQoJcanary';
     const failure = classifyError(sdkError('AccessDeniedException', 400, text), 'x');
@@ -157,7 +157,7 @@ describe('failures of AWS', () => {
     assert.ok(!failure.message.includes('canary'));
   });
 
-  it('name the variable of the proxy on the way', () => {
+  it('names the variable of the proxy', () => {
     const through = (error: Error, statusCode?: number) =>
       classifyError(Object.assign(error, { proxyVariable: 'https_proxy', statusCode }), 'x');
     for (const error of [
@@ -176,12 +176,12 @@ describe('failures of AWS', () => {
     assert.equal(through(sdkError('AccessDeniedException')).code, 'AccessDeniedException');
   });
 
-  it('are given out as they are if they are ours', () => {
+  it('is returned unchanged', () => {
     const failure = new TokenError({ code: 'timeout', region: 'x' });
     assert.equal(classifyError(failure, 'y'), failure);
   });
 
-  it('keep everything when they learn when to try again', () => {
+  it('keeps everything else when retryAt is added', () => {
     const failure = classifyError(sdkError('SomethingNewException', 403), 'x');
     const later = failure.withRetryAt(1234);
     assert.deepEqual(
@@ -191,7 +191,7 @@ describe('failures of AWS', () => {
     assert.equal(failure.retryAt, undefined);
   });
 
-  it('make us read the credentials anew only where they may be at fault', () => {
+  it('causes the credentials to be read again only if they may be the cause', () => {
     const suspects = (error: Error) => isCredentialError(classifyError(error, 'x'));
     assert.ok(suspects(sdkError('UnrecognizedClientException')));
     assert.ok(suspects(sdkError('ExpiredTokenException')));
@@ -202,7 +202,7 @@ describe('failures of AWS', () => {
     assert.ok(!suspects(nodeError('ECONNREFUSED')));
   });
 
-  it('are told of whatever was thrown, shortly and in words of our own or of AWS', () => {
+  it('has a short cause and a safe code, whatever was thrown', () => {
     const odd = fc.oneof(
       fc.anything(),
       fc.record({ name: fc.string(), code: fc.anything(), message: fc.string() }),

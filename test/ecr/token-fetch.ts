@@ -5,10 +5,10 @@ import type { IdentityRule } from '../../src/ecr/identity.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import { registryOfHost } from '../support/registries.ts';
 
-/** What came of asking for a host's token: `token`, or the code of the failure. */
+/** The result of fetching a token for a host: `token`, or the code of the failure. */
 export type Result = string;
 
-/** Asks for the tokens of some hosts, one after the other, in the environment of this process. */
+/** Fetches tokens for hosts, one after the other, in the environment of this process. */
 export async function fetchTokens(
   hosts: readonly string[],
   rules: readonly IdentityRule[],
@@ -30,7 +30,7 @@ export async function fetchTokens(
   return results;
 }
 
-/** The same with another environment, which this process has meanwhile. */
+/** Fetches tokens with another environment, which replaces that of this process until it is done. */
 export async function fetchTokensWithEnvironment(
   environment: Record<string, string>,
   hosts: readonly string[],
@@ -45,7 +45,7 @@ export async function fetchTokensWithEnvironment(
   }
 }
 
-/** The same in a process of its own; `written` is what that wrote beside the results. */
+/** Fetches tokens in a separate process; `written` is its output except for the results. */
 export async function fetchTokensInChild(
   environment: Record<string, string>,
   hosts: readonly string[],
@@ -53,16 +53,16 @@ export async function fetchTokensInChild(
 ): Promise<{ results: Result[]; written: string }> {
   const script = fileURLToPath(new URL('./token-fetch-process.ts', import.meta.url));
   const child = spawn(process.execPath, [script, JSON.stringify({ hosts, rules })], { env: environment });
-  let answered = '';
+  let received = '';
   let written = '';
   child.stdout.on('data', (chunk) => {
-    answered += String(chunk);
+    received += String(chunk);
   });
   child.stderr.on('data', (chunk) => {
     written += String(chunk);
   });
   await new Promise((resolve) => child.once('close', resolve));
-  return { results: answered === '' ? [] : JSON.parse(answered), written };
+  return { results: received === '' ? [] : JSON.parse(received), written };
 }
 
 function codeOf(error: unknown): Result {

@@ -15,7 +15,7 @@ export function registry(region = 'eu-west-1', account = '123456789012', kind = 
   return registryOfHost(`${account}.${kind}.${region}.${suffix}`);
 }
 
-/** The real SDK, our own code and the double, on one clock that only the test moves. */
+/** A token source with the real SDK and the ECR double, on one clock that only the test advances. */
 export interface AwsTokensFixture {
   readonly double: EcrDouble;
   readonly tokens: TokenSource;
@@ -24,7 +24,7 @@ export interface AwsTokensFixture {
   countTokenCalls(): number;
   /** The clock of the test, in ms. */
   now(): number;
-  /** Moves it. */
+  /** Advances the clock. */
   pass(ms: number): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -39,8 +39,8 @@ const plain: Omit<AwsTokenSourceOptions, 'now'> = {
 };
 
 /**
- * Points the SDK of this process at a double. The SDK tries each request once, so that a test counts what we do and
- * does not wait for what the SDK does.
+ * Points the SDK of this process at a double. The SDK does not retry, so that a test counts only the program's calls and
+ * does not wait for the SDK's backoff.
  */
 export async function startAwsTokensFixture(
   options: Partial<AwsTokenSourceOptions> = {},
@@ -74,14 +74,14 @@ export async function startAwsTokensFixture(
 /** The TokenError that a promise rejects with; fails on anything else. */
 export async function getTokenError(promise: Promise<unknown>): Promise<TokenError> {
   const error = await promise.then(
-    () => assert.fail('was expected to be refused'),
+    () => assert.fail('expected a rejection'),
     (thrown: unknown) => thrown,
   );
   assert.ok(error instanceof TokenError, inspect(error));
   return error;
 }
 
-/** Fails if a value shows one of the double's secrets, in any way in which it may be printed. */
+/** Fails if a value contains one of the double's secrets, in any way in which it can be printed. */
 export function assertNoSecretLeaked(double: EcrDouble, value: unknown): void {
   const shown = [
     inspect(value, {
@@ -96,6 +96,6 @@ export function assertNoSecretLeaked(double: EcrDouble, value: unknown): void {
     value instanceof Error ? `${value.stack} ${value.message}` : '',
   ].join('\n');
   for (const secret of double.secrets()) {
-    assert.ok(!shown.includes(secret), `shows ${secret.slice(0, 12)}…: ${shown.slice(0, 2000)}`);
+    assert.ok(!shown.includes(secret), `contains ${secret.slice(0, 12)}…: ${shown.slice(0, 2000)}`);
   }
 }

@@ -12,8 +12,8 @@ import {
 const denied = { error: 'AccessDeniedException' };
 const throttled = { error: 'ThrottlingException' };
 
-describe('a failure', () => {
-  it('with nothing remembered is told, with when to try again', async () => {
+describe('a failed call for a token', () => {
+  it('is reported with the time of the next call if no token is cached', async () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail(denied);
     const failure = await getTokenError(aws.tokens.get('team', registry()));
@@ -28,7 +28,7 @@ describe('a failure', () => {
     assertNoSecretLeaked(aws.double, [failure, aws.calls, aws.tokens.snapshot()]);
   });
 
-  it('has the region left alone for a while, longer each time, in which nobody is made to wait', async () => {
+  it('starts a growing backoff, in which callers get the failure at once', async () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail(throttled);
     const waits: number[] = [];
@@ -46,7 +46,7 @@ describe('a failure', () => {
     assert.deepEqual(waits, [750, 1_500, 3_000, 6_000, 12_000, 24_000, 48_000, 90_000, 90_000]);
   });
 
-  it('is forgotten as soon as a call works', async () => {
+  it('is forgotten after a successful call', async () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail(throttled, { times: 3 });
     for (let round = 1; round <= 3; round += 1) {
@@ -62,7 +62,7 @@ describe('a failure', () => {
     assert.equal(wait, 750);
   });
 
-  it('gives out the old token while that lives, and shows it', async () => {
+  it('returns the cached token until it expires, and reports that', async () => {
     await using aws = await startAwsTokensFixture();
     const old = await aws.tokens.get('team', registry());
     aws.pass(7 * hourMs);
@@ -79,7 +79,7 @@ describe('a failure', () => {
     assert.equal(aws.countTokenCalls(), 3);
   });
 
-  it('does not take a fresh token away from others when an early renewal fails', async () => {
+  it('of an early renewal does not discard a fresh token', async () => {
     await using aws = await startAwsTokensFixture();
     const token = await aws.tokens.get('team', registry());
     aws.pass(2 * hourMs);
@@ -89,14 +89,14 @@ describe('a failure', () => {
     assert.equal(aws.countTokenCalls(), 2);
   });
 
-  it('of one region is nothing to another', async () => {
+  it('of one region does not affect another', async () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail(denied, { region: 'eu-west-1' });
     await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
     await aws.tokens.get('team', registry('eu-west-2'));
   });
 
-  it('does not make anybody wait for as long as the clock was set back', async () => {
+  it('does not extend the backoff when the clock is set back', async () => {
     await using aws = await startAwsTokensFixture();
     aws.double.fail(denied);
     await getTokenError(aws.tokens.get('team', registry()));
@@ -106,7 +106,7 @@ describe('a failure', () => {
     assert.equal(aws.countTokenCalls(), 2);
   });
 
-  it('is joined by those who come while the call is under way', async () => {
+  it('is shared by callers that arrive while the call is in flight', async () => {
     await using aws = await startAwsTokensFixture();
     const gate = aws.double.hold();
     aws.double.fail(denied);

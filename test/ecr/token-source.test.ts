@@ -7,8 +7,8 @@ import { getTokenError, hourMs, registry, startAwsTokensFixture } from './token-
 
 const denied = { error: 'AccessDeniedException' };
 
-describe('one call for many', () => {
-  it('serves 200 callers at the same moment', async () => {
+describe('a call for a token', () => {
+  it('serves 200 concurrent callers', async () => {
     await using aws = await startAwsTokensFixture();
     const tokens = await Promise.all(Array.from({ length: 200 }, () => aws.tokens.get('team', registry())));
     assert.equal(aws.countTokenCalls(), 1);
@@ -16,7 +16,7 @@ describe('one call for many', () => {
     assert.equal(tokens[0]?.auth(), aws.double.issued[0]?.auth);
   });
 
-  it('serves three accounts, and two regions take two', async () => {
+  it('serves three accounts of a region; another region takes another call', async () => {
     await using aws = await startAwsTokensFixture();
     const accounts = ['123456789012', '210987654321', '111122223333'];
     const registries = accounts.flatMap((account) =>
@@ -40,7 +40,7 @@ describe('one call for many', () => {
     );
   });
 
-  it('comes one after the other for different kinds of endpoint in a region', async () => {
+  it('is serialized for different kinds of endpoint in a region', async () => {
     await using aws = await startAwsTokensFixture();
     const gate = aws.double.hold();
     const kinds = ['dkr.ecr', 'dkr.ecr-fips', 'dkr-ecr', 'dkr-ecr-fips'];
@@ -52,20 +52,20 @@ describe('one call for many', () => {
     assert.deepEqual([aws.countTokenCalls(), aws.double.peak], [4, 1]);
   });
 
-  it('is not ended by a caller that went away', async () => {
+  it('is not canceled when a caller goes away', async () => {
     await using aws = await startAwsTokensFixture();
     const gate = aws.double.hold({ region: 'eu-west-1' });
     const first = aws.tokens.get('team', registry('eu-west-1'));
-    await Promise.race([first, eventually('it waits', () => gate.waiting === 1)]);
+    await Promise.race([first, eventually('the call waits', () => gate.waiting === 1)]);
     gate.open();
     assert.equal((await first).auth(), aws.double.issued[0]?.auth);
   });
 
-  it('is not cut when its client has to make room for others', async () => {
+  it('is not canceled when its client is evicted', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 2 });
     const gate = aws.double.hold({ region: 'eu-west-1' });
     const first = aws.tokens.get('team', registry('eu-west-1'));
-    await eventually('it waits', () => gate.waiting === 1);
+    await eventually('the call waits', () => gate.waiting === 1);
     for (const region of ['eu-west-2', 'eu-west-3', 'eu-north-1']) {
       await aws.tokens.get('team', registry(region));
     }
@@ -75,8 +75,8 @@ describe('one call for many', () => {
   });
 });
 
-describe('a remembered token', () => {
-  it('serves until half of its life is over', async () => {
+describe('a cached token', () => {
+  it('is returned until half of its lifetime is over', async () => {
     await using aws = await startAwsTokensFixture();
     const first = await aws.tokens.get('team', registry());
     aws.pass(6 * hourMs - 60_000);
@@ -86,27 +86,27 @@ describe('a remembered token', () => {
     assert.equal(aws.countTokenCalls(), 2);
   });
 
-  it('is renewed early for a caller that wants nearly all of its life', async () => {
+  it('is renewed early for a caller that requires nearly the whole lifetime', async () => {
     await using aws = await startAwsTokensFixture();
     await aws.tokens.get('team', registry());
     aws.pass(2 * hourMs);
     const wish = { minRemainingMs: 11.5 * hourMs };
     const renewed = await aws.tokens.get('team', registry(), { minRemainingMs: 10.5 * hourMs });
     assert.equal(aws.countTokenCalls(), 2);
-    // More than a new token has is asked for in vain, not again and again.
+    // Requiring more than a new token has does not cause further calls.
     assert.equal(await aws.tokens.get('team', registry(), wish), renewed);
     assert.equal(await aws.tokens.get('team', registry(), { minRemainingMs: 100 * hourMs }), renewed);
     assert.equal(aws.countTokenCalls(), 2);
   });
 
-  it('that lives shorter than the floor is not fetched for every caller', async () => {
+  it('whose lifetime is shorter than the floor is not fetched for every caller', async () => {
     await using aws = await startAwsTokensFixture({}, { tokenLifeMs: 60_000 });
     await aws.tokens.get('team', registry());
     await aws.tokens.get('team', registry());
     assert.equal(aws.countTokenCalls(), 1);
   });
 
-  it('is fetched anew once the clock was set far back', async () => {
+  it('is fetched again when the clock is set far back', async () => {
     await using aws = await startAwsTokensFixture();
     await aws.tokens.get('team', registry());
     aws.pass(-100 * hourMs);
@@ -115,16 +115,16 @@ describe('a remembered token', () => {
     assert.ok(token.expiresAt < Date.now() - 80 * hourMs);
   });
 
-  it('is not pushed out by any number of made-up regions', async () => {
+  it('is not evicted by any number of made-up regions', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 2 });
     await aws.tokens.get('team', registry('eu-west-1'));
     aws.double.fail(denied);
     for (const region of ['xx-made-1', 'xx-made-2', 'xx-made-3', 'xx-made-4']) {
       await getTokenError(aws.tokens.get('team', registry(region)));
     }
-    const asked = aws.countTokenCalls();
+    const callsBefore = aws.countTokenCalls();
     await aws.tokens.get('team', registry('eu-west-1'));
-    assert.equal(aws.countTokenCalls(), asked);
+    assert.equal(aws.countTokenCalls(), callsBefore);
     const { tokens, failures } = counted(aws.tokens.snapshot());
     assert.deepEqual([tokens, failures], [1, 4]);
   });
@@ -153,7 +153,7 @@ describe('a remembered token', () => {
     assert.equal(tokens.getCached('other', registry()), other);
   });
 
-  it('is one of a bounded number', async () => {
+  it('is evicted if there are too many', async () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 2 });
     for (const region of ['eu-west-1', 'eu-west-2', 'eu-west-3']) {
       await aws.tokens.get('team', registry(region));

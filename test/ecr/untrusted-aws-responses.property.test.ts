@@ -8,7 +8,7 @@ import { damaged, hostileJson } from '../support/untrusted-json.ts';
 const now = Date.UTC(2026, 10, 23, 12);
 const region = 'us-east-1';
 
-/** As the SDK makes it of an answer: an Error that has taken over whatever fields the answer had. */
+/** An error as the SDK creates it: with all fields of the response copied. */
 function thrownWith(fields: unknown): Error {
   const error = new Error('x');
   for (const [key, value] of Object.entries(typeof fields === 'object' && fields !== null ? fields : {})) {
@@ -17,25 +17,25 @@ function thrownWith(fields: unknown): Error {
   return error;
 }
 
-describe('what an endpoint of AWS answers, whatever it is', () => {
-  it('gives a token or a TokenError', () => {
-    const check = (answer: unknown, expiresAt: unknown) => {
+describe('an untrusted response of AWS', () => {
+  it('results in a token or a TokenError', () => {
+    const check = (response: unknown, expiresAt: unknown) => {
       try {
         const data = { authorizationToken: btoa('AWS:x'), expiresAt: new Date(Number(expiresAt)) };
         assert.ok(
-          parseAuthorization({ authorizationData: [data, answer] }, region, now) instanceof Token,
+          parseAuthorization({ authorizationData: [data, response] }, region, now) instanceof Token,
           'a token',
         );
       } catch (error) {
         assert.ok(error instanceof TokenError, `${error}`);
       }
-      assert.throws(() => parseAuthorization(answer, region, now), TokenError);
+      assert.throws(() => parseAuthorization(response, region, now), TokenError);
     };
     const valid = { authorizationData: [{ authorizationToken: btoa('AWS:x'), expiresAt: 'no Date' }] };
     fc.assert(fc.property(damaged(valid), fc.double(), check), { numRuns: 500 });
   });
 
-  it('is classified when it is a failure', () => {
+  it('is classified if it is a failure', () => {
     const check = (fields: unknown) => {
       for (const thrown of [fields, thrownWith(fields)]) {
         const error = classifyError(thrown, region);

@@ -1,4 +1,4 @@
-// Random answers of Amazon ECR and AWS STS: statuses, headers, bodies, sizes, cut-off connections.
+// Random responses of Amazon ECR and AWS STS: statuses, headers, bodies, sizes, connection resets.
 import assert from 'node:assert/strict';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -14,9 +14,9 @@ import { fuzz } from './fuzz-runner.ts';
 import { FuzzTarget, host } from './fuzz-target.ts';
 import { hostileText, mutate, placeholder } from './malformed-json.ts';
 
-/** What AWS answers to one call. */
+/** The response of AWS to one call. */
 interface AwsResponse {
-  /** Whether the program assumes a role first, so that it is AWS STS which answers so. */
+  /** `sts`: the program assumes a role, and AWS STS sends this response. */
   readonly service: 'ecr' | 'sts';
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
@@ -106,14 +106,14 @@ const responses: fc.Arbitrary<AwsResponse> = fc.record({
   end: fc.constantFrom('whole', 'whole', 'whole', 'no-length', 'cut'),
 });
 
-describe('fuzzed answers of AWS', () => {
+describe('fuzzed responses of AWS', () => {
   let cluster: ApiStandIn;
-  let aws: Aws;
+  let aws: FakeAws;
   let target: FuzzTarget;
   let count = 0;
   before(async () => {
     cluster = await startApiStandIn();
-    aws = await Aws.start();
+    aws = await FakeAws.start();
     cluster.seed('/api/v1/namespaces/team-good', { metadata: { name: 'team-good' } });
     const kubeconfigPath = await installServiceAccount(cluster);
     const program = await startProgram({
@@ -134,20 +134,24 @@ describe('fuzzed answers of AWS', () => {
   });
 
   fuzz({
-    part: 'aws-answers',
+    part: 'aws-responses',
     values: responses,
-    check: async (answer) => {
+    check: async (response) => {
       count += 1;
       const namespace = `team-${count}`;
       cluster.seed(`/api/v1/namespaces/${namespace}`, { metadata: { name: namespace } });
       const [region = ''] = generateNonexistentRegions(1, count);
-      const account = answer.service === 'sts' ? '210987654321' : '123456789012';
-      const asked = host.replace('123456789012', account).replace('eu-central-1', region);
-      aws.say({ ...answer, body: target.plant(answer.body), headers: planted(answer.headers, target) });
+      const account = response.service === 'sts' ? '210987654321' : '123456789012';
+      const requestedHost = host.replace('123456789012', account).replace('eu-central-1', region);
+      aws.setResponse({
+        ...response,
+        body: target.plant(response.body),
+        headers: plantInHeaders(response.headers, target),
+      });
       try {
-        await assertAdmits(target, namespace, asked);
+        await assertAdmits(target, namespace, requestedHost);
       } finally {
-        aws.say(undefined);
+        aws.setResponse(undefined);
       }
       await assertStoresTokensOnly(cluster, namespace);
     },
@@ -155,13 +159,13 @@ describe('fuzzed answers of AWS', () => {
   });
 });
 
-function planted(headers: AwsResponse['headers'], target: FuzzTarget): Record<string, string> {
+function plantInHeaders(headers: AwsResponse['headers'], target: FuzzTarget): Record<string, string> {
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, target.plant(value)]));
 }
 
-/** The pod gets its reference, whatever AWS says, and the author sees at most a warning without credentials. */
-async function assertAdmits(target: FuzzTarget, namespace: string, asked: string): Promise<void> {
-  const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${asked}/app:1` }] } };
+/** The pod gets its reference with any response of AWS, and its author sees at most a warning without credentials. */
+async function assertAdmits(target: FuzzTarget, namespace: string, requestedHost: string): Promise<void> {
+  const pod = { metadata: { name: 'app' }, spec: { containers: [{ image: `${requestedHost}/app:1` }] } };
   const { status, body } = await target.post(JSON.stringify(buildPodReview(pod, { namespace })));
   assert.equal(status, 200, body);
   const { allowed, patch, warnings = [] } = JSON.parse(body).response;
@@ -171,23 +175,23 @@ async function assertAdmits(target: FuzzTarget, namespace: string, asked: string
   target.assertShowsNothing('the warning', warnings.join('\n'));
 }
 
-/** Whatever was stored can be used by a kubelet. */
+/** A kubelet can use every token that was stored. */
 async function assertStoresTokensOnly(cluster: ApiStandIn, namespace: string): Promise<void> {
   const secret = await readPullSecret(cluster, namespace);
   for (const { auth = '' } of Object.values(secret?.auths ?? {})) {
     assert.match(auth, /^[A-Za-z0-9+/]+={0,2}$/);
     assert.match(atob(auth), /^AWS:[\x21-\x7e]+$/);
   }
-  for (const life of Object.values(secret?.hosts ?? {})) {
-    if (life !== null) assert.ok(Date.parse(life.expiresAt) <= Date.now() + 12 * 3_600_000 + 60_000);
+  for (const lifetime of Object.values(secret?.hosts ?? {})) {
+    if (lifetime !== null) assert.ok(Date.parse(lifetime.expiresAt) <= Date.now() + 12 * 3_600_000 + 60_000);
   }
 }
 
-/** An HTTP server that answers as it is told, or else as AWS does. */
-class Aws {
+/** An HTTP server that sends the configured response, or by default a valid one. */
+class FakeAws {
   readonly #server: Server;
   readonly #port: number;
-  #answer: AwsResponse | undefined;
+  #response: AwsResponse | undefined;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -195,10 +199,10 @@ class Aws {
     server.on('request', (request, response) => this.#handle(request, response));
   }
 
-  static async start(): Promise<Aws> {
+  static async start(): Promise<FakeAws> {
     const server = createServer();
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-    return new Aws(server, (server.address() as AddressInfo).port);
+    return new FakeAws(server, (server.address() as AddressInfo).port);
   }
 
   environment(): Record<string, string> {
@@ -212,14 +216,14 @@ class Aws {
       AWS_CONFIG_FILE: '/dev/null',
       AWS_SHARED_CREDENTIALS_FILE: '/dev/null',
       AWS_EC2_METADATA_DISABLED: 'true',
-      // a try each, or most of the time is spent on the SDK's waiting
+      // Without retries, because most of the time would be spent on the SDK's backoff.
       AWS_MAX_ATTEMPTS: '1',
       NO_PROXY: '127.0.0.1',
     };
   }
 
-  say(answer: AwsResponse | undefined): void {
-    this.#answer = answer;
+  setResponse(response: AwsResponse | undefined): void {
+    this.#response = response;
   }
 
   async stop(): Promise<void> {
@@ -230,14 +234,14 @@ class Aws {
   #handle(request: IncomingMessage, response: ServerResponse): void {
     request.resume();
     const toEcr = request.headers['x-amz-target'] !== undefined;
-    const answer = this.#answer;
-    if (answer === undefined || (answer.service === 'ecr') !== toEcr) {
+    const configured = this.#response;
+    if (configured === undefined || (configured.service === 'ecr') !== toEcr) {
       const data = { authorizationToken: goodToken, expiresAt: inTwelveHours, proxyEndpoint: 'https://x' };
       response.writeHead(200, { 'content-type': 'application/x-amz-json-1.1' });
       response.end(JSON.stringify({ authorizationData: [data] }));
       return;
     }
-    const { status, headers, body, end } = answer;
+    const { status, headers, body, end } = configured;
     const length = end === 'no-length' ? {} : { 'content-length': String(Buffer.byteLength(body)) };
     response.writeHead(status, { ...headers, ...length });
     if (end === 'cut') {

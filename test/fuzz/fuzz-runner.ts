@@ -1,12 +1,12 @@
-// Runs a check on the corpus of past failures, then on random values until the time is over.
+// Runs a check on the corpus of past failures, then on random values until the time has passed.
 import { randomInt } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 
-/** Past failures of one part, and examples that are as bad. */
+/** A past failure of one part, or a similar example. */
 interface CorpusEntry<T> {
-  /** What it is about, as the name of its test. */
+  /** The name of its test. */
   readonly why: string;
   readonly value: T;
 }
@@ -16,9 +16,9 @@ export interface FuzzPart<T> {
   /** `reviews` reads `corpus/reviews.json`. */
   readonly part: string;
   readonly values: fc.Arbitrary<T>;
-  /** Rejects where the value has an effect that it must not have. Has to end by itself. */
+  /** Rejects if the value has a forbidden effect. Must settle for every value. */
   check(value: T): Promise<void>;
-  /** Looks at what can only be seen after all values, such as the whole log. */
+  /** Checks what is only known after all values, such as the whole log. */
   afterwards?(): Promise<void>;
 }
 
@@ -28,25 +28,25 @@ const seed = Number(process.env['FUZZ_SEED'] ?? randomInt(2 ** 31));
 /** How long each part runs on random values, in seconds. */
 const seconds = Number(process.env['FUZZ_SECONDS'] ?? 5);
 
-/** For the corpus and what comes after the random values, in ms. */
-const spareMs = 120_000;
+/** Additional timeout for the corpus and the final checks, in ms. */
+const extraTimeoutMs = 120_000;
 
-/** Defines the tests of one part: one for each entry of the corpus, and one for all random values. */
+/** Defines the tests of one part: one for each corpus entry, and one for all random values. */
 export function fuzz<T>({ part, values, check, afterwards }: FuzzPart<T>): void {
   describe(`the corpus of ${part}`, () => {
-    for (const { why, value } of corpus<T>(part)) {
+    for (const { why, value } of readCorpus<T>(part)) {
       it(why, async () => await check(value));
     }
   });
-  it(`random ${part}`, { timeout: seconds * 1000 + spareMs }, async (context) => {
+  it(`random ${part}`, { timeout: seconds * 1000 + extraTimeoutMs }, async (context) => {
     await checkRandom(part, values, check, context);
   });
   if (afterwards !== undefined) {
-    it(`after all ${part}`, { timeout: spareMs }, async () => await afterwards());
+    it(`after all ${part}`, { timeout: extraTimeoutMs }, async () => await afterwards());
   }
 }
 
-function corpus<T>(part: string): CorpusEntry<T>[] {
+function readCorpus<T>(part: string): CorpusEntry<T>[] {
   return JSON.parse(readFileSync(new URL(`corpus/${part}.json`, import.meta.url), 'utf8'));
 }
 
@@ -64,7 +64,7 @@ async function checkRandom<T>(
   });
   context.diagnostic(`${part}: ${result.numRuns} values with FUZZ_SEED=${seed}`);
   if (result.failed && result.counterexample !== null) {
-    const entry = { why: 'say what is wrong', value: result.counterexample[0] };
+    const entry = { why: 'describe the problem', value: result.counterexample[0] };
     throw new Error(
       `${part} fail with FUZZ_SEED=${seed} after ${result.numRuns} values. ` +
         `Add this to test/fuzz/corpus/${part}.json:\n${JSON.stringify(entry)}`,

@@ -1,4 +1,4 @@
-// The program under attack, as a process of its own, and what must not be found in anything that it says.
+// The program under test in a separate process, and checks of everything that it outputs.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent, request as httpsRequest } from 'node:https';
@@ -10,7 +10,7 @@ import { plantCredential } from './malformed-json.ts';
 
 export const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
-/** A line of the log is at most this long, in characters: every string in it is bounded. */
+/** Maximum length of a log line, in characters. Every string in it is bounded. */
 const maxLineLength = 16_384;
 
 export interface FuzzResponse {
@@ -18,7 +18,7 @@ export interface FuzzResponse {
   readonly body: string;
 }
 
-/** A running program, and every value that was sent to it with a planted credential. */
+/** A running program, and all values with a planted credential that were sent to it. */
 export class FuzzTarget {
   readonly program: RunningProgram;
   readonly #secrets: () => readonly string[];
@@ -27,20 +27,20 @@ export class FuzzTarget {
   readonly #planted = new Map<string, string>();
   #markers = 0;
 
-  /** @param secrets gives texts that the program holds and must not show */
+  /** @param secrets returns texts that the program knows and must not show */
   constructor(program: RunningProgram, secrets: () => readonly string[]) {
     this.program = program;
     this.#secrets = secrets;
   }
 
-  /** Replaces the placeholders in a value by a credential that is looked for later. */
+  /** Replaces the placeholders in a value by a credential that later checks search for. */
   plant(value: string): string {
     const { text: sent, credential } = plantCredential(value);
     if (sent !== value) this.#planted.set(credential, value);
     return sent;
   }
 
-  /** Posts a body as the API server does. Rejects where no answer comes. */
+  /** Posts a body as the API server does. Rejects if there is no response. */
   async post(body: string): Promise<FuzzResponse> {
     const request = httpsRequest(`${this.program.webhookUrl}?timeout=5s`, {
       method: 'POST',
@@ -54,7 +54,7 @@ export class FuzzTarget {
     return { status: response.statusCode, body: await text(response) };
   }
 
-  /** Fails unless a pod that does nothing wrong gets its reference, without a warning and within 5 s. */
+  /** Fails unless a valid pod gets its reference within 5 s and without a warning. */
   async assertServes(): Promise<void> {
     this.#markers += 1;
     const name = `marker-${this.#markers}`;
@@ -65,20 +65,20 @@ export class FuzzTarget {
     assert.deepEqual({ status, allowed, warnings }, { status: 200, allowed: true, warnings: undefined });
     assert.match(atob(patch), /"ecr-pull-secrets"/);
     const tookMs = performance.now() - started;
-    assert.ok(tookMs < 5_000, `answered after ${Math.round(tookMs)} ms`);
+    assert.ok(tookMs < 5_000, `responded after ${Math.round(tookMs)} ms`);
   }
 
-  /** As {@link assertServes}, but the program may have to fetch a token first, and to wait after a failure. */
+  /** Like {@link assertServes}, but the program may first have to fetch a token, and to back off after a failure. */
   async assertServesSoon(): Promise<void> {
     const serves = async () => {
       await this.assertServes();
       return true;
     };
-    await eventually('a good pod is served', serves, 60_000);
+    await eventually('a valid pod is served', serves, 60_000);
   }
 
   /**
-   * Waits until all is logged, then fails where the program has ended, the log is not clean, or the metrics show a
+   * Waits until everything is logged, then fails if the program has exited, the log is not clean, or the metrics show a
    * credential.
    */
   async assertCleanAfterwards(): Promise<void> {
@@ -89,25 +89,27 @@ export class FuzzTarget {
     this.assertShowsNothing('the metrics', await this.program.metrics());
   }
 
-  /** Fails where a line of the log is not JSON or longer than it may be, or shows a credential. */
+  /** Fails if a log line is not JSON, is too long, or shows a credential. */
   assertLogClean(): void {
     const lines = this.program
       .output()
       .split('\n')
       .filter((line) => line !== '');
-    const problems = lines.flatMap((line) => problemOf(line) ?? []);
+    const problems = lines.flatMap((line) => findProblem(line) ?? []);
     assert.deepEqual(problems.slice(0, 10), [], `${problems.length} lines of the log are not clean`);
     this.assertShowsNothing('the log', lines.join('\n'));
   }
 
-  /** Fails where a text shows a planted credential, or a secret that the program holds. */
-  assertShowsNothing(where: string, shown: string): void {
-    const leaks = [...shown.matchAll(/AKIAFUZZ\d{12}/g)].map(([credential]) => this.#planted.get(credential));
+  /** Fails if a text shows a planted credential, or a secret that the program knows. */
+  assertShowsNothing(where: string, output: string): void {
+    const leaks = [...output.matchAll(/AKIAFUZZ\d{12}/g)].map(([credential]) =>
+      this.#planted.get(credential),
+    );
     const [shortest] = leaks.toSorted((a = '', b = '') => a.length - b.length);
-    const report = `${where}: shows ${leaks.length} planted credentials. Add this to the corpus: {"why":"say what is wrong","value":${JSON.stringify(shortest)}}`;
+    const report = `${where}: shows ${leaks.length} planted credentials. Add this to the corpus: {"why":"describe the problem","value":${JSON.stringify(shortest)}}`;
     assert.equal(leaks.length, 0, report);
     for (const secret of this.#secrets()) {
-      assert.ok(!shown.includes(secret), `${where}: shows a secret that begins with ${secret.slice(0, 6)}`);
+      assert.ok(!output.includes(secret), `${where}: shows a secret that begins with ${secret.slice(0, 6)}`);
     }
   }
 
@@ -116,8 +118,8 @@ export class FuzzTarget {
   }
 }
 
-/** What is wrong with the form of a line of the log; undefined: nothing. */
-function problemOf(line: string): string | undefined {
+/** What is wrong with the form of a log line; undefined if nothing is. */
+function findProblem(line: string): string | undefined {
   if (line.length > maxLineLength) return `${line.length} characters: ${line.slice(0, 120)}…`;
   try {
     JSON.parse(line);

@@ -1,4 +1,4 @@
-// An API server that tells more than is true: forwards to a stand-in, and puts texts into lists, watches and answers.
+// A proxy before the API stand-in that injects texts into lists, watches and responses.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
@@ -9,12 +9,12 @@ import { Listener } from '../doubles/api-server/https-listener.ts';
 import { arrayOr, objectOr } from '../doubles/api-server/kube-object.ts';
 
 export class InjectingProxy {
-  /** Path of a collection → JSON texts that each of its lists holds beside the real items. */
+  /** Path of a collection → JSON texts that are added to the items of each of its lists. */
   readonly items = new Map<string, readonly string[]>();
-  /** Path of an object → the body that a GET gets in place of the real one. */
-  readonly answers = new Map<string, string>();
-  /** How many reads got one of these. */
-  answered = 0;
+  /** Path of an object → the body that replaces the real one in the response to a GET. */
+  readonly replacements = new Map<string, string>();
+  /** Number of reads with a replaced body. */
+  replaced = 0;
   readonly #target: URL;
   readonly #listener: Listener;
   readonly #watches = new Map<string, Set<ServerResponse>>();
@@ -26,12 +26,12 @@ export class InjectingProxy {
     listener.setHandler((request, response) => this.#handle(request, response));
   }
 
-  /** @param target the address of the stand-in */
+  /** @param target URL of the stand-in */
   static async start(target: string): Promise<InjectingProxy> {
     return new InjectingProxy(target, await Listener.start());
   }
 
-  /** A kubeconfig file that is as the given one, but leads here; gives its path. */
+  /** Writes a copy of a kubeconfig file that points to the proxy. Returns its path. */
   kubeconfig(original: string): string {
     const config = objectOr(parse(readFileSync(original, 'utf8')));
     const cluster = { server: this.#listener.url, 'insecure-skip-tls-verify': true };
@@ -41,7 +41,7 @@ export class InjectingProxy {
     return path;
   }
 
-  /** How many watches of a collection are open. */
+  /** Number of open watches of a collection. */
   openWatches(path: string): number {
     return this.#watches.get(path)?.size ?? 0;
   }
@@ -59,52 +59,54 @@ export class InjectingProxy {
   #handle(request: IncomingMessage, response: ServerResponse): void {
     const url = new URL(request.url ?? '/', 'http://proxy');
     const { method, headers } = request;
-    const answer = method === 'GET' ? this.answers.get(url.pathname) : undefined;
-    if (answer !== undefined) {
-      this.answered += 1;
-      response.writeHead(200, { 'content-type': 'application/json' }).end(answer);
+    const replacement = method === 'GET' ? this.replacements.get(url.pathname) : undefined;
+    if (replacement !== undefined) {
+      this.replaced += 1;
+      response.writeHead(200, { 'content-type': 'application/json' }).end(replacement);
       return;
     }
     const { hostname: host, port } = this.#target;
-    const upstream = httpRequest({ host, port, method, path: request.url, headers }, (answered) => {
-      if (url.searchParams.get('watch') === 'true') this.#watch(url.pathname, answered, response);
-      else void this.#answer(method === 'GET' ? url.pathname : '', answered, response);
+    const upstream = httpRequest({ host, port, method, path: request.url, headers }, (upstreamResponse) => {
+      if (url.searchParams.get('watch') === 'true') this.#watch(url.pathname, upstreamResponse, response);
+      else void this.#forward(method === 'GET' ? url.pathname : '', upstreamResponse, response);
     });
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
   }
 
-  #watch(path: string, answered: IncomingMessage, response: ServerResponse): void {
+  #watch(path: string, upstreamResponse: IncomingMessage, response: ServerResponse): void {
     const watches = this.#watches.get(path) ?? new Set();
     this.#watches.set(path, watches.add(response));
     response.on('close', () => watches.delete(response));
-    response.writeHead(answered.statusCode ?? 502, { 'content-type': 'application/json' }).flushHeaders();
+    response
+      .writeHead(upstreamResponse.statusCode ?? 502, { 'content-type': 'application/json' })
+      .flushHeaders();
     let rest = '';
-    answered.on('data', (chunk: Buffer) => {
+    upstreamResponse.on('data', (chunk: Buffer) => {
       const lines = `${rest}${chunk}`.split('\n');
-      rest = lines.pop() ?? ''; // a line is passed on whole, so that none is injected into it
+      rest = lines.pop() ?? ''; // only whole lines are forwarded, so that no line is injected into another
       for (const line of lines) response.write(`${line}\n`);
     });
-    answered.on('end', () => response.end());
-    answered.on('error', () => response.destroy());
+    upstreamResponse.on('end', () => response.end());
+    upstreamResponse.on('error', () => response.destroy());
   }
 
-  async #answer(path: string, answered: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = await text(answered).catch(() => undefined);
+  async #forward(path: string, upstreamResponse: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await text(upstreamResponse).catch(() => undefined);
     if (body === undefined) {
       response.destroy();
       return;
     }
     const extra = this.items.get(path) ?? [];
-    const whole = extra.length === 0 ? body : withItems(body, extra);
-    const type = answered.headers['content-type'] ?? 'application/json';
-    response.writeHead(answered.statusCode ?? 502, { 'content-type': type }).end(whole);
+    const content = extra.length === 0 ? body : addItems(body, extra);
+    const type = upstreamResponse.headers['content-type'] ?? 'application/json';
+    response.writeHead(upstreamResponse.statusCode ?? 502, { 'content-type': type }).end(content);
   }
 }
 
-/** A list with more items, which are texts since no value holds what they may hold. */
-function withItems(body: string, extra: readonly string[]): string {
+/** Adds items to a list. They are texts, because parsed values cannot represent all of them. */
+function addItems(body: string, extra: readonly string[]): string {
   const { items, ...list } = JSON.parse(body);
   const all = [...extra, ...(items ?? []).map((item: unknown) => JSON.stringify(item))];
   return `${JSON.stringify(list).slice(0, -1)},"items":[${all.join()}]}`;

@@ -1,13 +1,14 @@
-// JSON texts that a parser takes and a program may stumble over. Texts, since no value has a key twice or is 1e999.
+// Generates JSON texts that parsers accept and programs may fail on. They are texts because parsed values cannot have duplicate
+// keys or 1e999.
 import fc from 'fast-check';
 
-/** Stands in values for a credential. {@link plantCredential} replaces each by one that can be looked for. */
+/** A placeholder for a credential in values. {@link plantCredential} replaces it by a unique one that can be searched for. */
 export const placeholder = 'AKIAFUZZPLACEHOLDER0';
 
-/** A number of its own for each planted credential, so that a leak leads to the value that it was in. */
+/** Number of planted credentials. Each is unique, so that a leak can be traced to its value. */
 let planted = 0;
 
-/** Replaces the placeholders in a text by a credential that no other text has. */
+/** Replaces the placeholders in a text by a unique credential. */
 export function plantCredential(text: string): { text: string; credential: string } {
   planted += 1;
   const credential = `AKIAFUZZ${String(planted).padStart(12, '0')}`;
@@ -21,7 +22,7 @@ const keys = fc.oneof(
   fc.string({ maxLength: 8 }),
 );
 
-/** Texts that have brought programs down, and those that hide a credential from a search. */
+/** Texts that have crashed programs, and texts that hide a credential from a search. */
 const strings = fc.oneof(
   fc.string({ maxLength: 20, unit: 'binary' }),
   fc.constantFrom('', '\ud800', '\udfff\ud800', '\u0000', '\u2028', '\ufeff', '../..', '%2e%2e%2f', 'null'),
@@ -67,7 +68,7 @@ export const hostileText: fc.Arbitrary<string> = fc.letrec<{ value: string; obje
 
 /** A change of one place of a JSON value. */
 interface Mutation {
-  /** Chooses the place; taken modulo their number. */
+  /** The index of the place, modulo the number of places. */
   readonly place: number;
   readonly kind: 'replace' | 'delete' | 'twice' | 'insert';
   readonly key: string;
@@ -81,9 +82,9 @@ const mutations: fc.Arbitrary<Mutation> = fc.record({
   text: hostileText,
 });
 
-/** Texts of one of the values, with up to `most` places changed; many of them with none. */
-export function mutate(bases: fc.Arbitrary<unknown>, most = 3): fc.Arbitrary<string> {
-  return fc.tuple(bases, fc.array(mutations, { maxLength: most })).map(([base, changes]) => {
+/** Texts of one of the values with up to `maxChanges` changed places. Many texts are unchanged. */
+export function mutate(bases: fc.Arbitrary<unknown>, maxChanges = 3): fc.Arbitrary<string> {
+  return fc.tuple(bases, fc.array(mutations, { maxLength: maxChanges })).map(([base, changes]) => {
     const places = new Map<number, Mutation>();
     const count = countPlaces(base);
     for (const change of changes) places.set(change.place % count, change);
@@ -96,7 +97,7 @@ function countPlaces(value: unknown): number {
   return Object.values(value).reduce((sum: number, child) => sum + countPlaces(child), 1);
 }
 
-/** Numbers the places of a value in the order of its text, and writes what the mutations make of them. */
+/** Numbers the places of a value in the order of its text, and renders the value with its mutations. */
 class Renderer {
   readonly #mutations: ReadonlyMap<number, Mutation>;
   #place = 0;

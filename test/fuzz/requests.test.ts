@@ -1,4 +1,4 @@
-// Random bytes on the webhook's port: methods, paths, headers, lengths, chunks, cut-off and pipelined requests, bad TLS.
+// Random bytes on the webhook's port: methods, paths, headers, lengths, chunks, incomplete and pipelined requests, invalid TLS.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect as connectTcp, type Socket } from 'node:net';
@@ -14,14 +14,14 @@ import { fuzz } from './fuzz-runner.ts';
 import { FuzzTarget, host } from './fuzz-target.ts';
 import { placeholder } from './malformed-json.ts';
 
-/** What one connection sends, and how it ends. */
+/** The data that one connection sends, and how it ends. */
 interface Conversation {
-  /** `none`: the bytes go to the TCP port as they are. */
-  readonly tls: 'good' | 'none' | 'old-version';
-  /** Sent one after the other, each character as one byte. */
+  /** `none`: the bytes are sent over plain TCP. */
+  readonly tls: 'valid' | 'none' | 'old-version';
+  /** Sent in sequence, each character as one byte. */
   readonly writes: readonly string[];
-  /** `leave`: nothing more is sent, and the connection stays open until the others have had their turn. */
-  readonly end: 'fin' | 'reset' | 'leave';
+  /** `abandon`: the connection stays open, and nothing more is sent. */
+  readonly end: 'fin' | 'reset' | 'abandon';
 }
 
 const pod = { metadata: { name: 'raw' }, spec: { containers: [{ image: `${host}/app:1` }] } };
@@ -112,29 +112,29 @@ const request = fc
   .tuple(requestLine, fc.array(headers, { maxLength: 6 }), lineEnd, body)
   .map(([line, fields, end, content]) => `${[line, ...fields].join(end)}${end}${end}${content}`);
 
-/** A good request, so that what stands before or after it is the only thing wrong. */
-const goodRequest =
+/** A valid request, so that only the data before or after it is invalid. */
+const validRequest =
   'POST /mutate?timeout=5s HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n' +
   `content-length: ${review.length}\r\n\r\n${review}`;
 
 const conversations: fc.Arbitrary<Conversation> = fc.record({
-  tls: fc.constantFrom('good', 'good', 'good', 'good', 'none', 'old-version'),
+  tls: fc.constantFrom('valid', 'valid', 'valid', 'valid', 'none', 'old-version'),
   writes: fc.array(
     fc.oneof(
       { weight: 3, arbitrary: request },
-      fc.constant(goodRequest),
+      fc.constant(validRequest),
       fc.string({ unit: 'binary-ascii' }),
     ),
     { minLength: 1, maxLength: 4 },
   ),
-  end: fc.constantFrom('fin', 'fin', 'reset', 'leave'),
+  end: fc.constantFrom('fin', 'fin', 'reset', 'abandon'),
 });
 
 describe('fuzzed requests', () => {
   let cluster: ApiStandIn;
   let ecr: EcrDouble;
   let target: FuzzTarget;
-  const left = new Set<Socket>();
+  const abandoned = new Set<Socket>();
   before(async () => {
     cluster = await startApiStandIn();
     ecr = await startEcrDouble();
@@ -145,7 +145,7 @@ describe('fuzzed requests', () => {
     await target.assertServesSoon();
   });
   after(async () => {
-    for (const socket of left) socket.destroy();
+    for (const socket of abandoned) socket.destroy();
     target.close();
     await target.program.stop();
     await ecr.stop();
@@ -156,49 +156,49 @@ describe('fuzzed requests', () => {
     part: 'requests',
     values: conversations,
     check: async (conversation) => {
-      const received = await converse(target, conversation, left);
+      const received = await converse(target, conversation, abandoned);
       const statuses = [...received.matchAll(/HTTP\/1\.1 (\d{3}) /g)].map(([, status]) => Number(status));
       assert.ok(!statuses.includes(500), received.slice(0, 500));
-      target.assertShowsNothing('the answer', received);
+      target.assertShowsNothing('the response', received);
       await target.assertServes();
     },
     afterwards: async () => {
-      for (const socket of left) socket.destroy();
+      for (const socket of abandoned) socket.destroy();
       await target.assertCleanAfterwards();
     },
   });
 });
 
-/** How many connections are left open at a time. */
+/** Maximum number of abandoned connections that are open at a time. */
 const maxAbandonedSockets = 50;
-/** A server that says nothing for so long is waiting for more, in ms. */
+/** A server that sends nothing for this time is waiting for more data, in ms. */
 const silenceMs = 50;
 
-/** Sends what a conversation holds, and gives what came back until the end, or until nothing more came. */
+/** Sends the data of a conversation. Returns what was received until the connection closed or went silent. */
 async function converse(
   target: FuzzTarget,
   { tls, writes, end }: Conversation,
-  left: Set<Socket>,
+  abandoned: Set<Socket>,
 ): Promise<string> {
   const socket = open(new URL(target.program.webhookUrl), tls, target.program.caPem);
   let received = '';
   socket.on('data', (chunk: Buffer) => {
     received += chunk.toString('latin1');
   });
-  socket.on('error', () => undefined); // being cut off is an answer as well
+  socket.on('error', () => undefined); // a reset is a valid reaction
   const closed = once(socket, 'close').catch(() => undefined);
   for (const bytes of writes) {
     if (socket.destroyed) break;
     socket.write(Buffer.from(target.plant(bytes), 'latin1'));
-    await Promise.race([closed, silence(socket)]);
+    await Promise.race([closed, waitForSilence(socket)]);
   }
-  if (end === 'leave' && !socket.destroyed) {
-    abandonSocket(socket, left);
+  if (end === 'abandon' && !socket.destroyed) {
+    abandonSocket(socket, abandoned);
     return received;
   }
   if (end === 'fin') {
     socket.end();
-    await Promise.race([closed, silence(socket)]);
+    await Promise.race([closed, waitForSilence(socket)]);
   }
   socket.destroy();
   await closed;
@@ -208,28 +208,28 @@ async function converse(
 function open({ hostname, port }: URL, tls: Conversation['tls'], ca: string): Socket {
   const options = { host: hostname, port: Number(port) };
   if (tls === 'none') return connectTcp(options);
-  const versions = tls === 'good' ? {} : { minVersion: 'TLSv1', maxVersion: 'TLSv1.1' };
+  const versions = tls === 'valid' ? {} : { minVersion: 'TLSv1', maxVersion: 'TLSv1.1' };
   return connectTls({ ...options, ca, servername: 'localhost', ...(versions as object) });
 }
 
-function abandonSocket(socket: Socket, left: Set<Socket>): void {
-  const [oldest] = left;
-  if (left.size >= maxAbandonedSockets && oldest !== undefined) {
+function abandonSocket(socket: Socket, abandoned: Set<Socket>): void {
+  const [oldest] = abandoned;
+  if (abandoned.size >= maxAbandonedSockets && oldest !== undefined) {
     oldest.destroy();
-    left.delete(oldest);
+    abandoned.delete(oldest);
   }
-  left.add(socket);
+  abandoned.add(socket);
 }
 
-/** Resolves when nothing has come for a while. */
-async function silence(socket: Socket): Promise<void> {
+/** Resolves when nothing was received for `silenceMs`. */
+async function waitForSilence(socket: Socket): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let timer = setTimeout(resolve, silenceMs);
-  const again = () => {
+  const restart = () => {
     clearTimeout(timer);
     timer = setTimeout(resolve, silenceMs);
   };
-  socket.on('data', again);
+  socket.on('data', restart);
   await promise;
-  socket.off('data', again);
+  socket.off('data', restart);
 }

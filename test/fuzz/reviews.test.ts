@@ -61,10 +61,10 @@ const reviews = mutate(
       subResource: fc.constantFrom(undefined, undefined, 'ephemeralcontainers', 'status'),
       dryRun: fc.boolean(),
     })
-    .map(({ object, ...changes }) => withoutUndefined(buildPodReview(object, changes))),
+    .map(({ object, ...changes }) => removeUndefined(buildPodReview(object, changes))),
 );
 
-function withoutUndefined(value: unknown): unknown {
+function removeUndefined(value: unknown): unknown {
   return JSON.parse(JSON.stringify(value));
 }
 
@@ -100,22 +100,25 @@ describe('fuzzed reviews', () => {
 async function checkReview(target: FuzzTarget, review: string): Promise<void> {
   const { status, body } = await target.post(review);
   assert.ok(status === 200 || (status >= 400 && status < 500), `status ${status}: ${body}`);
-  const answer = JSON.parse(body);
+  const result = JSON.parse(body);
   if (status !== 200) {
-    assert.equal(typeof answer.error.code, 'string');
+    assert.equal(typeof result.error.code, 'string');
     return;
   }
-  const parsed = jsonOf(review);
+  const parsed = parseOrUndefined(review);
   if (parsed === undefined) {
-    // what is wrong inside of managed fields is not read (docs/explanation/decisions/0007); the rest was answered as a review
-    assert.ok(review.includes('"managedFields":[') && answer.response.allowed === true);
+    // Errors inside of managed fields are not read (docs/explanation/decisions/0007); the rest is a valid review.
+    assert.ok(review.includes('"managedFields":[') && result.response.allowed === true);
     return;
   }
   const { request } = parsed;
-  const { uid, allowed, patch, ...others } = answer.response;
+  const { uid, allowed, patch, ...others } = result.response;
   assert.deepEqual({ uid, allowed }, { uid: request.uid, allowed: true });
-  // the uid is the caller's own, and has to come back
-  target.assertShowsNothing('the answer', JSON.stringify(others) + (patch === undefined ? '' : atob(patch)));
+  // The response must contain the uid of the request.
+  target.assertShowsNothing(
+    'the response',
+    JSON.stringify(others) + (patch === undefined ? '' : atob(patch)),
+  );
   if (patch !== undefined) {
     const patched = assertMinimal(request.object, JSON.parse(atob(patch)));
     const second = JSON.stringify({ ...parsed, request: { ...request, object: patched } });
@@ -124,8 +127,8 @@ async function checkReview(target: FuzzTarget, review: string): Promise<void> {
   }
 }
 
-/** The review; undefined where the text is not JSON. */
-function jsonOf(text: string): { readonly request: { uid: unknown; object: unknown } } | undefined {
+/** The parsed review; undefined if the text is not JSON. */
+function parseOrUndefined(text: string): { readonly request: { uid: unknown; object: unknown } } | undefined {
   try {
     return JSON.parse(text);
   } catch {
@@ -133,7 +136,7 @@ function jsonOf(text: string): { readonly request: { uid: unknown; object: unkno
   }
 }
 
-/** Fails unless the patch adds one reference and changes nothing else. Gives the patched pod. */
+/** Fails unless the patch adds one reference and changes nothing else. Returns the patched pod. */
 function assertMinimal(pod: unknown, patch: jsonPatch.Operation[]): unknown {
   assert.equal(patch.length, 1);
   assert.equal(jsonPatch.validate(patch, pod), undefined);
@@ -141,10 +144,10 @@ function assertMinimal(pod: unknown, patch: jsonPatch.Operation[]): unknown {
     spec: Record<string, unknown>;
   };
   const { imagePullSecrets: before, ...othersBefore } = (pod as typeof patched).spec;
-  const { imagePullSecrets: now, ...others } = patched.spec;
-  const earlier = Array.isArray(before) ? before : [];
-  assert.deepEqual(now, [...earlier, reference]);
-  assert.ok(isDeepStrictEqual(others, othersBefore), 'the rest of the spec is as it was');
+  const { imagePullSecrets: after, ...others } = patched.spec;
+  const oldReferences = Array.isArray(before) ? before : [];
+  assert.deepEqual(after, [...oldReferences, reference]);
+  assert.ok(isDeepStrictEqual(others, othersBefore), 'the rest of the spec is unchanged');
   assert.ok(isDeepStrictEqual({ ...patched, spec: 0 }, { ...(pod as object), spec: 0 }));
   return patched;
 }

@@ -1,4 +1,4 @@
-// Random objects and lines in every list and on every watch, and in the answers to single reads.
+// Random objects in every list, random lines in every watch, and random responses to single reads.
 
 import assert from 'node:assert/strict';
 import { after, before, describe } from 'node:test';
@@ -30,18 +30,18 @@ const kinds = [
 ] as const;
 type Kind = (typeof kinds)[number] | 'pull-secret-data';
 
-/** Something that the API server says, and where it says it. */
+/** Random data from the API server, and where it is sent. */
 interface FuzzedMessage {
   readonly kind: Kind;
-  /** Items of each list, lines of the open watch, or the answer to a read of the one object. */
-  readonly where: 'list' | 'watch' | 'answer';
+  /** Items of each list, lines of the open watch, or the response to a read of the single object. */
+  readonly where: 'list' | 'watch' | 'read';
   readonly texts: readonly string[];
 }
 
-/** Of another region than that of the objects that are looked for. */
+/** In another region than the objects that the checks wait for. */
 const hostileHost = '123456789012.dkr.ecr.us-east-2.amazonaws.com';
 
-const annotations = hostileText.map((life) => ({ [hostsAnnotation]: `{"${hostileHost}":${life}}` }));
+const annotations = hostileText.map((lifetime) => ({ [hostsAnnotation]: `{"${hostileHost}":${lifetime}}` }));
 
 const managedFields = [
   {
@@ -69,11 +69,11 @@ const objects = fc.record({
   webhooks: fc.constant([{ name: 'a', clientConfig: { caBundle: 'e30=' } }]),
 });
 
-/** It takes as long to see what one does as what several do. */
+/** Several at once, because the effect of one takes as long to check. */
 const several = (texts: fc.Arbitrary<string>) => fc.array(texts, { minLength: 1, maxLength: 8 });
 
 const kind = fc.constantFrom(...kinds);
-const said: fc.Arbitrary<FuzzedMessage> = fc.oneof(
+const messages: fc.Arbitrary<FuzzedMessage> = fc.oneof(
   fc.record({ kind, where: fc.constant('list' as const), texts: several(mutate(objects)) }),
   fc.record({
     kind,
@@ -89,7 +89,7 @@ const said: fc.Arbitrary<FuzzedMessage> = fc.oneof(
   }),
   fc.record({
     kind: fc.constantFrom('tls-secret' as const, 'webhook-configuration' as const),
-    where: fc.constant('answer' as const),
+    where: fc.constant('read' as const),
     texts: fc.tuple(mutate(objects)),
   }),
 );
@@ -99,7 +99,7 @@ const entries = fc.oneof(
   fc.constantFrom({ Auth: '!!!' }, { auth: 'dTpw ' }, { username: 'u', password: 'p', email: null }),
 );
 
-/** What a namespace's Secret holds when it is read to be renewed. */
+/** The content of a namespace's Secret when it is read for renewal. */
 const pullSecretData: fc.Arbitrary<FuzzedMessage> = fc
   .tuple(
     mutate(fc.record({ auths: fc.record({ [hostileHost]: entries, 'registry.example.com': entries }) })),
@@ -107,11 +107,11 @@ const pullSecretData: fc.Arbitrary<FuzzedMessage> = fc
   )
   .map(([config, hosts]) => ({
     kind: 'pull-secret-data' as const,
-    where: 'answer' as const,
-    texts: [JSON.stringify(secretHolding(config, hosts))],
+    where: 'read' as const,
+    texts: [JSON.stringify(buildSecret(config, hosts))],
   }));
 
-function secretHolding(dockerConfig: string, hosts: Record<string, string>) {
+function buildSecret(dockerConfig: string, hosts: Record<string, string>) {
   return {
     apiVersion: 'v1',
     kind: 'Secret',
@@ -127,27 +127,27 @@ function secretHolding(dockerConfig: string, hosts: Record<string, string>) {
   };
 }
 
-describe('fuzzed answers of the API server', () => {
-  let world: FuzzedCluster;
+describe('fuzzed responses of the API server', () => {
+  let cluster: FuzzedCluster;
   before(async () => {
-    world = await FuzzedCluster.start();
+    cluster = await FuzzedCluster.start();
   });
-  after(async () => await world.stop());
+  after(async () => await cluster.stop());
 
   fuzz({
     part: 'watches',
-    values: fc.oneof({ weight: 5, arbitrary: said }, pullSecretData),
-    check: async (value) => await world.check(value),
-    afterwards: async () => await world.assertClean(),
+    values: fc.oneof({ weight: 5, arbitrary: messages }, pullSecretData),
+    check: async (value) => await cluster.check(value),
+    afterwards: async () => await cluster.assertClean(),
   });
 });
 
-/** The program with every watch that it has, before a stand-in that can be made to say anything. */
+/** The program with all its watches, and a stand-in whose responses can be replaced. */
 class FuzzedCluster {
   readonly #cluster: ApiStandIn;
   readonly #ecr: EcrDouble;
   readonly #proxy: InjectingProxy;
-  readonly #options: CertificatesFixture;
+  readonly #certificates: CertificatesFixture;
   readonly #program: RunningProgram;
   readonly #target: FuzzTarget;
   readonly #startedAt = Date.now();
@@ -157,13 +157,13 @@ class FuzzedCluster {
     cluster: ApiStandIn,
     ecr: EcrDouble,
     proxy: InjectingProxy,
-    setting: CertificatesFixture,
+    certificates: CertificatesFixture,
     program: RunningProgram,
   ) {
     this.#cluster = cluster;
     this.#ecr = ecr;
     this.#proxy = proxy;
-    this.#options = setting;
+    this.#certificates = certificates;
     this.#program = program;
     this.#target = new FuzzTarget(program, () => ecr.secrets());
   }
@@ -172,18 +172,18 @@ class FuzzedCluster {
     const cluster = await startApiStandIn();
     const ecr = await startEcrDouble();
     const proxy = await InjectingProxy.start(cluster.url);
-    const setting = await createCertificatesFixture(cluster, { url: 'https://127.0.0.1:9/mutate' });
-    const { namespace, webhookConfiguration } = setting.place;
+    const certificates = await createCertificatesFixture(cluster, { url: 'https://127.0.0.1:9/mutate' });
+    const { namespace, webhookConfiguration } = certificates.place;
     const program = await startProgram({
       kubeconfigPath: proxy.kubeconfig(cluster.kubeconfigPath),
       environment: ecr.env(),
       config: {
         certificates: { source: 'managed', namespace, webhookConfiguration, ipAddresses: ['127.0.0.1'] },
-        // a namespace that is provisioned has its Secret read, which would hide that the watch has missed it
+        // Provisioning a namespace reads its Secret, which would hide that the watch has missed it.
         provisioning: { registries: [host], namespaces: { names: ['good-*', 'hostile', 'AKIA*'] } },
       },
     });
-    return new FuzzedCluster(cluster, ecr, proxy, setting, program);
+    return new FuzzedCluster(cluster, ecr, proxy, certificates, program);
   }
 
   async stop(): Promise<void> {
@@ -194,15 +194,15 @@ class FuzzedCluster {
     await this.#cluster.stop();
   }
 
-  /** Has it said, and then expects the program to take what is true. */
-  async check({ kind: what, where, texts }: FuzzedMessage): Promise<void> {
+  /** Sends the data, then expects the program to process valid objects. */
+  async check({ kind, where, texts }: FuzzedMessage): Promise<void> {
     const sent = texts.map((text) => this.#target.plant(text));
-    if (what === 'pull-secret-data') {
+    if (kind === 'pull-secret-data') {
       await this.#renewFrom(sent[0] ?? '');
-      await this.#assertTakes('pull-secrets');
+      await this.#assertProcesses('pull-secrets');
       return;
     }
-    const { collection, object } = this.#pathsOf(what);
+    const { collection, object } = this.#pathsOf(kind);
     await eventually('the watch is open', () => this.#proxy.openWatches(collection) > 0, 20_000);
     try {
       if (where === 'watch') {
@@ -213,34 +213,34 @@ class FuzzedCluster {
       } else {
         await this.#readOnce(collection, object, sent[0] ?? '');
       }
-      await this.#assertTakes(what);
+      await this.#assertProcesses(kind);
     } finally {
       this.#proxy.items.clear();
-      this.#proxy.answers.clear();
+      this.#proxy.replacements.clear();
     }
   }
 
-  /** Has the program read a Secret that is due, whose data are not what they were, once. */
+  /** Makes the program read a Secret that is due for renewal, with replaced data, once. */
   async #renewFrom(sent: string): Promise<void> {
     this.#count += 1;
     const namespace = `read-${this.#count}`;
-    const before = this.#proxy.answered;
-    this.#proxy.answers.set(secretPath(namespace), sent);
+    const before = this.#proxy.replaced;
+    this.#proxy.replacements.set(secretPath(namespace), sent);
     await this.#store(namespace, hostileHost, Date.now() + 4 * 3_600_000);
-    await this.#eventually('the Secret is read', () => this.#proxy.answered > before);
-    this.#proxy.answers.clear();
+    await this.#eventually('the Secret is read', () => this.#proxy.replaced > before);
+    this.#proxy.replacements.clear();
   }
 
-  /** Has the program read the object, which is not what it was, once; after that it is again. */
+  /** Makes the program read the object with replaced data, once. */
   async #readOnce(collection: string, object: string, sent: string): Promise<void> {
-    const before = this.#proxy.answered;
-    this.#proxy.answers.set(object, sent);
+    const before = this.#proxy.replaced;
+    this.#proxy.replacements.set(object, sent);
     this.#proxy.inject(collection, JSON.stringify({ type: 'MODIFIED', object: this.#changedObject() }));
-    await this.#eventually('the object is read', () => this.#proxy.answered > before);
-    this.#proxy.answers.clear();
+    await this.#eventually('the object is read', () => this.#proxy.replaced > before);
+    this.#proxy.replacements.clear();
   }
 
-  /** An object that nobody knows, of the latest version. */
+  /** An unknown object with the latest resourceVersion. */
   #changedObject() {
     this.#count += 1;
     const name = `changed-${this.#count}`;
@@ -249,52 +249,53 @@ class FuzzedCluster {
   }
 
   async assertClean(): Promise<void> {
-    await this.#assertTakes('pull-secrets');
-    await this.#assertTakes('webhook-configuration');
-    await this.#assertTakes('namespaces');
+    await this.#assertProcesses('pull-secrets');
+    await this.#assertProcesses('webhook-configuration');
+    await this.#assertProcesses('namespaces');
     this.#target.assertLogClean();
     this.#target.assertShowsNothing('the metrics', await this.#program.metrics());
   }
 
-  #pathsOf(what: (typeof kinds)[number]): { collection: string; object: string } {
-    const { namespace, secretName, webhookConfiguration } = this.#options.place;
+  #pathsOf(kind: (typeof kinds)[number]): { collection: string; object: string } {
+    const { namespace, secretName, webhookConfiguration } = this.#certificates.place;
     const collection = {
       'pull-secrets': '/api/v1/secrets',
       namespaces: '/api/v1/namespaces',
       'service-accounts': '/api/v1/serviceaccounts',
       'tls-secret': `/api/v1/namespaces/${namespace}/secrets`,
       'webhook-configuration': '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations',
-    }[what];
-    const name = what === 'tls-secret' ? secretName : webhookConfiguration;
+    }[kind];
+    const name = kind === 'tls-secret' ? secretName : webhookConfiguration;
     return { collection, object: `${collection}/${name}` };
   }
 
-  /** Changes an object of the kind, and waits until that has its effect. */
-  async #assertTakes(what: Kind): Promise<void> {
+  /** Changes an object of the kind, and waits for the effect. */
+  async #assertProcesses(kind: Kind): Promise<void> {
     this.#count += 1;
-    if (what === 'pull-secrets') await this.#assertTakesPullSecret();
-    else if (what === 'tls-secret' || what === 'webhook-configuration') await this.#assertRepairsBundle();
+    if (kind === 'pull-secrets') await this.#assertProcessesPullSecret();
+    else if (kind === 'tls-secret' || kind === 'webhook-configuration') await this.#assertRepairsBundle();
     else await this.#assertProvisions();
     assert.equal(sumOf(await this.#program.metrics(), 'ecr_pull_secrets_in_sync'), 1);
   }
 
   /** A token that expires a second before all others shows in the metric of its region. */
-  async #assertTakesPullSecret(): Promise<void> {
+  async #assertProcessesPullSecret(): Promise<void> {
     const region = 'ap-south-1';
-    const end = Math.floor(this.#startedAt / 1000) + 11 * 3_600 - this.#count;
-    await this.#store(`held-${this.#count}`, host.replace('eu-central-1', region), end * 1000);
-    await this.#eventually('a good pull Secret is taken', async () => {
+    const expiresAt = Math.floor(this.#startedAt / 1000) + 11 * 3_600 - this.#count;
+    await this.#store(`held-${this.#count}`, host.replace('eu-central-1', region), expiresAt * 1000);
+    await this.#eventually('a valid pull Secret is processed', async () => {
       const metrics = await this.#program.metrics();
       return (
-        sumOf(metrics, 'ecr_pull_secrets_token_expiration_timestamp_seconds', `region="${region}"`) === end
+        sumOf(metrics, 'ecr_pull_secrets_token_expiration_timestamp_seconds', `region="${region}"`) ===
+        expiresAt
       );
     });
   }
 
-  /** Stores a Secret with a token of 12 hours as the program would have left it. */
+  /** Stores a Secret as the program does, with a token that is valid for 12 hours. */
   async #store(namespace: string, ofHost: string, expiresAt: number): Promise<void> {
-    const life = { issuedAt: expiresAt - 12 * 3_600_000, expiresAt };
-    const content = buildPullSecret(new Map([[ofHost, life]]), 1);
+    const lifetime = { issuedAt: expiresAt - 12 * 3_600_000, expiresAt };
+    const content = buildPullSecret(new Map([[ofHost, lifetime]]), 1);
     this.#cluster.seed(`/api/v1/namespaces/${namespace}`, { metadata: { name: namespace } });
     const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true`;
     await this.#cluster.request('PATCH', path, content, { contentType: 'application/apply-patch+yaml' });
@@ -303,7 +304,7 @@ class FuzzedCluster {
   /** A namespace with a ServiceAccount gets its Secret and the reference. */
   async #assertProvisions(): Promise<void> {
     const namespace = await this.#cluster.createNamespace('good');
-    await this.#eventually('a good namespace is provisioned', () => {
+    await this.#eventually('a valid namespace is provisioned', () => {
       const account = this.#cluster.stored(`/api/v1/namespaces/${namespace}/serviceaccounts/default`);
       return (
         this.#cluster.stored(secretPath(namespace)) !== undefined &&
@@ -312,11 +313,11 @@ class FuzzedCluster {
     });
   }
 
-  /** A caBundle that somebody took away comes back. */
+  /** A caBundle that was removed is restored. */
   async #assertRepairsBundle(): Promise<void> {
-    await this.#options.setCaBundle(undefined);
+    await this.#certificates.setCaBundle(undefined);
     await this.#eventually('the caBundle is repaired', async () => {
-      const published = await this.#options.published();
+      const published = await this.#certificates.published();
       return published.every((bundle) => bundle.length > 0);
     });
   }

@@ -14,7 +14,7 @@ export interface EcrHosts {
   stop(): Promise<void>;
 }
 
-/** Which tokens are good, and what is behind the hosts. */
+/** Which tokens are valid, and the registry behind the hosts. */
 interface EcrHostBackends {
   readonly ecr: Pick<EcrDouble, 'issued' | 'isUnexpired'>;
   /** Where a registry without a password listens. */
@@ -91,7 +91,7 @@ interface PullRejection {
   readonly message: string;
 }
 
-/** A token is good at every account's host in the region that it is from, while it lives. */
+/** A token is valid for the hosts of every account in its region until it expires. */
 function findRejection(
   { headers }: IncomingMessage,
   { issued, isUnexpired }: EcrHostBackends['ecr'],

@@ -8,10 +8,10 @@ import { stringify } from 'yaml';
 import { startServer } from '../cluster/server-process.ts';
 import { requiredPullPrograms } from './pull-tools.ts';
 
-/** A running docker-registry that asks for no password, on a Unix socket: what stands before it has to ask. */
+/** A docker-registry on a Unix socket that requires no password, so the server in front of it has to. */
 export interface Registry {
   readonly socketPath: string;
-  /** Makes a small image and pushes it to `REPOSITORY:TAG`. */
+  /** Creates a small image and pushes it to `REPOSITORY:TAG`. */
   push(repository: string, tag: string): Promise<Image>;
   stop(): Promise<void>;
 }
@@ -21,7 +21,7 @@ export type Image = ReadonlyMap<string, Buffer>;
 
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
 
-/** Starts it on a folder of its own, which goes when it stops, or when this process ends. */
+/** Starts a registry on a new folder, which is removed when the registry stops or this process ends. */
 export async function startRegistry(): Promise<Registry> {
   const folder = await mkdtemp(join(tmpdir(), 'registry-'));
   const socketPath = join(folder, 'socket');

@@ -1,10 +1,10 @@
 import { delimiter, join } from 'node:path';
 import { isExecutable } from '../support/executables.ts';
 
-/** What a real pull takes, by the names that Debian gives to programs and packages. */
+/** Programs that a real pull requires, by their names in Debian. */
 export const requiredPullPrograms = { client: 'skopeo', registry: 'docker-registry' };
 
-/** Why there can be no real pull; undefined where PATH has all that it takes. */
+/** Why a real pull is not possible; undefined if PATH contains all programs. */
 export function findPullTestObstacle(env: NodeJS.ProcessEnv): string | undefined {
   const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
   const missing = Object.values(requiredPullPrograms).filter(

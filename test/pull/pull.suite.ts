@@ -23,8 +23,8 @@ const dayMs = 86_400_000;
 describeOnEachApiServer('pulls', pullSuite);
 
 /**
- * The pull that all of this is for: what the program wrote into a Secret, in the hands of a client that is not ours,
- * before a registry that lets in nobody without a living token of the host's region.
+ * Pulls an image with a real client and the Secret that the program wrote, from a registry that requires a valid token of
+ * the host's region.
  */
 function pullSuite(apiServer: () => TestApiServer): void {
   const impediment = findPullTestObstacle(process.env);
@@ -71,7 +71,7 @@ function pullSuite(apiServer: () => TestApiServer): void {
       return namespace;
     }
 
-    /** What a kubelet would read: the namespace's Secret, as it is stored. */
+    /** Reads the namespace's Secret, as a kubelet does. */
     async function contentIn(namespace: string): Promise<string> {
       const { body } = await apiServer().request('GET', secretPath(namespace));
       const content = getField(getField(body, 'data'), '.dockerconfigjson');
@@ -81,7 +81,7 @@ function pullSuite(apiServer: () => TestApiServer): void {
 
     const pullFrom = (host: string, content: string) => pull(hosts, `${host}/app:1`, content);
 
-    it('succeeds from every host that the pod named, of whatever account and region', async () => {
+    it('succeeds from every host that the pod names, of any account and region', async () => {
       const content = await contentIn(await namespaceWithPod(frankfurt, virginia));
       for (const host of [frankfurt, virginia]) {
         const { ok, said, files } = await pullFrom(host, content);
@@ -92,7 +92,7 @@ function pullSuite(apiServer: () => TestApiServer): void {
       }
     });
 
-    it('is refused where the entry is removed, and where it holds the token of another region', async () => {
+    it('is refused without the entry, and with the token of another region', async () => {
       const { auths } = JSON.parse(await contentIn(await namespaceWithPod(frankfurt, virginia)));
       const { [frankfurt]: _, ...others } = auths;
       const swapped = { ...auths, [frankfurt]: auths[virginia] };
@@ -103,7 +103,7 @@ function pullSuite(apiServer: () => TestApiServer): void {
       }
     });
 
-    it('is refused when the token has ended', async () => {
+    it('is refused when the token has expired', async () => {
       const content = await contentIn(await namespaceWithPod(frankfurt));
       ecr.step(dayMs);
       const { ok, said } = await pullFrom(frankfurt, content);
@@ -112,7 +112,7 @@ function pullSuite(apiServer: () => TestApiServer): void {
       assert.match(said, /authorization token has expired/);
     });
 
-    it('is refused while the host waits for its token, and succeeds when it has come', async () => {
+    it('is refused while the host waits for its token, and succeeds afterwards', async () => {
       const gate = ecr.hold({ region: 'eu-west-1' });
       const namespace = await namespaceWithPod(ireland);
       const waiting = await pullFrom(ireland, await contentIn(namespace));

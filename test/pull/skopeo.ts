@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { EcrHosts } from './ecr-hosts.ts';
 import { requiredPullPrograms } from './pull-tools.ts';
 
-/** What came of a pull. */
+/** The result of a pull. */
 export interface Pulled {
   readonly ok: boolean;
   /** What skopeo wrote. */
@@ -15,8 +15,8 @@ export interface Pulled {
 }
 
 /**
- * Has skopeo copy an image of ECR to a folder, with nothing to authenticate with but the content of a pull Secret.
- * @param dockerconfigjson as the Secret holds it
+ * Copies an image from ECR to a folder with skopeo, authenticated only by the content of a pull Secret.
+ * @param dockerconfigjson the value in the Secret
  */
 export async function pull(hosts: EcrHosts, image: string, dockerconfigjson: string): Promise<Pulled> {
   const folder = await mkdtemp(join(tmpdir(), 'pull-'));
@@ -30,7 +30,7 @@ export async function pull(hosts: EcrHosts, image: string, dockerconfigjson: str
     const from = [`--src-authfile=${authFile}`, `--src-cert-dir=${certs}`, `docker://${image}`];
     const done = await skopeo(['--insecure-policy', 'copy', ...from, `dir:${target}`], {
       PATH: process.env['PATH'],
-      HOME: folder, // No credentials and no settings of whoever runs the tests.
+      HOME: folder, // without credentials and settings of the current user
       TMPDIR: folder,
       HTTPS_PROXY: hosts.proxyUrl,
     });

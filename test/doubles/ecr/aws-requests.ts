@@ -2,7 +2,7 @@ import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { RequestScope } from './ecr-faults.ts';
 
-/** A request of the SDK, read. */
+/** A parsed request of the SDK. */
 export interface AwsRequest extends RequestScope {
   readonly service: 'ecr' | 'sts';
   readonly credential: Credential | undefined;
@@ -14,7 +14,7 @@ export interface AwsRequest extends RequestScope {
 
 const ecrTarget = 'AmazonEC2ContainerRegistry_V20150921.';
 
-/** Reads a request to the end, and which operation of which service it is for. */
+/** Reads a whole request, and determines its service and operation. */
 export async function readRequest(message: IncomingMessage): Promise<AwsRequest> {
   const chunks: Buffer[] = [];
   for await (const chunk of message) {
@@ -40,7 +40,7 @@ export async function readRequest(message: IncomingMessage): Promise<AwsRequest>
   };
 }
 
-/** What the `Authorization` header of a signed request says. */
+/** The content of the `Authorization` header of a signed request. */
 export interface Credential {
   readonly accessKeyId: string;
   readonly region: string;
@@ -53,7 +53,7 @@ export interface Credential {
 const pattern =
   /^AWS4-HMAC-SHA256 Credential=(?<accessKeyId>\w+)\/(?<scope>\d{8}\/(?<region>[\w-]+)\/(?<service>\w+)\/aws4_request), SignedHeaders=(?<signedHeaders>[\w;-]+), Signature=(?<signature>[0-9a-f]{64})$/;
 
-/** Reads the header of AWS Signature Version 4; undefined if it is not one. */
+/** Parses the header of AWS Signature Version 4. Returns undefined if it is not one. */
 function readCredential(authorization: string | undefined): Credential | undefined {
   const groups = pattern.exec(authorization ?? '')?.groups;
   if (groups === undefined) {
@@ -111,7 +111,7 @@ export interface Key {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
   readonly sessionToken?: string;
-  /** Whose key it is: the ARN of a user or an assumed role. */
+  /** Principal: the ARN of a user or an assumed role. */
   readonly principal: string;
   /** In ms since the epoch by the double's clock. */
   readonly expiresAt: number;
@@ -119,7 +119,7 @@ export interface Key {
 
 const sessionMs = 3_600_000;
 
-/** Every key that AWS would accept: the one the process starts with and those that STS gave out. */
+/** Every key that AWS would accept: the one that the process starts with, and those that STS issued. */
 export class Keys {
   readonly #byId = new Map<string, Key>();
   readonly root: Key;
@@ -134,7 +134,7 @@ export class Keys {
     this.#byId.set(this.root.accessKeyId, this.root);
   }
 
-  /** A session of a role, as AssumeRole gives it out: one hour long. */
+  /** Creates a session of a role, as AssumeRole does: one hour long. */
   session(roleArn: string, sessionName: string, canary: string, now: number): Key {
     const number = String(this.#byId.size).padStart(9, '0');
     const key: Key = {

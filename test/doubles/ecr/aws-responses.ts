@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import type { Key } from './aws-requests.ts';
 import type { Fault } from './ecr-faults.ts';
 
-/** A token that was given out. */
+/** An issued token. */
 export interface IssuedPassword {
   readonly password: string;
   /** Base64 of `AWS:PASSWORD`. */
@@ -14,8 +14,8 @@ export interface IssuedPassword {
 }
 
 /**
- * A password as ECR makes them: base64 of a JSON object, 2.3 to 2.7 KB. The same region, principal and serial give the
- * same one. It begins with the canary, which is there to be looked for.
+ * Creates a password as ECR does: base64 of a JSON object, 2.3 to 2.7 KB, always the same for a region, principal and
+ * serial. It begins with the canary, so that leaks can be found.
  */
 export function generatePassword(canary: string, region: string, principal: string, serial: number): string {
   const seed = `${region} ${principal} ${serial}`;
@@ -37,7 +37,7 @@ function letters(seed: string, length: number): string {
   return blocks.join('').slice(0, length);
 }
 
-/** An HTTP answer. */
+/** An HTTP response. */
 export interface AwsResponse {
   readonly status: number;
   readonly type: string;
@@ -59,7 +59,7 @@ export function ecrError(code: string, message: string, status = 400): AwsRespon
   return { status, type: json, body: JSON.stringify({ __type: code, message }) };
 }
 
-/** A page, as of a proxy that wants a sign-in, in place of any answer; undefined for faults that are none. */
+/** Returns the HTML page of a fault, as of a proxy that requires a login; undefined for other faults. */
 export function buildUnexpectedPage(fault: Fault | undefined): AwsResponse | undefined {
   const status = { html: 200, 'forbidden-page': 403 }[String(fault)];
   return status === undefined
@@ -67,7 +67,7 @@ export function buildUnexpectedPage(fault: Fault | undefined): AwsResponse | und
     : { status, type: 'text/html', body: '<!doctype html><title>Sign in</title><p>Sign in<br></html>' };
 }
 
-/** An answer that ECR would never give; undefined for faults that are none. */
+/** Returns the invalid response of a fault; undefined for other faults. */
 export function buildInvalidResponse(
   fault: Fault,
   issued: IssuedPassword,

@@ -12,14 +12,14 @@ import {
 } from './aws-responses.ts';
 import type { Fault } from './ecr-faults.ts';
 
-/** A call that the double received. Holds no secret: neither tokens nor policies, but an external ID. */
+/** A call that the double received. It contains an external ID, but neither tokens nor policies. */
 export interface Call {
   readonly service: 'ecr' | 'sts';
   readonly operation: string;
   /** From the signature's scope; empty if the request was not signed. */
   readonly region: string;
   readonly accessKeyId: string | undefined;
-  /** Whose key it was, if the double knows it. */
+  /** Principal of the key, if the double knows the key. */
   readonly principal: string | undefined;
   readonly roleArn: string | undefined;
   readonly externalId: string | undefined;
@@ -32,13 +32,13 @@ export interface Call {
   readonly at: number;
 }
 
-/** Counts calls, and how many of an identity and region were under way at once. */
+/** Counts calls, and how many of an identity and region were in flight at once. */
 export class Calls {
   readonly all: Call[] = [];
   readonly #underWay = new Map<string, number>();
   #peak = 0;
 
-  /** The most calls of GetAuthorizationToken by one identity in one region that were under way at the same time. */
+  /** Max number of concurrent GetAuthorizationToken calls of one identity in one region. */
   get peak(): number {
     return this.#peak;
   }
@@ -47,7 +47,7 @@ export class Calls {
     return this.all.filter((call) => call.operation === operation);
   }
 
-  /** Notes a call; gives what is to be called when it has ended. */
+  /** Records a call. Returns a function to call when it has ended. */
   begin(request: AwsRequest, principal: string | undefined, at: number): () => void {
     const { service, operation, region, roleArn, parameters, message, credential } = request;
     this.all.push({
@@ -79,21 +79,21 @@ export class Calls {
   }
 }
 
-/** What a role's trust policy asks for. */
+/** What the trust policy of a role requires. */
 export interface RoleTrust {
   readonly externalId?: string;
 }
 
 export interface AwsOptions {
-  /** A text that stands in every secret that the double makes, and that therefore must never show anywhere. */
+  /** Text that every secret of the double contains, so it must never appear anywhere. */
   readonly canary: string;
   readonly tokenLifeMs: number;
-  /** Roles by ARN that may be assumed; not given: all. */
+  /** Roles by ARN that can be assumed; all by default. */
   readonly roles: Readonly<Record<string, RoleTrust>> | undefined;
   now(): number;
 }
 
-/** The part of AWS that the product calls, without its wire: whom it knows, what it gives out, whom it refuses. */
+/** The part of AWS that the program calls, without HTTP: keys, tokens, sessions and denials. */
 export class Aws {
   readonly keys: Keys;
   readonly issued: IssuedPassword[] = [];
@@ -127,7 +127,7 @@ export class Aws {
     return request.operation === 'AssumeRole' ? this.#assume(request) : unknownOperation(request);
   }
 
-  /** The key that a request was signed with, or the code of AWS's error. */
+  /** Returns the key that a request was signed with, or the code of AWS's error. */
   #signer({ service, credential, message, body }: AwsRequest): Key | string {
     const ecr = service === 'ecr';
     if (credential === undefined || credential.service !== service) {
@@ -149,7 +149,7 @@ export class Aws {
   #issue(region: string, { principal }: Key): IssuedPassword {
     const password = generatePassword(this.#options.canary, region, principal, this.issued.length);
     const auth = Buffer.from(`AWS:${password}`).toString('base64');
-    // ECR gives whole seconds; they are rounded down, as an end should be.
+    // ECR returns whole seconds; they are rounded down so that no token outlives its expiry.
     const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifeMs) / 1000) * 1000;
     const issued = { password, auth, region, principal, expiresAt };
     this.issued.push(issued);
@@ -183,7 +183,7 @@ export class Aws {
     return stsSession(operation, this.keys.session(roleArn ?? '', name, canary, now()));
   }
 
-  /** AWS's texts name the caller, and for wrong signatures repeat the request with its session token. */
+  /** Messages of AWS contain the caller, and for wrong signatures the request with its session token. */
   #says(code: string, { credential, operation, message }: AwsRequest): string {
     const principal = this.keys.find(credential?.accessKeyId ?? '')?.principal ?? 'unknown';
     const token = String(message.headers['x-amz-security-token'] ?? this.#options.canary);

@@ -4,7 +4,7 @@ import { DescribeRegistryCommand, ECRClient, GetAuthorizationTokenCommand } from
 import { generatePassword } from './aws-responses.ts';
 import { type EcrDouble, startEcrDouble } from './ecr-double.ts';
 
-/** Sends what the SDK would, unsigned unless an `authorization` is given. */
+/** Sends a request as the SDK does, unsigned unless `authorization` is given. */
 async function post(double: EcrDouble, headers: Record<string, string>, body: string) {
   const answer = await fetch(double.url, { method: 'POST', headers, body });
   return { status: answer.status, text: await answer.text() };
@@ -15,7 +15,7 @@ const ecr = (operation: string, more: Record<string, string> = {}) => ({
   'x-amz-target': `AmazonEC2ContainerRegistry_V20150921.${operation}`,
   ...more,
 });
-/** The real SDK, trying once. */
+/** The real SDK without retries. */
 function clientOf(double: EcrDouble, region = 'eu-west-1'): ECRClient {
   const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } = double.env();
   const credentials = { accessKeyId, secretAccessKey };
@@ -24,9 +24,9 @@ function clientOf(double: EcrDouble, region = 'eu-west-1'): ECRClient {
 
 const form = { 'content-type': 'application/x-www-form-urlencoded' };
 
-/** That the double takes what the SDK signs, the tests of the tokens room show. */
+/** The tests in test/ecr show that the double accepts requests that the SDK signs. */
 describe('the ECR double', () => {
-  it('refuses requests that nobody signed', async () => {
+  it('rejects unsigned requests', async () => {
     const double = await startEcrDouble();
     const toEcr = await post(double, ecr('GetAuthorizationToken'), '{}');
     assert.deepEqual(
@@ -40,7 +40,7 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('refuses a signature of a known key that is wrong, or meant for another service', async () => {
+  it('rejects a wrong signature of a known key, and one for another service', async () => {
     const double = await startEcrDouble();
     const header = (service: string) =>
       `AWS4-HMAC-SHA256 Credential=AKIAEXAMPLE000000000/20261124/eu-west-1/${service}/aws4_request, SignedHeaders=host;x-amz-date, Signature=${'0'.repeat(64)}`;
@@ -57,7 +57,7 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('says so if it does not know an operation', async () => {
+  it('rejects unknown operations', async () => {
     const double = await startEcrDouble();
     await assert.rejects(clientOf(double).send(new DescribeRegistryCommand({})), {
       name: 'UnknownOperationException',
@@ -67,7 +67,7 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('knows which passwords still live, by its own clock', async () => {
+  it('knows by its own clock which passwords are valid', async () => {
     const double = await startEcrDouble({ tokenLifeMs: 60_000 });
     const { authorizationData } = await clientOf(double).send(new GetAuthorizationTokenCommand({}));
     const auth = authorizationData?.[0]?.authorizationToken ?? '';
@@ -80,7 +80,7 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('goes wrong where and as often as it is told', async () => {
+  it('fails where and as often as a test requests', async () => {
     const double = await startEcrDouble();
     double.fail({ error: 'ThrottlingException' }, { region: 'eu-west-1', times: 1 });
     const get = (region: string) => clientOf(double, region).send(new GetAuthorizationTokenCommand({}));
@@ -91,7 +91,7 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('makes passwords of ECR’s size, the same for the same caller', () => {
+  it('creates passwords of ECR’s size, the same for the same caller', () => {
     for (let serial = 0; serial < 200; serial += 1) {
       const password = generatePassword('canary', 'eu-west-1', 'someone', serial);
       assert.ok(password.length >= 2_300 && password.length <= 2_700, `${password.length} characters`);

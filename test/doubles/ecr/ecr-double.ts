@@ -6,42 +6,42 @@ import type { IssuedPassword } from './aws-responses.ts';
 import { EcrFaults, type Fault, type FaultScope, type Gate } from './ecr-faults.ts';
 
 export interface EcrDoubleOptions {
-  /** A text that stands in every secret that the double makes, and that therefore must never show anywhere. */
+  /** Text that every secret of the double contains, so it must never appear anywhere. */
   readonly canary?: string;
-  /** How long tokens live in ms; ECR's 12 hours if not given. */
+  /** Lifetime of tokens in ms; 12 hours by default, as in ECR. */
   readonly tokenLifeMs?: number;
-  /** Roles by ARN that may be assumed; not given: all. */
+  /** Roles by ARN that can be assumed; all by default. */
   readonly roles?: Readonly<Record<string, RoleTrust>>;
-  /** The double's own clock in ms; the wall clock if not given. */
+  /** The double's clock in ms; the wall clock by default. */
   readonly now?: () => number;
 }
 
 /** An HTTP server that speaks ECR's and STS's protocols to the real AWS SDK. */
 export interface EcrDouble {
   readonly url: string;
-  /** What makes an SDK in this or another process call the double, and nothing else. */
+  /** Environment variables that make an SDK in this or another process call only the double. */
   env(): Record<string, string>;
-  /** Calls in the order in which they came; `peak` is the most GetAuthorizationToken at once of an identity and region. */
+  /** Calls in order of arrival; `peak` is the max number of concurrent GetAuthorizationToken calls of an identity and region. */
   readonly calls: readonly Call[];
   callsOf(operation: string): readonly Call[];
   readonly peak: number;
-  /** Tokens that were given out, the oldest first. */
+  /** Issued tokens, the oldest first. */
   readonly issued: readonly IssuedPassword[];
-  /** Whether a registry would take the password now. */
+  /** Whether a registry would accept the password now. */
   isUnexpired(password: string): boolean;
-  /** Fragments of every secret the double ever made: none may be found in a log, an error or a metric. */
+  /** Fragments of every secret of the double. None may appear in a log, an error or a metric. */
   secrets(): string[];
-  /** Has requests go wrong until `heal`. */
+  /** Makes requests fail until `heal` is called. */
   fail(fault: Fault, where?: FaultScope): void;
   heal(): void;
-  /** Has requests wait until the gate is opened. */
+  /** Makes requests wait until the gate is opened. */
   hold(where?: FaultScope): Gate;
-  /** Moves the double's clock by some ms, forth or back. */
+  /** Moves the double's clock by some ms, forward or back. */
   step(ms: number): void;
   stop(): Promise<void>;
 }
 
-/** Starts on a free port of the loopback. */
+/** Starts the double on a free loopback port. */
 export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<EcrDouble> {
   const canary = options.canary ?? 'canary0ecr0secret0';
   const clock = options.now ?? Date.now;
@@ -120,8 +120,8 @@ async function serve(
 }
 
 /**
- * Static keys, endpoints, and nothing that would send the SDK elsewhere: no profile, no shared files, no node
- * metadata, no proxy.
+ * Static keys and endpoints. Profile, shared files, node metadata and proxy are disabled, so that the SDK calls nothing
+ * else.
  */
 function environment(url: string, { keys }: Aws): Record<string, string> {
   return {

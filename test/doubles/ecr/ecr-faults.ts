@@ -1,15 +1,17 @@
-/** Something that AWS, or the way to it, does wrong on command. */
+// Faults and holds that tests set on the ECR double.
+
+/** A fault of AWS or of the network. */
 export type Fault =
   /** An AWS error by its code; 400 unless set otherwise. */
   | { readonly error: string; readonly status?: number }
-  /** No answer, ever. */
+  /** Never responds. */
   | 'hang'
-  /** Headers and half a body, then nothing. */
+  /** Responds with headers and half a body, then hangs. */
   | 'hang-in-body'
-  /** The connection is reset without an answer. */
+  /** Resets the connection without a response. */
   | 'cut'
   | 'html'
-  /** 403 and a page, as of a proxy that wants a sign-in. */
+  /** Responds with 403 and an HTML page, as a proxy that requires a login does. */
   | 'forbidden-page'
   | 'not-json'
   | 'not-base64'
@@ -20,30 +22,30 @@ export type Fault =
   | 'no-end'
   | 'no-data';
 
-/** Which requests a fault or a hold is for; what is not given matches all. */
+/** Selects the requests of a fault or hold; a missing field matches all. */
 export interface FaultScope {
   readonly operation?: string;
   readonly region?: string;
   readonly roleArn?: string;
-  /** How many requests it is for. */
+  /** Max number of requests. */
   readonly times?: number;
 }
 
-/** What a request is, as far as a fault may ask. */
+/** The properties of a request that a fault can select. */
 export interface RequestScope {
   readonly operation: string;
   readonly region: string;
   readonly roleArn: string | undefined;
 }
 
-/** Holds requests back until it is opened. */
+/** Delays requests until it is opened. */
 export interface Gate {
-  /** How many requests stand before it. */
+  /** Number of requests that wait. */
   readonly waiting: number;
   open(): void;
 }
 
-/** The faults and gates that are set, the newest first. */
+/** The current faults and gates, the newest first. */
 export class EcrFaults {
   #faults: { fault: Fault; where: FaultScope; left: number }[] = [];
   #gates: { where: FaultScope; opened: Promise<void>; waiting: number }[] = [];
@@ -56,9 +58,9 @@ export class EcrFaults {
     this.#faults = [];
   }
 
-  /** The fault for a request, counted as used. */
-  take(asked: RequestScope): Fault | undefined {
-    const found = this.#faults.find(({ where, left }) => left > 0 && matches(where, asked));
+  /** Returns the fault for a request, and counts it as used. */
+  take(request: RequestScope): Fault | undefined {
+    const found = this.#faults.find(({ where, left }) => left > 0 && matches(where, request));
     if (found === undefined) {
       return undefined;
     }
@@ -81,9 +83,9 @@ export class EcrFaults {
     };
   }
 
-  /** Comes back when every gate before the request is open. */
-  async waitForGate(asked: RequestScope): Promise<void> {
-    for (const gate of this.#gates.filter(({ where }) => matches(where, asked))) {
+  /** Resolves when every gate for the request is open. */
+  async waitForGate(request: RequestScope): Promise<void> {
+    for (const gate of this.#gates.filter(({ where }) => matches(where, request))) {
       gate.waiting += 1;
       await gate.opened;
     }
