@@ -50,7 +50,10 @@ export function parseCommandLine(args: readonly string[]): ParsedCommand | Immed
   return parsed ?? { exitCode: 0, stdout, stderr: '' };
 }
 
-/** The program with all commands. @param write receives help and version */
+/**
+ * The program with all commands. @param write receives help and version
+ * @internal exported for its tests
+ */
 export function buildProgram(
   onParsed: (command: ParsedCommand) => void,
   write: (text: string) => void,

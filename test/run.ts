@@ -119,22 +119,10 @@ async function runEntries(entries: readonly Entry[], filter: string[] | undefine
     stop.abort();
   });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
-  async function* runBoth(): AsyncGenerator<TestEvent> {
+  async function* runAll(): AsyncGenerator<TestEvent> {
     for (const apiServer of ['stand-in', 'real'] as const) {
-      const files = entries
-        .filter((entry) => entry.apiServer === apiServer)
-        .map(({ file }) => join(root, file));
-      if (files.length === 0 || stop.signal.aborted) continue;
-      const events: AsyncIterable<TestEvent> = run({
-        files,
-        cwd: root,
-        concurrency: 2,
-        timeout: timeoutMs,
-        signal: stop.signal,
-        env: { ...process.env, [apiServerVariable]: apiServer },
-        ...(filter === undefined ? {} : { testNamePatterns: filter }),
-      });
-      for await (const event of events) {
+      const files = entries.filter((entry) => entry.apiServer === apiServer).map(({ file }) => file);
+      for await (const event of startRun(files, apiServer, filter, stop.signal)) {
         stall.take(event);
         counter.take(event, (file) => apiServer === 'real' || needsCluster(file));
         if (!totals.take(event)) yield event;
@@ -142,9 +130,27 @@ async function runEntries(entries: readonly Entry[], filter: string[] | undefine
     }
     yield* totals.events();
   }
-  for await (const text of Readable.from(runBoth()).compose(new spec())) process.stdout.write(String(text));
+  for await (const text of Readable.from(runAll()).compose(new spec())) process.stdout.write(String(text));
   stall.end();
   return { success: totals.success && !stop.signal.aborted, counts: counter.counts };
+}
+
+function startRun(
+  files: readonly string[],
+  apiServer: Entry['apiServer'],
+  filter: string[] | undefined,
+  signal: AbortSignal,
+): Iterable<TestEvent> | AsyncIterable<TestEvent> {
+  if (files.length === 0 || signal.aborted) return [];
+  return run({
+    files: files.map((file) => join(root, file)),
+    cwd: root,
+    concurrency: 2,
+    timeout: timeoutMs,
+    signal,
+    env: { ...process.env, [apiServerVariable]: apiServer },
+    ...(filter === undefined ? {} : { testNamePatterns: filter }),
+  });
 }
 
 function formatClosingLine(apiServerName: string, { ran, skipped }: ClusterTests): string {

@@ -85,6 +85,7 @@ async function runRemoveHost(options: RemoveHostOptions, context: CommandContext
   });
 }
 
+/** @internal exported for its tests */
 export interface RemoveHostsDependencies {
   readonly config: ClusterConfig;
   readonly secretName: string;
@@ -108,6 +109,7 @@ export interface RemoveHostsDependencies {
  * @throws {KubeError} without the right to list pods or to write the Secret, and `conflict` where the Secret was edited
  *   by hand and is not repaired yet
  * @throws {UnmanagedSecretError} where the Secret is not managed
+ * @internal exported for its tests
  */
 export async function removeHosts(dependencies: RemoveHostsDependencies): Promise<RemoveHostsResult> {
   const { namespace, hosts, dryRun, interrupt } = dependencies;

@@ -86,7 +86,10 @@ export function validateAwsVariables(environment: Readonly<Record<string, string
   });
 }
 
-/** Names of all variables that are checked. */
+/**
+ * Names of all variables that are checked.
+ * @internal exported for its tests
+ */
 export const checkedVariables: readonly string[] = Object.keys(checks);
 
 function oneOf(...values: readonly string[]): Check {

@@ -17,6 +17,7 @@ export interface Partition {
  * All AWS partitions. The program has no other list of them.
  * Sources: kubernetes/cloud-provider-aws `cmd/ecr-credential-provider/main.go`, awslabs/amazon-ecr-credential-helper
  * `ecr-login/api/client.go`, and, for the dual-stack forms those two miss, the SDK's own `partitions.json`.
+ * @internal exported for its tests
  */
 export const partitions: readonly Partition[] = [
   {

@@ -30,7 +30,10 @@ export interface KubeConfigOptions {
   userAgent: string;
 }
 
-/** The kubeconfig cannot be used: it is missing, invalid or names no cluster. */
+/**
+ * The kubeconfig cannot be used: it is missing, invalid or names no cluster.
+ * @internal exported for its tests
+ */
 export class KubeConfigError extends Error {
   override readonly name = 'KubeConfigError';
   readonly code: 'no-cluster' | 'invalid-kubeconfig';

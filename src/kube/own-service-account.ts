@@ -24,6 +24,7 @@ export async function findOwnServiceAccount(config: ClusterConfig): Promise<OwnS
 /**
  * Parses the claims of a bound ServiceAccount token (k8s.io/kubernetes `pkg/serviceaccount/claims.go`). They are not verified,
  * so use this only for this process's own token. Never throws.
+ * @internal exported for its tests
  */
 export function parseServiceAccountToken(token: string): OwnServiceAccount | undefined {
   const claims = parseClaims(token);

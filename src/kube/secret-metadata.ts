@@ -28,7 +28,10 @@ export interface SecretEventHandler {
   reject?(object: ObjectIdentity): void;
 }
 
-/** Parses a PartialObjectMetadata. Returns undefined if it is not one. */
+/**
+ * Parses a PartialObjectMetadata. Returns undefined if it is not one.
+ * @internal exported for its tests
+ */
 export function parseSecretMetadata(object: unknown): SecretMetadata | undefined {
   const { namespace, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof uid !== 'string' || typeof resourceVersion !== 'string') {

@@ -35,7 +35,10 @@ export interface SecretObject {
   data?: Record<string, string>;
 }
 
-/** Options of {@link SecretApi.apply}. */
+/**
+ * Options of {@link SecretApi.apply}.
+ * @internal exported for its tests
+ */
 export interface ApplyOptions {
   /** The owner of the fields that are sent, 1–128 characters. */
   fieldManager: string;
@@ -60,6 +63,7 @@ export interface SecretApi {
 
 /**
  * Parses a Secret. Returns undefined if the object is not one. Values that are not strings are skipped. Never throws.
+ * @internal exported for its tests
  */
 export function parseSecret(object: unknown): SecretObject | undefined {
   const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);

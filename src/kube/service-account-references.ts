@@ -12,6 +12,7 @@ const listPath = '/imagePullSecrets';
  * Creates the patch that adds a reference to a pull Secret and records it in an annotation; undefined if there is nothing to do.
  * A managed reference to another Secret is replaced. `imagePullSecrets` is an atomic list, which an apply would own as a whole,
  * so the patch appends to it, and applies only to the resourceVersion that was read.
+ * @internal exported for its tests
  */
 export function createAddReferencePatch(
   account: ServiceAccount,
@@ -38,7 +39,10 @@ export function createAddReferencePatch(
   ];
 }
 
-/** Creates the patch that removes the managed reference and nothing else; undefined if there is none. */
+/**
+ * Creates the patch that removes the managed reference and nothing else; undefined if there is none.
+ * @internal exported for its tests
+ */
 export function createRemoveReferencePatch(account: ServiceAccount): JsonPatchOperation[] | undefined {
   const managedReference = account.managedReference;
   if (managedReference === undefined) return undefined;

@@ -33,7 +33,10 @@ export interface ServiceAccount {
   readonly hasAnnotations: boolean;
 }
 
-/** Parses a ServiceAccount. Returns undefined if the object is not one. */
+/**
+ * Parses a ServiceAccount. Returns undefined if the object is not one.
+ * @internal exported for its tests
+ */
 export function parseServiceAccount(object: unknown): ServiceAccount | undefined {
   const { namespace, name, uid, resourceVersion, annotations } = getMetadata(object);
   if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;

@@ -25,7 +25,10 @@ export interface WebhookConfigurationApi {
   patchCaBundles(read: WebhookConfiguration, caBundle: string): Promise<void>;
 }
 
-/** Parses a MutatingWebhookConfiguration. A caBundle that is not a string counts as none. Never throws. */
+/**
+ * Parses a MutatingWebhookConfiguration. A caBundle that is not a string counts as none. Never throws.
+ * @internal exported for its tests
+ */
 export function parseWebhookConfiguration(name: string, object: unknown): WebhookConfiguration {
   const { uid, resourceVersion } = getMetadata(object);
   const listed: unknown = isObject(object) ? object['webhooks'] : undefined;

@@ -24,7 +24,10 @@ export interface NamespaceUnstoredHosts {
   readonly failure: WriteFailure;
 }
 
-/** Why a host was forgotten although it was not stored. */
+/**
+ * Why a host was forgotten although it was not stored.
+ * @internal exported for its tests
+ */
 export type ForgetReason =
   /** There were too many hosts to keep. */
   | 'limit'

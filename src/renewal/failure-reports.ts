@@ -21,10 +21,16 @@ export interface ExpiringTokens {
   readonly firstExpiresAt: number;
 }
 
-/** How long a host must keep failing before an Event is emitted, in ms. Shorter failures resolve themselves. */
+/**
+ * How long a host must keep failing before an Event is emitted, in ms. Shorter failures resolve themselves.
+ * @internal exported for its tests
+ */
 export const failureEventDelayMs = 600_000;
 
-/** The same for a host whose pods cannot pull because the Secret cannot be written, in ms. */
+/**
+ * The same for a host whose pods cannot pull because the Secret cannot be written, in ms.
+ * @internal exported for its tests
+ */
 export const urgentEventDelayMs = 60_000;
 
 /** A token that cannot be renewed is reported below this remaining lifetime, in ms: a quarter of the lifetime in Amazon ECR. */

@@ -22,6 +22,7 @@ export interface LineOutput {
   droppedLines(): number;
 }
 
+/** @internal exported for its tests */
 export interface LineWriterOptions {
   /** Writes some of the bytes and returns how many. Throws an error with a `code` if it cannot. Must not block. */
   readonly write: (bytes: Uint8Array) => number;
@@ -37,6 +38,7 @@ type FlushResult = 'all' | string;
 /**
  * Collects lines and writes them in batches. Batches that cannot be written are kept after every error, because a full pipe,
  * a full disk and a missing reader may all be temporary. Lines that do not fit into the buffer are dropped and counted.
+ * @internal exported for its tests
  */
 export class LineWriter implements LineOutput {
   readonly #options: LineWriterOptions;

@@ -53,7 +53,10 @@ function authenticateClient(
   return undefined;
 }
 
-/** The subject's CN, and the DNS names of the SAN. */
+/**
+ * The subject's CN, and the DNS names of the SAN.
+ * @internal exported for its tests
+ */
 export function getCertificateNames(certificate: X509Certificate): string[] {
   const commonName: unknown = certificate.toLegacyObject().subject?.CN;
   const commonNames = Array.isArray(commonName) ? commonName : [commonName];
