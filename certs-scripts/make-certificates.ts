@@ -56,7 +56,9 @@ class UsageError extends Error {}
 
 async function main(args: readonly string[]): Promise<string> {
   const flags = parseFlags(args);
-  if (flags.help) return usage;
+  if (flags.help) {
+    return usage;
+  }
   if (flags.secret !== undefined && (flags.out !== undefined || flags.force)) {
     throw new UsageError('--secret writes no files, so it cannot be combined with --out or --force');
   }
@@ -65,7 +67,9 @@ async function main(args: readonly string[]): Promise<string> {
     caMs: parseDays('--ca-days', flags['ca-days']),
   };
   const issued = await issueCertificates(listDnsNames(flags), flags.ip ?? [], lifetimes);
-  if (flags.secret !== undefined) return formatSecretManifest(flags.secret, flags.namespace, issued);
+  if (flags.secret !== undefined) {
+    return formatSecretManifest(flags.secret, flags.namespace, issued);
+  }
   return await writeFiles(flags.out ?? '.', flags.force, issued);
 }
 
@@ -79,15 +83,21 @@ function parseFlags(args: readonly string[]) {
 
 function listDnsNames(flags: ReturnType<typeof parseFlags>): string[] {
   const { service, namespace, dns = [] } = flags;
-  if (service === undefined) return dns;
-  if (namespace === undefined) throw new UsageError('--service requires --namespace');
+  if (service === undefined) {
+    return dns;
+  }
+  if (namespace === undefined) {
+    throw new UsageError('--service requires --namespace');
+  }
   return [...getServiceDnsNames(service, namespace), ...dns];
 }
 
 /** @returns ms */
 function parseDays(flag: string, text: string): number {
   const days = /^\d{1,5}$/.test(text) ? Number(text) : 0;
-  if (days > 0) return days * 86_400_000;
+  if (days > 0) {
+    return days * 86_400_000;
+  }
   throw new UsageError(`${flag} must be a whole number of days from 1 to 99999, not ${JSON.stringify(text)}`);
 }
 
@@ -135,8 +145,9 @@ async function writeFiles(
     { path: join(folder, 'tls.key'), text: serving.keyPem, mode: 0o600 },
   ];
   const existing = force ? [] : await listExisting(files.map(({ path }) => path));
-  if (existing.length > 0)
+  if (existing.length > 0) {
     throw new Error(`files exist, use --force to overwrite them: ${existing.join(', ')}`);
+  }
   await mkdir(folder, { recursive: true });
   for (const { path, text, mode } of files) {
     // Removed first, because the mode applies to new files only. The flag wx does not follow a symlink.

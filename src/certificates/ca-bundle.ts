@@ -72,18 +72,33 @@ export class PublicationTracker {
    * @param monotonicMs current time of a monotonic clock, in ms
    */
   recordBundles(caBundles: CaBundles, monotonicMs: number): PublicationSnapshot {
-    if (caBundles === 'unknown') return { published: 'unknown', caCertificates: [] };
+    if (caBundles === 'unknown') {
+      return { published: 'unknown', caCertificates: [] };
+    }
     const bundles = (caBundles ?? []).map(parseCaBundle);
     const caCertificates = bundles.flatMap((bundle) => bundle.caCertificates);
     const inAllBundles = new Set(caCertificates.map(({ id }) => id));
     for (const bundle of bundles) {
       const ids = new Set(bundle.caCertificates.map(({ id }) => id));
-      for (const id of inAllBundles) if (!ids.has(id)) inAllBundles.delete(id);
+      for (const id of inAllBundles) {
+        if (!ids.has(id)) {
+          inAllBundles.delete(id);
+        }
+      }
     }
-    for (const id of this.#publishedSince.keys()) if (!inAllBundles.has(id)) this.#publishedSince.delete(id);
-    for (const id of inAllBundles)
-      if (!this.#publishedSince.has(id)) this.#publishedSince.set(id, monotonicMs);
-    if (bundles.length === 0) return { published: 'no-webhook', caCertificates };
+    for (const id of this.#publishedSince.keys()) {
+      if (!inAllBundles.has(id)) {
+        this.#publishedSince.delete(id);
+      }
+    }
+    for (const id of inAllBundles) {
+      if (!this.#publishedSince.has(id)) {
+        this.#publishedSince.set(id, monotonicMs);
+      }
+    }
+    if (bundles.length === 0) {
+      return { published: 'no-webhook', caCertificates };
+    }
     const facts = bundles.map((bundle) => ({
       ids: bundle.caCertificates.map(({ id }) => id),
       isMalformed: bundle.isMalformed,

@@ -45,7 +45,9 @@ async function readKeyPairFiles(
   try {
     return parseKeyPair(certPem, keyPem);
   } catch (error) {
-    if (!(error instanceof CertificateError)) throw error;
+    if (!(error instanceof CertificateError)) {
+      throw error;
+    }
     const path = error.code === 'invalid-certificate' ? files.certFile : files.keyFile;
     throw new CertificateError(error.code, `${path}: ${error.message}`, path, error.cause);
   }

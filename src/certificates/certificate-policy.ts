@@ -66,14 +66,20 @@ const maxRetainedCas = 8;
  */
 export function planNextStep(observed: ObservedCertificates, rules: RotationRules): Decision {
   const { stored } = observed;
-  if (stored === 'unmanaged') return withoutRecheck({ action: 'none', reason: 'unmanaged-secret' });
-  if (stored === 'none') return planRecovery(observed, 'no-secret');
+  if (stored === 'unmanaged') {
+    return withoutRecheck({ action: 'none', reason: 'unmanaged-secret' });
+  }
+  if (stored === 'none') {
+    return planRecovery(observed, 'no-secret');
+  }
   const [newest] = stored.caCertificates;
   const caProblem = stored.caProblem ?? findValidityProblem('ca', newest, observed.now);
   const servingCertificateProblem = findServingCertificateProblem(stored, observed.now);
   if (newest === undefined || caProblem !== undefined) {
     const reason = caProblem ?? 'ca-missing';
-    if (servingCertificateProblem !== undefined) return planRecovery(observed, reason);
+    if (servingCertificateProblem !== undefined) {
+      return planRecovery(observed, reason);
+    }
     return withoutRecheck({ action: 'issue-ca', reason, keep: listRetainedCas(observed) });
   }
   if (stored.servingCertificate === undefined || servingCertificateProblem !== undefined) {
@@ -97,10 +103,15 @@ export function canServe(
   { published, now }: Pick<ObservedCertificates, 'published' | 'now'>,
   { apiServerPropagationMs }: Pick<RotationRules, 'apiServerPropagationMs'>,
 ): boolean {
-  if (next.issuerId === undefined || !isWithinValidity(next, now)) return false;
-  if (current === undefined || !isWithinValidity(current, now)) return true;
-  if (current.issuerId === next.issuerId || isPropagated(published, next.issuerId, apiServerPropagationMs))
+  if (next.issuerId === undefined || !isWithinValidity(next, now)) {
+    return false;
+  }
+  if (current === undefined || !isWithinValidity(current, now)) {
     return true;
+  }
+  if (current.issuerId === next.issuerId || isPropagated(published, next.issuerId, apiServerPropagationMs)) {
+    return true;
+  }
   return isPublished(published, next.issuerId) && !isPublished(published, current.issuerId);
 }
 
@@ -116,7 +127,9 @@ function planRotation(observed: ObservedCertificates, rules: RotationRules, serv
   const { newest, servingCertificate, caCertificates } = serving;
   const unexpired = caCertificates.filter(({ expiresAt }) => now <= expiresAt).map(({ id }) => id);
   const publish = findPublishReason(published, unexpired);
-  if (publish !== undefined) return withoutRecheck({ action: 'publish-ca-bundle', reason: publish });
+  if (publish !== undefined) {
+    return withoutRecheck({ action: 'publish-ca-bundle', reason: publish });
+  }
   // If the webhook configuration cannot be read, a new CA cannot be published, so the current CA stays in use.
   if (now >= getRenewalTime(newest) && published !== 'unknown') {
     return withoutRecheck({ action: 'issue-ca', reason: 'ca-due', keep: unexpired });
@@ -155,10 +168,13 @@ function findServingCertificateProblem(
   stored: StoredCertificateFacts,
   now: number,
 ): RenewalReason | undefined {
-  if (stored.servingCertificate === undefined || stored.servingCertificateProblem !== undefined)
+  if (stored.servingCertificate === undefined || stored.servingCertificateProblem !== undefined) {
     return stored.servingCertificateProblem ?? 'serving-certificate-missing';
+  }
   const ca = stored.caCertificates.find(({ id }) => id === stored.servingCertificate?.issuerId);
-  if (ca === undefined) return 'serving-certificate-unknown-ca';
+  if (ca === undefined) {
+    return 'serving-certificate-unknown-ca';
+  }
   return (
     findValidityProblem('serving-certificate', stored.servingCertificate, now) ??
     findValidityProblem('ca', ca, now)
@@ -170,8 +186,12 @@ function findReissueReason(
   isOfNewestCa: boolean,
   now: number,
 ): RenewalReason | undefined {
-  if (!isOfNewestCa) return 'ca-changed';
-  if (servingCertificate.missingNames.length > 0) return 'serving-certificate-names-missing';
+  if (!isOfNewestCa) {
+    return 'ca-changed';
+  }
+  if (servingCertificate.missingNames.length > 0) {
+    return 'serving-certificate-names-missing';
+  }
   return now >= getRenewalTime(servingCertificate) ? 'serving-certificate-due' : undefined;
 }
 

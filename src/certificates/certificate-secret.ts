@@ -79,10 +79,14 @@ export function parseStored(
 }
 
 function findCaProblem(newest: CaCertificate | undefined, keyPem: string): RenewalReason | undefined {
-  if (newest === undefined) return 'ca-missing';
+  if (newest === undefined) {
+    return 'ca-missing';
+  }
   try {
     const key = createPrivateKey(keyPem);
-    if (key.asymmetricKeyType !== 'rsa') return 'ca-key-invalid';
+    if (key.asymmetricKeyType !== 'rsa') {
+      return 'ca-key-invalid';
+    }
     return new X509Certificate(newest.certPem).checkPrivateKey(key) ? undefined : 'ca-key-mismatch';
   } catch {
     return 'ca-key-invalid';
@@ -101,8 +105,9 @@ function parseServingCertificate(
   caCertificates: readonly CaCertificate[],
   names: readonly string[],
 ): Pick<StoredCertificates, 'servingCertificate' | 'servingCertificateProblem'> {
-  if (certPem === '' && keyPem === '')
+  if (certPem === '' && keyPem === '') {
     return { servingCertificate: undefined, servingCertificateProblem: 'serving-certificate-missing' };
+  }
   try {
     const keyPair = parseKeyPair(certPem, keyPem);
     return {
@@ -110,7 +115,9 @@ function parseServingCertificate(
       servingCertificateProblem: undefined,
     };
   } catch (error) {
-    if (!(error instanceof CertificateError)) throw error; // A bug in this program.
+    if (!(error instanceof CertificateError)) {
+      throw error; // A bug in this program.
+    }
     return {
       servingCertificate: undefined,
       servingCertificateProblem: servingCertificateProblems[error.code] ?? 'serving-certificate-invalid',

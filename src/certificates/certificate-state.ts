@@ -86,7 +86,9 @@ export function findValidityProblem(
   lifetime: Lifetime | undefined,
   now: number,
 ): RenewalReason | undefined {
-  if (lifetime === undefined || isWithinValidity(lifetime, now)) return undefined;
+  if (lifetime === undefined || isWithinValidity(lifetime, now)) {
+    return undefined;
+  }
   return now < lifetime.validFrom ? `${kind}-not-yet-valid` : `${kind}-expired`;
 }
 
@@ -95,11 +97,19 @@ export function findPublishReason(
   published: PublishedState,
   wanted: readonly string[],
 ): RenewalReason | undefined {
-  if (typeof published === 'string') return undefined;
+  if (typeof published === 'string') {
+    return undefined;
+  }
   const reasons = published.bundles.map(({ ids, isMalformed }): RenewalReason | undefined => {
-    if (isMalformed) return 'bundle-malformed';
-    if (ids.length === 0) return 'bundle-empty';
-    if (wanted.some((id) => !ids.includes(id))) return 'bundle-ca-missing';
+    if (isMalformed) {
+      return 'bundle-malformed';
+    }
+    if (ids.length === 0) {
+      return 'bundle-empty';
+    }
+    if (wanted.some((id) => !ids.includes(id))) {
+      return 'bundle-ca-missing';
+    }
     return ids.length > wanted.length ? 'bundle-extra-ca' : undefined;
   });
   return reasons.find((reason) => reason !== undefined);
@@ -111,7 +121,9 @@ export function isPropagated(
   id: string | undefined,
   apiServerPropagationMs: number,
 ): boolean {
-  if (typeof published === 'string') return published === 'no-webhook';
+  if (typeof published === 'string') {
+    return published === 'no-webhook';
+  }
   return id !== undefined && (published.forMs.get(id) ?? -1) >= apiServerPropagationMs;
 }
 

@@ -51,7 +51,9 @@ export class CertificateStore {
     const configuration = await this.#createWebhookApi()
       .read(webhookConfiguration)
       .catch((error: unknown) => {
-        if (error instanceof KubeError && error.code === 'forbidden') return error;
+        if (error instanceof KubeError && error.code === 'forbidden') {
+          return error;
+        }
         throw error;
       });
     return { configuration, secret: await createSecretApi(this.#cluster).read(namespace, secretName) };
@@ -103,7 +105,9 @@ export class CertificateStore {
     const watches = objects.map((object) =>
       watchObject({ config: this.#cluster, object, onChange, onError, onObjectError }),
     );
-    for (const watch of watches) void watch.start();
+    for (const watch of watches) {
+      void watch.start();
+    }
     return async () => {
       await Promise.all(watches.map((watch) => watch.stop()));
     };

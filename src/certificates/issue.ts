@@ -146,12 +146,15 @@ function validateNames(dnsNames: readonly string[], ipAddresses: readonly string
   }
   for (const name of dnsNames) {
     const wellFormed = name.length <= 253 && dnsNamePattern.test(name) && isIP(name) === 0;
-    if (!wellFormed) throw new CertificateError('invalid-name', `not a DNS name: ${JSON.stringify(name)}`);
+    if (!wellFormed) {
+      throw new CertificateError('invalid-name', `not a DNS name: ${JSON.stringify(name)}`);
+    }
   }
   for (const ip of ipAddresses) {
     // A zone (`fe80::1%eth0`) is meaningful on one machine only.
-    if (isIP(ip) === 0 || ip.includes('%'))
+    if (isIP(ip) === 0 || ip.includes('%')) {
       throw new CertificateError('invalid-name', `not an IP address: ${JSON.stringify(ip)}`);
+    }
   }
 }
 
@@ -170,7 +173,9 @@ function expandIpv6(ip: string): string {
 
 function parseSigningKey(keyPem: string): KeyObject {
   const key = createPrivateKey(keyPem);
-  if (key.asymmetricKeyType !== 'rsa') throw new CertificateError('invalid-key', "the CA's key is not RSA");
+  if (key.asymmetricKeyType !== 'rsa') {
+    throw new CertificateError('invalid-key', "the CA's key is not RSA");
+  }
   return key;
 }
 

@@ -67,7 +67,9 @@ export function getValidityState(
   keyPair: Pick<KeyPair, 'notBefore' | 'notAfter'>,
   now: number,
 ): ValidityState {
-  if (now < keyPair.notBefore) return 'not-yet-valid';
+  if (now < keyPair.notBefore) {
+    return 'not-yet-valid';
+  }
   return now > keyPair.notAfter ? 'expired' : 'valid';
 }
 

@@ -108,7 +108,9 @@ export class ManagedCertificates {
   /** The key pair to serve. */
   get current(): KeyPair {
     const { current } = this.#reconciler;
-    if (current === undefined) throw new Error('no key pair before open() has resolved');
+    if (current === undefined) {
+      throw new Error('no key pair before open() has resolved');
+    }
     return current;
   }
 
@@ -131,7 +133,9 @@ export class ManagedCertificates {
     const wasSetBack = wallMs < this.#lastWallMs;
     this.#lastWallMs = wallMs;
     if (this.#failures > 0) {
-      if (monotonicMs >= this.#retryAt) this.#requestReconcile();
+      if (monotonicMs >= this.#retryAt) {
+        this.#requestReconcile();
+      }
     } else if (
       wasSetBack ||
       wallMs >= this.#recheckAt ||
@@ -163,11 +167,15 @@ export class ManagedCertificates {
     } catch (error) {
       this.#failures += 1;
       this.#retryAt = performance.now() + backoffMs(apiServerBackoff, this.#failures, Math.random());
-      if (!this.#stop.signal.aborted) this.#reportProblem(error);
+      if (!this.#stop.signal.aborted) {
+        this.#reportProblem(error);
+      }
     }
     this.#reportedProblems = this.#currentProblems;
     this.#reconciledAt = performance.now();
-    if (this.#reconciler.current !== undefined) this.#firstKeyPair.resolve();
+    if (this.#reconciler.current !== undefined) {
+      this.#firstKeyPair.resolve();
+    }
   }
 
   /** Logs a problem, unless the previous reconciliation had it too. */
@@ -180,7 +188,9 @@ export class ManagedCertificates {
   }
 
   #serve(keyPair: KeyPair): boolean {
-    if (this.#reconciler.current === undefined) return true;
+    if (this.#reconciler.current === undefined) {
+      return true;
+    }
     try {
       this.#options.onChange(keyPair);
       return true;

@@ -83,15 +83,19 @@ export class CertificateReconciler {
       const state = await this.#readState();
       this.#serve(state);
       const { step, recheckAt } = planNextStep(state.observed, this.#dependencies.rules);
-      if (step.action === 'none') return this.#finish(step, recheckAt);
-      if (this.#isIssuingTooOften(step))
+      if (step.action === 'none') {
+        return this.#finish(step, recheckAt);
+      }
+      if (this.#isIssuingTooOften(step)) {
         return state.observed.now + issueRateLimit.intervalMs / issueRateLimit.maxCas;
+      }
       try {
         await this.#executeStep(step, state);
       } catch (error) {
         conflicts += 1;
-        if (!(error instanceof KubeError) || !conflictCodes.has(error.code) || conflicts > maxConflicts)
+        if (!(error instanceof KubeError) || !conflictCodes.has(error.code) || conflicts > maxConflicts) {
           throw error;
+        }
         await wait(backoffMs(apiServerBackoff, conflicts, Math.random()));
       }
     }
@@ -103,7 +107,9 @@ export class CertificateReconciler {
     const found = await store.read();
     const { secret, configuration } = found;
     const isForbidden = configuration instanceof Error;
-    if (isForbidden) onProblem(configuration);
+    if (isForbidden) {
+      onProblem(configuration);
+    }
     const { published, caCertificates } = this.#publicationTracker.recordBundles(
       isForbidden ? 'unknown' : configuration?.caBundles,
       monotonicNow(),
@@ -129,9 +135,15 @@ export class CertificateReconciler {
   #serve({ stored, observed, known }: ClusterState): void {
     const servingCertificate = stored?.servingCertificate;
     const current = this.#current?.servingCertificate;
-    if (servingCertificate === undefined || servingCertificate.id === current?.id) return;
-    if (!canServe(current, servingCertificate, observed, this.#dependencies.rules)) return;
-    if (!this.#dependencies.serve(servingCertificate.keyPair)) return;
+    if (servingCertificate === undefined || servingCertificate.id === current?.id) {
+      return;
+    }
+    if (!canServe(current, servingCertificate, observed, this.#dependencies.rules)) {
+      return;
+    }
+    if (!this.#dependencies.serve(servingCertificate.keyPair)) {
+      return;
+    }
     this.#current = { servingCertificate, ca: known.get(servingCertificate.issuerId ?? '') };
   }
 
@@ -166,7 +178,9 @@ export class CertificateReconciler {
       const unexpired = (stored?.caCertificates ?? []).filter(({ expiresAt }) => now() <= expiresAt);
       await store.publishCaBundle(found.configuration, formatCaBundle(unexpired));
     }
-    if (issuesCa(step)) this.#issuedAt = [...this.#issuedAt, this.#dependencies.monotonicNow()];
+    if (issuesCa(step)) {
+      this.#issuedAt = [...this.#issuedAt, this.#dependencies.monotonicNow()];
+    }
     this.#logStep(step);
   }
 
@@ -174,8 +188,11 @@ export class CertificateReconciler {
   #logStep({ action, reason }: Exclude<Step, { action: 'none' }>): void {
     const { log } = this.#dependencies;
     const fields = { action, reason, cause: reasonTexts[reason] };
-    if (isRotation(reason) || !this.#hasSucceeded) log.info(fields, 'updated managed certificates');
-    else log.warn(fields, 'repaired managed certificates');
+    if (isRotation(reason) || !this.#hasSucceeded) {
+      log.info(fields, 'updated managed certificates');
+    } else {
+      log.warn(fields, 'repaired managed certificates');
+    }
   }
 }
 

@@ -62,7 +62,9 @@ export class WatchedFiles<T> {
   #rewatch(): void {
     this.#unwatch();
     // Watches the directory, because the kubelet swaps the `..data` symlink in it and the inode of the file does not change.
-    for (const directory of new Set(this.#options.paths.map((path) => dirname(path)))) this.#watch(directory);
+    for (const directory of new Set(this.#options.paths.map((path) => dirname(path)))) {
+      this.#watch(directory);
+    }
     this.#requestRead();
   }
 
@@ -77,14 +79,18 @@ export class WatchedFiles<T> {
   }
 
   #unwatch(): void {
-    for (const watcher of this.#watchers) watcher.close();
+    for (const watcher of this.#watchers) {
+      watcher.close();
+    }
     this.#watchers = [];
   }
 
   // One read at a time. An event during a read triggers another read, because the first may have been too early.
   async #requestRead(): Promise<void> {
     this.#isReadRequested = true;
-    if (this.#isReading) return;
+    if (this.#isReading) {
+      return;
+    }
     this.#isReading = true;
     while (this.#isReadRequested && !this.#isClosed) {
       this.#isReadRequested = false;
@@ -96,13 +102,21 @@ export class WatchedFiles<T> {
   async #read(): Promise<void> {
     try {
       const contents = await this.#options.read();
-      if (this.#isClosed) return;
-      if (!this.#options.isSame(contents, this.#current)) this.#apply(contents);
+      if (this.#isClosed) {
+        return;
+      }
+      if (!this.#options.isSame(contents, this.#current)) {
+        this.#apply(contents);
+      }
       this.#unconfirmedProblem = '';
       this.#reportedProblem = '';
     } catch (error) {
-      if (!(error instanceof CertificateError)) throw error; // A bug in this program.
-      if (!this.#isClosed) this.#reportIfConfirmed(error);
+      if (!(error instanceof CertificateError)) {
+        throw error; // A bug in this program.
+      }
+      if (!this.#isClosed) {
+        this.#reportIfConfirmed(error);
+      }
     }
   }
 
@@ -119,7 +133,9 @@ export class WatchedFiles<T> {
   // second read finds it too.
   #reportIfConfirmed(error: CertificateError): void {
     const problem = `${error.code} ${error.path ?? ''}`;
-    if (problem === this.#reportedProblem) return;
+    if (problem === this.#reportedProblem) {
+      return;
+    }
     if (problem !== this.#unconfirmedProblem && error.code !== 'not-applied') {
       this.#unconfirmedProblem = problem;
       this.#isReadRequested = true;
@@ -139,7 +155,9 @@ export async function readTextFile(path: string): Promise<string> {
     return await readFile(path, 'utf8');
   } catch (cause) {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
-    if (missing) throw new CertificateError('missing-file', `${path}: no such file`, path, cause);
+    if (missing) {
+      throw new CertificateError('missing-file', `${path}: no such file`, path, cause);
+    }
     throw new CertificateError('unreadable-file', `${path}: cannot be read`, path, cause);
   }
 }

@@ -18,7 +18,9 @@ export interface Cause {
 }
 
 function parseJsonOrUndefined(body: unknown): unknown {
-  if (typeof body !== 'string') return body;
+  if (typeof body !== 'string') {
+    return body;
+  }
   try {
     return JSON.parse(body);
   } catch {

@@ -72,10 +72,14 @@ async function sendBounded(
   { slots, timeouts, onOverload }: HttpBounds,
 ): Promise<ResponseContext> {
   const kind = classifyCall(request.getHttpMethod(), request.getUrl());
-  if (kind.isWatch) return await http.send(request).toPromise();
+  if (kind.isWatch) {
+    return await http.send(request).toPromise();
+  }
   const callerSignal = request.getSignal();
   const release = await slots.acquire(kind.key, callerSignal).catch((error: unknown) => {
-    if (error instanceof OverloadedError) onOverload();
+    if (error instanceof OverloadedError) {
+      onOverload();
+    }
     throw error;
   });
   const { signal, finish } = createCallSignal(getCallTimeoutMs(kind, timeouts), callerSignal, release);
@@ -114,7 +118,9 @@ function createCallSignal(
   const onStop = () => abort(callerSignal?.reason);
   const timer = setTimeout(() => abort(new DOMException('request timed out', 'TimeoutError')), timeoutMs);
   callerSignal?.addEventListener('abort', onStop, { once: true });
-  if (callerSignal?.aborted) onStop();
+  if (callerSignal?.aborted) {
+    onStop();
+  }
   return { signal: controller.signal, finish };
 }
 
@@ -167,7 +173,9 @@ async function readBytes(stream: ReadableStream<Uint8Array> | null, limitBytes: 
   // Leaving the loop cancels the stream and thereby the request.
   for await (const chunk of stream ?? []) {
     length += chunk.byteLength;
-    if (length > limitBytes) throw new ResponseTooLargeError(limitBytes);
+    if (length > limitBytes) {
+      throw new ResponseTooLargeError(limitBytes);
+    }
     chunks.push(chunk);
   }
   return Buffer.concat(chunks, length);

@@ -94,7 +94,9 @@ export class CallSlots {
 
   /** Resolves when no call is in flight or waiting. */
   async waitUntilIdle(): Promise<void> {
-    if (this.#isIdle()) return;
+    if (this.#isIdle()) {
+      return;
+    }
     await new Promise<void>((resolve) => this.#idleCallbacks.push(resolve));
   }
 
@@ -103,8 +105,12 @@ export class CallSlots {
   }
 
   #resolveIfIdle(): void {
-    if (!this.#isIdle()) return;
-    for (const resolve of this.#idleCallbacks) resolve();
+    if (!this.#isIdle()) {
+      return;
+    }
+    for (const resolve of this.#idleCallbacks) {
+      resolve();
+    }
     this.#idleCallbacks = [];
   }
 
@@ -122,7 +128,9 @@ export class CallSlots {
   /** Rejects all waiting calls. */
   close(): void {
     for (const waiters of [...this.#waiting.values()]) {
-      for (const waiter of [...waiters]) waiter.fail(new SlotsClosedError('closed'));
+      for (const waiter of [...waiters]) {
+        waiter.fail(new SlotsClosedError('closed'));
+      }
     }
   }
 
@@ -142,7 +150,9 @@ export class CallSlots {
     const leave = () => {
       ofKey.delete(waiter);
       this.#waitingCount -= 1;
-      if (ofKey.size === 0) this.#waiting.delete(key);
+      if (ofKey.size === 0) {
+        this.#waiting.delete(key);
+      }
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     };
@@ -179,33 +189,48 @@ export class CallSlots {
 
   #start(key: string): ReleaseSlot {
     const call: Call = { usesSlowSlot: this.#slowKeys.has(key) };
-    if (call.usesSlowSlot) this.#slow += 1;
-    else this.#quick += 1;
+    if (call.usesSlowSlot) {
+      this.#slow += 1;
+    } else {
+      this.#quick += 1;
+    }
     this.#inFlightOf.set(key, (this.#inFlightOf.get(key) ?? 0) + 1);
     let isSlow = false;
     const timer = setTimeout(() => {
       isSlow = true;
       this.#slowKeys.set(key, true);
-      if (!call.usesSlowSlot) this.#slowInQuickSlots.add(call);
+      if (!call.usesSlowSlot) {
+        this.#slowInQuickSlots.add(call);
+      }
       this.#startNext();
     }, this.#options.slowAfterMs);
     let isReleased = false;
     return () => {
-      if (isReleased) return;
+      if (isReleased) {
+        return;
+      }
       isReleased = true;
       clearTimeout(timer);
-      if (!isSlow) this.#slowKeys.delete(key);
+      if (!isSlow) {
+        this.#slowKeys.delete(key);
+      }
       this.#finish(key, call);
     };
   }
 
   #finish(key: string, call: Call): void {
     this.#slowInQuickSlots.delete(call);
-    if (call.usesSlowSlot) this.#slow -= 1;
-    else this.#quick -= 1;
+    if (call.usesSlowSlot) {
+      this.#slow -= 1;
+    } else {
+      this.#quick -= 1;
+    }
     const remaining = (this.#inFlightOf.get(key) ?? 1) - 1;
-    if (remaining === 0) this.#inFlightOf.delete(key);
-    else this.#inFlightOf.set(key, remaining);
+    if (remaining === 0) {
+      this.#inFlightOf.delete(key);
+    } else {
+      this.#inFlightOf.set(key, remaining);
+    }
     this.#startNext();
     this.#resolveIfIdle();
   }
@@ -213,7 +238,9 @@ export class CallSlots {
   #startNext(): void {
     const { quick, slow } = this.#options;
     for (const call of this.#slowInQuickSlots) {
-      if (this.#slow >= slow) break;
+      if (this.#slow >= slow) {
+        break;
+      }
       this.#slowInQuickSlots.delete(call);
       call.usesSlowSlot = true;
       this.#slow += 1;
@@ -221,9 +248,13 @@ export class CallSlots {
     }
     for (const [key, waiters] of this.#waiting) {
       const canStartSlow = this.#slow < slow && this.#slowKeys.size > 0;
-      if (this.#quick >= quick && !canStartSlow) return;
+      if (this.#quick >= quick && !canStartSlow) {
+        return;
+      }
       const [first] = waiters;
-      if (first === undefined || !this.#canStart(key)) continue;
+      if (first === undefined || !this.#canStart(key)) {
+        continue;
+      }
       first.start(this.#start(key));
       // The key moves to the end, so that its next call comes after those of the other keys. The loop reaches it again.
       if (waiters.size > 0) {

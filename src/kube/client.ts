@@ -98,7 +98,9 @@ export class ClusterConfig extends KubeConfig {
     const options: RequestOptions = {};
     await this.applyToHTTPSOptions(options);
     for (const [name, value] of Object.entries(options.headers ?? {})) {
-      if (value !== undefined) context.setHeaderParam(name, String(value));
+      if (value !== undefined) {
+        context.setHeaderParam(name, String(value));
+      }
     }
     if (typeof options.auth === 'string') {
       context.setHeaderParam('Authorization', `Basic ${Buffer.from(options.auth).toString('base64')}`);
@@ -140,8 +142,11 @@ export class ClusterConfig extends KubeConfig {
 
 function loadInto(config: ClusterConfig, kubeconfigPath: string | undefined): void {
   try {
-    if (kubeconfigPath === undefined) config.loadFromDefault();
-    else config.loadFromFile(kubeconfigPath);
+    if (kubeconfigPath === undefined) {
+      config.loadFromDefault();
+    } else {
+      config.loadFromFile(kubeconfigPath);
+    }
   } catch (error) {
     // The message of the YAML parser quotes lines of the file, which may contain credentials.
     const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
@@ -208,7 +213,9 @@ export async function undefinedIfNotFound<T>(
   try {
     return await withKubeErrors(operation, call);
   } catch (error) {
-    if (error instanceof KubeError && error.code === 'not-found') return undefined;
+    if (error instanceof KubeError && error.code === 'not-found') {
+      return undefined;
+    }
     throw error;
   }
 }

@@ -49,14 +49,17 @@ export class Connections {
   /** Returns the dispatchers for these settings: the current ones, unless the settings have changed. */
   get(tls: TlsOptions, proxyUrl: string | undefined): Dispatchers {
     const last = this.#current;
-    if (last !== undefined && last.proxyUrl === proxyUrl && isDeepStrictEqual(last.tls, tls))
+    if (last !== undefined && last.proxyUrl === proxyUrl && isDeepStrictEqual(last.tls, tls)) {
       return last.dispatchers;
+    }
     const dispatchers = {
       calls: this.#createDispatcher(tls, proxyUrl, { connections: this.#options.maxCalls }),
       watches: this.#createDispatcher(tls, proxyUrl, {}),
     };
     this.#current = { tls, proxyUrl, dispatchers };
-    for (const dispatcher of listDispatchers(last)) this.#retire(dispatcher);
+    for (const dispatcher of listDispatchers(last)) {
+      this.#retire(dispatcher);
+    }
     return dispatchers;
   }
 

@@ -107,10 +107,14 @@ const reasonsByHttpStatus: ReadonlyMap<number, readonly string[]> = new Map([
 function classifyStatus(httpStatus: number, status: Status): KubeErrorCode {
   // The cause's reason is the documented way to recognize a namespace that is being deleted:
   // https://github.com/kubernetes/api/blob/master/core/v1/types.go (NamespaceTerminatingCause).
-  if (status.causes.some(({ reason }) => reason === 'NamespaceTerminating')) return 'namespace-terminating';
+  if (status.causes.some(({ reason }) => reason === 'NamespaceTerminating')) {
+    return 'namespace-terminating';
+  }
   // An apply with the uid of an object that has been replaced: 409 if it has been deleted, 422 if another one has its name.
   // Callers handle both alike.
-  if (httpStatus === 422 && status.causes.some(({ field }) => field === 'metadata.uid')) return 'conflict';
+  if (httpStatus === 422 && status.causes.some(({ field }) => field === 'metadata.uid')) {
+    return 'conflict';
+  }
   // A body that is not a Status does not come from a webhook.
   if (status.reason !== undefined && reasonsByHttpStatus.get(httpStatus)?.includes(status.reason) === false) {
     return 'forbidden';
@@ -143,7 +147,9 @@ const maxCauses = 8;
 
 /** Returns the code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED. It is a name and contains no data. */
 function findSystemCode(failure: unknown, remainingCauses = maxCauses): string | undefined {
-  if (!(failure instanceof Error) || remainingCauses === 0) return undefined;
+  if (!(failure instanceof Error) || remainingCauses === 0) {
+    return undefined;
+  }
   if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
     return failure.code;
   }
@@ -151,8 +157,12 @@ function findSystemCode(failure: unknown, remainingCauses = maxCauses): string |
 }
 
 function classifySystemCode(code: string | undefined): KubeErrorCode {
-  if (code === undefined) return 'unknown';
-  if (credentialFileCodes.has(code)) return 'unauthorized';
+  if (code === undefined) {
+    return 'unknown';
+  }
+  if (credentialFileCodes.has(code)) {
+    return 'unauthorized';
+  }
   return clientTimeoutCodes.has(code) ? 'timeout' : 'network';
 }
 
@@ -161,12 +171,18 @@ function classifySystemCode(code: string | undefined): KubeErrorCode {
  * any other error. A KubeError is returned unchanged.
  */
 export function toKubeError(failure: unknown, operation: string): KubeError {
-  if (failure instanceof KubeError) return failure;
-  if (failure instanceof ApiException) return createStatusError(failure.code, failure.body, operation);
+  if (failure instanceof KubeError) {
+    return failure;
+  }
+  if (failure instanceof ApiException) {
+    return createStatusError(failure.code, failure.body, operation);
+  }
   if (failure instanceof ResponseTooLargeError) {
     return new KubeError({ code: 'too-large', operation, detail: failure.message });
   }
-  if (failure instanceof OverloadedError) return new KubeError({ code: 'overloaded', operation });
+  if (failure instanceof OverloadedError) {
+    return new KubeError({ code: 'overloaded', operation });
+  }
   const detail = findSystemCode(failure);
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });

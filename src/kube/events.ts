@@ -44,7 +44,9 @@ export function createEventApi(config: ClusterConfig, component: string): EventA
         );
         return true;
       } catch (error) {
-        if (error instanceof KubeError && error.code === 'conflict') return false;
+        if (error instanceof KubeError && error.code === 'conflict') {
+          return false;
+        }
         throw error;
       }
     },

@@ -15,7 +15,9 @@ export interface FieldOwner {
 export function parseFieldOwners(managedFields: unknown): FieldOwner[] {
   const entries: unknown[] = Array.isArray(managedFields) ? managedFields : [];
   return entries.flatMap((entry) => {
-    if (!isObject(entry) || typeof entry['manager'] !== 'string') return [];
+    if (!isObject(entry) || typeof entry['manager'] !== 'string') {
+      return [];
+    }
     const { manager, fieldsV1 } = entry;
     const metadata = isObject(fieldsV1) ? fieldsV1['f:metadata'] : undefined;
     return [
@@ -26,7 +28,9 @@ export function parseFieldOwners(managedFields: unknown): FieldOwner[] {
 
 function listKeys(fields: unknown, name: string): string[] {
   const at = isObject(fields) ? fields[name] : undefined;
-  if (!isObject(at)) return [];
+  if (!isObject(at)) {
+    return [];
+  }
   return Object.keys(at)
     .filter((key) => key.startsWith('f:'))
     .map((key) => key.slice(2));

@@ -115,7 +115,9 @@ class ListWatchInformer<T> implements Informer {
 
   isInSync(): boolean {
     const { now, graceMs } = this.#options;
-    if (!this.#hasListed || this.#stop.signal.aborted) return false;
+    if (!this.#hasListed || this.#stop.signal.aborted) {
+      return false;
+    }
     return this.#isConnected || now() - this.#disconnectedAt < graceMs;
   }
 
@@ -126,9 +128,13 @@ class ListWatchInformer<T> implements Informer {
         this.#watchFromVersion ??= await this.#list();
         await this.#watch(this.#watchFromVersion);
       } catch (error) {
-        if (!signal.aborted) this.#recordFailure(toKubeError(error, `watch ${this.#options.resource.noun}`));
+        if (!signal.aborted) {
+          this.#recordFailure(toKubeError(error, `watch ${this.#options.resource.noun}`));
+        }
       }
-      if (this.#failures === 0) continue;
+      if (this.#failures === 0) {
+        continue;
+      }
       await wait(this.#options.backoff(this.#failures), undefined, { signal }).catch(() => undefined);
     }
   }
@@ -144,12 +150,14 @@ class ListWatchInformer<T> implements Informer {
       this.#runIsolated(identity, () => handler.set(item), reject);
     const { items, resourceVersion } = await listAll(config, resource, this.#stop.signal, { accept, reject });
     // The resourceVersion went backwards (etcd was restored), so the state of the handler is discarded.
-    if (compareResourceVersions(resourceVersion, this.#latestVersion) === -1)
+    if (compareResourceVersions(resourceVersion, this.#latestVersion) === -1) {
       this.#notifyHandler(() => handler.replace([]));
+    }
     this.#notifyHandler(() => handler.replace(items));
     // The rejected objects are not among the items, but they exist.
-    for (const identity of rejected)
+    for (const identity of rejected) {
       this.#runIsolated(identity, () => handler.reject?.(identity), this.#reportObject);
+    }
     this.#latestVersion = resourceVersion;
     this.#hasListed = true;
     this.#listedAt = now();
@@ -181,7 +189,9 @@ class ListWatchInformer<T> implements Informer {
         onOpen,
       })) {
         if (event.type === 'INVALID') {
-          if (!hasInvalidLine) this.#reportError(event.error);
+          if (!hasInvalidLine) {
+            this.#reportError(event.error);
+          }
           hasInvalidLine = true;
           continue;
         }
@@ -190,14 +200,22 @@ class ListWatchInformer<T> implements Informer {
         this.#latestVersion = event.resourceVersion;
         events += 1;
       }
-      if (!wasHealthy()) this.#failures += 1;
-      if (now() - this.#listedAt >= relistMs) this.#watchFromVersion = undefined;
+      if (!wasHealthy()) {
+        this.#failures += 1;
+      }
+      if (now() - this.#listedAt >= relistMs) {
+        this.#watchFromVersion = undefined;
+      }
     } finally {
       // It is unknown which object the line was about, so list again. The list waits for the end of the stream, so that the
       // other changes are not delayed, and an endpoint that corrupts every stream causes only one list per stream.
-      if (hasInvalidLine) this.#watchFromVersion = undefined;
+      if (hasInvalidLine) {
+        this.#watchFromVersion = undefined;
+      }
       this.#isConnected = false;
-      if (wasHealthy()) this.#recordRecovery();
+      if (wasHealthy()) {
+        this.#recordRecovery();
+      }
     }
   }
 
@@ -208,13 +226,18 @@ class ListWatchInformer<T> implements Informer {
   }
 
   #handleEvent({ type, object, resourceVersion }: WatchEvent): void {
-    if (type === 'BOOKMARK') return;
+    if (type === 'BOOKMARK') {
+      return;
+    }
     const { handler, resource } = this.#options;
     const identity = getObjectIdentity(object);
     const deliver = (): void => {
       const item = type === 'DELETED' ? undefined : resource.parseItem(object);
-      if (type === 'DELETED') handler.remove(identity, resourceVersion);
-      else if (item !== undefined) handler.set(item);
+      if (type === 'DELETED') {
+        handler.remove(identity, resourceVersion);
+      } else if (item !== undefined) {
+        handler.set(item);
+      }
     };
     this.#runIsolated(identity, deliver, (id, cause) => this.#reject(id, cause));
   }
@@ -228,7 +251,9 @@ class ListWatchInformer<T> implements Informer {
     call: () => void,
     reject: (identity: ObjectIdentity, cause: unknown) => void,
   ): boolean {
-    if (this.#stop.signal.aborted) return false;
+    if (this.#stop.signal.aborted) {
+      return false;
+    }
     try {
       call();
       return true;
@@ -241,13 +266,16 @@ class ListWatchInformer<T> implements Informer {
   #reject(identity: ObjectIdentity, cause: unknown): void {
     const { handler } = this.#options;
     this.#reportObject(identity, cause);
-    if (identity.name !== '')
+    if (identity.name !== '') {
       this.#runIsolated(identity, () => handler.reject?.(identity), this.#reportObject);
+    }
   }
 
   /** Calls the handler with a whole list. If it throws, it has missed changes, so this counts as a failure. */
   #notifyHandler(call: () => void): void {
-    if (this.#stop.signal.aborted) return;
+    if (this.#stop.signal.aborted) {
+      return;
+    }
     try {
       call();
     } catch (error) {
@@ -259,7 +287,9 @@ class ListWatchInformer<T> implements Informer {
 
   #recordFailure(error: KubeError): void {
     this.#failures += 1;
-    if (relistCodes.has(error.code)) this.#watchFromVersion = undefined;
+    if (relistCodes.has(error.code)) {
+      this.#watchFromVersion = undefined;
+    }
     this.#reportError(error);
   }
 

@@ -88,9 +88,13 @@ export async function listAll<T>(
     for (const object of page.objects) {
       const identity = getObjectIdentity(object);
       const item = parseItem(object, identity, resource, handlers);
-      if (item !== undefined && handlers.accept(item, identity)) items.push(item);
+      if (item !== undefined && handlers.accept(item, identity)) {
+        items.push(item);
+      }
     }
-    if (page.continueToken === undefined) return { items, resourceVersion: page.resourceVersion };
+    if (page.continueToken === undefined) {
+      return { items, resourceVersion: page.resourceVersion };
+    }
     next = page.continueToken;
     limit = Math.min(defaultPageSize, limit * pageSizeFactor);
   }
@@ -123,7 +127,9 @@ async function fetchPage(
   try {
     return parsePage(await getText(config, request, limit > 1 ? maxPageBytes : maxObjectBytes), operation);
   } catch (error) {
-    if (limit > 1 && error instanceof KubeError && error.code === 'too-large') return 'too-large';
+    if (limit > 1 && error instanceof KubeError && error.code === 'too-large') {
+      return 'too-large';
+    }
     throw error;
   }
 }

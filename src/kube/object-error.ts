@@ -55,7 +55,9 @@ export function createOnceReporter(
     const key = `${identity.namespace}/${identity.name}`;
     const isReported = reported.get(key) === true;
     reported.set(key, true);
-    if (isReported) return;
+    if (isReported) {
+      return;
+    }
     try {
       onObjectError(new ObjectError(resource, identity, cause));
     } catch {

@@ -155,12 +155,16 @@ export function parseRefusal({ message, causes }: Status): Refusal | undefined {
     }
   }
   // Validation by the API server.
-  if (!invalidPattern.test(start)) return undefined;
+  if (!invalidPattern.test(start)) {
+    return undefined;
+  }
   if (start.startsWith('Secret "') && causes.some(isImmutable)) {
     const text = `the Secret is immutable, field ${fields}`;
     return truncateRefusal({ text, shortText: 'Secret is immutable; delete it', advice: adviceOnImmutable });
   }
-  if (fields === '') return undefined;
+  if (fields === '') {
+    return undefined;
+  }
   const advice = 'the API server rejected the object as invalid';
   return truncateRefusal({ text: `field ${fields}`, shortText: `invalid field ${fields}`, advice });
 }

@@ -23,12 +23,16 @@ export async function sendGet(config: ClusterConfig, request: GetRequest): Promi
   const { path, query, accept, signal, operation } = request;
   try {
     const context = new RequestContext(`${config.getCurrentCluster()?.server}${path}`, HttpMethod.GET);
-    for (const [name, value] of Object.entries(query)) context.setQueryParam(name, value);
+    for (const [name, value] of Object.entries(query)) {
+      context.setQueryParam(name, value);
+    }
     context.setHeaderParam('Accept', accept);
     context.setSignal(signal);
     await config.applySecurityAuthentication(context);
     const response = await config.http.send(context).toPromise();
-    if (response.httpStatusCode === 200) return response;
+    if (response.httpStatusCode === 200) {
+      return response;
+    }
     throw createStatusError(response.httpStatusCode, await response.body.text(), operation);
   } catch (error) {
     throw toKubeError(error, operation);

@@ -54,7 +54,9 @@ export const acceptMetadata = {
 
 /** Returns the entries of an object whose values are strings. */
 export function pickStrings(value: unknown): Record<string, string> {
-  if (!isObject(value)) return {};
+  if (!isObject(value)) {
+    return {};
+  }
   return Object.fromEntries(
     Object.entries(value).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );

@@ -67,7 +67,9 @@ export interface SecretApi {
  */
 export function parseSecret(object: unknown): SecretObject | undefined {
   const { namespace, name, uid, resourceVersion, labels, annotations, managedFields } = getMetadata(object);
-  if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
+  if (typeof namespace !== 'string' || typeof name !== 'string') {
+    return undefined;
+  }
   const { type, data } = isObject(object) ? object : {};
   return {
     metadata: {
@@ -86,7 +88,9 @@ export function parseSecret(object: unknown): SecretObject | undefined {
 
 function parseSecretOrThrow(object: unknown, operation: string): SecretObject {
   const secret = parseSecret(object);
-  if (secret !== undefined) return secret;
+  if (secret !== undefined) {
+    return secret;
+  }
   throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a Secret' });
 }
 

@@ -45,7 +45,9 @@ export function createAddReferencePatch(
  */
 export function createRemoveReferencePatch(account: ServiceAccount): JsonPatchOperation[] | undefined {
   const managedReference = account.managedReference;
-  if (managedReference === undefined) return undefined;
+  if (managedReference === undefined) {
+    return undefined;
+  }
   const entry = removeEntry(account, managedReference);
   const isOnlyEntry = entry.length > 0 && account.imagePullSecrets.length === 1;
   return [

@@ -39,8 +39,12 @@ export interface ServiceAccount {
  */
 export function parseServiceAccount(object: unknown): ServiceAccount | undefined {
   const { namespace, name, uid, resourceVersion, annotations } = getMetadata(object);
-  if (typeof namespace !== 'string' || typeof name !== 'string') return undefined;
-  if (typeof uid !== 'string' || typeof resourceVersion !== 'string') return undefined;
+  if (typeof namespace !== 'string' || typeof name !== 'string') {
+    return undefined;
+  }
+  if (typeof uid !== 'string' || typeof resourceVersion !== 'string') {
+    return undefined;
+  }
   const references: unknown = isObject(object) ? object['imagePullSecrets'] : undefined;
   const entries: unknown[] = Array.isArray(references) ? references : [];
   const annotationValues = pickStrings(annotations);
@@ -127,7 +131,9 @@ export function createServiceAccountApi(config: ClusterConfig): ServiceAccountAp
   const api = createCoreApi(config);
   const parseOrThrow = (object: unknown, operation: string): ServiceAccount => {
     const account = parseServiceAccount(object);
-    if (account !== undefined) return account;
+    if (account !== undefined) {
+      return account;
+    }
     throw new KubeError({ code: 'unknown', operation, detail: 'the response is not a ServiceAccount' });
   };
   return {

@@ -81,10 +81,15 @@ async function* readLines(stream: ReadableStream<Uint8Array>): AsyncGenerator<st
     const [first = '', ...others] = decoder.decode(chunk, { stream: true }).split('\n');
     length += first.length;
     // A line that is too long is discarded up to its end.
-    if (length > maxLineLength) parts = [];
-    else parts.push(first);
+    if (length > maxLineLength) {
+      parts = [];
+    } else {
+      parts.push(first);
+    }
     for (const other of others) {
-      if (length > 0) yield length > maxLineLength ? undefined : parts.join('');
+      if (length > 0) {
+        yield length > maxLineLength ? undefined : parts.join('');
+      }
       parts = [other];
       length = other.length;
     }
@@ -124,8 +129,12 @@ export async function* streamEvents(options: WatchStreamOptions): AsyncGenerator
     clearTimeout(timer);
     timer = abortAfter(controller, seconds * 1000 + slackMs);
     onOpen();
-    if (stream === null) return;
-    for await (const line of readLines(stream)) yield parseEvent(line, operation);
+    if (stream === null) {
+      return;
+    }
+    for await (const line of readLines(stream)) {
+      yield parseEvent(line, operation);
+    }
   } catch (error) {
     throw toKubeError(error, operation);
   } finally {

@@ -6,28 +6,28 @@ import { issueTestCa } from './test-certificates.ts';
 const [one, two] = await Promise.all([issueTestCa(Date.now()), issueTestCa(Date.now())]);
 const [idOne = '', idTwo = ''] = parseCaBundle(formatCaBundle([one, two])).caCertificates.map(({ id }) => id);
 
-describe('for how long a CA has been published', () => {
+describe('the publication tracker', () => {
   const forMs = (publications: PublicationTracker, texts: readonly string[], at: number) => {
     const { published } = publications.recordBundles(texts, at);
     return typeof published === 'object' ? Object.fromEntries(published.forMs) : published;
   };
   const both = formatCaBundle([two, one]);
 
-  it('counts from when it stood in all caBundles', () => {
+  it('measures how long a CA has been in all caBundles', () => {
     const publications = new PublicationTracker();
     assert.deepEqual(forMs(publications, [formatCaBundle([one]), both], 10), { [idOne]: 0 });
     assert.deepEqual(forMs(publications, [both, both], 15), { [idOne]: 5, [idTwo]: 0 });
     assert.deepEqual(forMs(publications, [both, both], 18), { [idOne]: 8, [idTwo]: 3 });
   });
 
-  it('begins anew when it was away', () => {
+  it('starts again after the CA was missing', () => {
     const publications = new PublicationTracker();
     forMs(publications, [both], 0);
     assert.deepEqual(forMs(publications, [formatCaBundle([one])], 5), { [idOne]: 5 });
     assert.deepEqual(forMs(publications, [both], 7), { [idOne]: 7, [idTwo]: 0 });
   });
 
-  it('is not known where nothing can be read, or nobody calls', () => {
+  it('reports an unreadable or missing webhook configuration', () => {
     const publications = new PublicationTracker();
     assert.equal(publications.recordBundles('unknown', 0).published, 'unknown');
     assert.equal(publications.recordBundles(undefined, 0).published, 'no-webhook');

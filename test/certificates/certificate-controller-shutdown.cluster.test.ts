@@ -16,8 +16,8 @@ const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 describeOnCluster('the certificate controller', (cluster) => {
   it('stores the certificate that a slow webhook delays before it ends', async () => {
-    const setting = await createCertificatesFixture(cluster());
-    const { namespace, webhookConfiguration } = setting.place;
+    const fixture = await createCertificatesFixture(cluster());
+    const { namespace, webhookConfiguration } = fixture.location;
     const label = ['kubernetes.io/metadata.name', namespace] as const;
     const webhook = await startSilentWebhook(cluster(), { label, timeoutSeconds: 15 });
     const folder = await mkdtemp(join(tmpdir(), 'certificates-'));
@@ -37,7 +37,7 @@ describeOnCluster('the certificate controller', (cluster) => {
       const exited = once(child, 'exit');
       child.kill('SIGTERM');
       assert.deepEqual(await exited, [0, null]);
-      assert.ok((await setting.stored())?.servingCertificate);
+      assert.ok((await fixture.stored())?.servingCertificate);
     } finally {
       child.kill('SIGKILL');
       await webhook.stop();

@@ -20,16 +20,18 @@ const [first, second, third] = await Promise.all([
 ]);
 const mixed = { certPem: second.certPem, keyPem: first.keyPem };
 
-/** Longer than any test: what happens then happens by the watch. */
+/** Longer than any test, so that only file system events trigger a read. */
 const neverMs = 3_600_000;
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
-  for (const end of cleanups.splice(0)) await end();
+  for (const end of cleanups.splice(0)) {
+    await end();
+  }
 });
 
-describe('a mounted Secret, by the watch alone', () => {
-  it('is taken at every swap of ..data, not only at the first', async () => {
+describe('a mounted Secret without polling', () => {
+  it('is reloaded at every swap of ..data, not only at the first', async () => {
     const { secret, seen, files } = await openMounted(neverMs);
     for (const keyPair of [second, third, first]) {
       await secret.update(keyPair);
@@ -39,7 +41,7 @@ describe('a mounted Secret, by the watch alone', () => {
     assert.deepEqual(seen.counts(), { change: 3, problem: 0 });
   });
 
-  it('keeps the old pair while the new one does not fit together, says so once, takes the mended one', async () => {
+  it('keeps the previous key pair while the new one does not match, reports that once, and applies the corrected one', async () => {
     const { secret, seen, files } = await openMounted(neverMs);
     await secret.update(mixed);
     const problem = await seen.next('problem');
@@ -51,7 +53,7 @@ describe('a mounted Secret, by the watch alone', () => {
     assert.deepEqual(seen.counts(), { change: 1, problem: 1 });
   });
 
-  it('tells the same problem again when it was away in between', async () => {
+  it('reports a problem again after it had disappeared', async () => {
     const { secret, seen } = await openMounted(neverMs);
     for (const good of [second, first]) {
       await secret.update(mixed);
@@ -62,7 +64,7 @@ describe('a mounted Secret, by the watch alone', () => {
     assert.deepEqual(seen.counts(), { change: 2, problem: 2 });
   });
 
-  it('is no event when the bytes are the same', async () => {
+  it('is not reported when its content is unchanged', async () => {
     const { secret, seen } = await openMounted(neverMs);
     await secret.update(first);
     await secret.update(first);
@@ -71,8 +73,8 @@ describe('a mounted Secret, by the watch alone', () => {
     assert.deepEqual(seen.counts(), { change: 1, problem: 0 });
   });
 
-  it('is offered again when its receiver threw', async () => {
-    const { secret, seen, files } = await openMounted(neverMs, { refuses: 1 });
+  it('is applied again after onChange threw', async () => {
+    const { secret, seen, files } = await openMounted(neverMs, { failures: 1 });
     await secret.update(second);
     assert.equal((await seen.next('problem')).code, 'not-applied');
     // One swap is several events, so it may have been taken by now.
@@ -81,14 +83,14 @@ describe('a mounted Secret, by the watch alone', () => {
     assert.equal(files.current.certPem, second.certPem);
   });
 
-  it('is not the current one while its receiver throws', async () => {
-    const { secret, seen, files } = await openMounted(neverMs, { refuses: Number.POSITIVE_INFINITY });
+  it('is not current while onChange throws', async () => {
+    const { secret, seen, files } = await openMounted(neverMs, { failures: Number.POSITIVE_INFINITY });
     await secret.update(second);
     assert.equal((await seen.next('problem')).code, 'not-applied');
     assert.equal(files.current.certPem, first.certPem);
   });
 
-  it('is left alone after close', async () => {
+  it('is not reloaded after close', async () => {
     const { secret, seen, files } = await openMounted(neverMs);
     const other = await open(secret, neverMs);
     files.close();
@@ -98,8 +100,8 @@ describe('a mounted Secret, by the watch alone', () => {
   });
 });
 
-describe('a poll finds what no watch tells', () => {
-  it('a folder that was deleted and made again', async () => {
+describe('a poll detects', () => {
+  it('a directory that was deleted and recreated', async () => {
     const { secret, seen, files } = await openMounted(20);
     await secret.remove();
     const problem = await seen.next('problem');
@@ -111,12 +113,12 @@ describe('a poll finds what no watch tells', () => {
     assert.equal((await seen.next('change')).certPem, second.certPem);
   });
 
-  it('a symlink further up that points elsewhere', async () => {
+  it('a changed symlink of a parent directory', async () => {
     const link = join(tmpdir(), `link-${process.pid}`);
     await symlink(await plainFolder(first), link);
     cleanups.push(() => rm(link));
     const { seen } = await open({ certFile: join(link, 'tls.crt'), keyFile: join(link, 'tls.key') }, 20);
-    // Twice, since the look at the start may come late enough to find the first.
+    // Twice, because the initial read may be late enough to find the first change.
     for (const keyPair of [second, third]) {
       await symlink(await plainFolder(keyPair), `${link}.new`);
       await rename(`${link}.new`, link);
@@ -125,7 +127,7 @@ describe('a poll finds what no watch tells', () => {
   });
 });
 
-it('two files written one after the other end as the new pair', async () => {
+it('applies two files that are written one after the other', async () => {
   const folder = await plainFolder(first);
   const paths = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') };
   const { seen } = await open(paths, neverMs);
@@ -135,20 +137,20 @@ it('two files written one after the other end as the new pair', async () => {
   assert.equal((await seen.next('change')).certPem, second.certPem);
 });
 
-describe('the first look', () => {
+describe('the first read', () => {
   it('fails with the path of the missing file', async () => {
     const folder = await plainFolder(first);
     const paths = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'none') };
     await assert.rejects(open(paths, neverMs), { code: 'missing-file', path: paths.keyFile });
   });
 
-  it('fails with the path of what is no file', async () => {
+  it('fails with the path of a directory', async () => {
     const folder = await plainFolder(first);
     const paths = { certFile: folder, keyFile: join(folder, 'tls.key') };
     await assert.rejects(open(paths, neverMs), { code: 'unreadable-file', path: folder });
   });
 
-  it('fails on a pair that does not fit together', async () => {
+  it('fails for a key that does not match', async () => {
     const folder = await plainFolder(mixed);
     const paths = { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') };
     await assert.rejects(open(paths, neverMs), { code: 'key-mismatch', path: paths.keyFile });
@@ -163,18 +165,20 @@ async function plainFolder(keyPair: PemKeyPair): Promise<string> {
   return folder;
 }
 
-async function openMounted(pollIntervalMs: number, how: { refuses?: number } = {}) {
+async function openMounted(pollIntervalMs: number, options: { failures?: number } = {}) {
   const secret = await MountedSecret.create(first);
   cleanups.push(() => secret.remove());
-  return { secret, ...(await open(secret, pollIntervalMs, how)) };
+  return { secret, ...(await open(secret, pollIntervalMs, options)) };
 }
 
-async function open(paths: Paths, pollIntervalMs: number, { refuses = 0 } = {}) {
+async function open(paths: Paths, pollIntervalMs: number, { failures = 0 } = {}) {
   const seen = new ChangeRecorder();
-  let left = refuses;
+  let remainingFailures = failures;
   const onChange = (keyPair: KeyPair) => {
-    left -= 1;
-    if (left >= 0) throw new Error('not now');
+    remainingFailures -= 1;
+    if (remainingFailures >= 0) {
+      throw new Error('not now');
+    }
     seen.record('change', keyPair);
   };
   const onProblem = (error: CertificateError) => seen.record('problem', error);
@@ -184,18 +188,24 @@ async function open(paths: Paths, pollIntervalMs: number, { refuses = 0 } = {}) 
   return { files, seen };
 }
 
-type Paths = { readonly certFile: string; readonly keyFile: string };
-type ReportedEvents = { change: KeyPair; problem: CertificateError };
+interface Paths {
+  readonly certFile: string;
+  readonly keyFile: string;
+}
+interface ReportedEvents {
+  change: KeyPair;
+  problem: CertificateError;
+}
 
-/** What a source told so far, and the next thing it tells, within ten seconds. */
+/** Records reported events, and waits up to ten seconds for the next one. */
 class ChangeRecorder {
   readonly #reported: { [K in keyof ReportedEvents]: ReportedEvents[K][] } = { change: [], problem: [] };
   readonly #taken = { change: 0, problem: 0 };
-  readonly #bell = new EventEmitter();
+  readonly #emitter = new EventEmitter();
 
   record<K extends keyof ReportedEvents>(kind: K, what: ReportedEvents[K]): void {
     this.#reported[kind].push(what);
-    this.#bell.emit('told');
+    this.#emitter.emit('recorded');
   }
 
   counts(): Record<keyof ReportedEvents, number> {
@@ -210,13 +220,13 @@ class ChangeRecorder {
         this.#taken[kind] += 1;
         return found;
       }
-      await once(this.#bell, 'told', { signal });
+      await once(this.#emitter, 'recorded', { signal });
     }
   }
 }
 
 describe('the CA of client certificates', () => {
-  it('is picked up when its file changes, and kept while the file cannot be used', async (t) => {
+  it('is reloaded when its file changes, and kept while the file is invalid', async (t) => {
     const caFile = await emptyFile(t);
     const [first, second] = await Promise.all([issueTestCa(Date.now()), issueTestCa(Date.now())]);
     await writeFile(caFile, first.certPem);
@@ -234,11 +244,11 @@ describe('the CA of client certificates', () => {
     await eventually('the problem is reported', () => problems.length > 0);
     assert.deepEqual([problems, ca.current], [['invalid-certificate'], first.certPem]);
     await writeFile(caFile, second.certPem);
-    await eventually('the other CA is there', () => ca.current === second.certPem);
+    await eventually('the other CA is loaded', () => ca.current === second.certPem);
     assert.deepEqual(taken, [second.certPem]);
   });
 
-  it('is refused at the start: no file, no PEM, no CA', async (t) => {
+  it('is rejected at the start: missing file, not PEM, not a CA', async (t) => {
     const caFile = await emptyFile(t);
     const options = { caFile, onChange: () => undefined, onProblem: () => undefined };
     await assert.rejects(watchClientCa({ ...options, caFile: `${caFile}-2` }), { code: 'missing-file' });

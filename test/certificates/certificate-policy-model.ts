@@ -1,3 +1,4 @@
+// A model of a cluster and its replicas, which execute the certificate policy.
 import {
   canServe,
   planNextStep,
@@ -24,13 +25,13 @@ const backdateMs = 300 * secondMs;
 
 let issuedCount = 0;
 
-function createLifetime(now: number, lifeMs: number): Lifetime {
-  return { validFrom: now - backdateMs, issuedAt: now, expiresAt: now + lifeMs };
+function createLifetime(now: number, lifetimeMs: number): Lifetime {
+  return { validFrom: now - backdateMs, issuedAt: now, expiresAt: now + lifetimeMs };
 }
 
-export function createCa(now: number, lifeMs = caLifetimeMs): CaFacts {
+export function createCa(now: number, lifetimeMs = caLifetimeMs): CaFacts {
   issuedCount += 1;
-  return { id: `ca-${issuedCount}`, ...createLifetime(now, lifeMs) };
+  return { id: `ca-${issuedCount}`, ...createLifetime(now, lifetimeMs) };
 }
 
 export function createServingCertificate(ca: CaFacts | undefined, now: number): ServingCertificateFacts {
@@ -44,7 +45,7 @@ export function createServingCertificate(ca: CaFacts | undefined, now: number): 
   };
 }
 
-/** A Secret that holds these. */
+/** The facts about a Secret with these certificates. */
 export function createStoredState(
   caCertificates: readonly CaFacts[],
   servingCertificate: ServingCertificateFacts | undefined,
@@ -57,7 +58,7 @@ export function createStoredState(
   };
 }
 
-/** One process: what it serves, and since when it has seen which CA published. */
+/** A replica: what it serves, and since when it has observed each published CA. */
 export interface ModelReplica {
   current: ServingCertificateFacts | undefined;
   ca: CaFacts | undefined;
@@ -68,26 +69,26 @@ export function createModelReplica(): ModelReplica {
   return { current: undefined, ca: undefined, since: new Map() };
 }
 
-/** A cluster with a Secret and one webhook, and the steps of the policy done to it in no time. */
+/** A cluster with a Secret and one webhook, in which the steps of the policy take no time. */
 export class PolicyModel {
   now = 1_000_000 * secondMs;
   stored: StoredCertificateFacts | 'none' = 'none';
-  /** The caBundle as it was, with the time from which on; the latest last. */
+  /** The history of the caBundle, latest last. */
   readonly bundles: { readonly from: number; readonly ids: readonly string[] }[] = [{ from: 0, ids: [] }];
-  /** Every CA that ever was. */
+  /** All CAs that were issued. */
   readonly caCertificates = new Map<string, CaFacts>();
   readonly steps: Step[] = [];
   readonly #rules: RotationRules;
 
-  constructor(theirs: RotationRules = rules) {
-    this.#rules = theirs;
+  constructor(rotationRules: RotationRules = rules) {
+    this.#rules = rotationRules;
   }
 
   get bundle(): readonly string[] {
     return this.bundles.at(-1)?.ids ?? [];
   }
 
-  /** What an API server knows that is so much behind. */
+  /** The bundle known to an API server that lags by this long. */
   getBundleBefore(ms: number): readonly string[] {
     return this.bundles.findLast(({ from }) => from <= this.now - ms)?.ids ?? [];
   }
@@ -97,10 +98,12 @@ export class PolicyModel {
   }
 
   addCas(...caCertificates: readonly CaFacts[]): void {
-    for (const ca of caCertificates) this.caCertificates.set(ca.id, ca);
+    for (const ca of caCertificates) {
+      this.caCertificates.set(ca.id, ca);
+    }
   }
 
-  /** One step of one replica; it sees what is there now, since a write from an older sight is refused. */
+  /** Executes one step of one replica. It observes the current state, because a write based on an older state is rejected. */
   reconcile(replica: ModelReplica): Step {
     const { stored, now } = this;
     const published = this.#publishedFor(replica);
@@ -168,8 +171,16 @@ export class PolicyModel {
 
   #publishedFor({ since }: ModelReplica): PublishedState {
     const ids = this.bundle;
-    for (const id of since.keys()) if (!ids.includes(id)) since.delete(id);
-    for (const id of ids) if (!since.has(id)) since.set(id, this.now);
+    for (const id of since.keys()) {
+      if (!ids.includes(id)) {
+        since.delete(id);
+      }
+    }
+    for (const id of ids) {
+      if (!since.has(id)) {
+        since.set(id, this.now);
+      }
+    }
     const forMs = new Map([...since].map(([id, from]) => [id, this.now - from]));
     const known = ids.filter((id) => this.caCertificates.has(id));
     return { bundles: [{ ids: known, isMalformed: known.length < ids.length }], forMs };

@@ -14,22 +14,22 @@ import {
   secondMs,
 } from './certificate-policy-model.ts';
 
-/** A replica that was told nothing looks this often; an API server is behind by at most this much. */
+/** Interval at which a replica reconciles without events, and the maximum lag of an API server. */
 const lagMs = rules.apiServerPropagationMs / 2;
 const tickMs = 5 * secondMs;
 
-type Chance = (most: number) => number;
+type Chance = (max: number) => number;
 
-/** Numbers from 0 to `most`, one after the other, out of a list. */
+/** Returns numbers from 0 to `max`, taken from a list one after the other. */
 function chanceOf(numbers: readonly number[]): Chance {
   let at = 0;
-  return (most) => {
+  return (max) => {
     at = (at + 1) % numbers.length;
-    return (numbers[at] ?? 0) % (most + 1);
+    return (numbers[at] ?? 0) % (max + 1);
   };
 }
 
-// A run of so many steps does not get clearer by being shortened, and takes for ever to be.
+// Shrinking a run of that many steps takes very long and does not make it clearer.
 const numbers = fc.noShrink(fc.array(fc.nat(1_000_000), { minLength: 500, maxLength: 500 }));
 
 function assertValidState(model: PolicyModel): void {
@@ -45,7 +45,7 @@ function assertValidState(model: PolicyModel): void {
   assert.ok(model.bundle.includes(stored.servingCertificate.issuerId ?? ''), 'its CA is published');
 }
 
-/** Lets time pass; in each tick every replica may take some steps, in any order. */
+/** Lets time pass. In each tick, every replica may execute some steps, in any order. */
 function simulate(
   model: PolicyModel,
   replicas: readonly ModelReplica[],
@@ -53,25 +53,29 @@ function simulate(
   chance: Chance,
   check = () => {},
 ) {
-  const lookedAt = new Map(replicas.map((replica) => [replica, model.now]));
+  const reconciledAt = new Map(replicas.map((replica) => [replica, model.now]));
   for (const end = model.now + ms; model.now < end; model.now += tickMs) {
     for (let turn = chance(4); turn >= 0; turn -= 1) {
       const replica = replicas[chance(replicas.length - 1)];
-      if (replica === undefined) continue;
+      if (replica === undefined) {
+        continue;
+      }
       model.reconcile(replica);
-      lookedAt.set(replica, model.now);
+      reconciledAt.set(replica, model.now);
       check();
     }
     for (const replica of replicas) {
-      if (model.now - (lookedAt.get(replica) ?? 0) < lagMs) continue;
+      if (model.now - (reconciledAt.get(replica) ?? 0) < lagMs) {
+        continue;
+      }
       model.reconcile(replica);
-      lookedAt.set(replica, model.now);
+      reconciledAt.set(replica, model.now);
     }
     check();
   }
 }
 
-/** What every API server has to find, whether it is up to date or behind. */
+/** Asserts that every API server, even with lag, trusts what the replicas serve. */
 function assertServed(model: PolicyModel, replicas: readonly ModelReplica[]): void {
   for (const { current } of replicas) {
     assert.ok(current !== undefined && model.now <= current.expiresAt, 'what is served is valid');
@@ -81,29 +85,32 @@ function assertServed(model: PolicyModel, replicas: readonly ModelReplica[]): vo
   }
 }
 
-/** Any state of the Secret, in facts. */
+/** Any state of the Secret. */
 const anyStored = fc
   .record({
     ages: fc.array(fc.integer({ min: -2 * caLifetimeMs, max: 2 * caLifetimeMs }), { maxLength: 3 }),
     problem: fc.constantFrom(undefined, 'ca-key-invalid' as const, 'ca-key-mismatch' as const),
-    leafOf: fc.nat(3),
-    leafAge: fc.integer({ min: -2 * rules.certificateLifetimeMs, max: 2 * rules.certificateLifetimeMs }),
-    servingCertificate: fc.constantFrom('good', 'lacks', 'none'),
+    issuerIndex: fc.nat(3),
+    servingAge: fc.integer({ min: -2 * rules.certificateLifetimeMs, max: 2 * rules.certificateLifetimeMs }),
+    servingCertificate: fc.constantFrom('valid', 'names-missing', 'none'),
   })
-  .map(({ ages, problem, leafOf, leafAge, servingCertificate }) => (now: number): StoredCertificateFacts => {
-    const caCertificates = ages.map((age) => createCa(now - age));
-    const made = createServingCertificate(caCertificates[leafOf], now - leafAge);
-    const stored = createStoredState(
-      caCertificates,
-      servingCertificate === 'none'
-        ? undefined
-        : { ...made, missingNames: servingCertificate === 'lacks' ? ['x'] : [] },
-    );
-    return caCertificates.length > 0 ? { ...stored, caProblem: problem } : stored;
-  });
+  .map(
+    ({ ages, problem, issuerIndex, servingAge, servingCertificate }) =>
+      (now: number): StoredCertificateFacts => {
+        const caCertificates = ages.map((age) => createCa(now - age));
+        const made = createServingCertificate(caCertificates[issuerIndex], now - servingAge);
+        const stored = createStoredState(
+          caCertificates,
+          servingCertificate === 'none'
+            ? undefined
+            : { ...made, missingNames: servingCertificate === 'names-missing' ? ['x'] : [] },
+        );
+        return caCertificates.length > 0 ? { ...stored, caProblem: problem } : stored;
+      },
+  );
 
-describe('whatever the Secret and the caBundle hold', () => {
-  it('the steps end, after a few, in a good state', () => {
+describe('any content of the Secret and the caBundle', () => {
+  it('leads to a valid state after a few steps', () => {
     fc.assert(
       fc.property(
         fc.option(anyStored),
@@ -111,10 +118,14 @@ describe('whatever the Secret and the caBundle hold', () => {
         fc.boolean(),
         (stored, published, restarted) => {
           const model = new PolicyModel();
-          if (stored !== null) model.stored = stored(model.now);
-          if (model.stored !== 'none') model.addCas(...model.stored.caCertificates);
-          const ids = [...model.caCertificates.keys(), 'not-a-certificate', 'of-somebody-else'];
-          model.addCas({ ...createCa(model.now), id: 'of-somebody-else' });
+          if (stored !== null) {
+            model.stored = stored(model.now);
+          }
+          if (model.stored !== 'none') {
+            model.addCas(...model.stored.caCertificates);
+          }
+          const ids = [...model.caCertificates.keys(), 'not-a-certificate', 'unmanaged-ca'];
+          model.addCas({ ...createCa(model.now), id: 'unmanaged-ca' });
           model.publish(published.flatMap((index) => ids[index] ?? []));
           const replica = createModelReplica();
           if (!restarted) {
@@ -123,7 +134,9 @@ describe('whatever the Secret and the caBundle hold', () => {
             model.addCas(replica.ca);
           }
           let steps = 1;
-          while (model.reconcile(replica).action !== 'none' && steps < 9) steps += 1;
+          while (model.reconcile(replica).action !== 'none' && steps < 9) {
+            steps += 1;
+          }
           assert.ok(steps <= 6, model.steps.map(({ action, reason }) => `${action}: ${reason}`).join());
           assertValidState(model);
           simulate(
@@ -135,7 +148,7 @@ describe('whatever the Secret and the caBundle hold', () => {
           assertValidState(model);
           assert.deepEqual(replica.current?.missingNames, []);
           assert.equal(replica.current?.id, model.stored !== 'none' && model.stored.servingCertificate?.id);
-          assert.ok(model.bundle.length <= 2, 'what was in use before is not trusted any more');
+          assert.ok(model.bundle.length <= 2, 'previously used CAs are not trusted any more');
         },
       ),
       { numRuns: 500 },
@@ -143,8 +156,8 @@ describe('whatever the Secret and the caBundle hold', () => {
   });
 });
 
-/** Three replicas that have agreed on their first CA. */
-function inService(chances: Parameters<typeof chanceOf>[0]) {
+/** Starts three replicas that have agreed on their first CA. */
+function startReplicas(chances: Parameters<typeof chanceOf>[0]) {
   const chance = chanceOf(chances);
   const model = new PolicyModel();
   const replicas = [createModelReplica(), createModelReplica(), createModelReplica()];
@@ -152,18 +165,20 @@ function inService(chances: Parameters<typeof chanceOf>[0]) {
   return { chance, model, replicas };
 }
 
-describe('three replicas, over the lives of several CAs', () => {
-  it('never serve what an API server could not trust, though they restart at any time', () => {
+describe('three replicas during the lifetimes of several CAs', () => {
+  it('never serve a certificate that an API server does not trust, even with restarts at any time', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
-        const { chance, model, replicas } = inService(chances);
+        const { chance, model, replicas } = startReplicas(chances);
         simulate(model, replicas, 3 * caLifetimeMs, chance, () => {
           assertServed(
             model,
             replicas.filter(({ current }) => current !== undefined),
           );
-          const unlucky = replicas[chance(400)];
-          if (unlucky !== undefined) Object.assign(unlucky, createModelReplica());
+          const restarted = replicas[chance(400)];
+          if (restarted !== undefined) {
+            Object.assign(restarted, createModelReplica());
+          }
         });
         assertValidState(model);
         const made = model.steps.filter(({ action }) => action === 'issue-ca').length;
@@ -175,10 +190,10 @@ describe('three replicas, over the lives of several CAs', () => {
     );
   });
 
-  it('nor when the Secret is deleted or spoilt again and again', () => {
+  it('nor if the Secret is deleted or damaged repeatedly', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
-        const { chance, model, replicas } = inService(chances);
+        const { chance, model, replicas } = startReplicas(chances);
         for (let damage = 0; damage < 20; damage += 1) {
           corruptSecret(model, chance(3));
           simulate(model, replicas, chance(2 * rules.certificateLifetimeMs), chance, () =>
@@ -187,7 +202,7 @@ describe('three replicas, over the lives of several CAs', () => {
         }
         simulate(model, replicas, rules.apiServerPropagationMs + 2 * rules.certificateLifetimeMs, chance);
         assertValidState(model);
-        assert.ok(model.bundle.length <= 2, 'one CA, or two where a change is under way');
+        assert.ok(model.bundle.length <= 2, 'one CA, or two during a rotation');
       }),
       { numRuns: 50 },
     );

@@ -21,7 +21,7 @@ const ca = createCa(now - 1_000 * secondMs);
 const servingCertificate = createServingCertificate(ca, now - 100 * secondMs);
 const good = createStoredState([ca], servingCertificate);
 
-/** A bundle that has held these CAs for ever. */
+/** A bundle in which these CAs have been published long enough. */
 function published(...caCertificates: readonly CaFacts[]): PublishedState {
   const ids = caCertificates.map(({ id }) => id);
   return { bundles: [{ ids, isMalformed: false }], forMs: new Map(ids.map((id) => [id, 1e9])) };
@@ -48,20 +48,20 @@ function reasonFor(...args: Parameters<typeof stepFor>): string {
 
 describe('a valid certificate in memory', () => {
   const trusted = { published: published(ca), otherCaCertificates: [ca], served: servingCertificate };
-  it('is stored again beside a new CA where the Secret or its CA is lost', () => {
+  it('is restored beside a new CA if the Secret or its CA is lost', () => {
     assert.equal(reasonFor('none', trusted), 'issue-ca-and-restore-certificate: no-secret');
     assert.equal(
       reasonFor(createStoredState([], undefined), trusted),
       'issue-ca-and-restore-certificate: ca-missing',
     );
   });
-  it('is stored again where only the certificate is lost', () => {
+  it('is restored if only the certificate is lost', () => {
     assert.equal(
       reasonFor(createStoredState([ca], undefined), trusted),
       'restore-certificate: serving-certificate-missing',
     );
   });
-  it('is not used where its CA is kept nowhere, or it has expired', () => {
+  it('is not restored if its CA is unknown or it has expired', () => {
     const unknown = { ...trusted, otherCaCertificates: [], published: published() };
     assert.equal(reasonFor('none', unknown), 'create: no-secret');
     const late = { ...trusted, at: servingCertificate.expiresAt + secondMs };
@@ -73,18 +73,22 @@ describe('a valid certificate in memory', () => {
   });
 });
 
-describe('what is done for a Secret', () => {
+describe('the step for a Secret', () => {
   const expired = createCa(now - 2 * caLifetimeMs);
   const future = createCa(now + 1_000 * secondMs);
   const other = createCa(now - 2_000 * secondMs);
   const cases: [string, StoredCertificateFacts | 'none' | 'unmanaged', string][] = [
-    ['that is good', good, 'none: up-to-date'],
-    ['that is not there', 'none', 'create: no-secret'],
-    ['that somebody else made', 'unmanaged', 'none: unmanaged-secret'],
+    ['that is valid', good, 'none: up-to-date'],
+    ['that does not exist', 'none', 'create: no-secret'],
+    ['that is unmanaged', 'unmanaged', 'none: unmanaged-secret'],
     ['that is empty', createStoredState([], undefined), 'create: ca-missing'],
-    ['without the CA of a good certificate', createStoredState([], servingCertificate), 'create: ca-missing'],
     [
-      'whose CA has no key, with a good certificate',
+      'without the CA of a valid certificate',
+      createStoredState([], servingCertificate),
+      'create: ca-missing',
+    ],
+    [
+      'whose CA has no key, with a valid certificate',
       { ...good, caProblem: 'ca-key-invalid' },
       'issue-ca: ca-key-invalid',
     ],
@@ -93,7 +97,7 @@ describe('what is done for a Secret', () => {
       createStoredState([expired], createServingCertificate(expired, now - secondMs)),
       'create: ca-expired',
     ],
-    ['whose CA is of the future', createStoredState([future], undefined), 'create: ca-not-yet-valid'],
+    ['whose CA is not yet valid', createStoredState([future], undefined), 'create: ca-not-yet-valid'],
     [
       'without a certificate',
       createStoredState([ca], undefined),
@@ -115,12 +119,12 @@ describe('what is done for a Secret', () => {
       'reissue-certificate: serving-certificate-names-missing',
     ],
     [
-      'whose certificate is old',
+      'whose certificate is due',
       createStoredState([ca], createServingCertificate(ca, now - 401 * secondMs)),
       'reissue-certificate: serving-certificate-due',
     ],
     [
-      'whose certificate is not quite old',
+      'whose certificate is not yet due',
       createStoredState([ca], createServingCertificate(ca, now - 399 * secondMs)),
       'none: up-to-date',
     ],
@@ -129,7 +133,7 @@ describe('what is done for a Secret', () => {
     it(`${what}: ${expected}`, () => assert.equal(reasonFor(stored), expected));
   }
 
-  it('made anew keeps the CAs that are in use, and neither expired nor too many ones', () => {
+  it('keeps the CAs in use beside a new one, but not expired or too many', () => {
     const { step } = stepFor('none', { otherCaCertificates: [ca, expired, ca, other] });
     assert.deepEqual('keep' in step && step.keep, [ca.id, other.id]);
     const many = Array.from({ length: 9 }, () => createCa(now));
@@ -138,7 +142,7 @@ describe('what is done for a Secret', () => {
   });
 });
 
-describe('what is done for a caBundle', () => {
+describe('the step for a caBundle', () => {
   const other = createCa(now);
   const bundle = (ids: readonly string[], isMalformed = false): PublishedState => ({
     bundles: [
@@ -149,12 +153,12 @@ describe('what is done for a caBundle', () => {
   });
   const cases: [string, PublishedState, string][] = [
     ['that is empty', bundle([]), 'publish-ca-bundle: bundle-empty'],
-    ['that is garbage', bundle([], true), 'publish-ca-bundle: bundle-malformed'],
-    ['with garbage beside the CA', bundle([ca.id], true), 'publish-ca-bundle: bundle-malformed'],
+    ['that is malformed', bundle([], true), 'publish-ca-bundle: bundle-malformed'],
+    ['with other data beside the CA', bundle([ca.id], true), 'publish-ca-bundle: bundle-malformed'],
     ['of another CA', bundle([other.id]), 'publish-ca-bundle: bundle-ca-missing'],
-    ['of one CA too many', bundle([ca.id, other.id]), 'publish-ca-bundle: bundle-extra-ca'],
-    ['that is good', bundle([ca.id]), 'none: up-to-date'],
-    ['of no configuration', 'no-webhook', 'none: up-to-date'],
+    ['with an extra CA', bundle([ca.id, other.id]), 'publish-ca-bundle: bundle-extra-ca'],
+    ['that is up to date', bundle([ca.id]), 'none: up-to-date'],
+    ['without a webhook configuration', 'no-webhook', 'none: up-to-date'],
     ['that cannot be read', 'unknown', 'none: up-to-date'],
   ];
   for (const [what, seen, expected] of cases) {
@@ -162,7 +166,7 @@ describe('what is done for a caBundle', () => {
   }
 });
 
-describe('a change of CA', () => {
+describe('a CA rotation', () => {
   const at = ca.issuedAt + (caLifetimeMs * 2) / 3;
   const old = createServingCertificate(ca, at - 100 * secondMs);
   const newest = createCa(at);
@@ -175,28 +179,28 @@ describe('a change of CA', () => {
     ]),
   });
 
-  it('begins at two thirds of its life, with both in the bundle', () => {
+  it('starts after two thirds of the lifetime, with both CAs in the bundle', () => {
     assert.equal(reasonFor(createStoredState([ca], old), { at: at - 1 }), 'none: up-to-date');
     const { step } = stepFor(createStoredState([ca], old), { at });
     assert.deepEqual(step, { action: 'issue-ca', reason: 'ca-due', keep: [ca.id] });
   });
 
-  it('does not begin where nobody knows what is published', () => {
+  it('does not start if the webhook configuration cannot be read', () => {
     assert.equal(reasonFor(createStoredState([ca], old), { at, published: 'unknown' }), 'none: up-to-date');
   });
 
-  it('publishes both before anything else', () => {
+  it('publishes both CAs first', () => {
     assert.equal(reasonFor(both, { at, published: published(ca) }), 'publish-ca-bundle: bundle-ca-missing');
   });
 
-  it('leaves the certificate until the new CA has settled, and says when that is', () => {
+  it('keeps the certificate until all API servers trust the new CA, and returns when that is', () => {
     const { step, recheckAt } = stepFor(both, { at, published: afterMs(rules.apiServerPropagationMs - 1) });
     assert.deepEqual([step.action, recheckAt], ['none', at + 1]);
     const later = reasonFor(both, { at, published: afterMs(rules.apiServerPropagationMs) });
     assert.equal(later, 'reissue-certificate: ca-changed');
   });
 
-  it('keeps the old CA until the last certificate of it has ended', () => {
+  it('keeps the old CA until its last certificate has expired', () => {
     const changed = createStoredState([newest, ca], createServingCertificate(newest, at + 400 * secondMs));
     const dropAt = newest.issuedAt + rules.certificateLifetimeMs;
     assert.equal(stepFor(changed, { at: dropAt - 1 }).recheckAt, dropAt);
@@ -204,7 +208,7 @@ describe('a change of CA', () => {
     assert.equal(reasonFor(changed, { at: dropAt }), 'remove-old-ca: old-ca-unused');
   });
 
-  it('gives every replica the time to change over, though it came late', () => {
+  it('gives every replica time to switch to a late certificate', () => {
     const late = createServingCertificate(newest, newest.issuedAt + 900 * secondMs);
     const changed = createStoredState([newest, ca], late);
     const dropAt = late.issuedAt + 2 * rules.apiServerPropagationMs;
@@ -213,7 +217,7 @@ describe('a change of CA', () => {
   });
 });
 
-describe('whether a stored certificate is served', () => {
+describe('a stored certificate is served', () => {
   const newest = createCa(now);
   const next = createServingCertificate(newest, now);
   const may = (current: ServingCertificateFacts | undefined, seen: PublishedState, candidate = next) =>
@@ -226,27 +230,27 @@ describe('whether a stored certificate is served', () => {
     ]),
   });
 
-  it('where there is nothing else, or what there is has ended', () => {
+  it('if there is no other, or the current one has expired', () => {
     assert.equal(may(undefined, forMs(0)), true);
     assert.equal(may(createServingCertificate(ca, now - 700 * secondMs), forMs(0)), true);
   });
 
-  it('of a new CA only once that has settled', () => {
+  it('with a new CA only after all API servers trust it', () => {
     assert.equal(may(servingCertificate, forMs(rules.apiServerPropagationMs - 1)), false);
     assert.equal(may(servingCertificate, forMs(rules.apiServerPropagationMs)), true);
     assert.equal(may(servingCertificate, published(ca)), false);
     assert.equal(may(servingCertificate, 'unknown'), false);
   });
 
-  it('of a new CA at once where the old one is not in the bundle any more', () => {
+  it('with a new CA immediately if the old CA is not published any more', () => {
     assert.equal(may(servingCertificate, { bundles: [], forMs: new Map([[newest.id, 0]]) }), true);
   });
 
-  it('of the same CA, whatever is known', () => {
+  it('with the same CA in any case', () => {
     assert.equal(may(servingCertificate, 'unknown', createServingCertificate(ca, now)), true);
   });
 
-  it('never where it is not valid, or no CA beside it has signed it', () => {
+  it('never if it is not valid or not signed by a stored CA', () => {
     assert.equal(may(undefined, 'no-webhook', createServingCertificate(newest, now - 700 * secondMs)), false);
     assert.equal(may(undefined, 'no-webhook', createServingCertificate(undefined, now)), false);
   });

@@ -20,25 +20,31 @@ import {
 import { issueTestCa, issueTestServingCertificate } from './test-certificates.ts';
 
 /**
- * Lifetimes on the replicas' clock, in ms. X.509 counts in whole seconds. Ten renewals after two thirds of a certificate's
- * lifetime, and two CA rotations, take 200 s on that clock.
+ * Lifetimes on the replicas' clock, in ms; X.509 counts in whole seconds. Ten renewals after two thirds of a certificate's
+ * lifetime, with two CA rotations, take 120 s on that clock.
  */
-const lifetimes = { certificateLifetimeMs: 30_000, caLifetimeMs: 120_000 };
+const lifetimes = { certificateLifetimeMs: 18_000, caLifetimeMs: 72_000 };
 const renewalIntervalMs = (lifetimes.certificateLifetimeMs * 2) / 3;
 const podsPerSecond = 50;
-/** Real time, unlike the lifetimes: how long API servers may need to receive a new CA, even on a busy machine. */
-const timing = { apiServerPropagationMs: 5_000, replicaPropagationMs: 3_000, tickMs: 100, pollMs: 1_000 };
+const timing = {
+  // In real time: how long API servers may need to receive a new CA, even on a busy machine.
+  apiServerPropagationMs: 5_000,
+  // On the replicas' clock, which the test advances only when every replica serves the stored certificate.
+  replicaPropagationMs: 0,
+  tickMs: 100,
+  pollMs: 1_000,
+};
 
 /**
  * The clock of the replicas. It stands still until the test advances it, so no certificate expires because the machine is slow.
- * It is ahead of real time, because the API server checks certificates against real time: they are backdated by
- * {@link backdateMs}, and the further ahead they were issued, the longer they remain valid.
+ * It is ahead of real time, because API servers check certificates against real time: a certificate is backdated by
+ * {@link backdateMs}, and the further ahead it is issued, the longer it remains valid.
  */
 class ReplicaClock {
   /** In ms since the epoch, in whole seconds. */
-  now = Math.ceil(Date.now() / 1_000) * 1_000 + 60_000;
+  now = Math.ceil(Date.now() / 1_000) * 1_000 + 80_000;
 
-  /** Advances the clock to the next renewal, unless the new certificate would not yet be valid in real time. */
+  /** Advances the clock to the next renewal, unless the next certificate would not yet be valid in real time. */
   advance(): void {
     const next = this.now + renewalIntervalMs;
     if (next <= Date.now() + backdateMs - 10_000) {
@@ -49,7 +55,7 @@ class ReplicaClock {
 
 // Pods are created on a real API server, which calls a real webhook server with the certificate of one of three replicas.
 describeOnCluster('certificate rotation while pods are created', (cluster) => {
-  const clock = new ReplicaClock();
+  let clock: ReplicaClock;
   let app: Webhook;
   let fixture: CertificatesFixture;
   let replicas: TestReplica[];
@@ -78,6 +84,7 @@ describeOnCluster('certificate rotation while pods are created', (cluster) => {
     namespace = await createLabelledNamespace(label);
     const serve = ({ certPem, keyPem }: { certPem: string; keyPem: string }) =>
       updateTlsIdentity(app, { certPem, keyPem, clientCaPem: undefined });
+    clock = new ReplicaClock();
     const options = { ...lifetimes, timing, now: () => clock.now };
     replicas = await Promise.all([
       startReplica(fixture, { ...options, onChange: serve }),
@@ -94,7 +101,9 @@ describeOnCluster('certificate rotation while pods are created', (cluster) => {
     );
   });
   after(async () => {
-    for (const { end } of replicas) await end();
+    for (const { end } of replicas) {
+      await end();
+    }
     await app.close();
   });
   const createLabelledNamespace = async (label: string) => {
@@ -136,8 +145,12 @@ describeOnCluster('certificate rotation while pods are created', (cluster) => {
   };
   /** Advances the clock whenever everything is settled, until a condition holds. */
   const advanceUntil = (condition: () => Promise<boolean>) => async () => {
-    if (await condition()) return true;
-    if (await isSettled()) clock.advance();
+    if (await condition()) {
+      return true;
+    }
+    if (await isSettled()) {
+      clock.advance();
+    }
     return false;
   };
   const isOldCaRemoved = async () => (await fixture.published())[0]?.length === 1;
@@ -146,7 +159,9 @@ describeOnCluster('certificate rotation while pods are created', (cluster) => {
     const [first] = replicas;
     const publishedCas = new Set<string>();
     const isDone = async () => {
-      for (const id of listIds((await fixture.published()).flat())) publishedCas.add(id);
+      for (const id of listIds((await fixture.published()).flat())) {
+        publishedCas.add(id);
+      }
       return first !== undefined && first.changes.length >= 10 && publishedCas.size >= 3;
     };
     const sent = await createUntil('ten certificates of three CAs', advanceUntil(isDone), 150_000);

@@ -28,7 +28,7 @@ function problemsWith(change: Partial<SecretContent>) {
 }
 
 describe('a Secret', () => {
-  it('says what was written into it', () => {
+  it('is parsed as it was written', () => {
     const stored = parseStored(formatSecretData(content), names);
     const ids = parseCaBundle(formatCaBundle([ca, other])).caCertificates.map(({ id }) => id);
     assert.deepEqual(
@@ -48,13 +48,13 @@ describe('a Secret', () => {
     );
   });
 
-  it('says which names are missing, whatever form an address has', () => {
+  it('reports missing names, for any form of an IP address', () => {
     const wanted = ['new.apps.svc', 'x.apps.svc', '0:0:0:0:0:0:0:1', '10.0.0.1', '127.0.0.1'];
     const { servingCertificate } = parseStored(formatSecretData(content), wanted);
     assert.deepEqual(servingCertificate?.missingNames, ['new.apps.svc', 'x.apps.svc', '10.0.0.1']);
   });
 
-  it('says which of its CAs signed the certificate, by signature', async () => {
+  it('reports which of its CAs signed the certificate', async () => {
     const ofOther = parseStored(
       formatSecretData({ ...content, servingCertificate: await issueTestServingCertificate(other, now) }),
       [],
@@ -64,7 +64,7 @@ describe('a Secret', () => {
     assert.equal(ofNone.servingCertificate?.issuerId, undefined);
   });
 
-  it('says what is wrong with it, and never throws', async () => {
+  it('reports what is wrong with it, and never throws', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const notRsa = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     assert.deepEqual(problemsWith({ caCertificates: [] }), ['ca-missing', undefined]);
@@ -97,7 +97,7 @@ describe('a Secret', () => {
 });
 
 describe('a bundle', () => {
-  it('is garbled by anything that is no CA', () => {
+  it('is malformed if it contains anything but CAs', () => {
     const text = formatCaBundle([ca, other]);
     assert.equal(parseCaBundle(text).isMalformed, false);
     assert.equal(parseCaBundle(`\n${text}\n`).isMalformed, false);

@@ -9,22 +9,22 @@ import {
   type TestReplica,
 } from './managed-certificates-fixture.ts';
 
-const CONFIGURATIONS = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+const configurationsPath = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
 
-/** What `helm upgrade` sends: its template leaves caBundle out. */
-describeOnCluster('a chart that is upgraded', (cluster) => {
-  let setting: CertificatesFixture;
+// The template that `helm upgrade` sends has no caBundle.
+describeOnCluster('an upgrade of the chart', (cluster) => {
+  let fixture: CertificatesFixture;
   let source: TestReplica;
   before(async () => {
-    setting = await createCertificatesFixture(cluster());
-    source = await startReplica(setting);
+    fixture = await createCertificatesFixture(cluster());
+    source = await startReplica(fixture);
     await eventually('published', async () =>
-      (await setting.published()).every(({ length }) => length === 1),
+      (await fixture.published()).every(({ length }) => length === 1),
     );
   });
   after(() => source.end());
 
-  const path = () => `${CONFIGURATIONS}/${setting.place.webhookConfiguration}`;
+  const path = () => `${configurationsPath}/${fixture.location.webhookConfiguration}`;
   /** The configuration with another timeout, as a template has it. */
   const template = async (timeoutSeconds: number) => {
     const { body } = await cluster().request('GET', path());
@@ -37,19 +37,19 @@ describeOnCluster('a chart that is upgraded', (cluster) => {
     return { apiVersion, kind, metadata: { name: metadata.name }, webhooks };
   };
   const published = () =>
-    eventually('published', async () => (await setting.published()).every(({ length }) => length === 1));
+    eventually('published', async () => (await fixture.published()).every(({ length }) => length === 1));
   const empty = () => source.did('bundle-empty').length;
   const assertKept = async (timeoutSeconds: number, emptyBefore: number) => {
     const { body } = await cluster().request('GET', path());
     assert.match(JSON.stringify(body), new RegExp(`"timeoutSeconds":${timeoutSeconds}`));
-    const id = (await setting.stored())?.caCertificates[0]?.id;
-    for (const bundle of await setting.published()) {
+    const id = (await fixture.stored())?.caCertificates[0]?.id;
+    for (const bundle of await fixture.published()) {
       assert.deepEqual(
         bundle.map((one) => one.id),
         [id],
       );
     }
-    assert.equal(empty(), emptyBefore, 'it was never away');
+    assert.equal(empty(), emptyBefore, 'it was never missing');
     assert.equal(source.did('no-secret').length, 1, 'there is one CA');
   };
   const apply = async (body: unknown) => {
@@ -57,19 +57,19 @@ describeOnCluster('a chart that is upgraded', (cluster) => {
     return (await cluster().request('PATCH', `${path()}?fieldManager=helm`, body, how)).status;
   };
 
-  it('by helm 4, which applies, leaves the caBundle as it is', async () => {
+  it('with helm 4, which applies, keeps the caBundle', async () => {
     const first = await template(5);
     await cluster().request('DELETE', path());
     assert.equal(await apply(first), 201);
     await published();
     for (const timeoutSeconds of [6, 7]) {
       const before = empty();
-      assert.equal(await apply(await template(timeoutSeconds)), 200, 'nobody else claims what helm sends');
+      assert.equal(await apply(await template(timeoutSeconds)), 200, 'no other manager owns what helm sends');
       await assertKept(timeoutSeconds, before);
     }
   });
 
-  it('by helm 4, to another name of a webhook, to one more and to one less', async () => {
+  it('with helm 4 can rename, add and remove webhooks', async () => {
     const body = await template(7);
     body.webhooks[1].name = 'renamed.ecr-pull-secrets.io';
     body.webhooks.push({ ...body.webhooks[1], name: 'another.ecr-pull-secrets.io' });
@@ -77,11 +77,11 @@ describeOnCluster('a chart that is upgraded', (cluster) => {
       const webhooks = body.webhooks.slice(0, count);
       assert.equal(await apply({ ...body, webhooks }), 200, 'what is left of the old entry is in no way');
       await published();
-      assert.equal((await setting.published()).length, count);
+      assert.equal((await fixture.published()).length, count);
     }
   });
 
-  it('by helm 3, which patches what differs from its last manifest, leaves it too', async () => {
+  it('with helm 3, which patches the differences from its last manifest, keeps the caBundle', async () => {
     const before = empty();
     const { webhooks } = await template(8);
     const how = { contentType: 'application/strategic-merge-patch+json' };
@@ -90,7 +90,7 @@ describeOnCluster('a chart that is upgraded', (cluster) => {
     await assertKept(8, before);
   });
 
-  it('by force, which replaces, loses it for a moment', async () => {
+  it('with --force, which replaces, removes the caBundle for a moment', async () => {
     const before = empty();
     const { body } = await cluster().request('GET', path());
     const { metadata, ...rest } = await template(9);

@@ -19,7 +19,7 @@ const now = Date.now();
 const issuer = await issueTestCa(now);
 
 describe('issued certificates', () => {
-  it('a CA is a CA, self-signed, critical where it must be', () => {
+  it('issues a self-signed CA with critical extensions', () => {
     const ca = new X509Certificate(issuer.certPem);
     assert.equal(ca.ca, true);
     assert.equal(ca.subject, 'CN=test CA');
@@ -27,7 +27,7 @@ describe('issued certificates', () => {
     assert.equal(parseKeyPair(issuer.certPem, issuer.keyPem).notAfter, seconds(now + 10 * dayMs));
   });
 
-  it('a leaf is signed by the CA, begins a little early, ends on time', async () => {
+  it('issues a serving certificate that is signed by the CA, backdated, and expires on time', async () => {
     const keyPair = await issueTestServingCertificate(issuer, now);
     const servingCertificate = new X509Certificate(keyPair.certPem);
     const ca = new X509Certificate(issuer.certPem);
@@ -41,12 +41,12 @@ describe('issued certificates', () => {
     assert.deepEqual([read.dnsNames, read.ipAddresses], [['web.apps.svc'], ['127.0.0.1']]);
   });
 
-  it('a leaf does not outlive its CA', async () => {
+  it('issues no serving certificate that expires after its CA', async () => {
     const keyPair = await issueTestServingCertificate(issuer, now, { validForMs: 99 * dayMs });
     assert.equal(parseKeyPair(keyPair.certPem, keyPair.keyPem).notAfter, seconds(now + 10 * dayMs));
   });
 
-  it('serials are positive, 16 octets and differ', async () => {
+  it('issues unique, positive serial numbers of 16 octets', async () => {
     const pairs = [
       await issueTestServingCertificate(issuer, now),
       await issueTestServingCertificate(issuer, now),
@@ -54,10 +54,12 @@ describe('issued certificates', () => {
     ];
     const serials = pairs.map(({ certPem }) => new X509Certificate(certPem).serialNumber);
     assert.equal(new Set(serials).size, 3);
-    for (const serial of serials) assert.match(serial, /^[4-7][0-9A-F]{31}$/);
+    for (const serial of serials) {
+      assert.match(serial, /^[4-7][0-9A-F]{31}$/);
+    }
   });
 
-  it('OpenSSL finds nothing to object to, strictly', {
+  it('issues certificates that OpenSSL accepts in strict mode', {
     skip: !hasOpenssl() && 'openssl is not installed',
   }, async () => {
     const long = `${'a'.repeat(63)}.${'b'.repeat(63)}.svc`;
@@ -71,47 +73,49 @@ describe('issued certificates', () => {
 describe('TLS that trusts only the CA', () => {
   const names = ['web.apps.svc', '127.0.0.1', '::1', '::ffff:10.0.0.1'];
 
-  it('accepts every name that was issued for, and no other', async () => {
+  it('accepts every name of the certificate, and no other', async () => {
     const ipAddresses = names.slice(1);
     const keyPair = await issueTestServingCertificate(issuer, now, { ipAddresses });
-    for (const name of names) assert.equal(await handshake(keyPair, issuer.certPem, name), 'accepted', name);
+    for (const name of names) {
+      assert.equal(await handshake(keyPair, issuer.certPem, name), 'accepted', name);
+    }
     assert.equal(await handshake(keyPair, issuer.certPem, 'web.other.svc'), 'ERR_TLS_CERT_ALTNAME_INVALID');
     assert.equal(await handshake(keyPair, issuer.certPem, '127.0.0.2'), 'ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
-  it('refuses the leaf of another CA of the same name', async () => {
+  it('rejects a certificate of another CA of the same name', async () => {
     const other = await issueTestCa(now);
     const keyPair = await issueTestServingCertificate(other, now);
     assert.equal(await handshake(keyPair, other.certPem, 'web.apps.svc'), 'accepted');
     assert.notEqual(await handshake(keyPair, issuer.certPem, 'web.apps.svc'), 'accepted');
   });
 
-  it('refuses an expired leaf', async () => {
+  it('rejects an expired certificate', async () => {
     const keyPair = await issueTestServingCertificate(issuer, now - 3 * dayMs);
     assert.equal(await handshake(keyPair, issuer.certPem, 'web.apps.svc'), 'CERT_HAS_EXPIRED');
   });
 });
 
-describe('what is not issued', () => {
+describe('no certificate is issued', () => {
   const refused: [string, { dnsNames?: string[]; ipAddresses?: string[] }][] = [
-    ['no name at all', { dnsNames: [], ipAddresses: [] }],
-    ['an upper-case name', { dnsNames: ['Web.apps.svc'] }],
-    ['an IP address as DNS name', { dnsNames: ['127.0.0.1'] }],
-    ['an empty label', { dnsNames: ['web..svc'] }],
-    ['a name as IP address', { ipAddresses: ['localhost'] }],
-    ['an address with a zone', { ipAddresses: ['fe80::1%eth0'] }],
+    ['without a name', { dnsNames: [], ipAddresses: [] }],
+    ['for an uppercase name', { dnsNames: ['Web.apps.svc'] }],
+    ['for an IP address as DNS name', { dnsNames: ['127.0.0.1'] }],
+    ['for an empty label', { dnsNames: ['web..svc'] }],
+    ['for a name as IP address', { ipAddresses: ['localhost'] }],
+    ['for an address with a zone', { ipAddresses: ['fe80::1%eth0'] }],
   ];
   for (const [what, names] of refused) {
     it(what, () => assert.rejects(issueTestServingCertificate(issuer, now, names), { code: 'invalid-name' }));
   }
 
-  it('for an authority whose key is another', async () => {
+  it('by a CA with the key of another', async () => {
     const { keyPem } = await issueCaCertificate({ commonName: 'other', now, validForMs: dayMs });
     const mixed = { certPem: issuer.certPem, keyPem };
     await assert.rejects(issueTestServingCertificate(mixed, now), { code: 'key-mismatch' });
   });
 
-  it('for an authority that is no certificate', async () => {
+  it('by a CA that is not a certificate', async () => {
     const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const keyPem = privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
     const request = { dnsNames: ['a'], ipAddresses: [], now, validForMs: dayMs };
@@ -121,22 +125,22 @@ describe('what is not issued', () => {
   });
 });
 
-it('making a CA and a certificate leaves the event loop free for others', async () => {
+it('does not block the event loop', async () => {
   const busyMs: number[] = [];
   for (let times = 0; times < 6; times += 1) {
     const before = performance.eventLoopUtilization();
     await issueTestServingCertificate(await issueTestCa(now), now);
     busyMs.push(performance.eventLoopUtilization(before).active);
   }
-  // node-forge's own signatures take 40 ms and more for the two; the least of several is what a busy machine leaves.
+  // Signing with node-forge takes 40 ms or more. The minimum of several runs is robust on a busy machine.
   assert.ok(Math.min(...busyMs) < 25, `busy for ${busyMs.map(Math.round).join(', ')} ms`);
 });
 
-it('a Service has the name that the API server dials', () => {
+it('returns the names by which a Service is called', () => {
   assert.deepEqual(getServiceDnsNames('web', 'apps'), ['web.apps.svc', 'web.apps.svc.cluster.local']);
 });
 
-/** A real handshake on loopback in which the client asks for `name` and trusts `ca` alone. */
+/** Makes a TLS handshake on loopback with a client that expects `name` and trusts only `ca`. */
 async function handshake(keyPair: PemKeyPair, ca: string, name: string): Promise<string> {
   const server = createServer({ cert: keyPair.certPem, key: keyPair.keyPem }, (socket) => socket.end());
   server.on('tlsClientError', () => undefined);
@@ -145,7 +149,7 @@ async function handshake(keyPair: PemKeyPair, ca: string, name: string): Promise
   assert.ok(address !== null && typeof address === 'object');
   try {
     return await new Promise<string>((resolve) => {
-      // The client's own rules, with `name` in the place of the address that it happens to dial.
+      // The default check, but for `name` instead of the address that is connected to.
       const checkName = (_host: string, peer: PeerCertificate) => checkServerIdentity(name, peer);
       const where = { port: address.port, host: '127.0.0.1', servername: isIP(name) ? '' : name };
       const socket = connect({ ...where, ca, checkServerIdentity: checkName });
@@ -161,7 +165,7 @@ function codeOf(error: Error): string {
   return 'code' in error ? String(error.code) : error.message;
 }
 
-/** Certificates count in whole seconds. */
+/** Truncates to whole seconds, as in certificates. */
 function seconds(ms: number): number {
   return Math.floor(ms / 1000) * 1000;
 }
@@ -175,13 +179,13 @@ function hasOpenssl(): boolean {
   }
 }
 
-function opensslVerify(leafPem: string): string {
+function opensslVerify(certPem: string): string {
   const folder = mkdtempSync(join(tmpdir(), 'verify-'));
   try {
     writeFileSync(join(folder, 'ca.crt'), issuer.certPem);
-    writeFileSync(join(folder, 'leaf.crt'), leafPem);
+    writeFileSync(join(folder, 'tls.crt'), certPem);
     const flags = ['-x509_strict', '-purpose', 'sslserver', '-CAfile', join(folder, 'ca.crt')];
-    return execFileSync('openssl', ['verify', ...flags, join(folder, 'leaf.crt')], { encoding: 'utf8' });
+    return execFileSync('openssl', ['verify', ...flags, join(folder, 'tls.crt')], { encoding: 'utf8' });
   } finally {
     rmSync(folder, { recursive: true });
   }

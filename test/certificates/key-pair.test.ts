@@ -11,14 +11,14 @@ const ca = await issueTestCa(now);
 const good = await issueTestServingCertificate(ca, now);
 const other = await issueTestServingCertificate(ca, now);
 
-describe('readPair', () => {
-  it('takes a leaf with its chain, and reads the leaf', () => {
+describe('parseKeyPair', () => {
+  it('parses the first certificate of a chain', () => {
     const keyPair = parseKeyPair(good.certPem + ca.certPem, good.keyPem);
     assert.deepEqual(keyPair.dnsNames, ['web.apps.svc']);
     assert.match(keyPair.fingerprint, /^([0-9A-F]{2}:){31}[0-9A-F]{2}$/);
   });
 
-  it('reads every name of several', async () => {
+  it('parses all names', async () => {
     const dnsNames = ['a.b.svc', '*.c.example'];
     const ipAddresses = ['10.0.0.1', '::1'];
     const { certPem, keyPem } = await issueTestServingCertificate(ca, now, { dnsNames, ipAddresses });
@@ -43,7 +43,7 @@ describe('readPair', () => {
     ['the two exchanged', good.keyPem, good.certPem, 'invalid-certificate'],
   ];
   for (const [what, certPem, keyPem, code] of broken) {
-    it(`refuses ${what}: ${code}, and shows no key`, () => {
+    it(`rejects ${what} with ${code}, without key material`, () => {
       assert.throws(
         () => parseKeyPair(certPem, keyPem),
         (error) => {
@@ -57,14 +57,14 @@ describe('readPair', () => {
   }
 });
 
-describe('pairState', () => {
+describe('getValidityState', () => {
   const keyPair = { notBefore: 1000, notAfter: 2000 };
   const cases = { 999: 'not-yet-valid', 1000: 'valid', 2000: 'valid', 2001: 'expired' };
   for (const [at, state] of Object.entries(cases)) {
     it(`at ${at}: ${state}`, () => assert.equal(getValidityState(keyPair, Number(at)), state));
   }
 
-  it('of a real pair', () => {
+  it('of a real key pair', () => {
     const read = parseKeyPair(good.certPem, good.keyPem);
     assert.equal(getValidityState(read, now), 'valid');
     assert.equal(getValidityState(read, now + dayMs), 'expired');

@@ -1,3 +1,4 @@
+// Fixture of tests with managed certificates: a namespace with the permissions of the docs, and replicas.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type CaCertificate, parseCaBundle } from '../../src/certificates/ca-bundle.ts';
@@ -15,27 +16,27 @@ const webhookConfigurationsPath = '/apis/admissionregistration.k8s.io/v1/mutatin
 const secretName = 'ecr-pull-secrets-tls';
 export const certificateNames = ['web.apps.svc', '127.0.0.1'];
 
-/** A namespace with an account that has the rights of docs/how-to/certificates.md, and a webhook configuration. */
+/** A namespace, a ServiceAccount with the permissions of docs/how-to/certificates.md, and a webhook configuration. */
 export interface CertificatesFixture {
-  readonly place: CertificateLocation;
-  /** For the account. */
+  readonly location: CertificateLocation;
+  /** Kubeconfig of the ServiceAccount. */
   readonly kubeconfigPath: string;
-  /** What the Secret holds; undefined: there is none. */
+  /** Returns the content of the Secret; undefined if it does not exist. */
   stored(): Promise<StoredCertificates | undefined>;
-  /** The CAs in the caBundle of every webhook. */
+  /** Returns the CAs in the caBundle of each webhook. */
   published(): Promise<readonly CaCertificate[][]>;
   deleteSecret(): Promise<void>;
-  /** Changes what the Secret holds, as a person would. */
+  /** Changes the content of the Secret, as an operator would. */
   editSecret(change: (data: Record<string, string>) => void): Promise<void>;
-  /** The caBundle of all webhooks, as text. */
+  /** Sets the caBundle of all webhooks, or removes it. */
   setCaBundle(text: string | undefined): Promise<void>;
 }
 
 export interface CertificatesFixtureOptions {
-  /** Where the webhooks are; `service` by default. */
+  /** URL of the webhooks. Default: a Service. */
   readonly url?: string;
   readonly namespaceSelector?: unknown;
-  /** Verbs on the webhook configuration. */
+  /** Permissions on the webhook configuration. */
   readonly verbs?: readonly string[];
   readonly webhooks?: number;
 }
@@ -46,13 +47,13 @@ export async function createCertificatesFixture(
 ): Promise<CertificatesFixture> {
   const namespace = await apiServer.createNamespace('certificates');
   const webhookConfiguration = `zz-${namespace}`;
-  const place = { namespace, secretName, webhookConfiguration };
+  const location = { namespace, secretName, webhookConfiguration };
   const kubeconfigPath = await createServiceAccount(
     apiServer,
-    place,
+    location,
     options.verbs ?? ['get', 'list', 'watch', 'patch'],
   );
-  await createObject(apiServer, webhookConfigurationsPath, buildWebhookConfiguration(place, options));
+  await createObject(apiServer, webhookConfigurationsPath, buildWebhookConfiguration(location, options));
   const secretPath = `/api/v1/namespaces/${namespace}/secrets/${secretName}`;
   const configurationPath = `${webhookConfigurationsPath}/${webhookConfiguration}`;
   const get = async (path: string) => {
@@ -65,7 +66,7 @@ export async function createCertificatesFixture(
     assert.equal(status, 200, JSON.stringify(body));
   };
   return {
-    place,
+    location,
     kubeconfigPath,
     stored: async () => {
       const secret = await get(secretPath);
@@ -89,8 +90,11 @@ export async function createCertificatesFixture(
     setCaBundle: async (text) => {
       const { metadata, webhooks, ...rest } = await get(configurationPath);
       for (const { clientConfig } of webhooks) {
-        if (text === undefined) delete clientConfig.caBundle;
-        else clientConfig.caBundle = btoa(text);
+        if (text === undefined) {
+          delete clientConfig.caBundle;
+        } else {
+          clientConfig.caBundle = btoa(text);
+        }
       }
       const { name, resourceVersion } = metadata;
       await put(configurationPath, { ...rest, webhooks, metadata: { name, resourceVersion } });
@@ -98,15 +102,15 @@ export async function createCertificatesFixture(
   };
 }
 
-/** One replica. */
+/** A replica with managed certificates. */
 export interface TestReplica {
   readonly certificates: ManagedCertificates;
-  /** The pairs that it changed to, in order. */
+  /** The key pairs that it switched to, in order. */
   readonly changes: KeyPair[];
-  /** All that it logged, as text and parsed. */
+  /** Everything that it logged, as text and parsed. */
   output(): string;
   log(): Record<string, string>[];
-  /** Lines that say that something was done for a reason. */
+  /** Log lines of the steps taken for a reason. */
   did(reason: string): Record<string, string>[];
   end(): Promise<void>;
 }
@@ -120,7 +124,7 @@ export interface TestReplicaOptions {
   readonly onChange?: (keyPair: KeyPair) => void;
 }
 
-/** Begins to open a source; `log` and `end` are there at once. */
+/** Starts a replica and waits for its first certificate. */
 export async function startReplica(
   fixture: CertificatesFixture,
   options: TestReplicaOptions = {},
@@ -129,9 +133,9 @@ export async function startReplica(
   return { ...rest, certificates: await opening };
 }
 
-/** As startSource, for one that may never open. */
+/** Starts a replica that may not get a certificate; `opening` resolves when it has one. */
 export function openReplica(
-  { place, kubeconfigPath }: CertificatesFixture,
+  { location, kubeconfigPath }: CertificatesFixture,
   options: TestReplicaOptions = {},
 ) {
   const {
@@ -149,7 +153,7 @@ export function openReplica(
   const changes: KeyPair[] = [];
   const opening = ManagedCertificates.open({
     cluster,
-    location: place,
+    location,
     issueRules: { names, caLifetimeMs, certificateLifetimeMs },
     onChange: (keyPair) => {
       options.onChange?.(keyPair);
@@ -177,7 +181,7 @@ function buildWebhookConfiguration(
   { namespace, webhookConfiguration }: CertificateLocation,
   options: CertificatesFixtureOptions,
 ) {
-  const { url, namespaceSelector = { matchLabels: { nobody: 'here' } }, webhooks = 2 } = options;
+  const { url, namespaceSelector = { matchLabels: { matches: 'nothing' } }, webhooks = 2 } = options;
   const clientConfig = url === undefined ? { service: { name: 'web', namespace, path: '/mutate' } } : { url };
   return {
     apiVersion: 'admissionregistration.k8s.io/v1',
@@ -189,7 +193,7 @@ function buildWebhookConfiguration(
       clientConfig: { ...clientConfig },
       failurePolicy: 'Fail',
       sideEffects: 'NoneOnDryRun',
-      // what counts is that no call is lost: on a busy machine one may be slow
+      // Long, because calls may be slow on a busy machine.
       timeoutSeconds: 20,
       namespaceSelector,
       rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
@@ -199,10 +203,10 @@ function buildWebhookConfiguration(
 
 async function createServiceAccount(
   apiServer: TestApiServer,
-  place: CertificateLocation,
+  location: CertificateLocation,
   verbs: readonly string[],
 ): Promise<string> {
-  const { namespace, webhookConfiguration } = place;
+  const { namespace, webhookConfiguration } = location;
   const name = `certificates-${randomBytes(4).toString('hex')}`;
   const apiGroup = 'rbac.authorization.k8s.io';
   const subjects = [{ kind: 'ServiceAccount', namespace, name }];

@@ -22,7 +22,7 @@ async function clusterIn(namespace: string | undefined) {
 }
 
 describe('the settings of managed certificates', () => {
-  it('are, unless told otherwise, those of the chart', async () => {
+  it('are those of the chart by default', async () => {
     const { location, issueRules } = resolveManagedSettings(
       readConfig('', 'defaults'),
       await clusterIn('apps'),
@@ -36,7 +36,7 @@ describe('the settings of managed certificates', () => {
     assert.deepEqual(issueRules, { names, caLifetimeMs: 365 * dayMs, certificateLifetimeMs: 7 * dayMs });
   });
 
-  it('are all that an operator set', async () => {
+  it('are those of the configuration', async () => {
     const yaml =
       'certificates: { source: managed, namespace: other, service: web, dnsNames: ["*.x.y"], ipAddresses: ["::1"], leafLife: 24h }';
     const { location, issueRules } = resolveManagedSettings(
@@ -55,7 +55,7 @@ describe('the settings of managed certificates', () => {
     });
   });
 
-  const refused: [string, RegExp][] = [
+  const invalid: [string, RegExp][] = [
     ['source: self', /certificates\.source must be files or managed/],
     ['dnsNames: [A.b]', /certificates\.dnsNames\[0\] must be a DNS name in lowercase/],
     ['dnsNames: ["1.2.3.4"]', /certificates\.dnsNames\[0\] must be a DNS name, not an IP address/],
@@ -63,8 +63,8 @@ describe('the settings of managed certificates', () => {
     ['leafLife: 9m', /certificates\.leafLife must be a duration from 10m to 87600h/],
     ['authorityLife: 87601h', /certificates\.authorityLife must be a duration from 10m to 87600h/],
   ];
-  for (const [yaml, problem] of refused) {
-    it(`are not ${yaml}`, () => {
+  for (const [yaml, problem] of invalid) {
+    it(`reject ${yaml}`, () => {
       assert.throws(() => readConfig(`certificates: { ${yaml} }`, 'bad'), problem);
     });
   }

@@ -1,4 +1,4 @@
-// One process manages the certificates; replicas serve the files that kubelets mount from the Secret, minutes late.
+// One process manages the certificates; replicas serve the files that kubelets mount from the Secret minutes later.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -15,29 +15,29 @@ import {
   secondMs,
 } from './certificate-policy-model.ts';
 
-/** A kubelet updates a mounted Secret within its sync period and the delay of its cache: 1 to 2 minutes. */
+/** A kubelet updates a mounted Secret within its sync period plus the delay of its cache: 1 to 2 minutes. */
 const mountLagMs = 120 * secondMs;
-/** An API server is behind by at most this much. */
+/** Maximum lag of an API server. */
 const lagMs = rules.apiServerPropagationMs / 2;
 const tickMs = 5 * secondMs;
 const mounted: RotationRules = { ...rules, replicaPropagationMs: mountedPropagationMs };
 
-/** What a replica finds in its files. */
+/** The mounted files of a replica. */
 interface Mount {
   shows: ServingCertificateFacts | undefined;
-  /** When it takes what the Secret holds at the latest. */
+  /** When the kubelet has updated the files at the latest. */
   updateBy: number;
 }
 
-type Chance = (most: number) => number;
+type Chance = (max: number) => number;
 
 const chances: fc.Arbitrary<Chance> = fc
   .noShrink(fc.array(fc.nat(1_000_000), { minLength: 500, maxLength: 500 }))
   .map((numbers) => {
     let at = 0;
-    return (most) => {
+    return (max) => {
       at = (at + 1) % numbers.length;
-      return (numbers[at] ?? 0) % (most + 1);
+      return (numbers[at] ?? 0) % (max + 1);
     };
   });
 
@@ -47,35 +47,44 @@ class Installation {
   readonly mounts: Mount[] = Array.from({ length: 3 }, () => ({ shows: undefined, updateBy: 0 }));
   readonly #chance: Chance;
 
-  constructor(theirs: RotationRules, chance: Chance) {
-    this.model = new PolicyModel(theirs);
+  constructor(rotationRules: RotationRules, chance: Chance) {
+    this.model = new PolicyModel(rotationRules);
     this.#chance = chance;
     this.advance(2 * mountLagMs, false);
   }
 
-  /** Lets time pass. @param checked whether every API server has to trust what every replica shows */
-  advance(ms: number, checked = true): void {
+  /**
+   * Lets time pass.
+   * @param isChecked whether to assert that every API server trusts what the replicas serve
+   */
+  advance(ms: number, isChecked = true): void {
     const { model } = this;
     for (const end = model.now + ms; model.now < end; model.now += tickMs) {
-      const looks = this.#chance(6);
-      for (let step = 0; step < looks || this.#chance(5) === 0; step += 1) {
+      const steps = this.#chance(6);
+      for (let step = 0; step < steps || this.#chance(5) === 0; step += 1) {
         this.#mount();
-        if (checked) this.#check();
+        if (isChecked) {
+          this.#check();
+        }
         model.reconcile(this.controller);
       }
       this.#mount();
-      if (checked) this.#check();
+      if (isChecked) {
+        this.#check();
+      }
     }
   }
 
   #mount(): void {
     const { stored, now } = this.model;
     for (const mount of this.mounts) {
-      // a broken file is not served: the last good one stays
+      // An invalid file is not served; the last valid one stays in use.
       const servingCertificate = stored === 'none' ? undefined : stored.servingCertificate;
-      if (servingCertificate === undefined || servingCertificate.id === mount.shows?.id)
+      if (servingCertificate === undefined || servingCertificate.id === mount.shows?.id) {
         mount.updateBy = now + mountLagMs;
-      else if (now >= mount.updateBy || this.#chance(20) === 0) mount.shows = servingCertificate;
+      } else if (now >= mount.updateBy || this.#chance(20) === 0) {
+        mount.shows = servingCertificate;
+      }
     }
   }
 
@@ -91,15 +100,20 @@ class Installation {
   corrupt(): void {
     const { model } = this;
     const how = this.#chance(3);
-    if (model.stored === 'none' || how === 0) model.stored = 'none';
-    else if (how === 1) model.stored = createStoredState([], undefined);
-    else if (how === 2) model.stored = { ...model.stored, caProblem: 'ca-key-mismatch' };
-    else model.stored = createStoredState(model.stored.caCertificates, undefined);
+    if (model.stored === 'none' || how === 0) {
+      model.stored = 'none';
+    } else if (how === 1) {
+      model.stored = createStoredState([], undefined);
+    } else if (how === 2) {
+      model.stored = { ...model.stored, caProblem: 'ca-key-mismatch' };
+    } else {
+      model.stored = createStoredState(model.stored.caCertificates, undefined);
+    }
   }
 }
 
 describe('replicas that serve mounted files', () => {
-  it('never show what an API server could not trust, though the controller restarts at any time', () => {
+  it('never serve a certificate that an API server does not trust, even if the controller restarts at any time', () => {
     fc.assert(
       fc.property(chances, (chance) => {
         const installation = new Installation(mounted, chance);
@@ -115,7 +129,7 @@ describe('replicas that serve mounted files', () => {
     );
   });
 
-  it('nor where certificates live longer than the settings say now', () => {
+  it('nor if certificates have a longer lifetime than configured now', () => {
     fc.assert(
       fc.property(chances, (chance) => {
         new Installation({ ...mounted, certificateLifetimeMs: 60 * secondMs }, chance).advance(
@@ -126,7 +140,7 @@ describe('replicas that serve mounted files', () => {
     );
   });
 
-  it('nor when the Secret is deleted or spoilt again and again', () => {
+  it('nor if the Secret is deleted or damaged repeatedly', () => {
     fc.assert(
       fc.property(chances, (chance) => {
         const installation = new Installation(mounted, chance);
@@ -135,7 +149,7 @@ describe('replicas that serve mounted files', () => {
           installation.advance(chance(2 * rules.certificateLifetimeMs));
         }
         installation.advance(2 * rules.certificateLifetimeMs + mounted.replicaPropagationMs);
-        assert.ok(installation.model.bundle.length <= 2, 'one CA, or two where a change is under way');
+        assert.ok(installation.model.bundle.length <= 2, 'one CA, or two during a rotation');
       }),
       { numRuns: 30 },
     );

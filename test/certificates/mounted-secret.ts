@@ -1,11 +1,12 @@
+// A directory with a Secret as a kubelet mounts it.
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 
 /**
- * A folder with a mounted Secret as the kubelet makes it: `tls.crt -> ..data/tls.crt`, `..data -> ..1`, and a new
- * version by renaming a new `..data` over the old one (kubernetes pkg/volume/util/atomic_writer.go).
+ * A directory with a Secret as a kubelet mounts it: `tls.crt -> ..data/tls.crt` and `..data -> ..1`. An update renames a new
+ * `..data` over the old one (kubernetes pkg/volume/util/atomic_writer.go).
  */
 export class MountedSecret {
   readonly folder: string;
@@ -31,7 +32,7 @@ export class MountedSecret {
     return join(this.folder, 'tls.key');
   }
 
-  /** Another version of the Secret, at one stroke; the old one is deleted afterwards, as the kubelet does. */
+  /** Updates the Secret atomically, then deletes the old version, as the kubelet does. */
   async update(keyPair: PemKeyPair): Promise<void> {
     const old = `..${this.#version}`;
     this.#version += 1;

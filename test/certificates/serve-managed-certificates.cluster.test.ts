@@ -18,12 +18,12 @@ describeOnCluster('the program with managed certificates', (cluster) => {
     await bundleInto(bundle);
     const port = await freePort();
     const team = await cluster().createNamespace('team');
-    const setting = await createCertificatesFixture(cluster(), {
+    const fixture = await createCertificatesFixture(cluster(), {
       url: `https://127.0.0.1:${port}/mutate`,
       namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': team } },
     });
     const ecr = await startEcrDouble();
-    const { namespace, webhookConfiguration } = setting.place;
+    const { namespace, webhookConfiguration } = fixture.location;
     const program = await startProgram({
       kubeconfigPath: cluster().kubeconfigPath,
       environment: ecr.env(),
@@ -43,7 +43,7 @@ describeOnCluster('the program with managed certificates', (cluster) => {
       const { pullSecrets } = await createPod(cluster(), team, podWith([image]), { dryRun: true });
       return pullSecrets.length === 1;
     });
-    const key = (await setting.stored())?.caKeyPem ?? '';
+    const key = (await fixture.stored())?.caKeyPem ?? '';
     assert.match(key, /PRIVATE KEY/);
     assert.ok(!program.output().includes('PRIVATE KEY'));
     await program.stop();

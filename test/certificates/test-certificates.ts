@@ -1,3 +1,4 @@
+// Certificates for tests.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import forge from 'node-forge';
 import {
@@ -9,16 +10,16 @@ import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 
 export const dayMs = 86_400_000;
 
-/** A CA for one test file; its key is the slow part. */
+/** Issues a CA. Slow because of its key, so share it within a test file. */
 export function issueTestCa(now: number): Promise<PemKeyPair> {
   return issueCaCertificate({ commonName: 'test CA', now, validForMs: 10 * dayMs });
 }
 
-/** A serving pair for `web.apps.svc` and 127.0.0.1, one day long, unless told otherwise. */
+/** Issues a serving certificate, by default for `web.apps.svc` and 127.0.0.1 and valid for one day. */
 export function issueTestServingCertificate(
   ca: PemKeyPair,
   now: number,
-  how: Partial<ServingCertificateRequest> = {},
+  options: Partial<ServingCertificateRequest> = {},
 ): Promise<PemKeyPair> {
   return issueServingCertificate({
     ca,
@@ -26,11 +27,11 @@ export function issueTestServingCertificate(
     ipAddresses: ['127.0.0.1'],
     now,
     validForMs: dayMs,
-    ...how,
+    ...options,
   });
 }
 
-/** A client certificate of an authority, one day long, as an API server has it. */
+/** Issues a client certificate like that of an API server, valid for one day. */
 export function issueTestClientCertificate(
   ca: PemKeyPair,
   commonName: string,

@@ -17,10 +17,10 @@ const servingCertificate = await issueTestServingCertificate(issuer, now);
 const data = formatSecretData({ caCertificates: [issuer], caKeyPem: issuer.keyPem, servingCertificate });
 const names = ['web.apps.svc', '127.0.0.1'];
 
-/** OIDs of RSA and EC keys, of signature algorithms and of the subject's names, as DER has them. */
+/** OIDs of keys, signature algorithms and subject names in DER. */
 const oids = ['2a864886f70d010101', '2a864886f70d01010b', '550403'].map((hex) => Buffer.from(hex, 'hex'));
 
-/** A certificate or key of which bytes were changed: at random places, or the last byte of an OID. */
+/** A certificate or key with changed bytes, at random places or at the end of an OID. */
 function damagedPem(pem: string): fc.Arbitrary<string> {
   const [begin = '', end = ''] = pem.trim().split(/\n[^-]*\n/);
   const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
@@ -36,7 +36,7 @@ function damagedPem(pem: string): fc.Arbitrary<string> {
   });
 }
 
-/** The certificate with a validity that begins in the year `A6`: OpenSSL parses it, and node gives any date. */
+/** The certificate with a validity from the year `A6`. OpenSSL parses it, and Node returns an arbitrary date. */
 function withoutDate(pem: string): string {
   const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
   // UTCTime, the first of the two: tag, length 13, YYMMDDHHMMSSZ
@@ -44,7 +44,7 @@ function withoutDate(pem: string): string {
   return `-----BEGIN CERTIFICATE-----\n${der.toString('base64')}\n-----END CERTIFICATE-----\n`;
 }
 
-/** The certificate with a public key of an algorithm that there is not: OpenSSL parses it all the same. */
+/** The certificate with a public key of an unknown algorithm. OpenSSL parses it nevertheless. */
 function withoutKey(pem: string): string {
   const der = Buffer.from(pem.replace(/-----[^-]*-----/g, ''), 'base64');
   const rsaEncryption = Buffer.from('2a864886f70d010101', 'hex');
@@ -54,8 +54,8 @@ function withoutKey(pem: string): string {
 
 const base64 = (text: string) => Buffer.from(text).toString('base64');
 
-describe('the TLS Secret and the caBundle, whatever is in them', () => {
-  it('are read without a throw where certificates and keys are damaged', () => {
+describe('any content of the TLS Secret and the caBundle', () => {
+  it('is parsed without a throw if certificates and keys are damaged', () => {
     const check = (ca: string, caKey: string, cert: string, key: string) => {
       const stored = parseStored(
         { 'ca.crt': base64(ca), 'ca.key': base64(caKey), 'tls.crt': base64(cert), 'tls.key': base64(key) },
@@ -91,12 +91,12 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
     assert.throws(() => parseKeyPair(withoutDate(servingCertificate.certPem), servingCertificate.keyPem), {
       code: 'invalid-certificate',
     });
-    const mostly = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
+    const maybeDamaged = (pem: string) => fc.oneof(fc.constant(pem), damagedPem(pem));
     const parts = fc.tuple(
-      mostly(issuer.certPem),
-      mostly(issuer.keyPem),
-      mostly(servingCertificate.certPem),
-      mostly(servingCertificate.keyPem),
+      maybeDamaged(issuer.certPem),
+      maybeDamaged(issuer.keyPem),
+      maybeDamaged(servingCertificate.certPem),
+      maybeDamaged(servingCertificate.keyPem),
     );
     fc.assert(
       fc.property(parts, (drawn) => check(...drawn)),
@@ -104,7 +104,7 @@ describe('the TLS Secret and the caBundle, whatever is in them', () => {
     );
   });
 
-  it('are read without a throw where the Secret is damaged', () => {
+  it('is parsed without a throw if the Secret is damaged', () => {
     const check = (object: unknown) => {
       const secret = parseSecret(object);
       if (secret !== undefined) {

@@ -21,7 +21,9 @@ describe('certificates as files', () => {
     const more = ['--dns', 'localhost', '--ip', '127.0.0.1', '--ip', '::1', '--days', '7', '--out', out];
     assert.equal(run(...forService, ...more).code, 0);
     assert.deepEqual(readdirSync(out).sort(), ['ca.crt', 'ca.key', 'tls.crt', 'tls.key']);
-    for (const key of ['ca.key', 'tls.key']) assert.equal(statSync(join(out, key)).mode & 0o777, 0o600);
+    for (const key of ['ca.key', 'tls.key']) {
+      assert.equal(statSync(join(out, key)).mode & 0o777, 0o600);
+    }
     const keyPair = parseKeyPair(at('tls.crt'), at('tls.key'));
     assert.deepEqual(keyPair.dnsNames, ['web.apps.svc', 'web.apps.svc.cluster.local', 'localhost']);
     assert.deepEqual(keyPair.ipAddresses, ['127.0.0.1', '0:0:0:0:0:0:0:1']);
@@ -70,7 +72,7 @@ describe('certificates as a Secret', () => {
   });
 });
 
-it('--help is the answer, with exit 0', () => {
+it('--help prints the usage and exits with 0', () => {
   const { code, stdout } = run('--help');
   assert.equal(code, 0);
   for (const flag of [
@@ -88,7 +90,7 @@ it('--help is the answer, with exit 0', () => {
   }
 });
 
-describe('a wrong flag is one clear line and exit 2', () => {
+describe('an invalid flag prints one line and exits with 2', () => {
   const wrong: [string[], RegExp][] = [
     [[], /at least one DNS name or IP address/],
     [['--colour', 'red'], /--colour/],

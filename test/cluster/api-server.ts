@@ -1,3 +1,4 @@
+// Starts kube-apiserver with etcd on loopback.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -10,7 +11,7 @@ import { buildKubeconfig, type Kubeconfig, writeKubeconfig } from './kubeconfig.
 import { freePort, type ServerProcess, ServerStartError, startServer } from './server-process.ts';
 import { type WebhookUser, writeAdmissionConfiguration } from './webhook-user.ts';
 
-export type ApiServerOptions = {
+export interface ApiServerOptions {
   /**
    * The ServiceAccount admission plugin: gives pods a ServiceAccount, its pull secrets and its token, and refuses
    * them where there is none. Default off, since no controller makes the `default` one of a namespace.
@@ -20,10 +21,10 @@ export type ApiServerOptions = {
   readonly webhookUser?: WebhookUser;
   /** More flags for kube-apiserver. */
   readonly args?: readonly string[];
-};
+}
 
 /** kube-apiserver on an etcd of its own, on loopback, RBAC on, nothing beside them (no controllers, no nodes). */
-export type ApiServer = {
+export interface ApiServer {
   readonly url: string;
   /** For a cluster-admin. */
   readonly kubeconfigPath: string;
@@ -40,7 +41,7 @@ export type ApiServer = {
   restart(): Promise<void>;
   /** Ends everything and removes the folder. */
   stop(): Promise<void>;
-};
+}
 
 const dayMs = 86_400_000;
 /** For one server to be ready. Seen: 3 s alone on 2 cores; the rest is for a busy machine. */
@@ -80,7 +81,10 @@ export async function startApiServer(binaries: Binaries, options: ApiServerOptio
   }
 }
 
-type OnPort = { readonly port: number; readonly server: ServerProcess };
+interface OnPort {
+  readonly port: number;
+  readonly server: ServerProcess;
+}
 
 // Between asking for a free port and listening on it, another process may take it.
 async function onFreePort(start: (port: number) => Promise<ServerProcess>, attempts = 5): Promise<OnPort> {
@@ -89,7 +93,9 @@ async function onFreePort(start: (port: number) => Promise<ServerProcess>, attem
     return { port, server: await start(port) };
   } catch (error) {
     const again = error instanceof ServerStartError && error.portTaken && attempts > 1;
-    if (!again) throw error;
+    if (!again) {
+      throw error;
+    }
     return onFreePort(start, attempts - 1);
   }
 }
@@ -112,13 +118,13 @@ function startEtcd({ etcd }: Binaries, folder: string, port: number): Promise<Se
   });
 }
 
-type KubeApiServer = {
+interface KubeApiServer {
   folder: string;
   port: number;
   etcdPort: number;
   caPem: string;
   options: ApiServerOptions;
-};
+}
 
 async function startKubeApiServer({ kubeApiServer }: Binaries, how: KubeApiServer): Promise<ServerProcess> {
   const { webhookUser } = how.options;

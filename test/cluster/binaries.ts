@@ -1,3 +1,4 @@
+// Finds kube-apiserver and etcd, or builds them into the cache.
 import { execFileSync } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
@@ -6,13 +7,13 @@ import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.
 import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 
 /** Programs that make up an API server. */
-export type Binaries = {
+export interface Binaries {
   readonly kubeApiServer: string;
   readonly etcd: string;
   /** What kube-apiserver says it is, without a leading `v`. */
   readonly version: string;
   readonly from: 'KUBEBUILDER_ASSETS' | 'the cache' | 'a build';
-};
+}
 
 /** Without a `binaries`, there are none, for `reason`; `buildable` says whether Go could make them. */
 export type Search =
@@ -37,10 +38,14 @@ class VersionMismatchError extends Error {
  */
 export function findBinaries(env: NodeJS.ProcessEnv): Search {
   const assets = env['KUBEBUILDER_ASSETS'];
-  if (assets && complete(assets)) return { binaries: fromAssets(assets, env['K8S_VERSION']) };
+  if (assets && complete(assets)) {
+    return { binaries: fromAssets(assets, env['K8S_VERSION']) };
+  }
   const version = getRequestedVersion(env);
   const cached = cacheFolder(env, version);
-  if (complete(cached)) return { binaries: { ...programs(cached), version, from: 'the cache' } };
+  if (complete(cached)) {
+    return { binaries: { ...programs(cached), version, from: 'the cache' } };
+  }
   const buildable = hasGo(env);
   const missing = assets
     ? `no kube-apiserver and etcd in KUBEBUILDER_ASSETS (${assets}) nor`
@@ -51,17 +56,21 @@ export function findBinaries(env: NodeJS.ProcessEnv): Search {
 
 /**
  * As findBinaries, and builds into the cache what is not there. A failed build is a reason, not an error.
- * @param say told what goes on if it takes long
+ * @param say called with progress messages if it takes long
  */
 export async function obtainBinaries(env: NodeJS.ProcessEnv, say: PrintLine): Promise<Search> {
   const search = findBinaries(env);
-  if (search.binaries !== undefined || !search.buildable) return search;
+  if (search.binaries !== undefined || !search.buildable) {
+    return search;
+  }
   const version = getRequestedVersion(env);
   const target = cacheFolder(env, version);
   try {
     await buildOnce({ product: controlPlane, version, target, present: () => complete(target), env, say });
   } catch (error) {
-    if (!(error instanceof BuildError)) throw error;
+    if (!(error instanceof BuildError)) {
+      throw error;
+    }
     return { binaries: undefined, reason: error.message, buildable: false };
   }
   return { binaries: { ...programs(target), version, from: 'a build' } };
@@ -82,7 +91,9 @@ function programs(folder: string) {
 
 function complete(folder: string): boolean {
   try {
-    for (const program of Object.values(programs(folder))) accessSync(program, constants.X_OK);
+    for (const program of Object.values(programs(folder))) {
+      accessSync(program, constants.X_OK);
+    }
     return true;
   } catch {
     return false;

@@ -14,20 +14,22 @@ for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
   it(`a child, and its folder, do not outlive a parent that ends by ${signal}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'orphan-'));
     const { parent, pid } = await parentOfChild(folder, 'setInterval(() => {}, 1000)');
-    assert.ok(alive(pid));
+    assert.ok(isRunning(pid));
     parent.kill(signal);
-    await until(() => !alive(pid) && !existsSync(folder));
+    await until(() => !isRunning(pid) && !existsSync(folder));
   });
 }
 
-it('a child is no reason for its parent to live on', async () => {
+it('a child does not keep its parent running', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'orphan-'));
   const { parent, pid } = await parentOfChild(folder, 'child.unref()');
-  if (parent.exitCode === null) await once(parent, 'exit');
-  await until(() => !alive(pid) && !existsSync(folder));
+  if (parent.exitCode === null) {
+    await once(parent, 'exit');
+  }
+  await until(() => !isRunning(pid) && !existsSync(folder));
 });
 
-/** A process that starts a child with killOnExit, tells its pid, and goes on with `then`. */
+/** A process that starts a child with killOnExit, prints its pid, and continues with `then`. */
 async function parentOfChild(folder: string, then: string) {
   const script = `
     import { spawn } from 'node:child_process';
@@ -43,8 +45,8 @@ async function parentOfChild(folder: string, then: string) {
   return { parent, pid: Number(line) };
 }
 
-/** A zombie does not count: in a container whose first process reaps nobody, it stays for ever. */
-function alive(pid: number): boolean {
+/** Whether a process runs. A zombie does not count, because it stays forever if no init process reaps it. */
+function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
     return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');

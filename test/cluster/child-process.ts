@@ -1,8 +1,9 @@
+// Kills child processes when this process ends.
 import { type ChildProcess, spawn } from 'node:child_process';
 
 /**
- * Makes sure that a child does not outlive this process, however this one ends: a shell waits on a pipe from us.
- * The kernel closes it when we die, SIGKILL included; the shell then kills the child.
+ * Makes sure that a child does not outlive this process, however it ends. A shell waits on a pipe from this process, which the
+ * kernel closes even after SIGKILL; the shell then kills the child.
  * @param folder of the child's, to be removed in that case
  */
 export function killOnExit(child: ChildProcess, folder = ''): void {
@@ -15,12 +16,16 @@ export function killOnExit(child: ChildProcess, folder = ''): void {
   guard.stdin.on('error', () => undefined);
   child.once('exit', () => guard.stdin.end('ended by itself\n'));
   guard.unref();
-  // The pipe stays open for as long as we live, and is no reason to live on.
-  if ('unref' in guard.stdin && typeof guard.stdin.unref === 'function') guard.stdin.unref();
+  // The pipe stays open while this process runs, and does not keep it running.
+  if ('unref' in guard.stdin && typeof guard.stdin.unref === 'function') {
+    guard.stdin.unref();
+  }
 }
 
-/** Resolves when a process that we started has ended; at once where it has. */
+/** Resolves when a child process has ended. */
 export function waitForExit(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return Promise.resolve();
+  if (child.exitCode !== null || child.signalCode !== null) {
+    return Promise.resolve();
+  }
   return new Promise((resolve) => child.once('exit', () => resolve()));
 }

@@ -35,7 +35,9 @@ describe('a suite for which no API server can be had', () => {
 
 it('CI is set in every form but the two that say no', () => {
   const cases = { true: true, '1': true, false: false, '0': false, '': false };
-  for (const [value, expected] of Object.entries(cases)) assert.equal(isCi({ CI: value }), expected, value);
+  for (const [value, expected] of Object.entries(cases)) {
+    assert.equal(isCi({ CI: value }), expected, value);
+  }
   assert.equal(isCi({}), false);
 });
 

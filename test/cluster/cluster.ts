@@ -1,3 +1,4 @@
+// A real Kubernetes API for a suite: a new one, or that of TEST_KUBECONFIG.
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,13 +9,13 @@ import { obtainBinaries } from './binaries.ts';
 import { createRequest, type Request } from './kube-request.ts';
 import { buildKubeconfig, writeKubeconfig } from './kubeconfig.ts';
 
-/** A real Kubernetes API for a suite: one of its own, or the one that TEST_KUBECONFIG names. */
-export type Cluster = {
+/** A real Kubernetes API for a suite: a new one, or that of TEST_KUBECONFIG. */
+export interface Cluster {
   /** For a cluster-admin. */
   readonly kubeconfigPath: string;
   /** Of its API server, without a leading `v`. */
   readonly version: string;
-  /** To cause outages with; undefined where the cluster is not ours (TEST_KUBECONFIG). */
+  /** For outages; undefined for an existing cluster (TEST_KUBECONFIG). */
   readonly apiServer: ApiServer | undefined;
   /** One call as cluster-admin. */
   readonly request: Request;
@@ -22,9 +23,9 @@ export type Cluster = {
   createNamespace(prefix?: string): Promise<string>;
   /** Makes the ServiceAccount if need be, and a kubeconfig file with a token of its (1 hour); gives the path. */
   serviceAccountKubeconfig(namespace: string, name: string): Promise<string>;
-  /** Ends the API server and removes all files; in a cluster that is not ours, the namespaces. */
+  /** Stops the API server and removes all files. In an existing cluster, removes the namespaces. */
   stop(): Promise<void>;
-};
+}
 
 /** The cluster answered something else than a test's preparation needs. */
 class ClusterError extends Error {
@@ -37,9 +38,13 @@ class ClusterError extends Error {
  */
 export async function startCluster(options: ApiServerOptions = {}): Promise<Cluster> {
   const given = process.env['TEST_KUBECONFIG'];
-  if (given) return clusterAt(given, undefined);
+  if (given) {
+    return clusterAt(given, undefined);
+  }
   const search = await obtainBinaries(process.env, (line) => process.stderr.write(`${line}\n`));
-  if (search.binaries === undefined) throw new ClusterError(search.reason);
+  if (search.binaries === undefined) {
+    throw new ClusterError(search.reason);
+  }
   const apiServer = await startApiServer(search.binaries, options);
   return clusterAt(apiServer.kubeconfigPath, apiServer);
 }
@@ -79,7 +84,9 @@ async function clusterAt(kubeconfigPath: string, apiServer: ApiServer | undefine
 /** Creates any object; one that is there already is as good. */
 async function createObject(request: Request, path: string, object: object): Promise<unknown> {
   const { status, body } = await request('POST', path, object);
-  if (status === 201 || status === 409) return body;
+  if (status === 201 || status === 409) {
+    return body;
+  }
   throw new ClusterError(`POST ${path}: ${status} ${JSON.stringify(body)}`);
 }
 
@@ -96,14 +103,18 @@ async function requestToken(request: Request, namespace: string, name: string): 
     spec: { expirationSeconds: 3600 },
   };
   const token = at(at(await createObject(request, path, ask), 'status'), 'token');
-  if (typeof token === 'string') return token;
+  if (typeof token === 'string') {
+    return token;
+  }
   throw new ClusterError(`POST ${path}: no token in the answer`);
 }
 
 async function getVersion(request: Request): Promise<string> {
   const { status, body } = await request('GET', '/version');
   const version = at(body, 'gitVersion');
-  if (typeof version === 'string') return version.replace(/^v/, '');
+  if (typeof version === 'string') {
+    return version.replace(/^v/, '');
+  }
   throw new ClusterError(`GET /version: ${status} ${JSON.stringify(body)}`);
 }
 
@@ -111,9 +122,13 @@ async function serverOf(kubeconfigPath: string): Promise<{ url: string; caPem: s
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
   const cluster = config.getCurrentCluster();
-  if (cluster === null) throw new ClusterError(`${kubeconfigPath} has no current cluster`);
+  if (cluster === null) {
+    throw new ClusterError(`${kubeconfigPath} has no current cluster`);
+  }
   const { server, caData, caFile } = cluster;
-  if (caData !== undefined) return { url: server, caPem: Buffer.from(caData, 'base64').toString() };
+  if (caData !== undefined) {
+    return { url: server, caPem: Buffer.from(caData, 'base64').toString() };
+  }
   return { url: server, caPem: caFile === undefined ? undefined : await readFile(caFile, 'utf8') };
 }
 

@@ -1,3 +1,4 @@
+// Builds programs with Go, once per machine.
 import { spawn } from 'node:child_process';
 import { link, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
@@ -16,7 +17,7 @@ export class BuildError extends Error {
 }
 
 /** What to build with the module of a Kubernetes version. */
-export type Product = {
+export interface Product {
   /** For the messages. */
   readonly name: string;
   /** How long it takes, for the messages. */
@@ -25,9 +26,9 @@ export type Product = {
   readonly sources: readonly string[];
   /** Names that Go gives to programs → names to give them instead. */
   readonly renamed: Readonly<Record<string, string>>;
-};
+}
 
-export type BuildOptions = {
+export interface BuildOptions {
   readonly product: Product;
   /** A version that there is a module for. */
   readonly version: string;
@@ -38,7 +39,7 @@ export type BuildOptions = {
   /** For Go: PATH, its caches and proxies. */
   readonly env: NodeJS.ProcessEnv;
   readonly say: PrintLine;
-};
+}
 
 /**
  * Builds programs with Go. Where another process is at it already, waits for that one.
@@ -52,13 +53,17 @@ export async function buildOnce(order: BuildOptions): Promise<void> {
   while (!present()) {
     if (await tryLock(lock)) {
       try {
-        if (!present()) await build(order);
+        if (!present()) {
+          await build(order);
+        }
       } finally {
         await rm(lock, { force: true });
       }
       return;
     }
-    if (!hasReported) say(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
+    if (!hasReported) {
+      say(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
+    }
     hasReported = true;
     await pause(250);
   }
@@ -73,7 +78,9 @@ async function tryLock(lock: string): Promise<boolean> {
     return true;
   } catch {
     const holder = Number(await readFile(lock, 'utf8').catch(() => ''));
-    if (holder > 0 && !isProcessAlive(holder)) await rm(lock, { force: true });
+    if (holder > 0 && !isProcessAlive(holder)) {
+      await rm(lock, { force: true });
+    }
     return false;
   } finally {
     await rm(mine, { force: true });
@@ -96,8 +103,9 @@ async function build(order: BuildOptions): Promise<void> {
   const folder = await mkdtemp(`${target}.partial-`);
   try {
     await compile(order, folder);
-    for (const [from, to] of Object.entries(product.renamed))
+    for (const [from, to] of Object.entries(product.renamed)) {
       await rename(join(folder, from), join(folder, to));
+    }
     await rm(target, { recursive: true, force: true });
     await rename(folder, target);
   } finally {
@@ -116,9 +124,14 @@ async function compile({ product, version, env, say }: BuildOptions, folder: str
   const count = { downloaded: 0, compiled: 0 };
   const tail: string[] = [];
   createInterface(go.stderr).on('line', (line) => {
-    if (line.startsWith('go: downloading')) count.downloaded += 1;
-    else count.compiled += 1;
-    if (tail.push(line) > 20) tail.shift();
+    if (line.startsWith('go: downloading')) {
+      count.downloaded += 1;
+    } else {
+      count.compiled += 1;
+    }
+    if (tail.push(line) > 20) {
+      tail.shift();
+    }
   });
   const elapsed = () => `${Math.round((performance.now() - started) / 1000)} s`;
   const progress = () =>
@@ -126,8 +139,9 @@ async function compile({ product, version, env, say }: BuildOptions, folder: str
   const ticker = setInterval(progress, 15_000);
   const code = await new Promise((resolve) => go.once('close', resolve).once('error', resolve));
   clearInterval(ticker);
-  if (code !== 0)
+  if (code !== 0) {
     throw new BuildError(`go build of ${product.name} ${version} failed:\n${tail.join('\n') || code}`);
+  }
   say(`built in ${elapsed()}: ${count.compiled} packages`);
 }
 

@@ -1,21 +1,22 @@
+// Sends single requests to an API server, without a client library.
 import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node';
 
 /** What the API server answered. */
-export type ApiResponse = {
+export interface ApiResponse {
   readonly status: number;
   /** Parsed if it is JSON, text if it is not. */
   readonly body: unknown;
   /** What it and its webhooks warn of: the texts of the `Warning` headers. */
   readonly warnings: readonly string[];
-};
+}
 
-export type CallOptions = {
+export interface CallOptions {
   /** Default `application/json`; for server-side apply `application/apply-patch+yaml`. */
   readonly contentType?: string;
   readonly accept?: string;
-};
+}
 
 /**
  * One call of the API server, without a client's ideas between: any path, any body, any answer.
@@ -33,7 +34,9 @@ export function createRequest(kubeconfigPath: string): Request {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
   const server = config.getCurrentCluster()?.server;
-  if (server === undefined) throw new Error(`${kubeconfigPath} has no current cluster`);
+  if (server === undefined) {
+    throw new Error(`${kubeconfigPath} has no current cluster`);
+  }
   return async (method, path, body, how) => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);

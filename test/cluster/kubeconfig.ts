@@ -1,3 +1,4 @@
+// Writes kubeconfig files.
 import { writeFile } from 'node:fs/promises';
 
 /** A kubeconfig (v1) with one cluster and one user, known by a token. */
@@ -23,7 +24,7 @@ export function buildKubeconfig(
   };
 }
 
-/** Writes it where nobody else can read it; JSON, which is YAML too. */
+/** Writes a kubeconfig that only this user can read, in JSON, which is also YAML. */
 export async function writeKubeconfig(path: string, kubeconfig: Kubeconfig): Promise<string> {
   await writeFile(path, JSON.stringify(kubeconfig, undefined, 2), { mode: 0o600 });
   return path;

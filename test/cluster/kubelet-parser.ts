@@ -75,14 +75,18 @@ export async function prepareKubeletParser(
   say: PrintLine,
 ): Promise<string | undefined> {
   const reason = findObstacle(env);
-  if (reason !== undefined) return reason;
+  if (reason !== undefined) {
+    return reason;
+  }
   const version = getRequestedVersion(env);
   const present = () => isExecutable(programPath(env));
   try {
     await buildOnce({ product, version, target: dirname(programPath(env)), present, env, say });
     return undefined;
   } catch (error) {
-    if (error instanceof BuildError) return error.message;
+    if (error instanceof BuildError) {
+      return error.message;
+    }
     throw error;
   }
 }
@@ -94,7 +98,9 @@ function programPath(env: NodeJS.ProcessEnv): string {
 }
 
 function findObstacle(env: NodeJS.ProcessEnv): string | undefined {
-  if (isExecutable(programPath(env)) || hasGo(env)) return undefined;
+  if (isExecutable(programPath(env)) || hasGo(env)) {
+    return undefined;
+  }
   return `no kubelet parser in ${dirname(programPath(env))}, and no Go to build it with`;
 }
 
@@ -106,7 +112,9 @@ async function startKubeletParser(): Promise<KubeletParser> {
   const waiting: PromiseWithResolvers<KubeletReading | undefined>[] = [];
   createInterface(child.stdout).on('line', (line) => waiting.shift()?.resolve(JSON.parse(line) ?? undefined));
   const failAll = (error: Error) => {
-    for (const { reject } of waiting.splice(0)) reject(error);
+    for (const { reject } of waiting.splice(0)) {
+      reject(error);
+    }
   };
   child.once('error', failAll);
   child.stdin.on('error', failAll);

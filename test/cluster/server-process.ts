@@ -1,3 +1,4 @@
+// Starts a server as a child process and waits until it is ready.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -9,7 +10,7 @@ import { killOnExit, waitForExit } from './child-process.ts';
 /** A server did not become ready. The message holds the end of its log. */
 export class ServerStartError extends Error {
   readonly code = 'server-not-ready';
-  /** Somebody else was faster to take the port. */
+  /** Another process has taken the port. */
   readonly portTaken: boolean;
 
   constructor(message: string, portTaken: boolean) {
@@ -18,13 +19,13 @@ export class ServerStartError extends Error {
   }
 }
 
-/** A server of ours in a process of its own, which ends with us. */
-export type ServerProcess = {
+/** A server in a child process, which ends with this process. */
+export interface ServerProcess {
   /** SIGKILL, and waits for the end: connections break off, the port is free. */
   kill(): Promise<void>;
-};
+}
 
-export type ServerProcessOptions = {
+export interface ServerProcessOptions {
   readonly program: string;
   readonly args: readonly string[];
   /** Takes both output streams; appended to. */
@@ -33,9 +34,9 @@ export type ServerProcessOptions = {
   readonly ready: () => Promise<boolean>;
   /** How long it may take, ms. */
   readonly withinMs: number;
-  /** A folder that nobody else will remove if this process dies. */
+  /** A directory to remove if this process dies. */
   readonly removeIfOrphaned?: string;
-};
+}
 
 /**
  * Starts a server and waits until it is ready.
@@ -49,7 +50,9 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
   child.once('error', (error) => {
     failure.reason = error.message;
   });
-  if (child.pid !== undefined) killOnExit(child, options.removeIfOrphaned);
+  if (child.pid !== undefined) {
+    killOnExit(child, options.removeIfOrphaned);
+  }
   child.unref();
   let isKilled = false;
   const kill = () => {
@@ -58,8 +61,11 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
   };
   const deadline = performance.now() + options.withinMs;
   while (!(await options.ready().catch(() => false))) {
-    if (child.exitCode !== null || child.signalCode !== null) failure.reason ||= 'ended';
-    else if (performance.now() > deadline) failure.reason ||= `not ready after ${options.withinMs} ms`;
+    if (child.exitCode !== null || child.signalCode !== null) {
+      failure.reason ||= 'ended';
+    } else if (performance.now() > deadline) {
+      failure.reason ||= `not ready after ${options.withinMs} ms`;
+    }
     if (failure.reason !== '') {
       await kill();
       throw await createStartError(options, failure.reason);
@@ -67,7 +73,9 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
     await pause(25);
   }
   child.once('exit', (code, signal) => {
-    if (!isKilled) reportCrash(options, `ended while it was in use (${signal ?? code})`);
+    if (!isKilled) {
+      reportCrash(options, `ended while it was in use (${signal ?? code})`);
+    }
   });
   return { kill };
 }
@@ -92,7 +100,9 @@ export async function freePort(): Promise<number> {
 }
 
 async function killAndWait(child: ChildProcess): Promise<void> {
-  if (child.pid === undefined) return;
+  if (child.pid === undefined) {
+    return;
+  }
   child.ref();
   child.kill('SIGKILL');
   await waitForExit(child);
@@ -102,6 +112,6 @@ async function createStartError(options: ServerProcessOptions, reason: string): 
   const log = await readFile(options.logFile, 'utf8').catch(() => '');
   const tail = log.trimEnd().split('\n').slice(-25).join('\n');
   const message = `${basename(options.program)}: ${reason}; the end of ${options.logFile}:\n${tail}`;
-  // A foreign program's log is all there is to tell this from other ends.
+  // Only the log of the server shows this cause.
   return new ServerStartError(message, tail.includes('address already in use'));
 }

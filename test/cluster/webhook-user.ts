@@ -1,3 +1,4 @@
+// The client certificate of an API server for webhooks.
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

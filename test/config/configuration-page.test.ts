@@ -71,9 +71,14 @@ describe('the page of the configuration', () => {
   for (const { path, default: value, bounds } of settings) {
     it(`has the default and the bounds of ${path}`, () => {
       const row = rows.get(path);
-      if (value === undefined) assert.doesNotMatch(row?.default ?? '', /^`[^`]*`$/);
-      else assert.equal(row?.default, textOf(value));
-      if (bounds !== undefined) assert.equal(row?.bounds, bounds);
+      if (value === undefined) {
+        assert.doesNotMatch(row?.default ?? '', /^`[^`]*`$/);
+      } else {
+        assert.equal(row?.default, textOf(value));
+      }
+      if (bounds !== undefined) {
+        assert.equal(row?.bounds, bounds);
+      }
     });
   }
 });

@@ -16,8 +16,8 @@ function problemsOf(settings: object): string[] {
   return [];
 }
 
-describe('settings that contradict each other', () => {
-  it('refuses namespaces to provision that are excluded, and names both settings', () => {
+describe('contradictory settings', () => {
+  it('rejects excluded namespaces to provision, and names both settings', () => {
     const of = (names: string[], exclude: object) =>
       problemsOf({ exclude, provisioning: { namespaces: { names } } });
     assert.deepEqual(of(['shop', 'team-1', 'lab-*'], { namespaces: ['team-*', 'lab-*'] }), [
@@ -30,7 +30,7 @@ describe('settings that contradict each other', () => {
     assert.deepEqual(of(['kube-system', 'team-*'], { namespaces: ['team-1', 'kube-public'] }), []);
   });
 
-  it('refuses registries of excluded accounts', () => {
+  it('rejects registries of excluded accounts', () => {
     const settings = { exclude: { accounts: ['1234*'] }, provisioning: { registries: [host] } };
     assert.deepEqual(problemsOf(settings), [
       'provisioning.registries[0] is in account 123456789012, which exclude.accounts excludes; remove it from one of them',
@@ -38,7 +38,7 @@ describe('settings that contradict each other', () => {
     assert.deepEqual(problemsOf({ ...settings, exclude: { accounts: ['2*'] } }), []);
   });
 
-  it('refuses rules for registries that are never used', () => {
+  it('rejects registry rules that are never used', () => {
     const of = (...rules: object[]) =>
       problemsOf({ registries: rules.map((rule) => ({ ...rule, roleArn })) });
     const unused = (index: number, by: number) =>

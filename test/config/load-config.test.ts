@@ -45,7 +45,7 @@ describe('configuration', () => {
     }
   });
 
-  it('requires client certificates only where a CA is given, and refuses names without one', () => {
+  it('requires client certificates only with a CA, and rejects names without one', () => {
     assert.equal(readConfig('', 'nothing').webhook.clientAuth, undefined);
     const { clientAuth, maxConnections } = readConfig(
       'webhook: { maxConnections: 2000, clientAuth: { caFile: /ca.crt } }',
@@ -62,7 +62,7 @@ describe('configuration', () => {
     );
   });
 
-  it('tells every problem at once, with its path and what was expected', () => {
+  it('reports every problem at once, with its key and what is expected', () => {
     const yaml = [
       'secretName: Not_A_Name',
       'onFailure: maybe',
@@ -84,7 +84,7 @@ describe('configuration', () => {
     ]);
   });
 
-  it('refuses unknown keys, at any depth and all of them, with the nearest known name', () => {
+  it('rejects all unknown keys at any depth, and suggests a known one', () => {
     const yaml =
       'secretNam: x\nwebhook: { prot: 1, certfile: y }\nregistries: [{ roleARN: z }]\nfrobnicate: 1';
     const problems = problemsOf(yaml);
@@ -99,7 +99,7 @@ describe('configuration', () => {
     );
   });
 
-  it('has nothing provisioned unless asked, and takes ECR hosts only', () => {
+  it('disables provisioning by default, and accepts ECR hosts only', () => {
     const off = { registries: [], namespaces: { names: [], selector: '' }, serviceAccounts: ['default'] };
     assert.deepEqual(readConfig('', 'nothing').provisioning, off);
     const yaml = [
@@ -121,14 +121,14 @@ describe('configuration', () => {
   });
 
   for (const [what, yaml] of [
-    ['text that is not YAML', 'a: ['],
-    ['a key given twice', 'secretName: a\nsecretName: b'],
+    ['invalid YAML', 'a: ['],
+    ['a duplicate key', 'secretName: a\nsecretName: b'],
     ['a list', '- 1'],
     ['a word', 'serve'],
     ['a list for a section', 'webhook: []'],
-    ['aliases without end', 'a: &a [&b [*a, *a, *a], *b, *b]'],
+    ['too many aliases', 'a: &a [&b [*a, *a, *a], *b, *b]'],
   ] as const) {
-    it(`refuses ${what}`, () => {
+    it(`rejects ${what}`, () => {
       assert.notDeepEqual(problemsOf(yaml), []);
     });
   }

@@ -1,3 +1,4 @@
+// A TCP proxy that injects faults between a client and the API server.
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, RequestOptions, ServerResponse } from 'node:http';
 import { type ClientRequest, Agent as HttpAgent, request as httpRequest } from 'node:http';
@@ -56,7 +57,9 @@ export class FaultProxy {
   /** No fault any more. What hangs, hangs. */
   async pass(): Promise<void> {
     this.#fault = undefined;
-    if (!this.#listener.listening) await this.#listener.open();
+    if (!this.#listener.listening) {
+      await this.#listener.open();
+    }
   }
 
   /** Resets all connections and refuses new ones, until {@link pass}. */
@@ -102,8 +105,12 @@ export class FaultProxy {
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     this.#seen.push({ method: request.method ?? '', path: request.url ?? '' });
     const fault = this.#faultFor(request);
-    if (fault?.kind === 'hang') return;
-    if (fault?.kind === 'delay') await wait(fault.ms);
+    if (fault?.kind === 'hang') {
+      return;
+    }
+    if (fault?.kind === 'delay') {
+      await wait(fault.ms);
+    }
     if (fault?.kind === 'status') {
       request.resume();
       response.writeHead(fault.status, { 'content-type': 'text/plain' }).end('fault on command');

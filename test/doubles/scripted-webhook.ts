@@ -1,3 +1,4 @@
+// A webhook whose responses a test scripts.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { json } from 'node:stream/consumers';
@@ -18,7 +19,7 @@ export type Script = (
   response: ServerResponse,
 ) => Record<string, unknown> | undefined;
 
-/** A webhook that answers as a test tells it to. */
+/** A webhook whose responses a test sets. */
 export interface ScriptedWebhook {
   url: string;
   caPem: string;
@@ -64,7 +65,9 @@ export async function startScriptedWebhook(): Promise<ScriptedWebhook> {
     };
     webhook.seen.push(review);
     const answered = webhook.script(review, response);
-    if (answered === undefined) return;
+    if (answered === undefined) {
+      return;
+    }
     const { apiVersion, kind } = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' };
     response.setHeader('content-type', 'application/json');
     response.end(JSON.stringify({ apiVersion, kind, response: { uid: review.request['uid'], ...answered } }));

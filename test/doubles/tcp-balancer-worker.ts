@@ -1,4 +1,5 @@
-/** The thread of a balancer. It tells its port, is told the ports of the servers, and passes bytes on. */
+// The worker thread of the TCP load balancer.
+/** Sends its port to the parent, receives the ports of the servers, and forwards bytes. */
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 

@@ -1,3 +1,4 @@
+// A TCP load balancer in a worker thread.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 

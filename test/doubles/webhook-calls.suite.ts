@@ -1,3 +1,4 @@
+// Tests how an API server calls webhooks, for the real one and the stand-in.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
@@ -85,8 +86,10 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     webhook.seen = [];
   });
 
-  it('asks about a creation with all that it knows, over a kept-alive HTTP/1.1 connection', async () => {
-    for (const name of ['a', 'b', 'c']) assert.equal((await create('Fail', name)).status, 201);
+  it('sends the whole request for a creation, over a kept-alive HTTP/1.1 connection', async () => {
+    for (const name of ['a', 'b', 'c']) {
+      assert.equal((await create('Fail', name)).status, 201);
+    }
     const [first] = webhook.seen;
     assert.deepEqual([first?.url, first?.httpVersion], ['/mutate?timeout=2s', '1.1']);
     assert.equal(new Set(webhook.seen.map(({ connection }) => connection)).size, 1);
@@ -123,7 +126,7 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     assert.deepEqual(names(stored), [{ name: 'added' }]);
   });
 
-  it('tells of a dry run, and stores nothing', async () => {
+  it('marks a dry run, and stores nothing', async () => {
     webhook.script = () => addList;
     const answer = await create('Fail', 'dry', '?dryRun=All');
     assert.deepEqual([answer.status, names(answer)], [201, [{ name: 'added' }]]);

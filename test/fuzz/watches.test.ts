@@ -173,7 +173,7 @@ class FuzzedCluster {
     const ecr = await startEcrDouble();
     const proxy = await InjectingProxy.start(cluster.url);
     const certificates = await createCertificatesFixture(cluster, { url: 'https://127.0.0.1:9/mutate' });
-    const { namespace, webhookConfiguration } = certificates.place;
+    const { namespace, webhookConfiguration } = certificates.location;
     const program = await startProgram({
       kubeconfigPath: proxy.kubeconfig(cluster.kubeconfigPath),
       environment: ecr.env(),
@@ -257,7 +257,7 @@ class FuzzedCluster {
   }
 
   #pathsOf(kind: (typeof kinds)[number]): { collection: string; object: string } {
-    const { namespace, secretName, webhookConfiguration } = this.#certificates.place;
+    const { namespace, secretName, webhookConfiguration } = this.#certificates.location;
     const collection = {
       'pull-secrets': '/api/v1/secrets',
       namespaces: '/api/v1/namespaces',

@@ -22,11 +22,11 @@ const secrets = {
   parseItem: getObjectIdentity,
 };
 
-describe('an answer of the API server', () => {
+describe('a response of the API server', () => {
   let server: RawServer;
   afterEach(() => server.stop());
 
-  /** @returns how much of the answer the other side has taken before it hung up */
+  /** @returns how many bytes of the response the client has read before it closed the connection */
   const answering = async (status: number): Promise<() => Promise<number>> => {
     const written = Promise.withResolvers<number>();
     server = await startRawServer((_, response) => {
@@ -46,20 +46,20 @@ describe('an answer of the API server', () => {
   };
 
   for (const status of [200, 500]) {
-    it(`is not read whole where a call gets hundreds of MiB with status ${status}`, async () => {
+    it(`is not read completely if it has hundreds of MiB, with status ${status}`, async () => {
       const written = await answering(status);
       await assert.rejects(createSecretApi(server.config).read('a', 'b'), isTooLarge);
       assert.ok((await written()) < 2 * maxObjectBytes, 'the connection was closed at the limit');
     });
   }
 
-  it('is not read whole where it is the failure of a list', async () => {
+  it('is not read completely if it is the error of a list', async () => {
     const written = await answering(500);
     await assert.rejects(listAll(server.config, secrets, stop), isTooLarge);
     assert.ok((await written()) < 2 * maxObjectBytes);
   });
 
-  it('is measured as it is when it is decompressed', async () => {
+  it('is measured after decompression', async () => {
     server = await startRawServer((_, response) => {
       response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' });
       const gzip = createGzip();
@@ -69,7 +69,7 @@ describe('an answer of the API server', () => {
     await assert.rejects(createSecretApi(server.config).read('a', 'b'), isTooLarge);
   });
 
-  it('is a failure where not even a list of one object ends, after lists that get shorter', async () => {
+  it('fails if even a list of one object is too large, after shorter and shorter pages', async () => {
     const limits: (string | null)[] = [];
     server = await startRawServer((_, response, url) => {
       limits.push(url.searchParams.get('limit'));
@@ -79,7 +79,7 @@ describe('an answer of the API server', () => {
     assert.deepEqual(limits, ['500', '100', '20', '4', '1']);
   });
 
-  it('is asked for in shorter pages where objects are large, and in long ones again behind them', async () => {
+  it('is requested in shorter pages while objects are large, and in longer ones after them', async () => {
     const limits: number[] = [];
     const large = new Set([2, 3]);
     const count = 1_000;
@@ -109,7 +109,7 @@ describe('an answer of the API server', () => {
     );
   });
 
-  it('has no bound where it is a watch, however long it lasts', async () => {
+  it('has no limit if it is a watch', async () => {
     const line = (version: number) =>
       `${JSON.stringify({ type: 'BOOKMARK', object: { metadata: { resourceVersion: String(version) } }, padding: block })}\n`;
     const lineCount = 2 * Math.ceil(maxObjectBytes / block.length);

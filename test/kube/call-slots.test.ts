@@ -49,7 +49,7 @@ describe('slots for calls', () => {
     await turn();
   };
 
-  it('are used by no key beyond its share', async () => {
+  it('are not used by a key beyond its share', async () => {
     const calls = Array.from({ length: 5 }, () => call('a'));
     const [other] = [call('b')];
     await turn();
@@ -60,7 +60,7 @@ describe('slots for calls', () => {
     assert.equal(started(calls), bounds.perKey + 1);
   });
 
-  it('go to the keys in turn, however many calls of one wait', async () => {
+  it('are given to the keys round-robin, however many calls of one key wait', async () => {
     const busy = ['a', 'a', 'b', 'b'].map((key) => call(key));
     await turn();
     const flood = Array.from({ length: 5 }, () => call('c'));
@@ -87,7 +87,7 @@ describe('slots for calls', () => {
     assert.equal(started(more), 1);
   });
 
-  it('are moved to as soon as there is one for slow calls', async () => {
+  it('are freed by slow calls as soon as there is a slow slot', async () => {
     const slow = Array.from({ length: 4 }, (_, index) => call(`slow-${index}`));
     await pass(bounds.slowAfterMs);
     const quick = Array.from({ length: bounds.quick }, (_, index) => call(`quick-${index}`));
@@ -98,7 +98,7 @@ describe('slots for calls', () => {
     assert.equal(started(quick), bounds.quick);
   });
 
-  it('count a key as quick again when one of its calls was', async () => {
+  it('treat a key as quick again after a quick call', async () => {
     const first = call('a');
     await pass(bounds.slowAfterMs);
     first.release?.();
@@ -111,7 +111,7 @@ describe('slots for calls', () => {
     assert.equal(slots.state.slow, 0);
   });
 
-  it('fail a call that waits too long or with too many others, as overloaded', async () => {
+  it('reject a call as overloaded if it waits too long or too many calls wait', async () => {
     const holding = [call('a'), call('a')];
     await turn();
     const waiting = Array.from({ length: bounds.maxWaitingPerKey }, () => call('a'));
@@ -123,11 +123,13 @@ describe('slots for calls', () => {
     await pass(bounds.maxWaitMs);
     assert.ok(waiting.every(({ error }) => error instanceof OverloadedError));
     assert.deepEqual(slots.state, { inFlight: 3, slow: 3, waiting: 0, overloaded: 6 });
-    for (const { release } of [...holding, timedOut]) release?.();
+    for (const { release } of [...holding, timedOut]) {
+      release?.();
+    }
     await slots.waitUntilIdle();
   });
 
-  it('tell the time that was spent in the queue from a timeout of the API server', async () => {
+  it('distinguish the time spent in the queue from a timeout of the API server', async () => {
     call('a');
     call('a');
     const [timeout, stop] = [new AbortController(), new AbortController()];
@@ -142,7 +144,7 @@ describe('slots for calls', () => {
     assert.equal(slots.state.waiting, 0);
   });
 
-  it('fail the calls that wait when they are closed', async () => {
+  it('reject the waiting calls when they are closed', async () => {
     call('a');
     call('a');
     const waiting = call('a');
@@ -152,7 +154,7 @@ describe('slots for calls', () => {
     assert.equal(Reflect.get(Object(waiting.error), 'code'), 'ERR_CLOSED');
   });
 
-  it('keep their bounds, lose none and start what may start, whatever happens', async () => {
+  it('keep their limits, lose no slot and start every call that may start, for any sequence', async () => {
     const index = fc.nat(30);
     const event = fc.oneof(
       { weight: 4, arbitrary: fc.record({ what: fc.constant('call' as const), index: fc.nat(5) }) },
@@ -165,13 +167,18 @@ describe('slots for calls', () => {
         slots = new CallSlots(bounds);
         const made = new Calls(call);
         for (const { what, index } of events) {
-          if (what === 'pass') mock.timers.tick(index);
-          else made[what](index);
+          if (what === 'pass') {
+            mock.timers.tick(index);
+          } else {
+            made[what](index);
+          }
           await turn();
           check(made);
         }
         while (made.inFlight.length > 0) {
-          for (const one of made.inFlight) made.end(one);
+          for (const one of made.inFlight) {
+            made.end(one);
+          }
           await turn();
         }
         assert.deepEqual(made.waiting, []);
@@ -187,7 +194,9 @@ describe('slots for calls', () => {
     assert.deepEqual([state.inFlight, state.waiting], [inFlight.length, waiting.length]);
     assert.ok(inFlight.length <= bounds.quick + bounds.slow);
     const ofKey = (key: string) => inFlight.filter((one) => one.key === key).length;
-    for (const { key } of all) assert.ok(ofKey(key) <= bounds.perKey);
+    for (const { key } of all) {
+      assert.ok(ofKey(key) <= bounds.perKey);
+    }
     const isQuickFull = inFlight.length - Math.min(state.slow, bounds.slow) >= bounds.quick;
     const mayStart = waiting.some(({ key }) => ofKey(key) < bounds.perKey);
     assert.ok(!mayStart || isQuickFull || state.slow >= bounds.slow);
@@ -220,7 +229,9 @@ class Calls {
   release(index: number): void {
     const { inFlight } = this;
     const one = inFlight[index % Math.max(1, inFlight.length)];
-    if (one !== undefined) this.end(one);
+    if (one !== undefined) {
+      this.end(one);
+    }
   }
 
   end(one: Call): void {

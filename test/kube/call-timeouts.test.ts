@@ -15,7 +15,7 @@ import { buildPullSecret, hasErrorCode, secretName } from './secret-api-fixtures
 
 const force = { fieldManager: 'one', force: true };
 
-/** Beyond every timeout of these tests, and short of what the test runner allows. */
+/** Longer than every timeout in these tests, and shorter than the limit of the test runner. */
 const longMs = 60_000;
 
 const json = { 'content-type': 'application/json' };
@@ -34,12 +34,12 @@ function resourceNamed(name: string) {
   };
 }
 
-describe('calls to an API server that is slow', () => {
+describe('calls to a slow API server', () => {
   let server: RawServer;
   let openWatches = 0;
   afterEach(() => server.stop());
 
-  /** Requests that have arrived and hang, as `METHOD NAMESPACE`; all others get an object. */
+  /** Hanging requests, as `METHOD NAMESPACE`. All others get an object. */
   const startServer = async (
     hangs: (method: string, path: string) => boolean,
     options: RawServerOptions = {},
@@ -71,7 +71,7 @@ describe('calls to an API server that is slow', () => {
     createSecretApi(server.config).apply(buildPullSecret(namespace, 'p'), force);
   const read = (namespace: string) => createSecretApi(server.config).read(namespace, secretName);
 
-  it('use 4 connections for the writes of one namespace, and none of those of its reads and of other namespaces', async () => {
+  it('use 4 connections for the writes of one namespace, and leave the others to its reads and other namespaces', async () => {
     const hanging = await startServer((method, path) => method === 'PATCH' && path.includes('/slow/'));
     const slow = Array.from({ length: 100 }, () => write('slow').catch(() => undefined));
     await eventually('slow writes', () => hanging.length === 4);
@@ -82,7 +82,7 @@ describe('calls to an API server that is slow', () => {
     await Promise.all(slow);
   });
 
-  it('have room for the writes of other namespaces while those of 200 hang', async () => {
+  it('leave slots for the writes of other namespaces while those of 200 namespaces hang', async () => {
     const hanging = await startServer((method, path) => method === 'PATCH' && path.includes('/slow-'));
     const known: Promise<unknown>[] = [];
     for (const first of [0, 16]) {
@@ -91,8 +91,9 @@ describe('calls to an API server that is slow', () => {
       }
       await eventually('they are slow', () => server.config.calls.slow === first + 16);
     }
-    for (let index = 0; index < 96; index += 1)
+    for (let index = 0; index < 96; index += 1) {
       known.push(write(`slow-${index % 32}`).catch(() => undefined));
+    }
     await turn();
     assert.equal(hanging.length, 32);
     await Promise.all(Array.from({ length: 100 }, (_, index) => write(`quick-${index}`)));
@@ -101,7 +102,7 @@ describe('calls to an API server that is slow', () => {
     await Promise.all(known);
   });
 
-  it('wait for a write longer than for a read', async () => {
+  it('wait longer for a write than for a read', async () => {
     const hanging = await startServer((_, path) => path.includes('/slow/'), {
       requestTimeoutMs: 300,
       writeTimeoutMs: longMs,
@@ -111,12 +112,14 @@ describe('calls to an API server that is slow', () => {
     await assert.rejects(read('slow'), hasErrorCode('timeout'));
     await assert.rejects(read('slow'), hasErrorCode('timeout'));
     for (const { id, response } of [...hanging]) {
-      if (id === 'PATCH slow') sendObject(response);
+      if (id === 'PATCH slow') {
+        sendObject(response);
+      }
     }
     assert.equal((await writing).metadata.namespace, 'slow');
   });
 
-  it('give a call its whole time when it has waited for others', async () => {
+  it('give a call its full timeout after it has waited for others', async () => {
     // The first eight hang until their timeout, so the others wait for twice the time that a read may take.
     let arrived = 0;
     await startServer(
@@ -132,7 +135,7 @@ describe('calls to an API server that is slow', () => {
     assert.equal(arrived, 12);
   });
 
-  it('fail as overloaded where they were not sent, and say so', async () => {
+  it('fail as overloaded if they were not sent', async () => {
     let overloads = 0;
     const onOverload = () => {
       overloads += 1;
@@ -153,7 +156,7 @@ describe('calls to an API server that is slow', () => {
     await Promise.all(slow);
   });
 
-  /** Opens 100 watches, and makes a call while they last. */
+  /** Opens 100 watches, and makes a call while they are open. */
   const watchAndCall = async (call: () => Promise<unknown>) => {
     const handler = { replace: () => undefined, set: () => undefined, remove: () => undefined };
     const watches = Array.from({ length: 100 }, (_, index) =>
@@ -174,7 +177,7 @@ describe('calls to an API server that is slow', () => {
     );
   });
 
-  it('are not delayed by watches through a proxy, either', async () => {
+  it('are not delayed by watches through a proxy', async () => {
     await startServer(() => false);
     const proxy = createServer(({ url = '', headers, method }, response) => {
       const upstream = request(url, { headers, method }, (answer) => {
@@ -194,7 +197,7 @@ describe('calls to an API server that is slow', () => {
     proxy.close();
   });
 
-  it('are over when nothing is in flight', async () => {
+  it('are complete when nothing is in flight', async () => {
     const hanging = await startServer((method) => method === 'PATCH');
     const writing = write('slow');
     await eventually('the write is there', () => hanging.length === 1);
@@ -204,7 +207,7 @@ describe('calls to an API server that is slow', () => {
     });
     await turn();
     assert.equal(isIdle, false);
-    // What follows at once belongs to it.
+    // A call that directly follows belongs to it.
     const chain = writing.then(() => read('slow'));
     sendObject(hanging[0]?.response);
     await chain;
@@ -216,7 +219,7 @@ describe('a response', () => {
   let server: RawServer;
   afterEach(() => server.stop());
 
-  it('gives its slot back, however it ends', async () => {
+  it('releases its slot, however it ends', async () => {
     const body = JSON.stringify(buildPullSecret('a', 'password'));
     const endings: Record<string, (response: ServerResponse) => void> = {
       whole: (response) => response.writeHead(200, json).end(body),

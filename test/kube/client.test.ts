@@ -15,7 +15,9 @@ describe('the kubeconfig', () => {
   after(() => rmSync(folder, { recursive: true }));
   const failure = (text: string | undefined): unknown => {
     const kubeconfigPath = join(folder, 'config');
-    if (text !== undefined) writeFileSync(kubeconfigPath, text);
+    if (text !== undefined) {
+      writeFileSync(kubeconfigPath, text);
+    }
     try {
       loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 1, userAgent: '' });
     } catch (error) {
@@ -30,7 +32,7 @@ describe('the kubeconfig', () => {
     ['is something else', `${CANARY}`, 'no-cluster'],
     ['names no cluster', `{"users":[{"name":"a","user":{"token":"${CANARY}"}}]}`, 'no-cluster'],
   ] as const) {
-    it(`says ${code} where the file ${what}, and quotes nothing of it`, () => {
+    it(`fails with ${code} if the file ${what}, without quoting it`, () => {
       const error = failure(text);
       assert.ok(error instanceof KubeConfigError);
       assert.equal(error.code, code);

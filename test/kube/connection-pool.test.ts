@@ -15,18 +15,19 @@ describe('calls', () => {
   });
   after(() => server.stop());
 
-  it('do not make a connection each when made one after the other', async () => {
+  it('share a connection if made one after the other', async () => {
     const config = createConfig(server.kubeconfigPath);
     const api = createSecretApi(config);
     const before = server.connections;
-    for (let index = 0; index < 10; index += 1)
+    for (let index = 0; index < 10; index += 1) {
       await api.apply(buildPullSecret(namespace, String(index)), { fieldManager: 'one', force: false });
-    // A second one where a connection was not quite free yet.
+    }
+    // There may be a second one if the first connection was not yet free.
     assert.ok(server.connections - before <= 2);
     await config.close();
   });
 
-  it('are bounded in how many connections they use at once', async () => {
+  it('use a bounded number of connections', async () => {
     const config = createConfig(server.kubeconfigPath);
     const api = createSecretApi(config);
     const before = server.connections;
@@ -37,7 +38,7 @@ describe('calls', () => {
     await config.close();
   });
 
-  it('say who we are, and with which content type they apply', async () => {
+  it('send the user agent, and the content type of an apply', async () => {
     const config = createConfig(server.kubeconfigPath);
     server.requests.clear();
     await createSecretApi(config).apply(buildPullSecret(namespace, 'a'), {
@@ -49,7 +50,7 @@ describe('calls', () => {
     await config.close();
   });
 
-  it('are given up after their time, and the next one works', async () => {
+  it('are aborted after their timeout, and the next call succeeds', async () => {
     const config = createConfig(server.kubeconfigPath, 50);
     const api = createSecretApi(config);
     server.faults.hang();
@@ -59,7 +60,7 @@ describe('calls', () => {
     await config.close();
   });
 
-  it('say network where nobody listens, unauthorized for a token that is not known', async () => {
+  it('fail with network if nothing listens, and with unauthorized for an unknown token', async () => {
     const config = createConfig(server.kubeconfigPath);
     const api = createSecretApi(config);
     await server.down();
@@ -72,9 +73,9 @@ describe('calls', () => {
     await account.close();
   });
 
-  it('go through the proxy that the kubeconfig names', async () => {
+  it('use the proxy of the kubeconfig', async () => {
     const asked: string[] = [];
-    // Plain HTTP is forwarded; HTTPS would ask for a tunnel.
+    // Plain HTTP is forwarded; HTTPS would need a tunnel.
     const proxy = createServer(({ url = '', headers }, response) => {
       asked.push(url);
       const upstream = get(url, { headers }, (answer) => {
@@ -106,7 +107,7 @@ describe('connections', () => {
   });
   after(() => server.stop());
 
-  it('are kept while the settings are the same, and made anew when a file behind the kubeconfig has changed', async () => {
+  it('are kept while the TLS options are the same, and replaced when a file of the kubeconfig has changed', async () => {
     const connections = new Connections({ connectTimeoutMs: 1_000, maxCalls: 64, maxWaitMs: 60_000 });
     const first = connections.get({ ca: Buffer.from('one') }, undefined);
     assert.equal(connections.get({ ca: Buffer.from('one') }, undefined), first);

@@ -12,7 +12,7 @@ import { startConnectProxy } from '../ecr/connect-proxy.ts';
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 describe('the API server', () => {
-  it('is reached directly, whatever proxies the environment names', async (t) => {
+  it('is reached directly, even if the environment names proxies', async (t) => {
     const server = await startApiStandIn();
     t.after(() => server.stop());
     const proxy = await startConnectProxy();
@@ -21,7 +21,7 @@ describe('the API server', () => {
     t.after(() => rm(directory, { recursive: true }));
     const kubeconfig = join(directory, 'kubeconfig');
     const text = await readFile(server.kubeconfigPath, 'utf8');
-    // 0.0.0.0 reaches this machine, but is no loopback address, which no proxy is asked for
+    // 0.0.0.0 reaches this machine but is not a loopback address, for which no proxy would be used.
     await writeFile(kubeconfig, text.replaceAll('127.0.0.1', '0.0.0.0'));
     const variables = ['HTTP_PROXY', 'HTTPS_PROXY', 'ALL_PROXY'];
     const env = {

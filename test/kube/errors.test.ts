@@ -11,7 +11,7 @@ function statusBody(message: string, causes: object[] = [], reason?: string): st
   return JSON.stringify({ kind: 'Status', message, details: { causes }, reason });
 }
 
-/** The API server's own, where the code depends on it. */
+/** The API server's own reasons, for statuses whose code depends on them. */
 const reasons: Record<string, string> = {
   401: 'Unauthorized',
   404: 'NotFound',
@@ -44,14 +44,14 @@ describe('the error of a status', () => {
     });
   }
 
-  it('is told by the cause where the namespace is being deleted, or the uid is another one', () => {
+  it('depends on the cause if the namespace is being deleted or the uid differs', () => {
     const terminating = statusBody('x', [{ reason: 'NamespaceTerminating', field: 'metadata.namespace' }]);
     assert.equal(createStatusError(403, terminating, operation).code, 'namespace-terminating');
     const uid = statusBody('x', [{ reason: 'FieldValueInvalid', field: 'metadata.uid' }]);
     assert.equal(createStatusError(422, uid, operation).code, 'conflict');
   });
 
-  it('is forbidden where an admission webhook answered a status that means something else from the API server', () => {
+  it('is forbidden if an admission webhook responds with a status that has another meaning from the API server', () => {
     for (const [status, reason] of Object.entries(reasons)) {
       for (const other of [undefined, '', 'Denied']) {
         const error = createStatusError(Number(status), statusBody('x', [], other), operation);
@@ -61,7 +61,7 @@ describe('the error of a status', () => {
         createStatusError(Number(status), statusBody('x', [], reason), operation).code,
         'forbidden',
       );
-      // as a proxy answers, or API Priority and Fairness
+      // As a proxy responds, or API Priority and Fairness.
       assert.notEqual(createStatusError(Number(status), 'Too many requests', operation).code, 'forbidden');
     }
     assert.equal(createStatusError(409, statusBody('x', [], 'AlreadyExists'), operation).code, 'conflict');
@@ -76,14 +76,14 @@ describe('the error of a status', () => {
     '[]',
     '{"kind":"Status","details":{"causes":[null]}}',
   ]) {
-    it(`takes a body that is no Status: ${String(body)}`, () => {
+    it(`accepts a body that is not a Status: ${String(body)}`, () => {
       assert.equal(createStatusError(502, body, operation).code, 'server-error');
     });
   }
 });
 
 describe('the error of a failed call', () => {
-  it('holds nothing of an ApiException but its status', () => {
+  it('contains nothing of an ApiException but its status', () => {
     const failure = new ApiException(409, CANARY, statusBody(CANARY, [], 'Conflict'), {
       authorization: CANARY,
     });
@@ -93,7 +93,7 @@ describe('the error of a failed call', () => {
     assert.equal(error.cause, undefined);
   });
 
-  it('is timeout, network or unknown by what was thrown', () => {
+  it('is timeout, network or unknown, depending on what was thrown', () => {
     const fetchFailed = (code: string): Error =>
       new TypeError('fetch failed', { cause: Object.assign(new Error(), { code }) });
     assert.equal(toKubeError(new DOMException(CANARY, 'TimeoutError'), operation).code, 'timeout');
@@ -109,7 +109,7 @@ describe('the error of a failed call', () => {
     assert.equal(toKubeError(CANARY, operation).code, 'unknown');
   });
 
-  it('is given back as it is if it is one already', () => {
+  it('is returned unchanged if it is a KubeError already', () => {
     const error = new KubeError({ code: 'gone', operation });
     assert.equal(toKubeError(error, 'another'), error);
   });

@@ -7,7 +7,7 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { installServiceAccount } from '../support/installation.ts';
 
 describeOnCluster('Events on a real API server', (cluster) => {
-  it('show at the object that they are about, and the same news is made once', async () => {
+  it('are shown for their object and created once per name', async () => {
     const namespace = await cluster().createNamespace();
     const kubeconfigPath = await installServiceAccount(cluster());
     const replicas = ['a', 'b'].map((userAgent) =>
@@ -37,7 +37,7 @@ describeOnCluster('Events on a real API server', (cluster) => {
     assert.equal(String(getField(shown, 'message')).length, 1024);
   });
 
-  it('are refused with the code of the refusal', async () => {
+  it('are rejected with the code of the refusal', async () => {
     const namespace = await cluster().createNamespace();
     const kubeconfigPath = await cluster().serviceAccountKubeconfig(namespace, 'nobody');
     const api = createEventApi(

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseFieldOwners } from '../../src/kube/field-managers.ts';
 
-describe('who set which field', () => {
-  it('is told for keys of data and annotations, by manager', () => {
+describe('field owners', () => {
+  it('have the keys of data and annotations, by manager', () => {
     const managedFields = [
       {
         manager: 'ecr-pull-secrets',
@@ -28,7 +28,7 @@ describe('who set which field', () => {
     ]);
   });
 
-  it('is nobody where there is nothing to read, whatever stands there', () => {
+  it('are empty for any malformed managedFields', () => {
     for (const nothing of [undefined, null, 'x', {}, [null, 3, {}]]) {
       assert.deepEqual(parseFieldOwners(nothing), []);
     }

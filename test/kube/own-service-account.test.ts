@@ -15,7 +15,7 @@ describe('the ServiceAccount in a token', () => {
     assert.deepEqual(parseServiceAccountToken(tokenWith(claims)), { namespace: 'pulls', ...serviceaccount });
   });
 
-  it('is not there in other tokens, and none of them throws', () => {
+  it('is undefined for other tokens, which never throw', () => {
     const legacy = { 'kubernetes.io/serviceaccount/namespace': 'pulls' };
     for (const claims of [
       null,
@@ -27,8 +27,9 @@ describe('the ServiceAccount in a token', () => {
     ]) {
       assert.equal(parseServiceAccountToken(tokenWith(claims)), undefined);
     }
-    for (const token of ['', 'a-static-token', 'a.b', '.%%%.'])
+    for (const token of ['', 'a-static-token', 'a.b', '.%%%.']) {
       assert.equal(parseServiceAccountToken(token), undefined);
+    }
     fc.assert(fc.property(fc.string(), (token) => parseServiceAccountToken(token) === undefined));
     fc.assert(
       fc.property(

@@ -38,7 +38,7 @@ function podsSuite(apiServer: () => TestApiServer): void {
   };
 
   describe('the pods of a namespace', () => {
-    it('name the hosts of every kind of container and of image volumes, page by page', async () => {
+    it('include the hosts of every kind of container and of image volumes, page by page', async () => {
       const [namespace, other] = [await apiServer().createNamespace(), await apiServer().createNamespace()];
       await create(other, podWith([`${hostOf(99)}/app`]));
       for (const account of [1, 2, 3]) {
@@ -50,14 +50,14 @@ function podsSuite(apiServer: () => TestApiServer): void {
       await create(namespace, pod);
       const path = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}`;
       const { body } = await apiServer().request('GET', path);
-      // Kubernetes 1.30 drops image volumes
+      // Kubernetes 1.30 drops image volumes.
       const keepsImageVolumes = JSON.stringify(body).includes(hostOf(5));
       const expected = [1, 2, 3, 4, ...(keepsImageVolumes ? [5] : [])].map(hostOf);
       assert.deepEqual(await hostsIn(namespace), expected);
       assert.deepEqual(await hostsIn(namespace, { pageSize: 1 }), expected);
     });
 
-    it('do not count once they have ended', async () => {
+    it('are not listed after they have finished', async () => {
       const namespace = await apiServer().createNamespace();
       for (const [index, phase] of ['Running', 'Succeeded', 'Failed', 'Pending'].entries()) {
         const pod = podWith([`${hostOf(index)}/app`]);
@@ -70,7 +70,7 @@ function podsSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual(await hostsIn(namespace), [hostOf(0), hostOf(3)]);
     });
 
-    it('are listed in smaller pages where they are large, and not at all beyond the limits', async () => {
+    it('are listed in smaller pages if they are large, and not at all beyond the limits', async () => {
       const namespace = await apiServer().createNamespace();
       const annotations = { filler: 'x'.repeat(200_000) };
       for (const account of [1, 2, 3, 4]) {
@@ -89,7 +89,7 @@ function podsSuite(apiServer: () => TestApiServer): void {
       await fails({ pageSize: 1, maxPages: 3 }, /more than 3 pages/);
     });
 
-    it('cannot be listed without the right, and the failure says which right that is', async () => {
+    it('cannot be listed without permission, and the error names the permission', async () => {
       const namespace = await apiServer().createNamespace();
       const without = configOf(await createAccountWithRules(apiServer(), [secretsRule]));
       await assert.rejects(hostsIn(namespace, {}, without), (error: unknown) => {

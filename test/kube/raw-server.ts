@@ -61,7 +61,9 @@ export async function writeBlocks(response: Writable, block: string, enoughBytes
   while (written < enoughBytes && !response.destroyed) {
     room = Promise.withResolvers<void>();
     written += block.length;
-    if (!response.write(block)) await room.promise;
+    if (!response.write(block)) {
+      await room.promise;
+    }
   }
   response.off('drain', onRoom).off('close', onRoom);
   return written;

@@ -37,7 +37,9 @@ export function createRecordedWatch(
       replace: (items) => {
         lists.push(items.length);
         known.clear();
-        for (const item of items) known.set(item.namespace, item);
+        for (const item of items) {
+          known.set(item.namespace, item);
+        }
       },
       set: (item) => void known.set(item.namespace, item),
       remove: (namespace) => void known.delete(namespace),

@@ -1,4 +1,4 @@
-// Every way in which a real API server refuses a Secret, and whether the error names who did.
+// Every way in which a real API server refuses a Secret, and that the error names who refused it.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';
@@ -30,7 +30,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
   let webhook: ScriptedWebhook;
   const scripts = new Map<unknown, Script>();
   before(async () => {
-    // the machine may be busy, and a webhook that does not answer takes its timeout
+    // The machine may be busy, and a webhook that does not respond takes its full timeout.
     config = createConfig(cluster().kubeconfigPath, 60_000);
     webhook = await startScriptedWebhook();
     webhook.script = (review, response) => scripts.get(review.request['namespace'])?.(review, response);
@@ -107,7 +107,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       await refused(namespace, { code: 'invalid', status: 422, who, short });
     });
 
-    it('is named if it mutates and fails, where there are such policies', async () => {
+    it('is named if it mutates and fails, if the version has such policies', async () => {
       if (Number(cluster().version.split('.')[1]) < 36) {
         const path = '/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies';
         assert.equal((await cluster().request('GET', path)).status, 404);
@@ -132,7 +132,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       { reason: 'FieldValueRequired', field: 'metadata.labels[owner]', message: PASSWORD },
       { reason: PASSWORD, field: `data[${PASSWORD}]`, message: PASSWORD },
     ];
-    /** By HTTP status; the code of an answer without a reason, as webhooks mostly give it. */
+    /** HTTP status → code of a response without a reason, as webhooks usually send. */
     const codes = {
       400: 'invalid',
       401: 'forbidden',
@@ -252,7 +252,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       });
     });
 
-    it('is described where the API server does not name it: a match condition, a patch', async () => {
+    it('is described if the API server does not name it: a match condition, a patch', async () => {
       const namespace = await cluster().createNamespace('refuser');
       const matchConditions = [{ name: 'a', expression: "object.metadata.annotations['a'] == 'b'" }];
       await registerRefusingWebhook(cluster(), 'Validating', 'condition.example.com', namespace, webhook, {
@@ -285,7 +285,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     await refused(namespace, { code: 'forbidden', status: 403, who, short: 'exceeded quota "few"' });
   });
 
-  it('a missing right is named', async () => {
+  it('a missing permission is named', async () => {
     const namespace = await cluster().createNamespace('refuser');
     const weak = createConfig(await cluster().serviceAccountKubeconfig(namespace, 'weak'), 60_000);
     const error = await errorOfApply(namespace, {}, weak);
@@ -295,7 +295,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     assertNamed(error, { code: 'forbidden', status: 403, who, short: 'no permission to patch secrets' });
   });
 
-  it('an immutable Secret is described, and what to do about it', async () => {
+  it('an immutable Secret is described, with what to do about it', async () => {
     const namespace = await cluster().createNamespace('refuser');
     const { metadata, ...rest } = buildPullSecret(namespace, PASSWORD);
     const path = `/api/v1/namespaces/${namespace}/secrets`;

@@ -15,7 +15,7 @@ describe('who refused a request', () => {
     'exceeded quota: few, requested: count/secrets=1, used: count/secrets=3, limited: count/secrets=3';
   const group =
     'User "system:serviceaccount:a:b" cannot patch resource "mutatingwebhookconfigurations" in API group "x.y" at the cluster scope';
-  // What 1.30.14 and 1.37.2 write is in refuser.cluster.test.ts; these are forms that take more to be produced.
+  // The messages of 1.30.14 and 1.37.2 are tested in refusal.cluster.test.ts; these are harder to produce.
   const known: [message: string, text: string, short: string][] = [
     [
       `mutatingwebhookconfigurations.x.y "zz" is forbidden: ${group}: RBAC: ${CANARY}`,
@@ -75,7 +75,7 @@ describe('who refused a request', () => {
     it(`is not guessed: ${message.slice(0, 60)}`, () => assert.equal(refusal(message), undefined));
   }
 
-  it('names the fields, but only paths as our objects have them, and never what a webhook puts in their place', () => {
+  it('names only field paths of the written objects, and never other text of a webhook', () => {
     const fields = [
       'data[.dockerconfigjson]',
       'metadata.labels[owner]',
@@ -97,7 +97,7 @@ describe('who refused a request', () => {
     assert.deepEqual(named, fields.slice(0, 4));
   });
 
-  it('tells to delete an immutable Secret only where the API server says that it is one', () => {
+  it('advises to delete an immutable Secret only if the API server says that it is immutable', () => {
     const causes = [{ field: 'data', reason: 'FieldValueForbidden' }];
     assert.match(
       refusal('Secret "x" is invalid: data: Forbidden', causes)?.advice ?? '',
@@ -135,18 +135,20 @@ describe('who refused a request', () => {
       `secrets is forbidden: exceeded quota: q, requested: ${'a=1,'.repeat(200_000)}`,
       `secrets is forbidden: User "${'u'.repeat(1_000_000)}`,
     ];
-    // A quadratic pattern would take minutes for each.
+    // A quadratic pattern would take minutes for each message.
     const causes = Array.from({ length: 100_000 }, () => ({
       field: `metadata${'.a'.repeat(70)}!`,
       reason: 'x',
     }));
-    for (const message of hostile) refusal(message, causes);
+    for (const message of hostile) {
+      refusal(message, causes);
+    }
   });
 });
 
-describe('a token in an answer of the API server', () => {
+describe('a token in a response of the API server', () => {
   const token = 'QVdTOmV5SndZWGxzYjJGa0lqb2lRVUpEUkVWRyt3PT0=';
-  /** Pieces of 8 characters: a shorter one may be a word by chance. */
+  /** Pieces of 8 characters, because a shorter one may be a word by chance. */
   const pieces = Array.from({ length: token.length - 7 }, (_, at) => token.slice(at, at + 8));
   const known = [
     'admission webhook "w.example" denied the request: ',
@@ -187,7 +189,7 @@ describe('a token in an answer of the API server', () => {
     }),
   });
 
-  it('never reaches the error, wherever it is', () => {
+  it('never reaches the error', () => {
     const code = fc.constantFrom(400, 401, 403, 404, 409, 413, 422, 429, 500, 504, 599);
     fc.assert(
       fc.property(status, code, (body, httpStatus) => {

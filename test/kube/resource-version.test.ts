@@ -18,7 +18,7 @@ const notComparable = fc.oneof(
   fc.string().filter((text) => !/^[1-9][0-9]*$/.test(text)),
 );
 
-describe('resource versions', () => {
+describe('resourceVersions', () => {
   it('are compared as numbers of any length', () => {
     assert.deepEqual(
       [
@@ -37,7 +37,7 @@ describe('resource versions', () => {
     );
   });
 
-  it('have no order where one is no decimal number without leading zeros, or missing', () => {
+  it('have no order if one is missing or not a decimal number without leading zeros', () => {
     fc.assert(
       fc.property(notComparable, fc.oneof(version.map(String), notComparable), (a, b) => {
         assert.equal(compareResourceVersions(a, b), undefined);
@@ -47,13 +47,13 @@ describe('resource versions', () => {
     );
   });
 
-  it('of a megabyte cost nothing', () => {
+  it('of a megabyte are compared quickly', () => {
     const [long, longer] = ['9'.repeat(1_000_000), '9'.repeat(1_000_001)];
     assert.equal(compareResourceVersions(long, longer), -1);
   });
 });
 
-describe('a view of Secrets', () => {
+describe('the cache of Secrets', () => {
   const metadata = (resourceVersion: string, account: number) => ({
     ...{ namespace: 'team-a', uid: 'u', resourceVersion },
     labels: { [managedByLabel]: productName },
@@ -73,7 +73,7 @@ describe('a view of Secrets', () => {
     ['no versions', '', ''],
     ['versions with leading zeros', '9', '007'],
   ] as const) {
-    it(`takes what it saw last where the API server sends ${what}`, () => {
+    it(`keeps what it received last if the API server sends ${what}`, () => {
       for (const show of [
         (view: SecretCache) => view.set(metadata(next, 2)),
         (view: SecretCache) => view.replace([metadata(next, 2)]),
@@ -104,7 +104,7 @@ describe('a view of Secrets', () => {
   });
 });
 
-describe('a view of ServiceAccounts', () => {
+describe('the cache of ServiceAccounts', () => {
   const account = (resourceVersion: string, imagePullSecrets: string[]) => ({
     ...{ namespace: 'team-a', name: 'default', uid: 'u', resourceVersion },
     ...{ imagePullSecrets, managedReference: undefined, hasAnnotations: false },
@@ -112,7 +112,7 @@ describe('a view of ServiceAccounts', () => {
   const imagePullSecrets = (world: ClusterCache) =>
     world.getObserved('team-a').serviceAccounts.map((one) => one.imagePullSecrets);
 
-  it('skips an earlier version, and takes what it saw last where versions have no order', () => {
+  it('skips an earlier version, and keeps what it received last if versions have no order', () => {
     const world = new ClusterCache(() => undefined);
     world.setServiceAccount(account('10', ['a']));
     world.setServiceAccount(account('9', ['b']));
@@ -124,7 +124,7 @@ describe('a view of ServiceAccounts', () => {
 });
 
 describe('a watch that lists again', () => {
-  /** The sizes of what the sink was given as all there is. */
+  /** The sizes of the lists that the handler received. */
   const listed = async (versions: readonly string[]) => {
     let lists = 0;
     const server = await startRawServer((_request, response, url) => {
@@ -152,7 +152,7 @@ describe('a watch that lists again', () => {
     return sizes.slice(0, versions.length + 1);
   };
 
-  it('discards what it knew where the version went back, and only there', async () => {
+  it('discards its state only if the resourceVersion went backwards', async () => {
     assert.deepEqual(await listed(['100', '99']), [1, 0, 1]);
     assert.deepEqual(await listed(['99', '100']), [1, 1, 1]);
     assert.deepEqual(await listed(['zz', 'aa']), [1, 1, 1]);

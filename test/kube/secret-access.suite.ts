@@ -16,7 +16,7 @@ import {
 const options: ApplyOptions = { fieldManager: 'one', force: false };
 const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 
-/** Makes an account whose only right on Secrets is get, list, watch, create and patch on one name; gives its kubeconfig. */
+/** Creates an account that may get, list, watch, create and patch Secrets of one name only. Returns its kubeconfig. */
 export async function restrictedAccount(server: TestApi): Promise<string> {
   const namespace = await server.createNamespace('account');
   const name = namespace;
@@ -33,7 +33,7 @@ export async function restrictedAccount(server: TestApi): Promise<string> {
 
 describeOnEachApiServer('access to Secrets of one name', accessSuite);
 
-/** What an account that is restricted to one name can do, on any API server. */
+/** What an account that is restricted to one name can do. */
 function accessSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
@@ -54,20 +54,22 @@ function accessSuite(server: () => TestApi): void {
     await assert.rejects(api.read(namespace, 'another'), hasErrorCode('forbidden'));
   });
 
-  it('says in the error which right is missing', async () => {
+  it('names the missing permission in the error', async () => {
     const text =
       /cannot read Secret .+\/another \(forbidden, HTTP 403, User "system:serviceaccount:.+" cannot get resource "secrets"/;
     await assert.rejects(api.read(namespace, 'another'), text);
   });
 
-  it('follows the metadata of the one name in all namespaces, and who wrote it', async () => {
+  it('watches the metadata of the one name in all namespaces, with its owners', async () => {
     const seen = new Map<string, SecretMetadata>();
     const watch = watchSecretMetadata({
       config,
       name: secretName,
       handler: {
         replace: (items) => {
-          for (const item of items) seen.set(item.namespace, item);
+          for (const item of items) {
+            seen.set(item.namespace, item);
+          }
         },
         set: (item) => void seen.set(item.namespace, item),
         remove: (gone) => void seen.delete(gone),
@@ -94,7 +96,7 @@ function accessSuite(server: () => TestApi): void {
     await watch.stop();
   });
 
-  it('cannot follow another name', async () => {
+  it('cannot watch another name', async () => {
     const errors: string[] = [];
     const handler = { replace: () => undefined, set: () => undefined, remove: () => undefined };
     const watch = watchSecretMetadata({

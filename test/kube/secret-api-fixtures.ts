@@ -47,7 +47,8 @@ export function hasErrorCode(code: KubeErrorCode): (error: unknown) => boolean {
 /** A value within parsed JSON. */
 export function getValueAt(value: unknown, ...keys: string[]): unknown {
   let here = value;
-  for (const key of keys)
+  for (const key of keys) {
     here = typeof here === 'object' && here !== null ? Reflect.get(here, key) : undefined;
+  }
   return here;
 }

@@ -166,6 +166,10 @@ function applySuite(server: () => TestApi): void {
     );
     const winners = results.filter(({ status }) => status === 'fulfilled');
     assert.equal(winners.length, 1);
-    for (const result of results) if (result.status === 'rejected') hasErrorCode('conflict')(result.reason);
+    for (const result of results) {
+      if (result.status === 'rejected') {
+        hasErrorCode('conflict')(result.reason);
+      }
+    }
   });
 }

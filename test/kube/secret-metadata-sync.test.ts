@@ -6,7 +6,7 @@ import { eventually } from '../support/eventually.ts';
 import { createRecordedWatch, type RecordedWatch } from './recorded-watch.ts';
 import { createConfig, secretName } from './secret-api-fixtures.ts';
 
-describe('whether the watch is in sync', () => {
+describe('the sync state of the informer', () => {
   let server: ApiStandIn;
   let proxy: FaultProxy;
   let under: RecordedWatch;
@@ -32,10 +32,10 @@ describe('whether the watch is in sync', () => {
     await server.stop();
   });
 
-  it('is for the grace after a break, then is not, then is again', async () => {
+  it('lasts for graceMs after an interruption, and returns after the reconnect', async () => {
     await watching();
     server.seed(`/api/v1/namespaces/one/secrets/${secretName}`, {});
-    await eventually('the stream lives', () => under.known.size === 1);
+    await eventually('the stream is open', () => under.known.size === 1);
     clock = 60_000;
     await proxy.cut();
     await eventually('the break is noticed', () => under.errors.length > 1);
@@ -47,7 +47,7 @@ describe('whether the watch is in sync', () => {
     await eventually('in sync again', () => under.watch.isInSync());
   });
 
-  it('is not while streams open and end at once, and waits longer each time', async () => {
+  it('is lost while streams end immediately, with longer and longer delays', async () => {
     await watching();
     proxy.status(200, (_, path) => path.includes('watch=true'));
     proxy.reset();
@@ -63,9 +63,11 @@ describe('whether the watch is in sync', () => {
     assert.ok(seen.has(false));
   });
 
-  it('lists again after a while though nothing failed, which finds an etcd that was restored', async () => {
+  it('lists again at an interval, which detects a restored etcd', async () => {
     server.seed(`/api/v1/namespaces/lost/secrets/${secretName}`, {});
-    for (const name of ['a', 'b', 'c']) server.seed(`/api/v1/namespaces/${name}`, {});
+    for (const name of ['a', 'b', 'c']) {
+      server.seed(`/api/v1/namespaces/${name}`, {});
+    }
     await watching({ relistMs: 60_000, streamSeconds: 1 });
     assert.deepEqual(under.lists, [1]);
     server.faults.rewind(1);
@@ -73,13 +75,13 @@ describe('whether the watch is in sync', () => {
     server.seed(`/api/v1/namespaces/kept/secrets/${secretName}`, {});
     clock += 60_000;
     await eventually('a list', () => under.lists.length > 1);
-    // What the sink knew had versions that are yet to come: it is told to forget them first.
+    // The handler's state has future resourceVersions, so it is discarded first.
     assert.deepEqual(under.lists, [1, 0, 1]);
     assert.deepEqual([...under.known.keys()], ['kept']);
     assert.deepEqual(under.errors, []);
   });
 
-  it('is not once stopped; stopping ends what is under way, and a start that waits', async () => {
+  it('ends when stopped, with the calls in flight and a waiting start', async () => {
     await watching();
     await under.watch.stop();
     assert.equal(under.watch.isInSync(), false);

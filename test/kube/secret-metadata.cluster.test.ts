@@ -44,13 +44,13 @@ describeOnCluster(
     afterEach(() => under.stop());
     const watches = (_: string, path: string): boolean => path.includes('watch=true');
 
-    it('takes quiet streams for what they are', async () => {
+    it('accepts quiet streams', async () => {
       const before = proxy.count(watches);
       await eventually('streams end and begin', () => proxy.count(watches) > before + 2, 20_000);
       assert.deepEqual([under.errors.length, under.lists.length], [0, 1]);
     });
 
-    it('survives a reset and a cut', async () => {
+    it('survives a reset and an aborted connection', async () => {
       proxy.reset();
       await eventually('the reset is noticed', () => under.errors.length > 0);
       await proxy.cut();
@@ -68,7 +68,7 @@ describeOnCluster(
       assert.equal(under.lists.length, 1);
     });
 
-    it('survives a connection that says nothing any more', async () => {
+    it('survives a connection that is silent', async () => {
       proxy.hang();
       await eventually('the silence is noticed', () => under.errors.some(({ code }) => code === 'timeout'));
       await goesOn(() => proxy.pass());

@@ -9,7 +9,7 @@ import { createConfig, secretName } from './secret-api-fixtures.ts';
 const watches = ({ verb }: Attempt): boolean => verb === 'watch';
 const lists = ({ verb }: Attempt): boolean => verb === 'list';
 
-describe('the watch', () => {
+describe('the informer', () => {
   let server: ApiStandIn;
   let under: RecordedWatch;
   beforeEach(async () => {
@@ -35,7 +35,9 @@ describe('the watch', () => {
   };
 
   it('lists 10,000 Secrets page by page, and no other Secret', async () => {
-    for (let index = 0; index < 10_000; index += 1) seed(`n${index}`);
+    for (let index = 0; index < 10_000; index += 1) {
+      seed(`n${index}`);
+    }
     seed('n1', 'another');
     await started();
     assert.deepEqual(under.lists, [10_000]);
@@ -43,8 +45,10 @@ describe('the watch', () => {
     assert.equal(under.watch.isInSync(), true);
   });
 
-  it('starts over where a page cannot be continued', async () => {
-    for (let index = 0; index < 700; index += 1) seed(`n${index}`);
+  it('starts over if a page cannot be continued', async () => {
+    for (let index = 0; index < 700; index += 1) {
+      seed(`n${index}`);
+    }
     let asked = 0;
     server.faults.failNext(410, { match: (request) => lists(request) && ++asked === 2 });
     await started();
@@ -55,7 +59,7 @@ describe('the watch', () => {
     );
   });
 
-  it('keeps trying when the first lists fail, and is not in sync before one succeeds', async () => {
+  it('retries when the first lists fail, and is not in sync before one succeeds', async () => {
     server.faults.failNext(500, { count: 1_000_000, match: lists });
     const starting = under.watch.start();
     await eventually('errors', () => under.errors.length > 2);
@@ -67,17 +71,17 @@ describe('the watch', () => {
     assert.equal(under.watch.isInSync(), true);
   });
 
-  it('goes on where it was after an orderly end, without a list and without an error', async () => {
+  it('continues after an orderly end, without a list or an error', async () => {
     await started();
     await seesNew('one');
-    // From any earlier version there would be no way on.
+    // An earlier version has been compacted.
     server.faults.compact();
     server.faults.dropWatches('end');
     await seesNew('two');
     assert.deepEqual([under.lists.length, under.errors.length], [1, 0]);
   });
 
-  it('goes on where it was after a reset, a failure, and a restart of the API server', async () => {
+  it('continues after a reset, a failure, and a restart of the API server', async () => {
     await started();
     server.faults.dropWatches('reset');
     await seesNew('one');
@@ -94,7 +98,7 @@ describe('the watch', () => {
     assert.equal(under.lists.length, 1);
   });
 
-  it('lists again after 410, as a status, as an event, and for a version that is compacted', async () => {
+  it('lists again after 410, as a status, as an event, and for a compacted version', async () => {
     await started();
     server.faults.failNext(410, { match: watches });
     server.faults.dropWatches('reset');
@@ -113,7 +117,7 @@ describe('the watch', () => {
     assert.deepEqual(codes, ['gone', 'gone', 'gone']);
   });
 
-  it('tells a dead connection from a quiet one', async () => {
+  it('distinguishes a dead connection from a quiet one', async () => {
     await started({ streamSeconds: 1, slackMs: 400 });
     await eventually(
       'a quiet stream ends and the next one begins',
@@ -129,7 +133,7 @@ describe('the watch', () => {
     assert.equal(under.lists.length, 1);
   });
 
-  it('gives up a list and a watch that get no answer', async () => {
+  it('aborts a list and a watch that get no response', async () => {
     const slow = createConfig(server.kubeconfigPath, 50);
     server.faults.hang(lists);
     await under.stop();
@@ -146,12 +150,14 @@ describe('the watch', () => {
     await seesNew('one');
   });
 
-  it('lists again for a sink that threw for a whole list, and survives a throw of onError', async () => {
+  it('lists again if the handler throws for a list, and survives an error of onError', async () => {
     const failures: string[] = [];
     const handler = {
       replace: (items: readonly unknown[]) => {
         under.lists.push(items.length);
-        if (under.lists.length === 1) throw new TypeError('a bug');
+        if (under.lists.length === 1) {
+          throw new TypeError('a bug');
+        }
       },
       set: () => undefined,
       remove: () => undefined,

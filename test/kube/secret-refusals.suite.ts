@@ -17,7 +17,7 @@ const CANARY = 'canary-5b1f7c';
 
 describeOnEachApiServer('refused writes of Secrets', refusalSuite);
 
-/** What is refused, and with what error, on any API server. */
+/** What the API server rejects, and with which error. */
 function refusalSuite(server: () => TestApi): void {
   let config: ClusterConfig;
   let api: SecretApi;
@@ -33,7 +33,7 @@ function refusalSuite(server: () => TestApi): void {
     data: { '.dockerconfigjson': Buffer.from(text).toString('base64') },
   });
 
-  it('refuses content that is no JSON, too long or absent', async () => {
+  it('rejects content that is not JSON, too long or missing', async () => {
     await assert.rejects(api.apply(dockerConfig('{'), options), hasErrorCode('invalid'));
     await assert.rejects(
       api.apply(dockerConfig(`{"x":"${'x'.repeat(1024 * 1024)}"}`), options),
@@ -45,7 +45,7 @@ function refusalSuite(server: () => TestApi): void {
     );
   });
 
-  it('refuses another type for a Secret that is there', async () => {
+  it('rejects another type for an existing Secret', async () => {
     const elsewhere = await server().createNamespace('refusal');
     await api.apply(buildPullSecret(elsewhere, 'a'), options);
     await assert.rejects(
@@ -54,7 +54,7 @@ function refusalSuite(server: () => TestApi): void {
     );
   });
 
-  it('keeps nothing of what was sent in the error, nor the token', async () => {
+  it('has no request data and no token in the error', async () => {
     const secret = { ...dockerConfig(`{ ${CANARY}`), type: `${CANARY}/type` };
     const failing = api.apply({ ...secret, type: 'kubernetes.io/dockerconfigjson' }, options);
     await assert.rejects(failing, (error: unknown) => {
@@ -71,7 +71,7 @@ function refusalSuite(server: () => TestApi): void {
     });
   });
 
-  it('says not-found for a namespace that is not there', async () => {
+  it('fails with not-found for a missing namespace', async () => {
     await assert.rejects(
       api.apply(buildPullSecret('no-such-namespace', 'a'), options),
       hasErrorCode('not-found'),
@@ -79,7 +79,7 @@ function refusalSuite(server: () => TestApi): void {
     assert.equal(await api.read('no-such-namespace', secretName), undefined);
   });
 
-  it('says namespace-terminating for one that is being deleted', async () => {
+  it('fails with namespace-terminating for one that is being deleted', async () => {
     const ending = await server().createNamespace('refusal');
     await server().request('POST', `/api/v1/namespaces/${ending}/configmaps`, {
       metadata: { name: 'holds', finalizers: ['test/x'] },

@@ -6,13 +6,15 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { createConfig, getValueAt, secretName } from './secret-api-fixtures.ts';
 
 describeOnCluster('Secrets on a real API server', (cluster) => {
-  it('is talked to over HTTP/1.1, though it prefers HTTP/2, and on few connections', async () => {
+  it('is called over HTTP/1.1 and few connections, although it prefers HTTP/2', async () => {
     const protocols: unknown[] = [];
     const note = (message: unknown): void =>
       void protocols.push(getValueAt(message, 'socket', 'alpnProtocol'));
     subscribe('undici:client:connected', note);
     const config = createConfig(cluster().kubeconfigPath);
-    for (let index = 0; index < 10; index += 1) await createSecretApi(config).read('default', secretName);
+    for (let index = 0; index < 10; index += 1) {
+      await createSecretApi(config).read('default', secretName);
+    }
     unsubscribe('undici:client:connected', note);
     await config.close();
     assert.deepEqual([...new Set(protocols)], ['http/1.1']);

@@ -42,7 +42,7 @@ function referencesSuite(server: () => TestApi): void {
   };
   const annotation = 'ecr-pull-secrets.io/pull-secret';
 
-  it('adds a reference where there is no list, and leaves no list and no annotation behind', async () => {
+  it('adds a reference without a list, and removes list and annotation again', async () => {
     const namespace = await server().createNamespace('reference');
     assert.equal((await addReference(api, namespace, 'default', secretName)).changed, true);
     assert.deepEqual(await stored(namespace), [[{ name: secretName }], { [annotation]: secretName }]);
@@ -53,7 +53,7 @@ function referencesSuite(server: () => TestApi): void {
     assert.equal((await removeReference(api, namespace, 'default')).changed, false);
   });
 
-  it('keeps other entries in order, one without a name too, and other annotations', async () => {
+  it('keeps other entries in order, even without a name, and other annotations', async () => {
     const namespace = await server().createNamespace('reference');
     const others = [{ name: 'one' }, {}, { name: 'two' }];
     await change(namespace, { imagePullSecrets: others }, { mine: 'yes' });
@@ -64,7 +64,7 @@ function referencesSuite(server: () => TestApi): void {
     assert.deepEqual(await stored(namespace), [others, { mine: 'yes' }]);
   });
 
-  it('neither marks nor removes a reference that a person wrote', async () => {
+  it('does not claim or remove a reference of a user', async () => {
     const namespace = await server().createNamespace('reference');
     await change(namespace, { imagePullSecrets: [{ name: secretName }, { name: 'one' }] }, { mine: 'yes' });
     const before = await stored(namespace);
@@ -73,7 +73,7 @@ function referencesSuite(server: () => TestApi): void {
     assert.deepEqual(await stored(namespace), before);
   });
 
-  it('refuses a patch for a version that is gone, and loses nothing when somebody is faster', async () => {
+  it('rejects a patch of an old version, and loses nothing to a concurrent change', async () => {
     const namespace = await server().createNamespace('reference');
     const old = await api.read(namespace, 'default');
     assert.ok(old);
@@ -101,13 +101,13 @@ function referencesSuite(server: () => TestApi): void {
     assert.deepEqual(await stored(namespace), [names, { [annotation]: secretName }]);
   });
 
-  it('ends with one reference when replicas add it at the same moment', async () => {
+  it('results in one reference when replicas add it concurrently', async () => {
     const namespace = await server().createNamespace('reference');
     await Promise.all(Array.from({ length: 3 }, () => addReference(api, namespace, 'default', secretName)));
     assert.deepEqual(await stored(namespace), [[{ name: secretName }], { [annotation]: secretName }]);
   });
 
-  it('gives up when it loses every time, and says nothing is there where there is none', async () => {
+  it('gives up after repeated conflicts, and returns undefined for a missing ServiceAccount', async () => {
     const namespace = await server().createNamespace('reference');
     let tries = 0;
     const losing: ServiceAccountApi = {
@@ -126,7 +126,7 @@ function referencesSuite(server: () => TestApi): void {
     });
   });
 
-  it('deletes the Secret that was read, and no other one; one that is gone is fine', async () => {
+  it('deletes only the Secret that was read, and accepts that it is already deleted', async () => {
     const namespace = await server().createNamespace('reference');
     const secrets = createSecretApi(config);
     const options = { fieldManager: 'one', force: false };

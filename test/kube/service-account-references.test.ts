@@ -19,7 +19,7 @@ interface Stored {
   imagePullSecrets?: { name?: string }[];
 }
 
-/** As the API server keeps it: what is empty is not there. */
+/** As the API server stores it, without empty fields. */
 function stored(pullSecrets: readonly (string | undefined)[], annotations: Record<string, string>): Stored {
   return {
     metadata: {
@@ -38,9 +38,11 @@ function read(object: Stored): ServiceAccount {
   return account;
 }
 
-/** What the API server makes of a patch. */
+/** Applies a patch as the API server does. */
 function patched(object: Stored, patch: readonly JsonPatchOperation[] | undefined): Stored {
-  if (patch === undefined) return object;
+  if (patch === undefined) {
+    return object;
+  }
   const whole: Judged[] = JSON.parse(JSON.stringify(patch));
   const { newDocument } = jsonPatch.applyPatch(structuredClone(object), whole, true);
   const { metadata, imagePullSecrets = [] } = newDocument;
@@ -50,11 +52,11 @@ function patched(object: Stored, patch: readonly JsonPatchOperation[] | undefine
   );
 }
 
-const names = fc.option(fc.constantFrom('a', 'b', 'old', 'ours'), { nil: undefined });
+const names = fc.option(fc.constantFrom('a', 'b', 'old', 'managed'), { nil: undefined });
 const objects = fc
   .record({
     list: fc.array(names, { maxLength: 5 }),
-    mark: fc.option(fc.constantFrom('ours', 'old'), { nil: undefined }),
+    mark: fc.option(fc.constantFrom('managed', 'old'), { nil: undefined }),
     mine: fc.boolean(),
   })
   .map(({ list, mark, mine }) =>
@@ -63,35 +65,37 @@ const objects = fc
 const listOf = ({ imagePullSecrets = [] }: Stored) => imagePullSecrets.map(({ name }) => name ?? '');
 
 describe('patches of references', () => {
-  it('hold for the version only that was looked at', () => {
+  it('apply only to the version that was read', () => {
     fc.assert(
       fc.property(objects, (object) => {
         for (const patch of [
-          createAddReferencePatch(read(object), 'ours'),
+          createAddReferencePatch(read(object), 'managed'),
           createRemoveReferencePatch(read(object)),
         ]) {
-          if (patch === undefined) continue;
+          if (patch === undefined) {
+            continue;
+          }
           assert.deepEqual(patch[0], { op: 'test', path: '/metadata/resourceVersion', value: '7' });
         }
       }),
     );
   });
 
-  it('end with the reference, and with every other entry where it was', () => {
+  it('add the reference and keep every other entry in place', () => {
     fc.assert(
       fc.property(objects, (object) => {
-        const after = patched(object, createAddReferencePatch(read(object), 'ours'));
+        const after = patched(object, createAddReferencePatch(read(object), 'managed'));
         const [list, entries] = [listOf(object), listOf(after)];
-        assert.ok(entries.includes('ours'));
+        assert.ok(entries.includes('managed'));
         const mark = object.metadata.annotations?.[annotation];
-        const others = list.filter((name) => name !== 'ours' && name !== mark);
+        const others = list.filter((name) => name !== 'managed' && name !== mark);
         assert.deepEqual(
-          entries.filter((name) => name !== 'ours' && name !== mark),
+          entries.filter((name) => name !== 'managed' && name !== mark),
           others,
         );
         assert.equal(after.metadata.annotations?.['mine'], object.metadata.annotations?.['mine']);
         assert.equal(
-          createAddReferencePatch(read(after), 'ours'),
+          createAddReferencePatch(read(after), 'managed'),
           undefined,
           'a second time there is nothing to do',
         );
@@ -99,24 +103,26 @@ describe('patches of references', () => {
     );
   });
 
-  it('bring back what was there before, when what was added is taken away', () => {
+  it('restore the original when the reference is removed', () => {
     fc.assert(
       fc.property(objects, (object) => {
         fc.pre(read(object).managedReference === undefined);
-        const added = patched(object, createAddReferencePatch(read(object), 'ours'));
+        const added = patched(object, createAddReferencePatch(read(object), 'managed'));
         assert.deepEqual(patched(added, createRemoveReferencePatch(read(added))), object);
       }),
     );
   });
 
-  it('take away nothing that is not marked as ours, and one entry at most', () => {
+  it('remove only a managed reference, and at most one entry', () => {
     fc.assert(
       fc.property(objects, (object) => {
         const mark = read(object).managedReference;
         const after = patched(object, createRemoveReferencePatch(read(object)));
         const lost = listOf(object).length - listOf(after).length;
         assert.equal(lost, mark !== undefined && listOf(object).includes(mark) ? 1 : 0);
-        if (mark === undefined) assert.deepEqual(after, object);
+        if (mark === undefined) {
+          assert.deepEqual(after, object);
+        }
         assert.equal(read(after).managedReference, undefined);
       }),
     );

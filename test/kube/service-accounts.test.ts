@@ -11,10 +11,12 @@ describe('a list of ServiceAccounts', () => {
   });
   after(() => server.stop());
 
-  it('keeps those of the names and those that have a reference from the program, and no others', async () => {
+  it('keeps only those with the given names or a managed reference', async () => {
     const namespace = await server.createNamespace();
     const path = `/api/v1/namespaces/${namespace}/serviceaccounts`;
-    for (const name of ['builder', 'runner', 'unselected']) server.seed(`${path}/${name}`, {});
+    for (const name of ['builder', 'runner', 'unselected']) {
+      server.seed(`${path}/${name}`, {});
+    }
     server.seed(`${path}/formerly-selected`, {
       metadata: { annotations: { 'ecr-pull-secrets.io/pull-secret': 'ecr-pull-secrets' } },
     });

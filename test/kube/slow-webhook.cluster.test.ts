@@ -10,10 +10,10 @@ import { type SilentWebhook, startSilentWebhook } from '../support/silent-webhoo
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
-/** Beyond the webhook's 10 s, and the retries of a program that gives up too early. */
+/** Longer than the webhook's 10 s, and the retries of a program that aborts too early. */
 const maxWaitMs = 90_000;
 
-describeOnCluster('a webhook on Secrets that fails open and never answers', (cluster) => {
+describeOnCluster('a webhook for Secrets that fails open and never responds', (cluster) => {
   let ecr: EcrDouble;
   let webhook: SilentWebhook | undefined;
   let program: RunningProgram | undefined;
@@ -41,7 +41,7 @@ describeOnCluster('a webhook on Secrets that fails open and never answers', (clu
   };
   const authIn = async (namespace: string) => (await readPullSecret(cluster(), namespace))?.auths[host]?.auth;
 
-  it('delays the Secret of its namespace, which is created and renewed all the same', async () => {
+  it('delays the Secret of its namespace, which is created and renewed nevertheless', async () => {
     const { program } = await start('ten', 10);
     const namespace = await createLabelledNamespace(cluster(), { webhook: 'ten', team: 'ten' });
     const first = await eventually('the Secret is created', () => authIn(namespace), maxWaitMs);
@@ -50,8 +50,8 @@ describeOnCluster('a webhook on Secrets that fails open and never answers', (clu
     assert.doesNotMatch(program.output(), /\(timeout\)/, 'no write was given up');
   });
 
-  it('delays no other namespace, and the end of the program, which writes what it has begun', async () => {
-    // Kubernetes allows a webhook no longer timeout.
+  it('delays no other namespace, but the shutdown of the program until its writes are complete', async () => {
+    // Kubernetes allows no longer timeout for a webhook.
     const { program, webhook } = await start('thirty', 30);
     const slow = await Promise.all(
       Array.from({ length: 6 }, () =>
@@ -67,6 +67,8 @@ describeOnCluster('a webhook on Secrets that fails open and never answers', (clu
     );
     program.signal('SIGTERM');
     assert.equal(await program.exited, 0, program.output());
-    for (const namespace of slow) assert.ok(await authIn(namespace));
+    for (const namespace of slow) {
+      assert.ok(await authIn(namespace));
+    }
   });
 });

@@ -30,8 +30,8 @@ const metadata = {
 const isText = (value: unknown) => typeof value === 'string';
 const areTexts = (value: object = {}) => Object.values(value).every(isText);
 
-describe('what the API server sends, whatever it is', () => {
-  it('gives the metadata of a Secret or nothing', () => {
+describe('any response of the API server', () => {
+  it('is parsed as metadata of a Secret or undefined', () => {
     const check = (object: unknown) => {
       const item = parseSecretMetadata(object);
       assert.ok(item === undefined || (areTexts(item.labels) && areTexts(item.annotations)));
@@ -40,7 +40,7 @@ describe('what the API server sends, whatever it is', () => {
     fc.assert(fc.property(damaged({ metadata }), check), runs);
   });
 
-  it('gives a Secret whose values are texts, or nothing', () => {
+  it('is parsed as a Secret whose values are strings, or undefined', () => {
     const check = (object: unknown) => {
       const secret = parseSecret(object);
       if (secret !== undefined) {
@@ -56,7 +56,7 @@ describe('what the API server sends, whatever it is', () => {
     fc.assert(fc.property(damaged(valid), check), runs);
   });
 
-  it('gives a ServiceAccount or nothing', () => {
+  it('is parsed as a ServiceAccount or undefined', () => {
     const check = (object: unknown) => {
       const account = parseServiceAccount(object);
       assert.ok(account === undefined || account.imagePullSecrets.every(isText));
@@ -64,7 +64,7 @@ describe('what the API server sends, whatever it is', () => {
     fc.assert(fc.property(damaged({ metadata, imagePullSecrets: [{ name: 'a' }, {}] }), check), runs);
   });
 
-  it('gives the caBundles of a webhook configuration as texts', () => {
+  it('is parsed as a webhook configuration whose caBundles are strings', () => {
     const check = (object: unknown) => {
       const { resourceVersion, caBundles } = parseWebhookConfiguration('zz', object);
       assert.ok(isText(resourceVersion) && caBundles.every(isText));
@@ -74,7 +74,7 @@ describe('what the API server sends, whatever it is', () => {
     fc.assert(fc.property(damaged(valid), check), runs);
   });
 
-  it('gives field owners whose keys are texts', () => {
+  it('is parsed as field owners whose keys are strings', () => {
     const check = (managedFields: unknown) => {
       for (const { manager, data, annotations } of parseFieldOwners(managedFields)) {
         assert.ok([manager, ...data, ...annotations].every(isText));
@@ -83,7 +83,7 @@ describe('what the API server sends, whatever it is', () => {
     fc.assert(fc.property(damaged(metadata.managedFields), check), runs);
   });
 
-  it('gives a Status whose parts are texts, and an error in any case', () => {
+  it('is parsed as a Status whose fields are strings, and results in an error', () => {
     const check = (body: unknown, httpStatus: unknown) => {
       for (const { reason, field } of parseStatus(body).causes) {
         assert.ok(isText(reason) && isText(field));
@@ -103,7 +103,7 @@ describe('what the API server sends, whatever it is', () => {
     fc.assert(fc.property(damaged(status), hostileJson(), check), runs);
   });
 
-  it('gives a KubeError for whatever was thrown', () => {
+  it('is converted to a KubeError', () => {
     const cyclic = new Error('cyclic');
     cyclic.cause = cyclic;
     assert.ok(toKubeError(cyclic, 'test') instanceof KubeError);

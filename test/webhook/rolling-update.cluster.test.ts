@@ -48,7 +48,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     running = await Promise.all(Array.from({ length: replicas }, startReplica));
   });
   after(async () => {
-    await cluster().request('DELETE', `${webhooks}/${fixture?.place.webhookConfiguration}`);
+    await cluster().request('DELETE', `${webhooks}/${fixture?.location.webhookConfiguration}`);
     await Promise.all(started.map((program) => program.stop()));
     await service?.stop();
     await ecr?.stop();
@@ -56,7 +56,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   });
 
   const startReplica = async () => {
-    const { namespace, webhookConfiguration } = fixture.place;
+    const { namespace, webhookConfiguration } = fixture.location;
     const program = await startProgram({
       kubeconfigPath: cluster().kubeconfigPath,
       environment: ecr.env(),
@@ -74,7 +74,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   /** Creates namespaces, and makes the API server call the webhook only for these. */
   const createNamespaces = async (failurePolicy: 'Fail' | 'Ignore') => {
     const label = randomBytes(4).toString('hex');
-    const path = `${webhooks}/${fixture.place.webhookConfiguration}`;
+    const path = `${webhooks}/${fixture.location.webhookConfiguration}`;
     await eventually('the webhook configuration is updated', async () => {
       const { body } = await cluster().request('GET', path);
       const configuration = Object(body);

@@ -1,3 +1,4 @@
+// Faults that the API stand-in injects.
 import { StatusError } from './api-status-error.ts';
 import type { Lists } from './lists.ts';
 import type { Attempt } from './rbac.ts';
@@ -91,7 +92,9 @@ export class ApiFaults {
   /** The fault for a request, used up. */
   take(request: Attempt): StatusError | 'hang' | undefined {
     const planned = this.#planned.find(({ left, match }) => left > 0 && match(request));
-    if (planned === undefined) return undefined;
+    if (planned === undefined) {
+      return undefined;
+    }
     planned.left -= 1;
     return planned.failure;
   }

@@ -1,3 +1,4 @@
+// The resources of the API stand-in, and the parser of their paths.
 import { type Resource, StatusError } from './api-status-error.ts';
 
 const make = (group: string, resource: string, kind: string, namespaced: boolean): Resource => ({
@@ -78,7 +79,11 @@ export function targetOf(path: string): Target {
   const resource = ALL_RESOURCES.find(
     (one) => one.group === group && one.version === version && one.resource === plural,
   );
-  if (resource === undefined || rest.length > 0) throw unknownPath();
-  if (resource.namespaced !== inNamespace && (name !== undefined || inNamespace)) throw unknownPath();
+  if (resource === undefined || rest.length > 0) {
+    throw unknownPath();
+  }
+  if (resource.namespaced !== inNamespace && (name !== undefined || inNamespace)) {
+    throw unknownPath();
+  }
   return { resource, namespace, name, subresource };
 }

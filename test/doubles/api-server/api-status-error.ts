@@ -1,3 +1,4 @@
+// Errors of the API stand-in, as `Status` objects.
 /** A kind of object that the stand-in keeps. */
 export interface Resource {
   group: string;
@@ -86,7 +87,7 @@ export function conflict(resource: Resource, name: string, why: string): StatusE
   return new StatusError(409, 'Conflict', text, detailsOf(resource, name));
 }
 
-/** What a write on a stale resourceVersion is told. */
+/** The response to a write with an outdated resourceVersion. */
 export const modifiedMessage =
   'the object has been modified; please apply your changes to the latest version and try again';
 

@@ -1,3 +1,4 @@
+// The HTTPS listener of the API stand-in.
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 
@@ -46,17 +47,23 @@ export class Listener {
     await promise;
     this.#server.off('error', reject);
     const address = this.#server.address();
-    if (typeof address === 'object' && address !== null) this.#port = address.port;
+    if (typeof address === 'object' && address !== null) {
+      this.#port = address.port;
+    }
   }
 
   /** Resets all connections. */
   resetAll(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    for (const socket of this.#sockets) {
+      socket.resetAndDestroy();
+    }
   }
 
   /** Resets all connections and refuses new ones. */
   async close(): Promise<void> {
-    if (!this.#server.listening) return;
+    if (!this.#server.listening) {
+      return;
+    }
     const { promise, resolve } = Promise.withResolvers<void>();
     this.#server.close(() => resolve());
     this.resetAll();

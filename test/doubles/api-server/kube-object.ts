@@ -1,3 +1,4 @@
+// Kubernetes objects of the API stand-in.
 import { apiVersionOf, type Target } from './api-resources.ts';
 import { badRequest, type StatusError } from './api-status-error.ts';
 
@@ -67,7 +68,9 @@ function isTexts(value: unknown): boolean {
 
 function isKubeObject(value: Record<string, unknown>): value is KubeObject {
   const { apiVersion, kind, metadata } = value;
-  if (typeof apiVersion !== 'string' || typeof kind !== 'string' || !isObject(metadata)) return false;
+  if (typeof apiVersion !== 'string' || typeof kind !== 'string' || !isObject(metadata)) {
+    return false;
+  }
   const { name, uid, resourceVersion, creationTimestamp, labels, annotations } = metadata;
   return (
     [name, uid, resourceVersion, creationTimestamp].every((text) => typeof text === 'string') &&
@@ -78,7 +81,9 @@ function isKubeObject(value: Record<string, unknown>): value is KubeObject {
 
 /** The value, having looked that it has the form of an object. @throws {StatusError} 400 */
 export function checkedObject(value: Record<string, unknown>): KubeObject {
-  if (!isKubeObject(value)) throw malformed('apiVersion, kind or metadata');
+  if (!isKubeObject(value)) {
+    throw malformed('apiVersion, kind or metadata');
+  }
   return value;
 }
 
@@ -89,7 +94,9 @@ export function checkedObject(value: Record<string, unknown>): KubeObject {
  * @throws {StatusError} 400 where body and path disagree, or the body is no object
  */
 export function objectFrom(body: unknown, { resource, namespace, name }: Target): KubeObject {
-  if (!isObject(body) || !isObject(body['metadata'] ?? {})) throw malformed('no object');
+  if (!isObject(body) || !isObject(body['metadata'] ?? {})) {
+    throw malformed('no object');
+  }
   const { apiVersion = apiVersionOf(resource), kind = resource.kind } = body;
   if (apiVersion !== apiVersionOf(resource) || kind !== resource.kind) {
     throw badRequest(

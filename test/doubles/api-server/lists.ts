@@ -1,3 +1,4 @@
+// Lists of the API stand-in, page by page.
 import { apiVersionOf, type Target } from './api-resources.ts';
 import { badRequest, StatusError } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
@@ -86,7 +87,9 @@ export class Lists {
       const text = 'The provided continue parameter is too old to display a consistent list result.';
       throw new StatusError(410, 'Expired', text, undefined, token);
     }
-    if (!Number.isInteger(Number(start))) throw badRequest('continue key is not valid');
+    if (!Number.isInteger(Number(start))) {
+      throw badRequest('continue key is not valid');
+    }
     return { snapshot, start: Number(start) };
   }
 
@@ -94,7 +97,9 @@ export class Lists {
     const known = [...this.#snapshots].find(([, one]) => one === snapshot)?.[0];
     const id = known ?? `${snapshot.version}-${this.#next++}`;
     this.#snapshots.set(id, snapshot);
-    for (const old of [...this.#snapshots.keys()].slice(0, -maxSnapshots)) this.#snapshots.delete(old);
+    for (const old of [...this.#snapshots.keys()].slice(0, -maxSnapshots)) {
+      this.#snapshots.delete(old);
+    }
     return `${id}.${start}`;
   }
 }

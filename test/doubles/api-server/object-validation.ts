@@ -1,3 +1,4 @@
+// Validation of objects by the API stand-in.
 import { isDeepStrictEqual } from 'node:util';
 import { PODS, SECRETS } from './api-resources.ts';
 import { invalid, type StatusCause, StatusError } from './api-status-error.ts';
@@ -34,7 +35,9 @@ export function validatePod(pod: KubeObject): void {
     ...containerCauses(spec['containers'], 'spec.containers'),
     ...containerCauses(spec['initContainers'], 'spec.initContainers'),
   ];
-  if (causes.length > 0) throw invalid(PODS, pod.metadata.name, causes);
+  if (causes.length > 0) {
+    throw invalid(PODS, pod.metadata.name, causes);
+  }
 }
 
 const containerLists = ['containers', 'initContainers'];
@@ -43,7 +46,9 @@ const containerLists = ['containers', 'initContainers'];
 function fixedPart(pod: KubeObject): Record<string, unknown> {
   const spec = { ...objectOr(pod['spec']) };
   for (const list of containerLists) {
-    if (spec[list] === undefined) continue;
+    if (spec[list] === undefined) {
+      continue;
+    }
     spec[list] = arrayOr(spec[list]).map((container) => ({ ...objectOr(container), image: '' }));
   }
   const { activeDeadlineSeconds: _, tolerations: __, ...fixed } = spec;
@@ -53,7 +58,9 @@ function fixedPart(pod: KubeObject): Record<string, unknown> {
 /** An update may change images and metadata; `imagePullSecrets`, for one, is fixed for good. @throws {StatusError} 422 */
 export function validatePodUpdate(pod: KubeObject, old: KubeObject): void {
   validatePod(pod);
-  if (isDeepStrictEqual(fixedPart(pod), fixedPart(old))) return;
+  if (isDeepStrictEqual(fixedPart(pod), fixedPart(old))) {
+    return;
+  }
   const message =
     'Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,' +
     '`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds`';
@@ -75,7 +82,9 @@ export function withEphemeralContainers(pod: KubeObject, old: KubeObject): KubeO
     const message = 'Forbidden: existing ephemeral containers may not be removed or changed';
     causes.push({ reason: 'FieldValueForbidden', message, field: 'spec.ephemeralContainers' });
   }
-  if (causes.length > 0) throw invalid(PODS, name, causes);
+  if (causes.length > 0) {
+    throw invalid(PODS, name, causes);
+  }
   return { ...old, metadata: pod.metadata, spec };
 }
 
@@ -99,14 +108,20 @@ function isJsonObject(text: string): boolean {
 function dockerConfigCauses(data: Record<string, string>): StatusCause[] {
   const config = data[DOCKER_CONFIG_KEY];
   const field = `data[${DOCKER_CONFIG_KEY}]`;
-  if (config === undefined) return [{ reason: 'FieldValueRequired', message: 'Required value', field }];
-  if (isJsonObject(bytes(config).toString())) return [];
+  if (config === undefined) {
+    return [{ reason: 'FieldValueRequired', message: 'Required value', field }];
+  }
+  if (isJsonObject(bytes(config).toString())) {
+    return [];
+  }
   const message = 'Invalid value: "<secret contents redacted>": invalid character';
   return [{ reason: 'FieldValueInvalid', message, field }];
 }
 
 function immutableCauses(secret: KubeObject, old: KubeObject | undefined): StatusCause[] {
-  if (old === undefined) return [];
+  if (old === undefined) {
+    return [];
+  }
   const fixed = old['immutable'] === true ? ['type', 'immutable', 'data'] : ['type'];
   return fixed
     .filter((field) => !isDeepStrictEqual(secret[field], old[field]))
@@ -170,5 +185,7 @@ export function validateSecret(secret: KubeObject, old: KubeObject | undefined):
     ...(secret['type'] === DOCKER_CONFIG ? dockerConfigCauses(data) : []),
     ...immutableCauses(secret, old),
   ];
-  if (causes.length > 0) throw invalid(SECRETS, secret.metadata.name, causes);
+  if (causes.length > 0) {
+    throw invalid(SECRETS, secret.metadata.name, causes);
+  }
 }

@@ -1,3 +1,4 @@
+// Patches of the API stand-in: JSON patch, merge patch and apply.
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { parse } from 'yaml';
 import { SECRETS, type Target } from './api-resources.ts';
@@ -30,9 +31,13 @@ function checkIdentity(
   live: KubeObject | undefined,
 ): void {
   const { uid, resourceVersion, managedFields } = objectOr(sent['metadata']);
-  if (managedFields !== undefined) throw badRequest('metadata.managedFields must be nil');
+  if (managedFields !== undefined) {
+    throw badRequest('metadata.managedFields must be nil');
+  }
   if (live === undefined) {
-    if (uid === undefined) return;
+    if (uid === undefined) {
+      return;
+    }
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
     throw conflict(target.resource, name, why);
   }
@@ -50,8 +55,9 @@ function serverSideApply(
   name: string,
   live: KubeObject | undefined,
 ): KubeObject {
-  if (target.resource !== SECRETS)
+  if (target.resource !== SECRETS) {
     throw new StatusError(415, 'UnsupportedMediaType', 'this stand-in applies Secrets only');
+  }
   const manager = query.get('fieldManager') ?? '';
   if (manager === '') {
     const cause = {
@@ -67,7 +73,7 @@ function serverSideApply(
   }
   checkIdentity(target, name, sent, live);
   const whole = completeSecret(objectFrom(sent, target));
-  // What the server fills in is not what was sent: it is nobody's.
+  // Fields that the server sets have no owner.
   const own = { ...whole, type: sent['type'] };
   const base = live ?? objectFrom({ type: whole['type'] }, target);
   const force = query.get('force') === 'true';
@@ -76,11 +82,16 @@ function serverSideApply(
 
 /** JSON Merge Patch, RFC 7396. */
 function mergePatch(base: unknown, patch: unknown): unknown {
-  if (!isObject(patch)) return patch;
+  if (!isObject(patch)) {
+    return patch;
+  }
   const result = { ...objectOr(base) };
   for (const [key, value] of Object.entries(patch)) {
-    if (value === null) delete result[key];
-    else result[key] = mergePatch(result[key], value);
+    if (value === null) {
+      delete result[key];
+    } else {
+      result[key] = mergePatch(result[key], value);
+    }
   }
   return result;
 }
@@ -91,7 +102,9 @@ function isOperation(value: unknown): value is Operation {
 
 /** Applies a JSON patch (RFC 6902) to a copy. Throws where it is none, or does not apply. */
 export function applyJsonPatch(base: object, patch: unknown): unknown {
-  if (!Array.isArray(patch) || !patch.every(isOperation)) throw new Error('it is no list of operations');
+  if (!Array.isArray(patch) || !patch.every(isOperation)) {
+    throw new Error('it is no list of operations');
+  }
   return jsonPatch.applyPatch(structuredClone(base), patch, true).newDocument;
 }
 
@@ -104,13 +117,18 @@ export function applyJsonPatch(base: object, patch: unknown): unknown {
  */
 export function applyPatch(patch: Patch, name: string, live: KubeObject | undefined): KubeObject {
   const { target, contentType, body } = patch;
-  if (contentType === 'application/apply-patch+yaml') return serverSideApply(patch, name, live);
-  if (live === undefined) throw notFound(target.resource, name);
+  if (contentType === 'application/apply-patch+yaml') {
+    return serverSideApply(patch, name, live);
+  }
+  if (live === undefined) {
+    throw notFound(target.resource, name);
+  }
   const { managedFields } = live.metadata;
   const keep = (object: KubeObject): KubeObject =>
     managedFields === undefined ? object : { ...object, metadata: { ...object.metadata, managedFields } };
-  if (contentType === 'application/merge-patch+json')
+  if (contentType === 'application/merge-patch+json') {
     return keep(objectFrom(mergePatch(live, parsed(body)), target));
+  }
   if (contentType === 'application/json-patch+json') {
     try {
       return keep(objectFrom(applyJsonPatch(live, parsed(body)), target));

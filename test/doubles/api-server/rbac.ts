@@ -1,3 +1,4 @@
+// Authentication and RBAC of the API stand-in.
 import { randomBytes } from 'node:crypto';
 import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, type Target } from './api-resources.ts';
 import { forbidden, StatusError } from './api-status-error.ts';
@@ -32,19 +33,25 @@ export class Users {
     return this.#add({ username: `system:serviceaccount:${namespace}:${name}`, groups });
   }
 
-  /** The user of an `Authorization` header; nobody in particular without one. @throws {StatusError} 401 for a wrong one */
+  /** The user of an `Authorization` header; anonymous without one. @throws {StatusError} 401 for a wrong one */
   of(authorization: string | undefined): User {
-    if (authorization === undefined)
+    if (authorization === undefined) {
       return { username: 'system:anonymous', groups: ['system:unauthenticated'] };
+    }
     const user = this.#byToken.get(/^Bearer (.+)$/.exec(authorization)?.[1] ?? '');
-    if (user === undefined) throw new StatusError(401, 'Unauthorized', 'Unauthorized');
+    if (user === undefined) {
+      throw new StatusError(401, 'Unauthorized', 'Unauthorized');
+    }
     return user;
   }
 
   /** Takes back all tokens but administrators'. */
   revokeServiceAccounts(): void {
-    for (const [token, { groups }] of this.#byToken)
-      if (!groups.includes(ADMINS)) this.#byToken.delete(token);
+    for (const [token, { groups }] of this.#byToken) {
+      if (!groups.includes(ADMINS)) {
+        this.#byToken.delete(token);
+      }
+    }
   }
 
   #add(user: User): string {
@@ -71,14 +78,20 @@ function allows(rule: unknown, { verb, resource, name, subresource }: Attempt): 
 
 function isSubject(subject: unknown, binding: KubeObject, { username, groups }: User): boolean {
   const { kind, name, namespace = binding.metadata.namespace } = objectOr(subject);
-  if (kind === 'ServiceAccount') return username === `system:serviceaccount:${namespace}:${name}`;
-  if (kind === 'Group') return typeof name === 'string' && groups.includes(name);
+  if (kind === 'ServiceAccount') {
+    return username === `system:serviceaccount:${namespace}:${name}`;
+  }
+  if (kind === 'Group') {
+    return typeof name === 'string' && groups.includes(name);
+  }
   return kind === 'User' && name === username;
 }
 
 function rulesOf(store: Store, binding: KubeObject): unknown[] {
   const { kind, name } = objectOr(binding['roleRef']);
-  if (typeof name !== 'string') return [];
+  if (typeof name !== 'string') {
+    return [];
+  }
   const role =
     kind === 'Role'
       ? store.get(ROLES, binding.metadata.namespace, name)
@@ -92,13 +105,17 @@ function rulesOf(store: Store, binding: KubeObject): unknown[] {
  * @throws {StatusError} 403, worded as the real one
  */
 export function authorize(store: Store, user: User, attempt: Attempt): void {
-  if (user.groups.includes(ADMINS)) return;
+  if (user.groups.includes(ADMINS)) {
+    return;
+  }
   const { verb, resource, namespace, name, subresource } = attempt;
   const bindings = [
     ...store.list(CLUSTER_ROLE_BINDINGS),
     ...(namespace === undefined ? [] : store.list(ROLE_BINDINGS, namespace)),
   ].filter((binding) => arrayOr(binding['subjects']).some((subject) => isSubject(subject, binding, user)));
-  if (bindings.some((binding) => rulesOf(store, binding).some((rule) => allows(rule, attempt)))) return;
+  if (bindings.some((binding) => rulesOf(store, binding).some((rule) => allows(rule, attempt)))) {
+    return;
+  }
   const scope = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`;
   const what = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
   const why = `User "${user.username}" cannot ${verb} resource "${what}" in API group "${resource.group}" ${scope}`;

@@ -1,3 +1,4 @@
+// Routes the requests of the API stand-in.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiFaults } from './api-faults.ts';
 import { targetOf } from './api-resources.ts';
@@ -69,7 +70,9 @@ async function read(request: IncomingMessage): Promise<string> {
   for await (const chunk of request) {
     const bytes = Buffer.from(chunk);
     size += bytes.length;
-    if (size > maxBodyBytes) throw new StatusError(413, 'RequestEntityTooLarge', `limit is ${maxBodyBytes}`);
+    if (size > maxBodyBytes) {
+      throw new StatusError(413, 'RequestEntityTooLarge', `limit is ${maxBodyBytes}`);
+    }
     chunks.push(bytes);
   }
   return Buffer.concat(chunks).toString();
@@ -78,8 +81,12 @@ async function read(request: IncomingMessage): Promise<string> {
 function parseAttempt(method: string, url: URL): Attempt {
   const target = targetOf(url.pathname);
   const { name } = target;
-  if (method !== 'GET') return { ...target, verb: verbs[method] ?? method.toLowerCase() };
-  if (name !== undefined) return { ...target, verb: 'get' };
+  if (method !== 'GET') {
+    return { ...target, verb: verbs[method] ?? method.toLowerCase() };
+  }
+  if (name !== undefined) {
+    return { ...target, verb: 'get' };
+  }
   const verb = url.searchParams.get('watch') === 'true' ? 'watch' : 'list';
   // A list of one name is authorized as that name.
   return { ...target, verb, name: selectedName(url.searchParams) };
@@ -91,7 +98,9 @@ function quoted(text: string): string {
 
 function respond(response: ServerResponse, status: number, body: unknown, warnings: string[] = []): void {
   response.setHeader('content-type', 'application/json');
-  if (warnings.length > 0) response.setHeader('warning', warnings.map(quoted));
+  if (warnings.length > 0) {
+    response.setHeader('warning', warnings.map(quoted));
+  }
   response.writeHead(status).end(JSON.stringify(body));
 }
 
@@ -99,8 +108,8 @@ function respond(response: ServerResponse, status: number, body: unknown, warnin
 export class RequestHandler {
   readonly #dependencies: RequestHandlerDependencies;
 
-  constructor(parts: RequestHandlerDependencies) {
-    this.#dependencies = parts;
+  constructor(dependencies: RequestHandlerDependencies) {
+    this.#dependencies = dependencies;
   }
 
   /** Answers one request; never rejects. */
@@ -109,8 +118,11 @@ export class RequestHandler {
       await this.#route(request, response);
     } catch (error) {
       const failure = error instanceof StatusError ? error : internalError(String(error));
-      if (response.headersSent) response.destroy();
-      else respond(response, failure.code, failure.status());
+      if (response.headersSent) {
+        response.destroy();
+      } else {
+        respond(response, failure.code, failure.status());
+      }
     }
   }
 
@@ -130,12 +142,18 @@ export class RequestHandler {
     const attempt = parseAttempt(request.method ?? 'GET', url);
     this.#log(attempt, user, request, url.searchParams);
     const fault = faults.take(attempt);
-    if (fault === 'hang') return;
-    if (fault !== undefined) throw fault;
+    if (fault === 'hang') {
+      return;
+    }
+    if (fault !== undefined) {
+      throw fault;
+    }
     authorize(store, user, attempt);
-    if (['get', 'list', 'watch'].includes(attempt.verb))
+    if (['get', 'list', 'watch'].includes(attempt.verb)) {
       this.#read(attempt, url.searchParams, request, response);
-    else await this.#write(attempt, url.searchParams, user, request, response);
+    } else {
+      await this.#write(attempt, url.searchParams, user, request, response);
+    }
   }
 
   #log(attempt: Attempt, user: User, { headers }: IncomingMessage, query: URLSearchParams): void {
@@ -157,9 +175,13 @@ export class RequestHandler {
     const { store, lists, watches } = this.#dependencies;
     const { resource, namespace, name = '' } = attempt;
     const { accept } = headers;
-    if (attempt.verb === 'watch') watches.start({ target: attempt, query, accept, response });
-    else if (attempt.verb === 'list') respond(response, 200, lists.body(attempt, query, accept));
-    else respond(response, 200, getRepresentation(accept)(store.mustGet(resource, namespace, name)));
+    if (attempt.verb === 'watch') {
+      watches.start({ target: attempt, query, accept, response });
+    } else if (attempt.verb === 'list') {
+      respond(response, 200, lists.body(attempt, query, accept));
+    } else {
+      respond(response, 200, getRepresentation(accept)(store.mustGet(resource, namespace, name)));
+    }
   }
 
   async #write(
@@ -185,10 +207,18 @@ export class RequestHandler {
 }
 
 async function perform(writes: Writes, verb: string, write: Write): Promise<Written> {
-  if (verb === 'create') return await writes.create(write);
-  if (verb === 'update') return await writes.replace(write);
-  if (verb === 'patch') return await writes.patch(write);
-  if (verb === 'delete') return writes.remove(write);
+  if (verb === 'create') {
+    return await writes.create(write);
+  }
+  if (verb === 'update') {
+    return await writes.replace(write);
+  }
+  if (verb === 'patch') {
+    return await writes.patch(write);
+  }
+  if (verb === 'delete') {
+    return writes.remove(write);
+  }
   throw new StatusError(
     405,
     'MethodNotAllowed',

@@ -1,3 +1,4 @@
+// Label and field selectors of the API stand-in.
 import { badRequest } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
 
@@ -30,8 +31,9 @@ export function selects(query: URLSearchParams): (object: KubeObject) => boolean
     .filter(Boolean)
     .map((term) => {
       const [, key = '', value] = /^([\w./-]+)==?([\w.-]*)$/.exec(term) ?? [];
-      if (value === undefined)
+      if (value === undefined) {
         throw badRequest(`this stand-in knows no label selector but key=value: ${term}`);
+      }
       return { key, value };
     });
   return ({ metadata, status }) =>
@@ -43,8 +45,12 @@ export function selects(query: URLSearchParams): (object: KubeObject) => boolean
 function satisfies(labels: Record<string, string>, expression: unknown): boolean {
   const { key, operator, values } = objectOr(expression);
   const value = typeof key === 'string' ? labels[key] : undefined;
-  if (operator === 'In') return value !== undefined && arrayOr(values).includes(value);
-  if (operator === 'NotIn') return value === undefined || !arrayOr(values).includes(value);
+  if (operator === 'In') {
+    return value !== undefined && arrayOr(values).includes(value);
+  }
+  if (operator === 'NotIn') {
+    return value === undefined || !arrayOr(values).includes(value);
+  }
   return (operator === 'Exists') === (value !== undefined);
 }
 

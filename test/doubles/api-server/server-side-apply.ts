@@ -1,3 +1,4 @@
+// Server-side apply of the API stand-in.
 import { isDeepStrictEqual } from 'node:util';
 import { type StatusCause, StatusError } from './api-status-error.ts';
 import { checkedObject, isObject, type KubeObject, type ManagedFields } from './kube-object.ts';
@@ -21,14 +22,20 @@ const unownedFields = new Set([
 
 const isIdentityField = (path: Path): boolean => {
   const [first, second] = path;
-  if (path.length === 1) return first === 'apiVersion' || first === 'kind' || first === 'metadata';
+  if (path.length === 1) {
+    return first === 'apiVersion' || first === 'kind' || first === 'metadata';
+  }
   return first === 'metadata' && unownedFields.has(second ?? '');
 };
 
 function* leaves(value: unknown, path: Path): Generator<Path> {
-  if (value === undefined) return;
+  if (value === undefined) {
+    return;
+  }
   if (isObject(value) && (Object.keys(value).length > 0 || path.length === 0)) {
-    for (const [key, child] of Object.entries(value)) yield* leaves(child, [...path, key]);
+    for (const [key, child] of Object.entries(value)) {
+      yield* leaves(child, [...path, key]);
+    }
   } else {
     yield path;
   }
@@ -42,14 +49,18 @@ function getOwnableFields(object: unknown): Path[] {
 /** The value of a field, undefined where it is not set. */
 function valueAt(object: unknown, path: Path): unknown {
   let value = object;
-  for (const key of path) value = isObject(value) ? value[key] : undefined;
+  for (const key of path) {
+    value = isObject(value) ? value[key] : undefined;
+  }
   return value;
 }
 
 /** The object with this field set to this value, undefined taking it away; maps that end up empty go too. */
 function withValue(object: Record<string, unknown>, path: Path, value: unknown): Record<string, unknown> {
   const [key, ...rest] = path;
-  if (key === undefined) return object;
+  if (key === undefined) {
+    return object;
+  }
   const { [key]: old, ...others } = object;
   const next = rest.length === 0 ? value : withValue(isObject(old) ? old : {}, rest, value);
   const gone =
@@ -63,7 +74,9 @@ function toFieldsV1(paths: Iterable<Path>): Record<string, unknown> {
   for (const path of paths) {
     const keys = path.map((key) => `f:${key}`);
     // A map that is owned beside some of its entries is in the tree already.
-    if (valueAt(root, keys) === undefined) root = withValue(root, keys, {});
+    if (valueAt(root, keys) === undefined) {
+      root = withValue(root, keys, {});
+    }
   }
   return root;
 }
@@ -117,9 +130,13 @@ class Managers {
   with(manager: Manager, paths: readonly Path[]): Managers {
     const old = this.#entries.find((entry) => isSameManager(entry, manager));
     const others = this.#entries.filter((entry) => !isSameManager(entry, manager));
-    if (paths.length === 0) return new Managers(others);
+    if (paths.length === 0) {
+      return new Managers(others);
+    }
     const fieldsV1 = toFieldsV1(paths);
-    if (old !== undefined && isDeepStrictEqual(old.fieldsV1, fieldsV1)) return this;
+    if (old !== undefined && isDeepStrictEqual(old.fieldsV1, fieldsV1)) {
+      return this;
+    }
     const time = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
     const { name, operation } = manager;
     return new Managers([
@@ -133,7 +150,9 @@ class Managers {
     const taken = new Set(paths.map(keyOf));
     return this.#entries.reduce((managers: Managers, { manager: name, operation }) => {
       const other = { name, operation };
-      if (name === but.name && operation === but.operation) return managers;
+      if (name === but.name && operation === but.operation) {
+        return managers;
+      }
       return managers.with(
         other,
         managers.fieldsOf(other).filter((path) => !taken.has(keyOf(path))),
@@ -152,8 +171,8 @@ function isSameManager(entry: ManagedFields, { name, operation }: Manager): bool
 }
 
 /**
- * Who owns what after a write that is no apply: what it changed is the writer's, and nobody else's any more; what it
- * removed is nobody's.
+ * Updates the owners after a write that is not an apply. The writer becomes the only owner of the fields that it changed.
+ * Removed fields have no owner.
  */
 export function recordUpdate(old: KubeObject | undefined, object: KubeObject, name: string): KubeObject {
   const manager: Manager = { name, operation: 'Update' };
@@ -184,7 +203,9 @@ function isEmptyMap(value: unknown): boolean {
 
 function conflictText(conflicts: StatusCause[]): string {
   const [first] = conflicts;
-  if (first !== undefined && conflicts.length === 1) return `1 conflict: ${first.message}: ${first.field}`;
+  if (first !== undefined && conflicts.length === 1) {
+    return `1 conflict: ${first.message}: ${first.field}`;
+  }
   const byManager = Map.groupBy(conflicts, ({ message }) => message.replace(/^conflict/, 'conflicts'));
   const lists = [...byManager].map(([who, ones]) =>
     [`${who}:`, ...ones.map(({ field }) => `- ${field}`)].join('\n'),
@@ -200,8 +221,12 @@ function fieldConflict(conflicts: StatusCause[]): StatusError {
 }
 
 function conflictsOf({ live, sent, manager }: ApplyRequest, managers: Managers, path: Path): StatusCause[] {
-  if (isEmptyMap(valueAt(sent, path))) return [];
-  if (isDeepStrictEqual(valueAt(live, path), valueAt(sent, path))) return [];
+  if (isEmptyMap(valueAt(sent, path))) {
+    return [];
+  }
+  if (isDeepStrictEqual(valueAt(live, path), valueAt(sent, path))) {
+    return [];
+  }
   return managers.othersOwning(path, manager).map(({ name, operation }) => ({
     reason: 'FieldManagerConflict',
     message: `conflict with "${name}"${operation === 'Update' ? ' using v1' : ''}`,
@@ -223,7 +248,9 @@ export function applyObject(apply: ApplyRequest): KubeObject {
   const paths = getOwnableFields(sent);
   const conflicting = paths.map((path) => ({ path, causes: conflictsOf(apply, before, path) }));
   const causes = conflicting.flatMap((one) => one.causes);
-  if (causes.length > 0 && !force) throw fieldConflict(causes);
+  if (causes.length > 0 && !force) {
+    throw fieldConflict(causes);
+  }
   const taken = conflicting.filter((one) => one.causes.length > 0).map((one) => one.path);
 
   const kept = new Set(paths.map(keyOf));
@@ -231,11 +258,15 @@ export function applyObject(apply: ApplyRequest): KubeObject {
     .fieldsOf(manager)
     .filter((path) => !kept.has(keyOf(path)) && before.othersOwning(path, manager).length === 0);
   let next: Record<string, unknown> = { ...live };
-  for (const path of dropped) next = withValue(next, path, undefined);
+  for (const path of dropped) {
+    next = withValue(next, path, undefined);
+  }
   for (const path of paths) {
     const value = valueAt(sent, path);
     // An empty map asks for nothing, and takes nothing from others.
-    if (!isEmptyMap(value)) next = withValue(next, path, value);
+    if (!isEmptyMap(value)) {
+      next = withValue(next, path, value);
+    }
   }
 
   const after = before.without(taken, manager).with(manager, paths);

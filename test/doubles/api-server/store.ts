@@ -1,3 +1,4 @@
+// The objects of the API stand-in, as in etcd.
 import { randomUUID } from 'node:crypto';
 import { alreadyExists, conflict, modifiedMessage, notFound, type Resource } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
@@ -39,7 +40,9 @@ export class Store {
   /** As {@link get}, or 404. */
   mustGet(resource: Resource, namespace: string | undefined, name: string): KubeObject {
     const object = this.get(resource, namespace, name);
-    if (object === undefined) throw notFound(resource, name);
+    if (object === undefined) {
+      throw notFound(resource, name);
+    }
     return object;
   }
 
@@ -54,7 +57,9 @@ export class Store {
   /** Stores a new object with a uid, a creation time and a version. 409 where the name is taken. */
   create(resource: Resource, object: KubeObject): KubeObject {
     const { namespace, name } = object.metadata;
-    if (this.get(resource, namespace, name) !== undefined) throw alreadyExists(resource, name);
+    if (this.get(resource, namespace, name) !== undefined) {
+      throw alreadyExists(resource, name);
+    }
     const creationTimestamp = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
     const metadata = { ...object.metadata, uid: randomUUID(), creationTimestamp };
     return this.#put('ADDED', resource, { ...object, metadata });
@@ -64,8 +69,9 @@ export class Store {
   update(resource: Resource, base: KubeObject, object: KubeObject): KubeObject {
     const { namespace, name } = base.metadata;
     const live = this.mustGet(resource, namespace, name);
-    if (live.metadata.resourceVersion !== base.metadata.resourceVersion)
+    if (live.metadata.resourceVersion !== base.metadata.resourceVersion) {
       throw conflict(resource, name, modifiedMessage);
+    }
     return this.#put('MODIFIED', resource, object, live);
   }
 
@@ -95,7 +101,7 @@ export class Store {
     this.#version = version;
   }
 
-  /** Tells of each change from now on. Gives back how to stop it. */
+  /** Calls the listener for each change from now on. Returns a function that stops it. */
   subscribe(listener: (change: Change) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
@@ -120,6 +126,8 @@ export class Store {
 
   #record(change: Change): void {
     this.#history.push(change);
-    for (const listener of this.#listeners) listener(change);
+    for (const listener of this.#listeners) {
+      listener(change);
+    }
   }
 }

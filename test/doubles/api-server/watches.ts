@@ -1,3 +1,4 @@
+// Watches of the API stand-in.
 import type { ServerResponse } from 'node:http';
 import { apiVersionOf, type Target } from './api-resources.ts';
 import { StatusError } from './api-status-error.ts';
@@ -37,24 +38,36 @@ class Stream {
   pass(change: Change): void {
     const { resource, object, version } = change;
     const { target, accept } = this.#request;
-    if (resource !== target.resource || version <= this.#from) return;
-    if (target.namespace !== undefined && object.metadata.namespace !== target.namespace) return;
+    if (resource !== target.resource || version <= this.#from) {
+      return;
+    }
+    if (target.namespace !== undefined && object.metadata.namespace !== target.namespace) {
+      return;
+    }
     const type = this.#typeOf(change);
-    if (type !== undefined) this.#send(type, getRepresentation(accept)(object));
+    if (type !== undefined) {
+      this.#send(type, getRepresentation(accept)(object));
+    }
   }
 
   /** What comes into the selection by a change is new to this watch, and what falls out of it is gone. */
   #typeOf({ type, object, before }: Change): Change['type'] | undefined {
     const wanted = this.#wanted(object);
-    if (before === undefined) return wanted ? type : undefined;
+    if (before === undefined) {
+      return wanted ? type : undefined;
+    }
     const wasWanted = this.#wanted(before);
-    if (wanted) return wasWanted ? type : 'ADDED';
+    if (wanted) {
+      return wasWanted ? type : 'ADDED';
+    }
     return wasWanted ? 'DELETED' : undefined;
   }
 
   bookmark(version: number): void {
     const { target, query, accept } = this.#request;
-    if (query.get('allowWatchBookmarks') !== 'true' || version <= this.#from) return;
+    if (query.get('allowWatchBookmarks') !== 'true' || version <= this.#from) {
+      return;
+    }
     const { resource } = target;
     const metadata = { name: '', uid: '', creationTimestamp: '', resourceVersion: String(version) };
     this.#send(
@@ -64,7 +77,9 @@ class Stream {
   }
 
   end(): void {
-    if (!this.dead) this.#request.response.end();
+    if (!this.dead) {
+      this.#request.response.end();
+    }
   }
 
   fail(failure: StatusError): void {
@@ -78,7 +93,9 @@ class Stream {
 
   #send(type: string, object: Record<string, unknown>): void {
     const { response } = this.#request;
-    if (!this.dead && !response.writableEnded) response.write(`${JSON.stringify({ type, object })}\n`);
+    if (!this.dead && !response.writableEnded) {
+      response.write(`${JSON.stringify({ type, object })}\n`);
+    }
   }
 }
 
@@ -91,15 +108,21 @@ export class Watches {
   constructor(store: Store) {
     this.#store = store;
     store.subscribe((change) => {
-      for (const stream of this.#open) stream.pass(change);
+      for (const stream of this.#open) {
+        stream.pass(change);
+      }
     });
   }
 
   /** Set, all watches, open and new ones, fall silent for good: no event, no end. Unset, new ones are as ever. */
   set silent(silent: boolean) {
     this.#silent = silent;
-    if (!silent) return;
-    for (const stream of this.#open) stream.dead = true;
+    if (!silent) {
+      return;
+    }
+    for (const stream of this.#open) {
+      stream.dead = true;
+    }
   }
 
   /** How many are open. */
@@ -109,12 +132,16 @@ export class Watches {
 
   /** Ends all: in order (`end`), or by a connection reset. */
   drop(how: 'end' | 'reset'): void {
-    for (const stream of this.#open) stream[how]();
+    for (const stream of this.#open) {
+      stream[how]();
+    }
   }
 
   /** Ends all with an ERROR event of 410. */
   expire(): void {
-    for (const stream of this.#open) stream.fail(expired(0, this.#store.version));
+    for (const stream of this.#open) {
+      stream.fail(expired(0, this.#store.version));
+    }
   }
 
   /**
@@ -138,7 +165,9 @@ export class Watches {
       from > 0
         ? this.#store.since(from)
         : there.map((object) => ({ type: 'ADDED', resource, object, version: 1 }));
-    for (const change of missed) stream.pass(change);
+    for (const change of missed) {
+      stream.pass(change);
+    }
     this.#open.add(stream);
     const seconds = Number(query.get('timeoutSeconds') ?? 1800);
     const timer = setTimeout(() => {

@@ -1,3 +1,4 @@
+// Admission by mutating webhooks in the API stand-in.
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import type { Target } from './api-resources.ts';
@@ -49,10 +50,16 @@ export class Admission {
     const labels = stringsOf(object.metadata.labels);
     for (const webhook of webhooksFor(this.#store, write.operation, write.target, labels)) {
       const verdict = await this.#ask(webhook, { ...write, object });
-      if (verdict === undefined) continue;
+      if (verdict === undefined) {
+        continue;
+      }
       warnings.push(...verdict.warnings);
-      if (!verdict.allowed) throw denied(webhook, verdict.status);
-      if (verdict.patch !== undefined) object = patched(object, verdict.patch, write.target);
+      if (!verdict.allowed) {
+        throw denied(webhook, verdict.status);
+      }
+      if (verdict.patch !== undefined) {
+        object = patched(object, verdict.patch, write.target);
+      }
     }
     return { object, warnings };
   }
@@ -80,8 +87,12 @@ export class Admission {
             ),
             uid,
           );
-    if (!('failure' in verdict)) return verdict;
-    if (ignoreFailure) return undefined;
+    if (!('failure' in verdict)) {
+      return verdict;
+    }
+    if (ignoreFailure) {
+      return undefined;
+    }
     throw internalError(`failed calling webhook "${name}": ${verdict.failure}`);
   }
 }
@@ -150,9 +161,12 @@ function parseAdmissionResponse(
   answer: WebhookResponse,
   uid: string,
 ): AdmissionVerdict | { failure: string } {
-  if ('failure' in answer) return { failure: `failed to call webhook: ${answer.failure}` };
-  if (answer.status !== 200)
+  if ('failure' in answer) {
+    return { failure: `failed to call webhook: ${answer.failure}` };
+  }
+  if (answer.status !== 200) {
     return { failure: `failed to call webhook: the server answered ${answer.status}` };
+  }
   let review: Record<string, unknown>;
   try {
     review = objectOr(JSON.parse(answer.body));
@@ -222,13 +236,17 @@ class WebhookClient {
 
   /** Ends all connections. */
   close(): void {
-    for (const agent of this.#agents.values()) agent.destroy();
+    for (const agent of this.#agents.values()) {
+      agent.destroy();
+    }
   }
 
   #agent(caBundle: string): Agent {
     const known = this.#agents.get(caBundle);
-    if (known !== undefined) return known;
-    // No bundle: the system's authorities decide.
+    if (known !== undefined) {
+      return known;
+    }
+    // Without a bundle, the system's CAs are used.
     const ca = caBundle === '' ? {} : { ca: Buffer.from(caBundle, 'base64').toString() };
     const agent = new Agent({ keepAlive: true, ...ca });
     this.#agents.set(caBundle, agent);

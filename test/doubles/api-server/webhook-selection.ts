@@ -1,3 +1,4 @@
+// Selects the webhooks that the API stand-in calls for a request.
 import { NAMESPACES, type Target, WEBHOOKS } from './api-resources.ts';
 import { invalid } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
@@ -74,7 +75,9 @@ export function validateWebhooks(configuration: KubeObject): void {
           ]),
     ];
   });
-  if (causes.length > 0) throw invalid(WEBHOOKS, configuration.metadata.name, causes);
+  if (causes.length > 0) {
+    throw invalid(WEBHOOKS, configuration.metadata.name, causes);
+  }
 }
 
 /**

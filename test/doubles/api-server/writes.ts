@@ -1,3 +1,4 @@
+// Creates, changes and deletes objects of the API stand-in.
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import { NAMESPACES, PODS, SECRETS, type Target, WEBHOOKS } from './api-resources.ts';
@@ -93,8 +94,9 @@ export class Writes {
           attempt === maxPatchAttempts ||
           !(error instanceof StatusError) ||
           !error.message.endsWith(modifiedMessage)
-        )
+        ) {
           throw error;
+        }
       }
     }
   }
@@ -127,7 +129,9 @@ export class Writes {
     const name = target.name ?? '';
     const live = this.#store.get(target.resource, target.namespace, name);
     const object = applyPatch(write, name, live);
-    if (live !== undefined && object === live) return { status: 200, body: live, warnings: [] };
+    if (live !== undefined && object === live) {
+      return { status: 200, body: live, warnings: [] };
+    }
     return await this.#save(write, live, object, write.contentType !== 'application/apply-patch+yaml');
   }
 
@@ -152,7 +156,9 @@ export class Writes {
     const object = isUpdate ? recordUpdate(live, valid, managerOf(write)) : valid;
     const status = live === undefined ? 201 : 200;
     const unchanged = live !== undefined && isDeepStrictEqual(object, live);
-    if (dryRun || unchanged) return { status, body: object, warnings };
+    if (dryRun || unchanged) {
+      return { status, body: object, warnings };
+    }
     const { resource } = target;
     const body =
       live === undefined ? this.#store.create(resource, object) : this.#store.update(resource, live, object);
@@ -160,10 +166,16 @@ export class Writes {
   }
 
   #checkNamespace({ resource, namespace, name }: Target, creating: boolean): void {
-    if (namespace === undefined) return;
+    if (namespace === undefined) {
+      return;
+    }
     const parent = this.#store.get(NAMESPACES, undefined, namespace);
-    if (parent === undefined) throw notFound(NAMESPACES, namespace);
-    if (!creating || parent.metadata.deletionTimestamp === undefined) return;
+    if (parent === undefined) {
+      throw notFound(NAMESPACES, namespace);
+    }
+    if (!creating || parent.metadata.deletionTimestamp === undefined) {
+      return;
+    }
     const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
     const message = `namespace ${namespace} is being terminated`;
     throw forbidden(resource, name, why, [
@@ -174,16 +186,22 @@ export class Writes {
 
 /** What `preconditions` of DeleteOptions ask for. @throws {StatusError} 409 */
 function checkPreconditions(write: Write, live: KubeObject): void {
-  if (write.body === '') return;
+  if (write.body === '') {
+    return;
+  }
   const { uid, resourceVersion } = objectOr(objectOr(bodyOf(write))['preconditions']);
   const met = (wanted: unknown, there: unknown): boolean => wanted === undefined || wanted === there;
-  if (met(uid, live.metadata.uid) && met(resourceVersion, live.metadata.resourceVersion)) return;
+  if (met(uid, live.metadata.uid) && met(resourceVersion, live.metadata.resourceVersion)) {
+    return;
+  }
   throw conflict(write.target.resource, live.metadata.name, 'Precondition failed');
 }
 
 function named(object: KubeObject): KubeObject {
   const { name, generateName } = object.metadata;
-  if (name !== '' || generateName === undefined) return object;
+  if (name !== '' || generateName === undefined) {
+    return object;
+  }
   return {
     ...object,
     metadata: { ...object.metadata, name: `${generateName}${randomBytes(3).toString('hex').slice(0, 5)}` },
@@ -203,12 +221,20 @@ function validated(
     return secret;
   }
   if (resource === PODS) {
-    if (old === undefined) validatePod(whole);
-    else if (subresource === 'ephemeralcontainers') return withEphemeralContainers(whole, old);
-    else validatePodUpdate(whole, old);
+    if (old === undefined) {
+      validatePod(whole);
+    } else if (subresource === 'ephemeralcontainers') {
+      return withEphemeralContainers(whole, old);
+    } else {
+      validatePodUpdate(whole, old);
+    }
   }
-  if (resource === WEBHOOKS) validateWebhooks(whole);
-  if (resource !== NAMESPACES || old !== undefined) return whole;
+  if (resource === WEBHOOKS) {
+    validateWebhooks(whole);
+  }
+  if (resource !== NAMESPACES || old !== undefined) {
+    return whole;
+  }
   const labels = { ...whole.metadata.labels, 'kubernetes.io/metadata.name': whole.metadata.name };
   return {
     ...whole,

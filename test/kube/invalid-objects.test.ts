@@ -17,7 +17,7 @@ import { eventually } from '../support/eventually.ts';
 import { type RawServer, startRawServer, writeBlocks } from './raw-server.ts';
 import { createConfig, secretName } from './secret-api-fixtures.ts';
 
-/** What a sink was told, and a watch that tells it. */
+/** An informer, and what its handler received. */
 interface Recording {
   readonly known: Map<string, string>;
   readonly lists: number[];
@@ -54,7 +54,9 @@ function recording(): Recording & { handler: ResourceEventHandler<ObjectIdentity
         recorded.lists.push(items.length);
         recorded.known.clear();
         recorded.rejected.length = 0; // a list is all there is, so that what is rejected has to be told after it
-        for (const item of items) recorded.known.set(item.namespace, item.resourceVersion);
+        for (const item of items) {
+          recorded.known.set(item.namespace, item.resourceVersion);
+        }
       },
       set: (item) => void recorded.known.set(item.namespace, item.resourceVersion),
       remove: ({ namespace }) => {
@@ -67,15 +69,19 @@ function recording(): Recording & { handler: ResourceEventHandler<ObjectIdentity
 }
 
 const throwFor = (namespace: string) => {
-  if (namespace === 'bad') throw new TypeError('a bug');
+  if (namespace === 'bad') {
+    throw new TypeError('a bug');
+  }
 };
 
-describe('one object that cannot be read', () => {
+describe('an object that cannot be parsed', () => {
   let server: ApiStandIn;
   let watch: Informer | undefined;
   beforeEach(async () => {
     server = await startApiStandIn();
-    for (const namespace of ['a', 'bad', 'c']) seed(namespace);
+    for (const namespace of ['a', 'bad', 'c']) {
+      seed(namespace);
+    }
   });
   afterEach(async () => {
     await watch?.stop();
@@ -102,7 +108,7 @@ describe('one object that cannot be read', () => {
   };
 
   for (const [which, breaks] of Object.entries(broken)) {
-    it(`${which} is reported once and rejected, and all others are followed`, async () => {
+    it(`${which} is reported once and rejected, and all others are watched`, async () => {
       const told = recording();
       const resource = { ...secrets, ...breaks(told) };
       const config = createConfig(server.kubeconfigPath);
@@ -147,7 +153,7 @@ describe('one object that cannot be read', () => {
     });
   }
 
-  it('is left out of a list that is read once, with a warning', async () => {
+  it('is skipped in a single list, with a warning', async () => {
     const warnings: Error[] = [];
     const onWarning = (warning: Error): void => void warnings.push(warning);
     process.on('warning', onWarning);
@@ -164,7 +170,7 @@ describe('one object that cannot be read', () => {
   });
 });
 
-describe('one line of a watch that cannot be read', () => {
+describe('an invalid line of a watch', () => {
   const listAt = (resourceVersion: string) => JSON.stringify({ metadata: { resourceVersion }, items: [] });
   const event = (namespace: string, resourceVersion: string) =>
     JSON.stringify({
@@ -188,7 +194,7 @@ describe('one line of a watch that cannot be read', () => {
   };
 
   for (const [what, line] of Object.entries(lines)) {
-    it(`because it is ${what} is skipped, and makes up for itself by one list`, async () => {
+    it(`that is ${what} is skipped and causes one list`, async () => {
       const told = recording();
       let watches = 0;
       let endFirst: (() => void) | undefined;
@@ -221,7 +227,7 @@ describe('one line of a watch that cannot be read', () => {
     });
   }
 
-  it('because it is longer than any object is skipped without being kept', async () => {
+  it('that is longer than any object is skipped without being buffered', async () => {
     const told = recording();
     server = await startRawServer((_, response, url) => {
       if (url.searchParams.get('watch') === null) {
