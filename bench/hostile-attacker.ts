@@ -50,9 +50,13 @@ function count(outcome: string): void {
 
 const wait = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
-if (order.kind === 'bodies') await sendBodies(order);
-else if (order.kind === 'idle') await openConnections(order.connections, () => undefined);
-else await sendSlowly(order);
+if (order.kind === 'bodies') {
+  await sendBodies(order);
+} else if (order.kind === 'idle') {
+  await openConnections(order.connections, () => undefined);
+} else {
+  await sendSlowly(order);
+}
 
 /** Returns as many empty objects as fit. Of all JSON, they need the most memory for their size. */
 function emptyObjects(bytes: number): string {
@@ -60,7 +64,9 @@ function emptyObjects(bytes: number): string {
 }
 
 function bodyOf({ body, bytes }: Extract<Order, { kind: 'bodies' }>): Buffer {
-  if (body === 'empty-objects') return Buffer.from(`{"a":${emptyObjects(bytes - 8)}}`);
+  if (body === 'empty-objects') {
+    return Buffer.from(`{"a":${emptyObjects(bytes - 8)}}`);
+  }
   const spec = { containers: [{ image: `${host}/app:1` }] };
   // With dots, because the log would redact it as a token otherwise.
   const longName = body === 'long-name' ? 'long.'.repeat(bytes / 5) : 'app';
@@ -139,7 +145,9 @@ async function openConnection(onConnect: (socket: TLSSocket) => void): Promise<v
   socket.on('error', () => undefined); // The server may close the connection at any time, which `close` counts.
   socket.on('close', () => count('closed by the server'));
   count(opened ? 'connected' : 'refused');
-  if (opened) onConnect(socket);
+  if (opened) {
+    onConnect(socket);
+  }
 }
 
 async function sendSlowly(slow: Extract<Order, { kind: 'slow' }>): Promise<void> {

@@ -58,7 +58,9 @@ export const attacks: readonly Attack[] = [
     renewWithinMs: 120_000,
     start: async (scene) => {
       const regions = generateNonexistentRegions(64);
-      for (const region of regions) scene.ecr.fail('hang', { region });
+      for (const region of regions) {
+        scene.ecr.fail('hang', { region });
+      }
       await Promise.all(
         Array.from({ length: 16 }, (_, index) =>
           attackerPod(scene, `attacker-${index}`, regions.slice(4 * index, 4 * index + 4)),
@@ -73,7 +75,9 @@ export const attacks: readonly Attack[] = [
     renewWithinMs: 60_000,
     start: async (scene) => {
       const regions = generateNonexistentRegions(200);
-      for (const region of regions) scene.ecr.fail('hang', { region });
+      for (const region of regions) {
+        scene.ecr.fail('hang', { region });
+      }
       await attackerPod(scene, 'attacker', regions);
       const callsBefore = scene.ecr.calls.length;
       await scene.restart();
@@ -98,7 +102,9 @@ export const attacks: readonly Attack[] = [
     start: async (scene) => {
       const namespaces = Array.from({ length: 14 }, (_, index) => `attacker-${index}`);
       const host = hostIn('eu-central-1');
-      for (const namespace of namespaces) await tenantSecret(scene, namespace, { [host]: past });
+      for (const namespace of namespaces) {
+        await tenantSecret(scene, namespace, { [host]: past });
+      }
       const stop = new AbortController();
       const rewriting = everyHalfSecond(stop.signal, async () => {
         const lifetime = lifetimeExpiringIn(5 * 60_000);
@@ -165,7 +171,9 @@ export const attacks: readonly Attack[] = [
     renewWithinMs: 60_000,
     start: async (scene) => {
       const regions = generateNonexistentRegions(5 * 1_900);
-      for (const region of regions) scene.ecr.fail('cut', { region });
+      for (const region of regions) {
+        scene.ecr.fail('cut', { region });
+      }
       const before = await scene.program.metrics();
       const callsBefore = scene.ecr.calls.length;
       for (let index = 0; index < 5; index += 1) {
@@ -230,7 +238,9 @@ async function tenantSecret(
     type: secretType,
     data: { '.dockerconfigjson': btoa(JSON.stringify({ auths })) },
   });
-  if (status !== 201) throw new Error(`the tenant's Secret was refused: ${status}`);
+  if (status !== 201) {
+    throw new Error(`the tenant's Secret was refused: ${status}`);
+  }
 }
 
 /** A tenant who repeats the same edit whenever the program repairs the Secret. */
@@ -254,7 +264,9 @@ function expiredToken(
       let hidden = 0;
       const scraping = everyHalfSecond(stop.signal, async () => {
         scrapes += 1;
-        if (shownExpiry(await scene.program.metrics(), region) < Date.now()) hidden += 1;
+        if (shownExpiry(await scene.program.metrics(), region) < Date.now()) {
+          hidden += 1;
+        }
       });
       const end = async () => {
         stop.abort();

@@ -165,8 +165,12 @@ function watchMemory(child: ChildProcess, limitBytes: number, limit: MemoryLimit
     end: () => clearInterval(timer),
     peakBytes: () => peak,
     death: () => {
-      if (child.exitCode === null && child.signalCode === null) return undefined;
-      if (limit.kills() > 0 || killedHere) return 'killed at its memory limit';
+      if (child.exitCode === null && child.signalCode === null) {
+        return undefined;
+      }
+      if (limit.kills() > 0 || killedHere) {
+        return 'killed at its memory limit';
+      }
       return child.signalCode === 'SIGABRT' || child.exitCode === 134
         ? 'out of heap'
         : `exited (${child.signalCode ?? child.exitCode})`;
@@ -200,7 +204,9 @@ async function measureStalls(status: string, metrics: () => Promise<string>): Pr
         () => false,
       );
       outside = Math.max(outside, performance.now() - sentAt);
-      if (!isHealthy) return;
+      if (!isHealthy) {
+        return;
+      }
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   })();
@@ -209,7 +215,9 @@ async function measureStalls(status: string, metrics: () => Promise<string>): Pr
     ended = true;
     const last = await metrics().then(stallOf, () => undefined);
     await probing;
-    if (last === undefined || last === 0) return outside;
+    if (last === undefined || last === 0) {
+      return outside;
+    }
     return Math.max(inside, last);
   };
 }

@@ -109,12 +109,16 @@ function createGroup(bytes: number): string | undefined {
     mkdirSync(group);
     writeFileSync(join(group, 'memory.limit_in_bytes'), String(bytes));
   } catch {
-    if (existsSync(group)) removeGroup(group);
+    if (existsSync(group)) {
+      removeGroup(group);
+    }
     return undefined; // Not root, or a read-only mount.
   }
   // A kernel without swap accounting has no such file; a machine without swap does not need it.
   const withSwap = join(group, 'memory.memsw.limit_in_bytes');
-  if (existsSync(withSwap)) writeFileSync(withSwap, String(bytes));
+  if (existsSync(withSwap)) {
+    writeFileSync(withSwap, String(bytes));
+  }
   return group;
 }
 

@@ -48,7 +48,9 @@ export async function storeSecret(
   const { status, body } = await cluster.request('PATCH', path, content, {
     contentType: 'application/apply-patch+yaml',
   });
-  if (status >= 300) throw new Error(`PATCH ${path}: ${status} ${JSON.stringify(body)}`);
+  if (status >= 300) {
+    throw new Error(`PATCH ${path}: ${status} ${JSON.stringify(body)}`);
+  }
 }
 
 /** Returns when a namespace's stored token for a host expires, in ms since the epoch, or NaN if there is none. */
@@ -86,7 +88,9 @@ export async function reviewPod(
   );
   const [response] = await once(request, 'response');
   await text(response);
-  if (response.statusCode !== 200) throw new Error(`status ${response.statusCode}`);
+  if (response.statusCode !== 200) {
+    throw new Error(`status ${response.statusCode}`);
+  }
   return performance.now() - started;
 }
 
@@ -157,7 +161,9 @@ export class Tenants {
   }
 
   #namespaceOf(count: number, region: string): string {
-    if (count % newNamespaceEvery !== 0) return `known-${region}-${count % knownNamespaces}`;
+    if (count % newNamespaceEvery !== 0) {
+      return `known-${region}-${count % knownNamespaces}`;
+    }
     this.#created += 1;
     createNamespace(this.#cluster, `new-${this.#created}`);
     return `new-${this.#created}`;
@@ -175,9 +181,13 @@ export class Tenants {
     let lastAt = started;
     while (performance.now() - started < maxWaitMs && program.death() === undefined) {
       const now = namespaces.filter((namespace) => this.#isRenewed(namespace, region)).length;
-      if (now > renewed) lastAt = performance.now();
+      if (now > renewed) {
+        lastAt = performance.now();
+      }
       renewed = now;
-      if (renewed === namespaces.length) break;
+      if (renewed === namespaces.length) {
+        break;
+      }
       await sleep(20);
     }
     const until = renewed === namespaces.length ? lastAt : started + maxWaitMs;

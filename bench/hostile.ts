@@ -110,7 +110,9 @@ async function measureAttack(attack: Attack, scene: Scene, tenants: Tenants, sto
   const during = await tenants.measure(scene.program, regions.during, minimum, attack.renewWithinMs);
   // A process that has exited has no metrics.
   const findings = await endOnce().catch((error: unknown) => {
-    if (scene.program.death() === undefined) throw error;
+    if (scene.program.death() === undefined) {
+      throw error;
+    }
     return [];
   });
   return {
@@ -126,7 +128,9 @@ async function measureAttack(attack: Attack, scene: Scene, tenants: Tenants, sto
 
 async function report(): Promise<void> {
   const limitBytes = chartMemoryLimit();
-  if (values.json !== undefined) await writeResult(values.json, { attacks: rows });
+  if (values.json !== undefined) {
+    await writeResult(values.json, { attacks: rows });
+  }
   const flags = imageLaunch().nodeOptions.join(' ') || 'no options';
   process.stdout.write(
     `Memory limit: ${limitBytes / 1024 / 1024} MiB, enforced by ${[...kinds].join(' and ')}. Node: ${flags}. ` +

@@ -209,7 +209,9 @@ async function report(all: readonly Launch[]): Promise<void> {
     latency_counts: histograms.webhook.counts(),
     latency_counts_bare: histograms.bare.counts(),
   };
-  if (values.json !== undefined) await writeResult(values.json, result);
+  if (values.json !== undefined) {
+    await writeResult(values.json, result);
+  }
   process.stdout.write(`${formatHotPathReport(result)}\n`);
 }
 

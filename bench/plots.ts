@@ -29,11 +29,15 @@ function replaceTables(markdown: string, tables: Readonly<Record<string, string>
   return Object.entries(tables).reduce((page, [name, table]) => {
     const [before, rest] = page.split(`<!-- ${name} -->`);
     const [, after] = rest?.split(`<!-- /${name} -->`) ?? [];
-    if (after === undefined) throw new Error(`docs/performance.md has no place for the table ${name}`);
+    if (after === undefined) {
+      throw new Error(`docs/performance.md has no place for the table ${name}`);
+    }
     return `${before}<!-- ${name} -->\n\n${table}\n\n<!-- /${name} -->${after}`;
   }, markdown);
 }
 
 if (import.meta.main) {
-  for (const [file, content] of await generateFiles()) await writeFile(file, content);
+  for (const [file, content] of await generateFiles()) {
+    await writeFile(file, content);
+  }
 }

@@ -49,7 +49,9 @@ export function describeRenewal(
     const written = bySecond.get(second) ?? [];
     for (const { namespace } of written) {
       const expiresAt = after.get(String(namespace));
-      if (expiresAt !== undefined) expirations.set(String(namespace), expiresAt);
+      if (expiresAt !== undefined) {
+        expirations.set(String(namespace), expiresAt);
+      }
     }
     const hours = (position: number) => Number((left.at(position) ?? Number.NaN).toFixed(2));
     return [second, written.length, hours(0), hours(Math.floor(left.length / 2)), hours(-1)];

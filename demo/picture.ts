@@ -38,4 +38,6 @@ export function drawDemo(output: string): string {
   });
 }
 
-if (import.meta.main) await writeFile(pictureFile, drawDemo(await recordDemo()));
+if (import.meta.main) {
+  await writeFile(pictureFile, drawDemo(await recordDemo()));
+}

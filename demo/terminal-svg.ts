@@ -59,11 +59,17 @@ function renderLine(line: string, index: number): string {
   let style = '';
   for (const [position, part] of line.split(styleSequence).entries()) {
     // split() alternates between text and the captured code.
-    if (position % 2 === 1) style = classesOfCodes.get(part) ?? '';
-    else if (part !== '' && style === '') spans.push(escapeXml(part));
-    else if (part !== '') spans.push(`<tspan class="${style}">${escapeXml(part)}</tspan>`);
+    if (position % 2 === 1) {
+      style = classesOfCodes.get(part) ?? '';
+    } else if (part !== '' && style === '') {
+      spans.push(escapeXml(part));
+    } else if (part !== '') {
+      spans.push(`<tspan class="${style}">${escapeXml(part)}</tspan>`);
+    }
   }
-  if (spans.length === 0) return '';
+  if (spans.length === 0) {
+    return '';
+  }
   const y = barHeight + (index + 1) * lineHeight - 6;
   return `<text x="${margin}" y="${y}" xml:space="preserve">${spans.join('')}</text>`;
 }

@@ -17,10 +17,14 @@ export interface Contents {
 /** Reads an archive of `docker save`. @throws {Error} if the file is not one */
 export async function contentsOf(archive: string): Promise<Contents> {
   const blobs = new Map<string, Buffer>();
-  for (const { path, data } of filesOfTar(await readFile(archive))) blobs.set(path, data);
+  for (const { path, data } of filesOfTar(await readFile(archive))) {
+    blobs.set(path, data);
+  }
   const [image] = JSON.parse(blobs.get('manifest.json')?.toString() ?? '[]');
   const layers: Buffer[] = (image?.Layers ?? []).map((path: string) => blobs.get(path));
-  if (layers.length === 0) throw new Error(`${archive} is not an image as docker saves them`);
+  if (layers.length === 0) {
+    throw new Error(`${archive} is not an image as docker saves them`);
+  }
   const sizes = new Map<string, number>();
   let compressedBytes = 0;
   for (const layer of layers) {

@@ -29,7 +29,9 @@ async function main(args: readonly string[]): Promise<void> {
       help: { type: 'boolean' },
     },
   });
-  if (values.help) return say(usage);
+  if (values.help) {
+    return say(usage);
+  }
   const engine = findEngine(process.env);
   if (engine === undefined && !values['sbom-only']) {
     throw new Error(
@@ -38,11 +40,15 @@ async function main(args: readonly string[]): Promise<void> {
   }
   writeSbom(sbom);
   say(`${sbom}: what the bundle is made of`);
-  if (engine === undefined || values['sbom-only']) return;
+  if (engine === undefined || values['sbom-only']) {
+    return;
+  }
   run(engine, buildArguments(engine, values.tag, values.platform));
   say(`${values.tag}: built by ${engine}`);
   // a list of images has no contents of its own
-  if (!values.platform?.includes(',')) say(await contents(engine, values.tag));
+  if (!values.platform?.includes(',')) {
+    say(await contents(engine, values.tag));
+  }
 }
 
 async function contents(engine: Engine, tag: string): Promise<string> {
@@ -58,7 +64,9 @@ async function contents(engine: Engine, tag: string): Promise<string> {
 
 function run(engine: Engine, args: readonly string[]): void {
   const { status, error } = spawnSync(engine, args, { stdio: 'inherit' });
-  if (status !== 0) throw error ?? new Error(`${engine} ${args[0]} failed`);
+  if (status !== 0) {
+    throw error ?? new Error(`${engine} ${args[0]} failed`);
+  }
 }
 
 function say(text: string): void {

@@ -5,25 +5,29 @@ interface Entry {
   readonly data: Buffer;
 }
 
-const BLOCK = 512;
-const REGULAR = new Set(['0', '\0']);
+const blockBytes = 512;
+const regularFileTypes = new Set(['0', '\0']);
 
 /** Yields the regular files of a tar archive (ustar, with long names as in pax and GNU tar). */
 export function* filesOfTar(archive: Buffer): Generator<Entry> {
   let longName: string | undefined;
-  for (let offset = 0; offset + BLOCK <= archive.length; ) {
-    const header = archive.subarray(offset, offset + BLOCK);
-    if (header[0] === 0) return;
+  for (let offset = 0; offset + blockBytes <= archive.length; ) {
+    const header = archive.subarray(offset, offset + blockBytes);
+    if (header[0] === 0) {
+      return;
+    }
     const size = sizeIn(header);
-    const data = archive.subarray(offset + BLOCK, offset + BLOCK + size);
-    offset += BLOCK + Math.ceil(size / BLOCK) * BLOCK;
+    const data = archive.subarray(offset + blockBytes, offset + blockBytes + size);
+    offset += blockBytes + Math.ceil(size / blockBytes) * blockBytes;
     const type = String.fromCharCode(header[156] ?? 0);
     if (type === 'x') {
       longName = /^\d+ path=(.*)$/m.exec(data.toString())?.[1];
     } else if (type === 'L') {
       longName = textOf(data);
     } else {
-      if (REGULAR.has(type)) yield { path: longName ?? nameIn(header), data };
+      if (regularFileTypes.has(type)) {
+        yield { path: longName ?? nameIn(header), data };
+      }
       longName = undefined;
     }
   }
@@ -31,7 +35,9 @@ export function* filesOfTar(archive: Buffer): Generator<Entry> {
 
 function sizeIn(header: Buffer): number {
   const size = Number.parseInt(textOf(header.subarray(124, 136)), 8);
-  if (!Number.isSafeInteger(size) || size < 0) throw new Error('not a tar archive');
+  if (!Number.isSafeInteger(size) || size < 0) {
+    throw new Error('not a tar archive');
+  }
   return size;
 }
 

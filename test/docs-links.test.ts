@@ -25,7 +25,9 @@ function anchorsOf(page: string): ReadonlySet<string> {
     const text = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase();
     const slug = text.replaceAll(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-');
     let anchor = slug;
-    for (let number = 1; anchors.has(anchor); number += 1) anchor = `${slug}-${number}`;
+    for (let number = 1; anchors.has(anchor); number += 1) {
+      anchor = `${slug}-${number}`;
+    }
     anchors.add(anchor);
   }
   return anchors;
@@ -35,7 +37,9 @@ function anchorsOf(page: string): ReadonlySet<string> {
 function findProblem(folder: string, target: string, samePage: string): string | undefined {
   const [path = '', anchor] = target.split('#');
   const file = path === '' ? samePage : relative(root, join(root, folder, path));
-  if (!existsSync(join(root, file))) return `${target}: no such file`;
+  if (!existsSync(join(root, file))) {
+    return `${target}: no such file`;
+  }
   if (anchor !== undefined && file.endsWith('.md') && !anchorsOf(file).has(anchor)) {
     return `${target}: no such heading in ${file}`;
   }

@@ -59,13 +59,19 @@ async function main(args: readonly string[]): Promise<number> {
     : undefined;
   if (entries.some(({ path }) => needsKubeletParser(path))) {
     const reason = await prepareKubeletParser(process.env, print);
-    if (reason !== undefined) process.env[kubeletParserUnavailableVariable] = reason;
+    if (reason !== undefined) {
+      process.env[kubeletParserUnavailableVariable] = reason;
+    }
   }
   const { success, counts } = await runEntries(entries, values.filter);
-  if (apiServerName !== undefined) print(formatClosingLine(apiServerName, counts));
+  if (apiServerName !== undefined) {
+    print(formatClosingLine(apiServerName, counts));
+  }
   const required = whole && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));
   const missing = required && counts.ran === 0;
-  if (missing) print('FAILED: no test ran against a real API server, and this run must have some');
+  if (missing) {
+    print('FAILED: no test ran against a real API server, and this run must have some');
+  }
   return success && !missing ? 0 : 1;
 }
 
@@ -102,7 +108,9 @@ async function prepareApiServer(env: NodeJS.ProcessEnv): Promise<string> {
     return `Kubernetes ${cluster.version} of TEST_KUBECONFIG`;
   }
   const search = await obtainBinaries(env, print);
-  if (search.binaries !== undefined) return `Kubernetes ${search.binaries.version}`;
+  if (search.binaries !== undefined) {
+    return `Kubernetes ${search.binaries.version}`;
+  }
   env[clusterUnavailableVariable] = search.reason;
   const consequence = isCi(env) ? 'fail' : 'are skipped';
   print(`\n*** NO REAL API SERVER: ${search.reason}\n*** The tests that need one ${consequence}.\n`);
@@ -118,19 +126,25 @@ async function runEntries(entries: readonly Entry[], filter: string[] | undefine
     print(`\n*** nothing happened for ${stallMs / 1000} s; these do not end: ${unfinished.join(', ')}\n`);
     stop.abort();
   });
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.once(signal, () => stop.abort());
+  }
   async function* runAll(): AsyncGenerator<TestEvent> {
     for (const apiServer of ['stand-in', 'real'] as const) {
       const files = entries.filter((entry) => entry.apiServer === apiServer).map(({ file }) => file);
       for await (const event of startRun(files, apiServer, filter, stop.signal)) {
         stall.take(event);
         counter.take(event, (file) => apiServer === 'real' || needsCluster(file));
-        if (!totals.take(event)) yield event;
+        if (!totals.take(event)) {
+          yield event;
+        }
       }
     }
     yield* totals.events();
   }
-  for await (const text of Readable.from(runAll()).compose(new spec())) process.stdout.write(String(text));
+  for await (const text of Readable.from(runAll()).compose(new spec())) {
+    process.stdout.write(String(text));
+  }
   stall.end();
   return { success: totals.success && !stop.signal.aborted, counts: counter.counts };
 }
@@ -141,7 +155,9 @@ function startRun(
   filter: string[] | undefined,
   signal: AbortSignal,
 ): Iterable<TestEvent> | AsyncIterable<TestEvent> {
-  if (files.length === 0 || signal.aborted) return [];
+  if (files.length === 0 || signal.aborted) {
+    return [];
+  }
   return run({
     files: files.map((file) => join(root, file)),
     cwd: root,

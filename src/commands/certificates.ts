@@ -51,8 +51,11 @@ async function manageCertificates(config: Config): Promise<void> {
   });
   const delay = config.kubernetes.writeTimeout + endMarginMs;
   closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
-    if (err === undefined) log.info({ signal }, 'shutting down');
-    else log.fatal({ err }, 'shutting down after an unexpected error');
+    if (err === undefined) {
+      log.info({ signal }, 'shutting down');
+    } else {
+      log.fatal({ err }, 'shutting down after an unexpected error');
+    }
     await managed?.close();
     // A first certificate that is still being stored has no `managed` yet.
     await cluster.waitUntilIdle();

@@ -44,7 +44,9 @@ export async function interruptible<T>(
     stopping.abort();
   };
   const names: readonly InterruptSignal[] = ['SIGINT', 'SIGTERM'];
-  for (const name of names) signals.on(name, listener);
+  for (const name of names) {
+    signals.on(name, listener);
+  }
   try {
     return await run({
       signal: stopping.signal,
@@ -56,7 +58,9 @@ export async function interruptible<T>(
       },
     });
   } finally {
-    for (const name of names) signals.off(name, listener);
+    for (const name of names) {
+      signals.off(name, listener);
+    }
   }
 }
 
@@ -89,7 +93,10 @@ export async function finishWork(
 /** Resolves when the signal is aborted. */
 export function whenAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+    if (signal.aborted) {
+      resolve();
+    } else {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    }
   });
 }

@@ -137,7 +137,9 @@ async function interruptible<T>(
 ): Promise<T | undefined> {
   let hasWritten = false;
   const work = start(() => {
-    if (interrupt?.signal.aborted === true && !hasWritten) throw new InterruptedError();
+    if (interrupt?.signal.aborted === true && !hasWritten) {
+      throw new InterruptedError();
+    }
     hasWritten = true;
   });
   try {

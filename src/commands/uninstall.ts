@@ -91,7 +91,9 @@ async function uninstall(dependencies: UninstallDependencies): Promise<Uninstall
         removal.kind !== kind
           ? undefined
           : limit(async () => {
-              if (!interrupt.signal.aborted) removals[index] = await run();
+              if (!interrupt.signal.aborted) {
+                removals[index] = await run();
+              }
             }),
       ),
     );
@@ -144,7 +146,9 @@ async function removeFrom(
 ): Promise<Removal> {
   const removal = { kind: 'ServiceAccount', namespace, name } as const;
   try {
-    if (!dryRun) await removeReference(createServiceAccountApi(config), namespace, name);
+    if (!dryRun) {
+      await removeReference(createServiceAccountApi(config), namespace, name);
+    }
     return { ...removal, outcome: dryRun ? 'would-remove' : 'removed' };
   } catch (error) {
     return { ...removal, outcome: 'failed', failure: failureOf(`ServiceAccount ${name}`, error) };

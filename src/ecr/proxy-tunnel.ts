@@ -36,10 +36,14 @@ export class TunnelAgent extends Agent {
     let current: { destroy(error?: Error): unknown };
     let settled = false;
     const settle = (error: Error | null, socket?: Duplex) => {
-      if (settled) return;
+      if (settled) {
+        return;
+      }
       settled = true;
       clearTimeout(timer);
-      if (error !== null) current.destroy();
+      if (error !== null) {
+        current.destroy();
+      }
       (callback as ((error: Error | null, socket?: Duplex) => void) | undefined)?.(error, socket);
     };
     const onError = (error: Error) => settle(error);

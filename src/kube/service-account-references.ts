@@ -112,7 +112,9 @@ async function patchWithRetry(
   return await retry(async () => {
     const account = await api.read(namespace, name);
     const patch = account && createPatch(account);
-    if (account === undefined || patch === undefined) return { serviceAccount: account, changed: false };
+    if (account === undefined || patch === undefined) {
+      return { serviceAccount: account, changed: false };
+    }
     return { serviceAccount: await api.patch(account, patch), changed: true };
   }, getConflictDelayMs);
 }

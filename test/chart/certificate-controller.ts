@@ -72,7 +72,9 @@ export async function mountCertificate(cluster: Cluster, release: Release): Prom
   const path = `/api/v1/namespaces/${release.namespace}/secrets/ecr-pull-secrets-tls`;
   const read = async () => {
     const { status, body } = await cluster.request('GET', path);
-    if (status !== 200) return undefined;
+    if (status !== 200) {
+      return undefined;
+    }
     const value = (key: string) => Buffer.from(getValueAt(body, 'data')[key], 'base64').toString();
     return { certPem: value('tls.crt'), keyPem: value('tls.key') };
   };

@@ -81,7 +81,9 @@ describeChartOnCluster(
 
     it('has no owner left after an uninstallation, so that the garbage collector deletes it', async () => {
       await release.uninstall();
-      for (const owner of owners) assert.equal((await get(owner)).status, 404, owner);
+      for (const owner of owners) {
+        assert.equal((await get(owner)).status, 404, owner);
+      }
     });
   },
   { args, ownApiServer: true },

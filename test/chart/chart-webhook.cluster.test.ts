@@ -40,8 +40,12 @@ function withRelease(cluster: () => Cluster, release: () => Release): TestApiSer
     createNamespace: (prefix) => cluster().createNamespace(prefix),
     serviceAccountKubeconfig: () => release().kubeconfig(),
     request: async (method, path, body) => {
-      if (/\/clusterrole(binding)?s$/.test(path)) return done;
-      if (!path.startsWith(webhooks)) return await cluster().request(method, path, body);
+      if (/\/clusterrole(binding)?s$/.test(path)) {
+        return done;
+      }
+      if (!path.startsWith(webhooks)) {
+        return await cluster().request(method, path, body);
+      }
       if (method === 'POST') {
         const { url, caBundle } = getValueAt(body, 'webhooks.0.clientConfig');
         await release().upgrade(getLocalProgramValues({}, { webhookUrl: url, caPem: caBundle }));

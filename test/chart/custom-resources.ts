@@ -29,6 +29,8 @@ export async function installCustomResources(request: Request): Promise<void> {
         },
       },
     );
-    if (status !== 201) throw new Error(JSON.stringify(body));
+    if (status !== 201) {
+      throw new Error(JSON.stringify(body));
+    }
   }
 }

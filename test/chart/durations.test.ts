@@ -102,7 +102,9 @@ describe('durations', () => {
         );
       }
       const limit = [bounds.fromMs, bounds.toMs].filter((ms) => ms < 1e9).map((ms) => `${ms}ms`);
-      for (const text of limit) readConfig(`${group}: { ${name}: ${text} }`, 'test');
+      for (const text of limit) {
+        readConfig(`${group}: { ${name}: ${text} }`, 'test');
+      }
     });
   }
 });

@@ -34,22 +34,31 @@ function numbersBetween(from: number, to: number): string[] {
   for (let low = from; low <= to; ) {
     // Find the longest run of numbers that starts at `low` and differs in one digit and those after it.
     let free = 0;
-    while (low > 0 && low % 10 ** (free + 1) === 0 && low + 10 ** (free + 1) - 1 <= to) free += 1;
+    while (low > 0 && low % 10 ** (free + 1) === 0 && low + 10 ** (free + 1) - 1 <= to) {
+      free += 1;
+    }
     const size = 10 ** free;
     const digit = Math.floor(low / size) % 10;
     const last = Math.min(9, digit + Math.floor((to - low + 1) / size) - 1);
     const first = `${Math.floor(low / size / 10) || ''}${last === digit ? digit : `[${digit}-${last}]`}`;
     const before = runs.at(-1);
-    if (before?.first === first && before.maxFree === free - 1) before.maxFree = free;
-    else runs.push({ first, minFree: free, maxFree: free });
+    if (before?.first === first && before.maxFree === free - 1) {
+      before.maxFree = free;
+    } else {
+      runs.push({ first, minFree: free, maxFree: free });
+    }
     low += (last - digit + 1) * size;
   }
   return runs.map(({ first, minFree, maxFree }) => `${first}${anyDigits(minFree, maxFree)}`);
 }
 
 function anyDigits(min: number, max: number): string {
-  if (max === 0) return '';
-  if (min === max) return max === 1 ? '[0-9]' : `[0-9]{${max}}`;
+  if (max === 0) {
+    return '';
+  }
+  if (min === max) {
+    return max === 1 ? '[0-9]' : `[0-9]{${max}}`;
+  }
   return `[0-9]{${min},${max}}`;
 }
 

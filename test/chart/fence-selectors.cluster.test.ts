@@ -149,8 +149,9 @@ function expectedOf(
   injected: ReadonlySet<string>,
   provisioned: ReadonlySet<string>,
 ): { write: boolean; refer: boolean } {
-  if (matchesAny([...exclude, ...(getValueAt(chosen, 'exclude') ?? [])], name))
+  if (matchesAny([...exclude, ...(getValueAt(chosen, 'exclude') ?? [])], name)) {
     return { write: false, refer: false };
+  }
   const names = provisioning?.names ?? [];
   const onlyByName = matchesAny([...excludeFromAdmission, 'kube-system', own], name);
   const selected = names.includes(name) || (!onlyByName && (names.length === 0 || matchesAny(names, name)));
@@ -224,12 +225,14 @@ describeChartOnCluster('the fence selects the same namespaces as label selectors
       data: { '.dockerconfigjson': btoa('{"auths":{}}') },
     };
     const allowed = ({ status, body }: { status: number; body: unknown }) => {
-      if (status === 403)
+      if (status === 403) {
         assert.match(
           getValueAt(body, 'message'),
           /denied request: the ecr-pull-secrets ServiceAccount may not/,
         );
-      else assert.ok(status === 200 || status === 201, JSON.stringify(body));
+      } else {
+        assert.ok(status === 200 || status === 201, JSON.stringify(body));
+      }
       return status !== 403;
     };
     return {
@@ -304,6 +307,8 @@ describeChartOnCluster('the fence selects the same namespaces as label selectors
 
   it('arbitrary selectors', async (t) => {
     t.diagnostic(`seed ${seed}`);
-    for (const one of cases.slice(fixed.length)) await assertAgree(one);
+    for (const one of cases.slice(fixed.length)) {
+      await assertAgree(one);
+    }
   });
 });

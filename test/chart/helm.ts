@@ -29,12 +29,16 @@ export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
   }
   const folders = (env['PATH'] ?? '').split(delimiter);
   const program = folders.map((folder) => join(folder, 'helm')).find(isExecutable);
-  if (program !== undefined) return { program, archive: undefined };
+  if (program !== undefined) {
+    return { program, archive: undefined };
+  }
   return { reason: `Helm not found: ${layer} contains it for Linux on x64 only, and PATH does not` };
 }
 
 function archivePath(): string | undefined {
-  if (process.platform !== 'linux' || process.arch !== 'x64') return undefined;
+  if (process.platform !== 'linux' || process.arch !== 'x64') {
+    return undefined;
+  }
   try {
     const path = createRequire(import.meta.url).resolve(`${layer}/lib/layer.zip`);
     return existsSync(path) ? path : undefined;
@@ -80,7 +84,9 @@ export type Values = Readonly<Record<string, unknown>>;
 /** @throws {Error} if Helm is not available */
 export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<Helm> {
   const search = findHelm(env);
-  if ('reason' in search) throw new Error(search.reason);
+  if ('reason' in search) {
+    throw new Error(search.reason);
+  }
   const program = search.program ?? (await unpack(search.archive ?? '', cachedHelm(env)));
   const home = temporaryHome();
   const run: Helm['run'] = (args, values, kubeconfigPath) =>
@@ -99,7 +105,9 @@ export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<
         ['template', release, chartFolder, '--namespace', namespace, ...flags],
         values,
       );
-      if (code !== 0) throw new Error(stderr);
+      if (code !== 0) {
+        throw new Error(stderr);
+      }
       return objectsIn(stdout);
     },
   };
@@ -108,7 +116,9 @@ export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<
 /** Parses the objects of a manifest. */
 function objectsIn(manifest: string): KubeObject[] {
   return parseAllDocuments(manifest).flatMap((document) => {
-    if ('errors' in document && document.errors.length > 0) throw document.errors[0];
+    if ('errors' in document && document.errors.length > 0) {
+      throw document.errors[0];
+    }
     const object: KubeObject | null = 'toJS' in document ? document.toJS() : null;
     return object ?? [];
   });

@@ -31,7 +31,9 @@ function spellingsOf(requirement: Requirement): fc.Arbitrary<string> {
   const padded = (text: fc.Arbitrary<string>) =>
     fc.tuple(blank, text, blank).map(([left, inner, right]) => `${left}${inner}${right}`);
   const [value] = values;
-  if (value === undefined || values.length !== 1) return padded(fc.constant(textOf(requirement)));
+  if (value === undefined || values.length !== 1) {
+    return padded(fc.constant(textOf(requirement)));
+  }
   const signs = operator === 'In' ? ['=', '=='] : ['!='];
   const compared = fc
     .tuple(blank, fc.constantFrom(...signs), blank)
@@ -51,9 +53,15 @@ export function selectorText(
 }
 
 function textOf({ key, operator, values = [] }: Requirement): string {
-  if (operator === 'Exists') return key;
-  if (operator === 'DoesNotExist') return `!${key}`;
-  if (values.length === 1) return `${key}${operator === 'In' ? '=' : '!='}${values[0]}`;
+  if (operator === 'Exists') {
+    return key;
+  }
+  if (operator === 'DoesNotExist') {
+    return `!${key}`;
+  }
+  if (values.length === 1) {
+    return `${key}${operator === 'In' ? '=' : '!='}${values[0]}`;
+  }
   // An empty value is valid between commas, but not as the only value.
   const sorted = [...values].sort().reverse();
   return `${key} ${operator === 'In' ? 'in' : 'notin'} (${sorted.join(',')})`;

@@ -24,11 +24,16 @@ describeChartOnCluster('injection by the API server, without a running program',
   let release: Release;
   const test = (name: string, body: () => Promise<void>) =>
     it(name, async (t) => {
-      if (getMinorVersion(cluster().version) >= 36) await body();
-      else t.skip('MutatingAdmissionPolicy requires Kubernetes 1.36');
+      if (getMinorVersion(cluster().version) >= 36) {
+        await body();
+      } else {
+        t.skip('MutatingAdmissionPolicy requires Kubernetes 1.36');
+      }
     });
   before(async () => {
-    if (getMinorVersion(cluster().version) < 36) return;
+    if (getMinorVersion(cluster().version) < 36) {
+      return;
+    }
     release = await createRelease(cluster(), helm());
     await release.install({
       injection: 'policy',

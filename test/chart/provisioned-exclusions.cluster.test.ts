@@ -94,7 +94,9 @@ describeChartOnCluster('namespaces that are excluded from admission', (cluster, 
       const path = `${secretPath(namespace)}?fieldManager=ecr-pull-secrets&force=true&dryRun=All`;
       return await asProgram('PATCH', path, object, { contentType: 'application/apply-patch+yaml' });
     };
-    for (const namespace of provisioned) assert.equal((await apply(namespace)).status, 200);
+    for (const namespace of provisioned) {
+      assert.equal((await apply(namespace)).status, 200);
+    }
     await cluster().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-public' } });
     await program.stop();
     await release.upgrade(getLocalProgramValues(values([]), program));

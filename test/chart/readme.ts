@@ -13,9 +13,13 @@ const end = '<!-- end of values -->';
 export function chartReadme(readme: string, values: string): string {
   const [head, rest] = readme.split(begin);
   const tail = rest?.split(end)[1];
-  if (head === undefined || tail === undefined) throw new Error(`README.md must contain ${begin} and ${end}`);
+  if (head === undefined || tail === undefined) {
+    throw new Error(`README.md must contain ${begin} and ${end}`);
+  }
   const { contents } = parseDocument(values);
-  if (!isMap(contents)) throw new Error('values.yaml must contain a map');
+  if (!isMap(contents)) {
+    throw new Error('values.yaml must contain a map');
+  }
   const rows = rowsOf(contents).map(({ key, value, text }) => `| \`${key}\` | \`${value}\` | ${text} |`);
   return `${head}${begin}\n\n| value | default | description |\n| --- | --- | --- |\n${rows.join('\n')}\n\n${end}${tail}`;
 }

@@ -36,11 +36,15 @@ export async function createRelease(
   const run = async (args: readonly string[], values?: Values) => {
     const all = [...args, '--namespace', namespace];
     const { code, stderr } = await helm.run(all, values, cluster.kubeconfigPath);
-    if (code !== 0) throw new Error(`helm ${args[0]}: ${stderr}`);
+    if (code !== 0) {
+      throw new Error(`helm ${args[0]}: ${stderr}`);
+    }
   };
   const get = async (path: string): Promise<KubeObject> => {
     const { status, body } = await cluster.request('GET', path);
-    if (status !== 200) throw new Error(`GET ${path}: ${status} ${JSON.stringify(body)}`);
+    if (status !== 200) {
+      throw new Error(`GET ${path}: ${status} ${JSON.stringify(body)}`);
+    }
     return body as KubeObject;
   };
   return {

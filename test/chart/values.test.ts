@@ -365,7 +365,9 @@ describeWithHelm('invalid values', (helm) => {
     const settings = parseSettings(findOne(await helm().template({ config }), 'ConfigMap'));
     const { exclude, registries, provisioning, ...rest } = readConfig('', 'the defaults');
     for (const [key, value] of Object.entries(rest)) {
-      if (key !== 'certificates') assert.deepEqual(getValueAt(settings, key), value, key);
+      if (key !== 'certificates') {
+        assert.deepEqual(getValueAt(settings, key), value, key);
+      }
     }
     assert.equal(settings.registries[0]?.roleArn, roleArn);
     assert.deepEqual(settings.provisioning, config.provisioning);
@@ -378,17 +380,23 @@ function keysOf(known: unknown, path = ''): string[] {
   const item = getValueAt(known, 'items') ?? known;
   const properties: Record<string, unknown> = getValueAt(item, 'properties') ?? {};
   const keys = Object.entries(properties);
-  if (keys.length === 0) return path === '' ? [] : [path];
+  if (keys.length === 0) {
+    return path === '' ? [] : [path];
+  }
   return keys.flatMap(([key, inner]) => keysOf(inner, path === '' ? key : `${path}.${key}`));
 }
 
 /** The paths of all settings of the program. */
 function settingKeys(known: unknown, path = ''): string[] {
   const inner = getValueAt(known, 'wrapped') ?? getValueAt(known, 'item');
-  if (inner !== undefined) return settingKeys(inner, path);
+  if (inner !== undefined) {
+    return settingKeys(inner, path);
+  }
   const entries: Record<string, unknown> = getValueAt(known, 'entries') ?? {};
   const keys = Object.entries(entries);
-  if (keys.length === 0) return path === '' ? [] : [path];
+  if (keys.length === 0) {
+    return path === '' ? [] : [path];
+  }
   return keys.flatMap(([key, one]) => settingKeys(one, path === '' ? key : `${path}.${key}`));
 }
 

@@ -15,7 +15,9 @@ export function fileFromZip(zip: Buffer, name: string): Buffer {
       zip.readUInt16LE(at + offset),
     );
     const start = at + 46;
-    if (zip.toString('utf8', start, start + (nameLength ?? 0)) === name) return content(zip, at);
+    if (zip.toString('utf8', start, start + (nameLength ?? 0)) === name) {
+      return content(zip, at);
+    }
     at = start + (nameLength ?? 0) + (extraLength ?? 0) + (commentLength ?? 0);
   }
   throw new Error(`the archive does not contain ${name}`);
@@ -24,7 +26,9 @@ export function fileFromZip(zip: Buffer, name: string): Buffer {
 /** The offset of the end-of-directory record, which precedes a comment of unknown length at the end of the archive. */
 function endOfDirectory(zip: Buffer): number {
   for (let at = zip.length - 22; at >= 0; at -= 1) {
-    if (zip.readUInt32LE(at) === endSignature) return at;
+    if (zip.readUInt32LE(at) === endSignature) {
+      return at;
+    }
   }
   throw new Error('not a zip archive');
 }

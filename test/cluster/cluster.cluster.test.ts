@@ -4,9 +4,9 @@ import type { Cluster } from './cluster.ts';
 import { describeOnCluster } from './cluster-suite.ts';
 import { createRequest, type Request } from './kube-request.ts';
 
-const NAME = 'pull';
+const allowedName = 'pull';
 const apply = { contentType: 'application/apply-patch+yaml' };
-const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+const rbacGroup = '/apis/rbac.authorization.k8s.io/v1';
 
 describeOnCluster('the cluster', (cluster) => {
   after(async () => {
@@ -103,9 +103,9 @@ function accountOfOneName(cluster: () => Cluster): void {
 
   it('may apply that one in any namespace, and again', async () => {
     for (const namespace of namespaces) {
-      assert.equal((await applySecret(request, namespace, NAME)).status, 201);
-      assert.equal((await applySecret(request, namespace, NAME)).status, 200);
-      assert.equal((await request('GET', secretPath(namespace, NAME))).status, 200);
+      assert.equal((await applySecret(request, namespace, allowedName)).status, 201);
+      assert.equal((await applySecret(request, namespace, allowedName)).status, 200);
+      assert.equal((await request('GET', secretPath(namespace, allowedName))).status, 200);
     }
   });
 
@@ -114,25 +114,25 @@ function accountOfOneName(cluster: () => Cluster): void {
       assert.equal((await applySecret(request, namespace, 'foreign')).status, 403);
       assert.equal((await applySecret(request, namespace, 'new')).status, 403);
       assert.equal((await request('GET', secretPath(namespace, 'foreign'))).status, 403);
-      assert.equal((await request('DELETE', secretPath(namespace, NAME))).status, 403);
+      assert.equal((await request('DELETE', secretPath(namespace, allowedName))).status, 403);
     }
   });
 
   it('may POST none, not even that one', async () => {
     const [namespace = ''] = namespaces;
-    for (const name of [NAME, 'new']) {
+    for (const name of [allowedName, 'new']) {
       const { status } = await request('POST', secretPath(namespace, ''), secret(name));
       assert.equal(status, 403, name);
     }
   });
 
-  const only = `fieldSelector=metadata.name%3D${NAME}`;
+  const only = `fieldSelector=metadata.name%3D${allowedName}`;
 
   it('may list that name over all namespaces, and nothing wider', async () => {
-    await Promise.all(namespaces.map((namespace) => applySecret(request, namespace, NAME)));
+    await Promise.all(namespaces.map((namespace) => applySecret(request, namespace, allowedName)));
     const { status, body } = await request('GET', `/api/v1/secrets?${only}`);
     assert.equal(status, 200);
-    assert.deepEqual(namesIn(body), [NAME]);
+    assert.deepEqual(namesIn(body), [allowedName]);
     for (const wider of ['', '?fieldSelector=metadata.name%3Dforeign', '?fieldSelector=type%3DOpaque']) {
       assert.equal((await request('GET', `/api/v1/secrets${wider}`)).status, 403, wider);
     }
@@ -152,7 +152,7 @@ function accountOfOneName(cluster: () => Cluster): void {
     const path = `/api/v1/secrets?${only}`;
     const { status, body } = await request('GET', path, undefined, accept('PartialObjectMetadataList'));
     assert.deepEqual([status, textAt(body, 'kind')], [200, 'PartialObjectMetadataList']);
-    assert.deepEqual(namesIn(body), [NAME]);
+    assert.deepEqual(namesIn(body), [allowedName]);
     assert.doesNotMatch(JSON.stringify(body), /"data":/);
     const watch = `${path}&watch=true&timeoutSeconds=1`;
     const events = String((await request('GET', watch, undefined, accept('PartialObjectMetadata'))).body);
@@ -166,15 +166,15 @@ async function grant({ request }: Cluster, home: string): Promise<void> {
   const verbs = ['get', 'list', 'watch', 'create', 'patch'];
   const role = {
     metadata: { name: roleName },
-    rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: [NAME], verbs }],
+    rules: [{ apiGroups: [''], resources: ['secrets'], resourceNames: [allowedName], verbs }],
   };
   const binding = {
     metadata: { name: roleName },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: roleName },
     subjects: [{ kind: 'ServiceAccount', name: 'ours', namespace: home }],
   };
-  assert.equal((await request('POST', `${RBAC}/clusterroles`, role)).status, 201);
-  assert.equal((await request('POST', `${RBAC}/clusterrolebindings`, binding)).status, 201);
+  assert.equal((await request('POST', `${rbacGroup}/clusterroles`, role)).status, 201);
+  assert.equal((await request('POST', `${rbacGroup}/clusterrolebindings`, binding)).status, 201);
 }
 
 function secret(name: string): object {

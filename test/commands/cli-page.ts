@@ -83,7 +83,9 @@ export function cliPage(): string {
   };
   const sections = program.commands.map((command) => {
     const example = examples[command.name()];
-    if (example === undefined) throw new Error(`${command.name()} has no example`);
+    if (example === undefined) {
+      throw new Error(`${command.name()} has no example`);
+    }
     const [line, result] = example;
     return `## \`${command.name()}\`\n\n\`\`\`console\n$ ecr-pull-secrets ${line}\n${result}\`\`\`\n\n\`\`\`\n${helpOf(command)}\n\`\`\`\n`;
   });

@@ -61,7 +61,9 @@ async function run(args: readonly string[], environment: Record<string, string>)
 
 describe('the command line', () => {
   it('shows its version and its usage', () => {
-    for (const flag of ['--version', '-V']) assert.match(output([flag]), /^\d+\.\d+\.\d+\n$/);
+    for (const flag of ['--version', '-V']) {
+      assert.match(output([flag]), /^\d+\.\d+\.\d+\n$/);
+    }
     for (const args of [['--help'], ['-h'], ['help']]) {
       assert.match(output(args), /^Usage: ecr-pull-secrets \[options\] \[command\]\n/);
     }

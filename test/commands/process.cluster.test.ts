@@ -49,7 +49,9 @@ describeOnCluster('the program as a process of its own', (cluster) => {
   }
 
   function shownNothing(text: string): void {
-    for (const secret of ecr.secrets()) assert.ok(!text.includes(secret));
+    for (const secret of ecr.secrets()) {
+      assert.ok(!text.includes(secret));
+    }
   }
 
   it('warns of settings that have no effect without a registry', async () => {

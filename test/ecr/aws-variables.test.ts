@@ -85,7 +85,9 @@ describe('environment variables of the AWS SDK', () => {
     ['AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE', ['IPv4', 'IPv6'], ['ipv6']],
   ] as const) {
     it(`such as ${name} take ${good.join(', ')} and not ${JSON.stringify(bad)}`, () => {
-      for (const value of good) assert.deepEqual(validateAwsVariables({ [name]: value }), [], value);
+      for (const value of good) {
+        assert.deepEqual(validateAwsVariables({ [name]: value }), [], value);
+      }
       for (const value of bad) {
         assert.deepEqual(
           validateAwsVariables({ [name]: value }).map(({ path }) => path),

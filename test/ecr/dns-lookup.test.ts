@@ -41,7 +41,9 @@ function fakeResolver(queried: string[] = []) {
     resolve6: (hostname: string) =>
       hostname.startsWith('only4') ? Promise.reject(failure('ENODATA')) : respond(hostname),
     cancel: () => {
-      for (const reject of canceled.splice(0)) reject();
+      for (const reject of canceled.splice(0)) {
+        reject();
+      }
     },
   };
 }
@@ -74,7 +76,9 @@ function setUp(t: TestContext, more: Partial<LookupDependencies> = {}) {
 
 /** Lets promises settle; timers are the test's. */
 async function settle(): Promise<void> {
-  for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate);
+  for (let turn = 0; turn < 5; turn++) {
+    await new Promise(setImmediate);
+  }
 }
 
 async function pass(t: TestContext, ms: number): Promise<void> {
@@ -150,7 +154,9 @@ describe('the lookup of the AWS clients', () => {
   for (const code of ['enotfound', 'enodata', 'econnrefused', 'erefused', 'eservfail', 'ebadname']) {
     it(`leaves it to getaddrinfo after ${code.toUpperCase()}, a few at a time`, async (t) => {
       const { system, start } = setUp(t);
-      for (let index = 0; index < 6; index++) void start(`${code}.test-${index}`);
+      for (let index = 0; index < 6; index++) {
+        void start(`${code}.test-${index}`);
+      }
       await settle();
       assert.equal(system.calls.length, 4);
       void start('only4.test');

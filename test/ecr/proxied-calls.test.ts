@@ -258,7 +258,7 @@ async function respondInParts(socket: Duplex, parts: number): Promise<void> {
 function respondEndlessly(socket: Duplex): void {
   socket.write('HTTP/1.1 200 OK\r\nX-Header: ');
   const writeMore = () => {
-    while (!socket.destroyed && socket.write('x'.repeat(4_096)));
+    while (!socket.destroyed && socket.write('x'.repeat(4_096))) {}
   };
   socket.on('drain', writeMore);
   writeMore();

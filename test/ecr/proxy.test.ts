@@ -49,8 +49,12 @@ describe('the proxy of a request', () => {
   for (const [noProxy, direct, proxied] of go) {
     it(`is the one that Go chooses with NO_PROXY=${JSON.stringify(noProxy)}: ${[...direct, ...proxied]}`, () => {
       const environment = { HTTP_PROXY: proxyUrl, HTTPS_PROXY: proxyUrl, NO_PROXY: noProxy };
-      for (const url of direct) assert.equal(proxyOf(url, environment), undefined, url);
-      for (const url of proxied) assert.equal(proxyOf(url, environment), proxyUrl, url);
+      for (const url of direct) {
+        assert.equal(proxyOf(url, environment), undefined, url);
+      }
+      for (const url of proxied) {
+        assert.equal(proxyOf(url, environment), proxyUrl, url);
+      }
     });
   }
 

@@ -171,7 +171,9 @@ async function assertAdmits(target: FuzzTarget, namespace: string, requestedHost
   const { allowed, patch, warnings = [] } = JSON.parse(body).response;
   assert.equal(allowed, true);
   assert.match(atob(patch), /"ecr-pull-secrets"/);
-  for (const warning of warnings) assert.match(warning, /^[\x20-\x7e]{1,120}$/);
+  for (const warning of warnings) {
+    assert.match(warning, /^[\x20-\x7e]{1,120}$/);
+  }
   target.assertShowsNothing('the warning', warnings.join('\n'));
 }
 
@@ -183,7 +185,9 @@ async function assertStoresTokensOnly(cluster: ApiStandIn, namespace: string): P
     assert.match(atob(auth), /^AWS:[\x21-\x7e]+$/);
   }
   for (const lifetime of Object.values(secret?.hosts ?? {})) {
-    if (lifetime !== null) assert.ok(Date.parse(lifetime.expiresAt) <= Date.now() + 12 * 3_600_000 + 60_000);
+    if (lifetime !== null) {
+      assert.ok(Date.parse(lifetime.expiresAt) <= Date.now() + 12 * 3_600_000 + 60_000);
+    }
   }
 }
 

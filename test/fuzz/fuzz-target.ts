@@ -36,7 +36,9 @@ export class FuzzTarget {
   /** Replaces the placeholders in a value by a credential that later checks search for. */
   plant(value: string): string {
     const { text: sent, credential } = plantCredential(value);
-    if (sent !== value) this.#planted.set(credential, value);
+    if (sent !== value) {
+      this.#planted.set(credential, value);
+    }
     return sent;
   }
 
@@ -120,7 +122,9 @@ export class FuzzTarget {
 
 /** What is wrong with the form of a log line; undefined if nothing is. */
 function findProblem(line: string): string | undefined {
-  if (line.length > maxLineLength) return `${line.length} characters: ${line.slice(0, 120)}…`;
+  if (line.length > maxLineLength) {
+    return `${line.length} characters: ${line.slice(0, 120)}…`;
+  }
   try {
     JSON.parse(line);
     return undefined;

@@ -48,7 +48,9 @@ export class InjectingProxy {
 
   /** Sends a line to every open watch of a collection. */
   inject(path: string, line: string): void {
-    for (const response of this.#watches.get(path) ?? []) response.write(`${line}\n`);
+    for (const response of this.#watches.get(path) ?? []) {
+      response.write(`${line}\n`);
+    }
   }
 
   async stop(): Promise<void> {
@@ -67,8 +69,11 @@ export class InjectingProxy {
     }
     const { hostname: host, port } = this.#target;
     const upstream = httpRequest({ host, port, method, path: request.url, headers }, (upstreamResponse) => {
-      if (url.searchParams.get('watch') === 'true') this.#watch(url.pathname, upstreamResponse, response);
-      else void this.#forward(method === 'GET' ? url.pathname : '', upstreamResponse, response);
+      if (url.searchParams.get('watch') === 'true') {
+        this.#watch(url.pathname, upstreamResponse, response);
+      } else {
+        void this.#forward(method === 'GET' ? url.pathname : '', upstreamResponse, response);
+      }
     });
     upstream.on('error', () => response.destroy());
     response.on('close', () => upstream.destroy());
@@ -86,7 +91,9 @@ export class InjectingProxy {
     upstreamResponse.on('data', (chunk: Buffer) => {
       const lines = `${rest}${chunk}`.split('\n');
       rest = lines.pop() ?? ''; // only whole lines are forwarded, so that no line is injected into another
-      for (const line of lines) response.write(`${line}\n`);
+      for (const line of lines) {
+        response.write(`${line}\n`);
+      }
     });
     upstreamResponse.on('end', () => response.end());
     upstreamResponse.on('error', () => response.destroy());

@@ -87,13 +87,17 @@ export function mutate(bases: fc.Arbitrary<unknown>, maxChanges = 3): fc.Arbitra
   return fc.tuple(bases, fc.array(mutations, { maxLength: maxChanges })).map(([base, changes]) => {
     const places = new Map<number, Mutation>();
     const count = countPlaces(base);
-    for (const change of changes) places.set(change.place % count, change);
+    for (const change of changes) {
+      places.set(change.place % count, change);
+    }
     return new Renderer(places).render(base);
   });
 }
 
 function countPlaces(value: unknown): number {
-  if (typeof value !== 'object' || value === null) return 1;
+  if (typeof value !== 'object' || value === null) {
+    return 1;
+  }
   return Object.values(value).reduce((sum: number, child) => sum + countPlaces(child), 1);
 }
 
@@ -118,7 +122,9 @@ class Renderer {
       const items = value.map((item) => this.render(item));
       return `[${[...(insert === undefined ? [] : [insert.text]), ...items].join()}]`;
     }
-    if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+    if (typeof value !== 'object' || value === null) {
+      return JSON.stringify(value);
+    }
     const entries = Object.entries(value).flatMap(([key, child]) => this.#entry(key, child));
     const inserted = insert === undefined ? [] : [`${JSON.stringify(insert.key)}:${insert.text}`];
     return `{${[...inserted, ...entries].join()}}`;
@@ -127,7 +133,9 @@ class Renderer {
   #entry(key: string, child: unknown): string[] {
     const mutation = this.#mutations.get(this.#place);
     const text = `${JSON.stringify(key)}:${this.render(child)}`;
-    if (mutation?.kind === 'delete') return [];
+    if (mutation?.kind === 'delete') {
+      return [];
+    }
     return mutation?.kind === 'twice' ? [`${JSON.stringify(key)}:${mutation.text}`, text] : [text];
   }
 }

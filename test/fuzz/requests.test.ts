@@ -145,7 +145,9 @@ describe('fuzzed requests', () => {
     await target.assertServesSoon();
   });
   after(async () => {
-    for (const socket of abandoned) socket.destroy();
+    for (const socket of abandoned) {
+      socket.destroy();
+    }
     target.close();
     await target.program.stop();
     await ecr.stop();
@@ -163,7 +165,9 @@ describe('fuzzed requests', () => {
       await target.assertServes();
     },
     afterwards: async () => {
-      for (const socket of abandoned) socket.destroy();
+      for (const socket of abandoned) {
+        socket.destroy();
+      }
       await target.assertCleanAfterwards();
     },
   });
@@ -188,7 +192,9 @@ async function converse(
   socket.on('error', () => undefined); // a reset is a valid reaction
   const closed = once(socket, 'close').catch(() => undefined);
   for (const bytes of writes) {
-    if (socket.destroyed) break;
+    if (socket.destroyed) {
+      break;
+    }
     socket.write(Buffer.from(target.plant(bytes), 'latin1'));
     await Promise.race([closed, waitForSilence(socket)]);
   }
@@ -207,7 +213,9 @@ async function converse(
 
 function open({ hostname, port }: URL, tls: Conversation['tls'], ca: string): Socket {
   const options = { host: hostname, port: Number(port) };
-  if (tls === 'none') return connectTcp(options);
+  if (tls === 'none') {
+    return connectTcp(options);
+  }
   const versions = tls === 'valid' ? {} : { minVersion: 'TLSv1', maxVersion: 'TLSv1.1' };
   return connectTls({ ...options, ca, servername: 'localhost', ...(versions as object) });
 }

@@ -206,7 +206,9 @@ class FuzzedCluster {
     await eventually('the watch is open', () => this.#proxy.openWatches(collection) > 0, 20_000);
     try {
       if (where === 'watch') {
-        for (const line of sent) this.#proxy.inject(collection, line);
+        for (const line of sent) {
+          this.#proxy.inject(collection, line);
+        }
       } else if (where === 'list') {
         this.#proxy.items.set(collection, sent);
         this.#cluster.faults.expireWatches();
@@ -272,9 +274,13 @@ class FuzzedCluster {
   /** Changes an object of the kind, and waits for the effect. */
   async #assertProcesses(kind: Kind): Promise<void> {
     this.#count += 1;
-    if (kind === 'pull-secrets') await this.#assertProcessesPullSecret();
-    else if (kind === 'tls-secret' || kind === 'webhook-configuration') await this.#assertRepairsBundle();
-    else await this.#assertProvisions();
+    if (kind === 'pull-secrets') {
+      await this.#assertProcessesPullSecret();
+    } else if (kind === 'tls-secret' || kind === 'webhook-configuration') {
+      await this.#assertRepairsBundle();
+    } else {
+      await this.#assertProvisions();
+    }
     assert.equal(sumOf(await this.#program.metrics(), 'ecr_pull_secrets_in_sync'), 1);
   }
 

@@ -79,7 +79,9 @@ function makeBase(base: string): void {
   );
   const node = join(root, 'node_modules/node/bin/node');
   copy(node, join(base, 'nodejs/bin/node'));
-  for (const library of librariesOf(node)) copy(library, join(base, library));
+  for (const library of librariesOf(node)) {
+    copy(library, join(base, library));
+  }
 }
 
 function copy(from: string, to: string): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { KubeConfigError, loadKubeConfig } from '../../src/kube/client.ts';
 
-const CANARY = 'token-canary';
+const canaryText = 'token-canary';
 
 describe('the kubeconfig', () => {
   let folder: string;
@@ -28,16 +28,17 @@ describe('the kubeconfig', () => {
 
   for (const [what, text, code] of [
     ['is missing', undefined, 'invalid-kubeconfig'],
-    ['is no YAML', `users: [{token: ${CANARY}`, 'invalid-kubeconfig'],
-    ['is something else', `${CANARY}`, 'no-cluster'],
-    ['names no cluster', `{"users":[{"name":"a","user":{"token":"${CANARY}"}}]}`, 'no-cluster'],
+    ['is no YAML', `users: [{token: ${canaryText}`, 'invalid-kubeconfig'],
+    ['is something else', `${canaryText}`, 'no-cluster'],
+    ['names no cluster', `{"users":[{"name":"a","user":{"token":"${canaryText}"}}]}`, 'no-cluster'],
   ] as const) {
     it(`fails with ${code} if the file ${what}, without quoting it`, () => {
       const error = failure(text);
       assert.ok(error instanceof KubeConfigError);
       assert.equal(error.code, code);
       assert.ok(
-        error.message.includes(folder) && !`${error.message}${error.stack}${error.cause}`.includes(CANARY),
+        error.message.includes(folder) &&
+          !`${error.message}${error.stack}${error.cause}`.includes(canaryText),
       );
     });
   }

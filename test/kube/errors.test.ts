@@ -4,7 +4,7 @@ import { ApiException } from '@kubernetes/client-node';
 import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
 import { apiServerBackoff, backoffMs } from '../../src/util/backoff.ts';
 
-const CANARY = 'c2VjcmV0LWNhbmFyeQ==';
+const canaryText = 'c2VjcmV0LWNhbmFyeQ==';
 const operation = 'apply Secret team-a/pull-secret';
 
 function statusBody(message: string, causes: object[] = [], reason?: string): string {
@@ -38,9 +38,9 @@ describe('the error of a status', () => {
   const last = { 503: 'server-error', 504: 'timeout', 418: 'unknown' };
   for (const [status, code] of Object.entries({ ...codes, ...more, ...last })) {
     it(`${status} is ${code}`, () => {
-      const error = createStatusError(Number(status), statusBody(CANARY, [], reasons[status]), operation);
+      const error = createStatusError(Number(status), statusBody(canaryText, [], reasons[status]), operation);
       assert.deepEqual([error.code, error.status, error.operation], [code, Number(status), operation]);
-      assert.ok(error.message.includes(operation) && !error.message.includes(CANARY));
+      assert.ok(error.message.includes(operation) && !error.message.includes(canaryText));
     });
   }
 
@@ -84,19 +84,21 @@ describe('the error of a status', () => {
 
 describe('the error of a failed call', () => {
   it('contains nothing of an ApiException but its status', () => {
-    const failure = new ApiException(409, CANARY, statusBody(CANARY, [], 'Conflict'), {
-      authorization: CANARY,
+    const failure = new ApiException(409, canaryText, statusBody(canaryText, [], 'Conflict'), {
+      authorization: canaryText,
     });
     const error = toKubeError(failure, operation);
     assert.equal(error.code, 'conflict');
-    assert.ok(![error.message, error.stack, JSON.stringify(error)].some((text) => text?.includes(CANARY)));
+    assert.ok(
+      ![error.message, error.stack, JSON.stringify(error)].some((text) => text?.includes(canaryText)),
+    );
     assert.equal(error.cause, undefined);
   });
 
   it('is timeout, network or unknown, depending on what was thrown', () => {
     const fetchFailed = (code: string): Error =>
       new TypeError('fetch failed', { cause: Object.assign(new Error(), { code }) });
-    assert.equal(toKubeError(new DOMException(CANARY, 'TimeoutError'), operation).code, 'timeout');
+    assert.equal(toKubeError(new DOMException(canaryText, 'TimeoutError'), operation).code, 'timeout');
     assert.equal(toKubeError(fetchFailed('UND_ERR_CONNECT_TIMEOUT'), operation).code, 'timeout');
     assert.equal(toKubeError(fetchFailed('ECONNREFUSED'), operation).code, 'network');
     const noToken = Object.assign(new Error(), { code: 'ENOENT' });
@@ -105,8 +107,8 @@ describe('the error of a failed call', () => {
       toKubeError(fetchFailed('CERT_HAS_EXPIRED'), operation).message,
       /network, CERT_HAS_EXPIRED/,
     );
-    assert.equal(toKubeError(fetchFailed(`no code: ${CANARY}`), operation).code, 'unknown');
-    assert.equal(toKubeError(CANARY, operation).code, 'unknown');
+    assert.equal(toKubeError(fetchFailed(`no code: ${canaryText}`), operation).code, 'unknown');
+    assert.equal(toKubeError(canaryText, operation).code, 'unknown');
   });
 
   it('is returned unchanged if it is a KubeError already', () => {

@@ -15,7 +15,7 @@ import {
 } from '../support/secret-refusers.ts';
 import { buildPullSecret, createConfig } from './secret-api-fixtures.ts';
 
-const PASSWORD = 'Canary-5B1f7c';
+const plantedPassword = 'Canary-5B1f7c';
 
 /** What is checked of a refusal. `who` is in the message of the error, `short` is all of its short cause. */
 interface Expected {
@@ -46,7 +46,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     by = config,
   ): Promise<KubeError | undefined> => {
     try {
-      const secret = { ...buildPullSecret(namespace, PASSWORD), ...changes };
+      const secret = { ...buildPullSecret(namespace, plantedPassword), ...changes };
       await createSecretApi(by).apply(secret, { fieldManager: 'one', force: true });
       return undefined;
     } catch (error) {
@@ -58,7 +58,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     assert.deepEqual([error.code, error.status, error.shortCause], [code, status, short], error.message);
     assert.ok(error.message.includes(who), error.message);
     const texts = [error.message, error.shortCause, error.stack, JSON.stringify(error)].join();
-    for (const secret of [PASSWORD, btoa(`AWS:${PASSWORD}`), 'eyJhdXRocyI6']) {
+    for (const secret of [plantedPassword, btoa(`AWS:${plantedPassword}`), 'eyJhdXRocyI6']) {
       assert.ok(!texts.includes(secret), texts);
     }
   };
@@ -127,10 +127,10 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
   });
 
   describe('a webhook that denies', () => {
-    const message = `every Secret needs an owner: ${PASSWORD}\n${btoa(`AWS:${PASSWORD}`)}`;
+    const message = `every Secret needs an owner: ${plantedPassword}\n${btoa(`AWS:${plantedPassword}`)}`;
     const causes = [
-      { reason: 'FieldValueRequired', field: 'metadata.labels[owner]', message: PASSWORD },
-      { reason: PASSWORD, field: `data[${PASSWORD}]`, message: PASSWORD },
+      { reason: 'FieldValueRequired', field: 'metadata.labels[owner]', message: plantedPassword },
+      { reason: plantedPassword, field: `data[${plantedPassword}]`, message: plantedPassword },
     ];
     /** HTTP status → code of a response without a reason, as webhooks usually send. */
     const codes = {
@@ -170,7 +170,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
     const silent: [string, Record<string, unknown>][] = [
       ['no status', {}],
       ['a message only', { status: { message } }],
-      ['a reason only', { status: { reason: PASSWORD } }],
+      ['a reason only', { status: { reason: plantedPassword } }],
       ['status 200', { status: { code: 200, message } }],
     ];
     for (const [what, answer] of silent) {
@@ -192,7 +192,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
         'answers HTTP 500',
         (_, response) => {
           response.statusCode = 500;
-          response.end(`cannot parse ${PASSWORD}`);
+          response.end(`cannot parse ${plantedPassword}`);
           return undefined;
         },
         '',
@@ -200,7 +200,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       [
         'answers something else',
         (_, response) => {
-          response.end(PASSWORD);
+          response.end(plantedPassword);
           return undefined;
         },
         '',
@@ -265,7 +265,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
         short: 'a match condition of a webhook failed',
       });
       const another = await cluster().createNamespace('refuser');
-      const patch = btoa(JSON.stringify([{ op: 'remove', path: `/${PASSWORD}` }]));
+      const patch = btoa(JSON.stringify([{ op: 'remove', path: `/${plantedPassword}` }]));
       scripts.set(another, () => ({ allowed: true, patchType: 'JSONPatch', patch }));
       await registerRefusingWebhook(cluster(), 'Mutating', 'patch.example.com', another, webhook);
       await refused(another, {
@@ -297,7 +297,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
 
   it('an immutable Secret is described, with what to do about it', async () => {
     const namespace = await cluster().createNamespace('refuser');
-    const { metadata, ...rest } = buildPullSecret(namespace, PASSWORD);
+    const { metadata, ...rest } = buildPullSecret(namespace, plantedPassword);
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     const data = { '.dockerconfigjson': btoa('{"auths":{}}') };
     await cluster().request('POST', path, { metadata, ...rest, data, immutable: true });
@@ -309,7 +309,9 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
 
   it('the field of invalid content is named', async () => {
     const namespace = await cluster().createNamespace('refuser');
-    const error = await errorOfApply(namespace, { data: { '.dockerconfigjson': btoa(`{ ${PASSWORD}`) } });
+    const error = await errorOfApply(namespace, {
+      data: { '.dockerconfigjson': btoa(`{ ${plantedPassword}`) },
+    });
     assert.ok(error);
     const field = 'field data[.dockerconfigjson] (FieldValueInvalid)';
     assertNamed(error, { code: 'invalid', status: 422, who: field, short: `invalid ${field}` });

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { createStatusError } from '../../src/kube/errors.ts';
 import { parseRefusal } from '../../src/kube/refusal.ts';
 
-const CANARY = 'c2VjcmV0LWNhbmFyeQ==';
+const canaryText = 'c2VjcmV0LWNhbmFyeQ==';
 
 const refusal = (message: string, causes: { reason: string; field: string }[] = []) =>
   parseRefusal({ message, causes, reason: '' });
@@ -18,7 +18,7 @@ describe('who refused a request', () => {
   // The messages of 1.30.14 and 1.37.2 are tested in refusal.cluster.test.ts; these are harder to produce.
   const known: [message: string, text: string, short: string][] = [
     [
-      `mutatingwebhookconfigurations.x.y "zz" is forbidden: ${group}: RBAC: ${CANARY}`,
+      `mutatingwebhookconfigurations.x.y "zz" is forbidden: ${group}: RBAC: ${canaryText}`,
       group,
       'no permission to patch mutatingwebhookconfigurations',
     ],
@@ -34,7 +34,7 @@ describe('who refused a request', () => {
       'failed quota: "q"',
     ],
     [
-      `secrets "s" is forbidden: User "${CANARY}" cannot patch resource "secrets" in API group "" in the namespace "x"`,
+      `secrets "s" is forbidden: User "${canaryText}" cannot patch resource "secrets" in API group "" in the namespace "x"`,
       'the user cannot patch resource "secrets" in API group "" in the namespace "x"',
       'no permission to patch secrets',
     ],
@@ -49,7 +49,7 @@ describe('who refused a request', () => {
       'webhook failed: "w.x"',
     ],
     [
-      `Internal error occurred: failed calling webhook "w.x": ${CANARY}`,
+      `Internal error occurred: failed calling webhook "w.x": ${canaryText}`,
       'failed calling webhook "w.x"',
       'webhook failed: "w.x"',
     ],
@@ -63,14 +63,14 @@ describe('who refused a request', () => {
 
   for (const message of [
     '',
-    CANARY,
+    canaryText,
     `admission webhook "x" said: ${quota}`,
-    `secrets "x" is forbidden: ValidatingAdmissionPolicy 'p' denied request: ${CANARY}`,
-    `secrets "x" is forbidden: ${CANARY} ${quota}`,
-    `secrets "x" is forbidden: exceeded quota: ${CANARY}, requested: y`,
-    `admission webhook "${CANARY}" denied the request`,
+    `secrets "x" is forbidden: ValidatingAdmissionPolicy 'p' denied request: ${canaryText}`,
+    `secrets "x" is forbidden: ${canaryText} ${quota}`,
+    `secrets "x" is forbidden: exceeded quota: ${canaryText}, requested: y`,
+    `admission webhook "${canaryText}" denied the request`,
     `x admission webhook "x" denied the request`,
-    `Secret "x" is invalid: data: Invalid value: "${CANARY}"`,
+    `Secret "x" is invalid: data: Invalid value: "${canaryText}"`,
   ]) {
     it(`is not guessed: ${message.slice(0, 60)}`, () => assert.equal(refusal(message), undefined));
   }
@@ -81,16 +81,16 @@ describe('who refused a request', () => {
       'metadata.labels[owner]',
       'metadata.annotations[ecr-pull-secrets.io/hosts]',
       'type',
-      CANARY,
-      `data[${CANARY}]`,
-      `data.${CANARY}`,
-      `data ${CANARY}`,
+      canaryText,
+      `data[${canaryText}]`,
+      `data.${canaryText}`,
+      `data ${canaryText}`,
       '',
       'x'.repeat(10_000),
       `metadata${'.a'.repeat(5_000)}`,
     ];
     const named = fields.filter((field) => {
-      const found = refusal('Secret "x" is invalid: x', [{ field, reason: CANARY }]);
+      const found = refusal('Secret "x" is invalid: x', [{ field, reason: canaryText }]);
       assert.ok(found === undefined || found.text === `field ${field}`);
       return found !== undefined;
     });

@@ -14,7 +14,7 @@ import {
 } from './secret-api-fixtures.ts';
 
 const options: ApplyOptions = { fieldManager: 'one', force: false };
-const RBAC = '/apis/rbac.authorization.k8s.io/v1';
+const rbacGroup = '/apis/rbac.authorization.k8s.io/v1';
 
 /** Creates an account that may get, list, watch, create and patch Secrets of one name only. Returns its kubeconfig. */
 export async function restrictedAccount(server: TestApi): Promise<string> {
@@ -22,8 +22,8 @@ export async function restrictedAccount(server: TestApi): Promise<string> {
   const name = namespace;
   const verbs = ['get', 'list', 'watch', 'create', 'patch'];
   const rules = [{ apiGroups: [''], resources: ['secrets'], resourceNames: [secretName], verbs }];
-  await server.request('POST', `${RBAC}/clusterroles`, { metadata: { name }, rules });
-  await server.request('POST', `${RBAC}/clusterrolebindings`, {
+  await server.request('POST', `${rbacGroup}/clusterroles`, { metadata: { name }, rules });
+  await server.request('POST', `${rbacGroup}/clusterrolebindings`, {
     metadata: { name },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name },
     subjects: [{ kind: 'ServiceAccount', namespace, name }],

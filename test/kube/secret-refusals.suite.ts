@@ -13,7 +13,7 @@ import {
 } from './secret-api-fixtures.ts';
 
 const options: ApplyOptions = { fieldManager: 'one', force: true };
-const CANARY = 'canary-5b1f7c';
+const canaryText = 'canary-5b1f7c';
 
 describeOnEachApiServer('refused writes of Secrets', refusalSuite);
 
@@ -55,7 +55,7 @@ function refusalSuite(server: () => TestApi): void {
   });
 
   it('has no request data and no token in the error', async () => {
-    const secret = { ...dockerConfig(`{ ${CANARY}`), type: `${CANARY}/type` };
+    const secret = { ...dockerConfig(`{ ${canaryText}`), type: `${canaryText}/type` };
     const failing = api.apply({ ...secret, type: 'kubernetes.io/dockerconfigjson' }, options);
     await assert.rejects(failing, (error: unknown) => {
       assert.ok(error instanceof KubeError);
@@ -63,7 +63,7 @@ function refusalSuite(server: () => TestApi): void {
       for (const text of [error.message, error.stack, JSON.stringify(error), JSON.stringify(error.cause)]) {
         assert.doesNotMatch(
           text ?? '',
-          new RegExp(`${CANARY}|${Buffer.from(CANARY).toString('base64').slice(0, 12)}`),
+          new RegExp(`${canaryText}|${Buffer.from(canaryText).toString('base64').slice(0, 12)}`),
         );
         assert.ok(!text?.includes(token));
       }

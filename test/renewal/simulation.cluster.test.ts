@@ -39,7 +39,9 @@ describeOnCluster(
       await simulation.start(60);
       await simulation.advance(durationMs);
       print(formatSummary(simulation));
-      if (seriesFile !== undefined) await writeResult(seriesFile, series.series(simulation));
+      if (seriesFile !== undefined) {
+        await writeResult(seriesFile, series.series(simulation));
+      }
       assert.deepEqual(
         getBounds(simulation).filter(({ actual, max }) => actual > max),
         [],

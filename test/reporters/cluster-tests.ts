@@ -2,7 +2,10 @@
 import type { TestEvent } from 'node:test/reporters';
 
 /** How many tests ran against a real API server, and how many of those were skipped. */
-export type ClusterTests = { readonly ran: number; readonly skipped: number };
+export interface ClusterTests {
+  readonly ran: number;
+  readonly skipped: number;
+}
 
 /** Whether the tests of a file need a real API server. */
 export function needsCluster(file: string): boolean {
@@ -26,9 +29,13 @@ export class ClusterTestCounter {
    * @param isOnCluster whether a file ran against a real API server
    */
   take(event: TestEvent, isOnCluster: (file: string) => boolean = needsCluster): void {
-    if (event.type !== 'test:summary') return;
+    if (event.type !== 'test:summary') {
+      return;
+    }
     const { file, counts } = event.data;
-    if (file === undefined || !isOnCluster(file)) return; // Without a file: the sum of all.
+    if (file === undefined || !isOnCluster(file)) {
+      return; // Without a file: the sum of all.
+    }
     this.#counts.skipped += counts.skipped;
     this.#counts.ran += counts.tests - counts.skipped - counts.cancelled;
   }

@@ -49,7 +49,9 @@ describe('a run without progress', () => {
     t.mock.timers.enable({ apis: ['setTimeout'] });
     const stalls: (readonly string[])[] = [];
     const guard = new StallGuard(1000, (unfinished) => stalls.push(unfinished));
-    for (const file of ['a', 'b']) guard.take(ofFile('test:dequeue', file));
+    for (const file of ['a', 'b']) {
+      guard.take(ofFile('test:dequeue', file));
+    }
     t.mock.timers.tick(999);
     guard.take(ofFile('test:complete', 'a'));
     t.mock.timers.tick(999);
@@ -79,6 +81,8 @@ function summary(
 /** The event by which Node reports that a file starts or ends, a test with the name of the file. */
 function ofFile(type: 'test:dequeue' | 'test:complete', file: string): TestEvent {
   const data = { name: file, file, nesting: 0, testId: 1, parentId: undefined, tags: [] };
-  if (type === 'test:dequeue') return { type, data: { ...data, type: 'test' } };
+  if (type === 'test:dequeue') {
+    return { type, data: { ...data, type: 'test' } };
+  }
   return { type, data: { ...data, testNumber: 1, details: { passed: true, duration_ms: 1 } } };
 }

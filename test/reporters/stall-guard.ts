@@ -24,9 +24,12 @@ export class StallGuard {
   take(event: TestEvent): void {
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#onStall([...this.#unfinished]), this.#afterMs);
-    if (event.type === 'test:dequeue' && event.data.name === event.data.file)
+    if (event.type === 'test:dequeue' && event.data.name === event.data.file) {
       this.#unfinished.add(event.data.name);
-    if (event.type === 'test:complete') this.#unfinished.delete(event.data.name);
+    }
+    if (event.type === 'test:complete') {
+      this.#unfinished.delete(event.data.name);
+    }
   }
 
   /** Stops, because the run is over. */

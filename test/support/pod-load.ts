@@ -58,7 +58,9 @@ export function startPodLoad(
     const results = await Promise.allSettled(under);
     kept.close();
     for (const result of results) {
-      if (result.status === 'rejected') throw result.reason;
+      if (result.status === 'rejected') {
+        throw result.reason;
+      }
     }
   };
   const running = run();

@@ -186,7 +186,9 @@ describe('buffered lines', () => {
     it(`are kept up to a bound, counted beyond it, and written once ${code} is over`, () => {
       const { writer, output } = scripted();
       output.fails = code;
-      for (let at = 0; at < 5_000; at += 1) writer.write(line);
+      for (let at = 0; at < 5_000; at += 1) {
+        writer.write(line);
+      }
       assert.equal(writer.flush(), code);
       assert.deepEqual([output.written, output.recovered], ['', []]);
       const kept = 5_000 - writer.droppedLines();

@@ -54,7 +54,9 @@ describe('scrubbing', () => {
     fc.assert(
       fc.property(plain, (text) => {
         // a line feed is not plain, and belongs to no credential
-        if (isPlain(text)) assert.equal(scrub(`${text}\n`), `${text}\n`);
+        if (isPlain(text)) {
+          assert.equal(scrub(`${text}\n`), `${text}\n`);
+        }
       }),
       { numRuns: 2_000 },
     );

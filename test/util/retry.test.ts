@@ -9,7 +9,9 @@ describe('retry', () => {
     const result = await retry(
       async () => {
         calls += 1;
-        if (calls < 3) throw new Error('conflict');
+        if (calls < 3) {
+          throw new Error('conflict');
+        }
         return calls;
       },
       (_error, failed) => {

@@ -219,7 +219,9 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
         `${Math.round(noticedAt - killedAt)} ms until the Service noticed`,
     );
     assert.ok(withoutReference.length > 0, 'the killed replica had a request in flight');
-    for (const pod of withoutReference) assert.ok(inFlight.includes(pod) || during.includes(pod));
+    for (const pod of withoutReference) {
+      assert.ok(inFlight.includes(pod) || during.includes(pod));
+    }
     // Until then, a third of the new connections is refused.
     assert.ok(withoutReference.length <= inFlight.length + Math.ceil(during.length / replicas));
     assert.equal((await countFailedCalls()) - failedBefore, withoutReference.length);

@@ -22,7 +22,7 @@ interface PlannedFault {
   failure: StatusError | 'hang';
 }
 
-const REASONS: Record<number, string> = {
+const statusReasons: Record<number, string> = {
   403: 'Forbidden',
   404: 'NotFound',
   409: 'Conflict',
@@ -47,7 +47,7 @@ export class ApiFaults {
 
   /** The next requests that match are answered with this status (and message). */
   failNext(status: number, { count = 1, match = every, message = 'as ordered' }: FailOptions = {}): void {
-    const failure = new StatusError(status, REASONS[status] ?? '', message);
+    const failure = new StatusError(status, statusReasons[status] ?? '', message);
     this.#planned.push({ left: count, match, failure });
   }
 

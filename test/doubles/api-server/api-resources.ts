@@ -9,38 +9,38 @@ const make = (group: string, resource: string, kind: string, namespaced: boolean
   namespaced,
 });
 
-const RBAC = 'rbac.authorization.k8s.io';
+const rbacGroup = 'rbac.authorization.k8s.io';
 
 /** Namespaces, which other objects live in. */
-export const NAMESPACES = make('', 'namespaces', 'Namespace', false);
+export const namespaceResource = make('', 'namespaces', 'Namespace', false);
 /** Webhooks: what drives admission. */
-export const WEBHOOKS = make(
+export const webhookResource = make(
   'admissionregistration.k8s.io',
   'mutatingwebhookconfigurations',
   'MutatingWebhookConfiguration',
   false,
 );
 /** The objects that rights are made of. */
-export const CLUSTER_ROLES = make(RBAC, 'clusterroles', 'ClusterRole', false);
-export const CLUSTER_ROLE_BINDINGS = make(RBAC, 'clusterrolebindings', 'ClusterRoleBinding', false);
-export const ROLES = make(RBAC, 'roles', 'Role', true);
-export const ROLE_BINDINGS = make(RBAC, 'rolebindings', 'RoleBinding', true);
-export const SECRETS = make('', 'secrets', 'Secret', true);
-export const PODS = make('', 'pods', 'Pod', true);
+export const clusterRoleResource = make(rbacGroup, 'clusterroles', 'ClusterRole', false);
+export const clusterRoleBindingResource = make(rbacGroup, 'clusterrolebindings', 'ClusterRoleBinding', false);
+export const roleResource = make(rbacGroup, 'roles', 'Role', true);
+export const roleBindingResource = make(rbacGroup, 'rolebindings', 'RoleBinding', true);
+export const secretResource = make('', 'secrets', 'Secret', true);
+export const podResource = make('', 'pods', 'Pod', true);
 
 /** All kinds that the stand-in keeps. */
-const ALL_RESOURCES: readonly Resource[] = [
-  NAMESPACES,
-  SECRETS,
-  PODS,
+const allResources: readonly Resource[] = [
+  namespaceResource,
+  secretResource,
+  podResource,
   make('', 'serviceaccounts', 'ServiceAccount', true),
   make('', 'configmaps', 'ConfigMap', true),
   make('', 'events', 'Event', true),
-  WEBHOOKS,
-  CLUSTER_ROLES,
-  CLUSTER_ROLE_BINDINGS,
-  ROLES,
-  ROLE_BINDINGS,
+  webhookResource,
+  clusterRoleResource,
+  clusterRoleBindingResource,
+  roleResource,
+  roleBindingResource,
 ];
 
 /** What a path names. */
@@ -76,7 +76,7 @@ export function targetOf(path: string): Target {
     parts[0] === 'namespaces' && parts.length > 2 && !['status', 'finalize'].includes(parts[2] ?? '');
   const namespace = inNamespace ? parts[1] : undefined;
   const [plural, name, subresource = '', ...rest] = inNamespace ? parts.slice(2) : parts;
-  const resource = ALL_RESOURCES.find(
+  const resource = allResources.find(
     (one) => one.group === group && one.version === version && one.resource === plural,
   );
   if (resource === undefined || rest.length > 0) {

@@ -1,6 +1,6 @@
 // Validation of objects by the API stand-in.
 import { isDeepStrictEqual } from 'node:util';
-import { PODS, SECRETS } from './api-resources.ts';
+import { podResource, secretResource } from './api-resources.ts';
 import { invalid, type StatusCause, StatusError } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
 
@@ -36,7 +36,7 @@ export function validatePod(pod: KubeObject): void {
     ...containerCauses(spec['initContainers'], 'spec.initContainers'),
   ];
   if (causes.length > 0) {
-    throw invalid(PODS, pod.metadata.name, causes);
+    throw invalid(podResource, pod.metadata.name, causes);
   }
 }
 
@@ -64,7 +64,7 @@ export function validatePodUpdate(pod: KubeObject, old: KubeObject): void {
   const message =
     'Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,' +
     '`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds`';
-  throw invalid(PODS, pod.metadata.name, [{ reason: 'FieldValueForbidden', message, field: 'spec' }]);
+  throw invalid(podResource, pod.metadata.name, [{ reason: 'FieldValueForbidden', message, field: 'spec' }]);
 }
 
 /**
@@ -83,15 +83,15 @@ export function withEphemeralContainers(pod: KubeObject, old: KubeObject): KubeO
     causes.push({ reason: 'FieldValueForbidden', message, field: 'spec.ephemeralContainers' });
   }
   if (causes.length > 0) {
-    throw invalid(PODS, name, causes);
+    throw invalid(podResource, name, causes);
   }
   return { ...old, metadata: pod.metadata, spec };
 }
 
 const maxSecretBytes = 1024 * 1024;
-const DOCKER_CONFIG = 'kubernetes.io/dockerconfigjson';
-const DOCKER_CONFIG_KEY = '.dockerconfigjson';
-const KEY = /^[-._a-zA-Z0-9]{1,253}$/;
+const dockerConfigType = 'kubernetes.io/dockerconfigjson';
+const dockerConfigKey = '.dockerconfigjson';
+const keyPattern = /^[-._a-zA-Z0-9]{1,253}$/;
 
 const bytes = (value: string): Buffer => Buffer.from(value, 'base64');
 
@@ -106,8 +106,8 @@ function isJsonObject(text: string): boolean {
 }
 
 function dockerConfigCauses(data: Record<string, string>): StatusCause[] {
-  const config = data[DOCKER_CONFIG_KEY];
-  const field = `data[${DOCKER_CONFIG_KEY}]`;
+  const config = data[dockerConfigKey];
+  const field = `data[${dockerConfigKey}]`;
   if (config === undefined) {
     return [{ reason: 'FieldValueRequired', message: 'Required value', field }];
   }
@@ -167,7 +167,7 @@ export function validateSecret(secret: KubeObject, old: KubeObject | undefined):
   const size = Object.values(data).reduce((sum, value) => sum + bytes(value).length, 0);
   const causes = [
     ...Object.keys(data)
-      .filter((key) => !KEY.test(key))
+      .filter((key) => !keyPattern.test(key))
       .map((key) => ({
         reason: 'FieldValueInvalid',
         message: `Invalid value: "${key}"`,
@@ -182,10 +182,10 @@ export function validateSecret(secret: KubeObject, old: KubeObject | undefined):
           },
         ]
       : []),
-    ...(secret['type'] === DOCKER_CONFIG ? dockerConfigCauses(data) : []),
+    ...(secret['type'] === dockerConfigType ? dockerConfigCauses(data) : []),
     ...immutableCauses(secret, old),
   ];
   if (causes.length > 0) {
-    throw invalid(SECRETS, secret.metadata.name, causes);
+    throw invalid(secretResource, secret.metadata.name, causes);
   }
 }

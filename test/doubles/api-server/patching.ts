@@ -1,7 +1,7 @@
 // Patches of the API stand-in: JSON patch, merge patch and apply.
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { parse } from 'yaml';
-import { SECRETS, type Target } from './api-resources.ts';
+import { secretResource, type Target } from './api-resources.ts';
 import { badRequest, conflict, invalid, modifiedMessage, notFound, StatusError } from './api-status-error.ts';
 import { isObject, type KubeObject, objectFrom, objectOr } from './kube-object.ts';
 import { completeSecret } from './object-validation.ts';
@@ -55,7 +55,7 @@ function serverSideApply(
   name: string,
   live: KubeObject | undefined,
 ): KubeObject {
-  if (target.resource !== SECRETS) {
+  if (target.resource !== secretResource) {
     throw new StatusError(415, 'UnsupportedMediaType', 'this stand-in applies Secrets only');
   }
   const manager = query.get('fieldManager') ?? '';

@@ -1,6 +1,12 @@
 // Authentication and RBAC of the API stand-in.
 import { randomBytes } from 'node:crypto';
-import { CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, ROLE_BINDINGS, ROLES, type Target } from './api-resources.ts';
+import {
+  clusterRoleBindingResource,
+  clusterRoleResource,
+  roleBindingResource,
+  roleResource,
+  type Target,
+} from './api-resources.ts';
 import { forbidden, StatusError } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr } from './kube-object.ts';
 import type { Store } from './store.ts';
@@ -16,7 +22,7 @@ export interface Attempt extends Target {
   verb: string;
 }
 
-const ADMINS = 'system:masters';
+const adminGroup = 'system:masters';
 
 /** The users that have been given a token. */
 export class Users {
@@ -24,7 +30,7 @@ export class Users {
 
   /** A token of an administrator, who may do everything. */
   admin(): string {
-    return this.#add({ username: 'admin', groups: [ADMINS, 'system:authenticated'] });
+    return this.#add({ username: 'admin', groups: [adminGroup, 'system:authenticated'] });
   }
 
   /** A token of a ServiceAccount, who may do what roles allow. */
@@ -48,7 +54,7 @@ export class Users {
   /** Takes back all tokens but administrators'. */
   revokeServiceAccounts(): void {
     for (const [token, { groups }] of this.#byToken) {
-      if (!groups.includes(ADMINS)) {
+      if (!groups.includes(adminGroup)) {
         this.#byToken.delete(token);
       }
     }
@@ -94,8 +100,8 @@ function rulesOf(store: Store, binding: KubeObject): unknown[] {
   }
   const role =
     kind === 'Role'
-      ? store.get(ROLES, binding.metadata.namespace, name)
-      : store.get(CLUSTER_ROLES, undefined, name);
+      ? store.get(roleResource, binding.metadata.namespace, name)
+      : store.get(clusterRoleResource, undefined, name);
   return arrayOr(role?.['rules']);
 }
 
@@ -105,13 +111,13 @@ function rulesOf(store: Store, binding: KubeObject): unknown[] {
  * @throws {StatusError} 403, worded as the real one
  */
 export function authorize(store: Store, user: User, attempt: Attempt): void {
-  if (user.groups.includes(ADMINS)) {
+  if (user.groups.includes(adminGroup)) {
     return;
   }
   const { verb, resource, namespace, name, subresource } = attempt;
   const bindings = [
-    ...store.list(CLUSTER_ROLE_BINDINGS),
-    ...(namespace === undefined ? [] : store.list(ROLE_BINDINGS, namespace)),
+    ...store.list(clusterRoleBindingResource),
+    ...(namespace === undefined ? [] : store.list(roleBindingResource, namespace)),
   ].filter((binding) => arrayOr(binding['subjects']).some((subject) => isSubject(subject, binding, user)));
   if (bindings.some((binding) => rulesOf(store, binding).some((rule) => allows(rule, attempt)))) {
     return;

@@ -1,5 +1,5 @@
 // Selects the webhooks that the API stand-in calls for a request.
-import { NAMESPACES, type Target, WEBHOOKS } from './api-resources.ts';
+import { namespaceResource, type Target, webhookResource } from './api-resources.ts';
 import { invalid } from './api-status-error.ts';
 import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
 import { meets } from './selector-matching.ts';
@@ -76,7 +76,7 @@ export function validateWebhooks(configuration: KubeObject): void {
     ];
   });
   if (causes.length > 0) {
-    throw invalid(WEBHOOKS, configuration.metadata.name, causes);
+    throw invalid(webhookResource, configuration.metadata.name, causes);
   }
 }
 
@@ -91,10 +91,10 @@ export function webhooksFor(
   target: Target,
   labels: Record<string, string>,
 ): Webhook[] {
-  const namespace = store.get(NAMESPACES, undefined, target.namespace ?? '');
+  const namespace = store.get(namespaceResource, undefined, target.namespace ?? '');
   const namespaceLabels = stringsOf(namespace?.metadata.labels);
   return store
-    .list(WEBHOOKS)
+    .list(webhookResource)
     .flatMap((configuration) => arrayOr(configuration['webhooks']))
     .filter((entry) => {
       const { rules, namespaceSelector, objectSelector } = objectOr(entry);

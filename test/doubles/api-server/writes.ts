@@ -1,7 +1,13 @@
 // Creates, changes and deletes objects of the API stand-in.
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
-import { NAMESPACES, PODS, SECRETS, type Target, WEBHOOKS } from './api-resources.ts';
+import {
+  namespaceResource,
+  podResource,
+  secretResource,
+  type Target,
+  webhookResource,
+} from './api-resources.ts';
 import {
   badRequest,
   conflict,
@@ -106,7 +112,7 @@ export class Writes {
     const { resource, namespace, name = '' } = write.target;
     const live = this.#store.mustGet(resource, namespace, name);
     checkPreconditions(write, live);
-    if (resource === NAMESPACES) {
+    if (resource === namespaceResource) {
       const metadata = { ...live.metadata, deletionTimestamp: new Date().toISOString() };
       const body = this.#store.update(resource, live, {
         ...live,
@@ -169,9 +175,9 @@ export class Writes {
     if (namespace === undefined) {
       return;
     }
-    const parent = this.#store.get(NAMESPACES, undefined, namespace);
+    const parent = this.#store.get(namespaceResource, undefined, namespace);
     if (parent === undefined) {
-      throw notFound(NAMESPACES, namespace);
+      throw notFound(namespaceResource, namespace);
     }
     if (!creating || parent.metadata.deletionTimestamp === undefined) {
       return;
@@ -215,12 +221,12 @@ function validated(
   old: KubeObject | undefined,
 ): KubeObject {
   const whole = named(object);
-  if (resource === SECRETS) {
+  if (resource === secretResource) {
     const secret = completeSecret(whole);
     validateSecret(secret, old);
     return secret;
   }
-  if (resource === PODS) {
+  if (resource === podResource) {
     if (old === undefined) {
       validatePod(whole);
     } else if (subresource === 'ephemeralcontainers') {
@@ -229,10 +235,10 @@ function validated(
       validatePodUpdate(whole, old);
     }
   }
-  if (resource === WEBHOOKS) {
+  if (resource === webhookResource) {
     validateWebhooks(whole);
   }
-  if (resource !== NAMESPACES || old !== undefined) {
+  if (resource !== namespaceResource || old !== undefined) {
     return whole;
   }
   const labels = { ...whole.metadata.labels, 'kubernetes.io/metadata.name': whole.metadata.name };

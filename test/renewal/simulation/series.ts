@@ -16,7 +16,9 @@ export class SeriesRecorder {
   /** Samples the stored Secrets, at most every 5 simulated minutes. */
   record({ options, history }: Simulation): void {
     const { time, double } = options;
-    if (time.elapsed < this.#nextAt) return;
+    if (time.elapsed < this.#nextAt) {
+      return;
+    }
     this.#nextAt = time.elapsed + sampleEveryMs;
     for (const { password, expiresAt } of double.issued.slice(this.#read)) {
       this.#expirations.set(password, expiresAt);
