@@ -146,7 +146,7 @@ describe('calls to a slow API server', () => {
     await assert.rejects(write('slow'), (error) => {
       assert.match(
         String(error),
-        /cannot apply Secret slow\/.* \(overloaded\): too many calls of this program/,
+        /cannot apply Secret slow\/.* \(overloaded\): not sent, because too many calls/,
       );
       assert.doesNotMatch(String(error), /check the API server/);
       return hasErrorCode('overloaded')(error);

@@ -178,7 +178,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
         const namespace = await cluster().createNamespace('refuser');
         scripts.set(namespace, () => ({ allowed: false, ...answer }));
         await registerRefusingWebhook(cluster(), 'Validating', 'silent.example.com', namespace, webhook);
-        const who = 'admission webhook "silent.example.com" denied the request): change the rule';
+        const who = 'admission webhook "silent.example.com" denied the request): change the policy';
         const short = 'denied by webhook "silent.example.com"';
         await refused(namespace, { code: 'invalid', status: 400, who, short });
       });

@@ -121,7 +121,7 @@ function referencesSuite(server: () => TestApi): void {
     await assert.rejects(addReference(losing, namespace, 'default', secretName), hasErrorCode('invalid'));
     assert.equal(tries, 5);
     assert.deepEqual(await addReference(api, namespace, 'none', secretName), {
-      account: undefined,
+      serviceAccount: undefined,
       changed: false,
     });
   });
