@@ -6,8 +6,13 @@ export interface HandshakeLimits {
   readonly maxStartsPerTick: number;
   /** Maximum number of handshakes in progress. */
   readonly maxInProgress: number;
-  /** How long a handshake may take while others are waiting, in ms. */
+  /** How long a handshake may take while one of another client is waiting, in ms. */
   readonly maxWaitMs: number;
+  /**
+   * The same while only handshakes of the same client are waiting. It is longer: if this process or the API server gets little
+   * CPU time, its own next handshake would be no faster.
+   */
+  readonly maxWaitSameClientMs: number;
 }
 
 interface PendingHandshake {
@@ -23,10 +28,10 @@ export class HandshakeQueue {
   readonly #limits: HandshakeLimits;
   /** Address → its connections, oldest first; the address whose turn is next comes first. */
   readonly #waiting = new Map<string, PendingHandshake[]>();
-  /** Start time of each handshake in progress: monotonic clock, in ms. Oldest first. */
+  /** Start time of each handshake in progress: monotonic clock, in ms. */
   readonly #inProgress = new Map<Socket, number>();
   #immediate: NodeJS.Immediate | undefined;
-  /** Fires when the oldest handshake has exceeded `maxWaitMs`. */
+  /** Fires when a handshake in progress has taken too long. */
   #timer: NodeJS.Timeout | undefined;
 
   constructor(limits: HandshakeLimits) {
@@ -53,7 +58,7 @@ export class HandshakeQueue {
       return;
     }
     clearTimeout(this.#timer);
-    const delayMs = this.#isFull() ? this.#msUntilOldestTimesOut() : 0;
+    const delayMs = this.#isFull() ? (this.#findSlowest()?.remainingMs ?? 0) : 0;
     if (delayMs > 0) {
       this.#timer = setTimeout(() => this.#schedule(), delayMs).unref();
       return;
@@ -67,13 +72,13 @@ export class HandshakeQueue {
 
   #startSome(): void {
     for (let started = 0; started < this.#limits.maxStartsPerTick && this.#waiting.size > 0; started += 1) {
-      const [oldest] = this.#inProgress.keys();
-      if (this.#isFull() && oldest !== undefined) {
-        if (this.#msUntilOldestTimesOut() > 0) {
+      if (this.#isFull()) {
+        const slowest = this.#findSlowest();
+        if (slowest === undefined || slowest.remainingMs > 0) {
           return;
         }
-        this.#inProgress.delete(oldest);
-        oldest.destroy();
+        this.#inProgress.delete(slowest.socket);
+        slowest.socket.destroy();
       }
       this.#startNext();
     }
@@ -83,9 +88,20 @@ export class HandshakeQueue {
     return this.#inProgress.size >= this.#limits.maxInProgress;
   }
 
-  #msUntilOldestTimesOut(): number {
-    const [startedAt = 0] = this.#inProgress.values();
-    return startedAt + this.#limits.maxWaitMs - performance.now();
+  /** The handshake in progress whose time ends first if the next one starts, and how much of it remains, in ms. */
+  #findSlowest(): { socket: Socket; remainingMs: number } | undefined {
+    const { maxWaitMs, maxWaitSameClientMs } = this.#limits;
+    const [nextAddress] = this.#waiting.keys();
+    const now = performance.now();
+    let slowest: { socket: Socket; remainingMs: number } | undefined;
+    for (const [socket, startedAt] of this.#inProgress) {
+      const limitMs = socket.remoteAddress === nextAddress ? maxWaitSameClientMs : maxWaitMs;
+      const remainingMs = startedAt + limitMs - now;
+      if (slowest === undefined || remainingMs < slowest.remainingMs) {
+        slowest = { socket, remainingMs };
+      }
+    }
+    return slowest;
   }
 
   #startNext(): void {

@@ -46,7 +46,12 @@ export const maxNameLength = 253;
  * A handshake takes 1 to 2 ms of CPU time, mainly for the signature when the client's first message is read. All handshakes in
  * progress can reach that point at once, which takes a tenth of a second.
  */
-export const handshakeLimits = { maxStartsPerTick: 16, maxInProgress: 48, maxWaitMs: 500 };
+export const handshakeLimits = {
+  maxStartsPerTick: 16,
+  maxInProgress: 48,
+  maxWaitMs: 500,
+  maxWaitSameClientMs: 3_000,
+};
 
 /** Timeouts for a TLS handshake, for the headers of a request, and for a whole request, in ms. */
 export const handshakeTimeoutMs = 5_000;

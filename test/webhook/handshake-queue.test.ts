@@ -9,9 +9,11 @@ function socketFrom(address: string): Socket {
   return Object.defineProperty(new Socket(), 'remoteAddress', { value: address });
 }
 
+const noTimeout = { maxWaitMs: 60_000, maxWaitSameClientMs: 60_000 };
+
 describe('TLS handshakes', () => {
   it('start a few in each turn of the event loop, round-robin by client address', async () => {
-    const queue = new HandshakeQueue({ maxStartsPerTick: 4, maxInProgress: 100, maxWaitMs: 60_000 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 4, maxInProgress: 100, ...noTimeout });
     const started: string[] = [];
     const add = (address: string) => queue.add(socketFrom(address), () => started.push(address));
     for (let count = 0; count < 10; count += 1) {
@@ -25,7 +27,7 @@ describe('TLS handshakes', () => {
   });
 
   it('wait while too many are in progress, and start when one is done or closed', async () => {
-    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 2, maxWaitMs: 60_000 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 2, ...noTimeout });
     const sockets = Array.from({ length: 4 }, () => socketFrom('a'));
     let started = 0;
     for (const socket of sockets) {
@@ -44,7 +46,12 @@ describe('TLS handshakes', () => {
   });
 
   it('that take too long are closed to make room for others, the oldest first', async () => {
-    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 1, maxWaitMs: 20 });
+    const queue = new HandshakeQueue({
+      maxStartsPerTick: 16,
+      maxInProgress: 1,
+      maxWaitMs: 20,
+      maxWaitSameClientMs: 60_000,
+    });
     const [stalled, other] = [socketFrom('a'), socketFrom('b')];
     const started: Socket[] = [];
     for (const socket of [stalled, other]) {
@@ -54,8 +61,30 @@ describe('TLS handshakes', () => {
     assert.deepEqual([stalled.destroyed, other.destroyed], [true, false]);
   });
 
+  it('get more time while only handshakes of the same client are waiting', async () => {
+    const queue = new HandshakeQueue({
+      maxStartsPerTick: 16,
+      maxInProgress: 1,
+      maxWaitMs: 1,
+      maxWaitSameClientMs: 60_000,
+    });
+    const [slow, next, other] = [socketFrom('a'), socketFrom('a'), socketFrom('b')];
+    const started: Socket[] = [];
+    const add = (socket: Socket) => queue.add(socket, () => started.push(socket));
+    add(slow);
+    add(next);
+    await eventually('the first has started', () => started.includes(slow));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    assert.deepEqual([started.length, slow.destroyed], [1, false]);
+    queue.done(slow);
+    await eventually('the next has started', () => started.includes(next));
+    add(other);
+    await eventually('that of another client has started', () => started.includes(other));
+    assert.deepEqual([slow.destroyed, next.destroyed], [false, true]);
+  });
+
   it('do not start on a connection that has closed', async () => {
-    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 16, maxWaitMs: 60_000 });
+    const queue = new HandshakeQueue({ maxStartsPerTick: 16, maxInProgress: 16, ...noTimeout });
     const [closed, other] = [socketFrom('a'), socketFrom('a')];
     const started: Socket[] = [];
     queue.add(closed, () => started.push(closed));
