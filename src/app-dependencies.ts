@@ -22,6 +22,6 @@ export interface AppDependencies {
   readonly isPersistent?: boolean;
   /** The wall clock in ms. */
   now(): number;
-  /** A monotonic clock in ms; the clock of the process if not given. */
-  readonly monotonicNow?: () => number;
+  /** A monotonic clock in ms. */
+  monotonicNow(): number;
 }

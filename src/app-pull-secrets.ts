@@ -32,8 +32,7 @@ interface HostsDependencies {
 
 /** Builds what decides which hosts stay in Secrets: the pods, and the hosts that the operator named. */
 export function createHosts(app: AppDependencies, { cluster, resolveRegistry }: HostsDependencies) {
-  const { config, configuredRegistries, log, now } = app;
-  const monotonicNow = getMonotonicClock(app);
+  const { config, configuredRegistries, log, now, monotonicNow } = app;
   const missing = new MissingHosts(config.secrets.forgetAfter);
   const pods = new PodHostLister({
     list: (namespace, onPod) => listPods(cluster, namespace, onPod),
@@ -51,7 +50,7 @@ export function createHosts(app: AppDependencies, { cluster, resolveRegistry }: 
 export function createUnstoredHosts(app: AppDependencies): UnstoredHosts {
   return new UnstoredHosts({
     maxHostsPerNamespace: app.config.secrets.maxHosts,
-    monotonicNow: getMonotonicClock(app),
+    monotonicNow: app.monotonicNow,
     onForgotten: (namespace, hosts, reason) => {
       app.metrics.countForgottenHosts(reason, hosts.length);
       app.log.warn(
@@ -118,8 +117,4 @@ export function createSecretWriter(
         forgetAfterMs: config.secrets.forgetAfter,
       }),
   };
-}
-
-function getMonotonicClock({ monotonicNow }: AppDependencies): () => number {
-  return monotonicNow ?? (() => performance.now());
 }

@@ -25,7 +25,7 @@ export function createTokens(app: AppDependencies, dependencies: TokensDependenc
     now,
     random: Math.random,
     getEndpointTrust: createEndpointTrust(app, dependencies),
-    ...(monotonicNow && { monotonicNow }),
+    monotonicNow,
     onCall: ({ identity, region, outcome, failure, servedCached }) => {
       metrics.countEcrCall(region, outcome);
       if (failure === undefined) {

@@ -1,15 +1,14 @@
 // The command `certificates`: manages the webhook's certificate and caBundle, and handles no admission requests.
-import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
+import { connectToCluster } from '../app-cluster.ts';
 import type { ManagedCertificates } from '../certificates/managed-certificates.ts';
 import type { Config } from '../config/schema.ts';
-import { loadKubeConfig } from '../kube/client.ts';
-import { productName } from '../labels.ts';
 import { createStandardLog } from '../telemetry/log.ts';
 import { listenOn } from '../webhook/listen.ts';
 import { createStatusServer } from '../webhook/status-server.ts';
 import { defineCommand } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
+import { shutDownOnSignal } from './shutdown.ts';
 
 export const certificatesCommand = defineCommand<ConfigOption>({
   name: 'certificates',
@@ -34,28 +33,16 @@ const endMarginMs = 5_000;
 async function manageCertificates(config: Config): Promise<void> {
   const { log } = createStandardLog(config.log.level);
   // Imported here, so that other commands do not load the X.509 library.
-  const [{ resolveManagedSettings, mountedPropagationMs }, { ManagedCertificates }] = await Promise.all([
-    import('../certificates/managed-certificates.ts'),
-    import('../certificates/managed-certificates.ts'),
-  ]);
-  const cluster = loadKubeConfig({
-    kubeconfigPath: config.kubernetes.kubeconfig,
-    requestTimeoutMs: config.kubernetes.requestTimeout,
-    writeTimeoutMs: config.kubernetes.writeTimeout,
-    userAgent: `${productName}/${packageJson.version}`,
-  });
+  const { resolveManagedSettings, mountedPropagationMs, ManagedCertificates } = await import(
+    '../certificates/managed-certificates.ts'
+  );
+  const cluster = connectToCluster(config, log);
   const settings = resolveManagedSettings(config, cluster);
   let managed: ManagedCertificates | undefined;
   const status = createStatusServer({
     getNotReadyReasons: () => (managed === undefined ? ['no certificate yet'] : managed.problems()),
   });
-  const delay = config.kubernetes.writeTimeout + endMarginMs;
-  closeWithGrace({ delay, logger: false }, async ({ err, signal }) => {
-    if (err === undefined) {
-      log.info({ signal }, 'shutting down');
-    } else {
-      log.fatal({ err }, 'shutting down after an unexpected error');
-    }
+  shutDownOnSignal(config.kubernetes.writeTimeout + endMarginMs, log, async () => {
     await managed?.close();
     // A first certificate that is still being stored has no `managed` yet.
     await cluster.waitUntilIdle();

@@ -1,7 +1,7 @@
 // Prints progress and reports, as text or JSON, without credentials and control characters.
 import { escapeDeceptive, scrub, toPrintable } from '../telemetry/redact.ts';
-import { progressText, removeHostsText, syncText, uninstallText } from './report-text.ts';
-import type { RemoveHostsResult, SyncResult, UninstallResult } from './results.ts';
+import { progressText } from './report-text.ts';
+import type { Failure } from './results.ts';
 
 export type OutputFormat = 'text' | 'json';
 
@@ -31,29 +31,29 @@ export function printInterrupted(output: TextOutput): void {
   }
 }
 
-/** @returns the exit code: 1 if anything failed, or a name or pattern selects no namespace */
-export function printSync(result: SyncResult, format: OutputFormat, output: TextOutput): number {
-  output.write(format === 'json' ? jsonText(result) : toPrintable(syncText(result)));
-  return result.failed + (result.failures?.length ?? 0) > 0 ? 1 : 0;
+/** What the exit code of a report depends on. */
+interface Report {
+  /** Parts of the work that failed. */
+  readonly failed: number;
+  /** Failures that concern no single part. */
+  readonly failures?: readonly Failure[];
 }
 
-/** @returns the exit code: 1 if anything failed */
-export function printUninstall(result: UninstallResult, format: OutputFormat, output: TextOutput): number {
-  output.write(format === 'json' ? jsonText(result) : toPrintable(uninstallText(result)));
-  return result.failed > 0 ? 1 : 0;
-}
-
-/** @returns the exit code: 1 if a host stays that was to be removed */
-export function printRemoveHosts(
-  result: RemoveHostsResult,
+/**
+ * @param formatText formats the result for readers
+ * @returns the exit code: 1 if anything failed
+ */
+export function printReport<T extends Report>(
+  result: T,
+  formatText: (result: T) => string,
   format: OutputFormat,
   output: TextOutput,
 ): number {
-  output.write(format === 'json' ? jsonText(result) : toPrintable(removeHostsText(result)));
-  return result.failed > 0 ? 1 : 0;
+  output.write(format === 'json' ? jsonText(result) : toPrintable(formatText(result)));
+  return result.failed + (result.failures?.length ?? 0) > 0 ? 1 : 0;
 }
 
 /** One line of JSON. */
-function jsonText(result: SyncResult | UninstallResult | RemoveHostsResult): string {
+function jsonText(result: Report): string {
   return `${JSON.stringify(result, (_key, value) => (typeof value === 'string' ? escapeDeceptive(scrub(value)) : value))}\n`;
 }

@@ -22,7 +22,8 @@ import {
 } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
 import { type Interrupt, whenAborted } from './interrupt.ts';
-import { type OutputFormat, printRemoveHosts } from './print-report.ts';
+import { type OutputFormat, printReport } from './print-report.ts';
+import { removeHostsText } from './report-text.ts';
 import type { HostRemoval, RemoveHostsResult } from './results.ts';
 import { runOnce } from './run-once.ts';
 
@@ -70,18 +71,18 @@ export const removeHostCommand = defineCommand<RemoveHostOptions>({
 /** @throws {ConfigError}, {KubeConfigError}, and as {@link removeHosts} */
 async function runRemoveHost(options: RemoveHostOptions, context: CommandContext): Promise<number> {
   const config = await loadConfig(options);
-  return await runOnce(config, context, undefined, async ({ core, log, interrupt }) => {
+  return await runOnce(config, context, undefined, async ({ app, log, interrupt }) => {
     const { namespace, hosts, dryRun, output } = options;
     const result = await removeHosts({
-      config: core.cluster,
+      config: app.cluster,
       ...{ secretName: config.secretName, namespace, hosts, dryRun },
       configured: config.provisioning.registries,
-      listPods: (of, onPod) => listPods(core.cluster, of, onPod),
-      resolveRegistry: core.resolveRegistry,
+      listPods: (of, onPod) => listPods(app.cluster, of, onPod),
+      resolveRegistry: app.resolveRegistry,
       interrupt,
       log,
     });
-    return printRemoveHosts(result, output, context.stdout);
+    return printReport(result, removeHostsText, output, context.stdout);
   });
 }
 
@@ -114,7 +115,9 @@ export interface RemoveHostsDependencies {
 export async function removeHosts(dependencies: RemoveHostsDependencies): Promise<RemoveHostsResult> {
   const { namespace, hosts, dryRun, interrupt } = dependencies;
   const writing = changeDependencies(dependencies);
-  let removals = await interruptible(interrupt, (onWrite) => removeUnused(dependencies, writing, onWrite));
+  let removals = await workUnlessInterrupted(interrupt, (onWrite) =>
+    removeUnused(dependencies, writing, onWrite),
+  );
   if (removals === undefined) {
     removals = hosts.map((host) => ({ host, outcome: 'interrupted' }));
   } else if (!dryRun) {
@@ -131,7 +134,7 @@ class InterruptedError extends Error {
 }
 
 /** @returns undefined where the command was interrupted before the work called `onWrite` */
-async function interruptible<T>(
+async function workUnlessInterrupted<T>(
   interrupt: Interrupt | undefined,
   start: (onWrite: () => void) => Promise<T>,
 ): Promise<T | undefined> {

@@ -8,8 +8,8 @@ import { type CallsInFlight, type Interrupt, interruptible } from './interrupt.t
 import { printInterrupted } from './print-report.ts';
 
 /** What the work of a command gets. */
-export interface RunOnceParts {
-  readonly core: App;
+export interface WorkContext {
+  readonly app: App;
   readonly log: Log;
   readonly interrupt: Interrupt;
   /** What an interrupted command awaits. */
@@ -21,7 +21,7 @@ const ecrTimeoutMs = 120_000;
 
 /**
  * Builds the components, runs a command, and closes the connections.
- * @param configured registries that the operator named; undefined: the command calls no AWS, so AWS settings do not matter
+ * @param configuredRegistries those that the operator named; undefined: the command calls no AWS, so its settings do not matter
  * @param work prints the report, and returns the exit code
  * @returns the exit code; the one of the signal if the command was interrupted
  * @throws {KubeConfigError}, and the errors of `work`
@@ -29,36 +29,36 @@ const ecrTimeoutMs = 120_000;
 export async function runOnce(
   config: Config,
   context: CommandContext,
-  configured: readonly Registry[] | undefined,
-  work: (parts: RunOnceParts) => Promise<number>,
+  configuredRegistries: readonly Registry[] | undefined,
+  work: (context: WorkContext) => Promise<number>,
 ): Promise<number> {
-  const log = logOf(config, context);
-  const environment = configured === undefined ? {} : context.environment;
-  const core = coreOf(config, environment, configured ?? [], log);
+  const log = createCommandLog(config, context);
+  const environment = configuredRegistries === undefined ? {} : context.environment;
+  const app = createOneShotApp(config, environment, configuredRegistries ?? [], log);
   const calls = {
-    idle: () => core.cluster.waitUntilIdle(),
+    idle: () => app.cluster.waitUntilIdle(),
     timeoutMs: config.kubernetes.writeTimeout,
-    close: () => core.cluster.close(),
+    close: () => app.cluster.close(),
   };
   try {
     return await interruptible(
       context.signals,
       async (interrupt) => {
-        const code = await work({ core, log, interrupt, calls });
+        const code = await work({ app, log, interrupt, calls });
         return interrupt.exitCode ?? code;
       },
       () => printInterrupted(context.stderr),
     );
   } finally {
-    await core.close();
+    await app.close();
   }
 }
 
 /** The cache has no watch. It holds only what the command reads and writes, so it is never out of date. */
-function coreOf(
+function createOneShotApp(
   config: Config,
   environment: NodeJS.ProcessEnv,
-  configured: readonly Registry[],
+  configuredRegistries: readonly Registry[],
   log: Log,
 ): App {
   const uncounted = {
@@ -70,18 +70,19 @@ function coreOf(
   return createApp({
     config,
     environment,
-    configuredRegistries: configured,
+    configuredRegistries,
     log,
     metrics: uncounted,
     isInSync: () => true,
     maxWaitMs: ecrTimeoutMs,
     isPersistent: true,
     now: Date.now,
+    monotonicNow: () => performance.now(),
   });
 }
 
 /** Creates the log on standard error; silent on a terminal, where the report is enough. */
-function logOf(config: Config, { stderr }: CommandContext): Log {
+function createCommandLog(config: Config, { stderr }: CommandContext): Log {
   return createJsonLog(stderr.isTTY === true ? 'silent' : config.log.level, {
     write: (line) => void stderr.write(line),
   });

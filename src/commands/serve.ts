@@ -1,17 +1,17 @@
 // The command `serve`: runs the admission webhook, renewal and provisioning until a signal arrives.
-import closeWithGrace from 'close-with-grace';
 import packageJson from '../../package.json' with { type: 'json' };
 import { createApp } from '../app.ts';
 import { createControllers } from '../app-controllers.ts';
 import { AppWebhook } from '../app-webhook.ts';
 import type { Config } from '../config/schema.ts';
 import { resolveSettings } from '../provisioning/provisioning-settings.ts';
-import { createStandardLog, type Log } from '../telemetry/log.ts';
+import { createStandardLog } from '../telemetry/log.ts';
 import { createPrometheusMetrics } from '../telemetry/metrics.ts';
 import { listenOn } from '../webhook/listen.ts';
 import { createStatusServer } from '../webhook/status-server.ts';
 import { defineCommand } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
+import { shutDownOnSignal } from './shutdown.ts';
 
 export const serveCommand = defineCommand<ConfigOption>({
   name: 'serve',
@@ -37,6 +37,7 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     metrics,
     isInSync: () => controllers.isInSync(),
     now: Date.now,
+    monotonicNow: () => performance.now(),
   });
   const controllers = createControllers({ config, app, log, metrics });
   const webhook = new AppWebhook({ config, app, log, metrics });
@@ -57,7 +58,9 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     droppedLogLines: () => output.droppedLines(),
     fullSecrets: () => app.housekeeping.missing.fullSecretCount,
   });
-  shutDownOnSignal(config, log, async () => {
+  const { shutdownDelay, drainTimeout } = config.webhook;
+  const maxShutdownMs = shutdownDelay + drainTimeout + config.kubernetes.writeTimeout;
+  shutDownOnSignal(maxShutdownMs, log, async () => {
     await webhook.drain();
     // These stop together, so that none starts anything new while another one waits for its writes.
     await Promise.all([webhook.closeCertificates(), controllers.stop()]);
@@ -74,26 +77,4 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
   controllers.start();
   const webhookAddress = await webhook.open();
   log.info({ version: packageJson.version, webhook: webhookAddress, status: statusAddress }, 'listening');
-}
-
-/** Shuts down on a signal or an uncaught error. A second signal ends the process at once. */
-function shutDownOnSignal(config: Config, log: Log, close: () => Promise<void>): void {
-  const { webhook, kubernetes } = config;
-  const delay = webhook.shutdownDelay + webhook.drainTimeout + kubernetes.writeTimeout;
-  closeWithGrace(
-    {
-      delay,
-      logger: false,
-      onTimeout: () => log.error({ delay }, 'shutdown timed out with calls in flight'),
-    },
-    async ({ err, signal }) => {
-      if (err !== undefined) {
-        log.fatal({ err }, 'shutting down after an unexpected error');
-      } else {
-        log.info({ signal }, 'shutting down');
-      }
-      await close();
-      log.info('shutdown complete');
-    },
-  );
 }

@@ -16,7 +16,8 @@ import {
   configSource,
   loadConfig,
 } from './config-option.ts';
-import { type OutputFormat, printSync, progressOn } from './print-report.ts';
+import { type OutputFormat, printReport, progressOn } from './print-report.ts';
+import { syncText } from './report-text.ts';
 import { runOnce } from './run-once.ts';
 import { syncNamespaces } from './sync-namespaces.ts';
 
@@ -73,8 +74,8 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
   const config = await loadConfig(options);
   const settings = resolveSyncSettings(config, options, configSource(options));
   const namesFrom = options.namespaces.length > 0 ? '--namespace' : 'provisioning.namespaces.names';
-  return await runOnce(config, context, settings.registries, async ({ core, interrupt, calls }) => {
-    const { cluster, secrets, secretCache, resolveRegistry } = core;
+  return await runOnce(config, context, settings.registries, async ({ app, interrupt, calls }) => {
+    const { cluster, secrets, secretCache, resolveRegistry } = app;
     const progress = progressOn(context.stderr);
     const dependencies = {
       config: cluster,
@@ -87,6 +88,6 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
       interrupt,
       calls,
     };
-    return printSync(await syncNamespaces(dependencies), options.output, context.stdout);
+    return printReport(await syncNamespaces(dependencies), syncText, options.output, context.stdout);
   });
 }

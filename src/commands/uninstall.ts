@@ -12,10 +12,12 @@ import {
 } from '../kube/service-accounts.ts';
 import { isManagedSecret } from '../pull-secrets/apply.ts';
 import { UnmanagedSecretError } from '../pull-secrets/unavailable-host.ts';
+import { retry } from '../util/retry.ts';
 import { addOutputOption, type CommandContext, defineCommand, outputFormat } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
 import { type CallsInFlight, finishWork, type Interrupt } from './interrupt.ts';
-import { type OutputFormat, printUninstall } from './print-report.ts';
+import { type OutputFormat, printReport } from './print-report.ts';
+import { uninstallText } from './report-text.ts';
 import { failureOf, type Removal, type UninstallResult } from './results.ts';
 import { runOnce } from './run-once.ts';
 
@@ -52,10 +54,10 @@ export const uninstallCommand = defineCommand<UninstallOptions>({
 /** @throws {ConfigError}, {KubeConfigError}, or {KubeError} where the objects cannot be listed */
 async function runUninstall(options: UninstallOptions, context: CommandContext): Promise<number> {
   const config = await loadConfig(options);
-  return await runOnce(config, context, undefined, async ({ core, interrupt, calls }) => {
+  return await runOnce(config, context, undefined, async ({ app, interrupt, calls }) => {
     const [{ secretName }, { dryRun, output }] = [config, options];
-    const result = await uninstall({ config: core.cluster, secretName, dryRun, interrupt, calls });
-    return printUninstall(result, output, context.stdout);
+    const result = await uninstall({ config: app.cluster, secretName, dryRun, interrupt, calls });
+    return printReport(result, uninstallText, output, context.stdout);
   });
 }
 
@@ -161,18 +163,18 @@ async function removeSecret(
   dependencies: UninstallDependencies,
 ): Promise<Removal | undefined> {
   const removal = { kind: 'Secret', namespace, name: dependencies.secretName } as const;
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      const outcome = await tryToRemove(namespace, dependencies);
-      return outcome && { ...removal, outcome };
-    } catch (error) {
-      const changed = error instanceof KubeError && error.code === 'conflict';
-      if (!changed || attempt === maxAttempts) {
-        const outcome = error instanceof UnmanagedSecretError ? 'skipped' : 'failed';
-        return { ...removal, outcome, failure: failureOf(`Secret ${dependencies.secretName}`, error) };
-      }
-    }
+  try {
+    const outcome = await retry(() => tryToRemove(namespace, dependencies), getConflictDelayMs);
+    return outcome && { ...removal, outcome };
+  } catch (error) {
+    const outcome = error instanceof UnmanagedSecretError ? 'skipped' : 'failed';
+    return { ...removal, outcome, failure: failureOf(`Secret ${dependencies.secretName}`, error) };
   }
+}
+
+function getConflictDelayMs(error: unknown, attempts: number): number | undefined {
+  const isConflict = error instanceof KubeError && error.code === 'conflict';
+  return isConflict && attempts < maxAttempts ? 0 : undefined;
 }
 
 /**

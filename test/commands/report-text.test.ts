@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { printSync, printUninstall, progressOn } from '../../src/commands/print-report.ts';
+import { printReport, progressOn } from '../../src/commands/print-report.ts';
 import { syncText, uninstallText } from '../../src/commands/report-text.ts';
 import type { NamespaceResult, Removal } from '../../src/commands/results.ts';
 
@@ -52,10 +52,13 @@ describe('the report of sync', () => {
 
   it('is one JSON object if wanted, and the exit code says whether anything failed', () => {
     const one = { namespaces: [good], failed: 0 };
-    const { text, result } = printed((output) => printSync(one, 'json', output));
+    const { text, result } = printed((output) => printReport(one, syncText, 'json', output));
     assert.deepEqual(JSON.parse(text), one);
     assert.equal(result, 0);
-    assert.equal(printed((output) => printSync({ namespaces: [bad], failed: 1 }, 'text', output)).result, 1);
+    assert.equal(
+      printed((output) => printReport({ namespaces: [bad], failed: 1 }, syncText, 'text', output)).result,
+      1,
+    );
   });
 
   it('shows progress on one line of a terminal that is erased at the end, and none in a file', () => {
@@ -107,11 +110,14 @@ describe('the report of uninstall', () => {
       removals: [{ ...secret, outcome: 'failed', failure }],
       failed: 1,
     } as const;
-    const { text: shown, result: code } = printed((output) => printUninstall(result, 'text', output));
+    const { text: shown, result: code } = printed((output) =>
+      printReport(result, uninstallText, 'text', output),
+    );
     assert.equal(code, 1);
     assert.match(shown, /0 removed, 1 failed\nrefused\n$/);
     assert.equal(
-      printed((output) => printUninstall({ ...result, removals: [], failed: 0 }, 'json', output)).result,
+      printed((output) => printReport({ ...result, removals: [], failed: 0 }, uninstallText, 'json', output))
+        .result,
       0,
     );
   });

@@ -159,6 +159,7 @@ export async function runProvisioning(options: RunProvisioningOptions): Promise<
     metrics,
     isInSync,
     now: Date.now,
+    monotonicNow: () => performance.now(),
   });
   const provisioning = new ProvisioningController({
     config: app.cluster,
