@@ -53,7 +53,7 @@ function recording(): Recording & { handler: ResourceEventHandler<ObjectIdentity
       replace: (items) => {
         recorded.lists.push(items.length);
         recorded.known.clear();
-        recorded.rejected.length = 0; // a list is all there is, so that what is rejected has to be told after it
+        recorded.rejected.length = 0; // a list replaces everything, so that rejected objects are reported after it
         for (const item of items) {
           recorded.known.set(item.namespace, item.resourceVersion);
         }
@@ -90,7 +90,10 @@ describe('an object that cannot be parsed', () => {
   const seed = (namespace: string): void =>
     void server.seed(`/api/v1/namespaces/${namespace}/secrets/${secretName}`, {});
 
-  const broken: Record<string, (told: ReturnType<typeof recording>) => Partial<Resource<ObjectIdentity>>> = {
+  const broken: Record<
+    string,
+    (recorded: ReturnType<typeof recording>) => Partial<Resource<ObjectIdentity>>
+  > = {
     'whose item throws': () => ({
       parseItem: (object) => {
         throwFor(String(getMetadata(object)['namespace']));
@@ -109,46 +112,47 @@ describe('an object that cannot be parsed', () => {
 
   for (const [which, breaks] of Object.entries(broken)) {
     it(`${which} is reported once and rejected, and all others are watched`, async () => {
-      const told = recording();
-      const resource = { ...secrets, ...breaks(told) };
+      const recorded = recording();
+      const resource = { ...secrets, ...breaks(recorded) };
       const config = createConfig(server.kubeconfigPath);
       watch = createInformer({
         config,
         resource,
-        handler: told.handler,
-        onError: ({ code }) => told.errors.push(code),
+        handler: recorded.handler,
+        onError: ({ code }) => recorded.errors.push(code),
         onObjectError: (error) => {
-          told.objectErrors.push(error);
-          throw new Error('a bug of who is told');
+          recorded.objectErrors.push(error);
+          throw new Error('a bug of the callback');
         },
         backoff: () => 1,
       });
       await watch.start();
       await eventually('a watch is open', () => server.openWatches > 0);
-      assert.deepEqual([told.lists, watch.isInSync()], [[2], true]);
-      assert.ok(told.rejected.includes('bad'));
+      assert.deepEqual([recorded.lists, watch.isInSync()], [[2], true]);
+      assert.ok(recorded.rejected.includes('bad'));
       await server.request('PUT', `/api/v1/namespaces/bad/secrets/${secretName}`, {
         metadata: { name: secretName, labels: { changed: 'yes' } },
       });
       seed('d');
-      await eventually('the next object is seen', () => told.known.has('d'));
-      assert.deepEqual([told.lists, told.errors], [[2], []], 'no failure, no list');
+      await eventually('the next object is seen', () => recorded.known.has('d'));
+      assert.deepEqual([recorded.lists, recorded.errors], [[2], []], 'no failure, no list');
       server.faults.compact();
       server.faults.dropWatches('end');
       seed('e');
-      await eventually('the watch goes on after the bad object', () => told.known.has('e'));
+      await eventually('the watch goes on after the bad object', () => recorded.known.has('e'));
       server.faults.expireWatches();
-      await eventually('a second list', () => told.lists.length === 2);
-      assert.deepEqual([told.lists, watch.isInSync()], [[2, 4], true]);
-      assert.equal(told.objectErrors.length, 1, 'once, though it was seen four times');
-      const [{ resource: collection, namespace, objectName, message } = assert.fail()] = told.objectErrors;
+      await eventually('a second list', () => recorded.lists.length === 2);
+      assert.deepEqual([recorded.lists, watch.isInSync()], [[2, 4], true]);
+      assert.equal(recorded.objectErrors.length, 1, 'once, though it was seen four times');
+      const [{ resource: collection, namespace, objectName, message } = assert.fail()] =
+        recorded.objectErrors;
       assert.deepEqual([collection, namespace, objectName], ['secrets', 'bad', secretName]);
       assert.match(
         message,
         /^cannot parse secrets bad\/pull-secret: TypeError: a bug; it is treated as unmanaged$/,
       );
       await server.request('DELETE', `/api/v1/namespaces/bad/secrets/${secretName}`);
-      await eventually('its end is seen', () => told.removed.includes('bad'));
+      await eventually('its end is seen', () => recorded.removed.includes('bad'));
       await config.close();
     });
   }
@@ -195,7 +199,7 @@ describe('an invalid line of a watch', () => {
 
   for (const [what, line] of Object.entries(lines)) {
     it(`that is ${what} is skipped and causes one list`, async () => {
-      const told = recording();
+      const recorded = recording();
       let watches = 0;
       let endFirst: (() => void) | undefined;
       server = await startRawServer((_, response, url) => {
@@ -212,23 +216,23 @@ describe('an invalid line of a watch', () => {
       watch = createInformer({
         config: server.config,
         resource: secrets,
-        handler: told.handler,
-        onError: ({ message }) => told.errors.push(message),
+        handler: recorded.handler,
+        onError: ({ message }) => recorded.errors.push(message),
         backoff: () => 1,
       });
       await watch.start();
-      await eventually('what comes after it is seen', () => told.known.has('after'));
-      assert.deepEqual([told.lists, watch.isInSync(), watches], [[0], true, 1]);
-      assert.equal(told.errors.length, 1, 'once for a stream');
-      assert.match(told.errors[0] ?? '', /a line is not a watch event/);
+      await eventually('what comes after it is seen', () => recorded.known.has('after'));
+      assert.deepEqual([recorded.lists, watch.isInSync(), watches], [[0], true, 1]);
+      assert.equal(recorded.errors.length, 1, 'once for a stream');
+      assert.match(recorded.errors[0] ?? '', /a line is not a watch event/);
       endFirst?.();
-      await eventually('the next stream', () => told.known.has('later'));
-      assert.deepEqual([told.lists, watch.isInSync(), told.errors.length], [[0, 0], true, 1]);
+      await eventually('the next stream', () => recorded.known.has('later'));
+      assert.deepEqual([recorded.lists, watch.isInSync(), recorded.errors.length], [[0, 0], true, 1]);
     });
   }
 
   it('that is longer than any object is skipped without being buffered', async () => {
-    const told = recording();
+    const recorded = recording();
     server = await startRawServer((_, response, url) => {
       if (url.searchParams.get('watch') === null) {
         response.end(listAt('1'));
@@ -240,13 +244,13 @@ describe('an invalid line of a watch', () => {
     watch = createInformer({
       config: server.config,
       resource: secrets,
-      handler: told.handler,
-      onError: ({ message }) => told.errors.push(message),
+      handler: recorded.handler,
+      onError: ({ message }) => recorded.errors.push(message),
       backoff: () => 1,
     });
     await watch.start();
-    await eventually('what comes after it is seen', () => told.known.has('after'), 30_000);
-    assert.deepEqual([told.lists, watch.isInSync(), told.errors.length], [[0], true, 1]);
-    assert.match(told.errors[0] ?? '', /a line is too long/);
+    await eventually('what comes after it is seen', () => recorded.known.has('after'), 30_000);
+    assert.deepEqual([recorded.lists, watch.isInSync(), recorded.errors.length], [[0], true, 1]);
+    assert.match(recorded.errors[0] ?? '', /a line is too long/);
   });
 });
