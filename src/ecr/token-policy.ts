@@ -256,7 +256,7 @@ export function maxRetryDelayMs(expiresAt: number | undefined, now: number): num
 }
 
 /** Converts a time of the monotonic clock to ms since the epoch. */
-function toWallMs(monotonicMs: number, now: ClockReading): number {
+export function toWallMs(monotonicMs: number, now: ClockReading): number {
   return now.wallMs + (monotonicMs - now.monotonicMs);
 }
 

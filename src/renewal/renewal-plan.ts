@@ -22,7 +22,7 @@ import {
   type Plan,
   type PlanRules,
 } from './plan-types.ts';
-import { type NamespaceState, planUnstored } from './unstored-plan.ts';
+import { emptyPlan, type NamespaceState, planUnstored } from './unstored-plan.ts';
 
 export interface ClusterState {
   readonly secrets: Iterable<readonly [string, CachedSecret]>;
@@ -30,8 +30,6 @@ export interface ClusterState {
   /** Hosts that could not be stored, by namespace. */
   readonly unstored?: ReadonlyMap<string, NamespaceUnstoredHosts> | undefined;
 }
-
-const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
 
 /** Namespaces that are planned in one step, which takes one or two milliseconds. */
 const namespacesPerStep = 500;

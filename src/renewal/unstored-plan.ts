@@ -1,5 +1,5 @@
 // Plans hosts that pods request but no Secret stores: the write failed, or an unmanaged Secret has the name.
-import { type ClockReading, jitterAfter } from '../ecr/token-policy.ts';
+import { type ClockReading, jitterAfter, toWallMs } from '../ecr/token-policy.ts';
 import { formerHostsToReport, isBlockingSecret } from '../pull-secrets/cached-secret.ts';
 import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
 import type { CachedSecret, DeletedSecret } from '../pull-secrets/secret-cache.ts';
@@ -18,7 +18,7 @@ export interface NamespaceState {
   readonly unstored?: NamespaceUnstoredHosts | undefined;
 }
 
-const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
+export const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
 const noHosts: ReadonlyMap<string, UnstoredHost> = new Map();
 
 /**
@@ -88,8 +88,4 @@ function planUnmanaged(
 
 function createOverdue(namespace: string, host: string, failure: HostFailure): Overdue {
   return { namespace, host, kind: 'missing', expiresAt: undefined, failure, isUrgent: true };
-}
-
-function toWallMs(monotonicMs: number, now: ClockReading): number {
-  return now.wallMs - (now.monotonicMs - monotonicMs);
 }
