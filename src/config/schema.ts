@@ -1,6 +1,8 @@
 // The schema of the configuration: every setting with its default and its bounds.
+
 import * as v from 'valibot';
 import { isEcrHost } from '../ecr/registry.ts';
+import { isJson } from '../util/json.ts';
 import {
   accountPattern,
   dnsName,
@@ -265,12 +267,3 @@ export const configSchema = v.object({
 
 /** The whole configuration with every default filled in; durations in milliseconds. */
 export type Config = v.InferOutput<typeof configSchema>;
-
-function isJson(candidate: string): boolean {
-  try {
-    JSON.parse(candidate);
-    return true;
-  } catch {
-    return false;
-  }
-}

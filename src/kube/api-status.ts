@@ -1,5 +1,5 @@
 // Parses the `Status` in an error response of the API server.
-import { isObject } from '../util/json.ts';
+import { isObject, parseJsonOrUndefined } from '../util/json.ts';
 
 /** The parts of a Kubernetes `Status` that errors are classified by. */
 export interface Status {
@@ -17,23 +17,13 @@ export interface Cause {
   field: string;
 }
 
-function parseJsonOrUndefined(body: unknown): unknown {
-  if (typeof body !== 'string') {
-    return body;
-  }
-  try {
-    return JSON.parse(body);
-  } catch {
-    return undefined; // for example the HTML page of a proxy
-  }
-}
-
 /**
  * Parses the body of a response (an object or text) as a `Status`. Never throws: a body that is not a Status has no causes
  * and no message. Schema: https://github.com/kubernetes/apimachinery/blob/master/pkg/apis/meta/v1/types.go.
  */
 export function parseStatus(body: unknown): Status {
-  const status = parseJsonOrUndefined(body);
+  // The text may be anything, for example the HTML page of a proxy.
+  const status = typeof body === 'string' ? parseJsonOrUndefined(body) : body;
   if (!isObject(status) || status['kind'] !== 'Status') {
     return { reason: undefined, causes: [], message: '' };
   }

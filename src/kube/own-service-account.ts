@@ -1,6 +1,6 @@
 // Finds the ServiceAccount that this process authenticates with.
 import type { RequestOptions } from 'node:https';
-import { isObject } from '../util/json.ts';
+import { isObject, parseJsonOrUndefined } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 
 /** The ServiceAccount of this process, with the fields of an ownerReference. */
@@ -37,11 +37,7 @@ export function parseServiceAccountToken(token: string): OwnServiceAccount | und
 }
 
 function parseClaims(token: string): unknown {
+  // A token of a static token file is not a JSON web token, for example.
   const payload = token.split('.')[1] ?? '';
-  try {
-    return JSON.parse(Buffer.from(payload, 'base64url').toString());
-  } catch {
-    // Not a JSON web token, for example a token of a static token file.
-    return undefined;
-  }
+  return parseJsonOrUndefined(Buffer.from(payload, 'base64url').toString());
 }

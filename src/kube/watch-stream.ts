@@ -1,5 +1,5 @@
 // Opens one watch request and parses its events.
-import { isObject } from '../util/json.ts';
+import { isObject, parseJsonOrUndefined } from '../util/json.ts';
 import { maxObjectBytes } from './bounded-http.ts';
 import type { ClusterConfig } from './client.ts';
 import { createStatusError, KubeError, toKubeError } from './errors.ts';
@@ -62,14 +62,6 @@ function parseEvent(line: string | undefined, operation: string): WatchEvent | I
     return { type: 'INVALID', error: new KubeError({ code: 'unknown', operation, detail }) };
   }
   return { type, object, resourceVersion };
-}
-
-function parseJsonOrUndefined(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return undefined;
-  }
 }
 
 /** Yields the lines of a stream; undefined for a line that is too long. */

@@ -1,4 +1,5 @@
 // Parses a dockerconfigjson as the kubelet does (kubernetes pkg/credentialprovider/config.go, Go's encoding/json).
+import { isJson } from '../util/json.ts';
 import { type Member, parseMembers } from '../util/json-members.ts';
 
 /** An entry of `auths` as JSON. The program writes only `auth`; an entry that a user added is kept unchanged. */
@@ -155,15 +156,6 @@ function decodeBase64(text: string): string | undefined {
 /** A field name in lower case. Go's decoder uses Unicode's simple case folding, in which U+017F equals `s`. */
 function foldCase(name: string): string {
   return name.replaceAll('\u017f', 's').toLowerCase();
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 function isNull(json: string): boolean {

@@ -1,7 +1,7 @@
 // Formats and parses the annotation of a pull Secret: its hosts, with the lifetimes of their tokens. Pure.
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
-import { getField, isObject } from '../util/json.ts';
+import { getField, isObject, parseJsonOrUndefined } from '../util/json.ts';
 
 /** Every host that a namespace uses, with the lifetime of its stored token, or undefined while it waits for a token. */
 export type HostLifetimes = ReadonlyMap<string, StoredLifetime | undefined>;
@@ -133,12 +133,8 @@ function parseObject(text: string | undefined): object {
   ) {
     return {};
   }
-  try {
-    const value: unknown = JSON.parse(text);
-    return isObject(value) ? value : {};
-  } catch {
-    return {};
-  }
+  const value = parseJsonOrUndefined(text);
+  return isObject(value) ? value : {};
 }
 
 function hasMoreCommas(text: string, max: number): boolean {

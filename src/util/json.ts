@@ -14,3 +14,17 @@ export function getField(value: unknown, name: string): unknown {
 export function getItems(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
+
+/** Parses JSON; undefined if the text is not valid JSON. */
+export function parseJsonOrUndefined(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether a text is valid JSON. */
+export function isJson(text: string): boolean {
+  return parseJsonOrUndefined(text) !== undefined;
+}
