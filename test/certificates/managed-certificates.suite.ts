@@ -129,7 +129,7 @@ function managedSuite(apiServer: () => TestApiServer): void {
         await damage(fixture);
         const warnings = () =>
           sources.flatMap(({ did }) => did(reason)).filter(({ level }) => level === 'warn');
-        await eventually('a replica logs a warning', () => warnings().length > 0, 5_000);
+        await eventually('a replica logs a warning', () => warnings().length > 0, 60_000);
         const { servingCertificate } = await waitForAgreement();
         await eventually('all serve what is stored', () =>
           sources.every(({ certificates }) => certificates.current.fingerprint === servingCertificate),

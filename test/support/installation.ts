@@ -43,6 +43,8 @@ export async function installServiceAccount(apiServer: TestApiServer): Promise<s
 export interface WebhookTarget {
   readonly webhookUrl: string;
   readonly caPem: string;
+  /** How long the API server waits for a response, in seconds; 10 if not given. At most 30. */
+  readonly timeoutSeconds?: number;
 }
 
 /** A webhook that is registered, and the namespaces for which it is called. */
@@ -54,7 +56,7 @@ export interface RegisteredWebhook {
 /** Registers the webhook with the API server, for its own namespaces, and waits until the API server calls it. */
 export async function registerWebhook(
   apiServer: TestApiServer,
-  { webhookUrl, caPem }: WebhookTarget,
+  { webhookUrl, caPem, timeoutSeconds = 10 }: WebhookTarget,
 ): Promise<RegisteredWebhook> {
   const label = randomBytes(4).toString('hex');
   const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
@@ -82,7 +84,7 @@ export async function registerWebhook(
         failurePolicy: 'Fail',
         reinvocationPolicy: 'IfNeeded',
         sideEffects: 'NoneOnDryRun',
-        timeoutSeconds: 10,
+        timeoutSeconds,
         namespaceSelector: { matchLabels: { 'ecr-test': label } },
         rules: [
           { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['pods'] },

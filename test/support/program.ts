@@ -135,7 +135,7 @@ async function waitUntilListening(child: ChildProcess, log: RunningProgram['log'
 
 async function waitForReady({ statusUrl, stop, output }: RunningProgram): Promise<void> {
   try {
-    await eventually('the program is ready', async () => (await fetch(`${statusUrl}/readyz`)).ok, 20_000);
+    await eventually('the program is ready', async () => (await fetch(`${statusUrl}/readyz`)).ok, 60_000);
   } catch (cause) {
     await stop();
     throw new Error(`the program did not get ready:\n${output()}`, { cause });

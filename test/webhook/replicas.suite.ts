@@ -3,7 +3,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { type EcrDoubleThread, startEcrDoubleThread } from '../doubles/ecr/ecr-double-thread.ts';
 import { type Balancer, startBalancer } from '../doubles/tcp-balancer.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
@@ -19,7 +19,7 @@ describeOnEachApiServer('replicas', replicasSuite);
 
 /** Several processes behind one webhook: they share nothing but the API server. */
 function replicasSuite(apiServer: () => TestApiServer): void {
-  let ecr: EcrDouble;
+  let ecr: EcrDoubleThread;
   let programs: RunningProgram[] = [];
   let balancer: Balancer;
   let webhook: RegisteredWebhook;
@@ -30,22 +30,36 @@ function replicasSuite(apiServer: () => TestApiServer): void {
     programs.map(
       (program) => program.log().filter((line) => line['namespace'] === namespace && line['pod']).length,
     );
-  const tokenCalls = (regions: readonly string[]) =>
-    ecr.callsOf('GetAuthorizationToken').filter((call) => regions.includes(call.region)).length;
+  const countTokenCalls = async (regions: readonly string[]) =>
+    (await ecr.callsOf('GetAuthorizationToken')).filter((call) => regions.includes(call.region)).length;
+
+  /** Each process loads the AWS SDK with its first token, which alone can take longer than a pod waits for ECR. */
+  const waitUntilAllHaveFetched = () =>
+    eventually('each process has fetched a token', async () => {
+      const namespace = await webhook.createNamespace();
+      const pod = podWith(['123456789012.dkr.ecr.eu-north-1.amazonaws.com/app']);
+      await Promise.all(Array.from({ length: 8 }, () => createPod(apiServer(), namespace, pod)));
+      return programs.every((program) => program.log().some(({ msg }) => msg === 'fetched ECR token'));
+    });
 
   describe('two replicas behind one webhook', () => {
     before(async () => {
-      ecr = await startEcrDouble();
+      ecr = await startEcrDoubleThread();
       directory = await mkdtemp(join(tmpdir(), 'replicas-'));
       const certificates = await createCertificateFiles(directory);
       const kubeconfigPath = await installServiceAccount(apiServer());
       programs = await Promise.all(
         Array.from({ length: replicas }, () =>
-          startProgram({ kubeconfigPath, environment: ecr.env(), certificates }),
+          startProgram({ kubeconfigPath, environment: ecr.environment, certificates }),
         ),
       );
       balancer = await startBalancer(programs.map(({ webhookUrl }) => webhookUrl));
-      webhook = await registerWebhook(apiServer(), { webhookUrl: balancer.url, caPem: certificates.caPem });
+      webhook = await registerWebhook(apiServer(), {
+        webhookUrl: balancer.url,
+        caPem: certificates.caPem,
+        timeoutSeconds: 30,
+      });
+      await waitUntilAllHaveFetched();
     });
     after(async () => {
       await webhook?.remove();
@@ -70,7 +84,8 @@ function replicasSuite(apiServer: () => TestApiServer): void {
       );
       const secret = await readPullSecret(apiServer(), namespace);
       assert.equal(Object.keys(secret?.auths ?? {}).length, 1);
-      assert.ok(tokenCalls(['eu-central-1']) <= replicas, `${tokenCalls(['eu-central-1'])} calls`);
+      const calls = await countTokenCalls(['eu-central-1']);
+      assert.ok(calls <= replicas, `${calls} calls`);
       await eventually('both have handled requests, and all pods are logged', () => {
         const counts = countHandledPods(namespace);
         return counts.every((count) => count > 0) && counts.reduce((sum, count) => sum + count) === 200;
@@ -102,7 +117,8 @@ function replicasSuite(apiServer: () => TestApiServer): void {
           'the union of the hosts that both ensured',
         );
       }
-      assert.ok(tokenCalls(regions) <= 2 * replicas, `${tokenCalls(regions)} calls`);
+      const calls = await countTokenCalls(regions);
+      assert.ok(calls <= 2 * replicas, `${calls} calls`);
     });
 
     it('store all hosts, whichever replica ensured them, in 20 namespaces at once', async () => {
