@@ -96,7 +96,7 @@ describe('a command that is interrupted', () => {
     const names = await namespaces(2);
     const gate = ecr.hold();
     const { child, ended } = start(syncOf(names));
-    await eventually('the call to ECR', () => gate.waiting > 0, 20_000);
+    await eventually('the call to ECR', () => gate.waiting > 0);
     const began = performance.now();
     child.kill('SIGTERM');
     const { code, stdout } = await ended;
@@ -121,7 +121,7 @@ describe('a command that is interrupted', () => {
       return verb === 'patch';
     });
     const { child, ended } = start(syncOf(names));
-    await eventually('the write', () => arrived, 20_000);
+    await eventually('the write', () => arrived);
     child.kill('SIGINT');
     // the program waits for the write that hangs
     await new Promise((resolve) => setTimeout(resolve, 300));
@@ -163,7 +163,7 @@ describe('a command that is interrupted', () => {
       return isPods;
     });
     const { child, ended } = start(['remove-host', '--namespace', name, host]);
-    await eventually('the list of pods', () => arrived, 20_000);
+    await eventually('the list of pods', () => arrived);
     child.kill('SIGINT');
     const { code, stdout } = await ended;
     assert.equal(code, 130);
@@ -179,7 +179,7 @@ describe('a command that is interrupted', () => {
       return isList;
     });
     const { child, ended } = start(['sync', '--registry', host]);
-    await eventually('the list of namespaces', () => arrived, 20_000);
+    await eventually('the list of namespaces', () => arrived);
     child.kill('SIGINT');
     const { code, stdout } = await ended;
     assert.deepEqual([code, stdout], [130, 'interrupted by SIGINT before any namespace was synced\n']);

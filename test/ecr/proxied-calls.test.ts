@@ -219,7 +219,7 @@ describe('calls of AWS through a proxy', () => {
       await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
       // Node's own agent closes it after its `timeout`, 20 s
-      await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
+      await eventually('the connection is closed', async () => proxy.open() === 0);
     });
 
     it('because its response comes in very many parts add no listener for each', async (t) => {
@@ -240,7 +240,7 @@ describe('calls of AWS through a proxy', () => {
       const failure = await getTokenError(aws.tokens.get('team', registry()));
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /Check the proxy in HTTPS_PROXY/);
-      await eventually('the connection is closed', async () => proxy.open() === 0, 10_000);
+      await eventually('the connection is closed', async () => proxy.open() === 0);
     });
   });
 });

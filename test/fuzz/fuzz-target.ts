@@ -86,7 +86,7 @@ export class FuzzTarget {
   async assertCleanAfterwards(): Promise<void> {
     await this.assertServesSoon();
     const marker = `marker-${this.#markers}`;
-    await eventually('the last review is logged', () => this.program.output().includes(marker), 20_000);
+    await eventually('the last review is logged', () => this.program.output().includes(marker));
     this.assertLogClean();
     this.assertShowsNothing('the metrics', await this.program.metrics());
   }

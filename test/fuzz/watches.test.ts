@@ -203,7 +203,7 @@ class FuzzedCluster {
       return;
     }
     const { collection, object } = this.#pathsOf(kind);
-    await eventually('the watch is open', () => this.#proxy.openWatches(collection) > 0, 20_000);
+    await eventually('the watch is open', () => this.#proxy.openWatches(collection) > 0);
     try {
       if (where === 'watch') {
         for (const line of sent) {
@@ -329,7 +329,7 @@ class FuzzedCluster {
   }
 
   async #eventually(what: string, probe: () => boolean | Promise<boolean>): Promise<void> {
-    await eventually(what, probe, 15_000).catch((cause: unknown) => {
+    await eventually(what, probe).catch((cause: unknown) => {
       const lines = this.#program
         .log()
         .slice(-3)

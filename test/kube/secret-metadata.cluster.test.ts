@@ -46,7 +46,7 @@ describeOnCluster(
 
     it('accepts quiet streams', async () => {
       const before = proxy.count(watches);
-      await eventually('streams end and begin', () => proxy.count(watches) > before + 2, 20_000);
+      await eventually('streams end and begin', () => proxy.count(watches) > before + 2);
       assert.deepEqual([under.errors.length, under.lists.length], [0, 1]);
     });
 

@@ -108,11 +108,7 @@ describeOnCluster(
         'the reference exists',
       );
       await cluster().request('DELETE', `/api/v1/namespaces/${full}/resourcequotas/none`);
-      await eventually(
-        'the Secret is created once the quota is gone',
-        () => readPullSecret(cluster(), full),
-        20_000,
-      );
+      await eventually('the Secret is created once the quota is gone', () => readPullSecret(cluster(), full));
     });
 
     it('names the quota when it makes a sync fail', async () => {

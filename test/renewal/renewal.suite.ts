@@ -108,7 +108,6 @@ function renewalSuite(apiServer: () => TestApiServer): void {
       await eventually(
         'the token has expired',
         () => !shortLivedEcr.isUnexpired(password(expired.auths[host]?.auth)),
-        20_000,
       );
       const second = await startWithShortLifetime();
       await eventually('there is a valid token', async () =>

@@ -124,7 +124,7 @@ async function waitUntilListening(child: ChildProcess, log: RunningProgram['log'
   const line = await eventually(
     'the program listens',
     () => (child.exitCode === null ? log().find(({ msg }) => msg === 'listening') : {}),
-    20_000,
+    60_000,
   );
   const { webhook, status } = line;
   if (typeof webhook !== 'string' || typeof status !== 'string') {

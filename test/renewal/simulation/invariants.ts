@@ -55,23 +55,15 @@ export class Invariants {
 
   /** Resolves when all running replicas and the history have the same version of every Secret. */
   async waitUntilInSync(): Promise<void> {
-    await eventually(
-      'all caches are in sync',
-      () => this.#isInSync(this.#dependencies.history.latest),
-      20_000,
-    );
+    await eventually('all caches are in sync', () => this.#isInSync(this.#dependencies.history.latest));
   }
 
   /** Lists the Secrets, waits until all replicas have them in their caches, and checks them. */
   async checkAll(): Promise<void> {
-    const stored = await eventually(
-      'all caches have the stored Secrets',
-      async () => {
-        const listed = await listStoredSecrets(this.#dependencies.request);
-        return this.#isInSync(listed) ? listed : undefined;
-      },
-      20_000,
-    );
+    const stored = await eventually('all caches have the stored Secrets', async () => {
+      const listed = await listStoredSecrets(this.#dependencies.request);
+      return this.#isInSync(listed) ? listed : undefined;
+    });
     this.checkCount += 1;
     const { history, workload, running } = this.#dependencies;
     this.#assertNone(history.violations);
