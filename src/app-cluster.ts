@@ -26,9 +26,9 @@ function createOverloadReporter(log: Log): (calls: CallSlotsState) => void {
   return throttleReport(
     overloadLogIntervalMs,
     () => performance.now(),
-    (times, { inFlight, slow, waiting }: CallSlotsState) =>
+    (dropped, { inFlight, slow, waiting }: CallSlotsState) =>
       log.warn(
-        { times, inFlight, slow, waiting },
+        { dropped, inFlight, slow, waiting },
         'dropped requests to the API server because too many are in flight',
       ),
   );

@@ -54,7 +54,7 @@ export function createUnstoredHosts(app: AppDependencies): UnstoredHosts {
     onForgotten: (namespace, hosts, reason) => {
       app.metrics.countForgottenHosts(reason, hosts.length);
       app.log.warn(
-        { namespace, reason, hosts: hosts.slice(0, maxLoggedHosts), forgotten: hosts.length },
+        { namespace, reason, hosts: hosts.slice(0, maxLoggedHosts), hostCount: hosts.length },
         'hosts that could not be stored are no longer retried',
       );
     },

@@ -43,6 +43,11 @@ export class CertificateStore {
     this.#instance = instance;
   }
 
+  /** `NAMESPACE/NAME` of the Secret, for messages. */
+  get secretId(): string {
+    return `${this.#location.namespace}/${this.#location.secretName}`;
+  }
+
   /**
    * Reads both objects, the webhook configuration first, so that a bundle is never replaced with the CAs of an older Secret.
    */

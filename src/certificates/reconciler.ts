@@ -151,7 +151,7 @@ export class CertificateReconciler {
     if (step.reason === 'unmanaged-secret') {
       throw new CertificateError(
         'unmanaged-secret',
-        'the Secret for managed certificates exists but is not managed by ecr-pull-secrets; delete it, set certificates.secretName to another name, or set certificates.source to files',
+        `Secret ${this.#dependencies.store.secretId} for the certificates exists but is not managed by ecr-pull-secrets; delete it, set certificates.secretName to another name, or set certificates.source to files`,
       );
     }
     this.#hasSucceeded = true;

@@ -108,6 +108,6 @@ function checkValues(command: Command): void {
 /** Checked after the values, because a flag that lacks its value takes the next word. */
 function checkArguments(command: Command): void {
   if (command.registeredArguments.length === 0 && command.args.length > 0) {
-    command.error(`${command.name()} takes no arguments, not ${command.args.join(', ')}`);
+    command.error(`${command.name()} takes no arguments, but got ${command.args.join(', ')}`);
   }
 }

@@ -24,6 +24,17 @@ export function configSource({ configFile }: ConfigOption): string {
   return configFile ?? 'the default configuration';
 }
 
+function describeReadError(code: unknown): string {
+  switch (code) {
+    case 'ENOENT':
+      return 'does not exist';
+    case 'EISDIR':
+      return 'is a directory, not a file';
+    default:
+      return `cannot be read (${code})`;
+  }
+}
+
 /** @throws {ConfigError} for a file that cannot be read, or with all problems of its content */
 export async function loadConfig(option: ConfigOption): Promise<Config> {
   const source = configSource(option);
@@ -31,7 +42,7 @@ export async function loadConfig(option: ConfigOption): Promise<Config> {
     return readConfig('', source);
   }
   const yaml = await readFile(option.configFile, 'utf8').catch((error: unknown) => {
-    throw new ConfigError(source, [{ path: '', text: `cannot be read (${serializeError(error)['code']})` }]);
+    throw new ConfigError(source, [{ path: '', text: describeReadError(serializeError(error)['code']) }]);
   });
   return readConfig(yaml, source);
 }

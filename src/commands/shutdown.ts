@@ -11,7 +11,7 @@ export function shutDownOnSignal(delay: number, log: Log, close: () => Promise<v
     {
       delay,
       logger: false,
-      onTimeout: () => log.error({ delay }, 'shutdown timed out with calls in flight'),
+      onTimeout: () => log.error({ timeoutMs: delay }, 'shutdown timed out with calls in flight'),
     },
     async ({ err, signal }) => {
       if (err !== undefined) {

@@ -54,7 +54,10 @@ export class TokenError extends Error {
 }
 
 const unknownCause: Cause = { permanent: false, advice: 'The call is retried' };
-const rejectedCause: Cause = { permanent: true, advice: 'AWS rejected the call' };
+const rejectedCause: Cause = {
+  permanent: true,
+  advice: 'AWS rejected the call; look up this error in the AWS documentation',
+};
 
 function truncateCause(summary: string, permanent: boolean): string {
   const full = permanent ? `${summary} (permanent)` : summary;

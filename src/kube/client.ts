@@ -173,7 +173,7 @@ export function loadKubeConfig(options: KubeConfigOptions): ClusterConfig {
       'no-cluster',
       options.kubeconfigPath === undefined
         ? 'no API server is configured: set kubernetes.kubeconfig or KUBECONFIG, or run in a pod with a ServiceAccount token'
-        : `kubeconfig ${options.kubeconfigPath} names no cluster in its current context`,
+        : `kubeconfig ${options.kubeconfigPath} names no cluster in its current context; set current-context`,
     );
   }
   return config;

@@ -25,20 +25,20 @@ export type KubeErrorCode =
 const adviceByCode: Record<KubeErrorCode, string> = {
   'not-found': 'the object or its namespace does not exist',
   conflict:
-    'another client changed the object, or owns one of its fields with another value; read it again and retry',
+    'another client changed the object, or owns one of its fields with another value; if this repeats, look for that client in metadata.managedFields',
   forbidden: 'request denied; check the RBAC rules of the ServiceAccount, quotas and admission policies',
   'namespace-terminating': 'the namespace is being deleted; no action is needed',
   unauthorized: 'invalid credentials; check the ServiceAccount token or the kubeconfig',
   invalid: 'the API server rejected the object or the request as invalid',
   'too-many-requests': 'the API server limits the request rate; check the FlowSchema of the ServiceAccount',
-  gone: 'the resourceVersion has expired; list again',
+  gone: 'the resourceVersion has expired; no action is needed, the objects are listed again',
   'server-error': 'the API server failed; check its health',
   timeout: 'request timed out; check the API server and the network to it',
   network: 'connection failed; check the address of the API server and the network to it',
   overloaded:
     'not sent, because too many calls to the API server are in flight; check for slow admission webhooks',
   'too-large': 'the response is too large for an API server; check which server responds at its address',
-  unknown: 'unexpected failure',
+  unknown: 'unexpected failure; check the API server and the network to it',
 };
 
 interface KubeErrorDetails {

@@ -165,7 +165,8 @@ export function parseRefusal({ message, causes }: Status): Refusal | undefined {
   if (fields === '') {
     return undefined;
   }
-  const advice = 'the API server rejected the object as invalid';
+  const advice =
+    'the API server rejected the object as invalid; check whether a mutating webhook changes it, otherwise report a bug';
   return truncateRefusal({ text: `field ${fields}`, shortText: `invalid field ${fields}`, advice });
 }
 

@@ -220,8 +220,8 @@ function readSecretContent(
   const json = encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString();
   const { content, malformed } = readContent(json, metadata.annotations?.[hostsAnnotation], resolveRegistry);
   for (const { path, problem } of malformed) {
-    const secret = `${metadata.namespace}/${metadata.name}`;
-    log.warn({ secret, path, problem }, 'skipped a malformed part of the pull Secret');
+    const { namespace, name: secret } = metadata;
+    log.warn({ namespace, secret, path, problem }, 'skipped a malformed part of the pull Secret');
   }
   return content;
 }

@@ -43,7 +43,7 @@ export class UnmanagedSecretError extends Error {
   constructor(namespace: string, secretName: string) {
     super(
       `Secret ${namespace}/${secretName} is not managed by ecr-pull-secrets (wrong type or no managed-by label), so it is ` +
-        'not changed; delete or rename it, or set another secretName',
+        'not changed; delete it, or set another secretName',
     );
     this.secretName = secretName;
   }
@@ -53,8 +53,8 @@ export class UnmanagedSecretError extends Error {
 export function unmanagedSecretHost(host: string, secretName?: string): UnavailableHost {
   const secret = secretName === undefined ? 'the pull Secret' : `Secret ${secretName}`;
   const message =
-    'the pull Secret exists but is not managed by ecr-pull-secrets, so it is not changed. Delete or rename it, or set ' +
-    'another secretName';
+    `${secret} exists but is not managed by ecr-pull-secrets, so it is not changed. Delete it, annotate it with ` +
+    'ecr-pull-secrets.io/managed=false, or set another secretName';
   return {
     host,
     code: 'unmanaged-secret',
@@ -72,7 +72,7 @@ export function secretFullHost(host: string): UnavailableHost {
 }
 
 export function pendingHost(host: string): UnavailableHost {
-  return { host, code: 'pending', text: 'ECR has not answered yet' };
+  return { host, code: 'pending', text: 'ECR has not responded yet' };
 }
 
 /** The only available token expires no later than the stored one. */

@@ -119,7 +119,7 @@ export function createFullSecretReporter(
     const advice = forbidden
       ? 'and none can be removed because listing pods is forbidden. Set rbac.listPods, or run ecr-pull-secrets remove-host'
       : 'all in use or requested recently. Delete unneeded pods, run ecr-pull-secrets remove-host, or raise secrets.maxHosts';
-    log.warn({ namespace, hosts: named, missing: hosts.length, stored, forbidden }, 'pull Secret is full');
+    log.warn({ namespace, hosts: named, hostCount: hosts.length, stored, forbidden }, 'pull Secret is full');
     const uid = secretCache.get(namespace)?.uid;
     send({
       name: formatEventName(secretName, 'full', namespace, at),

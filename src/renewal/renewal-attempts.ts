@@ -67,7 +67,7 @@ export class AttemptTracker {
       cause: failure?.cause,
       message:
         failure === undefined
-          ? 'another writer keeps changing the Secret'
+          ? 'another writer keeps changing the Secret; look for its name in metadata.managedFields'
           : (failure.message ?? failure.text),
       since: continues ? Math.min(previous.since, now) : now,
       at: now,

@@ -283,13 +283,13 @@ export class RenewalController {
     const { countRenewal, log } = this.#dependencies;
     const [first] = unavailable;
     countRenewal(reason, first?.code ?? 'renewed');
-    const hosts = registries.length - unavailable.length;
+    const hostCount = registries.length - unavailable.length;
     if (first === undefined) {
-      log.info({ namespace, reason, hosts }, 'pull Secret renewed');
+      log.info({ namespace, reason, hostCount }, 'pull Secret renewed');
     } else {
       const failures = unavailable.map(({ host, code }) => ({ host, code }));
       const cause = first.message ?? first.text;
-      log.warn({ namespace, reason, hosts, missing: failures, cause }, 'failed to renew the pull Secret');
+      log.warn({ namespace, reason, hostCount, missing: failures, cause }, 'failed to renew the pull Secret');
     }
   }
 }

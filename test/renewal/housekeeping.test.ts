@@ -238,6 +238,6 @@ describe('report of a full Secret', () => {
     assert.match(event?.message ?? '', /run ecr-pull-secrets remove-host, or raise secrets\.maxHosts$/);
     assert.ok((event?.message ?? '').length <= 1024);
     assert.match(other?.message ?? '', /none can be removed because listing pods is forbidden/);
-    assert.deepEqual(lines[0]?.['missing'], 200);
+    assert.deepEqual(lines[0]?.['hostCount'], 200);
   });
 });

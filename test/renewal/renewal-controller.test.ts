@@ -370,7 +370,11 @@ describe('renewal of all namespaces', () => {
     const [first] = reported;
     assert.deepEqual(
       [first?.namespace, first?.failure.code, first?.failure.message],
-      ['team-a', flappingCode, 'another writer keeps changing the Secret'],
+      [
+        'team-a',
+        flappingCode,
+        'another writer keeps changing the Secret; look for its name in metadata.managedFields',
+      ],
     );
   });
 

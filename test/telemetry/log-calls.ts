@@ -10,8 +10,6 @@ const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
 export interface LogCall {
   /** `path:line` below the root of the repository. */
   readonly place: string;
-  /** The folder of src, or the name of a file directly in src. */
-  readonly package: string;
   /** Levels at which the call may log, in ascending order. */
   readonly levels: readonly string[];
   /** undefined for a message that is no string literal */
@@ -34,7 +32,7 @@ export function findLogCalls(): LogCall[] {
     .flatMap((file) => findLogCallsIn(file, readFileSync(join(root, file), 'utf8')));
 }
 
-/** @param file names the package */
+/** @param file path of the source below the root, for {@link LogCall.place} */
 export function findLogCallsIn(file: string, source: string): LogCall[] {
   // swc counts offsets from the first token, so the text begins with one
   const bytes = Buffer.from(`;${source.replace(/^#!/, '//')}`);
@@ -54,7 +52,6 @@ export function findLogCallsIn(file: string, source: string): LogCall[] {
     const [fields, message] = args.length > 1 ? args : [undefined, args[0]];
     const call = {
       place: `${file}:${lineOf(node)}`,
-      package: /^src\/([^/.]+)/.exec(file)?.[1] ?? file,
       levels: isNode(level) ? findComputedLevels(level, nodes) : [level],
       ...findFields(fields),
     };

@@ -1,8 +1,16 @@
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { configSchema } from '../../src/config/schema.ts';
 import { findLogCalls, findLogCallsIn, type LogCall } from './log-calls.ts';
-import { findCatalogProblems, logMessagesFile, logsPage, logsPageFile, readCatalog } from './logs-page.ts';
+import {
+  findCatalogProblems,
+  joinSections,
+  logMessagesFile,
+  logsPage,
+  logsPageFile,
+  readSections,
+} from './logs-page.ts';
 
 describe('log messages', () => {
   const calls = findLogCalls();
@@ -17,19 +25,33 @@ describe('log messages', () => {
   });
 
   it(`are explained in ${logMessagesFile}, at their level`, () => {
-    const problems = findCatalogProblems(calls, readCatalog());
+    const problems = findCatalogProblems(calls, joinSections(readSections()));
     assert.ok(problems.length === 0, `${logMessagesFile}:\n\n${problems.join('\n')}`);
   });
 
   it('are the ones of docs/reference/logs.md (npm run docs:logs)', async () => {
-    assert.equal(await readFile(logsPageFile, 'utf8'), logsPage(calls, readCatalog()));
+    assert.equal(await readFile(logsPageFile, 'utf8'), logsPage(calls, readSections()));
+  });
+
+  it('have explanations that name only their fields and settings', () => {
+    const problems = Object.entries(joinSections(readSections())).flatMap(([message, entry]) => {
+      const names = `${entry.meaning} ${entry.action}`.matchAll(/`([a-z]+[A-Z][A-Za-z]*)`/g);
+      const own = new Set([
+        ...(entry.fields ?? []),
+        ...calls.filter((call) => call.message === message).flatMap(({ fields }) => fields),
+      ]);
+      return [...names].flatMap(([, name = '']) =>
+        own.has(name) || Object.hasOwn(configSchema.entries, name) ? [] : `${message}: ${name}`,
+      );
+    });
+    assert.deepEqual(problems, []);
   });
 });
 
 describe('the scanner of log calls', () => {
   const scan = (source: string) => findLogCallsIn('src/kube/example.ts', source);
 
-  it('finds level, message, fields, package and line of each call', () => {
+  it('finds level, message, fields and line of each call', () => {
     const source = `// a comment with é
       class Example {
         run() {
@@ -40,7 +62,7 @@ describe('the scanner of log calls', () => {
       }
       if (err === undefined) log?.info('done');
       console.info('not a log'); blog.info('not a log either');`;
-    const found = { package: 'kube', hasOtherFields: false };
+    const found = { hasOtherFields: false };
     const computed = { ...found, place: 'src/kube/example.ts:6', levels: ['debug', 'warn'], fields: [] };
     assert.deepEqual(scan(source), [
       {
@@ -79,7 +101,7 @@ describe('the catalog of log messages', () => {
       [
         'set the level of "it failed: badly" to warn as in src/x/y.ts:1',
         'list the fields of "it failed: badly" that src/x/y.ts:1 adds at run time as `fields`',
-        'add the message of src/x/y.ts:1, and replace TODO by what it means and what to do:\ndone:\n  level: info\n  meaning: TODO\n  action: TODO\n',
+        'add the message of src/x/y.ts:1 to a section, and replace TODO by what it means and what to do:\ndone:\n  level: info\n  meaning: TODO\n  action: TODO\n',
         'remove "old": src does not log it any more',
       ],
     );

@@ -20,8 +20,16 @@ export interface MessageEntry {
 
 export type LogCatalog = Readonly<Record<string, MessageEntry>>;
 
-export function readCatalog(): LogCatalog {
+/** The catalog by section of the page. */
+export type LogSections = Readonly<Record<string, LogCatalog>>;
+
+export function readSections(): LogSections {
   return parse(readFileSync(join(import.meta.dirname, 'log-messages.yaml'), 'utf8'));
+}
+
+/** The entries of all sections. */
+export function joinSections(sections: LogSections): LogCatalog {
+  return Object.assign({}, ...Object.values(sections));
 }
 
 /** What the catalog lacks, holds in vain, or states differently from the calls; each with what to do. */
@@ -47,7 +55,9 @@ function checkEntry(message: string, calls: readonly LogCall[], entry: MessageEn
   const level = mergeLevels(calls);
   if (entry === undefined) {
     const draft = stringify({ [message]: { level, meaning: 'TODO', action: 'TODO' } }, { lineWidth: 0 });
-    return [`add the message of ${places}, and replace TODO by what it means and what to do:\n${draft}`];
+    return [
+      `add the message of ${places} to a section, and replace TODO by what it means and what to do:\n${draft}`,
+    ];
   }
   const problems: string[] = [];
   if ([entry.level].flat().join() !== [level].flat().join()) {
@@ -69,45 +79,37 @@ function groupByMessage(calls: readonly LogCall[]): Map<string, LogCall[]> {
   return Map.groupBy(literal, ({ message }) => message ?? '');
 }
 
-export function logsPage(calls: readonly LogCall[], catalog: LogCatalog): string {
-  const rows = [...groupByMessage(calls)].map(([message, own]) => ({
-    packages: [...new Set(own.map((call) => call.package))],
-    message,
-    level: [mergeLevels(own)].flat().join(', '),
-    fields: [...new Set([...own.flatMap(({ fields }) => fields), ...(catalog[message]?.fields ?? [])])],
-  }));
-  const packages = [...new Set(rows.flatMap((row) => row.packages.slice(0, 1)))].toSorted();
-  const sections = packages.map((name) => {
-    const own = rows.filter((row) => row.packages[0] === name);
-    const table = formatMarkdownTable([
-      ['message', 'level', 'fields', 'meaning', 'what to do'],
-      ...own
-        .toSorted((a, b) => (a.message < b.message ? -1 : 1))
-        .map(({ message, level, fields }) => [
-          `\`${message}\``,
-          level,
-          fields.map((field) => `\`${field}\``).join(', '),
-          catalog[message]?.meaning ?? '',
-          catalog[message]?.action ?? '',
-        ]),
-    ]);
-    return `## ${name}\n\n${table}`;
+export function logsPage(calls: readonly LogCall[], sections: LogSections): string {
+  const byMessage = groupByMessage(calls);
+  const tables = Object.entries(sections).map(([title, catalog]) => {
+    const rows = Object.entries(catalog).map(([message, { fields = [], meaning, action }]) => {
+      const own = byMessage.get(message) ?? [];
+      const allFields = new Set([...own.flatMap((call) => call.fields), ...fields]);
+      return [
+        `\`${message}\``,
+        [mergeLevels(own)].flat().join(', '),
+        [...allFields].map((field) => `\`${field}\``).join(', '),
+        meaning,
+        action,
+      ];
+    });
+    return `## ${title}\n\n${formatMarkdownTable([['message', 'level', 'fields', 'meaning', 'what to do'], ...rows])}`;
   });
   return [
     '# Log messages\n',
     `<!-- Generated from the source and ${logMessagesFile} by \`npm run docs:logs\`. -->\n`,
-    'All messages, by the package of the source that logs them. A line is a JSON object with `level`, `time`, the fields, and the',
-    'message as `msg`. A message never varies with its fields, so that you can search for its text. `err` holds the name, code and',
-    'message of an error. Values of `outcome`, `reason` and `action`: [outcomes and reasons](reasons.md).\n',
-    sections.join('\n'),
+    'This page explains every log message. A line is a JSON object with `level`, `time`, the fields, and the message as `msg`. A',
+    'message never varies with its fields, so that you can search for its text. `err` contains the name, code and message of an',
+    'error. Values of `outcome`, `reason` and `action`: [outcomes and reasons](reasons.md).\n',
+    tables.join('\n'),
   ].join('\n');
 }
 
 if (import.meta.main) {
-  const [calls, catalog] = [findLogCalls(), readCatalog()];
-  for (const problem of findCatalogProblems(calls, catalog)) {
+  const [calls, sections] = [findLogCalls(), readSections()];
+  for (const problem of findCatalogProblems(calls, joinSections(sections))) {
     process.stderr.write(`${logMessagesFile}: ${problem}\n`);
     process.exitCode = 1;
   }
-  await writeFile(logsPageFile, logsPage(calls, catalog));
+  await writeFile(logsPageFile, logsPage(calls, sections));
 }

@@ -40,7 +40,7 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
         podWith([`${host}/app:1`]),
       );
       assert.deepEqual([status, pullSecrets], [201, ['ecr-pull-secrets']]);
-      assert.deepEqual(warnings, [`no pull token for ${host}: ECR has not answered yet`]);
+      assert.deepEqual(warnings, [`no pull token for ${host}: ECR has not responded yet`]);
       const pending = await fixture().pullSecret(namespace);
       assert.deepEqual(pending?.hosts, { [host]: null });
       gate.open();

@@ -162,7 +162,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const warnings = sent.flatMap((pod) => pod.warnings);
     t.diagnostic(`${warnings.length} with a token that was late`);
     assert.deepEqual(
-      warnings.filter((text) => !/: (ECR has not answered yet|timed out; still in progress)$/.test(text)),
+      warnings.filter((text) => !/: (ECR has not responded yet|timed out; still in progress)$/.test(text)),
       [],
     );
     assert.equal((await countFailedCalls()) - failedBefore, 0);
