@@ -61,14 +61,15 @@ export function buildProgram(
   const program = configure(new Command(programName), write)
     .version(packageJson.version, '-V, --version', 'show the version')
     .helpCommand('help [command]', 'Show the help of a command')
-    .description('Gives every pod with Amazon ECR images a pull secret with a fresh token.')
+    .description('Gives every pod with Amazon ECR images a pull Secret with a valid token.')
     .addHelpText(
       'after',
       `
 AWS credentials, regions and endpoints come from AWS's own environment variables, the cluster from KUBECONFIG or from
 the pod's ServiceAccount.
 
-Exit codes: 0 success, 1 failure, 2 flags or configuration cannot be used, 130 and 143 ended by SIGINT and SIGTERM.`,
+Exit codes: 0 success, 1 failure, 2 invalid flags, configuration or environment variables, 130 interrupted by SIGINT,
+143 interrupted by SIGTERM.`,
     );
   for (const declare of commands) {
     program.addCommand(configure(declare(onParsed), write));

@@ -12,7 +12,7 @@ import { shutDownOnSignal } from './shutdown.ts';
 
 export const certificatesCommand = defineCommand<ConfigOption>({
   name: 'certificates',
-  summary: "Only manage the webhook's certificate: issue it, renew it, and publish its CA",
+  summary: "Manage only the webhook's certificate: issue it, renew it, and publish its CA",
   examples: ['certificates --config config.yaml'],
   declare: addConfigOption,
   read: configOption,

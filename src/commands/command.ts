@@ -67,7 +67,7 @@ export function collect(value: string, previous: readonly string[] = []): readon
 }
 
 export function addOutputOption(command: Command): Command {
-  return command.option('--output <format>', 'text or json; json is one object on standard output', 'text');
+  return command.option('--output <format>', 'text, or json for one object on standard output', 'text');
 }
 
 export function outputFormat(command: Command): OutputFormat {

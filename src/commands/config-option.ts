@@ -11,7 +11,10 @@ export interface ConfigOption {
 }
 
 export function addConfigOption(command: Command): Command {
-  return command.option('--config <file>', 'configuration in YAML; without it every setting has its default');
+  return command.option(
+    '--config <file>',
+    'configuration file in YAML; without it, all settings have their defaults',
+  );
 }
 
 export function configOption(command: Command): ConfigOption {

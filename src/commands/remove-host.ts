@@ -47,8 +47,8 @@ export const removeHostCommand = defineCommand<RemoveHostOptions>({
         command
           .usage('--namespace <name> [options] <host...>')
           .argument('[host...]', 'ECR hosts to remove')
-          .option('--namespace <name>', 'the namespace, without *', collect)
-          .option('--dry-run', 'only list what would be removed'),
+          .option('--namespace <name>', 'namespace of the Secret, without *', collect)
+          .option('--dry-run', 'list what would be removed, and remove nothing'),
       ),
     ),
   read: (command) => {

@@ -31,7 +31,7 @@ interface SyncOptions extends ConfigOption {
 
 export const syncCommand = defineCommand<SyncOptions>({
   name: 'sync',
-  summary: 'Bring Secrets and ServiceAccounts up to date once, and end',
+  summary: 'Bring Secrets and ServiceAccounts up to date once, and exit',
   examples: [
     `sync --namespace shop --registry ${exampleHost}`,
     "sync --config config.yaml --namespace 'team-*' --service-account default --output json",
@@ -41,15 +41,19 @@ export const syncCommand = defineCommand<SyncOptions>({
       addConfigOption(command)
         .option(
           '--namespace <name>',
-          'in place of provisioning.namespaces; may be repeated, * stands for any run of characters',
+          'namespace to update, instead of provisioning.namespaces; may be repeated; * matches any characters',
           collect,
         )
         .option(
           '--service-account <name>',
-          'in place of provisioning.serviceAccounts; may be repeated, * stands for any run of characters',
+          'ServiceAccount to update, instead of provisioning.serviceAccounts; may be repeated; * matches any characters',
           collect,
         )
-        .option('--registry <host>', 'in place of provisioning.registries; may be repeated', collect),
+        .option(
+          '--registry <host>',
+          'ECR host to fetch a token for, instead of provisioning.registries; may be repeated',
+          collect,
+        ),
     ),
   read: (command) => {
     const {

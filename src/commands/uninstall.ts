@@ -35,8 +35,8 @@ export const uninstallCommand = defineCommand<UninstallOptions>({
       addConfigOption(
         command
           .usage('--dry-run|--yes [options]')
-          .option('--dry-run', 'only list what would be removed')
-          .option('--yes', 'remove it'),
+          .option('--dry-run', 'list what would be removed, and remove nothing')
+          .option('--yes', 'remove what --dry-run lists'),
       ),
     ),
   read: (command) => {

@@ -62,7 +62,7 @@ const exitCodes = [
     '1',
     'something failed, a name or pattern given to `sync` selects no namespace, or the cluster cannot be reached',
   ],
-  ['2', 'flags, configuration or environment variables cannot be used'],
+  ['2', 'invalid flags, configuration or environment variables'],
   ['130', '`sync`, `uninstall` or `remove-host` was interrupted by SIGINT'],
   ['143', '`sync`, `uninstall` or `remove-host` was interrupted by SIGTERM'],
 ];
@@ -92,13 +92,14 @@ export function cliPage(): string {
   return [
     '# Command line reference\n',
     '<!-- Generated from the help of the commands by `npm run docs:cli`. -->\n',
-    'All commands and flags, each command with an example and its output.\n',
+    'This page lists all commands and flags, with an example of each command and its output.\n',
     `\`\`\`\n${helpOf(program)}\n\`\`\`\n`,
     ...sections,
     '## Exit codes\n',
     formatMarkdownTable([['code', 'meaning'], ...exitCodes]),
-    `After SIGINT or SIGTERM, these commands start nothing new, wait for the API calls in flight, and report what they did and what
-they did not complete. A second signal ends them at once. \`serve\` and \`certificates\` shut down gracefully.
+    `After SIGINT or SIGTERM, \`sync\`, \`uninstall\` and \`remove-host\` start nothing new, wait for the API calls in flight, and report
+what they did and what they did not complete. A second signal ends them at once. \`serve\` and \`certificates\` complete the
+requests and writes in flight ([graceful shutdown](chart.md#graceful-shutdown)).
 `,
   ].join('\n');
 }
