@@ -19,8 +19,8 @@ export const metricDefinitions = {
     type: 'counter',
     help: 'Admission requests, by outcome and reason. Outcome refused counts requests and connections that were refused before they were parsed.',
     labels: {
-      outcome: 'what happened to the pod',
-      reason: 'why',
+      outcome: '[admission outcome](reasons.md#admission-outcomes)',
+      reason: '[reason](reasons.md#admission-outcomes)',
     },
   },
   admissionRequestDuration: {
@@ -41,7 +41,7 @@ export const metricDefinitions = {
   tokenExpiration: {
     name: 'ecr_pull_secrets_token_expiration_timestamp_seconds',
     type: 'gauge',
-    help: 'Unix time of the earliest expiration among the unexpired tokens of a region, or of the latest expiration if all have expired. Considers only managed Secrets whose content no other writer has changed.',
+    help: 'Unix time at which the first valid token of a region expires; if all tokens have expired, when the last one expired. Considers only managed Secrets that no other writer has changed.',
     labels: { region },
   },
   secretWrites: {
@@ -55,7 +55,7 @@ export const metricDefinitions = {
     type: 'counter',
     help: 'Renewals of pull Secrets, by reason and outcome.',
     labels: {
-      reason: 'why the Secret was due',
+      reason: '[reason of the renewal](reasons.md#renewal)',
       outcome: '`renewed`, or the code of the error',
     },
   },
@@ -68,10 +68,10 @@ export const metricDefinitions = {
   failingHosts: {
     name: 'ecr_pull_secrets_failing_hosts',
     type: 'gauge',
-    help: 'Pairs of a namespace and a host whose token could not be stored or renewed in time, by whether the failure is permanent.',
+    help: 'Hosts whose token could not be stored or renewed in time, by whether the failure is permanent. A host counts once in each namespace.',
     labels: {
       permanent:
-        '`true`: retrying does not help, the operator has to change something; `false`: the call is retried',
+        '`true`: retrying does not help, you have to change something; `false`: the failure may resolve itself',
     },
   },
   fullSecrets: {
@@ -83,7 +83,7 @@ export const metricDefinitions = {
   hostsDropped: {
     name: 'ecr_pull_secrets_hosts_dropped_total',
     type: 'counter',
-    help: 'Hosts dropped from pull Secrets, by reason.',
+    help: 'Hosts removed from pull Secrets to make room or because they never received a token, by reason.',
     labels: {
       reason: '`expired-request`: it never received a token; `secret-full`: another host needed the room',
     },
@@ -103,7 +103,7 @@ export const metricDefinitions = {
   watchFailures: {
     name: 'ecr_pull_secrets_watch_failures_total',
     type: 'counter',
-    help: 'Failed list requests and broken watches, by the code of the error.',
+    help: 'Failed list requests and failed watches, by the code of the error.',
     labels: { code: 'code of the error' },
   },
   invalidObjects: {
@@ -118,7 +118,7 @@ export const metricDefinitions = {
     help: 'Requests to the Kubernetes API server, except watches, by state.',
     labels: {
       state:
-        '`in-flight`; `slow`: those in flight for longer than 2 s; `waiting`: queued until others complete',
+        '`in-flight`; `slow`: in flight for longer than 2 s, also counted in `in-flight`; `waiting`: queued until others complete',
     },
   },
   apiRequestsDropped: {

@@ -15,8 +15,8 @@ export function metricsPage(): string {
   return [
     '# Metrics\n',
     '<!-- Generated from src/telemetry/metric-definitions.ts by `npm run docs:metrics`. -->\n',
-    'The status server serves these metrics at `/metrics`, beside the `process_` and `nodejs_` metrics of the client library. For',
-    'alerts on them, see [monitor](../how-to/monitor.md).\n',
+    'This page lists every metric of the program. The status port serves them at `/metrics`, together with the `process_` and',
+    '`nodejs_` metrics of the client library. For alerts, see [monitor](../how-to/monitor.md).\n',
     formatMarkdownTable([
       ['metric', 'type', 'labels', 'description'],
       ...definitions.map(({ name, type, labels: own, help }) => [
@@ -29,7 +29,6 @@ export function metricsPage(): string {
       ]),
     ]),
     '## Labels\n',
-    'Values of `outcome` and `reason` that are not listed here: [outcomes and reasons](reasons.md).\n',
     formatMarkdownTable([['metric', 'label', 'values'], ...labels]),
   ].join('\n');
 }
