@@ -37,19 +37,27 @@ export async function watchCertificateFiles(options: CertificateFilesOptions): P
   });
 }
 
+// The keys of the configuration that name the files, for messages.
+const certFileSetting = 'webhook.certFile';
+const keyFileSetting = 'webhook.keyFile';
+const caFileSetting = 'webhook.clientAuth.caFile';
+
 async function readKeyPairFiles(
   files: Pick<CertificateFilesOptions, 'certFile' | 'keyFile'>,
 ): Promise<KeyPair> {
-  const certPem = await readTextFile(files.certFile);
-  const keyPem = await readTextFile(files.keyFile);
+  const certPem = await readTextFile(files.certFile, certFileSetting);
+  const keyPem = await readTextFile(files.keyFile, keyFileSetting);
   try {
     return parseKeyPair(certPem, keyPem);
   } catch (error) {
     if (!(error instanceof CertificateError)) {
       throw error;
     }
-    const path = error.code === 'invalid-certificate' ? files.certFile : files.keyFile;
-    throw new CertificateError(error.code, `${path}: ${error.message}`, path, error.cause);
+    const [setting, path] =
+      error.code === 'invalid-certificate'
+        ? [certFileSetting, files.certFile]
+        : [keyFileSetting, files.keyFile];
+    throw new CertificateError(error.code, `${setting} ${path}: ${error.message}`, path, error.cause);
   }
 }
 
@@ -86,7 +94,7 @@ export async function watchClientCa({ caFile, ...options }: ClientCaOptions): Pr
 }
 
 async function readCaFile(path: string): Promise<string> {
-  const pem = await readTextFile(path);
+  const pem = await readTextFile(path, caFileSetting);
   try {
     if (!new X509Certificate(pem).ca) {
       throw new CertificateError('invalid-certificate', 'it is not a CA');
@@ -95,7 +103,7 @@ async function readCaFile(path: string): Promise<string> {
   } catch (cause) {
     throw new CertificateError(
       'invalid-certificate',
-      `${path}: not a PEM-encoded CA certificate`,
+      `${caFileSetting} ${path} is not a CA certificate in PEM`,
       path,
       cause,
     );

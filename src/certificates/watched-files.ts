@@ -148,16 +148,17 @@ export class WatchedFiles<T> {
 
 /**
  * Reads a file.
+ * @param setting the key of the configuration that names the file, for messages
  * @throws {CertificateError} with code `missing-file` or `unreadable-file`, and with `path`
  */
-export async function readTextFile(path: string): Promise<string> {
+export async function readTextFile(path: string, setting: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
     const missing = cause instanceof Error && 'code' in cause && cause.code === 'ENOENT';
     if (missing) {
-      throw new CertificateError('missing-file', `${path}: no such file`, path, cause);
+      throw new CertificateError('missing-file', `${setting} ${path} does not exist`, path, cause);
     }
-    throw new CertificateError('unreadable-file', `${path}: cannot be read`, path, cause);
+    throw new CertificateError('unreadable-file', `${setting} ${path} cannot be read`, path, cause);
   }
 }

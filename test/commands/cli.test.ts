@@ -345,7 +345,7 @@ describe('a command that cannot start', () => {
     const file = await configFile(`${webhook}\nkubernetes: { kubeconfig: ${kubeconfig} }`);
     const { code, stderr } = await spawnProgram(['serve', '--config', file]);
     assert.equal(code, 1);
-    assert.match(stderr, /none\.crt: no such file/);
+    assert.match(stderr, /webhook\.certFile .*none\.crt does not exist/);
     assert.ok(!stderr.includes('obviously-fake'));
   });
 });
