@@ -2,6 +2,7 @@
 // Entry point: parses the command line, runs one command, and is the only reader of process.env.
 import { parseCommandLine } from './cli.ts';
 import { ConfigError } from './config/load-config.ts';
+import { productName } from './labels.ts';
 import { serializeError } from './telemetry/log-fields.ts';
 import { toPrintable } from './telemetry/redact.ts';
 
@@ -27,6 +28,16 @@ async function main(args: readonly string[]): Promise<void> {
 
 // A full disk or a closed pipe at standard error changes neither what a command does nor its exit code.
 process.stderr.on('error', () => undefined);
+
+// A reader that has read enough, such as `head`, changes nothing either, but a result that is lost is a failure.
+process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
+  if (code !== 'EPIPE') {
+    process.stderr.write(`${productName}: cannot write to standard output (${code})\n`);
+    process.once('exit', () => {
+      process.exitCode ||= 1;
+    });
+  }
+});
 
 main(process.argv.slice(2)).catch((error: unknown) => {
   const { message, code, stack } = serializeError(error);

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { buildProgram, parseCommandLine } from '../../src/cli.ts';
@@ -67,6 +70,26 @@ describe('the command line', () => {
     for (const args of [['--help'], ['-h'], ['help']]) {
       assert.match(output(args), /^Usage: ecr-pull-secrets \[options\] \[command\]\n/);
     }
+  });
+
+  it('accepts a reader that closes its output early, and fails if the output is lost', async () => {
+    const endOf = async (stdout: 'pipe' | number) => {
+      const child = spawn(process.execPath, [mainFile, '--help'], { stdio: ['ignore', stdout, 'pipe'] });
+      child.stdout?.destroy();
+      const [[code], stderr] = await Promise.all([
+        once(child, 'exit'),
+        text(child.stderr ?? Readable.from('')),
+      ]);
+      return { code, stderr };
+    };
+    assert.deepEqual(await endOf('pipe'), { code: 0, stderr: '' });
+    const full = await open('/dev/full', 'w');
+    const ended = await endOf(full.fd);
+    await full.close();
+    assert.deepEqual(ended, {
+      code: 1,
+      stderr: 'ecr-pull-secrets: cannot write to standard output (ENOSPC)\n',
+    });
   });
 
   it('shows help with examples for each command', () => {
