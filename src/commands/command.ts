@@ -1,6 +1,7 @@
 // The contract of a command, and what the declarations of all commands share.
 import { Command } from 'commander';
 import { isEcrHost } from '../ecr/registry.ts';
+import { isNameOrPattern } from '../util/glob.ts';
 import type { SignalSource } from './interrupt.ts';
 import type { OutputFormat, TextOutput } from './print-report.ts';
 
@@ -88,6 +89,14 @@ export function checkEcrHosts(command: Command, subject: string, hosts: readonly
   const invalid = hosts.find((host) => !isEcrHost(host));
   if (invalid !== undefined) {
     command.error(`${subject} takes an ECR host such as ${exampleHost}, not ${invalid}`);
+  }
+}
+
+/** Reports the first value that is neither a name of a Kubernetes object nor a pattern as a usage error. */
+export function checkNames(command: Command, flag: string, names: readonly string[]): void {
+  const invalid = names.find((name) => !isNameOrPattern(name));
+  if (invalid !== undefined) {
+    command.error(`${flag} takes a name of lowercase letters, digits, "-" and ".", not ${invalid}`);
   }
 }
 

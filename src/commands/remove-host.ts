@@ -15,6 +15,7 @@ import {
   addOutputOption,
   type CommandContext,
   checkEcrHosts,
+  checkNames,
   collect,
   defineCommand,
   exampleHost,
@@ -58,6 +59,7 @@ export const removeHostCommand = defineCommand<RemoveHostOptions>({
     if (namespace === undefined || others.length > 0 || namespace.includes('*')) {
       return command.error('remove-host needs exactly one --namespace, without *');
     }
+    checkNames(command, '--namespace', namespaces);
     const hosts = [...new Set(command.args)];
     if (hosts.length === 0) {
       return command.error(`remove-host needs at least one HOST, such as ${exampleHost}`);

@@ -4,6 +4,7 @@ import {
   addOutputOption,
   type CommandContext,
   checkEcrHosts,
+  checkNames,
   collect,
   defineCommand,
   exampleHost,
@@ -61,6 +62,8 @@ export const syncCommand = defineCommand<SyncOptions>({
       serviceAccount = [],
       registry = [],
     }: { namespace?: string[]; serviceAccount?: string[]; registry?: string[] } = command.opts();
+    checkNames(command, '--namespace', namespace);
+    checkNames(command, '--service-account', serviceAccount);
     checkEcrHosts(command, '--registry', registry);
     return {
       ...configOption(command),

@@ -10,6 +10,7 @@ import {
   durationBetween,
   globPattern,
   ipAddress,
+  namePattern,
   nonEmptyText,
   objectName,
   port,
@@ -151,7 +152,7 @@ export const configSchema = v.object({
         namespaces: v.optional(
           v.object(
             {
-              names: v.optional(v.array(globPattern, 'a list of namespaces'), () => []),
+              names: v.optional(v.array(namePattern, 'a list of namespaces'), () => []),
               selector: v.optional(labelSelector, ''),
             },
             objectMessage,
@@ -159,7 +160,7 @@ export const configSchema = v.object({
           {},
         ),
         /** ServiceAccounts that get a reference to the Secret. */
-        serviceAccounts: v.optional(v.array(globPattern, 'a list of ServiceAccounts'), () => ['default']),
+        serviceAccounts: v.optional(v.array(namePattern, 'a list of ServiceAccounts'), () => ['default']),
       },
       objectMessage,
     ),

@@ -1,6 +1,7 @@
 // Reusable value types of the configuration schema: durations, names, patterns, numbers.
 import { isIP } from 'node:net';
 import * as v from 'valibot';
+import { isNameOrPattern } from '../util/glob.ts';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -73,6 +74,15 @@ export const ipAddress = v.pipe(
 export const globPattern = v.pipe(
   v.string('a string, with * for any number of characters'),
   v.nonEmpty('a string, with * for any number of characters'),
+);
+
+/** The name of a Kubernetes object, in which `*` matches any number of characters. */
+export const namePattern = v.pipe(
+  v.string('a name, with * for any number of characters'),
+  v.check(
+    isNameOrPattern,
+    'a name of lowercase letters, digits, "-" and ".", with * for any number of characters',
+  ),
 );
 
 /** Twelve digits, or a pattern of digits and `*`. YAML parses unquoted digits as a number, so they need quotes. */

@@ -182,6 +182,32 @@ describe('the command line', () => {
     assert.equal(usageError(['AKIAEXAMPLEEXAMPLE12']).problem, "unknown command '[redacted]'");
   });
 
+  it('refuses names that no object can have, so that none of them changes the path of a request', () => {
+    for (const name of [
+      '..',
+      '.',
+      '../secrets',
+      'a b',
+      'Shop',
+      'a?watch=1',
+      '*/..',
+      'a\n',
+      '*'.repeat(254),
+    ]) {
+      for (const flag of ['--namespace', '--service-account']) {
+        assert.match(
+          usageError(['sync', '--registry', host, flag, name]).problem,
+          new RegExp(`^${flag} takes a name of lowercase letters, digits, "-" and ".", not `),
+          name,
+        );
+      }
+    }
+    assert.match(
+      usageError(['remove-host', '--namespace', '..', host]).problem,
+      /^--namespace takes a name of .+, not \.\.$/,
+    );
+  });
+
   it('names the flag of an invalid registry', () => {
     assert.equal(
       usageError(['sync', '--registry', 'docker.io']).problem,
