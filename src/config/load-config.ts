@@ -1,6 +1,6 @@
 // Parses and validates the configuration, and reports every problem at once.
 import * as v from 'valibot';
-import { type Document, parseDocument } from 'yaml';
+import { type Document, parseDocument, type YAMLParseError } from 'yaml';
 import { findContradictions } from './contradictions.ts';
 import { findUnknownKeys, type Problem, toProblem } from './problems.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -29,7 +29,9 @@ export function readConfig(yaml: string, source: string): Config {
   if (document.errors.length > 0) {
     throw new ConfigError(
       source,
-      document.errors.map((error) => ({ path: '', text: `is not valid YAML: ${error.message.trimEnd()}` })),
+      document.errors
+        .slice(0, maxSyntaxProblems)
+        .map((error) => ({ path: '', text: formatSyntaxProblem(error) })),
     );
   }
   const value = toPlainValue(document, source);
@@ -43,6 +45,16 @@ export function readConfig(yaml: string, source: string): Config {
     throw new ConfigError(source, contradictions);
   }
   return result.output;
+}
+
+/** Problems in the syntax of YAML that are reported; the others mostly follow from the first ones. */
+const maxSyntaxProblems = 10;
+
+/** Leaves out the excerpt of the file that follows the first line of the message. */
+function formatSyntaxProblem({ code, message }: YAMLParseError): string {
+  const [summary = ''] = message.split(':\n', 1);
+  const place = / at line \d+, column \d+$/.exec(summary)?.[0] ?? '';
+  return `is not valid YAML: ${code === 'MULTIPLE_DOCS' ? `more than one document${place}` : summary}`;
 }
 
 function toPlainValue(document: Document, source: string): unknown {

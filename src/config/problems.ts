@@ -26,7 +26,7 @@ export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Pro
   }
   const entries = known['entries'];
   return Object.keys(value).flatMap((key) => {
-    const place = path === '' ? key : `${path}.${key}`;
+    const place = path === '' ? formatKey(key) : `${path}.${formatKey(key)}`;
     return isObject(entries) && Object.hasOwn(entries, key)
       ? findUnknownKeys(entries[key], value[key], place)
       : [
@@ -45,13 +45,24 @@ export function toProblem(issue: v.BaseIssue<unknown>): Problem {
     '',
   );
   const isMissing = issue.received === 'undefined';
-  const value: unknown = issue.path?.at(-1)?.value;
+  const value: unknown = issue.path === undefined ? issue.input : issue.path.at(-1)?.value;
   // A duration is quoted as the operator wrote it, not in milliseconds.
-  const received = typeof value === 'string' ? JSON.stringify(value) : issue.received;
+  const received = typeof value === 'string' ? quote(value) : issue.received;
   return {
     path: path.replace(/^\./, ''),
     text: isMissing ? 'is required' : `must be ${issue.message}, not ${received}`,
   };
+}
+
+function formatKey(key: string): string {
+  return /^[\w./-]{1,100}$/.test(key) ? key : quote(key);
+}
+
+/** Maximum number of characters of a key or value that a problem shows. */
+const maxShownLength = 200;
+
+function quote(text: string): string {
+  return `${JSON.stringify(text.slice(0, maxShownLength))}${text.length > maxShownLength ? '...' : ''}`;
 }
 
 function suggestKey(key: string, known: readonly string[]): string {

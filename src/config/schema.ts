@@ -17,8 +17,9 @@ import {
   wholeNumber,
 } from './value-types.ts';
 
-/** The IAM role that fetches tokens for some registries. The first rule that matches a registry applies. */
-const registryRule = v.object({
+const objectMessage = 'a mapping';
+
+const registryRuleSettings = {
   /** Accounts that own the registries; default: all. */
   accounts: v.optional(v.array(accountPattern, 'a list of accounts')),
   /** Regions of the registries; default: all. */
@@ -43,7 +44,10 @@ const registryRule = v.object({
       v.check(isJson, 'an IAM policy in JSON'),
     ),
   ),
-});
+};
+
+/** The IAM role that fetches tokens for some registries. The first rule that matches a registry applies. */
+const registryRule = v.object(registryRuleSettings, objectMessage);
 
 const ecrHost = v.pipe(
   v.string('an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com'),
@@ -69,10 +73,7 @@ const certificateLifetime = v.pipe(
  */
 const writeTimeout = durationBetween('31s', '2m');
 
-const objectMessage = 'a mapping';
-
-/** All settings. AWS settings (keys, region, endpoints) are set with AWS's environment variables instead. */
-export const configSchema = v.object({
+const settings = {
   /** Name of the Secret in every namespace. RBAC is granted for this name only. */
   secretName: v.optional(objectName, 'ecr-pull-secrets'),
   /** What to do with a pod if a token is not available by the deadline. */
@@ -264,7 +265,10 @@ export const configSchema = v.object({
     ),
     {},
   ),
-});
+};
+
+/** All settings. AWS settings (keys, region, endpoints) are set with AWS's environment variables instead. */
+export const configSchema = v.object(settings, objectMessage);
 
 /** The whole configuration with every default filled in; durations in milliseconds. */
 export type Config = v.InferOutput<typeof configSchema>;

@@ -132,4 +132,33 @@ describe('configuration', () => {
       assert.notDeepEqual(problemsOf(yaml), []);
     });
   }
+
+  for (const [yaml, problem] of [
+    ['serve', 'must be a mapping, not "serve"'],
+    ['webhook: 5', 'webhook must be a mapping, not 5'],
+    ['registries: [a]', 'registries[0] must be a mapping, not "a"'],
+    ['log: {}\n---\nlog: {}', 'is not valid YAML: more than one document at line 2, column 1'],
+    ['log: {}\nlog: {}', 'is not valid YAML: Map keys must be unique at line 2, column 1'],
+  ]) {
+    it(`describes what is wrong with ${JSON.stringify(yaml)} in one line`, () => {
+      assert.deepEqual(problemsOf(yaml ?? ''), [problem]);
+    });
+  }
+
+  it('keeps a problem to one line of limited length, whatever the file contains', () => {
+    const long = 'x'.repeat(1_000_000);
+    for (const yaml of [
+      long,
+      `onFailure: ${long}`,
+      `${long}: 1`,
+      '"a\\nb": 1',
+      `a: "${long}`,
+      '['.repeat(20_000),
+    ]) {
+      for (const problem of problemsOf(yaml)) {
+        assert.match(problem, /^[^\n]{1,700}$/, yaml.slice(0, 20));
+      }
+    }
+    assert.match(problemsOf('"a\\nb": 1').join(), /^"a\\nb" is not a known key/);
+  });
 });
