@@ -1,5 +1,6 @@
 // The option --config of all commands, and the file that it names.
-import { readFile } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { ConfigError, readConfig } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
@@ -21,6 +22,9 @@ export function configOption(command: Command): ConfigOption {
   const { config }: { config?: string } = command.opts();
   return { configFile: config };
 }
+
+/** The limit of a ConfigMap. */
+const maxFileBytes = 1024 * 1024;
 
 /** Names the source of a configuration, for messages. */
 export function configSource({ configFile }: ConfigOption): string {
@@ -44,8 +48,14 @@ export async function loadConfig(option: ConfigOption): Promise<Config> {
   if (option.configFile === undefined) {
     return readConfig('', source);
   }
-  const yaml = await readFile(option.configFile, 'utf8').catch((error: unknown) => {
-    throw new ConfigError(source, [{ path: '', text: describeReadError(serializeError(error)['code']) }]);
-  });
-  return readConfig(yaml, source);
+  // Reads one byte more than is allowed, so that a device or another endless file ends too.
+  const bytes = await buffer(createReadStream(option.configFile, { end: maxFileBytes })).catch(
+    (error: unknown) => {
+      throw new ConfigError(source, [{ path: '', text: describeReadError(serializeError(error)['code']) }]);
+    },
+  );
+  if (bytes.length > maxFileBytes) {
+    throw new ConfigError(source, [{ path: '', text: 'is larger than 1 MiB, the limit of a ConfigMap' }]);
+  }
+  return readConfig(bytes.toString(), source);
 }

@@ -335,6 +335,13 @@ describe('a command that cannot start', () => {
     assert.match(message, /none\.yaml cannot be used:\n {2}does not exist/);
   });
 
+  it('refuses a directory, and a file that is larger than a ConfigMap', async () => {
+    const ofDirectory = await configError(run(['serve', '--config', directory], {}));
+    assert.match(ofDirectory, /is a directory, not a file$/);
+    const ofDevice = await configError(run(['serve', '--config', '/dev/zero'], {}));
+    assert.match(ofDevice, /is larger than 1 MiB, the limit of a ConfigMap$/);
+  });
+
   const unusable = () => ({
     AWS_ACCESS_KEY_ID: 'AKIACANARY0000000000\n',
     AWS_SECRET_ACCESS_KEY: 'canary canary',
