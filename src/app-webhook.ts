@@ -30,6 +30,7 @@ export class AppWebhook {
   #identity: TlsIdentity | undefined;
   #server: Webhook | undefined;
   #draining = false;
+  readonly #stop = new AbortController();
 
   constructor(dependencies: AppWebhookDependencies) {
     this.#dependencies = dependencies;
@@ -53,6 +54,7 @@ export class AppWebhook {
         );
       },
       log,
+      signal: this.#stop.signal,
     });
     const { clientAuth } = config.webhook;
     this.#clientCa = clientAuth && (await this.#watchClientCa(clientAuth.caFile));
@@ -83,6 +85,8 @@ export class AppWebhook {
 
   /** Resolves when certificates are neither read nor written any more. */
   async closeCertificates(): Promise<void> {
+    // Before there is a certificate, only the signal stops the attempts to get one.
+    this.#stop.abort();
     await this.#certificates?.close();
   }
 

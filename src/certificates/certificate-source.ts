@@ -20,6 +20,8 @@ export interface CertificateSourceDependencies {
   /** Called with each new key pair, already validated, but not with the initial one. */
   readonly onChange: (keyPair: KeyPair) => void;
   readonly log: Log;
+  /** Stops managed certificates, also before the source is open, which it then never is. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface CertificateSourceDependencies {
 export async function openCertificateSource(
   dependencies: CertificateSourceDependencies,
 ): Promise<CertificateSource> {
-  const { config, cluster, onChange, log } = dependencies;
+  const { config, cluster, onChange, log, signal } = dependencies;
   if (config.certificates.source === 'files') {
     const { certFile, keyFile } = config.webhook;
     return await watchCertificateFiles({
@@ -43,5 +45,12 @@ export async function openCertificateSource(
   // Loaded on demand, so that a start with certificate files does not load node-forge.
   const { ManagedCertificates, resolveManagedSettings } = await import('./managed-certificates.ts');
   const settings = resolveManagedSettings(config, cluster);
-  return await ManagedCertificates.open({ ...settings, cluster, onChange, log, now: Date.now });
+  return await ManagedCertificates.open({
+    ...settings,
+    cluster,
+    onChange,
+    log,
+    now: Date.now,
+    ...(signal !== undefined && { signal }),
+  });
 }

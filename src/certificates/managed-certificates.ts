@@ -22,6 +22,8 @@ export interface ManagedCertificatesDependencies {
   /** The wall clock, in ms since the epoch. */
   readonly now: () => number;
   readonly timing?: Partial<ReconcileTiming>;
+  /** Stops it like {@link ManagedCertificates.close}, also before `open` has resolved, which then never resolves. */
+  readonly signal?: AbortSignal;
 }
 
 /** Intervals and delays, in ms. */
@@ -102,6 +104,10 @@ export class ManagedCertificates {
       (error) => log.warn({ err: error }, 'skipped an object that cannot be parsed'),
     );
     this.#timer = setInterval(() => this.#checkClock(), this.#timing.tickMs);
+    options.signal?.addEventListener('abort', () => void this.close(), { once: true });
+    if (options.signal?.aborted === true) {
+      void this.close();
+    }
     this.#requestReconcile();
   }
 

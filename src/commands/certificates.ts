@@ -39,12 +39,14 @@ async function manageCertificates(config: Config): Promise<void> {
   const cluster = connectToCluster(config, log);
   const settings = resolveManagedSettings(config, cluster);
   let managed: ManagedCertificates | undefined;
+  const stop = new AbortController();
   const status = createStatusServer({
     getNotReadyReasons: () => (managed === undefined ? ['no certificate yet'] : managed.problems()),
   });
   shutDownOnSignal(config.kubernetes.writeTimeout + endMarginMs, log, async () => {
-    await managed?.close();
     // A first certificate that is still being stored has no `managed` yet.
+    stop.abort();
+    await managed?.close();
     await cluster.waitUntilIdle();
     await cluster.close();
     await status.close();
@@ -59,5 +61,6 @@ async function manageCertificates(config: Config): Promise<void> {
     log,
     now: Date.now,
     timing: { replicaPropagationMs: mountedPropagationMs },
+    signal: stop.signal,
   });
 }

@@ -2,9 +2,13 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { stringify } from 'yaml';
 import { interruptible } from '../../src/commands/interrupt.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -184,6 +188,52 @@ describe('a command that is interrupted', () => {
     const { code, stdout } = await ended;
     assert.deepEqual([code, stdout], [130, 'interrupted by SIGINT before any namespace was synced\n']);
   });
+});
+
+describe('a command that waits for its first certificate', () => {
+  let cluster: ApiStandIn;
+  let folder: string;
+  before(async () => {
+    cluster = await startApiStandIn();
+    folder = await mkdtemp(join(tmpdir(), 'first-certificate-'));
+  });
+  after(() => Promise.all([cluster.stop(), rm(folder, { recursive: true })]));
+  afterEach(() => cluster.faults.clear());
+
+  for (const name of ['certificates', 'serve']) {
+    it(`${name} ends cleanly while the API server does not return the Secret`, async () => {
+      const namespace = await cluster.createNamespace('certificates');
+      let reads = 0;
+      cluster.faults.hang(({ verb, resource }) => {
+        const isRead = verb === 'get' && resource.resource === 'secrets';
+        reads += isRead ? 1 : 0;
+        return isRead;
+      });
+      const config = {
+        certificates: { source: 'managed', namespace },
+        webhook: { port: 0, shutdownDelay: '0s' },
+        status: { port: 0 },
+        kubernetes: { kubeconfig: cluster.kubeconfigPath, requestTimeout: '1s', writeTimeout: '31s' },
+      };
+      const file = join(folder, 'config.yaml');
+      await writeFile(file, stringify(config));
+      const child = spawn(process.execPath, [mainFile, name, '--config', file], {
+        env: { PATH: process.env['PATH'] },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      });
+      const ended = Promise.all([once(child, 'exit'), text(child.stdout)]);
+      try {
+        await eventually('the first read', () => reads > 0, 20_000);
+        child.kill('SIGTERM');
+        const [exit, log] = await ended;
+        assert.deepEqual(exit, [0, null], log);
+        assert.match(log, /"shutdown complete"/);
+        assert.equal(reads, 1, 'reads again during the shutdown');
+      } finally {
+        child.kill('SIGKILL');
+      }
+    });
+  }
 });
 
 describe('the signals of a command', () => {
