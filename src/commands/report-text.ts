@@ -130,8 +130,9 @@ function count(number: number, noun: string): string {
   return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
-/** Formats rows in aligned columns. The last column is not padded. */
-function table(rows: readonly (readonly string[])[]): string {
+/** Formats rows in aligned columns. The last column is not padded. A line break in a cell does not begin a row. */
+function table(cells: readonly (readonly string[])[]): string {
+  const rows = cells.map((row) => row.map((cell) => cell.replace(/\s+/g, ' ')));
   const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
   const line = (row: readonly string[]) =>
     row.map((cell, column) => cell.padEnd(column === row.length - 1 ? 0 : (widths[column] ?? 0))).join('   ');

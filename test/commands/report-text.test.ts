@@ -50,6 +50,12 @@ describe('the report of sync', () => {
     );
   });
 
+  it('has one row for each failure, whatever the text of the failure contains', () => {
+    const failure = { what: 'host\tx', code: 'network', text: 'failed\nshop   host   removed' };
+    const text = syncText({ namespaces: [{ ...bad, failures: [failure] }], failed: 1 });
+    assert.deepEqual(text.split('\n').slice(3), ['a-long-name   host x   failed shop host removed', '']);
+  });
+
   it('is one JSON object if wanted, and the exit code says whether anything failed', () => {
     const one = { namespaces: [good], failed: 0 };
     const { text, result } = printed((output) => printReport(one, syncText, 'json', output));
