@@ -132,7 +132,7 @@ function expiresMuchLater(token: Validity, stored: Validity): boolean {
 // Due: renewal fetches a new token.
 
 /** Why a host of a Secret is due. */
-export type Reason =
+export type DueReason =
   /** The host has no token yet. */
   | 'missing-token'
   /** The token has expired. */
@@ -150,7 +150,7 @@ export type Reason =
 export interface DueTime {
   /** In ms since the epoch by the wall clock. */
   readonly at: number;
-  readonly reason: Reason;
+  readonly reason: DueReason;
 }
 
 export interface ScheduleRules {
@@ -206,7 +206,7 @@ export function computeDueTime(
   const freshUntil = getFreshUntil(lifetime, rules.freshness);
   const delayMs = computeDelayMs(lifetime.expiresAt - freshUntil, namespace, rules.replica);
   let first: DueTime = { at: freshUntil + delayMs, reason: 'scheduled' };
-  const considerAt = (at: number, reason: Reason) => {
+  const considerAt = (at: number, reason: DueReason) => {
     if (at < first.at) {
       first = { at, reason };
     }

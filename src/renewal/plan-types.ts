@@ -1,5 +1,5 @@
 // Types of the renewal plan: what is due, what is overdue, and the rules that the plan follows.
-import type { Reason, ScheduleRules } from '../ecr/token-policy.ts';
+import type { DueReason, ScheduleRules } from '../ecr/token-policy.ts';
 
 /**
  * Whether the due hosts of a namespace have valid tokens. Hosts with a valid token are renewed in a queue of their own, so that
@@ -15,7 +15,7 @@ export type DueKind =
 export interface Due {
   readonly namespace: string;
   readonly kind: DueKind;
-  readonly reason: Reason | 'edited' | 'deleted';
+  readonly reason: DueReason | 'edited' | 'deleted';
   readonly hosts: readonly string[];
   /** When the first of these hosts' tokens expires, in ms since the epoch; infinite if none ever had a token. */
   readonly expiresAt: number;

@@ -10,7 +10,8 @@ const root = join(import.meta.dirname, '../..');
 
 describe('metric definitions', () => {
   it('are the ones of docs/reference/metrics.md (npm run docs:metrics)', async () => {
-    assert.equal(await readFile(metricsPageFile, 'utf8'), metricsPage());
+    const isCurrent = (await readFile(metricsPageFile, 'utf8')) === metricsPage();
+    assert.ok(isCurrent, 'docs/reference/metrics.md is out of date: run npm run docs:metrics');
   });
 
   it('are all registered, with their type and help text', async () => {
@@ -21,7 +22,15 @@ describe('metric definitions', () => {
       `# HELP ${name} ${help}`,
       `# TYPE ${name} ${type}`,
     ]);
-    assert.deepEqual(headersOf(text), expected.toSorted());
+    const registered = headersOf(text);
+    const problems = [
+      ...expected.filter((line) => !registered.includes(line)).map((line) => `not in metrics.ts: ${line}`),
+      ...registered
+        .filter((line) => !expected.includes(line))
+        .map((line) => `not in metric-definitions.ts: ${line}`),
+    ];
+    assert.ok(problems.length === 0, `src/telemetry:\n${problems.join('\n')}`);
+    assert.equal(registered.length, expected.length);
   });
 
   it('follow the naming conventions of Prometheus', () => {
