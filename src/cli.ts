@@ -2,11 +2,12 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { certificatesCommand } from './commands/certificates.ts';
-import { type CommandDeclaration, type ParsedCommand, programName } from './commands/command.ts';
+import type { CommandDeclaration, ParsedCommand } from './commands/command.ts';
 import { removeHostCommand } from './commands/remove-host.ts';
 import { serveCommand } from './commands/serve.ts';
 import { syncCommand } from './commands/sync.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
+import { productName } from './labels.ts';
 import { toPrintable } from './telemetry/redact.ts';
 
 const commands: readonly CommandDeclaration[] = [
@@ -58,7 +59,7 @@ export function buildProgram(
   onParsed: (command: ParsedCommand) => void,
   write: (text: string) => void,
 ): Command {
-  const program = configure(new Command(programName), write)
+  const program = configure(new Command(productName), write)
     .version(packageJson.version, '-V, --version', 'show the version')
     .helpCommand('help [command]', 'Show the help of a command')
     .description('Gives every pod with Amazon ECR images a pull Secret with a valid token.')
@@ -100,8 +101,8 @@ const helpWidth = 110;
 
 /** One line: what is wrong, and which help to read. */
 function usageMessage(error: CommanderError, command: Command): string {
-  const path = command.parent === null ? programName : `${programName} ${command.name()}`;
-  return `${programName}: ${oneLine(problemOf(error, command))}; see '${path} --help'\n`;
+  const path = command.parent === null ? productName : `${productName} ${command.name()}`;
+  return `${productName}: ${oneLine(problemOf(error, command))}; see '${path} --help'\n`;
 }
 
 function problemOf(error: CommanderError, { args }: Command): string {

@@ -43,7 +43,7 @@ main(process.argv.slice(2)).catch((error: unknown) => {
   const { message, code, stack } = serializeError(error);
   process.stderr.write(
     toPrintable(
-      `ecr-pull-secrets: ${message}\n${code === undefined && stack !== undefined ? `${stack}\n` : ''}`,
+      `${productName}: ${message}\n${code === undefined && stack !== undefined ? `${stack}\n` : ''}`,
     ),
   );
   process.exit(error instanceof ConfigError ? 2 : 1);

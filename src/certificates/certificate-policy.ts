@@ -35,7 +35,7 @@ export type Step =
   | { readonly action: 'none'; readonly reason: 'up-to-date' | 'unmanaged-secret' };
 
 /** The next step, and when to decide again. */
-export interface Decision {
+export interface PlannedStep {
   readonly step: Step;
   /** When the passage of time alone may require another step, in ms since the epoch. */
   readonly recheckAt: number;
@@ -64,7 +64,7 @@ const maxRetainedCas = 8;
  * A CA rotation: add the new CA to the front of the bundle, publish both CAs, wait until all API servers have received them,
  * issue a new certificate, wait until the last certificate of the old CA has expired, remove the old CA, publish.
  */
-export function planNextStep(observed: ObservedCertificates, rules: RotationRules): Decision {
+export function planNextStep(observed: ObservedCertificates, rules: RotationRules): PlannedStep {
   const { stored } = observed;
   if (stored === 'unmanaged') {
     return withoutRecheck({ action: 'none', reason: 'unmanaged-secret' });
@@ -122,7 +122,11 @@ interface ServingState {
 }
 
 /** Plans the next step when everything in the Secret is valid. */
-function planRotation(observed: ObservedCertificates, rules: RotationRules, serving: ServingState): Decision {
+function planRotation(
+  observed: ObservedCertificates,
+  rules: RotationRules,
+  serving: ServingState,
+): PlannedStep {
   const { published, now } = observed;
   const { newest, servingCertificate, caCertificates } = serving;
   const unexpired = caCertificates.filter(({ expiresAt }) => now <= expiresAt).map(({ id }) => id);
@@ -226,7 +230,7 @@ function isPublished(published: PublishedState, id: string | undefined): boolean
 }
 
 /** Plans the next step when neither the CA nor the certificate is usable. */
-function planRecovery(observed: ObservedCertificates, reason: RenewalReason): Decision {
+function planRecovery(observed: ObservedCertificates, reason: RenewalReason): PlannedStep {
   const keep = listRetainedCas(observed);
   return withoutRecheck({
     action: hasServingCertificateOf(keep, observed) ? 'issue-ca-and-restore-certificate' : 'create',
@@ -240,7 +244,7 @@ function planReissue(
   observed: ObservedCertificates,
   { caCertificates }: StoredCertificateFacts,
   reason: RenewalReason,
-): Decision {
+): PlannedStep {
   const valid = caCertificates.filter((ca) => isWithinValidity(ca, observed.now)).map(({ id }) => id);
   return withoutRecheck({
     action: hasServingCertificateOf(valid, observed) ? 'restore-certificate' : 'reissue-certificate',
@@ -266,6 +270,6 @@ function listRetainedCas({ stored, otherCaCertificates, now }: ObservedCertifica
   return [...new Set(usable.map(({ id }) => id))].slice(0, maxRetainedCas);
 }
 
-function withoutRecheck(step: Step): Decision {
+function withoutRecheck(step: Step): PlannedStep {
   return { step, recheckAt: Number.POSITIVE_INFINITY };
 }

@@ -1,6 +1,7 @@
 // The contract of a command, and what the declarations of all commands share.
 import { Command } from 'commander';
 import { isEcrHost } from '../ecr/registry.ts';
+import { productName } from '../labels.ts';
 import { isNameOrPattern } from '../util/glob.ts';
 import type { SignalSource } from './interrupt.ts';
 import type { OutputFormat, TextOutput } from './print-report.ts';
@@ -43,8 +44,6 @@ export interface CommandDefinition<Options extends object> {
   run(options: Options, context: CommandContext): Promise<number | undefined>;
 }
 
-export const programName = 'ecr-pull-secrets';
-
 /** Creates the declaration of a command from its definition. */
 export function defineCommand<Options extends object>(
   definition: CommandDefinition<Options>,
@@ -52,7 +51,7 @@ export function defineCommand<Options extends object>(
   const { name, summary, examples, declare, read, run } = definition;
   return (onParsed) => {
     const command = declare(new Command(name).description(summary)).allowExcessArguments();
-    const lines = examples.map((example) => `  $ ${programName} ${example}`);
+    const lines = examples.map((example) => `  $ ${productName} ${example}`);
     return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`).action(() => {
       checkValues(command);
       checkArguments(command);

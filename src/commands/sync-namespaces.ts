@@ -85,7 +85,7 @@ interface Selection {
   readonly unmatched: readonly string[];
 }
 
-/** Namespaces that are named need no permission to list namespaces. They are not excluded: {@link resolveSyncSettings}. */
+/** Namespaces that are named need no permission to list namespaces. They are not excluded: `resolveSyncSettings`. */
 async function selectNamespaces({ config, settings, interrupt }: SyncDependencies): Promise<Selection> {
   const { namespaces, labelSelector } = settings;
   const given = [...new Set(namespaces)];

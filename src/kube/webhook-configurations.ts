@@ -14,7 +14,7 @@ export interface WebhookConfiguration {
   readonly caBundles: readonly string[];
 }
 
-/** Reads and patches the caBundles of a MutatingWebhookConfiguration. Every failure is a {@link KubeError}. */
+/** Reads and patches the caBundles of a MutatingWebhookConfiguration. Every failure is a `KubeError`. */
 export interface WebhookConfigurationApi {
   /** Returns the configuration, or undefined if it does not exist. */
   read(name: string): Promise<WebhookConfiguration | undefined>;

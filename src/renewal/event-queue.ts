@@ -58,7 +58,7 @@ export function createEventQueue({
   const eventLimit = createSlotLimit(slotOptions);
   const waitForRateLimit = createRateLimit(eventsPerSecond, () => performance.now());
   const counts = new HourlyCounts();
-  const queued = new FairQueue();
+  const queued = new EventBacklog();
   let hasFailed = false;
   return (event, onUnsent) => {
     const { namespace } = event.object;
@@ -90,7 +90,7 @@ export function createEventQueue({
 }
 
 /** Queued Events, ordered by how many Events of the same namespace came before in this hour. */
-class FairQueue {
+class EventBacklog {
   /** Index n holds the n-th Event of each namespace, oldest first. */
   readonly #byRank: QueuedEvent[][] = [];
   readonly #countByNamespace = new Map<string, number>();

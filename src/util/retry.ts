@@ -7,15 +7,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
  * @param elapsedMs time since the first call began
  * @returns how long to wait before the next call, in ms; undefined: do not retry
  */
-export type RetryPolicy = (error: unknown, attempts: number, elapsedMs: number) => number | undefined;
+type GetRetryDelay = (error: unknown, attempts: number, elapsedMs: number) => number | undefined;
 
 /**
  * Calls `run` until it succeeds, or until the policy says not to retry. Rejects with the last error then.
  *
- * p-retry is not used because it has one backoff for all errors and another jitter than {@link backoffMs}.
+ * p-retry is not used because it has one backoff for all errors and another jitter than `backoffMs`.
  * @param getDelayMs called once after each failure
  */
-export async function retry<T>(run: () => Promise<T>, getDelayMs: RetryPolicy): Promise<T> {
+export async function retry<T>(run: () => Promise<T>, getDelayMs: GetRetryDelay): Promise<T> {
   const startedAt = performance.now();
   for (let attempts = 1; ; attempts += 1) {
     try {
