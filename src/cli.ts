@@ -105,9 +105,14 @@ function usageMessage(error: CommanderError, command: Command): string {
   return `${productName}: ${oneLine(problemOf(error, command))}; see '${path} --help'\n`;
 }
 
-function problemOf(error: CommanderError, { args }: Command): string {
+function problemOf(error: CommanderError, { args, commands }: Command): string {
   if (error.code === 'commander.help') {
     return args[0] === 'help' ? `unknown command '${args[1]}'` : 'no command given';
+  }
+  const [, flag] = /^error: unknown option '([^']+)'/.exec(error.message) ?? [];
+  const isFlagOf = ({ options }: Command) => options.some(({ long }) => long === flag);
+  if (flag !== undefined && commands.some(isFlagOf)) {
+    return `${flag} belongs after the command`;
   }
   return error.message.replace(/^error: /, '').replace(/\n(\(Did you mean [\w ,-]+\?\))$/, ' $1');
 }

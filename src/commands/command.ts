@@ -74,7 +74,7 @@ export function outputFormat(command: Command): OutputFormat {
   const { output }: { output?: string } = command.opts();
   return output === 'text' || output === 'json'
     ? output
-    : command.error(`--output takes text or json, not ${output}`);
+    : command.error(`--output takes text or json, not ${quoteBlank(output ?? '')}`);
 }
 
 /** An ECR host for messages and examples. */
@@ -87,7 +87,7 @@ export const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 export function checkEcrHosts(command: Command, subject: string, hosts: readonly string[]): void {
   const invalid = hosts.find((host) => !isEcrHost(host));
   if (invalid !== undefined) {
-    command.error(`${subject} takes an ECR host such as ${exampleHost}, not ${invalid}`);
+    command.error(`${subject} takes an ECR host such as ${exampleHost}, not ${quoteBlank(invalid)}`);
   }
 }
 
@@ -95,8 +95,15 @@ export function checkEcrHosts(command: Command, subject: string, hosts: readonly
 export function checkNames(command: Command, flag: string, names: readonly string[]): void {
   const invalid = names.find((name) => !isNameOrPattern(name));
   if (invalid !== undefined) {
-    command.error(`${flag} takes a name of lowercase letters, digits, "-" and ".", not ${invalid}`);
+    command.error(
+      `${flag} takes a name of lowercase letters, digits, "-" and ".", not ${quoteBlank(invalid)}`,
+    );
   }
+}
+
+/** Makes a value visible that consists of nothing or of spaces. */
+function quoteBlank(value: string): string {
+  return value.trim() === '' ? `'${value}'` : value;
 }
 
 /** Reports a usage error for an empty value, and for a flag in place of another flag's value. */
@@ -116,6 +123,6 @@ function checkValues(command: Command): void {
 /** Checked after the values, because a flag that lacks its value takes the next word. */
 function checkArguments(command: Command): void {
   if (command.registeredArguments.length === 0 && command.args.length > 0) {
-    command.error(`${command.name()} takes no arguments, but got ${command.args.join(', ')}`);
+    command.error(`${command.name()} takes no arguments, but got ${command.args.map(quoteBlank).join(', ')}`);
   }
 }

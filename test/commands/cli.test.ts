@@ -146,6 +146,17 @@ describe('the command line', () => {
     assert.equal(usageError(['frobnicate']).problem, "unknown command 'frobnicate'");
   });
 
+  it('says that flags of a command come after it', () => {
+    assert.equal(usageError(['--config', 'c.yaml', 'serve']).problem, '--config belongs after the command');
+    assert.equal(usageError(['--frobnicate', 'serve']).problem, "unknown option '--frobnicate'");
+  });
+
+  it('shows an empty argument in quotes', () => {
+    assert.equal(usageError(['sync', '']).problem, "sync takes no arguments, but got ''");
+    const { problem } = usageError(['remove-host', '--namespace', 'shop', ' ']);
+    assert.equal(problem, `remove-host takes an ECR host such as ${host}, not ' '`);
+  });
+
   it('reports what is wrong in one sentence', () => {
     assert.equal(usageError([]).problem, 'no command given');
     assert.equal(usageError(['help', 'snyc']).problem, "unknown command 'snyc'");
