@@ -61,7 +61,10 @@ export async function syncNamespaces(dependencies: SyncDependencies): Promise<Sy
     }
     done += 1;
     failed += hasFailed(results.get(namespace)) ? 1 : 0;
-    progress(done, selection.names.length, failed);
+    // The report of an interrupted command begins on a line of its own.
+    if (!interrupt.signal.aborted) {
+      progress(done, selection.names.length, failed);
+    }
   };
   const work = Promise.all(selection.names.map((namespace) => limit(() => syncOne(namespace))));
   await finishWork(work, interrupt.signal, calls);

@@ -14,7 +14,7 @@ import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stan
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { secretPath } from '../support/pull-secret.ts';
-import { FakeSignals } from './run-command.ts';
+import { FakeSignals, parseValid } from './run-command.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
@@ -94,6 +94,27 @@ describe('a command that is interrupted', () => {
       assert.deepEqual(serviceAccounts, [{ name: 'default', reference }]);
     }
     assert.ok(updated > 0 && updated < names.length, `${updated} of ${names.length} updated`);
+  });
+
+  it('sync shows no more progress on a terminal, so that the report begins on a line of its own', async () => {
+    const names = await namespaces(12);
+    const signals = new FakeSignals();
+    signalAt((verb, resource) => verb === 'patch' && resource === 'secrets')(() =>
+      signals.emit('SIGINT', 'SIGINT'),
+    );
+    const shown: string[] = [];
+    const folder = await mkdtemp(join(tmpdir(), 'progress-'));
+    const file = join(folder, 'config.yaml');
+    await writeFile(file, stringify({ kubernetes: { kubeconfig: cluster.kubeconfigPath } }));
+    const code = await parseValid([...syncOf(names), '--config', file]).run({
+      environment: ecr.env(),
+      stdout: { write: () => undefined },
+      stderr: { isTTY: true, write: (written) => shown.push(written) },
+      signals,
+    });
+    await rm(folder, { recursive: true });
+    assert.equal(code, 130);
+    assert.match(shown.at(-1) ?? '', /finishing calls in flight; interrupt again to stop at once\n$/);
   });
 
   it('sync does not wait for ECR, and says so in text', async () => {
