@@ -1,3 +1,4 @@
+// Tests that the bundle in the image runs without node_modules: it injects a pod.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests what an operator does to the whole process and sees of it: readiness, shutdown, certificates, outages.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rename, rm, symlink } from 'node:fs/promises';

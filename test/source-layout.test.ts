@@ -1,7 +1,8 @@
+// Tests the rules for files: allowed imports, unique names, and a comment with the purpose at the top.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { globSync } from 'node:fs';
-import { basename } from 'node:path';
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
@@ -39,5 +40,15 @@ describe('source layout', () => {
       const repeated = names.filter((name, index) => name !== 'index.ts' && names.indexOf(name) !== index);
       assert.deepEqual(repeated, [], `names of several files in ${folder}/`);
     }
+  });
+
+  it('has a comment with its purpose on the first line of each file', () => {
+    const files = globSync('{build.ts,{src,test,bench,demo,image,certs-scripts}/**/*.ts}', { cwd: root });
+    const without = files.filter((file) => {
+      const text = readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '');
+      return !/^\/\/ \S+ \S+/.test(text);
+    });
+    assert.deepEqual(without, [], 'files without "// What the file contains or tests." on their first line');
+    assert.ok(files.length > 400, `only ${files.length} files were checked`);
   });
 });

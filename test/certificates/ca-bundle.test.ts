@@ -1,3 +1,4 @@
+// Tests since when a CA counts as published in all webhooks, which decides when its certificates may be served.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { formatCaBundle, PublicationTracker, parseCaBundle } from '../../src/certificates/ca-bundle.ts';

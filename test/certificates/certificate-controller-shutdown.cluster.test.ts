@@ -1,3 +1,4 @@
+// Tests that shutting down the certificate controller waits for a write that a slow webhook delays.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// Tests when certificate files are reloaded, and that invalid files keep the last valid key pair in use.
 import assert from 'node:assert/strict';
 import { EventEmitter, once } from 'node:events';
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';

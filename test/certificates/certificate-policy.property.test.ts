@@ -1,3 +1,4 @@
+// Tests on random histories that replicas never serve a certificate that an API server does not trust.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

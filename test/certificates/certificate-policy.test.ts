@@ -1,3 +1,4 @@
+// Tests each step of the rotation: which state of the Secret and the caBundle leads to it, and when.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { canServe, planNextStep } from '../../src/certificates/certificate-policy.ts';

@@ -1,3 +1,4 @@
+// Tests that rotations and repairs of the certificate fail no call of a real API server to the webhook.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests that the certificate Secret is parsed as it was written, and that damaged content is reported and never throws.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';

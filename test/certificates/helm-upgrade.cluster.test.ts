@@ -1,3 +1,4 @@
+// Tests what upgrades with Helm 3 and 4 do to a caBundle that the program has written.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';

@@ -1,3 +1,4 @@
+// Tests that Node's TLS and OpenSSL accept the issued certificates for their names and lifetime, and no others.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { generateKeyPairSync, X509Certificate } from 'node:crypto';

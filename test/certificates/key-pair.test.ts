@@ -1,3 +1,4 @@
+// Tests which certificate and key are accepted as a pair, and that errors show no key material.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
 import { describe, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests that replicas agree on one CA and repair Secret and caBundle, on any API server.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { stringify } from 'yaml';

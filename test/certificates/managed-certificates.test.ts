@@ -1,3 +1,4 @@
+// Tests the settings of managed certificates and their defaults.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests that a real API server calls the program with a certificate that the program issued itself.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests that no content of the TLS Secret or the caBundle makes the parsers throw.
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { describe, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests the files, permissions, manifests and exit codes of the script that makes certificates.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// Tests where kube-apiserver and etcd are searched, and how they are built if they are missing.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// Tests that child processes never outlive the process that started them.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';

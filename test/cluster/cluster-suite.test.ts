@@ -1,3 +1,4 @@
+// Tests that suites are skipped with a reason, or fail in CI, if no API server is available.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,3 +1,4 @@
+// Tests what other cluster tests rely on: namespaces, ServiceAccounts, RBAC, warnings and outages of the test cluster.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Cluster } from './cluster.ts';

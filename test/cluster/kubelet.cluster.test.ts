@@ -1,3 +1,4 @@
+// Tests that the kubelet's parser can be called with any document and returns what it parses.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithKubeletParser } from './kubelet-parser.ts';

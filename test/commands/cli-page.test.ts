@@ -1,3 +1,4 @@
+// Tests that docs/reference/cli.md is up to date.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { it } from 'node:test';

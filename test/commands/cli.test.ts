@@ -1,3 +1,4 @@
+// Tests help, flags, exit codes and error messages of all commands, before they connect to anything.
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// Tests serve, sync and uninstall as separate processes on a real API server: output streams, exit codes and signals.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';

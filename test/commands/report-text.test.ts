@@ -1,3 +1,4 @@
+// Tests the reports that sync and uninstall print: text, JSON, progress and exit code.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { printReport, progressOn } from '../../src/commands/print-report.ts';

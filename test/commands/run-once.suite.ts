@@ -1,3 +1,4 @@
+// Tests sync and uninstall with minimal permissions, on any API server.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, before, describe, it } from 'node:test';

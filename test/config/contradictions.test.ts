@@ -1,3 +1,4 @@
+// Tests that settings without effect are rejected with the names of the settings that contradict each other.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stringify } from 'yaml';

@@ -1,3 +1,4 @@
+// Tests the defaults of the configuration, and the messages for invalid ones.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ConfigError, readConfig } from '../../src/config/load-config.ts';

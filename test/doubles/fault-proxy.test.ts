@@ -1,3 +1,4 @@
+// Tests that the fault proxy forwards requests unchanged and injects each kind of fault.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, afterEach, before, describe, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests which files AWS_CA_BUNDLE accepts.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests which error the program reports for each failure of Amazon ECR, and that no credential appears in it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Fault } from '../doubles/ecr/ecr-faults.ts';

@@ -1,3 +1,4 @@
+// Tests that huge responses of Amazon ECR are not read into memory.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';

@@ -1,3 +1,4 @@
+// Tests that invalid AWS environment variables are rejected by name, all at once.
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

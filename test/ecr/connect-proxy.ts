@@ -1,3 +1,4 @@
+// An HTTP CONNECT proxy for tests of proxied AWS calls; records the tunnels that clients open.
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import type { Duplex } from 'node:stream';

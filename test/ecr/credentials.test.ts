@@ -1,3 +1,4 @@
+// Tests when AWS credentials are read again, and which failures of their source are permanent.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type ServerResponse } from 'node:http';

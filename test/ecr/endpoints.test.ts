@@ -1,3 +1,4 @@
+// Tests which ECR and STS endpoint the SDK calls for each host, partition and environment.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests which rule and region decide the AWS identity for a registry, and when registries share one.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests that the ECR images of a pod are found in every field that can name one.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests which proxy AWS calls use, and what is reported if that proxy fails.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';

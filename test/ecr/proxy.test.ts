@@ -1,3 +1,4 @@
+// Tests how proxy variables are parsed: NO_PROXY as in Go, precedence, invalid values.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readProxySettings, selectProxy } from '../../src/ecr/proxy.ts';

@@ -1,3 +1,4 @@
+// Tests that caching resolved registries changes no result and retains no image reference.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setFlagsFromString } from 'node:v8';

@@ -1,3 +1,4 @@
+// Tests which hosts and image references are recognized as Amazon ECR.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests that tokens are fetched with the role that the rules configure, and how its failures are reported.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';

@@ -1,3 +1,4 @@
+// Tests that the program respects the SDK's own settings: endpoints, web identity, profiles and CAs.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

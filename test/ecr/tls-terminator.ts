@@ -1,3 +1,4 @@
+// Puts TLS with a private CA in front of the ECR double, for tests of CA settings.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, connect } from 'node:net';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests the delay before a failed token call is repeated.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests how errors of AWS and the network are classified, and the advice in their messages.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Fetches tokens with a given environment, in this process or in a child, and returns `token` or the error code.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';

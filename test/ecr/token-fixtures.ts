@@ -1,3 +1,4 @@
+// Registries, and a token source with the real SDK, the ECR double and a clock that the test advances.
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { type AwsTokenSourceOptions, createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';

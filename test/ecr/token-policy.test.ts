@@ -1,3 +1,4 @@
+// Tests when a token is fresh, usable and expired, with clocks that are set back or wrong.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests what callers get after a failed token call: the error, a backoff, or the cached token.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';

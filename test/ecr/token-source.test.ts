@@ -1,3 +1,4 @@
+// Tests that token calls are shared, and when a cached token is reused, renewed or evicted.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createTokenSource } from '../../src/ecr/token-source.ts';

@@ -1,3 +1,4 @@
+// Tests how a response of GetAuthorizationToken is validated, and that a token hides its password.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { inspect } from 'node:util';

@@ -1,3 +1,4 @@
+// Tests that any response of AWS results in a token or a TokenError.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

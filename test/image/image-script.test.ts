@@ -1,3 +1,4 @@
+// Tests npm run image without a container engine: the error, the arguments for an engine, and the list of bundled packages.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';

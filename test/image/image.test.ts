@@ -1,3 +1,4 @@
+// Tests that the image runs as the chart runs it: unprivileged, and on a read-only file system.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { chownSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';

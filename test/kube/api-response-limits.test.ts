@@ -1,3 +1,4 @@
+// Tests that huge responses of the API server are not read into memory, and that lists continue in shorter pages.
 import assert from 'node:assert/strict';
 import { afterEach, describe, it } from 'node:test';
 import { createGzip } from 'node:zlib';

@@ -1,3 +1,4 @@
+// Tests that slow or busy namespaces cannot use up the slots for API calls.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it, mock } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';

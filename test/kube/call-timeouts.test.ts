@@ -1,3 +1,4 @@
+// Tests that hanging calls to the API server leave connections and slots for other namespaces and for reads.
 import assert from 'node:assert/strict';
 import { createServer, request, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,3 +1,4 @@
+// Tests the error for a kubeconfig that cannot be used.
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

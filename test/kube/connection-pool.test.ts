@@ -1,3 +1,4 @@
+// Tests the connections to the API server: number, reuse, timeouts, proxy and rotated credentials.
 import assert from 'node:assert/strict';
 import { createServer, get } from 'node:http';
 import { after, before, describe, it } from 'node:test';

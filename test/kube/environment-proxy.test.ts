@@ -1,3 +1,4 @@
+// Tests that calls to the API server ignore proxy variables of the environment.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -1,3 +1,4 @@
+// Tests which KubeError results from each status and each failed call.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { ApiException } from '@kubernetes/client-node';

@@ -1,3 +1,4 @@
+// Tests that a real API server accepts the program's Events.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';

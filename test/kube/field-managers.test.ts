@@ -1,3 +1,4 @@
+// Tests which fields each manager owns according to managedFields.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests that an object or watch line that cannot be parsed is reported and does not disturb the others.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { maxObjectBytes } from '../../src/kube/bounded-http.ts';

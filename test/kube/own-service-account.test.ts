@@ -1,3 +1,4 @@
+// Tests that the program finds its ServiceAccount in the claims of its token.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

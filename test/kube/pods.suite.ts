@@ -1,3 +1,4 @@
+// Tests listing the pods of a namespace page by page within limits, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';

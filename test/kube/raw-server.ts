@@ -1,3 +1,4 @@
+// A server in place of the API server whose responses a test writes itself, for responses that no API server sends.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';

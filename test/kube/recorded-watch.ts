@@ -1,3 +1,4 @@
+// A watch of Secrets that retries quickly and records what it reports, for tests of the informer.
 import type { KubeError } from '../../src/kube/errors.ts';
 import {
   type SecretInformer,

@@ -1,3 +1,4 @@
+// Tests that a refusal names the policy, webhook, quota or permission, and nothing secret.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

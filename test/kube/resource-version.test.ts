@@ -1,3 +1,4 @@
+// Tests that caches keep the newest version, and accept an older one only after etcd was restored.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests that permissions on Secrets of one name are sufficient, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';

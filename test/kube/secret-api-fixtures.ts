@@ -1,3 +1,4 @@
+// Client configurations, pull Secrets and assertions that the suites of the Secret API share.
 import assert from 'node:assert/strict';
 import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';
 import type { KubeErrorCode } from '../../src/kube/errors.ts';

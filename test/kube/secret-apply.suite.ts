@@ -1,3 +1,4 @@
+// Tests server-side apply of Secrets: ownership of fields, conflicts and preconditions, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';

@@ -1,3 +1,4 @@
+// Tests how long the informer counts as in sync, and how it stops.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';

@@ -1,3 +1,4 @@
+// Tests that the informer survives faults between it and a real API server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';

@@ -1,3 +1,4 @@
+// Tests when the informer lists again, and when it continues a watch.
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';

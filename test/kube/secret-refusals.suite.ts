@@ -1,3 +1,4 @@
+// Tests which error a refused write of a Secret results in, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';

@@ -1,3 +1,4 @@
+// Tests that calls to a real API server share few HTTP/1.1 connections.
 import assert from 'node:assert/strict';
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests that references of ServiceAccounts are added and removed without losing concurrent changes, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import type { ClusterConfig } from '../../src/kube/client.ts';

@@ -1,3 +1,4 @@
+// Tests the JSON patches that add and remove a reference of a ServiceAccount.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

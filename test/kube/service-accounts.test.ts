@@ -1,3 +1,4 @@
+// Tests which ServiceAccounts of a list are kept in memory.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { listServiceAccounts } from '../../src/kube/service-accounts.ts';

@@ -1,3 +1,4 @@
+// Tests that a webhook that never responds delays only the Secrets of its namespace, on a real API server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';

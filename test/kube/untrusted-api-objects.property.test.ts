@@ -1,3 +1,4 @@
+// Tests that any response of the API server is parsed without a throw.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

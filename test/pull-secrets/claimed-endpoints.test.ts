@@ -1,3 +1,4 @@
+// Tests which endpoints count as existing because a managed Secret has a valid token for them.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { StoredLifetime } from '../../src/ecr/token-policy.ts';

@@ -1,3 +1,4 @@
+// Tests that the program reads docker configs as the kubelet's own parser does.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests which hosts a full Secret may drop, in which order, and which hosts can be forgotten.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { findDroppableHosts, findForgettableHosts } from '../../src/pull-secrets/droppable-hosts.ts';

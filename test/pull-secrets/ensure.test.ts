@@ -1,3 +1,4 @@
+// Tests ensuring hosts in a pull Secret: requests sent, concurrency, late tokens and retries.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type { Token } from '../../src/ecr/token.ts';

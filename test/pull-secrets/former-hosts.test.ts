@@ -1,3 +1,4 @@
+// Tests that the hosts of a deleted, edited or replaced Secret are remembered until they are stored again.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests how the program reports a full pull Secret, and that it stores the token when there is room.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { getField, getItems } from '../../src/util/json.ts';

@@ -1,3 +1,4 @@
+// Tests when hosts leave a Secret: dropped for room, forgotten, or removed by a command, on any API server.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { removeHosts } from '../../src/commands/remove-host.ts';

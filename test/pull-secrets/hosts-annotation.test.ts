@@ -1,3 +1,4 @@
+// Tests that the hosts annotation is parsed as it was formatted, and that malformed ones never throw.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests how often the pods of a namespace are listed to find the hosts in use, and when these are unknown.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';

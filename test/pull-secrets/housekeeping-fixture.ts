@@ -1,3 +1,4 @@
+// The components of one replica that add and remove hosts, with clocks that a test advances.
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';

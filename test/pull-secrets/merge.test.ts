@@ -1,3 +1,4 @@
+// Tests the content of a Secret after a merge: hosts, tokens, limits, and entries of other writers.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests how long hosts that a Secret lacks are remembered, and when the pods that need them are checked.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { MissingHosts, podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';

@@ -1,3 +1,4 @@
+// Tests that the label of a managed Secret is restored and that unmanaged Secrets stay unchanged, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';

@@ -1,3 +1,4 @@
+// Tests which Secrets are managed: label, field owners and type.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { FieldOwner } from '../../src/kube/field-managers.ts';

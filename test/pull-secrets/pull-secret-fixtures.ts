@@ -1,3 +1,4 @@
+// Fake tokens, registries, and replicas that write pull Secrets on the API stand-in, for tests of pull-secrets.
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import type { Registry } from '../../src/ecr/registry.ts';

@@ -1,3 +1,4 @@
+// Tests what a renewal writes: later tokens in place, restored hosts, and nothing if no token is available.
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests how often a repeatedly replaced Secret is logged.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { createReplacedSecretReporter } from '../../src/pull-secrets/replaced-secret-report.ts';

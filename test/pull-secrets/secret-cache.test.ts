@@ -1,3 +1,4 @@
+// Tests what the cache knows of each pull Secret after changes, deletions and edits, and the metrics from it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';

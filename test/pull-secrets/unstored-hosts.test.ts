@@ -1,3 +1,4 @@
+// Tests which hosts that could not be stored are kept in memory, within limits per namespace.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

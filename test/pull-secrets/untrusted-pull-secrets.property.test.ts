@@ -1,3 +1,4 @@
+// Tests that no content of a pull Secret makes the parsers or the cache throw.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

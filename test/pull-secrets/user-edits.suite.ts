@@ -1,3 +1,4 @@
+// Tests that any edit of a pull Secret by a user is repaired without losing valid entries, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';

@@ -1,3 +1,4 @@
+// Tests that simultaneous writes in one namespace are merged into one, and do not affect other namespaces.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DesiredHosts } from '../../src/pull-secrets/merge.ts';

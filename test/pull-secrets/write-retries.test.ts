@@ -1,3 +1,4 @@
+// Tests which failed writes are retried, and for how long.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';

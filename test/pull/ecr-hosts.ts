@@ -1,3 +1,4 @@
+// The registry hosts of Amazon ECR for a real pull, over TLS and behind a proxy; they require a valid token.
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';

@@ -1,3 +1,4 @@
+// Runs docker-registry with small images, as the storage behind the ECR hosts of a real pull.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { request } from 'node:http';

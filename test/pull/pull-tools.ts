@@ -1,3 +1,4 @@
+// Checks whether this machine has the programs for a real pull.
 import { delimiter, join } from 'node:path';
 import { isExecutable } from '../support/executables.ts';
 

@@ -1,3 +1,4 @@
+// Tests that a real client can pull with the Secret that the program wrote, and not without a valid token.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { getField } from '../../src/util/json.ts';

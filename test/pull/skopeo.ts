@@ -1,3 +1,4 @@
+// Pulls an image with skopeo, authenticated only by the content of a pull Secret.
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests the test reporters: the count of cluster tests, the totals of several runs, and the report of a stalled run.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { TestEvent } from 'node:test/reporters';

@@ -1,3 +1,4 @@
+// Tests that every log message is a literal, is explained in the catalog, and appears in docs/reference/logs.md.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { describe, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests that log lines are complete and in order, and never block the process or fill its memory.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';

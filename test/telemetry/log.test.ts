@@ -1,3 +1,4 @@
+// Tests the form of log lines: one line of bounded JSON without credentials, whatever is logged.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';

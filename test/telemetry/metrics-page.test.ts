@@ -1,3 +1,4 @@
+// Tests that the metric definitions match docs/reference/metrics.md and every mention of a metric.
 import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';

@@ -1,3 +1,4 @@
+// Tests the values of the metrics, and that their labels have bounded cardinality.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createPrometheusMetrics } from '../../src/telemetry/metrics.ts';

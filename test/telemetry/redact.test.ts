@@ -1,3 +1,4 @@
+// Tests which texts are redacted as credentials, and that terminal output has no control characters.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

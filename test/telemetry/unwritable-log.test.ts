@@ -1,3 +1,4 @@
+// Tests that the whole program continues and exits properly if its output cannot be written.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// Tests when a call is repeated, and which error is returned in the end.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { retry } from '../../src/util/retry.ts';

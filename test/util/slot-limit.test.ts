@@ -1,3 +1,4 @@
+// Tests that tasks that hang do not prevent other tasks from running.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createSlotLimit } from '../../src/util/slot-limit.ts';

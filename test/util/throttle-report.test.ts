@@ -1,3 +1,4 @@
+// Tests that repeated reports are summed up once per interval.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { throttleReport } from '../../src/util/throttle-report.ts';

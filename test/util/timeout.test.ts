@@ -1,3 +1,4 @@
+// Tests what callers get from work that takes too long, and whether it is aborted.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -1,3 +1,4 @@
+// Tests the fields and the warning of an admission response, and the time limit for it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Tests that the program works again after outages of a real API server, without a restart.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';

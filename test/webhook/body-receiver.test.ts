@@ -1,3 +1,4 @@
+// Tests which request bodies are rejected when too many bytes are in flight.
 import assert from 'node:assert/strict';
 import type { IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';

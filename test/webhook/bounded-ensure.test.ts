@@ -1,3 +1,4 @@
+// Tests the limits on pending hosts per namespace and in total.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { PendingHostCounter } from '../../src/webhook/bounded-ensure.ts';

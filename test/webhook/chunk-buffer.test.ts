@@ -1,3 +1,4 @@
+// Tests that a request body is collected unchanged and with little unused memory.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

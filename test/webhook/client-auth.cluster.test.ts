@@ -1,3 +1,4 @@
+// Tests webhook.clientAuth with the client certificate of a real API server.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,3 +1,4 @@
+// Tests which client certificates and TLS suites the webhook accepts, and what it logs for the others.
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// Tests which connection is closed when there are too many.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Connection, selectConnectionToEvict } from '../../src/webhook/connection-eviction.ts';

@@ -1,3 +1,4 @@
+// Tests that slow, hostile and numerous connections do not affect other clients, also during shutdown.
 import assert from 'node:assert/strict';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';

@@ -1,3 +1,4 @@
+// Tests for which pods the webhook adds the reference, which it skips and why, and which reviews are invalid.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';

@@ -1,3 +1,4 @@
+// Tests the patch or decision for each pod in test/fixtures.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';

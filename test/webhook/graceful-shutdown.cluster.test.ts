@@ -1,3 +1,4 @@
+// Tests that a shutdown waits until the hosts of admitted pods are stored.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';

@@ -1,3 +1,4 @@
+// Tests that TLS handshakes are started fairly for all client addresses, within limits.
 import assert from 'node:assert/strict';
 import { Socket } from 'node:net';
 import { describe, it } from 'node:test';

@@ -1,3 +1,4 @@
+// Tests how pods and their Secret are changed on admission, for any API server; used by admission.suite.ts.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';

@@ -1,3 +1,4 @@
+// Tests that managedFields are removed and JSON values counted in the raw bytes of any review.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

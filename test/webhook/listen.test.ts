@@ -1,3 +1,4 @@
+// Tests that an error of listening names the setting to change.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer } from 'node:net';

@@ -1,3 +1,4 @@
+// Tests which pods onFailure: deny denies, for any API server; used by admission.suite.ts.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';

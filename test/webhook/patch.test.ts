@@ -1,3 +1,4 @@
+// Tests that the patch keeps existing references and is idempotent.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

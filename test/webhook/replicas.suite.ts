@@ -1,3 +1,4 @@
+// Tests that processes that share only the API server store all hosts with few calls, on any API server.
 import assert from 'node:assert/strict';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

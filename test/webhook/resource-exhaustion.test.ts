@@ -1,3 +1,4 @@
+// Tests that hostile requests cannot exhaust the memory or the connections of the webhook.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { Agent } from 'node:https';

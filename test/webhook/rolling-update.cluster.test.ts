@@ -1,3 +1,4 @@
+// Tests that a rolling update of three replicas fails no call while pods are created at a high rate.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';

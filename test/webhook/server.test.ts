@@ -1,3 +1,4 @@
+// Tests the responses of the webhook's HTTPS server: invalid requests, deadlines, dry runs and failures.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';

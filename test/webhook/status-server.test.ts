@@ -1,3 +1,4 @@
+// Tests that metrics and probes are served while clients misuse the status port.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type Agent, request } from 'node:http';

@@ -1,3 +1,4 @@
+// Tests that any review is parsed and decided on without a throw.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';

@@ -1,3 +1,4 @@
+// Parses requests of the AWS SDK and verifies their signatures, for the ECR double.
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { RequestScope } from './ecr-faults.ts';

@@ -1,3 +1,4 @@
+// Formats the ECR double's responses in the protocols of Amazon ECR and AWS STS.
 import { createHash } from 'node:crypto';
 import type { Key } from './aws-requests.ts';
 import type { Fault } from './ecr-faults.ts';

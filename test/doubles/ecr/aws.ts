@@ -1,3 +1,4 @@
+// The operations of Amazon ECR and AWS STS that the program calls, with the tokens and sessions that they issued.
 import { type AwsRequest, isSignedBy, type Key, Keys } from './aws-requests.ts';
 import {
   type AwsResponse,

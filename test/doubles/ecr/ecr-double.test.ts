@@ -1,3 +1,4 @@
+// Tests that the ECR double rejects what AWS rejects, and injects faults as requested.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { DescribeRegistryCommand, ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';

@@ -1,3 +1,4 @@
+// A double of Amazon ECR and AWS STS on loopback HTTP, in this process.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { Aws, type Call, Calls, type RoleTrust } from './aws.ts';
