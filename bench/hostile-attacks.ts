@@ -172,7 +172,7 @@ export const attacks: readonly Attack[] = [
     start: async (scene) => {
       const regions = generateNonexistentRegions(5 * 1_900);
       for (const region of regions) {
-        scene.ecr.fail('cut', { region });
+        scene.ecr.fail('reset', { region });
       }
       const before = await scene.program.metrics();
       const callsBefore = scene.ecr.calls.length;

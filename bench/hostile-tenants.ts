@@ -55,7 +55,7 @@ export async function storeSecret(
 
 /** Returns when a namespace's stored token for a host expires, in ms since the epoch, or NaN if there is none. */
 export function expiryOf(cluster: ApiStandIn, namespace: string, host: string): number {
-  const annotation = cluster.stored(secretPath(namespace))?.metadata.annotations?.[hostsAnnotation];
+  const annotation = cluster.getStored(secretPath(namespace))?.metadata.annotations?.[hostsAnnotation];
   const hosts: Record<string, { expiresAt: string } | null> = JSON.parse(annotation ?? '{}');
   return Date.parse(hosts[host]?.expiresAt ?? '');
 }

@@ -47,7 +47,7 @@ print(`   imagePullSecrets: ${dry.pullSecrets.join(', ')}; calls to AWS so far: 
 await showSecret();
 
 title('A pod is created while ECR is down: it is admitted with a warning');
-ecr.fail('cut');
+ecr.fail('reset');
 const during = await create(podWith([image('ap-south-1')]));
 print(`   ${styleText('yellow', 'Warning:')} ${during.warnings.join()}`);
 print(

@@ -71,14 +71,14 @@ describe('the program', () => {
 
   it('is live but not ready until it is in sync with the API server, and then stays ready for a while without it', async () => {
     cluster.faults.failNext(500, { count: 5, match: ({ verb }) => verb === 'list' });
-    const program = await start({ untilReady: false });
+    const program = await start({ waitUntilReady: false });
     assert.deepEqual(await readiness(program), { status: 503, text: 'not in sync with the API server\n' });
     assert.equal((await fetch(`${program.statusUrl}/healthz`)).status, 200);
     await eventually('it is ready', async () => (await readiness(program)).status === 200);
     assert.match(await program.metrics(), /ecr_pull_secrets_watch_failures_total\{code="server-error"\} 5/);
-    await cluster.down();
+    await cluster.takeDown();
     assert.equal((await readiness(program)).status, 200);
-    await cluster.up();
+    await cluster.bringUp();
     await program.stop();
   });
 
@@ -131,15 +131,15 @@ describe('the program', () => {
   it('responds in time while the API server is unavailable, and needs no restart when it is back', async () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { kubernetes: { kubeconfig: account, requestTimeout: '1s' } } });
-    await cluster.down();
+    await cluster.takeDown();
     const during = JSON.parse((await review(program, namespace)).body);
     assert.equal(during.response.allowed, true);
     assert.ok(during.response.patch);
     assert.match(during.response.warnings[0], /timed out|API server: network/);
-    await cluster.up();
+    await cluster.bringUp();
     await eventually('the Secret is there', async () => {
       await review(program, namespace);
-      return cluster.stored(`/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`) !== undefined;
+      return cluster.getStored(`/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`) !== undefined;
     });
     await program.stop();
   });
@@ -155,7 +155,7 @@ describe('the program', () => {
       cluster.faults.failNext(status, { count: 3, match: secretRequests, message });
       answers.push((await review(program, namespace)).body);
     }
-    const faults = ['not-base64', 'wrong-user', 'ended', 'html', 'cut'] as const;
+    const faults = ['not-base64', 'wrong-user', 'expired', 'html', 'reset'] as const;
     for (const [index, fault] of faults.entries()) {
       ecr.fail(fault);
       answers.push((await review(program, namespace, { region: `us-west-${index}` })).body);

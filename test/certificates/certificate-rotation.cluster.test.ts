@@ -120,7 +120,7 @@ describeOnCluster('certificate rotation while pods are created', (cluster) => {
   const createUntil = async (what: string, isDone: () => Promise<boolean>, withinMs: number) => {
     const before = handshakes;
     const load = startPodLoad(cluster(), podsPerSecond, () => ({ namespace, host: 'registry.example' }));
-    await eventually(what, isDone, withinMs).finally(load.end);
+    await eventually(what, isDone, withinMs).finally(load.stop);
     const rejected = load.sent.filter(({ status }) => status !== 201);
     assert.deepEqual(
       rejected.map(({ body }) => body),

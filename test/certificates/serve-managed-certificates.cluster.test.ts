@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { freePort } from '../cluster/server-process.ts';
+import { findFreePort } from '../cluster/server-process.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -17,7 +17,7 @@ describeOnCluster('the program with managed certificates', (cluster) => {
     const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
     const bundle = join(directory, 'main.mjs');
     await bundleInto(bundle);
-    const port = await freePort();
+    const port = await findFreePort();
     const team = await cluster().createNamespace('team');
     const fixture = await createCertificatesFixture(cluster(), {
       url: `https://127.0.0.1:${port}/mutate`,

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { MountedSecret } from '../certificates/mounted-secret.ts';
 import type { Cluster } from '../cluster/cluster.ts';
-import { freePort } from '../cluster/server-process.ts';
+import { findFreePort } from '../cluster/server-process.ts';
 import { eventually } from '../support/eventually.ts';
 import type { Release } from './release.ts';
 import { getValueAt } from './rendered-objects.ts';
@@ -27,7 +27,7 @@ interface Controller {
 /** Runs the command `certificates` with the installed configuration and the controller's ServiceAccount. */
 export async function startController(cluster: Cluster, release: Release): Promise<Controller> {
   const folder = await mkdtemp(join(tmpdir(), 'controller-'));
-  const port = await freePort();
+  const port = await findFreePort();
   const config = await release.configFile();
   const file = join(folder, 'config.yaml');
   await writeFile(

@@ -8,7 +8,7 @@ import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { createRequest, type Request } from '../cluster/kube-request.ts';
-import { freePort } from '../cluster/server-process.ts';
+import { findFreePort } from '../cluster/server-process.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -34,7 +34,7 @@ const configuration = `${configurations}/zz-ecr-pull-secrets`;
 
 /** Installs a release whose Service resolves to this machine, because there are no nodes. */
 async function installWithService(cluster: Cluster, release: Release, values: Values): Promise<Values> {
-  const port = await freePort();
+  const port = await findFreePort();
   const all = { ...values, service: { port }, config: { webhook: { port } } };
   await release.install(all);
   const service = `/api/v1/namespaces/${release.namespace}/services/ecr-pull-secrets`;

@@ -27,7 +27,7 @@ export function getLocalProgramValues(
 export async function startLocalProgram(
   release: Release,
   ecr: EcrDouble,
-  options: Pick<ProgramOptions, 'untilReady' | 'config'> = {},
+  options: Pick<ProgramOptions, 'waitUntilReady' | 'config'> = {},
 ): Promise<RunningProgram> {
   return await startProgram({
     kubeconfigPath: await release.kubeconfig(),

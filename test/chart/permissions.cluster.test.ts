@@ -68,7 +68,7 @@ describeChartOnCluster('permissions of the running program', (cluster, helm) => 
     for (const verb of verbs) {
       it(`are all necessary: without ${verb} on ${resource}, the log reports the missing permission`, async () => {
         await role.without(verb, resource);
-        const running = await startLocalProgram(release, ecr, { untilReady: false });
+        const running = await startLocalProgram(release, ecr, { waitUntilReady: false });
         program = running;
         const namespace = await cluster().createNamespace();
         await eventually('the log reports it', () => {

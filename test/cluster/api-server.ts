@@ -8,67 +8,67 @@ import { issueCaCertificate, issueServingCertificate } from '../../src/certifica
 import type { Binaries } from './binaries.ts';
 import { send } from './kube-request.ts';
 import { buildKubeconfig, type Kubeconfig, writeKubeconfig } from './kubeconfig.ts';
-import { freePort, type ServerProcess, ServerStartError, startServer } from './server-process.ts';
+import { findFreePort, type ServerProcess, ServerStartError, startServer } from './server-process.ts';
 import { type WebhookUser, writeAdmissionConfiguration } from './webhook-user.ts';
 
 export interface ApiServerOptions {
   /**
-   * The ServiceAccount admission plugin: gives pods a ServiceAccount, its pull secrets and its token, and refuses
-   * them where there is none. Default off, since no controller makes the `default` one of a namespace.
+   * Enables the ServiceAccount admission plugin, which gives pods a ServiceAccount, its pull secrets and its token, and
+   * refuses pods without one. Off by default, because no controller creates the ServiceAccount `default` of a namespace.
    */
   readonly serviceAccountAdmission?: boolean;
-  /** The client certificate for admission webhooks; default none. */
+  /** The client certificate for admission webhooks; none by default. */
   readonly webhookUser?: WebhookUser;
   /** More flags for kube-apiserver. */
   readonly args?: readonly string[];
 }
 
-/** kube-apiserver on an etcd of its own, on loopback, RBAC on, nothing beside them (no controllers, no nodes). */
+/** kube-apiserver with its own etcd, on loopback, with RBAC enabled, and without controllers and nodes. */
 export interface ApiServer {
   readonly url: string;
-  /** For a cluster-admin. */
+  /** The kubeconfig of a cluster-admin. */
   readonly kubeconfigPath: string;
   readonly adminKubeconfig: Kubeconfig;
-  /** What its serving certificate is trusted by. */
+  /** The CA of its serving certificate. */
   readonly caPem: string;
   /** Without a leading `v`. */
   readonly version: string;
-  /** Everything under it is gone after stop(). Has kube-apiserver.log and etcd.log. */
+  /** Contains kube-apiserver.log and etcd.log. Removed by stop(). */
   readonly folder: string;
-  /** An outage: ends the API server at once, in the middle of whatever it does. The data stay. */
+  /** Simulates an outage: kills the API server. Its data is kept. */
   kill(): Promise<void>;
-  /** Ends the API server if it runs, and starts it on the same port with the same data. */
+  /** Kills the API server if it runs, and starts it on the same port with the same data. */
   restart(): Promise<void>;
-  /** Ends everything and removes the folder. */
+  /** Kills both processes and removes the folder. */
   stop(): Promise<void>;
 }
 
 const dayMs = 86_400_000;
-/** For one server to be ready. Seen: 3 s alone on 2 cores; the rest is for a busy machine. */
+/** How long one server may take to become ready. It takes 3 s on 2 idle cores, and longer on a busy machine. */
 const readyTimeoutMs = 60_000;
 
 /**
  * Starts etcd and kube-apiserver and waits for /readyz.
- * @throws {ServerStartError} with the end of the log of the one that did not start
+ * @throws {ServerStartError} with the end of the log of the server that did not start
  */
 export async function startApiServer(binaries: Binaries, options: ApiServerOptions = {}): Promise<ApiServer> {
   const folder = await mkdtemp(join(tmpdir(), 'kube-'));
   const credentials = writeCredentials(folder);
-  const etcd = await onFreePort((port) => startEtcd(binaries, folder, port));
+  const etcd = await startOnFreePort((port) => startEtcd(binaries, folder, port));
   try {
     const { caPem, token } = await credentials;
     const start = (port: number) =>
       startKubeApiServer(binaries, { folder, port, etcdPort: etcd.port, caPem, options });
-    let running = await onFreePort(start);
-    const url = `https://127.0.0.1:${running.port}`;
+    let current = await startOnFreePort(start);
+    const url = `https://127.0.0.1:${current.port}`;
     const adminKubeconfig = buildKubeconfig({ url, caPem }, 'admin', token);
     const kubeconfigPath = await writeKubeconfig(join(folder, 'admin.kubeconfig'), adminKubeconfig);
-    const kill = () => running.server.kill();
+    const kill = () => current.server.kill();
     return {
       ...{ url, kubeconfigPath, adminKubeconfig, caPem, version: binaries.version, folder, kill },
       restart: async () => {
         await kill();
-        running = { port: running.port, server: await start(running.port) };
+        current = { port: current.port, server: await start(current.port) };
       },
       stop: async () => {
         await Promise.all([kill(), etcd.server.kill()]);
@@ -81,22 +81,25 @@ export async function startApiServer(binaries: Binaries, options: ApiServerOptio
   }
 }
 
-interface OnPort {
+interface ServerOnPort {
   readonly port: number;
   readonly server: ServerProcess;
 }
 
-// Between asking for a free port and listening on it, another process may take it.
-async function onFreePort(start: (port: number) => Promise<ServerProcess>, attempts = 5): Promise<OnPort> {
-  const port = await freePort();
+// Another process may take a free port before the server listens on it, so another port is tried.
+async function startOnFreePort(
+  start: (port: number) => Promise<ServerProcess>,
+  attempts = 5,
+): Promise<ServerOnPort> {
+  const port = await findFreePort();
   try {
     return { port, server: await start(port) };
   } catch (error) {
-    const again = error instanceof ServerStartError && error.portTaken && attempts > 1;
-    if (!again) {
+    const shouldRetry = error instanceof ServerStartError && error.portTaken && attempts > 1;
+    if (!shouldRetry) {
       throw error;
     }
-    return onFreePort(start, attempts - 1);
+    return startOnFreePort(start, attempts - 1);
   }
 }
 
@@ -109,16 +112,16 @@ function startEtcd({ etcd }: Binaries, folder: string, port: number): Promise<Se
   ];
   return startServer({
     program: etcd,
-    // Nothing here must survive a power cut.
+    // The data does not have to survive a power failure.
     args: ['--unsafe-no-fsync', '--log-level=warn', `--data-dir=${join(folder, 'etcd')}`, ...urls],
     logFile: join(folder, 'etcd.log'),
     removeIfOrphaned: folder,
-    ready: () => respondsOk(`${url}/health`),
-    withinMs: readyTimeoutMs,
+    isReady: () => respondsOk(`${url}/health`),
+    timeoutMs: readyTimeoutMs,
   });
 }
 
-interface KubeApiServer {
+interface KubeApiServerSettings {
   folder: string;
   port: number;
   etcdPort: number;
@@ -126,25 +129,30 @@ interface KubeApiServer {
   options: ApiServerOptions;
 }
 
-async function startKubeApiServer({ kubeApiServer }: Binaries, how: KubeApiServer): Promise<ServerProcess> {
-  const { webhookUser } = how.options;
+async function startKubeApiServer(
+  { kubeApiServer }: Binaries,
+  settings: KubeApiServerSettings,
+): Promise<ServerProcess> {
+  const { webhookUser } = settings.options;
   const admission =
     webhookUser === undefined
       ? []
-      : [`--admission-control-config-file=${await writeAdmissionConfiguration(how.folder, webhookUser)}`];
+      : [
+          `--admission-control-config-file=${await writeAdmissionConfiguration(settings.folder, webhookUser)}`,
+        ];
   return await startServer({
     program: kubeApiServer,
-    args: [...buildFlags(how), ...admission, ...(how.options.args ?? [])],
-    logFile: join(how.folder, 'kube-apiserver.log'),
-    ready: async () => {
-      const options = { ca: how.caPem, agent: false, signal: AbortSignal.timeout(2_000) };
-      return (await send(`https://127.0.0.1:${how.port}/readyz`, options)).status === 200;
+    args: [...buildFlags(settings), ...admission, ...(settings.options.args ?? [])],
+    logFile: join(settings.folder, 'kube-apiserver.log'),
+    isReady: async () => {
+      const options = { ca: settings.caPem, agent: false, signal: AbortSignal.timeout(2_000) };
+      return (await send(`https://127.0.0.1:${settings.port}/readyz`, options)).status === 200;
     },
-    withinMs: readyTimeoutMs,
+    timeoutMs: readyTimeoutMs,
   });
 }
 
-function buildFlags({ folder, port, etcdPort, options }: KubeApiServer): string[] {
+function buildFlags({ folder, port, etcdPort, options }: KubeApiServerSettings): string[] {
   const issuer = 'https://kubernetes.default.svc.cluster.local';
   const key = join(folder, 'service-account.key');
   return [
@@ -160,7 +168,7 @@ function buildFlags({ folder, port, etcdPort, options }: KubeApiServer): string[
     `--service-account-signing-key-file=${key}`,
     `--service-account-key-file=${key}`,
     '--service-cluster-ip-range=10.0.0.0/24',
-    // On a loopback address the Service `kubernetes` could have no endpoint: do not try every ten seconds.
+    // The Service `kubernetes` cannot have an endpoint on a loopback address, so do not retry every ten seconds.
     '--endpoint-reconciler-type=none',
     '--allow-privileged=true',
     '--profiling=false',
@@ -168,7 +176,7 @@ function buildFlags({ folder, port, etcdPort, options }: KubeApiServer): string[
   ];
 }
 
-/** Certificates, the key that signs ServiceAccount tokens, and the administrator's token, as files. */
+/** Creates the files with certificates, the key that signs ServiceAccount tokens, and the administrator's token. */
 async function writeCredentials(folder: string): Promise<{ caPem: string; token: string }> {
   const now = Date.now();
   const ca = await issueCaCertificate({ commonName: 'test API server CA', now, validForMs: 30 * dayMs });
@@ -184,7 +192,7 @@ async function writeCredentials(folder: string): Promise<{ caPem: string; token:
     privateKey.export({ type: 'pkcs8', format: 'pem' }),
     secret,
   );
-  // TOKEN,USER,UID,"GROUPS": system:masters may do everything, whatever RBAC says.
+  // TOKEN,USER,UID,"GROUPS". The group system:masters has all permissions, independent of RBAC.
   await writeFile(join(folder, 'tokens.csv'), `${token},admin,admin,"system:masters"\n`, secret);
   return { caPem: ca.certPem, token };
 }

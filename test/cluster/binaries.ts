@@ -6,45 +6,45 @@ import { join } from 'node:path';
 import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.ts';
 import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 
-/** Programs that make up an API server. */
+/** The programs of an API server. */
 export interface Binaries {
   readonly kubeApiServer: string;
   readonly etcd: string;
-  /** What kube-apiserver says it is, without a leading `v`. */
+  /** The version that kube-apiserver prints, without a leading `v`. */
   readonly version: string;
   readonly from: 'KUBEBUILDER_ASSETS' | 'the cache' | 'a build';
 }
 
-/** Without a `binaries`, there are none, for `reason`; `buildable` says whether Go could make them. */
+/** The programs, or the reason why there are none. `buildable` is true if Go can build them. */
 export type Search =
   | { readonly binaries: Binaries }
   | { readonly binaries: undefined; readonly reason: string; readonly buildable: boolean };
 
 const controlPlane: Product = {
   name: 'kube-apiserver and etcd',
-  effort: '3 to 8 minutes from nothing on 2 cores, by how busy they are',
+  buildTime: '3 to 8 minutes on 2 cores without a build cache',
   sources: ['go.etcd.io/etcd/server/v3', 'k8s.io/kubernetes/cmd/kube-apiserver'],
-  renamed: { server: 'etcd' }, // The last part of etcd's package path is its name.
+  renames: { server: 'etcd' }, // Go names a program after the last part of its package path.
 };
 
-/** KUBEBUILDER_ASSETS holds another version than K8S_VERSION asks for: one of the two is a mistake. */
+/** KUBEBUILDER_ASSETS contains another version than K8S_VERSION names, so one of the two is a mistake. */
 class VersionMismatchError extends Error {
   readonly code = 'version-mismatch';
 }
 
 /**
- * Looks for kube-apiserver and etcd: the folder KUBEBUILDER_ASSETS, then the user's cache. Builds nothing.
- * @throws {UnknownVersionError | VersionMismatchError} the environment asks for what cannot be
+ * Looks for kube-apiserver and etcd in the folder KUBEBUILDER_ASSETS, then in the user's cache. Builds nothing.
+ * @throws {UnknownVersionError | VersionMismatchError} if the environment names an unknown version or a wrong folder
  */
 export function findBinaries(env: NodeJS.ProcessEnv): Search {
   const assets = env['KUBEBUILDER_ASSETS'];
-  if (assets && complete(assets)) {
-    return { binaries: fromAssets(assets, env['K8S_VERSION']) };
+  if (assets && hasPrograms(assets)) {
+    return { binaries: readAssets(assets, env['K8S_VERSION']) };
   }
   const version = getRequestedVersion(env);
-  const cached = cacheFolder(env, version);
-  if (complete(cached)) {
-    return { binaries: { ...programs(cached), version, from: 'the cache' } };
+  const cached = getCacheFolder(env, version);
+  if (hasPrograms(cached)) {
+    return { binaries: { ...getProgramPaths(cached), version, from: 'the cache' } };
   }
   const buildable = hasGo(env);
   const missing = assets
@@ -55,43 +55,50 @@ export function findBinaries(env: NodeJS.ProcessEnv): Search {
 }
 
 /**
- * As findBinaries, and builds into the cache what is not there. A failed build is a reason, not an error.
- * @param say called with progress messages if it takes long
+ * Like findBinaries, but builds missing programs into the cache. A failed build is returned as the reason, not thrown.
+ * @param printLine called with progress messages if it takes long
  */
-export async function obtainBinaries(env: NodeJS.ProcessEnv, say: PrintLine): Promise<Search> {
+export async function obtainBinaries(env: NodeJS.ProcessEnv, printLine: PrintLine): Promise<Search> {
   const search = findBinaries(env);
   if (search.binaries !== undefined || !search.buildable) {
     return search;
   }
   const version = getRequestedVersion(env);
-  const target = cacheFolder(env, version);
+  const target = getCacheFolder(env, version);
   try {
-    await buildOnce({ product: controlPlane, version, target, present: () => complete(target), env, say });
+    await buildOnce({
+      product: controlPlane,
+      version,
+      target,
+      isPresent: () => hasPrograms(target),
+      env,
+      printLine,
+    });
   } catch (error) {
     if (!(error instanceof BuildError)) {
       throw error;
     }
     return { binaries: undefined, reason: error.message, buildable: false };
   }
-  return { binaries: { ...programs(target), version, from: 'a build' } };
+  return { binaries: { ...getProgramPaths(target), version, from: 'a build' } };
 }
 
-function cacheFolder(env: NodeJS.ProcessEnv, version: string): string {
-  return join(userCache(env), 'kube', `${version}-${hashModule(version)}`);
+function getCacheFolder(env: NodeJS.ProcessEnv, version: string): string {
+  return join(getUserCache(env), 'kube', `${version}-${hashModule(version)}`);
 }
 
-/** Where built programs are kept between runs. */
-export function userCache(env: NodeJS.ProcessEnv): string {
+/** The folder that keeps built programs between runs. */
+export function getUserCache(env: NodeJS.ProcessEnv): string {
   return join(env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'ecr-pull-secrets');
 }
 
-function programs(folder: string) {
+function getProgramPaths(folder: string) {
   return { kubeApiServer: join(folder, 'kube-apiserver'), etcd: join(folder, 'etcd') };
 }
 
-function complete(folder: string): boolean {
+function hasPrograms(folder: string): boolean {
   try {
-    for (const program of Object.values(programs(folder))) {
+    for (const program of Object.values(getProgramPaths(folder))) {
       accessSync(program, constants.X_OK);
     }
     return true;
@@ -100,19 +107,19 @@ function complete(folder: string): boolean {
   }
 }
 
-function fromAssets(folder: string, asked: string | undefined): Binaries {
-  const { kubeApiServer, etcd } = programs(folder);
-  const said = execFileSync(kubeApiServer, ['--version'], { encoding: 'utf8' });
-  const version = said.trim().replace(/^Kubernetes v/, '');
-  if (asked && asked.replace(/^v/, '') !== version) {
+function readAssets(folder: string, requestedVersion: string | undefined): Binaries {
+  const { kubeApiServer, etcd } = getProgramPaths(folder);
+  const output = execFileSync(kubeApiServer, ['--version'], { encoding: 'utf8' });
+  const version = output.trim().replace(/^Kubernetes v/, '');
+  if (requestedVersion && requestedVersion.replace(/^v/, '') !== version) {
     throw new VersionMismatchError(
-      `K8S_VERSION=${asked}, but KUBEBUILDER_ASSETS (${folder}) holds ${version}`,
+      `K8S_VERSION=${requestedVersion}, but KUBEBUILDER_ASSETS (${folder}) contains ${version}`,
     );
   }
   return { kubeApiServer, etcd, version, from: 'KUBEBUILDER_ASSETS' };
 }
 
-/** Whether PATH has a Go to build with. */
+/** Whether Go is in PATH. */
 export function hasGo(env: NodeJS.ProcessEnv): boolean {
   try {
     execFileSync('go', ['version'], { stdio: 'ignore', env });

@@ -7,38 +7,38 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { it } from 'node:test';
-import { setTimeout as pause } from 'node:timers/promises';
+import { eventually } from '../support/eventually.ts';
 
 const child = join(import.meta.dirname, 'child-process.ts');
 
 for (const signal of ['SIGKILL', 'SIGTERM', 'SIGINT'] as const) {
-  it(`a child, and its folder, do not outlive a parent that ends by ${signal}`, async () => {
+  it(`a child and its folder are removed when the parent is killed by ${signal}`, async () => {
     const folder = mkdtempSync(join(tmpdir(), 'orphan-'));
-    const { parent, pid } = await parentOfChild(folder, 'setInterval(() => {}, 1000)');
+    const { parent, pid } = await startParentAndChild(folder, 'setInterval(() => {}, 1000)');
     assert.ok(isRunning(pid));
     parent.kill(signal);
-    await until(() => !isRunning(pid) && !existsSync(folder));
+    await eventually('child and folder are removed', () => !isRunning(pid) && !existsSync(folder));
   });
 }
 
 it('a child does not keep its parent running', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'orphan-'));
-  const { parent, pid } = await parentOfChild(folder, 'child.unref()');
+  const { parent, pid } = await startParentAndChild(folder, 'child.unref()');
   if (parent.exitCode === null) {
     await once(parent, 'exit');
   }
-  await until(() => !isRunning(pid) && !existsSync(folder));
+  await eventually('child and folder are removed', () => !isRunning(pid) && !existsSync(folder));
 });
 
-/** A process that starts a child with killOnExit, prints its pid, and continues with `then`. */
-async function parentOfChild(folder: string, then: string) {
+/** Starts a process that starts a child with killOnExit, prints the pid of the child, and executes a statement. */
+async function startParentAndChild(folder: string, nextStatement: string) {
   const script = `
     import { spawn } from 'node:child_process';
     import { killOnExit } from ${JSON.stringify(child)};
     const child = spawn('sleep', ['600'], { stdio: 'ignore' });
     killOnExit(child, ${JSON.stringify(folder)});
     console.log(child.pid);
-    ${then}`;
+    ${nextStatement}`;
   const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
@@ -54,13 +54,5 @@ function isRunning(pid: number): boolean {
   } catch (error) {
     const noProc = error instanceof Error && 'syscall' in error && error.syscall === 'open';
     return noProc && !existsSync('/proc/self');
-  }
-}
-
-async function until(condition: () => boolean): Promise<void> {
-  const deadline = performance.now() + 10_000;
-  while (!condition()) {
-    assert.ok(performance.now() < deadline, 'not within 10 s');
-    await pause(20);
   }
 }

@@ -4,17 +4,17 @@ import { type ChildProcess, spawn } from 'node:child_process';
 /**
  * Makes sure that a child does not outlive this process, however it ends. A shell waits on a pipe from this process, which the
  * kernel closes even after SIGKILL; the shell then kills the child.
- * @param folder of the child's, to be removed in that case
+ * @param folder a folder of the child, which is removed in that case
  */
 export function killOnExit(child: ChildProcess, folder = ''): void {
   const script = 'read _ || { kill -9 "$0"; test -z "$1" || rm -rf "$1"; }';
   const guard = spawn('/bin/sh', ['-c', script, String(child.pid), folder], {
     stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true, // A Ctrl-C at the terminal must not end the guard before its work.
+    detached: true, // Ctrl-C in the terminal must not kill the guard before it has done its work.
   });
   guard.on('error', () => child.kill('SIGKILL'));
   guard.stdin.on('error', () => undefined);
-  child.once('exit', () => guard.stdin.end('ended by itself\n'));
+  child.once('exit', () => guard.stdin.end('exited\n'));
   guard.unref();
   // The pipe stays open while this process runs, and does not keep it running.
   if ('unref' in guard.stdin && typeof guard.stdin.unref === 'function') {

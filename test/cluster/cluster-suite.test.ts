@@ -7,12 +7,12 @@ import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { isCi } from './cluster-suite.ts';
 
-const empty = mkdtempSync(join(tmpdir(), 'nothing-'));
-after(() => rmSync(empty, { recursive: true }));
+const emptyFolder = mkdtempSync(join(tmpdir(), 'empty-'));
+after(() => rmSync(emptyFolder, { recursive: true }));
 
-describe('a suite for which no API server can be had', () => {
+describe('a suite without an available API server', () => {
   it('is skipped, with the reason, and counted', () => {
-    const { code, output } = runWithNothing({});
+    const { code, output } = runWithoutBinaries({});
     assert.equal(code, 0, output);
     assert.match(
       output,
@@ -23,18 +23,18 @@ describe('a suite for which no API server can be had', () => {
   });
 
   it('fails in CI', () => {
-    const { code, output } = runWithNothing({ CI: 'true' });
+    const { code, output } = runWithoutBinaries({ CI: 'true' });
     assert.equal(code, 1, output);
     assert.match(output, /^ℹ fail 2$/m);
   });
 
-  it('gives the reason that test/run.ts found, and does not try again', () => {
-    const { output } = runWithNothing({ TEST_CLUSTER_UNAVAILABLE: 'the build failed' });
+  it('shows the reason that test/run.ts found, and does not search again', () => {
+    const { output } = runWithoutBinaries({ TEST_CLUSTER_UNAVAILABLE: 'the build failed' });
     assert.match(output, /the cluster .*# NO REAL API SERVER: the build failed/);
   });
 });
 
-it('CI is set in every form but the two that say no', () => {
+it('CI is set with any value except an empty one, false and 0', () => {
   const cases = { true: true, '1': true, false: false, '0': false, '': false };
   for (const [value, expected] of Object.entries(cases)) {
     assert.equal(isCi({ CI: value }), expected, value);
@@ -42,11 +42,11 @@ it('CI is set in every form but the two that say no', () => {
   assert.equal(isCi({}), false);
 });
 
-/** Runs the real cluster suite where there are no binaries, no cache and no Go. */
-function runWithNothing(env: NodeJS.ProcessEnv): { code: number | null; output: string } {
+/** Runs the real cluster suite without binaries, cache and Go. */
+function runWithoutBinaries(env: NodeJS.ProcessEnv): { code: number | null; output: string } {
   const file = join(import.meta.dirname, 'cluster.cluster.test.ts');
   const args = ['--test', '--test-reporter=spec', file];
-  const surroundings = { PATH: empty, XDG_CACHE_HOME: empty, ...env };
-  const done = spawnSync(process.execPath, args, { env: surroundings, encoding: 'utf8' });
-  return { code: done.status, output: done.stdout + done.stderr };
+  const environment = { PATH: emptyFolder, XDG_CACHE_HOME: emptyFolder, ...env };
+  const result = spawnSync(process.execPath, args, { env: environment, encoding: 'utf8' });
+  return { code: result.status, output: result.stdout + result.stderr };
 }

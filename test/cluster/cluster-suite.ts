@@ -27,7 +27,7 @@ export function isCi(env: NodeJS.ProcessEnv): boolean {
  * Whether startCluster would find the binaries or could build them.
  * @throws as findBinaries, if the environment is contradictory
  */
-export function clusterAvailability(env: NodeJS.ProcessEnv): Availability {
+export function getClusterAvailability(env: NodeJS.ProcessEnv): Availability {
   if (env['TEST_KUBECONFIG']) {
     return { available: true };
   }
@@ -60,16 +60,16 @@ export function describeOnCluster(
     return;
   }
   describe(name, () => {
-    let started: Cluster | undefined;
+    let cluster: Cluster | undefined;
     before(async () => {
-      started = await startCluster(options);
+      cluster = await startCluster(options);
     });
     body(() => {
-      assert.ok(started, 'the cluster is available within tests and hooks only');
-      return started;
+      assert.ok(cluster, 'the cluster is available within tests and hooks only');
+      return cluster;
     });
     // Declared last, because hooks run in the order of their declaration and those of the suite may need the cluster.
-    after(() => started?.stop());
+    after(() => cluster?.stop());
   });
 }
 
@@ -77,7 +77,7 @@ function findObstacle(
   ownApiServer: boolean,
   env: NodeJS.ProcessEnv,
 ): { reason: string; isAllowed: boolean } | undefined {
-  const availability = clusterAvailability(env);
+  const availability = getClusterAvailability(env);
   if (!availability.available) {
     return { reason: `NO REAL API SERVER: ${availability.reason}`, isAllowed: !isCi(env) };
   }

@@ -14,19 +14,19 @@ describeOnCluster('the cluster', (cluster) => {
     assert.equal(
       (await cluster().request('GET', '/readyz')).status,
       200,
-      'it outlives the hooks of its suite',
+      'the cluster still runs after the hooks of its suite',
     );
   });
 
-  describe('an account restricted to Secrets of one name', () => accountOfOneName(cluster));
+  describe('an account restricted to Secrets of one name', () => restrictedAccountSuite(cluster));
 
-  it('is the Kubernetes that it says it is', async () => {
+  it('reports the version of its API server', async () => {
     const { status, body } = await cluster().request('GET', '/version');
     assert.equal(status, 200);
-    assert.equal(textAt(body, 'gitVersion'), `v${cluster().version}`);
+    assert.equal(getValueAt(body, 'gitVersion'), `v${cluster().version}`);
   });
 
-  it('gives namespaces of different names, each with its default ServiceAccount', async () => {
+  it('creates namespaces with unique names and the ServiceAccount default', async () => {
     const [one, two] = await Promise.all([cluster().createNamespace('a'), cluster().createNamespace('a')]);
     assert.match(one, /^a-[0-9a-f]{8}$/);
     assert.notEqual(one, two);
@@ -34,32 +34,32 @@ describeOnCluster('the cluster', (cluster) => {
     assert.equal((await cluster().request('GET', path)).status, 200);
   });
 
-  it('knows a ServiceAccount by its kubeconfig', async () => {
+  it('authenticates a ServiceAccount by its kubeconfig', async () => {
     const namespace = await cluster().createNamespace();
-    const request = createRequest(await cluster().serviceAccountKubeconfig(namespace, 'someone'));
+    const request = createRequest(await cluster().serviceAccountKubeconfig(namespace, 'example'));
     const path = '/apis/authentication.k8s.io/v1/selfsubjectreviews';
     const review = { apiVersion: 'authentication.k8s.io/v1', kind: 'SelfSubjectReview' };
     const { body } = await request('POST', path, review);
     assert.equal(
-      textAt(body, 'status', 'userInfo', 'username'),
-      `system:serviceaccount:${namespace}:someone`,
+      getValueAt(body, 'status', 'userInfo', 'username'),
+      `system:serviceaccount:${namespace}:example`,
     );
   });
 
-  it('has RBAC on: an account without a role may do nothing', async () => {
+  it('enforces RBAC: an account without a role has no permissions', async () => {
     const namespace = await cluster().createNamespace();
-    const request = createRequest(await cluster().serviceAccountKubeconfig(namespace, 'nobody'));
+    const request = createRequest(await cluster().serviceAccountKubeconfig(namespace, 'no-roles'));
     for (const path of ['/api/v1/secrets', `/api/v1/namespaces/${namespace}/pods`]) {
       const { status, body } = await request('GET', path);
-      assert.deepEqual([status, textAt(body, 'reason')], [403, 'Forbidden'], path);
+      assert.deepEqual([status, getValueAt(body, 'reason')], [403, 'Forbidden'], path);
     }
   });
 
-  it('passes on warnings', async () => {
+  it('returns the warnings of the API server', async () => {
     const namespace = await cluster().createNamespace();
     const pod = {
       metadata: { name: 'p' },
-      spec: { containers: [image('c')], nodeSelector: { 'beta.kubernetes.io/os': 'x' } },
+      spec: { containers: [buildContainer('c')], nodeSelector: { 'beta.kubernetes.io/os': 'x' } },
     };
     const { status, warnings } = await cluster().request('POST', `/api/v1/namespaces/${namespace}/pods`, pod);
     assert.equal(status, 201);
@@ -74,7 +74,7 @@ describeOnCluster('the cluster', (cluster) => {
 describeOnCluster(
   'an outage of the API server',
   (cluster) => {
-    it('refuses connections, and ends with the same address and data', async () => {
+    it('refuses connections, and keeps address and data after the restart', async () => {
       const { apiServer, request, createNamespace } = cluster();
       assert.ok(apiServer);
       const namespace = await createNamespace();
@@ -87,22 +87,22 @@ describeOnCluster(
   { ownApiServer: true },
 );
 
-// What the project's access to Secrets stands on.
-function accountOfOneName(cluster: () => Cluster): void {
+// The permissions that the program relies on.
+function restrictedAccountSuite(cluster: () => Cluster): void {
   let request: Request;
   let namespaces: readonly string[] = [];
 
   before(async () => {
     const home = await cluster().createNamespace();
-    request = createRequest(await cluster().serviceAccountKubeconfig(home, 'ours'));
-    await grant(cluster(), home);
+    request = createRequest(await cluster().serviceAccountKubeconfig(home, 'restricted'));
+    await grantAccess(cluster(), home);
     namespaces = [await cluster().createNamespace(), await cluster().createNamespace()];
     for (const namespace of namespaces) {
-      assert.equal((await applySecret(cluster().request, namespace, 'foreign')).status, 201);
+      assert.equal((await applySecret(cluster().request, namespace, 'other')).status, 201);
     }
   });
 
-  it('may apply that one in any namespace, and again', async () => {
+  it('may apply that Secret in any namespace, repeatedly', async () => {
     for (const namespace of namespaces) {
       assert.equal((await applySecret(request, namespace, allowedName)).status, 201);
       assert.equal((await applySecret(request, namespace, allowedName)).status, 200);
@@ -110,50 +110,50 @@ function accountOfOneName(cluster: () => Cluster): void {
     }
   });
 
-  it('may neither read nor apply nor delete another', async () => {
+  it('may not read, apply or delete another one', async () => {
     for (const namespace of namespaces) {
-      assert.equal((await applySecret(request, namespace, 'foreign')).status, 403);
+      assert.equal((await applySecret(request, namespace, 'other')).status, 403);
       assert.equal((await applySecret(request, namespace, 'new')).status, 403);
-      assert.equal((await request('GET', secretPath(namespace, 'foreign'))).status, 403);
+      assert.equal((await request('GET', secretPath(namespace, 'other'))).status, 403);
       assert.equal((await request('DELETE', secretPath(namespace, allowedName))).status, 403);
     }
   });
 
-  it('may POST none, not even that one', async () => {
+  it('may not POST any Secret, not even that one', async () => {
     const [namespace = ''] = namespaces;
     for (const name of [allowedName, 'new']) {
-      const { status } = await request('POST', secretPath(namespace, ''), secret(name));
+      const { status } = await request('POST', secretPath(namespace, ''), buildSecret(name));
       assert.equal(status, 403, name);
     }
   });
 
   const only = `fieldSelector=metadata.name%3D${allowedName}`;
 
-  it('may list that name over all namespaces, and nothing wider', async () => {
+  it('may list that name in all namespaces, and no other Secrets', async () => {
     await Promise.all(namespaces.map((namespace) => applySecret(request, namespace, allowedName)));
     const { status, body } = await request('GET', `/api/v1/secrets?${only}`);
     assert.equal(status, 200);
-    assert.deepEqual(namesIn(body), [allowedName]);
-    for (const wider of ['', '?fieldSelector=metadata.name%3Dforeign', '?fieldSelector=type%3DOpaque']) {
+    assert.deepEqual(getNames(body), [allowedName]);
+    for (const wider of ['', '?fieldSelector=metadata.name%3Dother', '?fieldSelector=type%3DOpaque']) {
       assert.equal((await request('GET', `/api/v1/secrets${wider}`)).status, 403, wider);
     }
   });
 
-  it('may watch that name, and nothing wider', async () => {
+  it('may watch that name, and no other Secrets', async () => {
     const watch = 'watch=true&timeoutSeconds=1';
     const { status, body } = await request('GET', `/api/v1/secrets?${watch}&${only}`);
     assert.equal(status, 200);
     assert.match(String(body), /"type":"ADDED".*"name":"pull"/);
-    assert.doesNotMatch(String(body), /"name":"foreign"/);
+    assert.doesNotMatch(String(body), /"name":"other"/);
     assert.equal((await request('GET', `/api/v1/secrets?${watch}`)).status, 403);
   });
 
-  it('may have metadata only', async () => {
+  it('may request metadata only', async () => {
     const accept = (kind: string) => ({ accept: `application/json;as=${kind};g=meta.k8s.io;v=v1` });
     const path = `/api/v1/secrets?${only}`;
     const { status, body } = await request('GET', path, undefined, accept('PartialObjectMetadataList'));
-    assert.deepEqual([status, textAt(body, 'kind')], [200, 'PartialObjectMetadataList']);
-    assert.deepEqual(namesIn(body), [allowedName]);
+    assert.deepEqual([status, getValueAt(body, 'kind')], [200, 'PartialObjectMetadataList']);
+    assert.deepEqual(getNames(body), [allowedName]);
     assert.doesNotMatch(JSON.stringify(body), /"data":/);
     const watch = `${path}&watch=true&timeoutSeconds=1`;
     const events = String((await request('GET', watch, undefined, accept('PartialObjectMetadata'))).body);
@@ -162,7 +162,7 @@ function accountOfOneName(cluster: () => Cluster): void {
   });
 }
 
-async function grant({ request }: Cluster, home: string): Promise<void> {
+async function grantAccess({ request }: Cluster, home: string): Promise<void> {
   const roleName = `one-name-${home}`;
   const verbs = ['get', 'list', 'watch', 'create', 'patch'];
   const role = {
@@ -172,13 +172,13 @@ async function grant({ request }: Cluster, home: string): Promise<void> {
   const binding = {
     metadata: { name: roleName },
     roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: roleName },
-    subjects: [{ kind: 'ServiceAccount', name: 'ours', namespace: home }],
+    subjects: [{ kind: 'ServiceAccount', name: 'restricted', namespace: home }],
   };
   assert.equal((await request('POST', `${rbacGroup}/clusterroles`, role)).status, 201);
   assert.equal((await request('POST', `${rbacGroup}/clusterrolebindings`, binding)).status, 201);
 }
 
-function secret(name: string): object {
+function buildSecret(name: string): object {
   return { apiVersion: 'v1', kind: 'Secret', metadata: { name }, type: 'Opaque', data: { key: 'dmFsdWU=' } };
 }
 
@@ -187,23 +187,23 @@ function secretPath(namespace: string, name: string): string {
 }
 
 function applySecret(request: Request, namespace: string, name: string) {
-  return request('PATCH', `${secretPath(namespace, name)}?fieldManager=test`, secret(name), apply);
+  return request('PATCH', `${secretPath(namespace, name)}?fieldManager=test`, buildSecret(name), apply);
 }
 
-function image(name: string): object {
+function buildContainer(name: string): object {
   return { name, image: 'registry.example/app' };
 }
 
-function textAt(value: unknown, ...keys: string[]): unknown {
+function getValueAt(value: unknown, ...keys: string[]): unknown {
   return keys.reduce<unknown>(
     (at, key) => (typeof at === 'object' && at !== null ? Reflect.get(at, key) : undefined),
     value,
   );
 }
 
-/** The different names in a List, which must not be empty. */
-function namesIn(list: unknown): unknown[] {
-  const items = textAt(list, 'items');
+/** The unique names in a List, which must not be empty. */
+function getNames(list: unknown): unknown[] {
+  const items = getValueAt(list, 'items');
   assert.ok(Array.isArray(items) && items.length > 0, 'an empty list proves nothing');
-  return [...new Set(items.map((item) => textAt(item, 'metadata', 'name')))];
+  return [...new Set(items.map((item) => getValueAt(item, 'metadata', 'name')))];
 }

@@ -11,45 +11,45 @@ import { buildKubeconfig, writeKubeconfig } from './kubeconfig.ts';
 
 /** A real Kubernetes API for a suite: a new one, or that of TEST_KUBECONFIG. */
 export interface Cluster {
-  /** For a cluster-admin. */
+  /** The kubeconfig of a cluster-admin. */
   readonly kubeconfigPath: string;
-  /** Of its API server, without a leading `v`. */
+  /** The version of the API server, without a leading `v`. */
   readonly version: string;
-  /** For outages; undefined for an existing cluster (TEST_KUBECONFIG). */
+  /** To simulate outages; undefined for an existing cluster (TEST_KUBECONFIG). */
   readonly apiServer: ApiServer | undefined;
-  /** One call as cluster-admin. */
+  /** Sends one request as cluster-admin. */
   readonly request: Request;
-  /** Makes a namespace `PREFIX-RANDOM` with its `default` ServiceAccount; gives its name. */
+  /** Creates a namespace `PREFIX-RANDOM` with its ServiceAccount `default`. Returns its name. */
   createNamespace(prefix?: string): Promise<string>;
-  /** Makes the ServiceAccount if need be, and a kubeconfig file with a token of its (1 hour); gives the path. */
+  /** Creates the ServiceAccount if it does not exist, and a kubeconfig file with its token (1 hour). Returns the path. */
   serviceAccountKubeconfig(namespace: string, name: string): Promise<string>;
   /** Stops the API server and removes all files. In an existing cluster, removes the namespaces. */
   stop(): Promise<void>;
 }
 
-/** The cluster answered something else than a test's preparation needs. */
+/** The cluster responded with an error while a test was prepared. */
 class ClusterError extends Error {
-  readonly code = 'unexpected-answer';
+  readonly code = 'unexpected-response';
 }
 
 /**
- * Starts an API server, or goes to the one of TEST_KUBECONFIG; `options` are for the former only.
- * @throws where there is none to be had (ask clusterAvailability before), or it does not start
+ * Starts an API server, or connects to that of TEST_KUBECONFIG, to which `options` do not apply.
+ * @throws if no API server is available (see getClusterAvailability), or if it does not start
  */
 export async function startCluster(options: ApiServerOptions = {}): Promise<Cluster> {
-  const given = process.env['TEST_KUBECONFIG'];
-  if (given) {
-    return clusterAt(given, undefined);
+  const existingKubeconfigPath = process.env['TEST_KUBECONFIG'];
+  if (existingKubeconfigPath) {
+    return connectCluster(existingKubeconfigPath, undefined);
   }
   const search = await obtainBinaries(process.env, (line) => process.stderr.write(`${line}\n`));
   if (search.binaries === undefined) {
     throw new ClusterError(search.reason);
   }
   const apiServer = await startApiServer(search.binaries, options);
-  return clusterAt(apiServer.kubeconfigPath, apiServer);
+  return connectCluster(apiServer.kubeconfigPath, apiServer);
 }
 
-async function clusterAt(kubeconfigPath: string, apiServer: ApiServer | undefined): Promise<Cluster> {
+async function connectCluster(kubeconfigPath: string, apiServer: ApiServer | undefined): Promise<Cluster> {
   const request = createRequest(kubeconfigPath);
   const folder = await mkdtemp(join(apiServer?.folder ?? tmpdir(), 'cluster-'));
   const namespaces: string[] = [];
@@ -69,19 +69,19 @@ async function clusterAt(kubeconfigPath: string, apiServer: ApiServer | undefine
     serviceAccountKubeconfig: async (namespace, name) => {
       await createServiceAccount(request, namespace, name);
       const token = await requestToken(request, namespace, name);
-      const kubeconfig = buildKubeconfig(await serverOf(kubeconfigPath), name, token);
+      const kubeconfig = buildKubeconfig(await readServer(kubeconfigPath), name, token);
       return writeKubeconfig(join(folder, `${namespace}-${name}.kubeconfig`), kubeconfig);
     },
     stop: async () => {
-      const left = apiServer === undefined ? namespaces : [];
-      await Promise.all(left.map((name) => request('DELETE', `/api/v1/namespaces/${name}`)));
+      const remaining = apiServer === undefined ? namespaces : [];
+      await Promise.all(remaining.map((name) => request('DELETE', `/api/v1/namespaces/${name}`)));
       await apiServer?.stop();
       await rm(folder, { recursive: true, force: true });
     },
   };
 }
 
-/** Creates any object; one that is there already is as good. */
+/** Creates an object, unless it exists. */
 async function createObject(request: Request, path: string, object: object): Promise<unknown> {
   const { status, body } = await request('POST', path, object);
   if (status === 201 || status === 409) {
@@ -97,28 +97,28 @@ async function createServiceAccount(request: Request, namespace: string, name: s
 
 async function requestToken(request: Request, namespace: string, name: string): Promise<string> {
   const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
-  const ask = {
+  const tokenRequest = {
     apiVersion: 'authentication.k8s.io/v1',
     kind: 'TokenRequest',
     spec: { expirationSeconds: 3600 },
   };
-  const token = at(at(await createObject(request, path, ask), 'status'), 'token');
+  const token = getField(getField(await createObject(request, path, tokenRequest), 'status'), 'token');
   if (typeof token === 'string') {
     return token;
   }
-  throw new ClusterError(`POST ${path}: no token in the answer`);
+  throw new ClusterError(`POST ${path}: no token in the response`);
 }
 
 async function getVersion(request: Request): Promise<string> {
   const { status, body } = await request('GET', '/version');
-  const version = at(body, 'gitVersion');
+  const version = getField(body, 'gitVersion');
   if (typeof version === 'string') {
     return version.replace(/^v/, '');
   }
   throw new ClusterError(`GET /version: ${status} ${JSON.stringify(body)}`);
 }
 
-async function serverOf(kubeconfigPath: string): Promise<{ url: string; caPem: string | undefined }> {
+async function readServer(kubeconfigPath: string): Promise<{ url: string; caPem: string | undefined }> {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
   const cluster = config.getCurrentCluster();
@@ -132,6 +132,6 @@ async function serverOf(kubeconfigPath: string): Promise<{ url: string; caPem: s
   return { url: server, caPem: caFile === undefined ? undefined : await readFile(caFile, 'utf8') };
 }
 
-function at(value: unknown, key: string): unknown {
+function getField(value: unknown, key: string): unknown {
   return typeof value === 'object' && value !== null ? Reflect.get(value, key) : undefined;
 }

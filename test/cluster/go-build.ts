@@ -8,53 +8,53 @@ import { setTimeout as pause } from 'node:timers/promises';
 import { killOnExit } from './child-process.ts';
 import { getModuleFolder } from './kubernetes-versions.ts';
 
-/** Takes one line of progress, without a line end. */
+/** Prints one line of progress, which has no line break at its end. */
 export type PrintLine = (line: string) => void;
 
-/** A Go build failed. The message holds the end of what Go said. */
+/** A Go build failed. The message contains the last lines of Go's output. */
 export class BuildError extends Error {
   readonly code = 'build-failed';
 }
 
 /** What to build with the module of a Kubernetes version. */
 export interface Product {
-  /** For the messages. */
+  /** The name in messages. */
   readonly name: string;
-  /** How long it takes, for the messages. */
-  readonly effort: string;
-  /** Packages of the module or its dependencies, or one Go file anywhere. */
+  /** How long the build takes, for messages. */
+  readonly buildTime: string;
+  /** Packages of the module or its dependencies, or the path of one Go file. */
   readonly sources: readonly string[];
-  /** Names that Go gives to programs → names to give them instead. */
-  readonly renamed: Readonly<Record<string, string>>;
+  /** Names that Go gives to programs → their new names. */
+  readonly renames: Readonly<Record<string, string>>;
 }
 
 export interface BuildOptions {
   readonly product: Product;
-  /** A version that there is a module for. */
+  /** A version that has a module in test/cluster/kube. */
   readonly version: string;
-  /** The folder to make: appears whole or not at all. */
+  /** The folder to create. It appears only when it is complete. */
   readonly target: string;
   /** Whether `target` is complete. */
-  readonly present: () => boolean;
-  /** For Go: PATH, its caches and proxies. */
+  readonly isPresent: () => boolean;
+  /** The environment of Go: PATH, its caches and proxies. */
   readonly env: NodeJS.ProcessEnv;
-  readonly say: PrintLine;
+  readonly printLine: PrintLine;
 }
 
 /**
- * Builds programs with Go. Where another process is at it already, waits for that one.
+ * Builds programs with Go. If another process is building them, waits for that process.
  * @throws {BuildError}
  */
-export async function buildOnce(order: BuildOptions): Promise<void> {
-  const { product, version, target, present, say } = order;
+export async function buildOnce(options: BuildOptions): Promise<void> {
+  const { product, version, target, isPresent, printLine } = options;
   await mkdir(dirname(target), { recursive: true });
   const lock = `${target}.lock`;
   let hasReported = false;
-  while (!present()) {
+  while (!isPresent()) {
     if (await tryLock(lock)) {
       try {
-        if (!present()) {
-          await build(order);
+        if (!isPresent()) {
+          await build(options);
         }
       } finally {
         await rm(lock, { force: true });
@@ -62,19 +62,19 @@ export async function buildOnce(order: BuildOptions): Promise<void> {
       return;
     }
     if (!hasReported) {
-      say(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
+      printLine(`another process builds ${product.name} ${version}; waiting for it (${lock})`);
     }
     hasReported = true;
     await pause(250);
   }
 }
 
-// The lock spares work and guards nothing: the rename in build() is what makes two builders harmless.
+// The lock only avoids double work. Two builders are harmless, because build() renames a complete folder.
 async function tryLock(lock: string): Promise<boolean> {
-  const mine = `${lock}.${process.pid}`;
-  await writeFile(mine, String(process.pid));
+  const ownFile = `${lock}.${process.pid}`;
+  await writeFile(ownFile, String(process.pid));
   try {
-    await link(mine, lock); // Unlike a new file that is then written to, it never stands there without our pid.
+    await link(ownFile, lock); // Unlike a file that is created and then written, a link never exists without the pid.
     return true;
   } catch {
     const holder = Number(await readFile(lock, 'utf8').catch(() => ''));
@@ -83,7 +83,7 @@ async function tryLock(lock: string): Promise<boolean> {
     }
     return false;
   } finally {
-    await rm(mine, { force: true });
+    await rm(ownFile, { force: true });
   }
 }
 
@@ -96,14 +96,14 @@ function isProcessAlive(pid: number): boolean {
   }
 }
 
-async function build(order: BuildOptions): Promise<void> {
-  const { product, version, target, say } = order;
-  say(`building ${product.name} of Kubernetes ${version} with Go into ${target}`);
-  say(`(${product.effort}; once: afterwards they are there)`);
+async function build(options: BuildOptions): Promise<void> {
+  const { product, version, target, printLine } = options;
+  printLine(`building ${product.name} of Kubernetes ${version} with Go into ${target}`);
+  printLine(`(takes ${product.buildTime}; the result is cached)`);
   const folder = await mkdtemp(`${target}.partial-`);
   try {
-    await compile(order, folder);
-    for (const [from, to] of Object.entries(product.renamed)) {
+    await compile(options, folder);
+    for (const [from, to] of Object.entries(product.renames)) {
       await rename(join(folder, from), join(folder, to));
     }
     await rm(target, { recursive: true, force: true });
@@ -113,11 +113,11 @@ async function build(order: BuildOptions): Promise<void> {
   }
 }
 
-async function compile({ product, version, env, say }: BuildOptions, folder: string): Promise<void> {
+async function compile({ product, version, env, printLine }: BuildOptions, folder: string): Promise<void> {
   const started = performance.now();
-  const go = spawn('go', goArguments(product, version, folder), {
+  const go = spawn('go', buildGoArguments(product, version, folder), {
     cwd: getModuleFolder(version),
-    env: { ...env, GOWORK: 'off', CGO_ENABLED: '0' }, // No C compiler needed, whatever Go finds.
+    env: { ...env, GOWORK: 'off', CGO_ENABLED: '0' }, // Never needs a C compiler.
     stdio: ['ignore', 'ignore', 'pipe'],
   });
   killOnExit(go);
@@ -135,17 +135,17 @@ async function compile({ product, version, env, say }: BuildOptions, folder: str
   });
   const elapsed = () => `${Math.round((performance.now() - started) / 1000)} s`;
   const progress = () =>
-    say(`… ${elapsed()}: ${count.downloaded} modules fetched, ${count.compiled} packages compiled`);
+    printLine(`… ${elapsed()}: ${count.downloaded} modules fetched, ${count.compiled} packages compiled`);
   const ticker = setInterval(progress, 15_000);
   const code = await new Promise((resolve) => go.once('close', resolve).once('error', resolve));
   clearInterval(ticker);
   if (code !== 0) {
     throw new BuildError(`go build of ${product.name} ${version} failed:\n${tail.join('\n') || code}`);
   }
-  say(`built in ${elapsed()}: ${count.compiled} packages`);
+  printLine(`built in ${elapsed()}: ${count.compiled} packages`);
 }
 
-function goArguments({ sources }: Product, version: string, folder: string): string[] {
+function buildGoArguments({ sources }: Product, version: string, folder: string): string[] {
   const [major, minor] = version.split('.');
   const stamp = Object.entries({ gitVersion: `v${version}`, gitMajor: major, gitMinor: minor });
   const ldflags = [
@@ -153,6 +153,6 @@ function goArguments({ sources }: Product, version: string, folder: string): str
     '-w',
     ...stamp.map(([name, value]) => `-X k8s.io/component-base/version.${name}=${value}`),
   ];
-  const how = ['-mod=readonly', '-trimpath', '-buildvcs=false', '-v', `-p=${availableParallelism()}`];
-  return ['build', ...how, `-ldflags=${ldflags.join(' ')}`, '-o', `${folder}/`, ...sources];
+  const flags = ['-mod=readonly', '-trimpath', '-buildvcs=false', '-v', `-p=${availableParallelism()}`];
+  return ['build', ...flags, `-ldflags=${ldflags.join(' ')}`, '-o', `${folder}/`, ...sources];
 }

@@ -3,33 +3,33 @@ import { request as httpsRequest, type RequestOptions } from 'node:https';
 import { text } from 'node:stream/consumers';
 import { KubeConfig } from '@kubernetes/client-node';
 
-/** What the API server answered. */
+/** A response of the API server. */
 export interface ApiResponse {
   readonly status: number;
-  /** Parsed if it is JSON, text if it is not. */
+  /** Parsed if it is JSON, text otherwise. */
   readonly body: unknown;
-  /** What it and its webhooks warn of: the texts of the `Warning` headers. */
+  /** Warnings of the API server and its webhooks: the texts of the `Warning` headers. */
   readonly warnings: readonly string[];
 }
 
 export interface CallOptions {
-  /** Default `application/json`; for server-side apply `application/apply-patch+yaml`. */
+  /** `application/json` by default; server-side apply needs `application/apply-patch+yaml`. */
   readonly contentType?: string;
   readonly accept?: string;
 }
 
 /**
- * One call of the API server, without a client's ideas between: any path, any body, any answer.
- * @throws only if there was no answer (refused, reset, 30 s of silence); every status is an answer
+ * Sends one request to the API server, with any path and body, and returns any response.
+ * @throws only without a response (connection refused or reset, no response for 30 s), not for an error status
  */
 export type Request = (
   method: string,
   path: string,
   body?: unknown,
-  how?: CallOptions,
+  callOptions?: CallOptions,
 ) => Promise<ApiResponse>;
 
-/** A Request with the address and the credentials of a kubeconfig file, of whatever kind they are. */
+/** Creates a Request with the address and the credentials of a kubeconfig file. */
 export function createRequest(kubeconfigPath: string): Request {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);
@@ -37,21 +37,21 @@ export function createRequest(kubeconfigPath: string): Request {
   if (server === undefined) {
     throw new Error(`${kubeconfigPath} has no current cluster`);
   }
-  return async (method, path, body, how) => {
+  return async (method, path, body, callOptions) => {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
-    return send(server + path, { ...options, method, agent: false }, body, how);
+    return send(server + path, { ...options, method, agent: false }, body, callOptions);
   };
 }
 
-/** One HTTPS call as described at Request; `options` hold method, trust and credentials. */
+/** Sends one HTTPS request like {@link Request}. `options` contain the method, the CA and the credentials. */
 export async function send(
   url: string,
   options: RequestOptions,
   body?: unknown,
-  how: CallOptions = {},
+  callOptions: CallOptions = {},
 ): Promise<ApiResponse> {
-  const { contentType = 'application/json', accept = 'application/json' } = how;
+  const { contentType = 'application/json', accept = 'application/json' } = callOptions;
   const headers = { ...options.headers, accept, 'content-type': contentType };
   const signal = options.signal ?? AbortSignal.timeout(30_000);
   const { promise, resolve, reject } = Promise.withResolvers<ApiResponse>();
@@ -72,7 +72,7 @@ function parseBody(text: string): unknown {
   }
 }
 
-// `299 - "text"`, where `"` and `\` in the text stand behind a `\` (RFC 7234, 5.5).
+// The form is `299 - "text"`, with `\` before each `"` and `\` of the text (RFC 7234, 5.5).
 function parseWarning(header: string): string {
   return header.replace(/^\d{3} \S+ "(.*)"$/, '$1').replace(/\\(.)/g, '$1');
 }

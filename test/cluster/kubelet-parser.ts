@@ -5,7 +5,7 @@ import { accessSync, constants } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
-import { hasGo, userCache } from './binaries.ts';
+import { getUserCache, hasGo } from './binaries.ts';
 import { killOnExit } from './child-process.ts';
 import { isCi } from './cluster-suite.ts';
 import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.ts';
@@ -15,28 +15,28 @@ const source = join(import.meta.dirname, 'kube', 'kubelet-parser.go');
 
 const product: Product = {
   name: "the kubelet's parser",
-  effort: 'seconds after kube-apiserver, a minute or two from nothing',
+  buildTime: 'seconds after kube-apiserver, otherwise one or two minutes',
   sources: [source],
-  renamed: {},
+  renames: {},
 };
 
-/** What the kubelet reads: registry → username, password and email. */
+/** The result of the kubelet's parser: registry → username, password and email. */
 export type KubeletReading = Readonly<Record<string, readonly [string, string, string]>>;
 
 export interface KubeletParser {
-  /** Gives undefined where the kubelet refuses the document, which fails every pull of the pod. */
+  /** Returns undefined if the kubelet refuses the document, which makes every pull of the pod fail. */
   read(document: string | Uint8Array): Promise<KubeletReading | undefined>;
   stop(): void;
 }
 
-/** Set by test/run.ts where the program could not be built: the reason. */
+/** Set by test/run.ts to the reason if the program could not be built. */
 export const kubeletParserUnavailableVariable = 'TEST_KUBELET_PARSER_UNAVAILABLE';
 
 /**
- * A suite with the kubelet's parser: `describe` with a process that is started before and stopped after. Belongs into a
- * file that {@link needsKubeletParser} knows. Where the program is neither cached nor can be built, the suite is skipped and
- * says why; in CI it fails.
- * @param body declares the tests; its argument gives the parser, within a test or a hook
+ * Declares a suite with the kubelet's parser, which is started before and stopped after the suite. The file must have a name
+ * that {@link needsKubeletParser} matches. If the program is neither cached nor can be built, the suite is skipped with the
+ * reason; in CI it fails.
+ * @param body declares the tests; its argument returns the parser within a test or a hook
  */
 export function describeWithKubeletParser(name: string, body: (parser: () => KubeletParser) => void): void {
   const reason = process.env[kubeletParserUnavailableVariable] ?? findObstacle(process.env);
@@ -45,43 +45,50 @@ export function describeWithKubeletParser(name: string, body: (parser: () => Kub
     return;
   }
   describe(name, () => {
-    let started: KubeletParser | undefined;
+    let parser: KubeletParser | undefined;
     before(async () => {
-      started = await startKubeletParser();
+      parser = await startKubeletParser();
     });
-    after(() => started?.stop());
+    after(() => parser?.stop());
     body(() => {
-      assert.ok(started, 'the parser is there within tests and hooks only');
-      return started;
+      assert.ok(parser, 'the parser is available within tests and hooks only');
+      return parser;
     });
   });
 }
 
 /**
- * True for the files whose tests need the parser. They are `*.cluster.test.ts`, so that they run with every Kubernetes
- * version that the cluster tests run with.
+ * True for the files whose tests need the parser. They are named `*.cluster.test.ts`, so that they run with every Kubernetes
+ * version of the cluster tests.
  */
 export function needsKubeletParser(file: string): boolean {
   return file.endsWith('kubelet.cluster.test.ts');
 }
 
 /**
- * Makes sure that the program is in the user's cache: builds it with Go where it is not.
- * @returns why there is none; undefined: there is one
- * @throws {UnknownVersionError} K8S_VERSION names a version without a module
+ * Builds the program with Go if it is not in the user's cache.
+ * @returns the reason why there is no program; undefined if there is one
+ * @throws {UnknownVersionError} if K8S_VERSION names a version without a module
  */
 export async function prepareKubeletParser(
   env: NodeJS.ProcessEnv,
-  say: PrintLine,
+  printLine: PrintLine,
 ): Promise<string | undefined> {
   const reason = findObstacle(env);
   if (reason !== undefined) {
     return reason;
   }
   const version = getRequestedVersion(env);
-  const present = () => isExecutable(programPath(env));
+  const isPresent = () => isExecutable(getProgramPath(env));
   try {
-    await buildOnce({ product, version, target: dirname(programPath(env)), present, env, say });
+    await buildOnce({
+      product,
+      version,
+      target: dirname(getProgramPath(env)),
+      isPresent,
+      env,
+      printLine,
+    });
     return undefined;
   } catch (error) {
     if (error instanceof BuildError) {
@@ -91,28 +98,28 @@ export async function prepareKubeletParser(
   }
 }
 
-function programPath(env: NodeJS.ProcessEnv): string {
+function getProgramPath(env: NodeJS.ProcessEnv): string {
   const version = getRequestedVersion(env);
   const folder = `${version}-${hashModule(version, source)}`;
-  return join(userCache(env), 'kubelet-parser', folder, 'kubelet-parser');
+  return join(getUserCache(env), 'kubelet-parser', folder, 'kubelet-parser');
 }
 
 function findObstacle(env: NodeJS.ProcessEnv): string | undefined {
-  if (isExecutable(programPath(env)) || hasGo(env)) {
+  if (isExecutable(getProgramPath(env)) || hasGo(env)) {
     return undefined;
   }
-  return `no kubelet parser in ${dirname(programPath(env))}, and no Go to build it with`;
+  return `no kubelet parser in ${dirname(getProgramPath(env))}, and no Go to build it with`;
 }
 
 async function startKubeletParser(): Promise<KubeletParser> {
   const reason = await prepareKubeletParser(process.env, (line) => process.stderr.write(`${line}\n`));
   assert.equal(reason, undefined);
-  const child = spawn(programPath(process.env), { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(getProgramPath(process.env), { stdio: ['pipe', 'pipe', 'inherit'] });
   killOnExit(child);
-  const waiting: PromiseWithResolvers<KubeletReading | undefined>[] = [];
-  createInterface(child.stdout).on('line', (line) => waiting.shift()?.resolve(JSON.parse(line) ?? undefined));
+  const pending: PromiseWithResolvers<KubeletReading | undefined>[] = [];
+  createInterface(child.stdout).on('line', (line) => pending.shift()?.resolve(JSON.parse(line) ?? undefined));
   const failAll = (error: Error) => {
-    for (const { reject } of waiting.splice(0)) {
+    for (const { reject } of pending.splice(0)) {
       reject(error);
     }
   };
@@ -121,10 +128,10 @@ async function startKubeletParser(): Promise<KubeletParser> {
   child.once('close', (code) => failAll(new Error(`the kubelet parser exited with code ${code}`)));
   return {
     read: (document) => {
-      const answer = Promise.withResolvers<KubeletReading | undefined>();
-      waiting.push(answer);
+      const result = Promise.withResolvers<KubeletReading | undefined>();
+      pending.push(result);
       child.stdin.write(`${JSON.stringify(Buffer.from(document).toString('base64'))}\n`);
-      return answer.promise;
+      return result.promise;
     },
     stop: () => child.stdin.end(),
   };

@@ -4,7 +4,7 @@ import { it } from 'node:test';
 import { describeWithKubeletParser } from './kubelet-parser.ts';
 
 describeWithKubeletParser("the kubelet's parser of docker configs", (parser) => {
-  it('gives what it reads, or refuses the document; each question its own answer', async () => {
+  it('returns the entries of a document or its refusal, in the order of the calls', async () => {
     const documents = [
       '{"auths":{"a":{"auth":"dTpw","email":"e"},"b":null}}',
       '{"auths":{"a":{"auth":"!"}}}',
@@ -17,7 +17,7 @@ describeWithKubeletParser("the kubelet's parser of docker configs", (parser) => 
     ]);
   });
 
-  it('takes a document of any bytes', async () => {
+  it('accepts documents that are not valid UTF-8', async () => {
     const document = Buffer.from('{"auths":{"a":{"username":"\xff\n"}}}', 'latin1');
     assert.equal(await parser().read(document), undefined);
     assert.deepEqual(await parser().read(document.filter((byte) => byte !== 0x0a)), {

@@ -14,7 +14,7 @@ class UnknownVersionError extends Error {
 }
 
 /**
- * The Kubernetes version that `K8S_VERSION` asks for, without a leading `v`.
+ * The Kubernetes version that `K8S_VERSION` names, without a leading `v`.
  * @throws {UnknownVersionError}
  */
 export function getRequestedVersion(env: NodeJS.ProcessEnv): string {
@@ -34,8 +34,8 @@ export function getModuleFolder(version: string): string {
 }
 
 /**
- * Changes with whatever the build takes in: names the folder in the cache.
- * @param sources Go files that are built beside the module's packages
+ * A hash of all inputs of the build, which names its folder in the cache.
+ * @param sources Go files that are built in addition to the module's packages
  */
 export function hashModule(version: string, ...sources: readonly string[]): string {
   const hash = createHash('sha256');

@@ -7,7 +7,7 @@ import { basename } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { killOnExit, waitForExit } from './child-process.ts';
 
-/** A server did not become ready. The message holds the end of its log. */
+/** A server did not become ready. The message contains the end of its log. */
 export class ServerStartError extends Error {
   readonly code = 'server-not-ready';
   /** Another process has taken the port. */
@@ -19,28 +19,28 @@ export class ServerStartError extends Error {
   }
 }
 
-/** A server in a child process, which ends with this process. */
+/** A server in a child process, which is killed when this process ends. */
 export interface ServerProcess {
-  /** SIGKILL, and waits for the end: connections break off, the port is free. */
+  /** Sends SIGKILL and waits until the process has exited: its connections are closed and its port is free. */
   kill(): Promise<void>;
 }
 
 export interface ServerProcessOptions {
   readonly program: string;
   readonly args: readonly string[];
-  /** Takes both output streams; appended to. */
+  /** Both output streams are appended to this file. */
   readonly logFile: string;
-  /** Asked again and again until true; a throw counts as false. */
-  readonly ready: () => Promise<boolean>;
-  /** How long it may take, ms. */
-  readonly withinMs: number;
-  /** A directory to remove if this process dies. */
+  /** Called repeatedly until it returns true. An error counts as false. */
+  readonly isReady: () => Promise<boolean>;
+  /** How long the server may take to become ready, in ms. */
+  readonly timeoutMs: number;
+  /** A directory to remove if this process is killed. */
   readonly removeIfOrphaned?: string;
 }
 
 /**
  * Starts a server and waits until it is ready.
- * @throws {ServerStartError} it ended, or the time is over; it does not run any more then
+ * @throws {ServerStartError} if it exits or is not ready in time. It is killed in this case.
  */
 export async function startServer(options: ServerProcessOptions): Promise<ServerProcess> {
   const log = openSync(options.logFile, 'a');
@@ -59,12 +59,12 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
     isKilled = true;
     return killAndWait(child);
   };
-  const deadline = performance.now() + options.withinMs;
-  while (!(await options.ready().catch(() => false))) {
+  const deadline = performance.now() + options.timeoutMs;
+  while (!(await options.isReady().catch(() => false))) {
     if (child.exitCode !== null || child.signalCode !== null) {
-      failure.reason ||= 'ended';
+      failure.reason ||= 'exited';
     } else if (performance.now() > deadline) {
-      failure.reason ||= `not ready after ${options.withinMs} ms`;
+      failure.reason ||= `not ready after ${options.timeoutMs} ms`;
     }
     if (failure.reason !== '') {
       await kill();
@@ -74,13 +74,13 @@ export async function startServer(options: ServerProcessOptions): Promise<Server
   }
   child.once('exit', (code, signal) => {
     if (!isKilled) {
-      reportCrash(options, `ended while it was in use (${signal ?? code})`);
+      reportCrash(options, `exited while it was in use (${signal ?? code})`);
     }
   });
   return { kill };
 }
 
-/** Tests fail then with refused connections, which say nothing. A panic of Go comes before the stacks of all goroutines. */
+/** Prints the cause, because tests then fail with refused connections only. Go prints a panic before all goroutine stacks. */
 function reportCrash({ program, logFile }: ServerProcessOptions, reason: string): void {
   const lines = readFileSync(logFile, 'utf8').trimEnd().split('\n');
   const panic = lines.findIndex((line) => /^(panic|fatal error):/.test(line));
@@ -88,8 +88,8 @@ function reportCrash({ program, logFile }: ServerProcessOptions, reason: string)
   process.stderr.write(`${basename(program)}: ${reason}; from ${logFile}:\n${shown.join('\n')}\n`);
 }
 
-/** A loopback port that was free a moment ago. */
-export async function freePort(): Promise<number> {
+/** Returns a loopback port that is free now. Another process may take it. */
+export async function findFreePort(): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const server = createServer().on('error', reject);
   server.listen(0, '127.0.0.1', () => {

@@ -4,15 +4,15 @@ import { join } from 'node:path';
 
 /** The client certificate that an API server presents to admission webhooks. */
 export interface WebhookUser {
-  /** The webhooks that get it: `SERVICE.NAMESPACE.svc` for port 443, else `HOST:PORT`. */
+  /** The webhooks that the certificate is for: `SERVICE.NAMESPACE.svc` for port 443, otherwise `HOST:PORT`. */
   readonly name: string;
   readonly certPem: string;
   readonly keyPem: string;
 }
 
 /**
- * Writes what `--admission-control-config-file` names, as docs/how-to/client-certificates.md has it.
- * @returns the path of that file
+ * Writes the file for `--admission-control-config-file`, as in docs/how-to/client-certificates.md.
+ * @returns the path of the file
  */
 export async function writeAdmissionConfiguration(folder: string, user: WebhookUser): Promise<string> {
   const kubeConfigFile = join(folder, 'webhooks.kubeconfig');

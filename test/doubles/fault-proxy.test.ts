@@ -18,37 +18,37 @@ describe('the fault proxy', () => {
     url = String(getValueAt(config, 'clusters', '0', 'cluster', 'server'));
     authorization = `Bearer ${getValueAt(config, 'users', '0', 'user', 'token')}`;
   });
-  afterEach(() => proxy.pass());
-  const ask = (path: string, ms = 2_000): Promise<Response> =>
+  afterEach(() => proxy.heal());
+  const get = (path: string, ms = 2_000): Promise<Response> =>
     fetch(`${url}${path}`, { headers: { authorization }, signal: AbortSignal.timeout(ms) });
 
-  it('passes requests on, credentials and all', async () => {
+  it('forwards requests with their credentials', async () => {
     assert.notEqual(url, server.url);
-    assert.equal((await ask('/api/v1/namespaces')).status, 200);
-    assert.equal((await ask('/api/v1/nothing')).status, 404);
+    assert.equal((await get('/api/v1/namespaces')).status, 200);
+    assert.equal((await get('/api/v1/nothing')).status, 404);
     assert.equal(
       proxy.count((method, path) => method === 'GET' && path === '/api/v1/namespaces'),
       1,
     );
   });
 
-  it('answers what matches with a status of its own', async () => {
+  it('responds to matching requests with the injected status', async () => {
     proxy.status(500, (_, path) => path.includes('secrets'));
-    assert.equal((await ask('/api/v1/secrets')).status, 500);
-    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+    assert.equal((await get('/api/v1/secrets')).status, 500);
+    assert.equal((await get('/api/v1/namespaces')).status, 200);
   });
 
-  it('delays, swallows, and refuses', async () => {
+  it('delays requests, drops them, and refuses connections', async () => {
     const start = performance.now();
     proxy.delay(50);
-    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+    assert.equal((await get('/api/v1/namespaces')).status, 200);
     assert.ok(performance.now() - start >= 49);
     proxy.hang();
-    await assert.rejects(ask('/api/v1/namespaces', 50), { name: 'TimeoutError' });
-    await proxy.cut();
-    await assert.rejects(ask('/api/v1/namespaces'), /fetch failed/);
-    await proxy.pass();
-    assert.equal((await ask('/api/v1/namespaces')).status, 200);
+    await assert.rejects(get('/api/v1/namespaces', 50), { name: 'TimeoutError' });
+    await proxy.refuseConnections();
+    await assert.rejects(get('/api/v1/namespaces'), /fetch failed/);
+    await proxy.heal();
+    assert.equal((await get('/api/v1/namespaces')).status, 200);
   });
 
   after(async () => {

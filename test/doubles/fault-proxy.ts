@@ -8,29 +8,28 @@ import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
 import { parse } from 'yaml';
-import { Listener } from './api-server/https-listener.ts';
-import { arrayOr, objectOr } from './api-server/kube-object.ts';
+import { Listener } from './api-server/http-listener.ts';
+import { toArray, toObject } from './api-server/kube-object.ts';
 
-/** Which requests a fault is for. `path` has the query with it. */
+/** Selects the requests of a fault. `path` includes the query. */
 export type MatchRequest = (method: string, path: string) => boolean;
 
 type Fault = { kind: 'hang' } | { kind: 'delay'; ms: number } | { kind: 'status'; status: number };
 
-const every: MatchRequest = () => true;
+const matchAll: MatchRequest = () => true;
 
 /**
- * A proxy to put before an API server, to break what lies between. Plain HTTP in front, so that it can look into
- * requests without a certificate of its own; behind, whatever the API server speaks. Credentials in headers, such as
- * tokens, pass through; client certificates in front do not.
+ * A proxy in front of an API server that injects faults. Clients use plain HTTP, so that the proxy can parse requests without a
+ * certificate. It forwards tokens and other headers, but not client certificates.
  */
 export class FaultProxy {
   readonly #listener: Listener;
   readonly #send: (options: RequestOptions) => ClientRequest;
   readonly #folder = mkdtempSync(join(tmpdir(), 'fault-proxy-'));
   #fault: Fault | undefined;
-  #match = every;
+  #match = matchAll;
   #kubeconfigs = 0;
-  readonly #seen: { method: string; path: string }[] = [];
+  readonly #received: { method: string; path: string }[] = [];
 
   constructor(listener: Listener, send: (options: RequestOptions) => ClientRequest) {
     this.#listener = listener;
@@ -38,56 +37,56 @@ export class FaultProxy {
     listener.setHandler((request, response) => void this.#handle(request, response));
   }
 
-  /** How many requests came in that match. */
+  /** Counts the received requests that match. */
   count(match: MatchRequest): number {
-    return this.#seen.filter(({ method, path }) => match(method, path)).length;
+    return this.#received.filter(({ method, path }) => match(method, path)).length;
   }
 
-  /** A kubeconfig file that is as the given one, but leads through this proxy; gives its path. */
+  /** Copies a kubeconfig file and sets this proxy as its server. Returns the path. */
   kubeconfig(original: string): string {
-    const config = objectOr(parse(readFileSync(original, 'utf8')));
+    const config = toObject(parse(readFileSync(original, 'utf8')));
     // client-node refuses plain HTTP without this.
     const cluster = { server: this.#listener.url, 'insecure-skip-tls-verify': true };
-    const clusters = arrayOr(config['clusters']).map((entry) => ({ ...objectOr(entry), cluster }));
+    const clusters = toArray(config['clusters']).map((entry) => ({ ...toObject(entry), cluster }));
     const path = join(this.#folder, `${this.#kubeconfigs++}.json`);
     writeFileSync(path, JSON.stringify({ ...config, clusters }), { mode: 0o600 });
     return path;
   }
 
-  /** No fault any more. What hangs, hangs. */
-  async pass(): Promise<void> {
+  /** Removes the fault. Requests that hang are not resumed. */
+  async heal(): Promise<void> {
     this.#fault = undefined;
-    if (!this.#listener.listening) {
+    if (!this.#listener.isListening) {
       await this.#listener.open();
     }
   }
 
-  /** Resets all connections and refuses new ones, until {@link pass}. */
-  async cut(): Promise<void> {
+  /** Resets all connections and refuses new ones, until {@link heal}. */
+  async refuseConnections(): Promise<void> {
     await this.#listener.close();
   }
 
-  /** Resets all connections, once. */
+  /** Resets all open connections. */
   reset(): void {
     this.#listener.resetAll();
   }
 
-  /** Requests that match wait this long before they go on. */
-  delay(ms: number, match = every): void {
+  /** Delays matching requests. */
+  delay(ms: number, match = matchAll): void {
     this.#set({ kind: 'delay', ms }, match);
   }
 
-  /** Requests that match are answered with this status, and do not reach the API server. */
-  status(status: number, match = every): void {
+  /** Responds to matching requests with a status, without calling the API server. */
+  status(status: number, match = matchAll): void {
     this.#set({ kind: 'status', status }, match);
   }
 
-  /** Requests that match are swallowed, and so is what still comes for the ones before: half-open connections. */
-  hang(match = every): void {
+  /** Drops matching requests, and further data for earlier ones, as on half-open connections. */
+  hang(match = matchAll): void {
     this.#set({ kind: 'hang' }, match);
   }
 
-  /** Ends all connections and removes its files. */
+  /** Closes all connections and removes the files. */
   async stop(): Promise<void> {
     await this.#listener.close();
     rmSync(this.#folder, { recursive: true, force: true });
@@ -103,7 +102,7 @@ export class FaultProxy {
   }
 
   async #handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    this.#seen.push({ method: request.method ?? '', path: request.url ?? '' });
+    this.#received.push({ method: request.method ?? '', path: request.url ?? '' });
     const fault = this.#faultFor(request);
     if (fault?.kind === 'hang') {
       return;
@@ -113,7 +112,7 @@ export class FaultProxy {
     }
     if (fault?.kind === 'status') {
       request.resume();
-      response.writeHead(fault.status, { 'content-type': 'text/plain' }).end('fault on command');
+      response.writeHead(fault.status, { 'content-type': 'text/plain' }).end('injected fault');
       return;
     }
     this.#forward(request, response);
@@ -122,21 +121,21 @@ export class FaultProxy {
   #forward(request: IncomingMessage, response: ServerResponse): void {
     const { method, url: path, headers } = request;
     const hangs = (): boolean => this.#faultFor(request)?.kind === 'hang';
-    const breakOff = (): void => void response.socket?.destroy();
+    const destroyClient = (): void => void response.socket?.destroy();
     const upstream = this.#send({ method, path, headers });
-    upstream.on('response', (answer: IncomingMessage) => {
-      response.writeHead(answer.statusCode ?? 502, answer.headers).flushHeaders();
-      answer.on('data', (chunk: Buffer) => void (hangs() || response.write(chunk)));
-      answer.on('end', () => void (hangs() || response.end()));
-      answer.on('error', breakOff);
+    upstream.on('response', (upstreamResponse: IncomingMessage) => {
+      response.writeHead(upstreamResponse.statusCode ?? 502, upstreamResponse.headers).flushHeaders();
+      upstreamResponse.on('data', (chunk: Buffer) => void (hangs() || response.write(chunk)));
+      upstreamResponse.on('end', () => void (hangs() || response.end()));
+      upstreamResponse.on('error', destroyClient);
     });
-    upstream.on('error', breakOff);
+    upstream.on('error', destroyClient);
     response.on('close', () => upstream.destroy());
     request.pipe(upstream);
   }
 }
 
-/** Starts a proxy before the API server that a kubeconfig names. */
+/** Starts a proxy in front of the API server that a kubeconfig names. */
 export async function startFaultProxy(kubeconfigPath: string): Promise<FaultProxy> {
   const config = new KubeConfig();
   config.loadFromFile(kubeconfigPath);

@@ -1,11 +1,11 @@
-// A webhook whose responses a test scripts.
+// A webhook whose responses a test scripts, to test its callers.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import { json } from 'node:stream/consumers';
 import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
-import { objectOr } from './api-server/kube-object.ts';
+import { toObject } from './api-server/kube-object.ts';
 
-/** A review that came in. */
+/** A received review. */
 interface ReceivedReview {
   url: string;
   httpVersion: string;
@@ -13,7 +13,7 @@ interface ReceivedReview {
   request: Record<string, unknown>;
 }
 
-/** What to answer: the `response` of the review (its uid is added), or whatever the function does itself. */
+/** Returns the `response` of the review, to which its uid is added, or writes to `response` itself and returns undefined. */
 export type Script = (
   review: ReceivedReview,
   response: ServerResponse,
@@ -23,14 +23,14 @@ export type Script = (
 export interface ScriptedWebhook {
   url: string;
   caPem: string;
-  seen: ReceivedReview[];
+  reviews: ReceivedReview[];
   script: Script;
   stop(): void;
 }
 
 const dayMs = 86_400_000;
 
-/** Starts one on a free port. */
+/** Starts a webhook on a free port. */
 export async function startScriptedWebhook(): Promise<ScriptedWebhook> {
   const now = Date.now();
   const ca = await issueCaCertificate({ commonName: 'scripted webhook CA', now, validForMs: dayMs });
@@ -42,18 +42,18 @@ export async function startScriptedWebhook(): Promise<ScriptedWebhook> {
     validForMs: dayMs,
   });
   const connections = new Map<unknown, number>();
-  const server = createServer({ cert, key }, (request, response) => void answer(request, response));
+  const server = createServer({ cert, key }, (request, response) => void respond(request, response));
   const webhook: ScriptedWebhook = {
     url: '',
     caPem: ca.certPem,
-    seen: [],
+    reviews: [],
     script: () => ({ allowed: true }),
     stop: () => {
       server.close();
       server.closeAllConnections();
     },
   };
-  const answer = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+  const respond = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
     const { socket, url = '', httpVersion } = request;
     const connection = connections.get(socket) ?? connections.size;
     connections.set(socket, connection);
@@ -61,16 +61,16 @@ export async function startScriptedWebhook(): Promise<ScriptedWebhook> {
       url,
       httpVersion,
       connection,
-      request: objectOr(objectOr(await json(request))['request']),
+      request: toObject(toObject(await json(request))['request']),
     };
-    webhook.seen.push(review);
-    const answered = webhook.script(review, response);
-    if (answered === undefined) {
+    webhook.reviews.push(review);
+    const scripted = webhook.script(review, response);
+    if (scripted === undefined) {
       return;
     }
     const { apiVersion, kind } = { apiVersion: 'admission.k8s.io/v1', kind: 'AdmissionReview' };
     response.setHeader('content-type', 'application/json');
-    response.end(JSON.stringify({ apiVersion, kind, response: { uid: review.request['uid'], ...answered } }));
+    response.end(JSON.stringify({ apiVersion, kind, response: { uid: review.request['uid'], ...scripted } }));
   };
   const { promise, resolve } = Promise.withResolvers<void>();
   server.listen(0, '127.0.0.1', resolve);

@@ -1,5 +1,4 @@
-// The worker thread of the TCP load balancer.
-/** Sends its port to the parent, receives the ports of the servers, and forwards bytes. */
+// The worker thread of tcp-balancer.ts: sends its port to the parent, receives the ports of the servers, forwards bytes.
 import { type AddressInfo, connect, createServer } from 'node:net';
 import { parentPort, workerData } from 'node:worker_threads';
 

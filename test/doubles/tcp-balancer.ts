@@ -1,34 +1,34 @@
-// A TCP load balancer in a worker thread.
+// A TCP load balancer in a worker thread, in place of a Kubernetes Service.
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
-/** One address before several servers, as a Service is: each new connection goes to the next server. */
+/** Distributes new connections to several servers round-robin, as a Service does. */
 export interface Balancer {
-  /** As the servers' own, with the balancer's address in it. */
+  /** The webhook URL with the address of the balancer. */
   readonly url: string;
-  /** Servers that get new connections now. */
+  /** Servers that receive new connections. */
   readonly urls: readonly string[];
-  /** Takes one in. */
+  /** Adds a server. */
   add(url: string): void;
-  /** Gives one no new connections; those that are there stay. */
+  /** Removes a server. Its open connections are kept. */
   remove(url: string): void;
   stop(): Promise<void>;
 }
 
 /**
- * Starts on a free port of the loopback. TLS passes through. A connection for which there is no server is ended.
- * It runs on a thread of its own, because a kernel's Service does not hold bytes back while a test is busy: a server that
- * closes an idle connection in that time would lose a call.
+ * Starts a balancer on a free loopback port. It forwards TLS, and closes connections if there is no server. It runs in a worker
+ * thread, because a Service in the kernel forwards bytes without delay even while a test is busy. Otherwise a call would be
+ * lost if a server closed an idle connection in that time.
  */
 export async function startBalancer(urls: readonly string[] = []): Promise<Balancer> {
   let servers = [...urls];
   const worker = new Worker(new URL('./tcp-balancer-worker.ts', import.meta.url), {
-    workerData: portsOf(servers),
+    workerData: getPorts(servers),
   });
   const [port] = await once(worker, 'message');
   const change = (changed: string[]) => {
     servers = changed;
-    worker.postMessage(portsOf(servers));
+    worker.postMessage(getPorts(servers));
   };
   return {
     url: `https://127.0.0.1:${port}/mutate`,
@@ -43,6 +43,6 @@ export async function startBalancer(urls: readonly string[] = []): Promise<Balan
   };
 }
 
-function portsOf(urls: readonly string[]): number[] {
+function getPorts(urls: readonly string[]): number[] {
   return urls.map((url) => Number(new URL(url).port));
 }

@@ -1,4 +1,4 @@
-// Tests how an API server calls webhooks, for the real one and the stand-in.
+// Tests that a real API server and the stand-in call webhooks in the same way.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, beforeEach, it } from 'node:test';
@@ -31,7 +31,6 @@ const buildPod = (name: string): object => ({
 
 describeOnEachApiServer('calls to webhooks', webhooksSuite);
 
-/** How an API server talks with a mutating webhook: the same, whether it is real or the stand-in. */
 function webhooksSuite(apiServer: () => TestApiServer): void {
   let webhook: ScriptedWebhook;
   const namespaces = { Ignore: '', Fail: '' };
@@ -46,7 +45,7 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     await apiServer().request('POST', webhookConfigurationsPath, configuration(namespace, failurePolicy));
     await eventually('the webhook is called', async () => {
       await create(failurePolicy, 'probe', '?dryRun=All');
-      return webhook.seen.some(({ request }) => request['namespace'] === namespace);
+      return webhook.reviews.some(({ request }) => request['namespace'] === namespace);
     });
   };
   const configuration = (name: string, failurePolicy: string): object => ({
@@ -69,7 +68,8 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
   const pods = (policy: 'Ignore' | 'Fail'): string => `/api/v1/namespaces/${namespaces[policy]}/pods`;
   const create = (policy: 'Ignore' | 'Fail', name: string, query = ''): Promise<ApiServerResponse> =>
     apiServer().request('POST', `${pods(policy)}${query}`, buildPod(name));
-  const names = (answer: ApiServerResponse): unknown => getValueAt(answer.body, 'spec', 'imagePullSecrets');
+  const getPullSecrets = (response: ApiServerResponse): unknown =>
+    getValueAt(response.body, 'spec', 'imagePullSecrets');
 
   before(async () => {
     webhook = await startScriptedWebhook();
@@ -83,16 +83,16 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     }
   });
   beforeEach(() => {
-    webhook.seen = [];
+    webhook.reviews = [];
   });
 
   it('sends the whole request for a creation, over a kept-alive HTTP/1.1 connection', async () => {
     for (const name of ['a', 'b', 'c']) {
       assert.equal((await create('Fail', name)).status, 201);
     }
-    const [first] = webhook.seen;
+    const [first] = webhook.reviews;
     assert.deepEqual([first?.url, first?.httpVersion], ['/mutate?timeout=2s', '1.1']);
-    assert.equal(new Set(webhook.seen.map(({ connection }) => connection)).size, 1);
+    assert.equal(new Set(webhook.reviews.map(({ connection }) => connection)).size, 1);
     const { uid, object, userInfo, options, ...rest } = first?.request ?? {};
     const resource = { group: '', version: 'v1', resource: 'pods' };
     const kind = { group: '', version: 'v1', kind: 'Pod' };
@@ -114,36 +114,36 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     assert.ok(getValueAt(userInfo, 'username'));
   });
 
-  it('stores what the patch makes of the pod, and hands the warnings on', async () => {
+  it('stores the patched pod, and returns the warnings', async () => {
     const text = 'a "quoted" \\ warning';
     webhook.script = () => ({ ...addList, warnings: [text, 'another'] });
-    const answer = await create('Fail', 'patched');
+    const response = await create('Fail', 'patched');
     assert.deepEqual(
-      [answer.status, names(answer), answer.warnings],
+      [response.status, getPullSecrets(response), response.warnings],
       [201, [{ name: 'added' }], [text, 'another']],
     );
     const stored = await apiServer().request('GET', `${pods('Fail')}/patched`);
-    assert.deepEqual(names(stored), [{ name: 'added' }]);
+    assert.deepEqual(getPullSecrets(stored), [{ name: 'added' }]);
   });
 
   it('marks a dry run, and stores nothing', async () => {
     webhook.script = () => addList;
-    const answer = await create('Fail', 'dry', '?dryRun=All');
-    assert.deepEqual([answer.status, names(answer)], [201, [{ name: 'added' }]]);
-    assert.equal(webhook.seen[0]?.request['dryRun'], true);
+    const response = await create('Fail', 'dry', '?dryRun=All');
+    assert.deepEqual([response.status, getPullSecrets(response)], [201, [{ name: 'added' }]]);
+    assert.equal(webhook.reviews[0]?.request['dryRun'], true);
     assert.equal((await apiServer().request('GET', `${pods('Fail')}/dry`)).status, 404);
   });
 
-  it('asks about updates of the pod and of its ephemeral containers', async () => {
+  it('sends updates of the pod and of its ephemeral containers', async () => {
     webhook.script = () => ({ allowed: true });
     await create('Fail', 'changing');
     const change = async (spec: object, subresource = ''): Promise<Record<string, unknown>> => {
-      webhook.seen = [];
+      webhook.reviews = [];
       const { body } = await apiServer().request('GET', `${pods('Fail')}/changing`);
       const pod = { ...Object(body), spec: { ...Object(getValueAt(body, 'spec')), ...spec } };
       const { status } = await apiServer().request('PUT', `${pods('Fail')}/changing${subresource}`, pod);
       assert.equal(status, 200);
-      return webhook.seen[0]?.request ?? {};
+      return webhook.reviews[0]?.request ?? {};
     };
     const image = await change({ containers: [{ name: 'c', image: 'other' }] });
     assert.deepEqual(
@@ -161,7 +161,7 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     assert.deepEqual(getValueAt(debug, 'kind', 'kind'), 'Pod');
   });
 
-  it('refuses a change of imagePullSecrets, also by the patch of a webhook', async () => {
+  it('rejects an update that changes imagePullSecrets, also in the patch of a webhook', async () => {
     webhook.script = () => ({ allowed: true });
     await create('Fail', 'fixed');
     const { body } = await apiServer().request('GET', `${pods('Fail')}/fixed`);
@@ -174,23 +174,23 @@ function webhooksSuite(apiServer: () => TestApiServer): void {
     ['another uid', () => ({ allowed: true, uid: 'another' })],
     ['a patch without its type', () => ({ ...addList, patchType: undefined })],
     ['status 500', (_, response) => void response.writeHead(500).end('{}')],
-    ['no JSON', (_, response) => void response.end('<html>')],
+    ['a body that is not JSON', (_, response) => void response.end('<html>')],
     ['a reset', (_, response) => void response.socket?.destroy()],
-    ['silence', () => undefined],
+    ['no response', () => undefined],
   ];
   for (const [what, script] of broken) {
-    it(`takes ${what} for a failure: the policy decides`, async () => {
+    it(`treats ${what} as a failure, to which failurePolicy applies`, async () => {
       webhook.script = script;
       const name = what.replaceAll(' ', '-').toLowerCase();
       const ignored = await create('Ignore', name);
-      assert.deepEqual([ignored.status, names(ignored)], [201, undefined]);
+      assert.deepEqual([ignored.status, getPullSecrets(ignored)], [201, undefined]);
       const failed = await create('Fail', name);
       assert.deepEqual([failed.status, getValueAt(failed.body, 'reason')], [500, 'InternalError']);
       assert.match(String(getValueAt(failed.body, 'message')), /failed calling webhook "pods.test.example"/);
     });
   }
 
-  it('answers 500 for a patch that does not apply, and refuses what the webhook refuses, under Ignore too', async () => {
+  it('returns 500 for a patch that does not apply, and denies what the webhook denies, also with Ignore', async () => {
     webhook.script = () => appendToNothing;
     assert.equal((await create('Ignore', 'unpatched')).status, 500);
     webhook.script = () => ({ allowed: false, status: { code: 403, message: 'because' } });

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
-import { Listener } from '../doubles/api-server/https-listener.ts';
+import { Listener } from '../doubles/api-server/http-listener.ts';
 import { writeBlocks } from '../kube/raw-server.ts';
 import { getTokenError, hourMs, registry } from './token-fixtures.ts';
 

@@ -40,7 +40,7 @@ describe('a namespace with many regions that do not exist', () => {
 
   it('is refused further calls, and other namespaces are not', async () => {
     await using aws = await startAwsTokensFixture();
-    aws.double.fail('cut');
+    aws.double.fail('reset');
     const outcomes = await Promise.all(
       madeUp(50).map((one) => getTokenError(aws.tokens.get('attacker', one))),
     );
@@ -55,7 +55,7 @@ describe('a namespace with many regions that do not exist', () => {
   it('causes at most 12 calls per minute after that', async () => {
     let monotonic = 0;
     await using aws = await startAwsTokensFixture({ monotonicNow: () => monotonic });
-    aws.double.fail('cut');
+    aws.double.fail('reset');
     const askAll = () => Promise.all(madeUp(90).map((one) => getTokenError(aws.tokens.get('attacker', one))));
     await askAll();
     const before = aws.countTokenCalls();
@@ -125,7 +125,7 @@ describe('an existing region', () => {
     await using aws = await startAwsTokensFixture({ maxKeys: 1 });
     await aws.tokens.get('team', registry('eu-west-1'));
     aws.pass(13 * hourMs);
-    aws.double.fail('cut');
+    aws.double.fail('reset');
     await getTokenError(aws.tokens.get('team', registry('eu-west-1')));
     for (const one of madeUp(3)) {
       await getTokenError(aws.tokens.get('attacker', one));

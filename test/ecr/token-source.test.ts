@@ -101,7 +101,7 @@ describe('a cached token', () => {
   });
 
   it('whose lifetime is shorter than the floor is not fetched for every caller', async () => {
-    await using aws = await startAwsTokensFixture({}, { tokenLifeMs: 60_000 });
+    await using aws = await startAwsTokensFixture({}, { tokenLifetimeMs: 60_000 });
     await aws.tokens.get('team', registry());
     await aws.tokens.get('team', registry());
     assert.equal(aws.countTokenCalls(), 1);

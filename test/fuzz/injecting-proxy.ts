@@ -5,8 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { parse } from 'yaml';
-import { Listener } from '../doubles/api-server/https-listener.ts';
-import { arrayOr, objectOr } from '../doubles/api-server/kube-object.ts';
+import { Listener } from '../doubles/api-server/http-listener.ts';
+import { toArray, toObject } from '../doubles/api-server/kube-object.ts';
 
 export class InjectingProxy {
   /** Path of a collection → JSON texts that are added to the items of each of its lists. */
@@ -33,9 +33,9 @@ export class InjectingProxy {
 
   /** Writes a copy of a kubeconfig file that points to the proxy. Returns its path. */
   kubeconfig(original: string): string {
-    const config = objectOr(parse(readFileSync(original, 'utf8')));
+    const config = toObject(parse(readFileSync(original, 'utf8')));
     const cluster = { server: this.#listener.url, 'insecure-skip-tls-verify': true };
-    const clusters = arrayOr(config['clusters']).map((entry) => ({ ...objectOr(entry), cluster }));
+    const clusters = toArray(config['clusters']).map((entry) => ({ ...toObject(entry), cluster }));
     const path = join(this.#folder, 'kubeconfig.json');
     writeFileSync(path, JSON.stringify({ ...config, clusters }), { mode: 0o600 });
     return path;

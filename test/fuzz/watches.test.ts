@@ -311,9 +311,9 @@ class FuzzedCluster {
   async #assertProvisions(): Promise<void> {
     const namespace = await this.#cluster.createNamespace('good');
     await this.#eventually('a valid namespace is provisioned', () => {
-      const account = this.#cluster.stored(`/api/v1/namespaces/${namespace}/serviceaccounts/default`);
+      const account = this.#cluster.getStored(`/api/v1/namespaces/${namespace}/serviceaccounts/default`);
       return (
-        this.#cluster.stored(secretPath(namespace)) !== undefined &&
+        this.#cluster.getStored(secretPath(namespace)) !== undefined &&
         account?.['imagePullSecrets'] !== undefined
       );
     });

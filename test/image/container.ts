@@ -4,20 +4,20 @@ import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { requiredImagePrograms } from './image-tools.ts';
-import type { Twin } from './image-twin.ts';
+import type { TestImage } from './test-image.ts';
 
 export interface Container {
-  /** Of the program itself, as this machine counts. */
+  /** The pid of the program in the PID namespace of this machine. */
   pid(): number;
-  /** Everything that it has written to both streams. */
+  /** The output of the container so far, of both streams. */
   output(): string;
   /** Runs node in the container, with another user and flags if given, and returns its output. */
-  node(script: string, user?: string, flags?: readonly string[]): string;
+  runNode(script: string, user?: string, flags?: readonly string[]): string;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
   /** Kills the container if it still runs. */
-  end(): void;
+  kill(): void;
 }
 
 /** The chart's memory limit, in bytes. */
@@ -35,13 +35,13 @@ interface Mount {
  */
 export function startContainer(
   folder: string,
-  { rootfs, config }: Twin,
+  { rootfs, config }: TestImage,
   mounts: readonly Mount[],
   environment: Record<string, string>,
 ): Container {
   const bundle = join(folder, 'bundle');
   mkdirSync(bundle);
-  const spec = runtimeSpec(rootfs, config, mounts, environment);
+  const spec = buildRuntimeSpec(rootfs, config, mounts, environment);
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec));
   const state = join(folder, 'state');
   const pidFile = join(folder, 'pid');
@@ -50,7 +50,7 @@ export function startContainer(
   const global = ['--root', state];
   const child = spawn(
     requiredImagePrograms.runtime,
-    [...global, 'run', '--bundle', bundle, '--pid-file', pidFile, 'twin'],
+    [...global, 'run', '--bundle', bundle, '--pid-file', pidFile, 'test'],
     {
       stdio: ['ignore', output, output],
     },
@@ -58,28 +58,28 @@ export function startContainer(
   closeSync(output);
   const runc = (...args: string[]) =>
     execFileSync(requiredImagePrograms.runtime, [...global, ...args], { encoding: 'utf8' });
-  // removes the container of a test that failed
-  const end = () =>
-    spawnSync(requiredImagePrograms.runtime, [...global, 'delete', '--force', 'twin'], { stdio: 'ignore' });
-  process.once('exit', end);
+  // Also called at exit, to remove the container of a failed test.
+  const kill = () =>
+    spawnSync(requiredImagePrograms.runtime, [...global, 'delete', '--force', 'test'], { stdio: 'ignore' });
+  process.once('exit', kill);
   const exited = once(child, 'exit').then(([code]) => {
-    process.off('exit', end);
+    process.off('exit', kill);
     return typeof code === 'number' ? code : null;
   });
   return {
     pid: () => Number(readFileSync(pidFile, 'utf8')),
     output: () => readFileSync(outputFile, 'utf8'),
-    node: (script, user = config.User, flags = []) =>
-      runc('exec', '--user', user, 'twin', '/nodejs/bin/node', ...flags, '-e', script),
+    runNode: (script, user = config.User, flags = []) =>
+      runc('exec', '--user', user, 'test', '/nodejs/bin/node', ...flags, '-e', script),
     signal: (signal) => process.kill(Number(readFileSync(pidFile, 'utf8')), signal),
     exited,
-    end,
+    kill,
   };
 }
 
-function runtimeSpec(
+function buildRuntimeSpec(
   rootfs: string,
-  config: Twin['config'],
+  config: TestImage['config'],
   mounts: readonly Mount[],
   environment: Record<string, string>,
 ) {

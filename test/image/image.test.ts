@@ -16,49 +16,58 @@ import { createPod, podWith } from '../support/pods.ts';
 import { createCertificateFiles } from '../support/program.ts';
 import { type Container, memoryLimitBytes, startContainer } from './container.ts';
 import { findImageTestObstacle } from './image-tools.ts';
-import { buildTwin } from './image-twin.ts';
+import { buildTestImage } from './test-image.ts';
 
 const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
 const mountPoint = '/etc/ecr-pull-secrets';
-const impediment = findImageTestObstacle(process.env);
+const obstacle = findImageTestObstacle(process.env);
 
-it('the image does the main job as user 65532, with nothing that it could write to', {
-  skip: !isCi(process.env) && impediment,
+it('the image injects a pod as user 65532, without any writable path', {
+  skip: !isCi(process.env) && obstacle,
 }, async (t) => {
-  assert.equal(impediment, undefined);
+  assert.equal(obstacle, undefined);
   const folder = await mkdtemp(join(tmpdir(), 'image-'));
   const cluster = await startApiStandIn();
   const ecr = await startEcrDouble();
   let container: Container | undefined;
   t.after(async () => {
-    container?.end();
+    container?.kill();
     await Promise.all([ecr.stop(), cluster.stop()]);
     await rm(folder, { recursive: true, force: true });
   });
-  const twin = await buildTwin(folder);
-  const before = hashes(twin.rootfs);
-  const mounted = join(folder, 'mounted');
-  const caPem = await fillMount(mounted, await installServiceAccount(cluster));
+  const testImage = await buildTestImage(folder);
+  const before = hashFiles(testImage.rootfs);
+  const mountSource = join(folder, 'mount');
+  const caPem = await fillMount(mountSource, await installServiceAccount(cluster));
 
   const started = performance.now();
-  container = startContainer(folder, twin, [{ source: mounted, destination: mountPoint }], ecr.env());
-  const { webhook, status } = await ready(container);
+  container = startContainer(
+    folder,
+    testImage,
+    [{ source: mountSource, destination: mountPoint }],
+    ecr.env(),
+  );
+  const { webhook, status } = await waitUntilReady(container);
   const readyMs = performance.now() - started;
-  const { files, bytes, compressedBytes } = twin.contents;
+  const { files, bytes, compressedBytes } = testImage.contents;
   assert.deepEqual(
     files.filter(({ path }) => path.startsWith('app/')).map(({ path }) => path),
     ['app/main.mjs', 'app/LICENSE', 'app/main.mjs.LEGAL.txt'],
   );
-  const rss = statusOf(container)['VmRSS'];
+  const rss = readStatus(container)['VmRSS'];
   t.diagnostic(
     `image: ${bytes} bytes, ${compressedBytes} to pull; ready after ${Math.round(readyMs)} ms; RSS ${rss}`,
   );
 
-  // with the flags of the image, within the memory limit of the container
-  const flags = twin.config.Entrypoint.slice(1, -1);
+  // The flags of the image apply to the memory limit of the container.
+  const flags = testImage.config.Entrypoint.slice(1, -1);
   assert.ok(flags.includes('--max-old-space-size-percentage=50'));
   const heapLimit = Number(
-    container.node('process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))', undefined, flags),
+    container.runNode(
+      'process.stdout.write(String(v8.getHeapStatistics().heap_size_limit))',
+      undefined,
+      flags,
+    ),
   );
   assert.ok(
     heapLimit > memoryLimitBytes / 2 && heapLimit < memoryLimitBytes * 0.6,
@@ -70,23 +79,23 @@ it('the image does the main job as user 65532, with nothing that it could write 
   const { pullSecrets, warnings } = await createPod(cluster, namespace, podWith([image]));
   assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
 
-  const { Uid, Gid, NSpid, CapEff } = statusOf(container);
+  const { Uid, Gid, NSpid, CapEff } = readStatus(container);
   assert.deepEqual(Uid?.split('\t'), Array(4).fill('65532'));
   assert.deepEqual(Gid?.split('\t'), Array(4).fill('65532'));
   assert.equal(NSpid?.split('\t').at(-1), '1');
   assert.equal(Number.parseInt(CapEff ?? '', 16), 0);
-  // also for root, because the mount is read-only
+  // This also applies to root, because all mounts are read-only.
   for (const user of ['65532:65532', '0:0']) {
     for (const file of ['/x', '/app/x', '/tmp/x', `${mountPoint}/x`]) {
       const script = `try { fs.writeFileSync('${file}', '') } catch ({ code }) { process.stdout.write(code) }`;
-      assert.equal(container.node(script, user), 'EROFS', `${file} as ${user}`);
+      assert.equal(container.runNode(script, user), 'EROFS', `${file} as ${user}`);
     }
   }
 
   container.signal('SIGTERM');
   assert.equal(await container.exited, 0, container.output());
   assert.equal((await fetch(`${status}/healthz`).catch(() => undefined))?.status, undefined);
-  assert.deepEqual(hashes(twin.rootfs), before);
+  assert.deepEqual(hashFiles(testImage.rootfs), before);
 });
 
 /** Creates the mounted files: configuration, certificate and kubeconfig. Returns the CA. */
@@ -111,7 +120,7 @@ async function fillMount(folder: string, kubeconfig: string): Promise<string> {
   return caPem;
 }
 
-async function ready(container: Container): Promise<{ webhook: string; status: string }> {
+async function waitUntilReady(container: Container): Promise<{ webhook: string; status: string }> {
   const listening = await eventually(
     'the container listens',
     () => {
@@ -133,14 +142,14 @@ async function ready(container: Container): Promise<{ webhook: string; status: s
   return listening;
 }
 
-/** The lines of /proc/PID/status. */
-function statusOf(container: Container): Record<string, string> {
+/** Reads /proc/PID/status. */
+function readStatus(container: Container): Record<string, string> {
   const lines = readFileSync(`/proc/${container.pid()}/status`, 'utf8').trim().split('\n');
   return Object.fromEntries(lines.map((line) => line.split(/:\s*/, 2)));
 }
 
-/** All regular files of a folder, by their content. The runtime creates an empty folder for each mount. */
-function hashes(folder: string): Record<string, string> {
+/** Returns the hash of each regular file. Folders are ignored, because the runtime creates an empty one for each mount. */
+function hashFiles(folder: string): Record<string, string> {
   const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
   const files = entries.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name));
   const hash = (file: string) => createHash('sha256').update(readFileSync(file)).digest('hex');

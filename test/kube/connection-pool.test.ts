@@ -64,9 +64,9 @@ describe('calls', () => {
   it('fail with network if nothing listens, and with unauthorized for an unknown token', async () => {
     const config = createConfig(server.kubeconfigPath);
     const api = createSecretApi(config);
-    await server.down();
+    await server.takeDown();
     await assert.rejects(api.read(namespace, secretName), hasErrorCode('network'));
-    await server.up();
+    await server.bringUp();
     const account = createConfig(await server.serviceAccountKubeconfig(namespace, 'gone'));
     server.revokeServiceAccountTokens();
     await assert.rejects(createSecretApi(account).read(namespace, secretName), hasErrorCode('unauthorized'));

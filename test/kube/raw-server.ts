@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Writable } from 'node:stream';
 import { type ClusterConfig, type KubeConfigOptions, loadKubeConfig } from '../../src/kube/client.ts';
-import { Listener } from '../doubles/api-server/https-listener.ts';
+import { Listener } from '../doubles/api-server/http-listener.ts';
 
 /** A server that answers whatever a test likes, where an API server should be. */
 export interface RawServer {

@@ -38,13 +38,13 @@ describe('the sync state of the informer', () => {
     server.seed(`/api/v1/namespaces/one/secrets/${secretName}`, {});
     await eventually('the stream is open', () => under.known.size === 1);
     clock = 60_000;
-    await proxy.cut();
+    await proxy.refuseConnections();
     await eventually('the break is noticed', () => under.errors.length > 1);
     clock += 9_999;
     assert.equal(under.watch.isInSync(), true);
     clock += 1;
     assert.equal(under.watch.isInSync(), false);
-    await proxy.pass();
+    await proxy.heal();
     await eventually('in sync again', () => under.watch.isInSync());
   });
 

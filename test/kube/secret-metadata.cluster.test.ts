@@ -37,7 +37,7 @@ describeOnCluster(
       await eventually('in sync', () => under.watch.isInSync(), 30_000);
     };
     beforeEach(async () => {
-      await proxy.pass();
+      await proxy.heal();
       under = createRecordedWatch(proxy.kubeconfig(account), { streamSeconds: 2, slackMs: 500 });
       await under.watch.start();
       await goesOn(() => Promise.resolve());
@@ -54,9 +54,9 @@ describeOnCluster(
     it('survives a reset and an aborted connection', async () => {
       proxy.reset();
       await eventually('the reset is noticed', () => under.errors.length > 0);
-      await proxy.cut();
+      await proxy.refuseConnections();
       await eventually('the cut is noticed', () => under.errors.length > 2);
-      await goesOn(() => proxy.pass());
+      await goesOn(() => proxy.heal());
       assert.equal(under.lists.length, 1);
     });
 
@@ -65,14 +65,14 @@ describeOnCluster(
       await eventually('the failure is noticed', () =>
         under.errors.some(({ code }) => code === 'server-error'),
       );
-      await goesOn(() => proxy.pass());
+      await goesOn(() => proxy.heal());
       assert.equal(under.lists.length, 1);
     });
 
     it('survives a connection that is silent', async () => {
       proxy.hang();
       await eventually('the silence is noticed', () => under.errors.some(({ code }) => code === 'timeout'));
-      await goesOn(() => proxy.pass());
+      await goesOn(() => proxy.heal());
       assert.equal(under.lists.length, 1);
     });
 

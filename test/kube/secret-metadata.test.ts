@@ -2,13 +2,13 @@
 import assert from 'node:assert/strict';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
-import type { Attempt } from '../doubles/api-server/rbac.ts';
+import type { RequestAttributes } from '../doubles/api-server/rbac.ts';
 import { eventually } from '../support/eventually.ts';
 import { createRecordedWatch, type RecordedWatch } from './recorded-watch.ts';
 import { createConfig, secretName } from './secret-api-fixtures.ts';
 
-const watches = ({ verb }: Attempt): boolean => verb === 'watch';
-const lists = ({ verb }: Attempt): boolean => verb === 'list';
+const watches = ({ verb }: RequestAttributes): boolean => verb === 'watch';
+const lists = ({ verb }: RequestAttributes): boolean => verb === 'list';
 
 describe('the informer', () => {
   let server: ApiStandIn;
@@ -89,12 +89,12 @@ describe('the informer', () => {
     server.faults.failNext(500, { count: 2, match: watches });
     server.faults.dropWatches('reset');
     await seesNew('two');
-    await server.down();
+    await server.takeDown();
     seed('three');
     await eventually('a refused connection', () =>
       under.errors.some(({ message }) => message.includes('ECONNREFUSED')),
     );
-    await server.up();
+    await server.bringUp();
     await eventually('what happened during the restart is seen', () => under.known.has('three'));
     assert.equal(under.lists.length, 1);
   });
@@ -108,10 +108,10 @@ describe('the informer', () => {
     server.faults.expireWatches();
     await eventually('a list after the event', () => under.lists.length === 3);
     await eventually('a watch is open', () => server.openWatches > 0);
-    await server.down();
+    await server.takeDown();
     seed('missed');
     server.faults.compact();
-    await server.up();
+    await server.bringUp();
     await eventually('what was compacted away is seen', () => under.known.has('missed'));
     assert.equal(under.lists.length, 4);
     const codes = under.errors.map(({ code }) => code).filter((code) => code !== 'network');

@@ -19,7 +19,7 @@ describeOnCluster('a webhook for Secrets that fails open and never responds', (c
   let webhook: SilentWebhook | undefined;
   let program: RunningProgram | undefined;
   before(async () => {
-    ecr = await startEcrDouble({ tokenLifeMs: 40_000 });
+    ecr = await startEcrDouble({ tokenLifetimeMs: 40_000 });
   });
   afterEach(async () => {
     await program?.stop();

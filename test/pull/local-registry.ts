@@ -39,8 +39,8 @@ export async function startRegistry(): Promise<Registry> {
     program: requiredPullPrograms.registry,
     args: ['serve', configFile],
     logFile: join(folder, 'log'),
-    ready: async () => (await send(socketPath, 'GET', '/v2/')).status === 200,
-    withinMs: 20_000,
+    isReady: async () => (await send(socketPath, 'GET', '/v2/')).status === 200,
+    timeoutMs: 20_000,
     removeIfOrphaned: folder,
   });
   return {

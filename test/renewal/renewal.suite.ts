@@ -15,7 +15,7 @@ const password = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/,
 
 /** Accepts tokens with a lifetime of seconds, so that a test can observe a renewal. */
 const shortLifetimeConfig = { tokens: { minimumLife: '1s' } };
-const tokenLifeMs = 8_000;
+const tokenLifetimeMs = 8_000;
 
 describeOnEachApiServer('renewal', renewalSuite);
 
@@ -27,7 +27,7 @@ function renewalSuite(apiServer: () => TestApiServer): void {
     let account: string;
     before(async () => {
       ecr = await startEcrDouble();
-      shortLivedEcr = await startEcrDouble({ tokenLifeMs });
+      shortLivedEcr = await startEcrDouble({ tokenLifetimeMs });
       account = await installServiceAccount(apiServer());
     });
     after(() => Promise.all([ecr.stop(), shortLivedEcr.stop()]));

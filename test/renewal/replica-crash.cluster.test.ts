@@ -27,7 +27,7 @@ const minSharePercent = 10;
  * Long enough that no Secret is due a second time within the test. The schedule spreads what is due at once over 4.5 % of it,
  * which is 14 s.
  */
-const tokenLifeMs = 300_000;
+const tokenLifetimeMs = 300_000;
 
 /** Three processes that share nothing but the API server. One of them is killed. */
 describeOnCluster('three replicas, one of them killed while they renew 300 namespaces', (cluster) => {
@@ -43,16 +43,16 @@ describeOnCluster('three replicas, one of them killed while they renew 300 names
   });
 
   it('share what became due while no replica was running, each once', async (t) => {
-    await assertAllRenewed(t, 'overdue', -tokenLifeMs / 4);
+    await assertAllRenewed(t, 'overdue', -tokenLifetimeMs / 4);
   });
 
   async function assertAllRenewed(t: TestContext, prefix: string, dueInMs: number): Promise<void> {
-    const ecr = await startEcrDouble({ tokenLifeMs });
+    const ecr = await startEcrDouble({ tokenLifetimeMs });
     t.after(() => ecr.stop());
     const namespaces = Array.from({ length: namespaceCount }, (_, index) => `${prefix}-${index}`);
     await bulkClient.createNamespaces(namespaces);
-    const issuedAt = Date.now() + dueInMs - tokenLifeMs / 2;
-    const lifetime = { issuedAt, expiresAt: issuedAt + tokenLifeMs };
+    const issuedAt = Date.now() + dueInMs - tokenLifetimeMs / 2;
+    const lifetime = { issuedAt, expiresAt: issuedAt + tokenLifetimeMs };
     await bulkClient.storeSecrets(namespaces, new Map(hosts.map((host) => [host, lifetime])));
     const { uids, writes } = await watchWrites(t, namespaces);
     assert.equal(uids.size, namespaceCount);

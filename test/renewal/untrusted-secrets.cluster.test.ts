@@ -13,7 +13,7 @@ import { hostIn } from '../support/program-fixture.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 
 const host = hostIn('eu-central-1');
-const tokenLifeMs = 8_000;
+const tokenLifetimeMs = 8_000;
 const others = ['other-0', 'other-1', 'other-2'];
 
 /** Annotations that a tenant can write. Each once crashed all replicas, also after a restart. */
@@ -39,11 +39,14 @@ describeOnCluster('tenants that create malformed Secrets with the name of the pu
   let account: string;
   before(async () => {
     bulkClient = createBulkClient(cluster().kubeconfigPath);
-    ecr = await startEcrDouble({ tokenLifeMs });
+    ecr = await startEcrDouble({ tokenLifetimeMs });
     account = await installServiceAccount(cluster());
     await bulkClient.createNamespaces([...large, ...others, ...tenants.map(({ namespace }) => namespace)]);
-    const issuedAt = Date.now() - tokenLifeMs / 2;
-    await bulkClient.storeSecrets(others, new Map([[host, { issuedAt, expiresAt: issuedAt + tokenLifeMs }]]));
+    const issuedAt = Date.now() - tokenLifetimeMs / 2;
+    await bulkClient.storeSecrets(
+      others,
+      new Map([[host, { issuedAt, expiresAt: issuedAt + tokenLifetimeMs }]]),
+    );
   });
   after(async () => {
     bulkClient.close();

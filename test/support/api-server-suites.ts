@@ -9,9 +9,9 @@ import type { TestApiServer } from './test-api-server.ts';
 export const apiServerVariable = 'TEST_API_SERVER';
 
 /**
- * A suite of a file named `*.suite.ts`. test/run.ts runs each such file once for each API server; alone, as in
- * `node --test FILE`, it runs against the stand-in.
- * @param body declares the tests; its argument returns the API server, within a test or a hook
+ * Declares a suite of a file named `*.suite.ts`. test/run.ts runs each such file once for each API server. With
+ * `node --test FILE`, the suite runs against the stand-in.
+ * @param body declares the tests; its argument returns the API server within a test or a hook
  */
 export function describeOnEachApiServer(name: string, body: (apiServer: () => TestApiServer) => void): void {
   if (process.env[apiServerVariable] === 'real') {
@@ -23,15 +23,15 @@ export function describeOnEachApiServer(name: string, body: (apiServer: () => Te
 
 function describeOnStandIn(name: string, body: (apiServer: () => TestApiServer) => void): void {
   describe(name, () => {
-    let started: ApiStandIn | undefined;
+    let standIn: ApiStandIn | undefined;
     before(async () => {
-      started = await startApiStandIn();
+      standIn = await startApiStandIn();
     });
     body(() => {
-      assert.ok(started, 'the stand-in is there within tests and hooks only');
-      return started;
+      assert.ok(standIn, 'the stand-in is available within tests and hooks only');
+      return standIn;
     });
-    // Declared last, so that the stand-in stops after whatever the suite's own hooks end.
-    after(() => started?.stop());
+    // Declared last, so that the stand-in stops after the hooks of the suite.
+    after(() => standIn?.stop());
   });
 }

@@ -9,7 +9,7 @@ import { send } from '../cluster/kube-request.ts';
 import { generatePassword } from '../doubles/ecr/aws-responses.ts';
 import { secretPath } from './pull-secret.ts';
 
-/** Sends many requests at once as the administrator, on kept connections, because a handshake would cost more than a request. */
+/** Sends many requests at once as the administrator, on keep-alive connections, because a handshake takes longer than a request. */
 export interface BulkClient {
   createNamespaces(names: readonly string[]): Promise<void>;
   /** Stores in each namespace a pull Secret with these hosts, as the program writes it. */
@@ -33,11 +33,11 @@ export function createBulkClient(kubeconfigPath: string): BulkClient {
     const options: RequestOptions = {};
     await config.applyToHTTPSOptions(options);
     const url = `${config.getCurrentCluster()?.server}${path}`;
-    const answer = await send(url, { ...options, method, agent }, body, { contentType });
-    if (answer.status >= 300) {
-      throw new Error(`${method} ${path}: ${answer.status} ${JSON.stringify(answer.body)}`);
+    const response = await send(url, { ...options, method, agent }, body, { contentType });
+    if (response.status >= 300) {
+      throw new Error(`${method} ${path}: ${response.status} ${JSON.stringify(response.body)}`);
     }
-    return answer.body;
+    return response.body;
   };
   const apply = (namespace: string, manager: string, content: object) =>
     request(
@@ -72,7 +72,7 @@ export function buildPullSecret(hosts: HostLifetimes, serial: number) {
   const auths = new Map(
     [...hosts.keys()].map((host) => [
       host,
-      JSON.stringify({ auth: btoa(`AWS:${generatePassword('', host, 'crowd', serial)}`) }),
+      JSON.stringify({ auth: btoa(`AWS:${generatePassword('', host, 'example', serial)}`) }),
     ]),
   );
   const { labels, annotations, type, data } = createManifest({ hosts, requestedAt: new Map(), auths });

@@ -12,17 +12,17 @@ export async function eventually<T>(
 ): Promise<T> {
   const deadline = Date.now() + withinMs;
   for (;;) {
-    let problem: unknown = new Error(`not within ${withinMs} ms: ${what}`);
+    let lastError: unknown = new Error(`not within ${withinMs} ms: ${what}`);
     try {
-      const found = await probe();
-      if (found !== undefined && found !== false) {
-        return found;
+      const result = await probe();
+      if (result !== undefined && result !== false) {
+        return result;
       }
     } catch (error) {
-      problem = error;
+      lastError = error;
     }
     if (Date.now() > deadline) {
-      throw problem;
+      throw lastError;
     }
     await sleep(20);
   }

@@ -1,6 +1,6 @@
-// Names of regions that do not exist, as anyone may use them in an image name.
+// Generates names of regions that do not exist. A pod can contain such names in its images.
 
-/** They are well-formed names of regions. */
+/** Generates names that have the form of a region. */
 export function generateNonexistentRegions(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, index) => {
     const number = from + index;

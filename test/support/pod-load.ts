@@ -1,4 +1,4 @@
-// Creates pods at a constant rate.
+// Creates pods at a constant rate, for tests of a busy cluster.
 import { Agent, type RequestOptions } from 'node:https';
 import { setTimeout as wait } from 'node:timers/promises';
 import { KubeConfig } from '@kubernetes/client-node';
@@ -16,14 +16,14 @@ export interface PodRequest {
 /** The result of one pod, and when its request was sent and completed, in ms as of `performance.now`. */
 export interface SentPod extends PodRequest, Admitted {
   readonly sentAt: number;
-  readonly answeredAt: number;
+  readonly completedAt: number;
 }
 
 /** Keeps creating pods in the background. */
 export interface PodLoad {
   readonly sent: readonly SentPod[];
-  /** Waits for the requests in flight. Rejects if the API server did not respond to one. */
-  end(): Promise<readonly SentPod[]>;
+  /** Stops, and waits for the requests in flight. Rejects if the API server did not respond to one. */
+  stop(): Promise<readonly SentPod[]>;
 }
 
 /** Maximum requests in flight. Beyond it the rate drops, because the machine is too slow. */
@@ -38,38 +38,38 @@ export function startPodLoad(
   perSecond: number,
   nextPod: () => PodRequest,
 ): PodLoad {
-  const kept = withKeepAliveConnections(apiServer);
+  const client = withKeepAliveConnections(apiServer);
   const limit = pLimit(maxInFlight);
   const sent: SentPod[] = [];
   const create = async ({ namespace, host }: PodRequest) => {
     const sentAt = performance.now();
-    const admitted = await createPod(kept.apiServer, namespace, podWith([`${host}/app:1`]));
-    sent.push({ ...admitted, namespace, host, sentAt, answeredAt: performance.now() });
+    const admitted = await createPod(client.apiServer, namespace, podWith([`${host}/app:1`]));
+    sent.push({ ...admitted, namespace, host, sentAt, completedAt: performance.now() });
   };
-  let ended = false;
+  let hasEnded = false;
   const run = async () => {
-    const under: Promise<void>[] = [];
+    const requests: Promise<void>[] = [];
     const start = performance.now();
-    for (let count = 0; !ended; count += 1) {
+    for (let count = 0; !hasEnded; count += 1) {
       const due = start + ((count - (count % burstSize)) * 1_000) / perSecond;
       await wait(Math.max(0, due - performance.now()));
-      under.push(limit(create, nextPod()));
+      requests.push(limit(create, nextPod()));
     }
-    const results = await Promise.allSettled(under);
-    kept.close();
+    const results = await Promise.allSettled(requests);
+    client.close();
     for (const result of results) {
       if (result.status === 'rejected') {
         throw result.reason;
       }
     }
   };
-  const running = run();
-  running.catch(() => undefined); // end() reports the error
+  const loop = run();
+  loop.catch(() => undefined); // stop() throws the error
   return {
     sent,
-    end: async () => {
-      ended = true;
-      await running;
+    stop: async () => {
+      hasEnded = true;
+      await loop;
       return sent;
     },
   };
@@ -81,7 +81,7 @@ export function getSendRate(sent: readonly SentPod[]): number {
   return ((sent.length - 1) * 1_000) / (Math.max(...times) - Math.min(...times));
 }
 
-/** Kept, because a handshake for each pod would cost more than the pod. */
+/** Uses keep-alive connections, because a handshake takes longer than creating a pod. */
 function withKeepAliveConnections(apiServer: TestApiServer): { apiServer: TestApiServer; close(): void } {
   const config = new KubeConfig();
   config.loadFromFile(apiServer.kubeconfigPath);

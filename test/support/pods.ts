@@ -15,7 +15,7 @@ interface Container {
   readonly image: string;
 }
 
-/** Builds a pod with one container for each image, and more fields of its spec and annotations. */
+/** Builds a pod with one container for each image. `spec` adds fields to its spec. */
 export function podWith(
   images: readonly string[],
   spec: Record<string, unknown> = {},

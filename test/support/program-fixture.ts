@@ -13,7 +13,7 @@ export interface ProgramFixture {
   readonly apiServer: TestApiServer;
   readonly ecr: EcrDouble;
   readonly program: RunningProgram;
-  /** Of the program's ServiceAccount. */
+  /** The kubeconfig of the program's ServiceAccount. */
   readonly kubeconfigPath: string;
   createNamespace(): Promise<string>;
   createPod(namespace: string, pod: Pod, options?: { dryRun?: boolean }): Promise<Admitted>;
@@ -52,12 +52,12 @@ export function setUpProgram(
     };
   });
   after(async () => {
-    for (const end of cleanups.reverse()) {
-      await end();
+    for (const cleanUp of cleanups.reverse()) {
+      await cleanUp();
     }
   });
   return () => {
-    assert.ok(fixture, 'the setting is there within tests only');
+    assert.ok(fixture, 'the fixture is available within tests only');
     return fixture;
   };
 }

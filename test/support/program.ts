@@ -1,4 +1,4 @@
-// Runs the program as its own process.
+// Runs the program in a separate process.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -22,13 +22,13 @@ const certificatesScript = fileURLToPath(
   new URL('../../certs-scripts/make-certificates.ts', import.meta.url),
 );
 
-/** A running `ecr-pull-secrets serve`: its own process, configured by a file. */
+/** A running `ecr-pull-secrets serve` in a separate process, configured by a file. */
 export interface RunningProgram {
-  /** `https://127.0.0.1:PORT/mutate`, and the CA that its certificate is from. */
+  /** `https://127.0.0.1:PORT/mutate`, and the CA of its certificate. */
   readonly webhookUrl: string;
   readonly caPem: string;
   readonly statusUrl: string;
-  /** Everything that it has written to both streams. */
+  /** The output so far, of both streams. */
   output(): string;
   /** The lines of the log so far. */
   log(): Record<string, unknown>[];
@@ -51,7 +51,7 @@ export interface ProgramOptions {
   /** The file to run; the sources if not given. */
   readonly program?: string;
   /** Whether to wait for /readyz; true if not given. */
-  readonly untilReady?: boolean;
+  readonly waitUntilReady?: boolean;
 }
 
 /** Creates files with a CA and a certificate for 127.0.0.1 and localhost, with the script for users. */
@@ -76,14 +76,14 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
     stdio: ['ignore', output.fd, output.fd],
   });
   await output.close();
-  const { exited, written } = captureOutput(child, directory, outputFile);
-  const log = () => written().split('\n').flatMap(parseLogLine);
-  const { webhook, status } = await waitUntilListening(child, log, written);
-  const running: RunningProgram = {
+  const { exited, readOutput } = captureOutput(child, directory, outputFile);
+  const log = () => readOutput().split('\n').flatMap(parseLogLine);
+  const { webhook, status } = await waitUntilListening(child, log, readOutput);
+  const program: RunningProgram = {
     webhookUrl: `${webhook}/mutate`,
     caPem: certificates.caPem,
     statusUrl: status,
-    output: written,
+    output: readOutput,
     log,
     metrics: async () => await (await fetch(`${status}/metrics`)).text(),
     pid: child.pid,
@@ -98,29 +98,29 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
       await exited;
     },
   };
-  if (options.untilReady !== false) {
-    await waitForReady(running);
+  if (options.waitUntilReady !== false) {
+    await waitForReady(program);
   }
-  return running;
+  return program;
 }
 
 /** Removes the files of a process when it exits, and keeps its output readable. */
 function captureOutput(child: ChildProcess, directory: string, outputFile: string) {
   // If a test fails before it stops the program, it must neither wait for the program nor leave it running.
   child.unref();
-  const end = () => child.kill('SIGKILL');
-  process.once('exit', end);
-  let last: string | undefined;
+  const kill = () => child.kill('SIGKILL');
+  process.once('exit', kill);
+  let finalOutput: string | undefined;
   const exited = once(child, 'exit').then(async ([code]) => {
-    process.off('exit', end);
-    last = readFileSync(outputFile, 'utf8');
+    process.off('exit', kill);
+    finalOutput = readFileSync(outputFile, 'utf8');
     await rm(directory, { recursive: true, force: true });
     return typeof code === 'number' ? code : null;
   });
-  return { exited, written: () => last ?? readFileSync(outputFile, 'utf8') };
+  return { exited, readOutput: () => finalOutput ?? readFileSync(outputFile, 'utf8') };
 }
 
-async function waitUntilListening(child: ChildProcess, log: RunningProgram['log'], written: () => string) {
+async function waitUntilListening(child: ChildProcess, log: RunningProgram['log'], readOutput: () => string) {
   const line = await eventually(
     'the program listens',
     () => (child.exitCode === null ? log().find(({ msg }) => msg === 'listening') : {}),
@@ -128,7 +128,7 @@ async function waitUntilListening(child: ChildProcess, log: RunningProgram['log'
   );
   const { webhook, status } = line;
   if (typeof webhook !== 'string' || typeof status !== 'string') {
-    throw new Error(`the program ended at once:\n${written()}`);
+    throw new Error(`the program exited at once:\n${readOutput()}`);
   }
   return { webhook, status };
 }
@@ -138,7 +138,7 @@ async function waitForReady({ statusUrl, stop, output }: RunningProgram): Promis
     await eventually('the program is ready', async () => (await fetch(`${statusUrl}/readyz`)).ok, 60_000);
   } catch (cause) {
     await stop();
-    throw new Error(`the program did not get ready:\n${output()}`, { cause });
+    throw new Error(`the program did not become ready:\n${output()}`, { cause });
   }
 }
 

@@ -1,5 +1,4 @@
 // Makes an API server refuse Secrets: admission policies, webhooks and quotas of one namespace.
-
 import { eventually } from './eventually.ts';
 import { expectCreated } from './installation.ts';
 import type { TestApiServer } from './test-api-server.ts';
@@ -15,7 +14,7 @@ const selectNamespace = (namespace: string): object => ({
   namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
 });
 
-/** Creates an admission policy about Secrets; `spec` adds what it checks or changes. */
+/** Creates an admission policy for Secrets. `spec` adds its validations or mutations. */
 export async function createAdmissionPolicy(
   apiServer: TestApiServer,
   kind: Kind,
@@ -30,7 +29,7 @@ export async function createAdmissionPolicy(
   });
 }
 
-/** Puts an admission policy into force in one namespace, by a binding of the same name. */
+/** Binds an admission policy to one namespace. The binding has the name of the policy. */
 export async function bindPolicy(
   apiServer: TestApiServer,
   kind: Kind,
@@ -80,7 +79,7 @@ export async function registerRefusingWebhook(
   });
 }
 
-/** Allows no Secret in a namespace. Without a controller the quota's status has to be filled in by hand. */
+/** Creates a quota that allows no Secret. Sets its status too, because no controller does. */
 export async function createSecretQuota(
   apiServer: TestApiServer,
   namespace: string,

@@ -6,19 +6,19 @@ import type { TestApiServer } from './test-api-server.ts';
 const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
 
 export interface SilentWebhook {
-  /** Requests that it has received. */
+  /** Number of received requests. */
   readonly received: number;
   stop(): Promise<void>;
 }
 
 export interface SilentWebhookOptions {
-  /** Namespaces with this label. */
+  /** The webhook is called for namespaces with this label. */
   readonly label: readonly [string, string];
-  /** How long the API server waits for it before it writes. */
+  /** How long the API server waits for the webhook before it writes. */
   readonly timeoutSeconds: number;
 }
 
-/** Registers it for creates and updates of Secrets. */
+/** Starts the webhook and registers it for creates and updates of Secrets. */
 export async function startSilentWebhook(
   apiServer: TestApiServer,
   { label: [key, value], timeoutSeconds }: SilentWebhookOptions,
@@ -48,7 +48,7 @@ export async function startSilentWebhook(
   }
   return {
     get received() {
-      return webhook.seen.length;
+      return webhook.reviews.length;
     },
     stop: async () => {
       await apiServer.request('DELETE', `${path}/${name}`);

@@ -1,4 +1,5 @@
 // The interface that the API stand-in and a real API server have in common.
+
 /** A response of the API server, with the texts of its `Warning` headers. */
 export interface ApiServerResponse {
   readonly status: number;
@@ -9,7 +10,7 @@ export interface ApiServerResponse {
 /** An API server for suites, either the stand-in or a real one. Suites run on both. */
 export interface TestApiServer {
   readonly version: string;
-  /** For an administrator. */
+  /** The kubeconfig of an administrator. */
   readonly kubeconfigPath: string;
   createNamespace(prefix?: string): Promise<string>;
   serviceAccountKubeconfig(namespace: string, name: string): Promise<string>;
@@ -18,7 +19,7 @@ export interface TestApiServer {
     method: string,
     path: string,
     body?: unknown,
-    how?: { readonly contentType?: string },
+    options?: { readonly contentType?: string },
   ): Promise<ApiServerResponse>;
   stop(): Promise<void>;
 }

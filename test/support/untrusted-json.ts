@@ -68,10 +68,10 @@ export function hostileJson(keys: readonly string[] = []): fc.Arbitrary<unknown>
 
 /** Generates a valid JSON value of which parts at any depth are replaced by hostile ones. */
 export function damaged(valid: unknown): fc.Arbitrary<unknown> {
-  return fc.oneof({ weight: 6, arbitrary: damagedWithin(valid) }, { weight: 1, arbitrary: hostileJson() });
+  return fc.oneof({ weight: 6, arbitrary: damageParts(valid) }, { weight: 1, arbitrary: hostileJson() });
 }
 
-function damagedWithin(valid: unknown): fc.Arbitrary<unknown> {
+function damageParts(valid: unknown): fc.Arbitrary<unknown> {
   if (Array.isArray(valid)) {
     return fc.tuple(...valid.map(damaged)).map((items): unknown => items);
   }
@@ -81,8 +81,8 @@ function damagedWithin(valid: unknown): fc.Arbitrary<unknown> {
     );
     return fc
       .tuple(...entries)
-      .map((drawn): unknown =>
-        Object.fromEntries(drawn.filter(([, , luck]) => luck > 0).map(([key, value]) => [key, value])),
+      .map((generated): unknown =>
+        Object.fromEntries(generated.filter(([, , kept]) => kept > 0).map(([key, value]) => [key, value])),
       );
   }
   return fc.constant(valid);

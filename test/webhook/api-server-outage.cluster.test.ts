@@ -63,7 +63,7 @@ describeOnCluster(
       assert.equal(warnings.length, 1);
       assert.match(warnings[0] ?? '', new RegExp(`^no pull token for ${host}: API server: server-error`));
       assert.equal(await readPullSecret(cluster(), namespace), undefined);
-      await proxy.pass();
+      await proxy.heal();
       await eventually(
         'the Secret exists, without another pod',
         async () => {

@@ -7,7 +7,7 @@ import { after, it } from 'node:test';
 import { issueTestCa, issueTestClientCertificate } from '../certificates/test-certificates.ts';
 import { startCluster } from '../cluster/cluster.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { freePort } from '../cluster/server-process.ts';
+import { findFreePort } from '../cluster/server-process.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { installServiceAccount, registerWebhook } from '../support/installation.ts';
@@ -23,7 +23,7 @@ describeOnCluster(
       const clients = await issueTestCa(Date.now());
       const caFile = join(folder, 'ca.crt');
       await writeFile(caFile, clients.certPem);
-      const port = await freePort();
+      const port = await findFreePort();
       const webhookUser = {
         name: `127.0.0.1:${port}`,
         ...issueTestClientCertificate(clients, 'kube-apiserver'),

@@ -122,7 +122,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   };
 
   const reportDurations = (t: TestContext, sent: readonly SentPod[]) => {
-    const durationsMs = sent.map(({ sentAt, answeredAt }) => answeredAt - sentAt).sort((a, b) => a - b);
+    const durationsMs = sent.map(({ sentAt, completedAt }) => completedAt - sentAt).sort((a, b) => a - b);
     const quantile = (share: number) =>
       Math.round(durationsMs[Math.floor(share * (durationsMs.length - 1))] ?? 0);
     t.diagnostic(
@@ -148,7 +148,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const results = await Promise.all(exits);
     const reached = load.sent.length + podsPerSecond;
     await eventually('one more second of pods', () => load.sent.length >= reached);
-    const sent = await load.end();
+    const sent = await load.stop();
     reportDurations(t, sent);
     t.diagnostic(`handled by the old ${old.map(countReviews)}, by the new ${running.map(countReviews)}`);
 
@@ -205,7 +205,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     running = [...running.filter((other) => other !== victim), await startReplica()];
     const reached = load.sent.length + podsPerSecond;
     await eventually('one more second of pods', () => load.sent.length >= reached);
-    const sent = await load.end();
+    const sent = await load.stop();
     reportDurations(t, sent);
 
     assert.deepEqual(
@@ -213,7 +213,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       [],
     );
     const withoutReference = sent.filter(({ pullSecrets }) => pullSecrets.length === 0);
-    const inFlight = sent.filter(({ sentAt, answeredAt }) => sentAt <= killedAt && answeredAt >= killedAt);
+    const inFlight = sent.filter(({ sentAt, completedAt }) => sentAt <= killedAt && completedAt >= killedAt);
     const during = sent.filter(({ sentAt }) => sentAt > killedAt && sentAt <= noticedAt);
     t.diagnostic(
       `${withoutReference.length} without: ${inFlight.length} in flight, ${during.length} in the ` +

@@ -1,14 +1,14 @@
-// Faults that the API stand-in injects.
+// Faults that tests inject into the API stand-in: failed, hanging and expired requests and watches, a restored etcd.
 import { StatusError } from './api-status-error.ts';
 import type { Lists } from './lists.ts';
-import type { Attempt } from './rbac.ts';
+import type { RequestAttributes } from './rbac.ts';
 import type { Store } from './store.ts';
 import type { Watches } from './watches.ts';
 
-/** Which requests a fault is for; all, where it is left out. */
-export type RequestMatcher = (request: Attempt) => boolean;
+/** Selects the requests of a fault. Without a matcher, a fault applies to all. */
+export type RequestMatcher = (request: RequestAttributes) => boolean;
 
-const every: RequestMatcher = () => true;
+const matchAll: RequestMatcher = () => true;
 
 interface FailOptions {
   count?: number;
@@ -17,7 +17,7 @@ interface FailOptions {
 }
 
 interface PlannedFault {
-  left: number;
+  remaining: number;
   match: RequestMatcher;
   failure: StatusError | 'hang';
 }
@@ -32,7 +32,7 @@ const statusReasons: Record<number, string> = {
   503: 'ServiceUnavailable',
 };
 
-/** What goes wrong on command. */
+/** Injects faults. */
 export class ApiFaults {
   readonly #store: Store;
   readonly #lists: Lists;
@@ -45,57 +45,60 @@ export class ApiFaults {
     this.#watches = watches;
   }
 
-  /** The next requests that match are answered with this status (and message). */
-  failNext(status: number, { count = 1, match = every, message = 'as ordered' }: FailOptions = {}): void {
+  /** Responds to the next matching requests with an error status. */
+  failNext(
+    status: number,
+    { count = 1, match = matchAll, message = 'injected fault' }: FailOptions = {},
+  ): void {
     const failure = new StatusError(status, statusReasons[status] ?? '', message);
-    this.#planned.push({ left: count, match, failure });
+    this.#planned.push({ remaining: count, match, failure });
   }
 
-  /** Requests that match are taken and never answered, until {@link clear}. */
-  hang(match = every): void {
-    this.#planned.push({ left: Number.POSITIVE_INFINITY, match, failure: 'hang' });
+  /** Accepts matching requests and never responds, until {@link clear}. */
+  hang(match = matchAll): void {
+    this.#planned.push({ remaining: Number.POSITIVE_INFINITY, match, failure: 'hang' });
   }
 
-  /** Open watches end: in order, or by a connection reset. */
+  /** Ends open watches: orderly, or with a connection reset. */
   dropWatches(how: 'end' | 'reset'): void {
     this.#watches.drop(how);
   }
 
-  /** Open watches, and new ones until {@link clear}, stay open and never say anything more: half-open connections. */
+  /** Keeps open watches, and new ones until {@link clear}, open without any event, like half-open connections. */
   silence(): void {
-    this.#watches.silent = true;
+    this.#watches.isSilent = true;
   }
 
-  /** Open watches end with an ERROR event of 410. */
+  /** Ends open watches with an ERROR event of 410. */
   expireWatches(): void {
     this.#watches.expire();
   }
 
-  /** Older versions are gone, for watches to come and for lists to be continued: etcd was compacted. */
+  /** Simulates a compaction of etcd: watches and lists cannot continue from older versions. */
   compact(): void {
     this.#store.compact();
     this.#lists.expire();
   }
 
-  /** etcd is restored from a backup: versions count on from an earlier one. */
+  /** Simulates that etcd is restored from a backup: versions continue from an earlier one. */
   rewind(version: number): void {
     this.#store.rewind(version);
     this.#lists.expire();
   }
 
-  /** No more faults. What hangs, hangs. */
+  /** Removes all faults. Requests that hang are not resumed. */
   clear(): void {
     this.#planned = [];
-    this.#watches.silent = false;
+    this.#watches.isSilent = false;
   }
 
-  /** The fault for a request, used up. */
-  take(request: Attempt): StatusError | 'hang' | undefined {
-    const planned = this.#planned.find(({ left, match }) => left > 0 && match(request));
+  /** Returns the fault for a request, and counts it as used. */
+  take(request: RequestAttributes): StatusError | 'hang' | undefined {
+    const planned = this.#planned.find(({ remaining, match }) => remaining > 0 && match(request));
     if (planned === undefined) {
       return undefined;
     }
-    planned.left -= 1;
+    planned.remaining -= 1;
     return planned.failure;
   }
 }

@@ -1,7 +1,7 @@
 // The resources of the API stand-in, and the parser of their paths.
 import { type Resource, StatusError } from './api-status-error.ts';
 
-const make = (group: string, resource: string, kind: string, namespaced: boolean): Resource => ({
+const defineResource = (group: string, resource: string, kind: string, namespaced: boolean): Resource => ({
   group,
   version: 'v1',
   resource,
@@ -12,30 +12,35 @@ const make = (group: string, resource: string, kind: string, namespaced: boolean
 const rbacGroup = 'rbac.authorization.k8s.io';
 
 /** Namespaces, which other objects live in. */
-export const namespaceResource = make('', 'namespaces', 'Namespace', false);
-/** Webhooks: what drives admission. */
-export const webhookResource = make(
+export const namespaceResource = defineResource('', 'namespaces', 'Namespace', false);
+/** Configurations of mutating webhooks, which admission calls. */
+export const webhookResource = defineResource(
   'admissionregistration.k8s.io',
   'mutatingwebhookconfigurations',
   'MutatingWebhookConfiguration',
   false,
 );
-/** The objects that rights are made of. */
-export const clusterRoleResource = make(rbacGroup, 'clusterroles', 'ClusterRole', false);
-export const clusterRoleBindingResource = make(rbacGroup, 'clusterrolebindings', 'ClusterRoleBinding', false);
-export const roleResource = make(rbacGroup, 'roles', 'Role', true);
-export const roleBindingResource = make(rbacGroup, 'rolebindings', 'RoleBinding', true);
-export const secretResource = make('', 'secrets', 'Secret', true);
-export const podResource = make('', 'pods', 'Pod', true);
+/** The objects of RBAC. */
+export const clusterRoleResource = defineResource(rbacGroup, 'clusterroles', 'ClusterRole', false);
+export const clusterRoleBindingResource = defineResource(
+  rbacGroup,
+  'clusterrolebindings',
+  'ClusterRoleBinding',
+  false,
+);
+export const roleResource = defineResource(rbacGroup, 'roles', 'Role', true);
+export const roleBindingResource = defineResource(rbacGroup, 'rolebindings', 'RoleBinding', true);
+export const secretResource = defineResource('', 'secrets', 'Secret', true);
+export const podResource = defineResource('', 'pods', 'Pod', true);
 
-/** All kinds that the stand-in keeps. */
+/** All kinds that the stand-in supports. */
 const allResources: readonly Resource[] = [
   namespaceResource,
   secretResource,
   podResource,
-  make('', 'serviceaccounts', 'ServiceAccount', true),
-  make('', 'configmaps', 'ConfigMap', true),
-  make('', 'events', 'Event', true),
+  defineResource('', 'serviceaccounts', 'ServiceAccount', true),
+  defineResource('', 'configmaps', 'ConfigMap', true),
+  defineResource('', 'events', 'Event', true),
   webhookResource,
   clusterRoleResource,
   clusterRoleBindingResource,
@@ -43,7 +48,7 @@ const allResources: readonly Resource[] = [
   roleBindingResource,
 ];
 
-/** What a path names. */
+/** The resource and object that a path names. */
 export interface Target {
   resource: Resource;
   /** Undefined for cluster-scoped objects, and for a list over all namespaces. */
@@ -54,7 +59,7 @@ export interface Target {
 }
 
 /** The `apiVersion` of a kind's objects. */
-export function apiVersionOf({ group, version }: Resource): string {
+export function getApiVersion({ group, version }: Resource): string {
   return group === '' ? version : `${group}/${version}`;
 }
 
@@ -63,11 +68,11 @@ function unknownPath(): StatusError {
 }
 
 /**
- * Reads `/api/v1/…` and `/apis/GROUP/VERSION/…`.
+ * Parses `/api/v1/…` and `/apis/GROUP/VERSION/…`.
  *
- * @throws {StatusError} 404 for anything else, and for kinds that the stand-in does not keep
+ * @throws {StatusError} 404 for anything else, and for kinds that the stand-in does not support
  */
-export function targetOf(path: string): Target {
+export function parseTarget(path: string): Target {
   const parts = path.split('/').filter(Boolean).map(decodeURIComponent);
   const root = parts.shift();
   const group = root === 'apis' ? parts.shift() : root === 'api' ? '' : undefined;

@@ -1,4 +1,4 @@
-// An API server stand-in in this process.
+// A stand-in for the Kubernetes API server, in this process and in memory.
 import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -6,9 +6,9 @@ import { join } from 'node:path';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { ApiResponse, CallOptions } from '../../cluster/kube-request.ts';
 import { ApiFaults } from './api-faults.ts';
-import { targetOf } from './api-resources.ts';
-import { Listener } from './https-listener.ts';
-import { type KubeObject, objectFrom } from './kube-object.ts';
+import { parseTarget } from './api-resources.ts';
+import { Listener } from './http-listener.ts';
+import { type KubeObject, parseObject } from './kube-object.ts';
 import { Lists } from './lists.ts';
 import { Users } from './rbac.ts';
 import { RequestHandler, RequestLog } from './request-handler.ts';
@@ -22,20 +22,21 @@ type RealCluster = Pick<
   'kubeconfigPath' | 'version' | 'request' | 'createNamespace' | 'serviceAccountKubeconfig' | 'stop'
 >;
 
-/** How a stand-in is to be. */
+/** Options of a stand-in. */
 export interface StandInOptions {
-  /** What it says to be, without a leading `v`. */
+  /** The Kubernetes version that it reports, without a leading `v`. */
   version?: string;
 }
 
 /**
- * A stand-in for the API server: in this process, in memory, over plain HTTP on a loopback port. It speaks as much of
- * the API as this product and its tests need, the way the real one does it; what it does not know it refuses aloud.
+ * A stand-in for the API server, in this process and in memory, with plain HTTP on a loopback port. It implements the part of
+ * the API that this product and its tests need, with the behaviour of the real API server, and responds to everything else
+ * with an error.
  *
- * It knows namespaces, Secrets, Pods, ServiceAccounts, ConfigMaps, Events, RBAC's four kinds and mutating webhook
- * configurations; get, list (pages, metadata only), watch (bookmarks, 410), create, update, patch and server-side apply
- * (Secrets only), delete, dry run. It does not know: controllers (a deleted namespace stays), defaults of a pod's
- * fields, CEL, `reinvocationPolicy`, webhooks behind a Service.
+ * Supported: namespaces, Secrets, Pods, ServiceAccounts, ConfigMaps, Events, the four kinds of RBAC and mutating webhook
+ * configurations; get, list (pages, metadata only), watch (bookmarks, 410), create, update, patch, server-side apply (Secrets
+ * only), delete and dry run. Not supported: controllers (a deleted namespace stays), defaults of a pod's fields, CEL,
+ * `reinvocationPolicy`, and webhooks behind a Service.
  */
 export class ApiStandIn implements RealCluster {
   readonly version: string;
@@ -49,7 +50,7 @@ export class ApiStandIn implements RealCluster {
   readonly #lists = new Lists(this.#store);
   readonly #watches = new Watches(this.#store);
   readonly #admission = new Admission(this.#store);
-  readonly #adminToken = this.#users.admin();
+  readonly #adminToken = this.#users.createAdmin();
   readonly #listener: Listener;
 
   private constructor(version: string, listener: Listener) {
@@ -70,39 +71,39 @@ export class ApiStandIn implements RealCluster {
     listener.setHandler((request, response) => void handler.handle(request, response));
   }
 
-  /** Starts one on a free port. */
+  /** Starts a stand-in on a free port. */
   static async start({ version = '1.37.2' }: StandInOptions = {}): Promise<ApiStandIn> {
     return new ApiStandIn(version, await Listener.start());
   }
 
-  /** Where it listens. */
+  /** The URL that it listens on. */
   get url(): string {
     return this.#listener.url;
   }
 
-  /** How many watches are open. */
+  /** Number of open watches. */
   get openWatches(): number {
     return this.#watches.count;
   }
 
-  /** How many connections there have been. */
+  /** Number of connections so far. */
   get connections(): number {
     return this.#listener.connections;
   }
 
-  /** Stores a new object as it is, without asking over the network: quick, for many. */
+  /** Stores a new object without an HTTP request, which is quick for many objects. */
   seed(path: string, object: unknown): KubeObject {
-    const target = targetOf(path);
-    return this.#store.create(target.resource, objectFrom(object, target));
+    const target = parseTarget(path);
+    return this.#store.create(target.resource, parseObject(object, target));
   }
 
-  /** What is stored at a path of the API, without asking over the network. */
-  stored(path: string): KubeObject | undefined {
-    const { resource, namespace, name = '' } = targetOf(path);
+  /** Returns the object at a path of the API, without an HTTP request. */
+  getStored(path: string): KubeObject | undefined {
+    const { resource, namespace, name = '' } = parseTarget(path);
     return this.#store.get(resource, namespace, name);
   }
 
-  /** Makes a namespace `PREFIX-RANDOM` with its `default` ServiceAccount; gives its name. */
+  /** Creates a namespace `PREFIX-RANDOM` with its ServiceAccount `default`. Returns its name. */
   async createNamespace(prefix = 'test'): Promise<string> {
     const name = `${prefix}-${randomBytes(4).toString('hex')}`;
     await this.request('POST', '/api/v1/namespaces', { metadata: { name } });
@@ -112,25 +113,25 @@ export class ApiStandIn implements RealCluster {
     return name;
   }
 
-  /** Makes the ServiceAccount if need be, and a kubeconfig file with a token of its; gives the path. */
+  /** Creates the ServiceAccount if it does not exist, and a kubeconfig file with its token. Returns the path. */
   async serviceAccountKubeconfig(namespace: string, name: string): Promise<string> {
     await this.request('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, { metadata: { name } });
-    return this.#writeKubeconfig(`${namespace}-${name}`, this.#users.serviceAccount(namespace, name));
+    return this.#writeKubeconfig(`${namespace}-${name}`, this.#users.createServiceAccount(namespace, name));
   }
 
-  /** Takes back the tokens of all ServiceAccounts. */
+  /** Revokes the tokens of all ServiceAccounts. */
   revokeServiceAccountTokens(): void {
     this.#users.revokeServiceAccounts();
   }
 
-  /** One call as the administrator, over the network. */
+  /** Sends one HTTP request as the administrator. */
   readonly request = async (
     method: string,
     path: string,
     body?: unknown,
-    how: CallOptions = {},
+    options: CallOptions = {},
   ): Promise<ApiResponse> => {
-    const { contentType = 'application/json', accept = 'application/json' } = how;
+    const { contentType = 'application/json', accept = 'application/json' } = options;
     const response = await fetch(`${this.url}${path}`, {
       method,
       headers: { authorization: `Bearer ${this.#adminToken}`, 'content-type': contentType, accept },
@@ -139,22 +140,22 @@ export class ApiStandIn implements RealCluster {
     const warnings = [...(response.headers.get('warning') ?? '').matchAll(/299 - "((?:[^"\\]|\\.)*)"/g)];
     return {
       status: response.status,
-      body: parsed(await response.text()),
+      body: parseBody(await response.text()),
       warnings: warnings.map(([, text = '']) => text.replace(/\\(.)/g, '$1')),
     };
   };
 
-  /** Resets all connections and takes no new ones. What is stored stays. */
-  async down(): Promise<void> {
+  /** Simulates an outage: resets all connections and refuses new ones. The stored objects are kept. */
+  async takeDown(): Promise<void> {
     await this.#listener.close();
   }
 
-  /** Listens again, on the same port. */
-  async up(): Promise<void> {
+  /** Ends the outage: listens on the same port again. */
+  async bringUp(): Promise<void> {
     await this.#listener.open();
   }
 
-  /** Ends everything and removes its files. */
+  /** Closes all connections and removes the files. */
   async stop(): Promise<void> {
     await this.#listener.close();
     this.#admission.close();
@@ -177,7 +178,7 @@ export class ApiStandIn implements RealCluster {
   }
 }
 
-function parsed(text: string): unknown {
+function parseBody(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {

@@ -1,5 +1,6 @@
 // Errors of the API stand-in, as `Status` objects.
-/** A kind of object that the stand-in keeps. */
+
+/** A resource of the API. */
 export interface Resource {
   group: string;
   version: string;
@@ -25,12 +26,12 @@ interface StatusDetails {
   retryAfterSeconds?: number;
 }
 
-/** An answer that is an error, with the Status that a real API server would send. */
+/** An error response, with the Status that a real API server sends. */
 export class StatusError extends Error {
   readonly code: number;
   readonly reason: string;
   readonly details: StatusDetails | undefined;
-  /** For an expired `continue`: the token to go on with, as the real one offers it. */
+  /** For an expired `continue`: the token to continue with. */
   readonly continueWith: string | undefined;
 
   constructor(code: number, reason: string, message: string, details?: StatusDetails, continueWith?: string) {
@@ -41,7 +42,7 @@ export class StatusError extends Error {
     this.continueWith = continueWith;
   }
 
-  /** The body of the answer. */
+  /** Returns the body of the response. */
   status(): Record<string, unknown> {
     return {
       kind: 'Status',
@@ -56,68 +57,69 @@ export class StatusError extends Error {
   }
 }
 
-const qualified = ({ resource, group }: Resource): string =>
+const formatResource = ({ resource, group }: Resource): string =>
   group === '' ? resource : `${resource}.${group}`;
 
-const detailsOf = ({ resource, group }: Resource, name: string | undefined): StatusDetails => ({
+const buildDetails = ({ resource, group }: Resource, name: string | undefined): StatusDetails => ({
   ...(name !== undefined && { name }),
   ...(group !== '' && { group }),
   kind: resource,
 });
 
-/** 404 of an object that is not there. */
-export function notFound(resource: Resource, name: string): StatusError {
+/** 404 for an object that does not exist. */
+export function createNotFound(resource: Resource, name: string): StatusError {
   return new StatusError(
     404,
     'NotFound',
-    `${qualified(resource)} "${name}" not found`,
-    detailsOf(resource, name),
+    `${formatResource(resource)} "${name}" not found`,
+    buildDetails(resource, name),
   );
 }
 
-/** 409 of a create whose name is taken. */
-export function alreadyExists(resource: Resource, name: string): StatusError {
-  const text = `${qualified(resource)} "${name}" already exists`;
-  return new StatusError(409, 'AlreadyExists', text, detailsOf(resource, name));
+/** 409 for a create whose name is in use. */
+export function createAlreadyExists(resource: Resource, name: string): StatusError {
+  const text = `${formatResource(resource)} "${name}" already exists`;
+  return new StatusError(409, 'AlreadyExists', text, buildDetails(resource, name));
 }
 
-/** 409 of a write on an object that is not the one it was meant for. */
-export function conflict(resource: Resource, name: string, why: string): StatusError {
-  const text = `Operation cannot be fulfilled on ${qualified(resource)} "${name}": ${why}`;
-  return new StatusError(409, 'Conflict', text, detailsOf(resource, name));
+/** 409 for a write to another version of the object. */
+export function createConflict(resource: Resource, name: string, why: string): StatusError {
+  const text = `Operation cannot be fulfilled on ${formatResource(resource)} "${name}": ${why}`;
+  return new StatusError(409, 'Conflict', text, buildDetails(resource, name));
 }
 
 /** The response to a write with an outdated resourceVersion. */
 export const modifiedMessage =
   'the object has been modified; please apply your changes to the latest version and try again';
 
-/** 422 of an object that breaks the rules of its kind. */
-export function invalid(resource: Resource, name: string, causes: StatusCause[]): StatusError {
+/** 422 for an object that does not pass validation. */
+export function createInvalid(resource: Resource, name: string, causes: StatusCause[]): StatusError {
   const list = causes.map(({ field, message }) => (field === undefined ? message : `${field}: ${message}`));
   const text = list.length === 1 ? list[0] : `[${list.join(', ')}]`;
-  const details = { ...detailsOf(resource, name), kind: resource.kind, causes };
+  const details = { ...buildDetails(resource, name), kind: resource.kind, causes };
   return new StatusError(422, 'Invalid', `${resource.kind} "${name}" is invalid: ${text}`, details);
 }
 
-/** 400 of a request that cannot be understood. */
-export function badRequest(text: string): StatusError {
+/** 400 for a request that cannot be parsed. */
+export function createBadRequest(text: string): StatusError {
   return new StatusError(400, 'BadRequest', text);
 }
 
-/** 403: a missing right, a quota. */
-export function forbidden(
+/** 403, for example for a missing permission or a quota. */
+export function createForbidden(
   resource: Resource,
   name: string | undefined,
   why: string,
   causes?: StatusCause[],
 ): StatusError {
-  const what = name === undefined || name === '' ? qualified(resource) : `${qualified(resource)} "${name}"`;
-  const details = { ...detailsOf(resource, name), ...(causes !== undefined && { causes }) };
+  const what =
+    name === undefined || name === '' ? formatResource(resource) : `${formatResource(resource)} "${name}"`;
+  const details = { ...buildDetails(resource, name), ...(causes !== undefined && { causes }) };
   return new StatusError(403, 'Forbidden', `${what} is forbidden: ${why}`, details);
 }
 
-/** 500 of the API server's own. */
-export function internalError(text: string): StatusError {
+/** 500 of the API server itself. */
+export function createInternalError(text: string): StatusError {
   const causes = [{ reason: 'InternalError', message: text }];
   return new StatusError(500, 'InternalError', `Internal error occurred: ${text}`, { causes });
 }

@@ -1,8 +1,8 @@
-// Kubernetes objects of the API stand-in.
-import { apiVersionOf, type Target } from './api-resources.ts';
-import { badRequest, type StatusError } from './api-status-error.ts';
+// The type of stored Kubernetes objects, and parsing request bodies as such.
+import { getApiVersion, type Target } from './api-resources.ts';
+import { createBadRequest, type StatusError } from './api-status-error.ts';
 
-/** An entry of `metadata.managedFields`: who set which fields. */
+/** An entry of `metadata.managedFields`: the fields that a manager owns. */
 export interface ManagedFields {
   manager: string;
   operation: 'Apply' | 'Update';
@@ -12,7 +12,7 @@ export interface ManagedFields {
   fieldsV1: Record<string, unknown>;
 }
 
-/** An object of the API, as it is stored. */
+/** An object of the API in its stored form. */
 export interface KubeObject {
   apiVersion: string;
   kind: string;
@@ -32,35 +32,35 @@ export interface KubeObject {
   [key: string]: unknown;
 }
 
-/** Whether this is a JSON object: no array, not null. */
+/** Whether the value is a JSON object, not an array or null. */
 export function isObject(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The value where it is an object, else an empty one. */
-export function objectOr(value: unknown): Record<string, unknown> {
+/** Returns the value if it is an object, otherwise an empty object. */
+export function toObject(value: unknown): Record<string, unknown> {
   return isObject(value) ? value : {};
 }
 
-/** The values where it is an array, else none. */
-export function arrayOr(value: unknown): unknown[] {
+/** Returns the value if it is an array, otherwise an empty array. */
+export function toArray(value: unknown): unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** The string entries of a map, such as labels. */
-export function stringsOf(value: unknown): Record<string, string> {
-  const entries = Object.entries(objectOr(value));
+/** Returns the entries of a map whose values are strings, such as labels. */
+export function getStringEntries(value: unknown): Record<string, string> {
+  const entries = Object.entries(toObject(value));
   return Object.fromEntries(
     entries.filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
   );
 }
 
-/** An answer of 400 for a body that is no object of the API. */
-function malformed(what: string): StatusError {
-  return badRequest(`the body of the request is malformed: ${what}`);
+/** 400 for a body that is not an object of the API. */
+function createMalformed(what: string): StatusError {
+  return createBadRequest(`the body of the request is malformed: ${what}`);
 }
 
-function isTexts(value: unknown): boolean {
+function isOptionalStringMap(value: unknown): boolean {
   return (
     value === undefined || (isObject(value) && Object.values(value).every((one) => typeof one === 'string'))
   );
@@ -74,46 +74,48 @@ function isKubeObject(value: Record<string, unknown>): value is KubeObject {
   const { name, uid, resourceVersion, creationTimestamp, labels, annotations } = metadata;
   return (
     [name, uid, resourceVersion, creationTimestamp].every((text) => typeof text === 'string') &&
-    isTexts(labels) &&
-    isTexts(annotations)
+    isOptionalStringMap(labels) &&
+    isOptionalStringMap(annotations)
   );
 }
 
-/** The value, having looked that it has the form of an object. @throws {StatusError} 400 */
-export function checkedObject(value: Record<string, unknown>): KubeObject {
+/** Returns the value if it has the form of an object. @throws {StatusError} 400 if not */
+export function checkObject(value: Record<string, unknown>): KubeObject {
   if (!isKubeObject(value)) {
-    throw malformed('apiVersion, kind or metadata');
+    throw createMalformed('apiVersion, kind or metadata');
   }
   return value;
 }
 
 /**
- * Makes the object that a request's body describes, with the identity that the path gives it and nothing that only
- * the server sets.
+ * Parses the object in the body of a request. Its identity comes from the path, and fields that only the server sets are
+ * removed.
  *
- * @throws {StatusError} 400 where body and path disagree, or the body is no object
+ * @throws {StatusError} 400 if body and path differ, or the body is not an object
  */
-export function objectFrom(body: unknown, { resource, namespace, name }: Target): KubeObject {
+export function parseObject(body: unknown, { resource, namespace, name }: Target): KubeObject {
   if (!isObject(body) || !isObject(body['metadata'] ?? {})) {
-    throw malformed('no object');
+    throw createMalformed('not an object');
   }
-  const { apiVersion = apiVersionOf(resource), kind = resource.kind } = body;
-  if (apiVersion !== apiVersionOf(resource) || kind !== resource.kind) {
-    throw badRequest(
+  const { apiVersion = getApiVersion(resource), kind = resource.kind } = body;
+  if (apiVersion !== getApiVersion(resource) || kind !== resource.kind) {
+    throw createBadRequest(
       `no kind ${JSON.stringify(kind)} of ${JSON.stringify(apiVersion)} is known at this path`,
     );
   }
-  const { metadata: given, ...rest } = body;
-  const { managedFields: _, ...metadata } = objectOr(given);
+  const { metadata: bodyMetadata, ...rest } = body;
+  const { managedFields: _, ...metadata } = toObject(bodyMetadata);
   if (name !== undefined && (metadata['name'] ?? name) !== name) {
-    throw badRequest(
+    throw createBadRequest(
       `the name of the object (${metadata['name']}) does not match the name on the URL (${name})`,
     );
   }
   if (namespace !== undefined && (metadata['namespace'] ?? namespace) !== namespace) {
-    throw badRequest('the namespace of the provided object does not match the namespace sent on the request');
+    throw createBadRequest(
+      'the namespace of the provided object does not match the namespace sent on the request',
+    );
   }
   const empty = { uid: '', resourceVersion: '', creationTimestamp: '', name: name ?? '' };
-  const placed = { ...empty, ...metadata, ...(namespace !== undefined && { namespace }) };
-  return checkedObject({ ...rest, apiVersion, kind, metadata: placed });
+  const objectMetadata = { ...empty, ...metadata, ...(namespace !== undefined && { namespace }) };
+  return checkObject({ ...rest, apiVersion, kind, metadata: objectMetadata });
 }

@@ -1,27 +1,27 @@
-// Lists of the API stand-in, page by page.
-import { apiVersionOf, type Target } from './api-resources.ts';
-import { badRequest, StatusError } from './api-status-error.ts';
+// Lists of the API stand-in: pages, continue tokens, and lists of metadata only.
+import { getApiVersion, type Target } from './api-resources.ts';
+import { createBadRequest, StatusError } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
-import { selects } from './selector-matching.ts';
+import { createSelector } from './selector-matching.ts';
 import type { Store } from './store.ts';
 
-/** How an object is to be shown. */
+/** Converts a stored object to the form in a response. */
 export type Representation = (object: KubeObject) => Record<string, unknown>;
 
-const partial: Representation = ({ metadata }) => ({
+const toPartialMetadata: Representation = ({ metadata }) => ({
   kind: 'PartialObjectMetadata',
   apiVersion: 'meta.k8s.io/v1',
   metadata,
 });
 
-/** Whether an Accept header asks for metadata only. */
+/** Whether an Accept header requests metadata only. */
 function wantsMetadata(accept: string | undefined): boolean {
   return /;\s*as=PartialObjectMetadata(List)?\b/.test(accept ?? '');
 }
 
-/** How the client wants to see objects: whole, or their metadata. */
+/** Returns the form of objects that the client accepts: complete, or metadata only. */
 export function getRepresentation(accept: string | undefined): Representation {
-  return wantsMetadata(accept) ? partial : (object) => object;
+  return wantsMetadata(accept) ? toPartialMetadata : (object) => object;
 }
 
 interface Snapshot {
@@ -29,10 +29,10 @@ interface Snapshot {
   items: KubeObject[];
 }
 
-// A continue token needs what was there when its list began.
+// A continue token refers to the objects at the time of the first page.
 const maxSnapshots = 8;
 
-/** Lists, in pages where the client asks for them. */
+/** Creates lists, in pages if the client requests them. */
 export class Lists {
   readonly #store: Store;
   readonly #snapshots = new Map<string, Snapshot>();
@@ -42,17 +42,17 @@ export class Lists {
     this.#store = store;
   }
 
-  /** Makes every `continue` token too old. */
+  /** Makes all `continue` tokens expire. */
   expire(): void {
     this.#snapshots.clear();
   }
 
   /**
-   * The body of a list.
+   * Creates the body of a list.
    *
    * @throws {StatusError} 410 for a continue token that is too old, 406 for metadata of an object instead of a list
    */
-  body(target: Target, query: URLSearchParams, accept: string | undefined): Record<string, unknown> {
+  createList(target: Target, query: URLSearchParams, accept: string | undefined): Record<string, unknown> {
     const limit = Number(query.get('limit') ?? 0);
     if (/;\s*as=PartialObjectMetadata\s*(;|$)/.test(accept ?? '')) {
       throw new StatusError(
@@ -61,24 +61,24 @@ export class Lists {
         'you requested PartialObjectMetadata, but the requested object is a list',
       );
     }
-    const { snapshot, start } = this.#snapshot(target, query);
+    const { snapshot, start } = this.#findSnapshot(target, query);
     const end = limit > 0 ? start + limit : snapshot.items.length;
     const items = snapshot.items.slice(start, end);
     const rest = Math.max(0, snapshot.items.length - end);
     const metadata = {
       resourceVersion: String(snapshot.version),
-      ...(rest > 0 && { continue: this.#token(snapshot, end) }),
+      ...(rest > 0 && { continue: this.#createToken(snapshot, end) }),
     };
     const [kind, apiVersion] = wantsMetadata(accept)
       ? ['PartialObjectMetadataList', 'meta.k8s.io/v1']
-      : [`${target.resource.kind}List`, apiVersionOf(target.resource)];
+      : [`${target.resource.kind}List`, getApiVersion(target.resource)];
     return { kind, apiVersion, metadata, items: items.map(getRepresentation(accept)) };
   }
 
-  #snapshot(target: Target, query: URLSearchParams): { snapshot: Snapshot; start: number } {
+  #findSnapshot(target: Target, query: URLSearchParams): { snapshot: Snapshot; start: number } {
     const token = query.get('continue') ?? '';
     if (token === '') {
-      const items = this.#store.list(target.resource, target.namespace).filter(selects(query));
+      const items = this.#store.list(target.resource, target.namespace).filter(createSelector(query));
       return { snapshot: { version: this.#store.version, items }, start: 0 };
     }
     const [id = '', start] = token.split('.');
@@ -88,12 +88,12 @@ export class Lists {
       throw new StatusError(410, 'Expired', text, undefined, token);
     }
     if (!Number.isInteger(Number(start))) {
-      throw badRequest('continue key is not valid');
+      throw createBadRequest('continue key is not valid');
     }
     return { snapshot, start: Number(start) };
   }
 
-  #token(snapshot: Snapshot, start: number): string {
+  #createToken(snapshot: Snapshot, start: number): string {
     const known = [...this.#snapshots].find(([, one]) => one === snapshot)?.[0];
     const id = known ?? `${snapshot.version}-${this.#next++}`;
     this.#snapshots.set(id, snapshot);

@@ -1,10 +1,10 @@
-// Validation of objects by the API stand-in.
+// Defaults and validation rules for pods and Secrets in the API stand-in.
 import { isDeepStrictEqual } from 'node:util';
 import { podResource, secretResource } from './api-resources.ts';
-import { invalid, type StatusCause, StatusError } from './api-status-error.ts';
-import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
+import { createInvalid, type StatusCause, StatusError } from './api-status-error.ts';
+import { getStringEntries, type KubeObject, toArray, toObject } from './kube-object.ts';
 
-const required = (field: string): StatusCause => ({
+const createRequiredCause = (field: string): StatusCause => ({
   reason: 'FieldValueRequired',
   message: 'Required value',
   field,
@@ -16,74 +16,76 @@ const missingNameCause: StatusCause = {
   field: 'metadata.name',
 };
 
-function containerCauses(list: unknown, field: string): StatusCause[] {
-  return arrayOr(list).flatMap((container, index) => {
-    const { name, image } = objectOr(container);
+function findContainerCauses(list: unknown, field: string): StatusCause[] {
+  return toArray(list).flatMap((container, index) => {
+    const { name, image } = toObject(container);
     return [
-      ...(typeof name === 'string' && name !== '' ? [] : [required(`${field}[${index}].name`)]),
-      ...(typeof image === 'string' && image !== '' ? [] : [required(`${field}[${index}].image`)]),
+      ...(typeof name === 'string' && name !== '' ? [] : [createRequiredCause(`${field}[${index}].name`)]),
+      ...(typeof image === 'string' && image !== '' ? [] : [createRequiredCause(`${field}[${index}].image`)]),
     ];
   });
 }
 
-/** What a pod must have to be taken. @throws {StatusError} 422 */
+/** Checks the required fields of a pod. @throws {StatusError} 422 */
 export function validatePod(pod: KubeObject): void {
-  const spec = objectOr(pod['spec']);
+  const spec = toObject(pod['spec']);
   const causes = [
     ...(pod.metadata.name === '' ? [missingNameCause] : []),
-    ...(arrayOr(spec['containers']).length === 0 ? [required('spec.containers')] : []),
-    ...containerCauses(spec['containers'], 'spec.containers'),
-    ...containerCauses(spec['initContainers'], 'spec.initContainers'),
+    ...(toArray(spec['containers']).length === 0 ? [createRequiredCause('spec.containers')] : []),
+    ...findContainerCauses(spec['containers'], 'spec.containers'),
+    ...findContainerCauses(spec['initContainers'], 'spec.initContainers'),
   ];
   if (causes.length > 0) {
-    throw invalid(podResource, pod.metadata.name, causes);
+    throw createInvalid(podResource, pod.metadata.name, causes);
   }
 }
 
 const containerLists = ['containers', 'initContainers'];
 
-/** The spec without what an update may change: the images. */
-function fixedPart(pod: KubeObject): Record<string, unknown> {
-  const spec = { ...objectOr(pod['spec']) };
+/** Returns the spec without the fields that an update may change, such as images. */
+function getFixedSpec(pod: KubeObject): Record<string, unknown> {
+  const spec = { ...toObject(pod['spec']) };
   for (const list of containerLists) {
     if (spec[list] === undefined) {
       continue;
     }
-    spec[list] = arrayOr(spec[list]).map((container) => ({ ...objectOr(container), image: '' }));
+    spec[list] = toArray(spec[list]).map((container) => ({ ...toObject(container), image: '' }));
   }
   const { activeDeadlineSeconds: _, tolerations: __, ...fixed } = spec;
   return fixed;
 }
 
-/** An update may change images and metadata; `imagePullSecrets`, for one, is fixed for good. @throws {StatusError} 422 */
+/** Checks that an update changes only images and metadata, and not `imagePullSecrets`, for example. @throws {StatusError} 422 */
 export function validatePodUpdate(pod: KubeObject, old: KubeObject): void {
   validatePod(pod);
-  if (isDeepStrictEqual(fixedPart(pod), fixedPart(old))) {
+  if (isDeepStrictEqual(getFixedSpec(pod), getFixedSpec(old))) {
     return;
   }
   const message =
     'Forbidden: pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,' +
     '`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),`spec.terminationGracePeriodSeconds`';
-  throw invalid(podResource, pod.metadata.name, [{ reason: 'FieldValueForbidden', message, field: 'spec' }]);
+  throw createInvalid(podResource, pod.metadata.name, [
+    { reason: 'FieldValueForbidden', message, field: 'spec' },
+  ]);
 }
 
 /**
- * What an update through `pods/ephemeralcontainers` stores: the old pod with the new list, which may only grow.
+ * Returns the pod after an update of `pods/ephemeralcontainers`: the old pod with the new list, which must contain the old one.
  *
  * @throws {StatusError} 422
  */
 export function withEphemeralContainers(pod: KubeObject, old: KubeObject): KubeObject {
   const name = old.metadata.name;
-  const containers = objectOr(pod['spec'])['ephemeralContainers'];
-  const spec = { ...objectOr(old['spec']), ephemeralContainers: arrayOr(containers) };
-  const causes = containerCauses(containers, 'spec.ephemeralContainers');
-  const before = arrayOr(objectOr(old['spec'])['ephemeralContainers']);
-  if (before.some((one) => !arrayOr(containers).some((other) => isDeepStrictEqual(one, other)))) {
+  const containers = toObject(pod['spec'])['ephemeralContainers'];
+  const spec = { ...toObject(old['spec']), ephemeralContainers: toArray(containers) };
+  const causes = findContainerCauses(containers, 'spec.ephemeralContainers');
+  const before = toArray(toObject(old['spec'])['ephemeralContainers']);
+  if (before.some((one) => !toArray(containers).some((other) => isDeepStrictEqual(one, other)))) {
     const message = 'Forbidden: existing ephemeral containers may not be removed or changed';
     causes.push({ reason: 'FieldValueForbidden', message, field: 'spec.ephemeralContainers' });
   }
   if (causes.length > 0) {
-    throw invalid(podResource, name, causes);
+    throw createInvalid(podResource, name, causes);
   }
   return { ...old, metadata: pod.metadata, spec };
 }
@@ -93,9 +95,9 @@ const dockerConfigType = 'kubernetes.io/dockerconfigjson';
 const dockerConfigKey = '.dockerconfigjson';
 const keyPattern = /^[-._a-zA-Z0-9]{1,253}$/;
 
-const bytes = (value: string): Buffer => Buffer.from(value, 'base64');
+const decodeBase64 = (value: string): Buffer => Buffer.from(value, 'base64');
 
-/** As Go decodes into a map: an object or `null`. */
+/** Whether Go can decode the text into a map: an object or `null`. */
 function isJsonObject(text: string): boolean {
   try {
     const value: unknown = JSON.parse(text);
@@ -105,20 +107,20 @@ function isJsonObject(text: string): boolean {
   }
 }
 
-function dockerConfigCauses(data: Record<string, string>): StatusCause[] {
+function findDockerConfigCauses(data: Record<string, string>): StatusCause[] {
   const config = data[dockerConfigKey];
   const field = `data[${dockerConfigKey}]`;
   if (config === undefined) {
     return [{ reason: 'FieldValueRequired', message: 'Required value', field }];
   }
-  if (isJsonObject(bytes(config).toString())) {
+  if (isJsonObject(decodeBase64(config).toString())) {
     return [];
   }
   const message = 'Invalid value: "<secret contents redacted>": invalid character';
   return [{ reason: 'FieldValueInvalid', message, field }];
 }
 
-function immutableCauses(secret: KubeObject, old: KubeObject | undefined): StatusCause[] {
+function findImmutableCauses(secret: KubeObject, old: KubeObject | undefined): StatusCause[] {
   if (old === undefined) {
     return [];
   }
@@ -132,16 +134,16 @@ function immutableCauses(secret: KubeObject, old: KubeObject | undefined): Statu
     }));
 }
 
-/** A Secret as the API server completes it: `stringData` moved into `data`, a type. @throws {StatusError} 500 for no base64, as the real one */
+/** Moves `stringData` into `data` and sets the default type. @throws {StatusError} 500 for invalid base64, as in Kubernetes */
 export function completeSecret(secret: KubeObject): KubeObject {
   const { stringData, ...rest } = secret;
-  const given = Object.entries(stringsOf(stringData)).map(([key, value]) => [
+  const encoded = Object.entries(getStringEntries(stringData)).map(([key, value]) => [
     key,
     Buffer.from(value).toString('base64'),
   ]);
-  const data = { ...objectOr(rest['data']), ...Object.fromEntries(given) };
+  const data = { ...toObject(rest['data']), ...Object.fromEntries(encoded) };
   for (const [key, value] of Object.entries(data)) {
-    if (typeof value !== 'string' || bytes(value).toString('base64') !== value) {
+    if (typeof value !== 'string' || decodeBase64(value).toString('base64') !== value) {
       throw new StatusError(500, '', `error decoding from json: illegal base64 data of ${key}`);
     }
   }
@@ -157,14 +159,14 @@ export function completeSecret(secret: KubeObject): KubeObject {
 }
 
 /**
- * The rules of the API server for Secrets, as far as they matter here.
+ * Checks a Secret against the rules of the API server that the tests need.
  * https://github.com/kubernetes/kubernetes/blob/master/pkg/apis/core/validation/validation.go (ValidateSecret)
  *
- * @throws {StatusError} 422 with a cause for each broken rule
+ * @throws {StatusError} 422 with a cause for each violated rule
  */
 export function validateSecret(secret: KubeObject, old: KubeObject | undefined): void {
-  const data = stringsOf(secret['data']);
-  const size = Object.values(data).reduce((sum, value) => sum + bytes(value).length, 0);
+  const data = getStringEntries(secret['data']);
+  const size = Object.values(data).reduce((sum, value) => sum + decodeBase64(value).length, 0);
   const causes = [
     ...Object.keys(data)
       .filter((key) => !keyPattern.test(key))
@@ -182,10 +184,10 @@ export function validateSecret(secret: KubeObject, old: KubeObject | undefined):
           },
         ]
       : []),
-    ...(secret['type'] === dockerConfigType ? dockerConfigCauses(data) : []),
-    ...immutableCauses(secret, old),
+    ...(secret['type'] === dockerConfigType ? findDockerConfigCauses(data) : []),
+    ...findImmutableCauses(secret, old),
   ];
   if (causes.length > 0) {
-    throw invalid(secretResource, secret.metadata.name, causes);
+    throw createInvalid(secretResource, secret.metadata.name, causes);
   }
 }

@@ -2,8 +2,15 @@
 import jsonPatch, { type Operation } from 'fast-json-patch';
 import { parse } from 'yaml';
 import { secretResource, type Target } from './api-resources.ts';
-import { badRequest, conflict, invalid, modifiedMessage, notFound, StatusError } from './api-status-error.ts';
-import { isObject, type KubeObject, objectFrom, objectOr } from './kube-object.ts';
+import {
+  createBadRequest,
+  createConflict,
+  createInvalid,
+  createNotFound,
+  modifiedMessage,
+  StatusError,
+} from './api-status-error.ts';
+import { isObject, type KubeObject, parseObject, toObject } from './kube-object.ts';
 import { completeSecret } from './object-validation.ts';
 import { applyObject } from './server-side-apply.ts';
 
@@ -15,38 +22,40 @@ export interface Patch {
   body: string;
 }
 
-function parsed(body: string): unknown {
+function parseBody(body: string): unknown {
   try {
-    // Every JSON text is YAML too; a machine's apply is mostly JSON, which is quicker to read.
+    // JSON is valid YAML, but parsing it as JSON is quicker.
     return body.startsWith('{') || body.startsWith('[') ? JSON.parse(body) : parse(body);
   } catch {
-    throw badRequest('the body of the request is neither JSON nor YAML');
+    throw createBadRequest('the body of the request is neither JSON nor YAML');
   }
 }
 
 function checkIdentity(
   target: Target,
   name: string,
-  sent: Record<string, unknown>,
+  applied: Record<string, unknown>,
   live: KubeObject | undefined,
 ): void {
-  const { uid, resourceVersion, managedFields } = objectOr(sent['metadata']);
+  const { uid, resourceVersion, managedFields } = toObject(applied['metadata']);
   if (managedFields !== undefined) {
-    throw badRequest('metadata.managedFields must be nil');
+    throw createBadRequest('metadata.managedFields must be nil');
   }
   if (live === undefined) {
     if (uid === undefined) {
       return;
     }
     const why = `uid mismatch: the provided object specified uid ${uid}, and no existing object was found`;
-    throw conflict(target.resource, name, why);
+    throw createConflict(target.resource, name, why);
   }
   if (resourceVersion !== undefined && resourceVersion !== live.metadata.resourceVersion) {
-    throw conflict(target.resource, name, modifiedMessage);
+    throw createConflict(target.resource, name, modifiedMessage);
   }
   if (uid !== undefined && uid !== live.metadata.uid) {
     const message = `Invalid value: "${uid}": field is immutable`;
-    throw invalid(target.resource, name, [{ reason: 'FieldValueInvalid', message, field: 'metadata.uid' }]);
+    throw createInvalid(target.resource, name, [
+      { reason: 'FieldValueInvalid', message, field: 'metadata.uid' },
+    ]);
   }
 }
 
@@ -56,7 +65,11 @@ function serverSideApply(
   live: KubeObject | undefined,
 ): KubeObject {
   if (target.resource !== secretResource) {
-    throw new StatusError(415, 'UnsupportedMediaType', 'this stand-in applies Secrets only');
+    throw new StatusError(
+      415,
+      'UnsupportedMediaType',
+      'this stand-in supports server-side apply for Secrets only',
+    );
   }
   const manager = query.get('fieldManager') ?? '';
   if (manager === '') {
@@ -65,19 +78,19 @@ function serverSideApply(
       message: 'Required value: is required for apply patch',
       field: 'fieldManager',
     };
-    throw invalid({ ...target.resource, kind: 'PatchOptions.meta.k8s.io' }, '', [cause]);
+    throw createInvalid({ ...target.resource, kind: 'PatchOptions.meta.k8s.io' }, '', [cause]);
   }
-  const sent = parsed(body);
-  if (!isObject(sent) || sent['kind'] === undefined || sent['apiVersion'] === undefined) {
-    throw badRequest("Object 'Kind' or 'apiVersion' is missing");
+  const applied = parseBody(body);
+  if (!isObject(applied) || applied['kind'] === undefined || applied['apiVersion'] === undefined) {
+    throw createBadRequest("Object 'Kind' or 'apiVersion' is missing");
   }
-  checkIdentity(target, name, sent, live);
-  const whole = completeSecret(objectFrom(sent, target));
+  checkIdentity(target, name, applied, live);
+  const secret = completeSecret(parseObject(applied, target));
   // Fields that the server sets have no owner.
-  const own = { ...whole, type: sent['type'] };
-  const base = live ?? objectFrom({ type: whole['type'] }, target);
+  const owned = { ...secret, type: applied['type'] };
+  const base = live ?? parseObject({ type: secret['type'] }, target);
   const force = query.get('force') === 'true';
-  return applyObject({ live: base, sent: own, manager: { name: manager, operation: 'Apply' }, force });
+  return applyObject({ live: base, applied: owned, manager: { name: manager, operation: 'Apply' }, force });
 }
 
 /** JSON Merge Patch, RFC 7396. */
@@ -85,7 +98,7 @@ function mergePatch(base: unknown, patch: unknown): unknown {
   if (!isObject(patch)) {
     return patch;
   }
-  const result = { ...objectOr(base) };
+  const result = { ...toObject(base) };
   for (const [key, value] of Object.entries(patch)) {
     if (value === null) {
       delete result[key];
@@ -100,20 +113,20 @@ function isOperation(value: unknown): value is Operation {
   return isObject(value) && typeof value['op'] === 'string' && typeof value['path'] === 'string';
 }
 
-/** Applies a JSON patch (RFC 6902) to a copy. Throws where it is none, or does not apply. */
+/** Applies a JSON patch (RFC 6902) to a copy. Throws if the patch is invalid or does not apply. */
 export function applyJsonPatch(base: object, patch: unknown): unknown {
   if (!Array.isArray(patch) || !patch.every(isOperation)) {
-    throw new Error('it is no list of operations');
+    throw new Error('not a list of operations');
   }
   return jsonPatch.applyPatch(structuredClone(base), patch, true).newDocument;
 }
 
 /**
- * The object that a PATCH makes of the live one (undefined: there is none): server-side apply for Secrets, JSON patch
- * and merge patch for all.
+ * Patches the live object: with server-side apply for Secrets, and with JSON patch and merge patch for all kinds.
  *
- * @returns the live object itself where an apply changes nothing
- * @throws {StatusError} 404 for a patch of nothing, 409 for a conflict, 415 for another content type
+ * @param live undefined if the object does not exist
+ * @returns the same `live` if an apply changes nothing
+ * @throws {StatusError} 404 if there is nothing to patch, 409 for a conflict, 415 for another content type
  */
 export function applyPatch(patch: Patch, name: string, live: KubeObject | undefined): KubeObject {
   const { target, contentType, body } = patch;
@@ -121,20 +134,24 @@ export function applyPatch(patch: Patch, name: string, live: KubeObject | undefi
     return serverSideApply(patch, name, live);
   }
   if (live === undefined) {
-    throw notFound(target.resource, name);
+    throw createNotFound(target.resource, name);
   }
   const { managedFields } = live.metadata;
   const keep = (object: KubeObject): KubeObject =>
     managedFields === undefined ? object : { ...object, metadata: { ...object.metadata, managedFields } };
   if (contentType === 'application/merge-patch+json') {
-    return keep(objectFrom(mergePatch(live, parsed(body)), target));
+    return keep(parseObject(mergePatch(live, parseBody(body)), target));
   }
   if (contentType === 'application/json-patch+json') {
     try {
-      return keep(objectFrom(applyJsonPatch(live, parsed(body)), target));
+      return keep(parseObject(applyJsonPatch(live, parseBody(body)), target));
     } catch {
       throw new StatusError(422, 'Invalid', 'the server rejected our request due to an error in our request');
     }
   }
-  throw new StatusError(415, 'UnsupportedMediaType', `this stand-in knows no patch of type ${contentType}`);
+  throw new StatusError(
+    415,
+    'UnsupportedMediaType',
+    `this stand-in does not support the patch type ${contentType}`,
+  );
 }

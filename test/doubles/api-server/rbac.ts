@@ -7,40 +7,40 @@ import {
   roleResource,
   type Target,
 } from './api-resources.ts';
-import { forbidden, StatusError } from './api-status-error.ts';
-import { arrayOr, type KubeObject, objectOr } from './kube-object.ts';
+import { createForbidden, StatusError } from './api-status-error.ts';
+import { type KubeObject, toArray, toObject } from './kube-object.ts';
 import type { Store } from './store.ts';
 
-/** Who makes a request. */
+/** The user of a request. */
 export interface User {
   username: string;
   groups: string[];
 }
 
-/** What a request wants to do; `name` is also what a list's field selector names. */
-export interface Attempt extends Target {
+/** The properties of a request that RBAC checks. For a list, `name` is that of the field selector. */
+export interface RequestAttributes extends Target {
   verb: string;
 }
 
 const adminGroup = 'system:masters';
 
-/** The users that have been given a token. */
+/** All users, by their tokens. */
 export class Users {
   readonly #byToken = new Map<string, User>();
 
-  /** A token of an administrator, who may do everything. */
-  admin(): string {
+  /** Creates an administrator, who has all permissions. Returns the token. */
+  createAdmin(): string {
     return this.#add({ username: 'admin', groups: [adminGroup, 'system:authenticated'] });
   }
 
-  /** A token of a ServiceAccount, who may do what roles allow. */
-  serviceAccount(namespace: string, name: string): string {
+  /** Creates a token of a ServiceAccount, which has the permissions of its roles. */
+  createServiceAccount(namespace: string, name: string): string {
     const groups = ['system:serviceaccounts', `system:serviceaccounts:${namespace}`, 'system:authenticated'];
     return this.#add({ username: `system:serviceaccount:${namespace}:${name}`, groups });
   }
 
-  /** The user of an `Authorization` header; anonymous without one. @throws {StatusError} 401 for a wrong one */
-  of(authorization: string | undefined): User {
+  /** Returns the user of an `Authorization` header, anonymous without one. @throws {StatusError} 401 for an unknown token */
+  authenticate(authorization: string | undefined): User {
     if (authorization === undefined) {
       return { username: 'system:anonymous', groups: ['system:unauthenticated'] };
     }
@@ -51,7 +51,7 @@ export class Users {
     return user;
   }
 
-  /** Takes back all tokens but administrators'. */
+  /** Revokes all tokens except those of administrators. */
   revokeServiceAccounts(): void {
     for (const [token, { groups }] of this.#byToken) {
       if (!groups.includes(adminGroup)) {
@@ -67,23 +67,24 @@ export class Users {
   }
 }
 
-const has = (list: unknown, wanted: string): boolean =>
-  arrayOr(list).some((one) => one === wanted || one === '*');
+const includesOrAny = (list: unknown, value: string): boolean =>
+  toArray(list).some((one) => one === value || one === '*');
 
-function allows(rule: unknown, { verb, resource, name, subresource }: Attempt): boolean {
-  const { verbs, apiGroups, resources, resourceNames } = objectOr(rule);
-  const wanted = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
-  const names = arrayOr(resourceNames);
+function allows(rule: unknown, { verb, resource, name, subresource }: RequestAttributes): boolean {
+  const { verbs, apiGroups, resources, resourceNames } = toObject(rule);
+  const resourcePath = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
+  const names = toArray(resourceNames);
   return (
-    has(verbs, verb) &&
-    has(apiGroups, resource.group) &&
-    (has(resources, wanted) || (subresource !== '' && has(resources, `*/${subresource}`))) &&
+    includesOrAny(verbs, verb) &&
+    includesOrAny(apiGroups, resource.group) &&
+    (includesOrAny(resources, resourcePath) ||
+      (subresource !== '' && includesOrAny(resources, `*/${subresource}`))) &&
     (names.length === 0 || (name !== undefined && names.includes(name)))
   );
 }
 
 function isSubject(subject: unknown, binding: KubeObject, { username, groups }: User): boolean {
-  const { kind, name, namespace = binding.metadata.namespace } = objectOr(subject);
+  const { kind, name, namespace = binding.metadata.namespace } = toObject(subject);
   if (kind === 'ServiceAccount') {
     return username === `system:serviceaccount:${namespace}:${name}`;
   }
@@ -93,8 +94,8 @@ function isSubject(subject: unknown, binding: KubeObject, { username, groups }: 
   return kind === 'User' && name === username;
 }
 
-function rulesOf(store: Store, binding: KubeObject): unknown[] {
-  const { kind, name } = objectOr(binding['roleRef']);
+function getRules(store: Store, binding: KubeObject): unknown[] {
+  const { kind, name } = toObject(binding['roleRef']);
   if (typeof name !== 'string') {
     return [];
   }
@@ -102,28 +103,28 @@ function rulesOf(store: Store, binding: KubeObject): unknown[] {
     kind === 'Role'
       ? store.get(roleResource, binding.metadata.namespace, name)
       : store.get(clusterRoleResource, undefined, name);
-  return arrayOr(role?.['rules']);
+  return toArray(role?.['rules']);
 }
 
 /**
- * Authorizes by the stored (Cluster)Roles and their bindings, as RBAC does, aggregation aside.
+ * Authorizes a request by the stored roles and bindings, as RBAC does. Aggregated roles are not supported.
  *
- * @throws {StatusError} 403, worded as the real one
+ * @throws {StatusError} 403, with the message of the real API server
  */
-export function authorize(store: Store, user: User, attempt: Attempt): void {
+export function authorize(store: Store, user: User, attributes: RequestAttributes): void {
   if (user.groups.includes(adminGroup)) {
     return;
   }
-  const { verb, resource, namespace, name, subresource } = attempt;
+  const { verb, resource, namespace, name, subresource } = attributes;
   const bindings = [
     ...store.list(clusterRoleBindingResource),
     ...(namespace === undefined ? [] : store.list(roleBindingResource, namespace)),
-  ].filter((binding) => arrayOr(binding['subjects']).some((subject) => isSubject(subject, binding, user)));
-  if (bindings.some((binding) => rulesOf(store, binding).some((rule) => allows(rule, attempt)))) {
+  ].filter((binding) => toArray(binding['subjects']).some((subject) => isSubject(subject, binding, user)));
+  if (bindings.some((binding) => getRules(store, binding).some((rule) => allows(rule, attributes)))) {
     return;
   }
   const scope = namespace === undefined ? 'at the cluster scope' : `in the namespace "${namespace}"`;
   const what = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
   const why = `User "${user.username}" cannot ${verb} resource "${what}" in API group "${resource.group}" ${scope}`;
-  throw forbidden(resource, name, why);
+  throw createForbidden(resource, name, why);
 }

@@ -1,16 +1,16 @@
-// Routes the requests of the API stand-in.
+// Handles the requests of the API stand-in: authentication, faults, authorization, then reads, watches and writes.
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ApiFaults } from './api-faults.ts';
-import { targetOf } from './api-resources.ts';
-import { internalError, StatusError } from './api-status-error.ts';
+import { parseTarget } from './api-resources.ts';
+import { createInternalError, StatusError } from './api-status-error.ts';
 import { getRepresentation, type Lists } from './lists.ts';
-import { type Attempt, authorize, type User, type Users } from './rbac.ts';
-import { selectedName } from './selector-matching.ts';
+import { authorize, type RequestAttributes, type User, type Users } from './rbac.ts';
+import { getSelectedName } from './selector-matching.ts';
 import type { Store } from './store.ts';
 import type { Watches } from './watches.ts';
-import type { Write, Writes, Written } from './writes.ts';
+import type { Write, WriteResult, Writes } from './writes.ts';
 
-/** One request that came in. */
+/** A received request. */
 export interface RecordedRequest {
   verb: string;
   /** `secrets`, `pods/ephemeralcontainers` … */
@@ -24,30 +24,29 @@ export interface RecordedRequest {
   dryRun: boolean;
 }
 
-/** The requests that came in. */
+/** All received requests. */
 export class RequestLog {
   readonly all: RecordedRequest[] = [];
 
   add(
-    { verb, resource, namespace, name, subresource }: Attempt,
+    { verb, resource, namespace, name, subresource }: RequestAttributes,
     rest: Omit<RecordedRequest, 'verb' | 'resource' | 'namespace' | 'name'>,
   ): void {
     const path = subresource === '' ? resource.resource : `${resource.resource}/${subresource}`;
     this.all.push({ verb, resource: path, namespace, name, ...rest });
   }
 
-  /** How many there were, of this verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) on this resource. */
+  /** Counts the requests with a verb (`get`, `list`, `watch`, `create`, `update`, `patch`, `delete`) and a resource. */
   count(verb: string, resource: string): number {
     return this.all.filter((request) => request.verb === verb && request.resource === resource).length;
   }
 
-  /** Forgets them. */
+  /** Removes all entries. */
   clear(): void {
     this.all.length = 0;
   }
 }
 
-/** What the handler works with. */
 export interface RequestHandlerDependencies {
   version: string;
   store: Store;
@@ -64,7 +63,7 @@ const maxBodyBytes = 3 * 1024 * 1024;
 
 const verbs: Record<string, string> = { POST: 'create', PUT: 'update', PATCH: 'patch', DELETE: 'delete' };
 
-async function read(request: IncomingMessage): Promise<string> {
+async function readBody(request: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = [];
   let size = 0;
   for await (const chunk of request) {
@@ -78,8 +77,8 @@ async function read(request: IncomingMessage): Promise<string> {
   return Buffer.concat(chunks).toString();
 }
 
-function parseAttempt(method: string, url: URL): Attempt {
-  const target = targetOf(url.pathname);
+function parseAttributes(method: string, url: URL): RequestAttributes {
+  const target = parseTarget(url.pathname);
   const { name } = target;
   if (method !== 'GET') {
     return { ...target, verb: verbs[method] ?? method.toLowerCase() };
@@ -89,22 +88,22 @@ function parseAttempt(method: string, url: URL): Attempt {
   }
   const verb = url.searchParams.get('watch') === 'true' ? 'watch' : 'list';
   // A list of one name is authorized as that name.
-  return { ...target, verb, name: selectedName(url.searchParams) };
+  return { ...target, verb, name: getSelectedName(url.searchParams) };
 }
 
-function quoted(text: string): string {
+function formatWarning(text: string): string {
   return `299 - "${text.replace(/["\\]/g, '\\$&')}"`;
 }
 
 function respond(response: ServerResponse, status: number, body: unknown, warnings: string[] = []): void {
   response.setHeader('content-type', 'application/json');
   if (warnings.length > 0) {
-    response.setHeader('warning', warnings.map(quoted));
+    response.setHeader('warning', warnings.map(formatWarning));
   }
   response.writeHead(status).end(JSON.stringify(body));
 }
 
-/** Answers requests as an API server. */
+/** Handles requests as an API server does. */
 export class RequestHandler {
   readonly #dependencies: RequestHandlerDependencies;
 
@@ -112,12 +111,12 @@ export class RequestHandler {
     this.#dependencies = dependencies;
   }
 
-  /** Answers one request; never rejects. */
+  /** Handles one request. Never rejects. */
   async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       await this.#route(request, response);
     } catch (error) {
-      const failure = error instanceof StatusError ? error : internalError(String(error));
+      const failure = error instanceof StatusError ? error : createInternalError(String(error));
       if (response.headersSent) {
         response.destroy();
       } else {
@@ -133,31 +132,36 @@ export class RequestHandler {
       response.end('ok');
       return;
     }
-    const user = users.of(request.headers.authorization);
+    const user = users.authenticate(request.headers.authorization);
     if (url.pathname === '/version') {
       const [major = '', minor = ''] = version.split('.');
       respond(response, 200, { major, minor, gitVersion: `v${version}` });
       return;
     }
-    const attempt = parseAttempt(request.method ?? 'GET', url);
-    this.#log(attempt, user, request, url.searchParams);
-    const fault = faults.take(attempt);
+    const attributes = parseAttributes(request.method ?? 'GET', url);
+    this.#log(attributes, user, request, url.searchParams);
+    const fault = faults.take(attributes);
     if (fault === 'hang') {
       return;
     }
     if (fault !== undefined) {
       throw fault;
     }
-    authorize(store, user, attempt);
-    if (['get', 'list', 'watch'].includes(attempt.verb)) {
-      this.#read(attempt, url.searchParams, request, response);
+    authorize(store, user, attributes);
+    if (['get', 'list', 'watch'].includes(attributes.verb)) {
+      this.#read(attributes, url.searchParams, request, response);
     } else {
-      await this.#write(attempt, url.searchParams, user, request, response);
+      await this.#write(attributes, url.searchParams, user, request, response);
     }
   }
 
-  #log(attempt: Attempt, user: User, { headers }: IncomingMessage, query: URLSearchParams): void {
-    this.#dependencies.requests.add(attempt, {
+  #log(
+    attributes: RequestAttributes,
+    user: User,
+    { headers }: IncomingMessage,
+    query: URLSearchParams,
+  ): void {
+    this.#dependencies.requests.add(attributes, {
       username: user.username,
       userAgent: headers['user-agent'] ?? '',
       accept: headers.accept ?? '',
@@ -167,46 +171,46 @@ export class RequestHandler {
   }
 
   #read(
-    attempt: Attempt,
+    attributes: RequestAttributes,
     query: URLSearchParams,
     { headers }: IncomingMessage,
     response: ServerResponse,
   ): void {
     const { store, lists, watches } = this.#dependencies;
-    const { resource, namespace, name = '' } = attempt;
+    const { resource, namespace, name = '' } = attributes;
     const { accept } = headers;
-    if (attempt.verb === 'watch') {
-      watches.start({ target: attempt, query, accept, response });
-    } else if (attempt.verb === 'list') {
-      respond(response, 200, lists.body(attempt, query, accept));
+    if (attributes.verb === 'watch') {
+      watches.start({ target: attributes, query, accept, response });
+    } else if (attributes.verb === 'list') {
+      respond(response, 200, lists.createList(attributes, query, accept));
     } else {
       respond(response, 200, getRepresentation(accept)(store.mustGet(resource, namespace, name)));
     }
   }
 
   async #write(
-    attempt: Attempt,
+    attributes: RequestAttributes,
     query: URLSearchParams,
     user: User,
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
     const { writes, store } = this.#dependencies;
-    const { verb, resource, namespace, name } = attempt;
+    const { verb, resource, namespace, name } = attributes;
     const { headers } = request;
     const userAgent = headers['user-agent'] ?? '';
     const contentType = headers['content-type']?.split(';')[0]?.trim() ?? '';
-    const write = { target: attempt, query, user, userAgent, contentType, body: await read(request) };
-    // An apply that creates needs both rights.
+    const write = { target: attributes, query, user, userAgent, contentType, body: await readBody(request) };
+    // An apply that creates an object needs both permissions.
     if (verb === 'patch' && name !== undefined && store.get(resource, namespace, name) === undefined) {
-      authorize(store, user, { ...attempt, verb: 'create' });
+      authorize(store, user, { ...attributes, verb: 'create' });
     }
     const { status, body, warnings } = await perform(writes, verb, write);
     respond(response, status, body, warnings);
   }
 }
 
-async function perform(writes: Writes, verb: string, write: Write): Promise<Written> {
+async function perform(writes: Writes, verb: string, write: Write): Promise<WriteResult> {
   if (verb === 'create') {
     return await writes.create(write);
   }

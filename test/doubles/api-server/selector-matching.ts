@@ -1,14 +1,16 @@
 // Label and field selectors of the API stand-in.
-import { badRequest } from './api-status-error.ts';
-import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
+import { createBadRequest } from './api-status-error.ts';
+import { getStringEntries, type KubeObject, toArray, toObject } from './kube-object.ts';
 
-/** The terms of `fieldSelector`: `metadata.name=NAME` and `status.phase!=PHASE`. @throws {Failure} 400 for another one */
-function fieldTerms(query: URLSearchParams): { name: string | undefined; notInPhases: string[] } {
+/** Parses `fieldSelector`: `metadata.name=NAME` and `status.phase!=PHASE`. @throws {StatusError} 400 for other terms */
+function parseFieldSelector(query: URLSearchParams): { name: string | undefined; notInPhases: string[] } {
   const terms = (query.get('fieldSelector') ?? '').split(',').filter(Boolean);
   const matched = terms.map((term) => {
     const [, name, phase] = /^(?:metadata\.name==?([^=!]+)|status\.phase!=(\w+))$/.exec(term) ?? [];
     if (name === undefined && phase === undefined) {
-      throw badRequest(`this stand-in knows no field selector but metadata.name and status.phase!=: ${term}`);
+      throw createBadRequest(
+        `this stand-in supports only the field selectors metadata.name and status.phase!=: ${term}`,
+      );
     }
     return { name, phase };
   });
@@ -18,45 +20,45 @@ function fieldTerms(query: URLSearchParams): { name: string | undefined; notInPh
   };
 }
 
-/** The name that `fieldSelector=metadata.name=NAME` asks for. @throws {Failure} 400 for another selector */
-export function selectedName(query: URLSearchParams): string | undefined {
-  return fieldTerms(query).name;
+/** Returns the name in `fieldSelector=metadata.name=NAME`. @throws {StatusError} 400 for other selectors */
+export function getSelectedName(query: URLSearchParams): string | undefined {
+  return parseFieldSelector(query).name;
 }
 
-/** Whether an object is selected by name and by `labelSelector=key=value,…`. @throws {Failure} 400 for another form */
-export function selects(query: URLSearchParams): (object: KubeObject) => boolean {
-  const { name, notInPhases } = fieldTerms(query);
+/** Creates a predicate for `fieldSelector` and `labelSelector=key=value,…`. @throws {StatusError} 400 for other forms */
+export function createSelector(query: URLSearchParams): (object: KubeObject) => boolean {
+  const { name, notInPhases } = parseFieldSelector(query);
   const labels = (query.get('labelSelector') ?? '')
     .split(',')
     .filter(Boolean)
     .map((term) => {
       const [, key = '', value] = /^([\w./-]+)==?([\w.-]*)$/.exec(term) ?? [];
       if (value === undefined) {
-        throw badRequest(`this stand-in knows no label selector but key=value: ${term}`);
+        throw createBadRequest(`this stand-in supports only label selectors of the form key=value: ${term}`);
       }
       return { key, value };
     });
   return ({ metadata, status }) =>
-    !notInPhases.some((phase) => phase === objectOr(status)['phase']) &&
+    !notInPhases.some((phase) => phase === toObject(status)['phase']) &&
     (name === undefined || metadata.name === name) &&
     labels.every(({ key, value }) => metadata.labels?.[key] === value);
 }
 
-function satisfies(labels: Record<string, string>, expression: unknown): boolean {
-  const { key, operator, values } = objectOr(expression);
+function matchesExpression(labels: Record<string, string>, expression: unknown): boolean {
+  const { key, operator, values } = toObject(expression);
   const value = typeof key === 'string' ? labels[key] : undefined;
   if (operator === 'In') {
-    return value !== undefined && arrayOr(values).includes(value);
+    return value !== undefined && toArray(values).includes(value);
   }
   if (operator === 'NotIn') {
-    return value === undefined || !arrayOr(values).includes(value);
+    return value === undefined || !toArray(values).includes(value);
   }
   return (operator === 'Exists') === (value !== undefined);
 }
 
-/** Whether labels meet a LabelSelector; one that is absent or empty is met by all. */
-export function meets(labels: Record<string, string>, selector: unknown): boolean {
-  const { matchLabels, matchExpressions } = objectOr(selector);
-  const equal = Object.entries(stringsOf(matchLabels)).every(([key, value]) => labels[key] === value);
-  return equal && arrayOr(matchExpressions).every((expression) => satisfies(labels, expression));
+/** Whether labels match a LabelSelector. A missing or empty selector matches all labels. */
+export function matchesLabelSelector(labels: Record<string, string>, selector: unknown): boolean {
+  const { matchLabels, matchExpressions } = toObject(selector);
+  const equal = Object.entries(getStringEntries(matchLabels)).every(([key, value]) => labels[key] === value);
+  return equal && toArray(matchExpressions).every((expression) => matchesExpression(labels, expression));
 }

@@ -1,12 +1,12 @@
-// Server-side apply of the API stand-in.
+// Server-side apply of the API stand-in: owned fields, conflicts, and managedFields after any write.
 import { isDeepStrictEqual } from 'node:util';
 import { type StatusCause, StatusError } from './api-status-error.ts';
-import { checkedObject, isObject, type KubeObject, type ManagedFields } from './kube-object.ts';
+import { checkObject, isObject, type KubeObject, type ManagedFields } from './kube-object.ts';
 
-/** A field: the keys that lead to it. */
+/** The path of a field, as a list of keys. */
 type Path = readonly string[];
 
-// What the API server takes out of every manager's set: identity, and what it sets itself.
+// Fields that no manager owns, because they identify the object or are set by the API server.
 // https://github.com/kubernetes/apimachinery/blob/master/pkg/util/managedfields/internal/stripmeta.go
 const unownedFields = new Set([
   'name',
@@ -28,26 +28,26 @@ const isIdentityField = (path: Path): boolean => {
   return first === 'metadata' && unownedFields.has(second ?? '');
 };
 
-function* leaves(value: unknown, path: Path): Generator<Path> {
+function* findLeaves(value: unknown, path: Path): Generator<Path> {
   if (value === undefined) {
     return;
   }
   if (isObject(value) && (Object.keys(value).length > 0 || path.length === 0)) {
     for (const [key, child] of Object.entries(value)) {
-      yield* leaves(child, [...path, key]);
+      yield* findLeaves(child, [...path, key]);
     }
   } else {
     yield path;
   }
 }
 
-/** The fields that an object sets and that can be owned: maps by key, lists as a whole. */
+/** Returns the fields of an object that can be owned: each key of a map, and lists as a whole. */
 function getOwnableFields(object: unknown): Path[] {
-  return [...leaves(object, [])].filter((path) => !isIdentityField(path));
+  return [...findLeaves(object, [])].filter((path) => !isIdentityField(path));
 }
 
-/** The value of a field, undefined where it is not set. */
-function valueAt(object: unknown, path: Path): unknown {
+/** Returns the value of a field; undefined if it is not set. */
+function getValueAt(object: unknown, path: Path): unknown {
   let value = object;
   for (const key of path) {
     value = isObject(value) ? value[key] : undefined;
@@ -55,52 +55,52 @@ function valueAt(object: unknown, path: Path): unknown {
   return value;
 }
 
-/** The object with this field set to this value, undefined taking it away; maps that end up empty go too. */
-function withValue(object: Record<string, unknown>, path: Path, value: unknown): Record<string, unknown> {
+/** Returns a copy in which the field has the value. `undefined` removes the field, and maps that become empty. */
+function setValue(object: Record<string, unknown>, path: Path, value: unknown): Record<string, unknown> {
   const [key, ...rest] = path;
   if (key === undefined) {
     return object;
   }
   const { [key]: old, ...others } = object;
-  const next = rest.length === 0 ? value : withValue(isObject(old) ? old : {}, rest, value);
-  const gone =
+  const next = rest.length === 0 ? value : setValue(isObject(old) ? old : {}, rest, value);
+  const isRemoved =
     next === undefined || (value === undefined && isObject(next) && Object.keys(next).length === 0);
-  return gone ? others : { ...object, [key]: next };
+  return isRemoved ? others : { ...object, [key]: next };
 }
 
-/** The form in which managedFields holds a set of fields: `{"f:data": {"f:key": {}}}`. */
+/** Formats fields as in managedFields: `{"f:data": {"f:key": {}}}`. */
 function toFieldsV1(paths: Iterable<Path>): Record<string, unknown> {
   let root: Record<string, unknown> = {};
   for (const path of paths) {
     const keys = path.map((key) => `f:${key}`);
-    // A map that is owned beside some of its entries is in the tree already.
-    if (valueAt(root, keys) === undefined) {
-      root = withValue(root, keys, {});
+    // A map that is owned together with some of its entries is already in the tree.
+    if (getValueAt(root, keys) === undefined) {
+      root = setValue(root, keys, {});
     }
   }
   return root;
 }
 
-/** The set of fields that a managedFields entry holds. */
+/** Parses the fields of a managedFields entry. */
 function fromFieldsV1(fields: Record<string, unknown>): Path[] {
-  return [...leaves(fields, [])]
+  return [...findLeaves(fields, [])]
     .filter((path) => path.length > 0)
     .map((path) => path.filter((key) => key !== '.').map((key) => key.replace(/^f:/, '')));
 }
 
-/** One string for one path. */
-const keyOf = (path: Path): string => JSON.stringify(path);
+/** Returns a unique string for a path. */
+const getKey = (path: Path): string => JSON.stringify(path);
 
-/** A field as the API server writes it in a conflict: `.data..dockerconfigjson`. */
-const display = (path: Path): string => `.${path.join('.')}`;
+/** Formats a field as in conflict messages: `.data..dockerconfigjson`. */
+const formatPath = (path: Path): string => `.${path.join('.')}`;
 
-/** A field manager: the same name applying and updating are two of them. */
+/** A field manager. Apply and update with the same name are two managers. */
 interface Manager {
   name: string;
   operation: ManagedFields['operation'];
 }
 
-/** Which manager owns which fields of an object. A value: each change gives a new one. */
+/** The fields that each manager owns. Immutable: each change returns a new instance. */
 class Managers {
   readonly #entries: readonly ManagedFields[];
 
@@ -108,25 +108,25 @@ class Managers {
     this.#entries = entries;
   }
 
-  /** The fields of one manager. */
+  /** Returns the fields of one manager. */
   fieldsOf(manager: Manager): Path[] {
     return this.#entries
       .filter((entry) => isSameManager(entry, manager))
       .flatMap((entry) => fromFieldsV1(entry.fieldsV1));
   }
 
-  /** The other managers that own a field. */
+  /** Returns the other managers that own a field. */
   othersOwning(path: Path, manager: Manager): Manager[] {
-    const key = keyOf(path);
+    const key = getKey(path);
     return this.#entries
       .filter(
         (entry) =>
-          !isSameManager(entry, manager) && fromFieldsV1(entry.fieldsV1).some((own) => keyOf(own) === key),
+          !isSameManager(entry, manager) && fromFieldsV1(entry.fieldsV1).some((own) => getKey(own) === key),
       )
       .map(({ manager: name, operation }) => ({ name, operation }));
   }
 
-  /** With this manager owning these fields and no others. Its entry's time stays where nothing changed. */
+  /** Sets the fields of one manager. The time of its entry changes only if the fields do. */
   with(manager: Manager, paths: readonly Path[]): Managers {
     const old = this.#entries.find((entry) => isSameManager(entry, manager));
     const others = this.#entries.filter((entry) => !isSameManager(entry, manager));
@@ -145,22 +145,22 @@ class Managers {
     ]);
   }
 
-  /** With these fields taken from all managers but this one. */
-  without(paths: readonly Path[], but: Manager): Managers {
-    const taken = new Set(paths.map(keyOf));
+  /** Removes the fields from all managers except one. */
+  without(paths: readonly Path[], except: Manager): Managers {
+    const taken = new Set(paths.map(getKey));
     return this.#entries.reduce((managers: Managers, { manager: name, operation }) => {
       const other = { name, operation };
-      if (name === but.name && operation === but.operation) {
+      if (name === except.name && operation === except.operation) {
         return managers;
       }
       return managers.with(
         other,
-        managers.fieldsOf(other).filter((path) => !taken.has(keyOf(path))),
+        managers.fieldsOf(other).filter((path) => !taken.has(getKey(path))),
       );
     }, this);
   }
 
-  /** As `metadata.managedFields` holds it. */
+  /** Returns the value of `metadata.managedFields`. */
   entries(): ManagedFields[] {
     return [...this.#entries];
   }
@@ -177,22 +177,22 @@ function isSameManager(entry: ManagedFields, { name, operation }: Manager): bool
 export function recordUpdate(old: KubeObject | undefined, object: KubeObject, name: string): KubeObject {
   const manager: Manager = { name, operation: 'Update' };
   const paths = getOwnableFields(object);
-  const changed = paths.filter((path) => !isDeepStrictEqual(valueAt(old, path), valueAt(object, path)));
-  const there = new Set(paths.map(keyOf));
-  const gone = getOwnableFields(old ?? {}).filter((path) => !there.has(keyOf(path)));
-  const others = new Managers(old?.metadata.managedFields).without([...changed, ...gone], manager);
-  const lost = new Set([...changed, ...gone].map(keyOf));
-  const kept = others.fieldsOf(manager).filter((path) => !lost.has(keyOf(path)));
+  const changed = paths.filter((path) => !isDeepStrictEqual(getValueAt(old, path), getValueAt(object, path)));
+  const present = new Set(paths.map(getKey));
+  const removed = getOwnableFields(old ?? {}).filter((path) => !present.has(getKey(path)));
+  const others = new Managers(old?.metadata.managedFields).without([...changed, ...removed], manager);
+  const lostKeys = new Set([...changed, ...removed].map(getKey));
+  const kept = others.fieldsOf(manager).filter((path) => !lostKeys.has(getKey(path)));
   const managedFields = others.with(manager, [...kept, ...changed]).entries();
   return { ...object, metadata: { ...object.metadata, managedFields } };
 }
 
 /** A server-side apply. */
 export interface ApplyRequest {
-  /** What is stored; for a create, an object with nothing but its identity. */
+  /** The stored object; for a create, an object that has only its identity. */
   live: KubeObject;
-  /** What was sent. */
-  sent: Record<string, unknown>;
+  /** The object in the request. */
+  applied: Record<string, unknown>;
   manager: Manager;
   force: boolean;
 }
@@ -201,7 +201,7 @@ function isEmptyMap(value: unknown): boolean {
   return isObject(value) && Object.keys(value).length === 0;
 }
 
-function conflictText(conflicts: StatusCause[]): string {
+function formatConflicts(conflicts: StatusCause[]): string {
   const [first] = conflicts;
   if (first !== undefined && conflicts.length === 1) {
     return `1 conflict: ${first.message}: ${first.field}`;
@@ -213,63 +213,67 @@ function conflictText(conflicts: StatusCause[]): string {
   return `${conflicts.length} conflicts: ${lists.join('\n')}`;
 }
 
-/** 409: other managers own fields with another value. */
-function fieldConflict(conflicts: StatusCause[]): StatusError {
-  return new StatusError(409, 'Conflict', `Apply failed with ${conflictText(conflicts)}`, {
+/** 409, because other managers own fields with other values. */
+function createFieldConflict(conflicts: StatusCause[]): StatusError {
+  return new StatusError(409, 'Conflict', `Apply failed with ${formatConflicts(conflicts)}`, {
     causes: conflicts,
   });
 }
 
-function conflictsOf({ live, sent, manager }: ApplyRequest, managers: Managers, path: Path): StatusCause[] {
-  if (isEmptyMap(valueAt(sent, path))) {
+function findConflicts(
+  { live, applied, manager }: ApplyRequest,
+  managers: Managers,
+  path: Path,
+): StatusCause[] {
+  if (isEmptyMap(getValueAt(applied, path))) {
     return [];
   }
-  if (isDeepStrictEqual(valueAt(live, path), valueAt(sent, path))) {
+  if (isDeepStrictEqual(getValueAt(live, path), getValueAt(applied, path))) {
     return [];
   }
   return managers.othersOwning(path, manager).map(({ name, operation }) => ({
     reason: 'FieldManagerConflict',
     message: `conflict with "${name}"${operation === 'Update' ? ' using v1' : ''}`,
-    field: display(path),
+    field: formatPath(path),
   }));
 }
 
 /**
- * Server-side apply over maps (a list is one field): what the manager sends is set and becomes its own, what it
- * owned alone and sends no longer is removed, another manager's field of another value is a conflict unless forced,
- * one of the same value is shared. https://kubernetes.io/docs/reference/using-api/server-side-apply/
+ * Server-side apply, in which a list is one field. Applied fields are set, and the manager owns them. Fields that only this
+ * manager owned and that it no longer applies are removed. A field of another manager is shared if its value is the same,
+ * and a conflict otherwise, unless the apply is forced. https://kubernetes.io/docs/reference/using-api/server-side-apply/
  *
- * @returns the object to store; the live one itself where the apply changes nothing
+ * @returns the object to store; the same `live` if the apply changes nothing
  * @throws {StatusError} 409 with a cause for each field in conflict
  */
 export function applyObject(apply: ApplyRequest): KubeObject {
-  const { live, sent, manager, force } = apply;
+  const { live, applied, manager, force } = apply;
   const before = new Managers(live.metadata.managedFields);
-  const paths = getOwnableFields(sent);
-  const conflicting = paths.map((path) => ({ path, causes: conflictsOf(apply, before, path) }));
+  const paths = getOwnableFields(applied);
+  const conflicting = paths.map((path) => ({ path, causes: findConflicts(apply, before, path) }));
   const causes = conflicting.flatMap((one) => one.causes);
   if (causes.length > 0 && !force) {
-    throw fieldConflict(causes);
+    throw createFieldConflict(causes);
   }
-  const taken = conflicting.filter((one) => one.causes.length > 0).map((one) => one.path);
+  const takenOver = conflicting.filter((one) => one.causes.length > 0).map((one) => one.path);
 
-  const kept = new Set(paths.map(keyOf));
+  const kept = new Set(paths.map(getKey));
   const dropped = before
     .fieldsOf(manager)
-    .filter((path) => !kept.has(keyOf(path)) && before.othersOwning(path, manager).length === 0);
+    .filter((path) => !kept.has(getKey(path)) && before.othersOwning(path, manager).length === 0);
   let next: Record<string, unknown> = { ...live };
   for (const path of dropped) {
-    next = withValue(next, path, undefined);
+    next = setValue(next, path, undefined);
   }
   for (const path of paths) {
-    const value = valueAt(sent, path);
-    // An empty map asks for nothing, and takes nothing from others.
+    const value = getValueAt(applied, path);
+    // An empty map sets no field, and removes none of other managers.
     if (!isEmptyMap(value)) {
-      next = withValue(next, path, value);
+      next = setValue(next, path, value);
     }
   }
 
-  const after = before.without(taken, manager).with(manager, paths);
-  next = withValue(next, ['metadata', 'managedFields'], after.entries());
-  return isDeepStrictEqual(next, live) ? live : checkedObject(next);
+  const after = before.without(takenOver, manager).with(manager, paths);
+  next = setValue(next, ['metadata', 'managedFields'], after.entries());
+  return isDeepStrictEqual(next, live) ? live : checkObject(next);
 }

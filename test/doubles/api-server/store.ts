@@ -1,21 +1,27 @@
-// The objects of the API stand-in, as in etcd.
+// The storage of the API stand-in, in place of etcd: objects, versions, and the history of changes.
 import { randomUUID } from 'node:crypto';
-import { alreadyExists, conflict, modifiedMessage, notFound, type Resource } from './api-status-error.ts';
+import {
+  createAlreadyExists,
+  createConflict,
+  createNotFound,
+  modifiedMessage,
+  type Resource,
+} from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
 
-/** A stored change, in the words of a watch. */
+/** A change in the form of a watch event. */
 export interface Change {
   type: 'ADDED' | 'MODIFIED' | 'DELETED';
   resource: Resource;
   object: KubeObject;
-  /** What was there before a MODIFIED. */
+  /** The previous object of a MODIFIED. */
   before?: KubeObject;
   version: number;
 }
 
-const keyOf = (namespace: string | undefined, name: string): string => `${namespace ?? ''}/${name}`;
+const getKey = (namespace: string | undefined, name: string): string => `${namespace ?? ''}/${name}`;
 
-/** What the API server keeps in etcd: objects, one revision for all, and the changes since the last compaction. */
+/** The content of etcd: objects, a revision, and the changes since the last compaction. */
 export class Store {
   readonly #objects = new Map<Resource, Map<string, KubeObject>>();
   readonly #listeners = new Set<(change: Change) => void>();
@@ -28,73 +34,73 @@ export class Store {
     return this.#version;
   }
 
-  /** Changes up to this one can no longer be had. */
+  /** Changes up to this version are no longer available. */
   get compacted(): number {
     return this.#compacted;
   }
 
   get(resource: Resource, namespace: string | undefined, name: string): KubeObject | undefined {
-    return this.#objects.get(resource)?.get(keyOf(namespace, name));
+    return this.#objects.get(resource)?.get(getKey(namespace, name));
   }
 
-  /** As {@link get}, or 404. */
+  /** Like {@link get}. @throws {StatusError} 404 if the object does not exist */
   mustGet(resource: Resource, namespace: string | undefined, name: string): KubeObject {
     const object = this.get(resource, namespace, name);
     if (object === undefined) {
-      throw notFound(resource, name);
+      throw createNotFound(resource, name);
     }
     return object;
   }
 
-  /** All objects of a kind, of one namespace or of all, in the order of their keys. */
+  /** Returns all objects of a kind, in one namespace or in all, sorted by key. */
   list(resource: Resource, namespace?: string): KubeObject[] {
     const objects = [...(this.#objects.get(resource)?.entries() ?? [])];
-    const wanted =
+    const matching =
       namespace === undefined ? objects : objects.filter(([key]) => key.startsWith(`${namespace}/`));
-    return wanted.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
+    return matching.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, object]) => object);
   }
 
-  /** Stores a new object with a uid, a creation time and a version. 409 where the name is taken. */
+  /** Stores a new object with a uid, a creation time and a version. @throws {StatusError} 409 if the name is in use */
   create(resource: Resource, object: KubeObject): KubeObject {
     const { namespace, name } = object.metadata;
     if (this.get(resource, namespace, name) !== undefined) {
-      throw alreadyExists(resource, name);
+      throw createAlreadyExists(resource, name);
     }
     const creationTimestamp = new Date().toISOString().replace(/\.\d+Z$/, 'Z');
     const metadata = { ...object.metadata, uid: randomUUID(), creationTimestamp };
     return this.#put('ADDED', resource, { ...object, metadata });
   }
 
-  /** Stores a changed object. 409 where it was changed since `base` was read. */
+  /** Stores a changed object. @throws {StatusError} 409 if it was changed since `base` was read */
   update(resource: Resource, base: KubeObject, object: KubeObject): KubeObject {
     const { namespace, name } = base.metadata;
     const live = this.mustGet(resource, namespace, name);
     if (live.metadata.resourceVersion !== base.metadata.resourceVersion) {
-      throw conflict(resource, name, modifiedMessage);
+      throw createConflict(resource, name, modifiedMessage);
     }
     return this.#put('MODIFIED', resource, object, live);
   }
 
   delete(resource: Resource, object: KubeObject): void {
     const { namespace, name } = object.metadata;
-    this.#objects.get(resource)?.delete(keyOf(namespace, name));
+    this.#objects.get(resource)?.delete(getKey(namespace, name));
     this.#version += 1;
     const metadata = { ...object.metadata, resourceVersion: String(this.#version) };
     this.#record({ type: 'DELETED', resource, object: { ...object, metadata }, version: this.#version });
   }
 
-  /** The kept changes after a version. */
+  /** Returns the available changes after a version. */
   since(version: number): Change[] {
     return this.#history.filter((change) => change.version > version);
   }
 
-  /** Forgets the changes so far, as etcd's compaction does. */
+  /** Discards the changes so far, as a compaction of etcd does. */
   compact(): void {
     this.#history = [];
     this.#compacted = this.#version;
   }
 
-  /** Comes back from an older backup, as it were: versions count on from this one. */
+  /** Simulates a restored backup: versions continue from this one. */
   rewind(version: number): void {
     this.#history = [];
     this.#compacted = 0;
@@ -113,7 +119,7 @@ export class Store {
     const stored = { ...object, metadata };
     const { namespace, name } = metadata;
     const ofKind = this.#objects.get(resource) ?? new Map<string, KubeObject>();
-    this.#objects.set(resource, ofKind.set(keyOf(namespace, name), stored));
+    this.#objects.set(resource, ofKind.set(getKey(namespace, name), stored));
     this.#record({
       type,
       resource,

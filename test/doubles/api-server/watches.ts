@@ -1,13 +1,13 @@
-// Watches of the API stand-in.
+// Watches of the API stand-in: events, bookmarks, timeouts, and injected faults.
 import type { ServerResponse } from 'node:http';
-import { apiVersionOf, type Target } from './api-resources.ts';
+import { getApiVersion, type Target } from './api-resources.ts';
 import { StatusError } from './api-status-error.ts';
 import type { KubeObject } from './kube-object.ts';
 import { getRepresentation } from './lists.ts';
-import { selects } from './selector-matching.ts';
+import { createSelector } from './selector-matching.ts';
 import type { Change, Store } from './store.ts';
 
-/** A request to watch, and where its answer goes. */
+/** A watch request and its response. */
 export interface WatchRequest {
   target: Target;
   query: URLSearchParams;
@@ -15,27 +15,27 @@ export interface WatchRequest {
   response: ServerResponse;
 }
 
-function expired(version: number, oldest: number): StatusError {
+function createExpired(version: number, oldest: number): StatusError {
   return new StatusError(410, 'Expired', `too old resource version: ${version} (${oldest})`);
 }
 
 /** One open watch. */
 class Stream {
   readonly #request: WatchRequest;
-  /** A half-open connection: there, and mute for good. */
-  dead = false;
-  readonly #wanted: (object: KubeObject) => boolean;
+  /** Sends nothing any more, like a half-open connection. */
+  isSilent = false;
+  readonly #isSelected: (object: KubeObject) => boolean;
 
-  /** Changes up to this one are none of its business: a version that is yet to come is waited for in silence. */
+  /** Changes up to this version are not sent. It can be a version that does not exist yet. */
   readonly #from: number;
 
   constructor(request: WatchRequest, from: number) {
     this.#from = from;
     this.#request = request;
-    this.#wanted = selects(request.query);
+    this.#isSelected = createSelector(request.query);
   }
 
-  pass(change: Change): void {
+  handleChange(change: Change): void {
     const { resource, object, version } = change;
     const { target, accept } = this.#request;
     if (resource !== target.resource || version <= this.#from) {
@@ -44,23 +44,23 @@ class Stream {
     if (target.namespace !== undefined && object.metadata.namespace !== target.namespace) {
       return;
     }
-    const type = this.#typeOf(change);
+    const type = this.#getType(change);
     if (type !== undefined) {
       this.#send(type, getRepresentation(accept)(object));
     }
   }
 
-  /** What comes into the selection by a change is new to this watch, and what falls out of it is gone. */
-  #typeOf({ type, object, before }: Change): Change['type'] | undefined {
-    const wanted = this.#wanted(object);
+  /** An object that a change makes match the selector is ADDED, and one that no longer matches is DELETED. */
+  #getType({ type, object, before }: Change): Change['type'] | undefined {
+    const isSelected = this.#isSelected(object);
     if (before === undefined) {
-      return wanted ? type : undefined;
+      return isSelected ? type : undefined;
     }
-    const wasWanted = this.#wanted(before);
-    if (wanted) {
-      return wasWanted ? type : 'ADDED';
+    const wasSelected = this.#isSelected(before);
+    if (isSelected) {
+      return wasSelected ? type : 'ADDED';
     }
-    return wasWanted ? 'DELETED' : undefined;
+    return wasSelected ? 'DELETED' : undefined;
   }
 
   bookmark(version: number): void {
@@ -72,12 +72,12 @@ class Stream {
     const metadata = { name: '', uid: '', creationTimestamp: '', resourceVersion: String(version) };
     this.#send(
       'BOOKMARK',
-      getRepresentation(accept)({ kind: resource.kind, apiVersion: apiVersionOf(resource), metadata }),
+      getRepresentation(accept)({ kind: resource.kind, apiVersion: getApiVersion(resource), metadata }),
     );
   }
 
   end(): void {
-    if (!this.dead) {
+    if (!this.isSilent) {
       this.#request.response.end();
     }
   }
@@ -93,13 +93,13 @@ class Stream {
 
   #send(type: string, object: Record<string, unknown>): void {
     const { response } = this.#request;
-    if (!this.dead && !response.writableEnded) {
+    if (!this.isSilent && !response.writableEnded) {
       response.write(`${JSON.stringify({ type, object })}\n`);
     }
   }
 }
 
-/** All watches that are open. */
+/** All open watches. */
 export class Watches {
   readonly #store: Store;
   readonly #open = new Set<Stream>();
@@ -109,64 +109,64 @@ export class Watches {
     this.#store = store;
     store.subscribe((change) => {
       for (const stream of this.#open) {
-        stream.pass(change);
+        stream.handleChange(change);
       }
     });
   }
 
-  /** Set, all watches, open and new ones, fall silent for good: no event, no end. Unset, new ones are as ever. */
-  set silent(silent: boolean) {
-    this.#silent = silent;
-    if (!silent) {
+  /** While true, open and new watches send no events and do not end. Watches that were silenced stay silent. */
+  set isSilent(isSilent: boolean) {
+    this.#silent = isSilent;
+    if (!isSilent) {
       return;
     }
     for (const stream of this.#open) {
-      stream.dead = true;
+      stream.isSilent = true;
     }
   }
 
-  /** How many are open. */
+  /** Number of open watches. */
   get count(): number {
     return this.#open.size;
   }
 
-  /** Ends all: in order (`end`), or by a connection reset. */
+  /** Ends all watches: orderly (`end`), or with a connection reset. */
   drop(how: 'end' | 'reset'): void {
     for (const stream of this.#open) {
       stream[how]();
     }
   }
 
-  /** Ends all with an ERROR event of 410. */
+  /** Ends all watches with an ERROR event of 410. */
   expire(): void {
     for (const stream of this.#open) {
-      stream.fail(expired(0, this.#store.version));
+      stream.fail(createExpired(0, this.#store.version));
     }
   }
 
   /**
-   * Answers with a stream: what is there (without a resourceVersion) or what changed since it, then changes as they
-   * come, and at `timeoutSeconds` a bookmark and the end. A resourceVersion that is too old is an ERROR event, as in
-   * the real one.
+   * Responds with a stream. It begins with all objects, or with the changes since a given resourceVersion, continues with
+   * later changes, and ends after `timeoutSeconds` with a bookmark. If the resourceVersion is too old, an ERROR event is sent,
+   * as by the real API server.
    */
   start(request: WatchRequest): void {
     const { target, query, response } = request;
     const { resource, namespace } = target;
     const from = Number(query.get('resourceVersion') ?? 0);
     const stream = new Stream(request, from);
-    stream.dead = this.#silent;
+    stream.isSilent = this.#silent;
     response.writeHead(200, { 'content-type': 'application/json' }).flushHeaders();
     if (from > 0 && from < this.#store.compacted) {
-      stream.fail(expired(from, this.#store.compacted));
+      stream.fail(createExpired(from, this.#store.compacted));
       return;
     }
-    const there = this.#store.list(resource, namespace);
-    const missed: Change[] =
+    const objects = this.#store.list(resource, namespace);
+    const changes: Change[] =
       from > 0
         ? this.#store.since(from)
-        : there.map((object) => ({ type: 'ADDED', resource, object, version: 1 }));
-    for (const change of missed) {
-      stream.pass(change);
+        : objects.map((object) => ({ type: 'ADDED', resource, object, version: 1 }));
+    for (const change of changes) {
+      stream.handleChange(change);
     }
     this.#open.add(stream);
     const seconds = Number(query.get('timeoutSeconds') ?? 1800);

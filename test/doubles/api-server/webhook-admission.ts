@@ -2,14 +2,14 @@
 import { randomUUID } from 'node:crypto';
 import { Agent, request } from 'node:https';
 import type { Target } from './api-resources.ts';
-import { internalError, StatusError } from './api-status-error.ts';
-import { arrayOr, type KubeObject, objectFrom, objectOr, stringsOf } from './kube-object.ts';
+import { createInternalError, StatusError } from './api-status-error.ts';
+import { getStringEntries, type KubeObject, parseObject, toArray, toObject } from './kube-object.ts';
 import { applyJsonPatch } from './patching.ts';
 import type { User } from './rbac.ts';
 import type { Store } from './store.ts';
-import { type Operation, type Webhook, webhooksFor } from './webhook-selection.ts';
+import { type Operation, selectWebhooks, type Webhook } from './webhook-selection.ts';
 
-function denied(webhook: Webhook, { code, message, reason }: Record<string, unknown>): StatusError {
+function createDenial(webhook: Webhook, { code, message, reason }: Record<string, unknown>): StatusError {
   const why = typeof message === 'string' && message !== '' ? `: ${message}` : ' without explanation';
   const text = `admission webhook "${webhook.name}" denied the request${why}`;
   return new StatusError(
@@ -19,18 +19,18 @@ function denied(webhook: Webhook, { code, message, reason }: Record<string, unkn
   );
 }
 
-/** The patched object. @throws {StatusError} 500 for a patch that does not apply, whatever the failure policy */
-function patched(object: KubeObject, patch: string, target: Target): KubeObject {
+/** Patches the object. @throws {StatusError} 500 for a patch that does not apply, with any failure policy */
+function applyWebhookPatch(object: KubeObject, patch: string, target: Target): KubeObject {
   try {
-    return objectFrom(applyJsonPatch(object, JSON.parse(Buffer.from(patch, 'base64').toString())), target);
+    return parseObject(applyJsonPatch(object, JSON.parse(Buffer.from(patch, 'base64').toString())), target);
   } catch (error) {
-    throw internalError(
+    throw createInternalError(
       `jsonpatch operation does not apply: ${error instanceof Error ? error.message.split('\n')[0] : ''}`,
     );
   }
 }
 
-/** Calls the webhooks that a write concerns, one after the other; each sees what the ones before it made. */
+/** Calls the webhooks of a write one after the other. Each receives the object as the previous ones patched it. */
 export class Admission {
   readonly #store: Store;
   readonly #client = new WebhookClient();
@@ -40,47 +40,47 @@ export class Admission {
   }
 
   /**
-   * The object as the webhooks leave it, and their warnings. There is no second pass (`reinvocationPolicy`).
+   * Returns the object after all webhooks, and their warnings. There is no second pass (`reinvocationPolicy`).
    *
-   * @throws {StatusError} where one refuses, fails under failurePolicy Fail, or answers with a patch that does not apply
+   * @throws {StatusError} if a webhook denies the write, fails with failurePolicy Fail, or returns a patch that does not apply
    */
   async admit(write: ReviewedObject): Promise<{ object: KubeObject; warnings: string[] }> {
     const warnings: string[] = [];
     let { object } = write;
-    const labels = stringsOf(object.metadata.labels);
-    for (const webhook of webhooksFor(this.#store, write.operation, write.target, labels)) {
-      const verdict = await this.#ask(webhook, { ...write, object });
+    const labels = getStringEntries(object.metadata.labels);
+    for (const webhook of selectWebhooks(this.#store, write.operation, write.target, labels)) {
+      const verdict = await this.#callWebhook(webhook, { ...write, object });
       if (verdict === undefined) {
         continue;
       }
       warnings.push(...verdict.warnings);
       if (!verdict.allowed) {
-        throw denied(webhook, verdict.status);
+        throw createDenial(webhook, verdict.status);
       }
       if (verdict.patch !== undefined) {
-        object = patched(object, verdict.patch, write.target);
+        object = applyWebhookPatch(object, verdict.patch, write.target);
       }
     }
     return { object, warnings };
   }
 
-  /** Ends the connections to webhooks. */
+  /** Closes the connections to webhooks. */
   close(): void {
     this.#client.close();
   }
 
-  /** Undefined where the webhook failed and its policy is to go on. */
-  async #ask(
+  /** Returns undefined if the webhook failed and its failurePolicy is Ignore. */
+  async #callWebhook(
     { name, url, caBundle, timeoutSeconds, ignoreFailure }: Webhook,
     write: ReviewedObject,
   ): Promise<AdmissionVerdict | undefined> {
     const uid = randomUUID();
     const verdict =
       url === ''
-        ? { failure: 'this stand-in reaches webhooks by clientConfig.url only' }
+        ? { failure: 'this stand-in calls webhooks with clientConfig.url only' }
         : parseAdmissionResponse(
             await this.#client.post(
-              withTimeout(url, timeoutSeconds),
+              addTimeout(url, timeoutSeconds),
               caBundle,
               buildAdmissionReview(write, uid),
               timeoutSeconds * 1000,
@@ -93,17 +93,17 @@ export class Admission {
     if (ignoreFailure) {
       return undefined;
     }
-    throw internalError(`failed calling webhook "${name}": ${verdict.failure}`);
+    throw createInternalError(`failed calling webhook "${name}": ${verdict.failure}`);
   }
 }
 
-function withTimeout(url: string, seconds: number): URL {
+function addTimeout(url: string, seconds: number): URL {
   const address = new URL(url);
   address.searchParams.set('timeout', `${seconds}s`);
   return address;
 }
 
-/** A write that webhooks may change or refuse. */
+/** A write that webhooks can change or deny. */
 export interface ReviewedObject {
   operation: Operation;
   target: Target;
@@ -113,7 +113,7 @@ export interface ReviewedObject {
   dryRun: boolean;
 }
 
-/** What a webhook decided. */
+/** The decision of a webhook. */
 export interface AdmissionVerdict {
   allowed: boolean;
   patch: string | undefined;
@@ -121,7 +121,7 @@ export interface AdmissionVerdict {
   status: Record<string, unknown>;
 }
 
-/** The AdmissionReview that asks about a write. */
+/** Builds the AdmissionReview for a write. */
 function buildAdmissionReview(
   { operation, target, user, object, oldObject, dryRun }: ReviewedObject,
   uid: string,
@@ -156,24 +156,24 @@ function buildAdmissionReview(
   };
 }
 
-/** The verdict in an answer, or why it is none. k8s.io/apiserver, plugin/webhook/request (VerifyAdmissionResponse). */
+/** Parses a response, or returns why it is invalid. Source: k8s.io/apiserver, plugin/webhook/request (VerifyAdmissionResponse). */
 function parseAdmissionResponse(
-  answer: WebhookResponse,
+  webhookResponse: WebhookResponse,
   uid: string,
 ): AdmissionVerdict | { failure: string } {
-  if ('failure' in answer) {
-    return { failure: `failed to call webhook: ${answer.failure}` };
+  if ('failure' in webhookResponse) {
+    return { failure: `failed to call webhook: ${webhookResponse.failure}` };
   }
-  if (answer.status !== 200) {
-    return { failure: `failed to call webhook: the server answered ${answer.status}` };
+  if (webhookResponse.status !== 200) {
+    return { failure: `failed to call webhook: the server responded with ${webhookResponse.status}` };
   }
   let review: Record<string, unknown>;
   try {
-    review = objectOr(JSON.parse(answer.body));
+    review = toObject(JSON.parse(webhookResponse.body));
   } catch {
-    return { failure: 'failed to call webhook: the answer is no JSON' };
+    return { failure: 'failed to call webhook: the response is not JSON' };
   }
-  const { allowed, patch, patchType, warnings, status, ...response } = objectOr(review['response']);
+  const { allowed, patch, patchType, warnings, status, ...response } = toObject(review['response']);
   if (review['apiVersion'] !== 'admission.k8s.io/v1' || review['kind'] !== 'AdmissionReview') {
     return {
       failure:
@@ -193,15 +193,15 @@ function parseAdmissionResponse(
   return {
     allowed: allowed === true,
     patch: typeof patch === 'string' ? patch : undefined,
-    warnings: arrayOr(warnings).filter((text) => typeof text === 'string'),
-    status: objectOr(status),
+    warnings: toArray(warnings).filter((text) => typeof text === 'string'),
+    status: toObject(status),
   };
 }
 
-/** What came back from a webhook: an answer, or the reason why there is none. */
+/** The HTTP response of a webhook, or the reason why there is none. */
 type WebhookResponse = { status: number; body: string } | { failure: string };
 
-/** Connections to webhooks: HTTP/1.1 and kept alive, as the real API server's to a webhook behind a Service. */
+/** Calls webhooks on HTTP/1.1 keep-alive connections, as the real API server calls a webhook behind a Service. */
 class WebhookClient {
   readonly #agents = new Map<string, Agent>();
 
@@ -234,7 +234,7 @@ class WebhookClient {
     });
   }
 
-  /** Ends all connections. */
+  /** Closes all connections. */
   close(): void {
     for (const agent of this.#agents.values()) {
       agent.destroy();

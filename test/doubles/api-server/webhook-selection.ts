@@ -1,44 +1,44 @@
 // Selects the webhooks that the API stand-in calls for a request.
 import { namespaceResource, type Target, webhookResource } from './api-resources.ts';
-import { invalid } from './api-status-error.ts';
-import { arrayOr, type KubeObject, objectOr, stringsOf } from './kube-object.ts';
-import { meets } from './selector-matching.ts';
+import { createInvalid } from './api-status-error.ts';
+import { getStringEntries, type KubeObject, toArray, toObject } from './kube-object.ts';
+import { matchesLabelSelector } from './selector-matching.ts';
 import type { Store } from './store.ts';
 
-/** What a webhook is asked about. */
+/** The operations that webhooks can match. */
 export type Operation = 'CREATE' | 'UPDATE';
 
-/** A webhook of a MutatingWebhookConfiguration, with the defaults filled in. */
+/** A webhook of a MutatingWebhookConfiguration, with defaults. */
 export interface Webhook {
   name: string;
-  /** Empty where the configuration names a Service, which the stand-in cannot reach. */
+  /** Empty if the configuration names a Service, which the stand-in does not support. */
   url: string;
   caBundle: string;
   timeoutSeconds: number;
   ignoreFailure: boolean;
 }
 
-const has = (list: unknown, wanted: string): boolean =>
-  arrayOr(list).some((one) => one === wanted || one === '*');
+const includesOrAny = (list: unknown, value: string): boolean =>
+  toArray(list).some((one) => one === value || one === '*');
 
 function matchesRule(rule: unknown, operation: Operation, { resource, subresource }: Target): boolean {
-  const { operations, apiGroups, apiVersions, resources } = objectOr(rule);
+  const { operations, apiGroups, apiVersions, resources } = toObject(rule);
   const plain = subresource === '' ? [resource.resource, '*'] : [];
   const withSub =
     subresource === ''
       ? []
       : [`${resource.resource}/${subresource}`, `${resource.resource}/*`, `*/${subresource}`];
   return (
-    has(operations, operation) &&
-    has(apiGroups, resource.group) &&
-    has(apiVersions, resource.version) &&
-    arrayOr(resources).some((one) => one === '*/*' || [...plain, ...withSub].some((form) => form === one))
+    includesOrAny(operations, operation) &&
+    includesOrAny(apiGroups, resource.group) &&
+    includesOrAny(apiVersions, resource.version) &&
+    toArray(resources).some((one) => one === '*/*' || [...plain, ...withSub].some((form) => form === one))
   );
 }
 
-function webhookOf(entry: unknown): Webhook {
-  const { name, clientConfig, timeoutSeconds, failurePolicy } = objectOr(entry);
-  const { url, caBundle } = objectOr(clientConfig);
+function parseWebhook(entry: unknown): Webhook {
+  const { name, clientConfig, timeoutSeconds, failurePolicy } = toObject(entry);
+  const { url, caBundle } = toObject(clientConfig);
   return {
     name: typeof name === 'string' ? name : '',
     url: typeof url === 'string' ? url : '',
@@ -48,10 +48,10 @@ function webhookOf(entry: unknown): Webhook {
   };
 }
 
-/** What a configuration must say of each webhook. @throws {Failure} 422 */
+/** Checks the required fields of each webhook. @throws {StatusError} 422 */
 export function validateWebhooks(configuration: KubeObject): void {
-  const causes = arrayOr(configuration['webhooks']).flatMap((entry, index) => {
-    const { sideEffects, admissionReviewVersions } = objectOr(entry);
+  const causes = toArray(configuration['webhooks']).flatMap((entry, index) => {
+    const { sideEffects, admissionReviewVersions } = toObject(entry);
     const field = `webhooks[${index}]`;
     const reason = 'FieldValueRequired';
     return [
@@ -64,7 +64,7 @@ export function validateWebhooks(configuration: KubeObject): void {
               field: `${field}.sideEffects`,
             },
           ]),
-      ...(arrayOr(admissionReviewVersions).includes('v1')
+      ...(toArray(admissionReviewVersions).includes('v1')
         ? []
         : [
             {
@@ -76,33 +76,33 @@ export function validateWebhooks(configuration: KubeObject): void {
     ];
   });
   if (causes.length > 0) {
-    throw invalid(webhookResource, configuration.metadata.name, causes);
+    throw createInvalid(webhookResource, configuration.metadata.name, causes);
   }
 }
 
 /**
- * The webhooks that are to be called, in the order of their configurations' names. Rules, namespaceSelector and
- * objectSelector count. `matchConditions` are not evaluated (they are CEL): such a webhook is called for more than a
- * real API server would call it.
+ * Returns the webhooks to call, sorted by the names of their configurations. Rules, namespaceSelector and objectSelector are
+ * evaluated. `matchConditions` are not, because they are CEL, so webhooks with them receive more calls than from a real API
+ * server.
  */
-export function webhooksFor(
+export function selectWebhooks(
   store: Store,
   operation: Operation,
   target: Target,
   labels: Record<string, string>,
 ): Webhook[] {
   const namespace = store.get(namespaceResource, undefined, target.namespace ?? '');
-  const namespaceLabels = stringsOf(namespace?.metadata.labels);
+  const namespaceLabels = getStringEntries(namespace?.metadata.labels);
   return store
     .list(webhookResource)
-    .flatMap((configuration) => arrayOr(configuration['webhooks']))
+    .flatMap((configuration) => toArray(configuration['webhooks']))
     .filter((entry) => {
-      const { rules, namespaceSelector, objectSelector } = objectOr(entry);
+      const { rules, namespaceSelector, objectSelector } = toObject(entry);
       return (
-        arrayOr(rules).some((rule) => matchesRule(rule, operation, target)) &&
-        meets(namespaceLabels, namespaceSelector) &&
-        meets(labels, objectSelector)
+        toArray(rules).some((rule) => matchesRule(rule, operation, target)) &&
+        matchesLabelSelector(namespaceLabels, namespaceSelector) &&
+        matchesLabelSelector(labels, objectSelector)
       );
     })
-    .map(webhookOf);
+    .map(parseWebhook);
 }

@@ -1,4 +1,4 @@
-// Creates, changes and deletes objects of the API stand-in.
+// Writes of the API stand-in: admission, validation, managedFields and storage of created, changed and deleted objects.
 import { randomBytes } from 'node:crypto';
 import { isDeepStrictEqual } from 'node:util';
 import {
@@ -9,14 +9,14 @@ import {
   webhookResource,
 } from './api-resources.ts';
 import {
-  badRequest,
-  conflict,
-  forbidden,
+  createBadRequest,
+  createConflict,
+  createForbidden,
+  createNotFound,
   modifiedMessage,
-  notFound,
   StatusError,
 } from './api-status-error.ts';
-import { type KubeObject, objectFrom, objectOr } from './kube-object.ts';
+import { type KubeObject, parseObject, toObject } from './kube-object.ts';
 import {
   completeSecret,
   validatePod,
@@ -31,7 +31,7 @@ import type { Store } from './store.ts';
 import type { Admission } from './webhook-admission.ts';
 import { validateWebhooks } from './webhook-selection.ts';
 
-/** A request that changes something. */
+/** A request that creates, changes or deletes an object. */
 export interface Write {
   target: Target;
   query: URLSearchParams;
@@ -41,30 +41,30 @@ export interface Write {
   body: string;
 }
 
-/** What it came to. */
-export interface Written {
+/** The response to a write. */
+export interface WriteResult {
   status: number;
   body: object;
   warnings: string[];
 }
 
-// As the real one: a patch that met another write is made again on what is there now.
+// Like the real API server, a patch that conflicts with another write is repeated on the new version.
 const maxPatchAttempts = 5;
 
 const isDryRun = ({ query }: Write): boolean => query.get('dryRun') === 'All';
 
-const managerOf = ({ query, userAgent }: Write): string =>
+const getManager = ({ query, userAgent }: Write): string =>
   query.get('fieldManager') ?? userAgent.split('/')[0] ?? 'unknown';
 
-function bodyOf({ body }: Write): unknown {
+function parseJsonBody({ body }: Write): unknown {
   try {
     return JSON.parse(body);
   } catch {
-    throw badRequest('the body of the request is no JSON');
+    throw createBadRequest('the body of the request is not JSON');
   }
 }
 
-/** Creates, changes and deletes objects, by way of the webhooks. */
+/** Creates, changes and deletes objects, and calls the webhooks. */
 export class Writes {
   readonly #store: Store;
   readonly #admission: Admission;
@@ -74,24 +74,24 @@ export class Writes {
     this.#admission = admission;
   }
 
-  async create(write: Write): Promise<Written> {
-    return await this.#save(write, undefined, objectFrom(bodyOf(write), write.target), true);
+  async create(write: Write): Promise<WriteResult> {
+    return await this.#save(write, undefined, parseObject(parseJsonBody(write), write.target), true);
   }
 
-  async replace(write: Write): Promise<Written> {
+  async replace(write: Write): Promise<WriteResult> {
     const { target } = write;
-    const object = objectFrom(bodyOf(write), target);
+    const object = parseObject(parseJsonBody(write), target);
     const live = this.#store.mustGet(target.resource, target.namespace, target.name ?? '');
     const { uid, resourceVersion, creationTimestamp } = live.metadata;
-    const given = object.metadata;
-    if (given.resourceVersion !== '' && given.resourceVersion !== resourceVersion) {
-      throw conflict(target.resource, given.name, modifiedMessage);
+    const metadata = object.metadata;
+    if (metadata.resourceVersion !== '' && metadata.resourceVersion !== resourceVersion) {
+      throw createConflict(target.resource, metadata.name, modifiedMessage);
     }
-    const whole = { ...object, metadata: { ...given, uid, resourceVersion, creationTimestamp } };
-    return await this.#save(write, live, whole, true);
+    const newObject = { ...object, metadata: { ...metadata, uid, resourceVersion, creationTimestamp } };
+    return await this.#save(write, live, newObject, true);
   }
 
-  async patch(write: Write): Promise<Written> {
+  async patch(write: Write): Promise<WriteResult> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#patchOnce(write);
@@ -107,8 +107,8 @@ export class Writes {
     }
   }
 
-  /** A namespace only starts to terminate: what would finish it, the controller manager, is not there. */
-  remove(write: Write): Written {
+  /** Deletes an object. A namespace stays Terminating, because there is no controller to finish its deletion. */
+  remove(write: Write): WriteResult {
     const { resource, namespace, name = '' } = write.target;
     const live = this.#store.mustGet(resource, namespace, name);
     checkPreconditions(write, live);
@@ -130,7 +130,7 @@ export class Writes {
     };
   }
 
-  async #patchOnce(write: Write): Promise<Written> {
+  async #patchOnce(write: Write): Promise<WriteResult> {
     const { target } = write;
     const name = target.name ?? '';
     const live = this.#store.get(target.resource, target.namespace, name);
@@ -144,9 +144,9 @@ export class Writes {
   async #save(
     write: Write,
     live: KubeObject | undefined,
-    sent: KubeObject,
+    newObject: KubeObject,
     isUpdate: boolean,
-  ): Promise<Written> {
+  ): Promise<WriteResult> {
     const { target, user } = write;
     this.#checkNamespace(target, live === undefined);
     const dryRun = isDryRun(write);
@@ -154,12 +154,12 @@ export class Writes {
       operation: live === undefined ? 'CREATE' : 'UPDATE',
       target,
       user,
-      object: sent,
+      object: newObject,
       ...(live !== undefined && { oldObject: live }),
       dryRun,
     });
-    const valid = validated(target, admitted, live);
-    const object = isUpdate ? recordUpdate(live, valid, managerOf(write)) : valid;
+    const valid = completeAndValidate(target, admitted, live);
+    const object = isUpdate ? recordUpdate(live, valid, getManager(write)) : valid;
     const status = live === undefined ? 201 : 200;
     const unchanged = live !== undefined && isDeepStrictEqual(object, live);
     if (dryRun || unchanged) {
@@ -171,39 +171,40 @@ export class Writes {
     return { status, body, warnings };
   }
 
-  #checkNamespace({ resource, namespace, name }: Target, creating: boolean): void {
+  #checkNamespace({ resource, namespace, name }: Target, isCreate: boolean): void {
     if (namespace === undefined) {
       return;
     }
     const parent = this.#store.get(namespaceResource, undefined, namespace);
     if (parent === undefined) {
-      throw notFound(namespaceResource, namespace);
+      throw createNotFound(namespaceResource, namespace);
     }
-    if (!creating || parent.metadata.deletionTimestamp === undefined) {
+    if (!isCreate || parent.metadata.deletionTimestamp === undefined) {
       return;
     }
     const why = `unable to create new content in namespace ${namespace} because it is being terminated`;
     const message = `namespace ${namespace} is being terminated`;
-    throw forbidden(resource, name, why, [
+    throw createForbidden(resource, name, why, [
       { reason: 'NamespaceTerminating', message, field: 'metadata.namespace' },
     ]);
   }
 }
 
-/** What `preconditions` of DeleteOptions ask for. @throws {StatusError} 409 */
+/** Checks the `preconditions` of DeleteOptions. @throws {StatusError} 409 */
 function checkPreconditions(write: Write, live: KubeObject): void {
   if (write.body === '') {
     return;
   }
-  const { uid, resourceVersion } = objectOr(objectOr(bodyOf(write))['preconditions']);
-  const met = (wanted: unknown, there: unknown): boolean => wanted === undefined || wanted === there;
-  if (met(uid, live.metadata.uid) && met(resourceVersion, live.metadata.resourceVersion)) {
+  const { uid, resourceVersion } = toObject(toObject(parseJsonBody(write))['preconditions']);
+  const isMet = (required: unknown, actual: unknown): boolean =>
+    required === undefined || required === actual;
+  if (isMet(uid, live.metadata.uid) && isMet(resourceVersion, live.metadata.resourceVersion)) {
     return;
   }
-  throw conflict(write.target.resource, live.metadata.name, 'Precondition failed');
+  throw createConflict(write.target.resource, live.metadata.name, 'Precondition failed');
 }
 
-function named(object: KubeObject): KubeObject {
+function generateName(object: KubeObject): KubeObject {
   const { name, generateName } = object.metadata;
   if (name !== '' || generateName === undefined) {
     return object;
@@ -214,37 +215,37 @@ function named(object: KubeObject): KubeObject {
   };
 }
 
-/** The object as it is to be stored: completed, and looked at. @throws {StatusError} 422 */
-function validated(
+/** Sets defaults and a generated name, and validates the object. @throws {StatusError} 422 */
+function completeAndValidate(
   { resource, subresource }: Target,
   object: KubeObject,
   old: KubeObject | undefined,
 ): KubeObject {
-  const whole = named(object);
+  const namedObject = generateName(object);
   if (resource === secretResource) {
-    const secret = completeSecret(whole);
+    const secret = completeSecret(namedObject);
     validateSecret(secret, old);
     return secret;
   }
   if (resource === podResource) {
     if (old === undefined) {
-      validatePod(whole);
+      validatePod(namedObject);
     } else if (subresource === 'ephemeralcontainers') {
-      return withEphemeralContainers(whole, old);
+      return withEphemeralContainers(namedObject, old);
     } else {
-      validatePodUpdate(whole, old);
+      validatePodUpdate(namedObject, old);
     }
   }
   if (resource === webhookResource) {
-    validateWebhooks(whole);
+    validateWebhooks(namedObject);
   }
   if (resource !== namespaceResource || old !== undefined) {
-    return whole;
+    return namedObject;
   }
-  const labels = { ...whole.metadata.labels, 'kubernetes.io/metadata.name': whole.metadata.name };
+  const labels = { ...namedObject.metadata.labels, 'kubernetes.io/metadata.name': namedObject.metadata.name };
   return {
-    ...whole,
-    metadata: { ...whole.metadata, labels },
-    status: { phase: 'Active', ...objectOr(whole['status']) },
+    ...namedObject,
+    metadata: { ...namedObject.metadata, labels },
+    status: { phase: 'Active', ...toObject(namedObject['status']) },
   };
 }

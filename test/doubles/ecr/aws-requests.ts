@@ -73,7 +73,7 @@ function readCredential(authorization: string | undefined): Credential | undefin
 
 /**
  * Whether a POST was signed with the key, over its body, host and session token.
- * Source: "Create a signed AWS API request", IAM user guide. Its date is not compared with any clock.
+ * Source: "Create a signed AWS API request", IAM user guide. The date is not compared with a clock.
  */
 export function isSignedBy(
   key: Key,
@@ -107,7 +107,7 @@ function sha256(content: string | Buffer): string {
   return createHash('sha256').update(content).digest('hex');
 }
 
-/** A key pair that the double knows. */
+/** An access key that the double accepts. */
 export interface Key {
   readonly accessKeyId: string;
   readonly secretAccessKey: string;
@@ -120,7 +120,7 @@ export interface Key {
 
 const sessionMs = 3_600_000;
 
-/** Every key that AWS would accept: the one that the process starts with, and those that STS issued. */
+/** All valid access keys: the initial one, and those that STS issued. */
 export class Keys {
   readonly #byId = new Map<string, Key>();
   readonly root: Key;
@@ -136,7 +136,7 @@ export class Keys {
   }
 
   /** Creates a session of a role, as AssumeRole does: one hour long. */
-  session(roleArn: string, sessionName: string, canary: string, now: number): Key {
+  createSession(roleArn: string, sessionName: string, canary: string, now: number): Key {
     const number = String(this.#byId.size).padStart(9, '0');
     const key: Key = {
       accessKeyId: `ASIAEXAMPLE${number}`,

@@ -47,7 +47,7 @@ export interface AwsResponse {
 
 const json = 'application/x-amz-json-1.1';
 
-/** ECR speaks AWS JSON 1.1. */
+/** A token in the protocol of ECR, AWS JSON 1.1. */
 export function ecrToken(
   { auth, expiresAt }: Pick<IssuedPassword, 'auth' | 'expiresAt'>,
   proxyEndpoint: string,
@@ -87,9 +87,9 @@ export function buildInvalidResponse(
       return withAuth(base64('AWS:'));
     case 'line-break':
       return withAuth(base64(`AWS:${issued.password}\nmore`));
-    case 'ended':
+    case 'expired':
       return ecrToken({ ...issued, expiresAt: 1_420_070_400_000 }, endpoint);
-    case 'no-end':
+    case 'no-expiry':
       return {
         status: 200,
         type: json,
@@ -102,7 +102,7 @@ export function buildInvalidResponse(
   }
 }
 
-/** STS speaks AWS Query: a form in, XML out. */
+/** A session in the protocol of STS, AWS Query: the request is a form, the response is XML. */
 export function stsSession(operation: string, key: Key): AwsResponse {
   const credentials = [
     ['AccessKeyId', key.accessKeyId],
@@ -110,8 +110,8 @@ export function stsSession(operation: string, key: Key): AwsResponse {
     ['SessionToken', key.sessionToken ?? ''],
     ['Expiration', new Date(key.expiresAt).toISOString()],
   ];
-  const fields = credentials.map(([name = '', value = '']) => element(name, escaped(value))).join('');
-  const user = element('AssumedRoleUser', element('Arn', escaped(key.principal)));
+  const fields = credentials.map(([name = '', value = '']) => element(name, escapeXml(value))).join('');
+  const user = element('AssumedRoleUser', element('Arn', escapeXml(key.principal)));
   const result = element(`${operation}Result`, element('Credentials', fields) + user);
   const metadata = element('ResponseMetadata', element('RequestId', 'example'));
   return {
@@ -123,7 +123,7 @@ export function stsSession(operation: string, key: Key): AwsResponse {
 
 export function stsError(code: string, message: string, status = 400): AwsResponse {
   const error =
-    element('Type', 'Sender') + element('Code', escaped(code)) + element('Message', escaped(message));
+    element('Type', 'Sender') + element('Code', escapeXml(code)) + element('Message', escapeXml(message));
   return {
     status,
     type: 'text/xml',
@@ -135,6 +135,6 @@ function element(name: string, content: string): string {
   return `<${name}>${content}</${name}>`;
 }
 
-function escaped(text: string): string {
+function escapeXml(text: string): string {
   return text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/>/g, '&gt;');
 }

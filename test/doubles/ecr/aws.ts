@@ -1,4 +1,4 @@
-// The operations of Amazon ECR and AWS STS that the program calls, with the tokens and sessions that they issued.
+// The operations of Amazon ECR and AWS STS that the program calls, with the tokens and sessions that they issue.
 import { type AwsRequest, isSignedBy, type Key, Keys } from './aws-requests.ts';
 import {
   type AwsResponse,
@@ -13,7 +13,7 @@ import {
 } from './aws-responses.ts';
 import type { Fault } from './ecr-faults.ts';
 
-/** A call that the double received. It contains an external ID, but neither tokens nor policies. */
+/** A call that the double received. */
 export interface Call {
   readonly service: 'ecr' | 'sts';
   readonly operation: string;
@@ -36,7 +36,7 @@ export interface Call {
 /** Counts calls, and how many of an identity and region were in flight at once. */
 export class Calls {
   readonly all: Call[] = [];
-  readonly #underWay = new Map<string, number>();
+  readonly #inFlight = new Map<string, number>();
   #peak = 0;
 
   /** Max number of concurrent GetAuthorizationToken calls of one identity in one region. */
@@ -48,7 +48,7 @@ export class Calls {
     return this.all.filter((call) => call.operation === operation);
   }
 
-  /** Records a call. Returns a function to call when it has ended. */
+  /** Records a call. Returns a function to call when it is complete. */
   begin(request: AwsRequest, principal: string | undefined, at: number): () => void {
     const { service, operation, region, roleArn, parameters, message, credential } = request;
     this.all.push({
@@ -74,8 +74,8 @@ export class Calls {
   }
 
   #add(key: string, change: number): void {
-    const now = (this.#underWay.get(key) ?? 0) + change;
-    this.#underWay.set(key, now);
+    const now = (this.#inFlight.get(key) ?? 0) + change;
+    this.#inFlight.set(key, now);
     this.#peak = Math.max(this.#peak, now);
   }
 }
@@ -86,9 +86,9 @@ export interface RoleTrust {
 }
 
 export interface AwsOptions {
-  /** Text that every secret of the double contains, so it must never appear anywhere. */
+  /** Text that every secret of the double contains, which must never appear in any output. */
   readonly canary: string;
-  readonly tokenLifeMs: number;
+  readonly tokenLifetimeMs: number;
   /** Roles by ARN that can be assumed; all by default. */
   readonly roles: Readonly<Record<string, RoleTrust>> | undefined;
   now(): number;
@@ -105,31 +105,31 @@ export class Aws {
     this.keys = new Keys(options.canary);
   }
 
-  answer(request: AwsRequest, fault: Fault | undefined, endpoint: string): AwsResponse {
+  respond(request: AwsRequest, fault: Fault | undefined, endpoint: string): AwsResponse {
     const page = buildUnexpectedPage(fault);
     if (page !== undefined) {
       return page;
     }
     const error = request.service === 'ecr' ? ecrError : stsError;
     if (typeof fault === 'object') {
-      return error(fault.error, this.#says(fault.error, request), fault.status);
+      return error(fault.error, this.#createMessage(fault.error, request), fault.status);
     }
     if (request.operation === 'AssumeRoleWithWebIdentity') {
       return this.#assumeWithWebIdentity(request);
     }
-    const key = this.#signer(request);
+    const key = this.#findSigningKey(request);
     if (typeof key === 'string') {
-      return error(key, this.#says(key, request), request.service === 'sts' ? 403 : 400);
+      return error(key, this.#createMessage(key, request), request.service === 'sts' ? 403 : 400);
     }
     if (request.operation === 'GetAuthorizationToken') {
-      const issued = this.#issue(request.region, key);
+      const issued = this.#issueToken(request.region, key);
       return (fault && buildInvalidResponse(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
     }
-    return request.operation === 'AssumeRole' ? this.#assume(request) : unknownOperation(request);
+    return request.operation === 'AssumeRole' ? this.#assumeRole(request) : unknownOperation(request);
   }
 
   /** Returns the key that a request was signed with, or the code of AWS's error. */
-  #signer({ service, credential, message, body }: AwsRequest): Key | string {
+  #findSigningKey({ service, credential, message, body }: AwsRequest): Key | string {
     const ecr = service === 'ecr';
     if (credential === undefined || credential.service !== service) {
       return ecr ? 'MissingAuthenticationTokenException' : 'MissingAuthenticationToken';
@@ -147,45 +147,46 @@ export class Aws {
     return key;
   }
 
-  #issue(region: string, { principal }: Key): IssuedPassword {
+  #issueToken(region: string, { principal }: Key): IssuedPassword {
     const password = generatePassword(this.#options.canary, region, principal, this.issued.length);
     const auth = Buffer.from(`AWS:${password}`).toString('base64');
     // ECR returns whole seconds; they are rounded down so that no token outlives its expiry.
-    const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifeMs) / 1000) * 1000;
+    const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifetimeMs) / 1000) * 1000;
     const issued = { password, auth, region, principal, expiresAt };
     this.issued.push(issued);
     return issued;
   }
 
-  #assume(request: AwsRequest): AwsResponse {
+  #assumeRole(request: AwsRequest): AwsResponse {
     const { roles } = this.#options;
     const trust = roles === undefined ? {} : roles[request.roleArn ?? ''];
-    const wanted = trust?.externalId;
+    const requiredExternalId = trust?.externalId;
     const denied =
-      trust === undefined || (wanted !== undefined && wanted !== request.parameters.get('ExternalId'));
+      trust === undefined ||
+      (requiredExternalId !== undefined && requiredExternalId !== request.parameters.get('ExternalId'));
     return denied
-      ? stsError('AccessDenied', this.#says('AccessDenied', request), 403)
-      : this.#session(request);
+      ? stsError('AccessDenied', this.#createMessage('AccessDenied', request), 403)
+      : this.#createSession(request);
   }
 
   #assumeWithWebIdentity(request: AwsRequest): AwsResponse {
     const token = request.parameters.get('WebIdentityToken') ?? '';
     return token.split('.').length === 3
-      ? this.#session(request)
-      : stsError('InvalidIdentityToken', this.#says('InvalidIdentityToken', request));
+      ? this.#createSession(request)
+      : stsError('InvalidIdentityToken', this.#createMessage('InvalidIdentityToken', request));
   }
 
-  #session({ operation, roleArn, parameters }: AwsRequest): AwsResponse {
+  #createSession({ operation, roleArn, parameters }: AwsRequest): AwsResponse {
     const name = parameters.get('RoleSessionName') ?? '';
     if (!/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/.test(roleArn ?? '') || !/^[\w+=,.@-]{2,64}$/.test(name)) {
       return stsError('ValidationError', 'RoleArn or RoleSessionName failed to satisfy constraint');
     }
     const { canary, now } = this.#options;
-    return stsSession(operation, this.keys.session(roleArn ?? '', name, canary, now()));
+    return stsSession(operation, this.keys.createSession(roleArn ?? '', name, canary, now()));
   }
 
   /** Messages of AWS contain the caller, and for wrong signatures the request with its session token. */
-  #says(code: string, { credential, operation, message }: AwsRequest): string {
+  #createMessage(code: string, { credential, operation, message }: AwsRequest): string {
     const principal = this.keys.find(credential?.accessKeyId ?? '')?.principal ?? 'unknown';
     const token = String(message.headers['x-amz-security-token'] ?? this.#options.canary);
     return `${code}: User: ${principal} is not authorized to perform: ${operation}; the request was ${token}`;

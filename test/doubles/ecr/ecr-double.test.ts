@@ -7,8 +7,8 @@ import { type EcrDouble, startEcrDouble } from './ecr-double.ts';
 
 /** Sends a request as the SDK does, unsigned unless `authorization` is given. */
 async function post(double: EcrDouble, headers: Record<string, string>, body: string) {
-  const answer = await fetch(double.url, { method: 'POST', headers, body });
-  return { status: answer.status, text: await answer.text() };
+  const response = await fetch(double.url, { method: 'POST', headers, body });
+  return { status: response.status, text: await response.text() };
 }
 
 const ecr = (operation: string, more: Record<string, string> = {}) => ({
@@ -17,7 +17,7 @@ const ecr = (operation: string, more: Record<string, string> = {}) => ({
   ...more,
 });
 /** The real SDK without retries. */
-function clientOf(double: EcrDouble, region = 'eu-west-1'): ECRClient {
+function createClient(double: EcrDouble, region = 'eu-west-1'): ECRClient {
   const { AWS_ACCESS_KEY_ID: accessKeyId = '', AWS_SECRET_ACCESS_KEY: secretAccessKey = '' } = double.env();
   const credentials = { accessKeyId, secretAccessKey };
   return new ECRClient({ region, endpoint: double.url, credentials, maxAttempts: 1 });
@@ -60,7 +60,7 @@ describe('the ECR double', () => {
 
   it('rejects unknown operations', async () => {
     const double = await startEcrDouble();
-    await assert.rejects(clientOf(double).send(new DescribeRegistryCommand({})), {
+    await assert.rejects(createClient(double).send(new DescribeRegistryCommand({})), {
       name: 'UnknownOperationException',
     });
     const { text } = await post(double, form, 'Action=AssumeRoleWithWebIdentity&WebIdentityToken=x');
@@ -68,9 +68,9 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('knows by its own clock which passwords are valid', async () => {
-    const double = await startEcrDouble({ tokenLifeMs: 60_000 });
-    const { authorizationData } = await clientOf(double).send(new GetAuthorizationTokenCommand({}));
+  it('expires passwords by its own clock', async () => {
+    const double = await startEcrDouble({ tokenLifetimeMs: 60_000 });
+    const { authorizationData } = await createClient(double).send(new GetAuthorizationTokenCommand({}));
     const auth = authorizationData?.[0]?.authorizationToken ?? '';
     const password = Buffer.from(auth, 'base64').toString().replace('AWS:', '');
     assert.deepEqual([double.isUnexpired(password), double.isUnexpired('guessed')], [true, false]);
@@ -81,10 +81,10 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('fails where and as often as a test requests', async () => {
+  it('injects a fault into the selected requests, as often as requested', async () => {
     const double = await startEcrDouble();
     double.fail({ error: 'ThrottlingException' }, { region: 'eu-west-1', times: 1 });
-    const get = (region: string) => clientOf(double, region).send(new GetAuthorizationTokenCommand({}));
+    const get = (region: string) => createClient(double, region).send(new GetAuthorizationTokenCommand({}));
     await get('eu-west-2');
     await assert.rejects(get('eu-west-1'), { name: 'ThrottlingException' });
     await get('eu-west-1');
@@ -92,11 +92,11 @@ describe('the ECR double', () => {
     await double.stop();
   });
 
-  it('creates passwords of ECR’s size, the same for the same caller', () => {
+  it('creates passwords of the size that ECR uses, the same for the same caller', () => {
     for (let serial = 0; serial < 200; serial += 1) {
-      const password = generatePassword('canary', 'eu-west-1', 'someone', serial);
+      const password = generatePassword('canary', 'eu-west-1', 'example', serial);
       assert.ok(password.length >= 2_300 && password.length <= 2_700, `${password.length} characters`);
-      assert.equal(password, generatePassword('canary', 'eu-west-1', 'someone', serial));
+      assert.equal(password, generatePassword('canary', 'eu-west-1', 'example', serial));
     }
     assert.notEqual(generatePassword('c', 'eu-west-1', 'a', 1), generatePassword('c', 'eu-west-1', 'a', 2));
     assert.notEqual(generatePassword('c', 'eu-west-1', 'a', 1), generatePassword('c', 'eu-west-2', 'a', 1));

@@ -7,17 +7,17 @@ import type { IssuedPassword } from './aws-responses.ts';
 import { EcrFaults, type Fault, type FaultScope, type Gate } from './ecr-faults.ts';
 
 export interface EcrDoubleOptions {
-  /** Text that every secret of the double contains, so it must never appear anywhere. */
+  /** Text that every secret of the double contains, which must never appear in any output. */
   readonly canary?: string;
   /** Lifetime of tokens in ms; 12 hours by default, as in ECR. */
-  readonly tokenLifeMs?: number;
+  readonly tokenLifetimeMs?: number;
   /** Roles by ARN that can be assumed; all by default. */
   readonly roles?: Readonly<Record<string, RoleTrust>>;
   /** The double's clock in ms; the wall clock by default. */
   readonly now?: () => number;
 }
 
-/** An HTTP server that speaks ECR's and STS's protocols to the real AWS SDK. */
+/** An HTTP server with the protocols of ECR and STS, for the real AWS SDK. */
 export interface EcrDouble {
   readonly url: string;
   /** Environment variables that make an SDK in this or another process call only the double. */
@@ -30,7 +30,7 @@ export interface EcrDouble {
   readonly issued: readonly IssuedPassword[];
   /** Whether a registry would accept the password now. */
   isUnexpired(password: string): boolean;
-  /** Fragments of every secret of the double. None may appear in a log, an error or a metric. */
+  /** Fragments of all secrets of the double. None may appear in a log, an error or a metric. */
   secrets(): string[];
   /** Makes requests fail until `heal` is called. */
   fail(fault: Fault, where?: FaultScope): void;
@@ -46,37 +46,37 @@ export interface EcrDouble {
 export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<EcrDouble> {
   const canary = options.canary ?? 'canary0ecr0secret0';
   const clock = options.now ?? Date.now;
-  let stepped = 0;
-  const now = () => clock() + stepped;
+  let steppedMs = 0;
+  const now = () => clock() + steppedMs;
   const aws = new Aws({
     canary,
     now,
-    tokenLifeMs: options.tokenLifeMs ?? 12 * 3_600_000,
+    tokenLifetimeMs: options.tokenLifetimeMs ?? 12 * 3_600_000,
     roles: options.roles,
   });
-  const parts: EcrDoubleDependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now };
+  const dependencies: EcrDoubleDependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now };
   const server = createServer((message, response) => {
-    serve(message, response, parts).catch(() => response.destroy());
+    serve(message, response, dependencies).catch(() => response.destroy());
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   return {
     url,
-    env: () => environment(url, aws),
-    calls: parts.calls.all,
-    callsOf: (operation) => parts.calls.of(operation),
+    env: () => buildEnvironment(url, aws),
+    calls: dependencies.calls.all,
+    callsOf: (operation) => dependencies.calls.of(operation),
     get peak() {
-      return parts.calls.peak;
+      return dependencies.calls.peak;
     },
     issued: aws.issued,
     isUnexpired: (password) => aws.issued.some((one) => one.password === password && now() < one.expiresAt),
-    secrets: () => secrets(canary, aws),
-    fail: (fault, where = {}) => parts.faults.add(fault, where),
-    heal: () => parts.faults.clear(),
-    hold: (where = {}) => parts.faults.hold(where),
+    secrets: () => getSecretFragments(canary, aws),
+    fail: (fault, where = {}) => dependencies.faults.add(fault, where),
+    heal: () => dependencies.faults.clear(),
+    hold: (where = {}) => dependencies.faults.hold(where),
     step: (ms) => {
-      stepped += ms;
+      steppedMs += ms;
     },
     stop: async () => {
       server.closeAllConnections();
@@ -95,9 +95,9 @@ interface EcrDoubleDependencies {
 async function serve(
   message: IncomingMessage,
   response: ServerResponse,
-  parts: EcrDoubleDependencies,
+  dependencies: EcrDoubleDependencies,
 ): Promise<void> {
-  const { aws, calls, faults, now } = parts;
+  const { aws, calls, faults, now } = dependencies;
   const request = await readRequest(message);
   const principal = aws.keys.find(request.credential?.accessKeyId ?? '')?.principal;
   response.once('close', calls.begin(request, principal, now()));
@@ -106,12 +106,12 @@ async function serve(
   if (fault === 'hang') {
     return;
   }
-  if (fault === 'cut') {
+  if (fault === 'reset') {
     message.socket.resetAndDestroy();
     return;
   }
   const endpoint = `https://123456789012.dkr.ecr.${request.region}.amazonaws.com`;
-  const { status, type, body } = aws.answer(request, fault, endpoint);
+  const { status, type, body } = aws.respond(request, fault, endpoint);
   response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
   if (fault === 'hang-in-body') {
     response.write(body.slice(0, body.length / 2));
@@ -124,7 +124,7 @@ async function serve(
  * Static keys and endpoints. Profile, shared files, node metadata and proxy are disabled, so that the SDK calls nothing
  * else.
  */
-function environment(url: string, { keys }: Aws): Record<string, string> {
+function buildEnvironment(url: string, { keys }: Aws): Record<string, string> {
   return {
     AWS_ENDPOINT_URL_ECR: url,
     AWS_ENDPOINT_URL_STS: url,
@@ -141,7 +141,7 @@ function environment(url: string, { keys }: Aws): Record<string, string> {
   };
 }
 
-function secrets(canary: string, { keys, issued }: Aws): string[] {
+function getSecretFragments(canary: string, { keys, issued }: Aws): string[] {
   const known = [
     canary,
     ...keys.all().flatMap(({ secretAccessKey, sessionToken }) => [secretAccessKey, sessionToken ?? canary]),

@@ -9,7 +9,7 @@ export type Fault =
   /** Responds with headers and half a body, then hangs. */
   | 'hang-in-body'
   /** Resets the connection without a response. */
-  | 'cut'
+  | 'reset'
   | 'html'
   /** Responds with 403 and an HTML page, as a proxy that requires a login does. */
   | 'forbidden-page'
@@ -18,8 +18,8 @@ export type Fault =
   | 'wrong-user'
   | 'empty-password'
   | 'line-break'
-  | 'ended'
-  | 'no-end'
+  | 'expired'
+  | 'no-expiry'
   | 'no-data';
 
 /** Selects the requests of a fault or hold; a missing field matches all. */
@@ -92,10 +92,10 @@ export class EcrFaults {
   }
 }
 
-function matches(where: FaultScope, asked: RequestScope): boolean {
+function matches(where: FaultScope, request: RequestScope): boolean {
   return (
-    (where.operation === undefined || where.operation === asked.operation) &&
-    (where.region === undefined || where.region === asked.region) &&
-    (where.roleArn === undefined || where.roleArn === asked.roleArn)
+    (where.operation === undefined || where.operation === request.operation) &&
+    (where.region === undefined || where.region === request.region) &&
+    (where.roleArn === undefined || where.roleArn === request.roleArn)
   );
 }

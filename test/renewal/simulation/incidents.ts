@@ -134,7 +134,7 @@ function createIncident(at: number, description: string, run: Incident['run'], i
 }
 
 const faults = {
-  down: { fault: 'cut', permanent: false },
+  down: { fault: 'reset', permanent: false },
   throttled: { fault: { error: 'ThrottlingException' }, permanent: false },
   denied: { fault: { error: 'AccessDeniedException' }, permanent: true },
 } as const;

@@ -144,12 +144,12 @@ export class SimulatedReplica {
   async suspend(): Promise<void> {
     this.#suspended = true;
     this.clock.suspend();
-    await this.#proxy.cut();
+    await this.#proxy.refuseConnections();
   }
 
   /** Runs a tick before the replica learns what it has missed. */
   async resume(): Promise<void> {
-    await this.#proxy.pass();
+    await this.#proxy.heal();
     this.#suspended = false;
     this.resumes.push({ at: this.#time.elapsed });
     this.clock.resume();
@@ -159,7 +159,7 @@ export class SimulatedReplica {
   /** Stops the replica as SIGKILL does: calls in flight get no response. */
   async kill(): Promise<void> {
     this.killedAt = this.#time.elapsed;
-    await this.#proxy.cut();
+    await this.#proxy.refuseConnections();
   }
 
   /** Stops everything in this process. */

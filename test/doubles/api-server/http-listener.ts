@@ -1,13 +1,13 @@
-// The HTTPS listener of the API stand-in.
+// A loopback HTTP server for test doubles that can stop and listen again on the same port.
 import { createServer, type RequestListener, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** A loopback HTTP server that can go away and come back on its port. */
+/** A loopback HTTP server that can be closed and opened again on its port. */
 export class Listener {
   readonly #server: Server = createServer();
   readonly #sockets = new Set<Socket>();
   #port = 0;
-  /** How many connections there have been. */
+  /** Number of connections so far. */
   connections = 0;
 
   constructor() {
@@ -18,28 +18,28 @@ export class Listener {
     });
   }
 
-  /** A new one, on a free port. */
+  /** Starts a listener on a free port. */
   static async start(): Promise<Listener> {
     const listener = new Listener();
     await listener.open();
     return listener;
   }
 
-  /** Where it listens. */
+  /** The URL that it listens on. */
   get url(): string {
     return `http://127.0.0.1:${this.#port}`;
   }
 
-  get listening(): boolean {
+  get isListening(): boolean {
     return this.#server.listening;
   }
 
-  /** Takes requests. */
-  setHandler(answer: RequestListener): void {
-    this.#server.on('request', answer);
+  /** Sets the function that handles all requests. */
+  setHandler(handler: RequestListener): void {
+    this.#server.on('request', handler);
   }
 
-  /** Listens, on the port that it had if it had one. */
+  /** Listens on the previous port, or on a free port the first time. */
   async open(): Promise<void> {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#server.once('error', reject);

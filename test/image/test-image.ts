@@ -1,4 +1,4 @@
-// Builds an image like that of the Dockerfile without a registry.
+// Builds the image of the Dockerfile on a base image of this machine's files, so that no registry is needed.
 import { execFileSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -19,7 +19,7 @@ interface ImageConfig {
   readonly WorkingDir: string;
 }
 
-export interface Twin {
+export interface TestImage {
   /** The unpacked image. */
   readonly rootfs: string;
   readonly config: ImageConfig;
@@ -27,48 +27,47 @@ export interface Twin {
 }
 
 /**
- * Builds, in a folder, what the Dockerfile builds: its last stage as it is written, over a base made of the node
- * of npm and the libraries that this machine has for it, since no registry is asked for a base image. buildah keeps its
- * own storage in that folder.
+ * Builds the last stage of the Dockerfile in a folder, which also contains the storage of buildah. The base image consists of
+ * the Node.js of npm and the libraries of this machine, so that no registry is needed.
  */
-export async function buildTwin(folder: string): Promise<Twin> {
+export async function buildTestImage(folder: string): Promise<TestImage> {
   const buildah = (...args: string[]) =>
-    execFileSync(requiredImagePrograms.builder, [...storageIn(folder), ...args], {
+    execFileSync(requiredImagePrograms.builder, [...getStorageFlags(folder), ...args], {
       cwd: root,
       encoding: 'utf8',
     });
   const base = join(folder, 'base');
   const built = join(folder, 'built');
   const dockerfile = join(folder, 'Dockerfile');
-  makeBase(base);
+  createBase(base);
   await bundleInto(join(built, 'app/dist/main.mjs'));
-  writeFileSync(dockerfile, `FROM scratch\nCOPY --from=base / /\n${lastStage()}`);
+  writeFileSync(dockerfile, `FROM scratch\nCOPY --from=base / /\n${readLastStage()}`);
   const contexts = [`base=${base}`, `build=${built}`].flatMap((context) => ['--build-context', context]);
-  const from = ['--isolation', 'chroot', ...contexts, '--file', dockerfile, '--tag', 'twin', '.'];
+  const from = ['--isolation', 'chroot', ...contexts, '--file', dockerfile, '--tag', 'test', '.'];
   buildah('build', '--quiet', ...from);
   const archive = join(folder, 'image.tar');
-  buildah(...saveArguments(requiredImagePrograms.builder, 'twin', archive));
-  const container = buildah('from', 'twin').trim();
+  buildah(...saveArguments(requiredImagePrograms.builder, 'test', archive));
+  const container = buildah('from', 'test').trim();
   return {
     rootfs: buildah('mount', container).trim(),
-    config: JSON.parse(buildah('inspect', '--type', 'image', 'twin')).OCIv1.config,
+    config: JSON.parse(buildah('inspect', '--type', 'image', 'test')).OCIv1.config,
     contents: await contentsOf(archive),
   };
 }
 
-/** With this storage driver nothing is mounted, so that removing the folder is enough. */
-function storageIn(folder: string): string[] {
+/** This storage driver mounts nothing, so that removing the folder is enough to clean up. */
+function getStorageFlags(folder: string): string[] {
   return ['--root', join(folder, 'storage'), '--runroot', join(folder, 'run'), '--storage-driver', 'vfs'];
 }
 
-/** The Dockerfile after its last FROM. */
-function lastStage(): string {
+/** Returns the Dockerfile after its last FROM. */
+function readLastStage(): string {
   const stages = readFileSync(join(root, 'Dockerfile'), 'utf8').split(/^FROM .*\n/m);
   return stages.at(-1) ?? '';
 }
 
-/** The folders and accounts of the base image that matter, and node where it has node. */
-function makeBase(base: string): void {
+/** Creates the folders and accounts of the base image that the program needs, and node at the same path. */
+function createBase(base: string): void {
   for (const folder of ['dev', 'etc', 'proc', 'sys', 'tmp']) {
     mkdirSync(join(base, folder), { recursive: true });
   }
@@ -79,7 +78,7 @@ function makeBase(base: string): void {
   );
   const node = join(root, 'node_modules/node/bin/node');
   copy(node, join(base, 'nodejs/bin/node'));
-  for (const library of librariesOf(node)) {
+  for (const library of findLibraries(node)) {
     copy(library, join(base, library));
   }
 }
@@ -89,8 +88,8 @@ function copy(from: string, to: string): void {
   copyFileSync(from, to);
 }
 
-/** The libraries, and what loads them, by the report of a process that has them loaded. */
-function librariesOf(node: string): string[] {
+/** Returns the libraries of node and their loader, as the report of a node process lists them. */
+function findLibraries(node: string): string[] {
   const script =
     'process.report.excludeNetwork = true; JSON.stringify(process.report.getReport().sharedObjects)';
   const objects: string[] = JSON.parse(execFileSync(node, ['-p', script], { encoding: 'utf8' }));
