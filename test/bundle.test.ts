@@ -10,7 +10,7 @@ import { installServiceAccount, registerWebhook } from './support/installation.t
 import { createPod, podWith } from './support/pods.ts';
 import { bundleInto, startProgram } from './support/program.ts';
 
-describe('the bundle that the image holds', () => {
+describe('the bundle in the image', () => {
   it('serves admission requests from a folder without other files', async () => {
     const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
     const bundle = join(directory, 'main.mjs');

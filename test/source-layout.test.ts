@@ -34,7 +34,7 @@ describe('source layout', () => {
     assert.ok(summary.totalCruised > 50, `only ${summary.totalCruised} files were checked`);
   });
 
-  it('gives each file a name of its own', () => {
+  it('gives each file a unique name', () => {
     for (const folder of ['src', 'test', 'bench']) {
       const names = globSync(`${folder}/**/*.ts`, { cwd: root }).map((file) => basename(file));
       const repeated = names.filter((name, index) => name !== 'index.ts' && names.indexOf(name) !== index);

@@ -16,7 +16,7 @@ import { createCertificatesFixture } from './managed-certificates-fixture.ts';
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 describeOnCluster('the certificate controller', (cluster) => {
-  it('stores the certificate that a slow webhook delays before it ends', async () => {
+  it('stores a certificate that a slow webhook delays before it exits', async () => {
     const fixture = await createCertificatesFixture(cluster());
     const { namespace, webhookConfiguration } = fixture.location;
     const label = ['kubernetes.io/metadata.name', namespace] as const;

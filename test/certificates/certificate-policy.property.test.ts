@@ -191,7 +191,7 @@ describe('three replicas during the lifetimes of several CAs', () => {
     );
   });
 
-  it('nor if the Secret is deleted or damaged repeatedly', () => {
+  it('never serve an untrusted certificate, even if the Secret is deleted or damaged repeatedly', () => {
     fc.assert(
       fc.property(numbers, (chances) => {
         const { chance, model, replicas } = startReplicas(chances);

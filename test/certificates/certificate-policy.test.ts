@@ -194,7 +194,7 @@ describe('a CA rotation', () => {
     assert.equal(reasonFor(both, { at, published: published(ca) }), 'publish-ca-bundle: bundle-ca-missing');
   });
 
-  it('keeps the certificate until all API servers trust the new CA, and returns when that is', () => {
+  it('keeps the certificate until all API servers trust the new CA, and returns the time of the next check', () => {
     const { step, recheckAt } = stepFor(both, { at, published: afterMs(rules.apiServerPropagationMs - 1) });
     assert.deepEqual([step.action, recheckAt], ['none', at + 1]);
     const later = reasonFor(both, { at, published: afterMs(rules.apiServerPropagationMs) });

@@ -129,7 +129,7 @@ describe('replicas that serve mounted files', () => {
     );
   });
 
-  it('nor if certificates have a longer lifetime than configured now', () => {
+  it('never serve an untrusted certificate, even if certificates have a longer lifetime than configured now', () => {
     fc.assert(
       fc.property(chances, (chance) => {
         new Installation({ ...mounted, certificateLifetimeMs: 60 * secondMs }, chance).advance(
@@ -140,7 +140,7 @@ describe('replicas that serve mounted files', () => {
     );
   });
 
-  it('nor if the Secret is deleted or damaged repeatedly', () => {
+  it('never serve an untrusted certificate, even if the Secret is deleted or damaged repeatedly', () => {
     fc.assert(
       fc.property(chances, (chance) => {
         const installation = new Installation(mounted, chance);

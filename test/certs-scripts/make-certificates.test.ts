@@ -18,7 +18,7 @@ describe('certificates as files', () => {
   const out = join(root, 'new', 'folder');
   const at = (name: string) => readFileSync(join(out, name), 'utf8');
 
-  it('are a CA and a pair that it signed, the keys for the owner alone', () => {
+  it('are a CA and a key pair that it signed, with keys that only the owner can read', () => {
     const more = ['--dns', 'localhost', '--ip', '127.0.0.1', '--ip', '::1', '--days', '7', '--out', out];
     assert.equal(run(...forService, ...more).code, 0);
     assert.deepEqual(readdirSync(out).sort(), ['ca.crt', 'ca.key', 'tls.crt', 'tls.key']);
@@ -32,7 +32,7 @@ describe('certificates as files', () => {
     assert.equal(days(parseKeyPair(at('ca.crt'), at('ca.key')).notAfter), 3650);
   });
 
-  it('are not overwritten, not even one of them', () => {
+  it('are not overwritten, even if one of them is missing', () => {
     const before = at('tls.crt');
     rmSync(join(out, 'ca.crt'));
     const { code, stderr } = run(...forService, '--out', out);
@@ -42,7 +42,7 @@ describe('certificates as files', () => {
     assert.ok(!readdirSync(out).includes('ca.crt'));
   });
 
-  it('are overwritten with --force, and a key that was open to all is not any more', () => {
+  it('are overwritten with --force, and a key that others could read becomes private', () => {
     const before = at('tls.crt');
     rmSync(join(out, 'tls.key'));
     writeFileSync(join(out, 'tls.key'), 'old', { mode: 0o644 });
@@ -54,7 +54,7 @@ describe('certificates as files', () => {
 });
 
 describe('certificates as a Secret', () => {
-  it('are a manifest of type kubernetes.io/tls, and the caBundle above it', () => {
+  it('are a manifest of type kubernetes.io/tls, with the caBundle in a comment above it', () => {
     const { code, stdout } = run(...forService, '--secret', 'web-tls');
     assert.equal(code, 0);
     const { data, ...secret } = parse(stdout);
@@ -67,7 +67,7 @@ describe('certificates as a Secret', () => {
     assert.doesNotMatch(text('ca.crt'), /PRIVATE/);
   });
 
-  it('need no Service', () => {
+  it('can be issued without a Service', () => {
     const { stdout } = run('--ip', '10.0.0.1', '--secret', 'web-tls');
     assert.deepEqual(parse(stdout).metadata, { name: 'web-tls' });
   });
@@ -104,7 +104,7 @@ describe('an invalid flag prints one line and exits with 2', () => {
     [['--dns', 'web', '--secret', 'a', '--force'], /--secret writes no files/],
   ];
   for (const [args, message] of wrong) {
-    it(args.join(' ') || 'nothing', () => {
+    it(args.join(' ') || 'no flags', () => {
       const { code, stdout, stderr } = run(...args);
       assert.deepEqual([code, stdout, stderr.split('\n').length], [2, '', 2]);
       assert.match(stderr, message);

@@ -170,7 +170,7 @@ describe('the command line', () => {
     );
   });
 
-  it('lets nothing that a user typed control the terminal, or begin a line', () => {
+  it('prints no control characters and no line breaks that a user typed', () => {
     const hostile = '\u001b]0;x\u0007\u009b2J\u202e\r\n(Did you mean --yes?)\t';
     for (const args of [
       [hostile],
@@ -267,7 +267,7 @@ describe('the command line', () => {
     );
   });
 
-  it('accepts the file of serve and certificates', () => {
+  it('accepts the configuration file of serve and certificates', () => {
     for (const name of ['serve', 'certificates']) {
       assert.deepEqual(parse([name, '--config', 'c.yaml']), { name, configFile: 'c.yaml' });
       assert.deepEqual(parse([name]), { name, configFile: undefined });
@@ -373,7 +373,7 @@ describe('a command that cannot start', () => {
   ].join('\n');
 
   for (const args of [['serve'], ['sync', '--registry', host]]) {
-    it(`refuses to ${args[0]} with AWS or proxy variables that cannot be used, all at once`, async () => {
+    it(`reports all errors of ${args[0]} with AWS or proxy variables that cannot be used`, async () => {
       const running = run([...args, '--config', await configOfNoServer()], unusable());
       assert.equal(await configError(running), problems);
     });
@@ -407,7 +407,7 @@ describe('a command that cannot start', () => {
     await assert.rejects(run(['serve', '--config', file], {}), /kubeconfig/);
   });
 
-  it('says what is wrong with the certificate, with exit code 1', async () => {
+  it('reports what is wrong with the certificate, with exit code 1', async () => {
     const kubeconfig = await kubeconfigOfNoServer();
     const webhook = `webhook: { certFile: ${join(directory, 'none.crt')}, keyFile: ${join(directory, 'tls.key')} }`;
     const file = await configFile(`${webhook}\nkubernetes: { kubeconfig: ${kubeconfig} }`);

@@ -117,7 +117,7 @@ describe('a command that is interrupted', () => {
     assert.match(shown.at(-1) ?? '', /finishing calls in flight; interrupt again to stop at once\n$/);
   });
 
-  it('sync does not wait for ECR, and says so in text', async () => {
+  it('sync does not wait for ECR, and reports that in text', async () => {
     const names = await namespaces(2);
     const gate = ecr.hold();
     const { child, ended } = start(syncOf(names));
@@ -138,7 +138,7 @@ describe('a command that is interrupted', () => {
     );
   });
 
-  it('ends at once on a second signal', async () => {
+  it('exits at once on a second signal', async () => {
     const names = await namespaces(1);
     let arrived = false;
     cluster.faults.hang(({ verb }) => {
@@ -156,7 +156,7 @@ describe('a command that is interrupted', () => {
     assert.deepEqual([code, stdout], [130, '']);
   });
 
-  it('uninstall removes nothing else, and reports each object', async () => {
+  it('uninstall removes no more objects, and reports each object', async () => {
     const names = await namespaces(40);
     const synced = await start(syncOf(names)).ended;
     assert.equal(synced.code, 0, synced.stderr);
@@ -196,7 +196,7 @@ describe('a command that is interrupted', () => {
     assert.ok(await hasSecret(name));
   });
 
-  it('lists nothing more where it is interrupted before it knows the namespaces', async () => {
+  it('lists no more objects if it is interrupted before the namespaces are known', async () => {
     let arrived = false;
     cluster.faults.hang(({ verb, resource }) => {
       const isList = verb === 'list' && resource.resource === 'namespaces';
@@ -257,8 +257,8 @@ describe('a command that waits for its first certificate', () => {
   }
 });
 
-describe('the signals of a command', () => {
-  it('are those of the process again when the command has ended', async () => {
+describe('signal handlers of a command', () => {
+  it('are removed when the command has finished', async () => {
     const signals = new FakeSignals();
     const exitCode = await interruptible(signals, async (interrupt) => {
       assert.equal(interrupt.exitCode, undefined);

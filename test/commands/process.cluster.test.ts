@@ -26,7 +26,7 @@ const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const ownName = 'ecr-pull-secrets';
 
-describeOnCluster('the program as a process of its own', (cluster) => {
+describeOnCluster('the program in a separate process', (cluster) => {
   let ecr: EcrDouble;
   let folder: string;
   before(async () => {
@@ -68,7 +68,7 @@ describeOnCluster('the program as a process of its own', (cluster) => {
     await program.stop();
   });
 
-  it('provides beside the webhook, and ends on a signal', async () => {
+  it('provisions Secret and reference while it serves, and exits on a signal', async () => {
     const kubeconfigPath = await createAccountWithRules(cluster(), [secretsRule, ...provisioningRules]);
     const provisioning = { registries: [host], namespaces: { selector: 'team=process' } };
     const program = await startProgram({ kubeconfigPath, environment: ecr.env(), config: { provisioning } });

@@ -31,13 +31,13 @@ function printed<T>(print: (output: { isTTY?: boolean; write(text: string): void
 }
 
 describe('the report of sync', () => {
-  it('is a line where all went well', () => {
+  it('is one line if nothing failed', () => {
     const text = syncText({ namespaces: [good, { ...good, secret: 'unchanged' }], failed: 0 });
     assert.equal(text, '2 namespaces: 1 Secret updated, 1 unchanged, 2 references added\n');
     assert.equal(syncText({ namespaces: [], failed: 0 }), 'no namespace is selected\n');
   });
 
-  it('is a table of what failed below it', () => {
+  it('has a table of failures below that line', () => {
     assert.equal(
       syncText({ namespaces: [good, bad], failed: 1 }),
       [
@@ -57,7 +57,7 @@ describe('the report of sync', () => {
     assert.deepEqual(text.split('\n').slice(3), ['a-long-name   host x   failed shop host removed', '']);
   });
 
-  it('is one JSON object if wanted, and the exit code says whether anything failed', () => {
+  it('is one JSON object with --output json, and the exit code shows whether anything failed', () => {
     const one = { namespaces: [good], failed: 0 };
     const { text, result } = printed((output) => printReport(one, syncText, 'json', output));
     assert.deepEqual(JSON.parse(text), one);
@@ -68,7 +68,7 @@ describe('the report of sync', () => {
     );
   });
 
-  it('shows progress on one line of a terminal that is erased at the end, and none in a file', () => {
+  it('shows progress on one line of a terminal that is erased at the end, and no progress in a file', () => {
     const progress = (output: { isTTY?: boolean; write(text: string): void }) => {
       const show = progressOn(output);
       show(1, 2, 1);
@@ -110,7 +110,7 @@ describe('the report of uninstall', () => {
     );
   });
 
-  it('ends with 1 where something should have gone and did not', () => {
+  it('returns exit code 1 if an object could not be removed', () => {
     const failure = { what: 'Secret x', code: 'forbidden', text: 'refused' };
     const result = {
       dryRun: false,

@@ -24,8 +24,7 @@ const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 
 describeOnEachApiServer('sync and uninstall', onceSuite);
 
-/** `sync` and `uninstall`, on any API server. */
-function onceSuite(ground: () => TestApiServer): void {
+function onceSuite(apiServer: () => TestApiServer): void {
   let ecr: EcrDouble;
   before(async () => {
     ecr = await startEcr();
@@ -34,19 +33,19 @@ function onceSuite(ground: () => TestApiServer): void {
   afterEach(() => ecr.heal());
 
   const namespace = async (labels: Record<string, string> = {}): Promise<string> => {
-    const name = await createLabelledNamespace(ground(), labels);
-    await createServiceAccount(ground(), name);
+    const name = await createLabelledNamespace(apiServer(), labels);
+    await createServiceAccount(apiServer(), name);
     return name;
   };
   const run = (args: readonly string[], settings?: Record<string, unknown>) =>
-    runOnce(args, ground().kubeconfigPath, settings);
+    runOnce(args, apiServer().kubeconfigPath, settings);
   const json = async (args: readonly string[], settings?: Record<string, unknown>) => {
     const { code, stdout } = await run([...args, '--output', 'json'], settings);
     return { code, ...JSON.parse(stdout) };
   };
 
   describe('sync', () => {
-    it('brings a namespace up to date, with the rights of a Role in it and for the names alone', async () => {
+    it('updates a namespace with a Role that permits only the names in the flags', async () => {
       const name = await namespace();
       const rules = [
         { ...secretsRule, verbs: ['get', 'create', 'patch'] },
@@ -57,42 +56,42 @@ function onceSuite(ground: () => TestApiServer): void {
           verbs: ['get', 'patch'],
         },
       ];
-      const kubeconfig = await createAccountWithRules(ground(), rules, name);
+      const kubeconfig = await createAccountWithRules(apiServer(), rules, name);
       const args = ['sync', '--namespace', name, '--service-account', 'default', '--registry', host];
       const first = await runOnce(args, kubeconfig);
       assert.deepEqual(
         [first.code, first.stdout],
         [0, '1 namespace: 1 Secret updated, 0 unchanged, 1 reference added\n'],
       );
-      const secret = await readPullSecret(ground(), name);
+      const secret = await readPullSecret(apiServer(), name);
       assert.ok(ecr.isUnexpired(atob(secret?.auths[host]?.auth ?? '').slice(4)));
-      assert.deepEqual((await readServiceAccount(ground(), name)).pullSecrets, [ownName]);
+      assert.deepEqual((await readServiceAccount(apiServer(), name)).pullSecrets, [ownName]);
       const again = await runOnce(args, kubeconfig);
       assert.equal(again.stdout, '1 namespace: 0 Secrets updated, 1 unchanged, 0 references added\n');
-      assert.deepEqual(await readPullSecret(ground(), name), secret);
+      assert.deepEqual(await readPullSecret(apiServer(), name), secret);
     });
 
-    it('renews what is due, hosts that pods brought too, in place', async () => {
+    it('renews due tokens in place, also of hosts that are not in the flags', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', other]);
-      const before = await readPullSecret(ground(), name);
+      const before = await readPullSecret(apiServer(), name);
       // the program uses the wall clock, so the stored token is given an old date
-      const { body } = await ground().request('GET', secretPath(name));
+      const { body } = await apiServer().request('GET', secretPath(name));
       const { metadata, ...rest } = Object(body);
       const old = {
         issuedAt: '2020-01-01T00:00:00Z',
         expiresAt: new Date(Date.now() + 60_000).toISOString(),
       };
       const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [other]: old }) };
-      await ground().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
+      await apiServer().request('PUT', secretPath(name), { ...rest, metadata: { ...metadata, annotations } });
       await run(['sync', '--namespace', name, '--registry', host]);
-      const renewed = await readPullSecret(ground(), name);
+      const renewed = await readPullSecret(apiServer(), name);
       assert.equal(renewed?.uid, before?.uid);
       assert.deepEqual(Object.keys(renewed?.auths ?? {}).toSorted(), [host, other]);
       assert.notEqual(renewed?.auths[other]?.auth, before?.auths[other]?.auth);
     });
 
-    it('finds namespaces by pattern, by label and by both, less the excluded ones', async () => {
+    it('selects namespaces by pattern, label or both, except excluded ones', async () => {
       const team = randomBytes(4).toString('hex');
       const [one, two, outside] = [await namespace({ team }), await namespace({ team }), await namespace()];
       const syncedNamespaces = async (namespaces: Record<string, unknown>, exclude: string[] = []) => {
@@ -106,10 +105,10 @@ function onceSuite(ground: () => TestApiServer): void {
       assert.deepEqual(await syncedNamespaces({ names: [`${outside.slice(0, -1)}*`] }), [outside]);
     });
 
-    it('takes accounts by pattern, in place of those of the configuration', async () => {
+    it('selects ServiceAccounts by pattern, instead of those in the configuration', async () => {
       const name = await namespace();
-      await createServiceAccount(ground(), name, 'ci-one');
-      await createServiceAccount(ground(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
+      await createServiceAccount(apiServer(), name, 'ci-one');
+      await createServiceAccount(apiServer(), name, 'ci-two', { imagePullSecrets: [{ name: 'mine' }] });
       const result = await json([
         ...['sync', '--namespace', name, '--service-account', 'ci-*', '--registry', host],
       ]);
@@ -117,16 +116,19 @@ function onceSuite(ground: () => TestApiServer): void {
         { name: 'ci-one', reference: 'added' },
         { name: 'ci-two', reference: 'added' },
       ]);
-      assert.deepEqual((await readServiceAccount(ground(), name, 'ci-two')).pullSecrets, ['mine', ownName]);
-      assert.equal((await readServiceAccount(ground(), name)).pullSecrets, undefined);
+      assert.deepEqual((await readServiceAccount(apiServer(), name, 'ci-two')).pullSecrets, [
+        'mine',
+        ownName,
+      ]);
+      assert.equal((await readServiceAccount(apiServer(), name)).pullSecrets, undefined);
     });
 
-    it('tells each namespace that failed and why, does the others, and ends with 1', async () => {
-      const [good, foreign] = [await namespace(), await namespace()];
-      const path = secretPath(foreign).replace(/\/[^/]+$/, '');
-      await ground().request('POST', path, { metadata: { name: ownName } });
+    it('reports each namespace that failed with the cause, updates the others, and returns exit code 1', async () => {
+      const [good, unmanaged] = [await namespace(), await namespace()];
+      const path = secretPath(unmanaged).replace(/\/[^/]+$/, '');
+      await apiServer().request('POST', path, { metadata: { name: ownName } });
       const args = ['sync', '--registry', host, '--service-account', 'default', '--service-account', 'gone'];
-      const { code, stdout } = await run([...args, '--namespace', good, '--namespace', foreign]);
+      const { code, stdout } = await run([...args, '--namespace', good, '--namespace', unmanaged]);
       assert.equal(code, 1);
       const rows = stdout.split('\n').map((line) => line.split(/ {2,}/));
       assert.match(rows[4]?.pop() ?? '', /not managed by ecr-pull-secrets/);
@@ -135,8 +137,8 @@ function onceSuite(ground: () => TestApiServer): void {
         [''],
         ['NAMESPACE', 'WHAT', 'WHY'],
         [good, 'ServiceAccount gone', 'there is no such ServiceAccount'],
-        [foreign, host],
-        [foreign, 'ServiceAccount gone', 'there is no such ServiceAccount'],
+        [unmanaged, host],
+        [unmanaged, 'ServiceAccount gone', 'there is no such ServiceAccount'],
         [''],
       ]);
     });
@@ -144,16 +146,16 @@ function onceSuite(ground: () => TestApiServer): void {
     it('reports that ECR returns no token, and keeps the stored tokens', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
-      const before = await readPullSecret(ground(), name);
+      const before = await readPullSecret(apiServer(), name);
       ecr.fail({ error: 'AccessDeniedException' });
       const { code, namespaces, failed } = await json(['sync', '--namespace', name, '--registry', other]);
       assert.deepEqual([code, failed, namespaces[0].secret], [1, 1, 'failed']);
       const failures: { what: string; code: string }[] = namespaces[0].failures;
       assert.ok(failures.some(({ what, code }) => what === other && code === 'AccessDeniedException'));
-      assert.deepEqual((await readPullSecret(ground(), name))?.auths[host], before?.auths[host]);
+      assert.deepEqual((await readPullSecret(apiServer(), name))?.auths[host], before?.auths[host]);
     });
 
-    it('does nothing without a registry, or where the settings exclude what the flags name, and says why', async () => {
+    it('does nothing without a registry, or if the settings exclude what the flags name, and reports the reason', async () => {
       await assert.rejects(run(['sync', '--namespace', 'x']), (error: unknown) => {
         assert.ok(error instanceof ConfigError);
         assert.match(error.message, /provisioning.registries is empty and --registry is not given/);
@@ -173,30 +175,30 @@ function onceSuite(ground: () => TestApiServer): void {
       }
     });
 
-    it('serves kube-system where it is named, and not by a pattern or among all; uninstall removes it', async () => {
-      await ground().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
-      await createServiceAccount(ground(), 'kube-system', 'puller');
-      // a name that no other test uses, since uninstall is for the whole cluster
+    it('updates kube-system if it is named, but not by a pattern; uninstall removes Secret and reference', async () => {
+      await apiServer().request('POST', '/api/v1/namespaces', { metadata: { name: 'kube-system' } });
+      await createServiceAccount(apiServer(), 'kube-system', 'example');
+      // A name that no other test uses, because uninstall applies to the whole cluster.
       const secretName = `own-${randomBytes(4).toString('hex')}`;
       const settings = (names: string[]) => ({
         secretName,
-        provisioning: { registries: [host], namespaces: { names }, serviceAccounts: ['puller'] },
+        provisioning: { registries: [host], namespaces: { names }, serviceAccounts: ['example'] },
       });
       const path = `/api/v1/namespaces/kube-system/secrets/${secretName}`;
       for (const names of [['kube-sys*'], ['kube-system']]) {
         await run(['sync'], settings(names));
-        const { status } = await ground().request('GET', path);
+        const { status } = await apiServer().request('GET', path);
         assert.equal(status, names.includes('kube-system') ? 200 : 404, `${names}`);
       }
-      assert.deepEqual((await readServiceAccount(ground(), 'kube-system', 'puller')).pullSecrets, [
+      assert.deepEqual((await readServiceAccount(apiServer(), 'kube-system', 'example')).pullSecrets, [
         secretName,
       ]);
       assert.equal((await run(['uninstall', '--yes'], settings([]))).code, 0);
-      assert.equal((await ground().request('GET', path)).status, 404);
-      assert.equal((await readServiceAccount(ground(), 'kube-system', 'puller')).pullSecrets, undefined);
+      assert.equal((await apiServer().request('GET', path)).status, 404);
+      assert.equal((await readServiceAccount(apiServer(), 'kube-system', 'example')).pullSecrets, undefined);
     });
 
-    it('fails where a name or pattern selects no namespace, names each of them, and syncs the others', async () => {
+    it('fails if a name or pattern selects no namespace, reports each of them, and syncs the others', async () => {
       const [name, outside] = [await namespace({ team: 'unmatched' }), await namespace()];
       const missing = `missing-${randomBytes(4).toString('hex')}`;
       const byFlag = ['--namespace', name, '--namespace', missing, '--registry', host];
@@ -240,7 +242,7 @@ function onceSuite(ground: () => TestApiServer): void {
       }
     });
 
-    it('is done where each name and pattern selects a namespace', async () => {
+    it('succeeds if each name and pattern selects a namespace', async () => {
       const name = await namespace();
       const names = [`${name.slice(0, -1)}*`, name];
       const args = names.flatMap((given) => ['--namespace', given]);
@@ -248,8 +250,8 @@ function onceSuite(ground: () => TestApiServer): void {
       assert.deepEqual([code, failures], [0, undefined]);
     });
 
-    it('fails as a whole where it may not list namespaces', async () => {
-      const kubeconfig = await createAccountWithRules(ground(), [secretsRule]);
+    it('fails without the permission to list namespaces', async () => {
+      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(
         runOnce(['sync', '--registry', host], kubeconfig),
         (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
@@ -263,27 +265,27 @@ function onceSuite(ground: () => TestApiServer): void {
       const path = `/api/v1/namespaces/${name}/secrets/${secretName}?fieldManager=kubectl-label`;
       const patch = { metadata: { labels: { [label]: 'Helm' } } };
       const how = { contentType: 'application/merge-patch+json' };
-      assert.equal((await ground().request('PATCH', path, patch, how)).status, 200);
+      assert.equal((await apiServer().request('PATCH', path, patch, how)).status, 200);
     };
 
-    it('is restored by sync, and hosts can be removed from it then', async () => {
+    it('is restored by sync, after which hosts can be removed from it', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host, '--registry', other]);
-      const before = await readPullSecret(ground(), name);
+      const before = await readPullSecret(apiServer(), name);
       await relabel(name);
       const { code, namespaces } = await json(['sync', '--namespace', name, '--registry', host]);
       assert.deepEqual([code, namespaces[0].secret], [0, 'updated']);
-      const restored = await readPullSecret(ground(), name);
+      const restored = await readPullSecret(apiServer(), name);
       assert.deepEqual(
         { ...restored, resourceVersion: '' },
         { ...before, resourceVersion: '' },
         'with its hosts and tokens',
       );
       assert.equal((await run(['remove-host', '--namespace', name, other])).code, 0);
-      assert.deepEqual(Object.keys((await readPullSecret(ground(), name))?.hosts ?? {}), [host]);
+      assert.deepEqual(Object.keys((await readPullSecret(apiServer(), name))?.hosts ?? {}), [host]);
     });
 
-    it('is removed by uninstall, but not one whose content that user has set as well', async () => {
+    it('is removed by uninstall, unless that user has changed the content too', async () => {
       const [relabelled, replaced] = [await namespace(), await namespace()];
       const secretName = `own-${randomBytes(4).toString('hex')}`;
       const settings = { secretName };
@@ -291,7 +293,7 @@ function onceSuite(ground: () => TestApiServer): void {
         await run(['sync', '--namespace', name, '--registry', host], settings);
       }
       const path = `/api/v1/namespaces/${replaced}/secrets/${secretName}`;
-      const { status } = await ground().request('PUT', `${path}?fieldManager=kubectl-replace`, {
+      const { status } = await apiServer().request('PUT', `${path}?fieldManager=kubectl-replace`, {
         metadata: { name: secretName },
         type: 'kubernetes.io/dockerconfigjson',
         data: { '.dockerconfigjson': btoa('{"auths":{}}') },
@@ -306,50 +308,52 @@ function onceSuite(ground: () => TestApiServer): void {
           .map((removal: { namespace: string; outcome: string }) => [removal.namespace, removal.outcome]),
       );
       assert.deepEqual([outcomes.get(relabelled), outcomes.get(replaced)], ['removed', 'skipped']);
-      assert.equal((await ground().request('GET', path)).status, 200);
+      assert.equal((await apiServer().request('GET', path)).status, 200);
     });
   });
 
   describe('uninstall', () => {
     it('lists on a dry run, and then removes only managed objects', async () => {
-      const [one, foreign] = [await namespace(), await namespace()];
-      // a name that no other test uses, since uninstall is for the whole cluster
+      const [one, unmanaged] = [await namespace(), await namespace()];
+      // A name that no other test uses, because uninstall applies to the whole cluster.
       const secretName = `own-${randomBytes(4).toString('hex')}`;
       const settings = { secretName };
-      await createServiceAccount(ground(), one, 'mixed', {
+      await createServiceAccount(apiServer(), one, 'mixed', {
         imagePullSecrets: [{ name: 'a' }, { name: 'b' }],
       });
-      await createServiceAccount(ground(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
+      await createServiceAccount(apiServer(), one, 'by-hand', { imagePullSecrets: [{ name: secretName }] });
       const names = ['default', 'mixed', 'by-hand'].flatMap((name) => ['--service-account', name]);
       await run(['sync', '--namespace', one, '--registry', host, ...names], settings);
       for (const [name, type] of [
         [secretName, 'Opaque'],
         ['another', 'kubernetes.io/dockerconfigjson'],
       ]) {
-        await ground().request('POST', `/api/v1/namespaces/${foreign}/secrets`, {
+        await apiServer().request('POST', `/api/v1/namespaces/${unmanaged}/secrets`, {
           metadata: { name, labels: { 'app.kubernetes.io/managed-by': ownName } },
           type,
           data: type === 'Opaque' ? {} : { '.dockerconfigjson': btoa('{"auths":{}}') },
         });
       }
       const everything = async () => [
-        (await ground().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
-        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/${secretName}`)).status,
-        (await ground().request('GET', `/api/v1/namespaces/${foreign}/secrets/another`)).status,
+        (await apiServer().request('GET', `/api/v1/namespaces/${one}/secrets/${secretName}`)).status,
+        (await apiServer().request('GET', `/api/v1/namespaces/${unmanaged}/secrets/${secretName}`)).status,
+        (await apiServer().request('GET', `/api/v1/namespaces/${unmanaged}/secrets/another`)).status,
         ...(await Promise.all(
-          ['default', 'mixed', 'by-hand'].map(async (name) => await readServiceAccount(ground(), one, name)),
+          ['default', 'mixed', 'by-hand'].map(
+            async (name) => await readServiceAccount(apiServer(), one, name),
+          ),
         )),
       ];
       const before = await everything();
       const dry = await json(['uninstall', '--dry-run'], settings);
       const about = (removals: { namespace: string; name: string; outcome: string }[]) =>
         removals
-          .filter(({ namespace: where }) => where === one || where === foreign)
+          .filter(({ namespace: where }) => where === one || where === unmanaged)
           .map(({ namespace: where, name, outcome }) => `${where} ${name} ${outcome}`);
       assert.deepEqual(about(dry.removals), [
         `${one} default would-remove`,
         `${one} mixed would-remove`,
-        ...[`${foreign} ${secretName} skipped`, `${one} ${secretName} would-remove`].toSorted(),
+        ...[`${unmanaged} ${secretName} skipped`, `${one} ${secretName} would-remove`].toSorted(),
       ]);
       assert.deepEqual(await everything(), before);
 
@@ -357,7 +361,7 @@ function onceSuite(ground: () => TestApiServer): void {
       assert.equal(code, 0);
       assert.match(
         stdout,
-        new RegExp(`${foreign} +Secret ${secretName} +skipped: not managed by ecr-pull-secrets`),
+        new RegExp(`${unmanaged} +Secret ${secretName} +skipped: not managed by ecr-pull-secrets`),
       );
       const [gone, left, another, ...accounts] = await everything();
       assert.deepEqual([gone, left, another], [404, 200, 200]);
@@ -368,15 +372,15 @@ function onceSuite(ground: () => TestApiServer): void {
       assert.equal((await json(['uninstall', '--yes'], settings)).failed, 0);
     });
 
-    it('changes nothing where it may not list what there is', async () => {
+    it('changes nothing without the permission to list ServiceAccounts and Secrets', async () => {
       const name = await namespace();
       await run(['sync', '--namespace', name, '--registry', host]);
-      const kubeconfig = await createAccountWithRules(ground(), [secretsRule]);
+      const kubeconfig = await createAccountWithRules(apiServer(), [secretsRule]);
       await assert.rejects(
         runOnce(['uninstall', '--yes'], kubeconfig),
         (error: unknown) => error instanceof KubeError && error.code === 'forbidden',
       );
-      assert.ok(await readPullSecret(ground(), name));
+      assert.ok(await readPullSecret(apiServer(), name));
     });
   });
 }

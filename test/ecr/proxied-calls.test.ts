@@ -58,7 +58,7 @@ describe('calls of AWS through a proxy', () => {
     return ownEndpoints({ AWS_ENDPOINT_URL_ECR: double.url.replace('127.0.0.1', '0.0.0.0'), ...more });
   }
 
-  it('take its tunnel to ECR and STS, with the password of its URL, without a scheme too', async (t) => {
+  it('use its tunnel to ECR and STS with the password of its URL, also if the URL has no scheme', async (t) => {
     const proxy = await proxyFor(t, { to: front.url, authenticates: true });
     const environment = ownEndpoints({
       HTTPS_PROXY: proxy.url.replace('http://', ''),
@@ -68,7 +68,7 @@ describe('calls of AWS through a proxy', () => {
     assert.deepEqual(proxy.tunnels, [`${stsName}:443`, `${ecrName}:443`]);
   });
 
-  it('take a proxy that speaks TLS, whose CA is in NODE_EXTRA_CA_CERTS', async (t) => {
+  it('use an HTTPS proxy whose CA is in NODE_EXTRA_CA_CERTS', async (t) => {
     const proxy = await proxyFor(t, { to: front.url, authenticates: true });
     const proxyFront = await startTlsTerminator(`http://127.0.0.1:${proxy.port}`, ['localhost']);
     t.after(() => proxyFront.stop());
@@ -82,14 +82,14 @@ describe('calls of AWS through a proxy', () => {
     assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
   });
 
-  it('take that of ALL_PROXY', async (t) => {
+  it('use the proxy of ALL_PROXY', async (t) => {
     const proxy = await proxyFor(t, { to: front.url });
     const environment = ownEndpoints({ all_proxy: proxy.url, AWS_CA_BUNDLE: front.caFile });
     assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['token']);
     assert.deepEqual(proxy.tunnels, [`${ecrName}:443`]);
   });
 
-  it('take HTTP_PROXY for an http endpoint, and none for one on the loopback', async (t) => {
+  it('use HTTP_PROXY for an http endpoint, and no proxy for a loopback endpoint', async (t) => {
     const proxy = await proxyFor(t, {});
     const environment = elsewhere({ HTTP_PROXY: proxy.url });
     assert.deepEqual(await fetchTokensWithEnvironment(environment, [host]), ['token']);
@@ -99,7 +99,7 @@ describe('calls of AWS through a proxy', () => {
     assert.equal(proxy.forwarded.length, 1);
   });
 
-  it('take none where NO_PROXY names a network of the endpoint, or a domain above it', async (t) => {
+  it('use no proxy if NO_PROXY names a network that contains the endpoint, or a parent domain', async (t) => {
     const proxy = await proxyFor(t, {});
     assert.deepEqual(
       await fetchTokensWithEnvironment(elsewhere({ HTTP_PROXY: proxy.url, NO_PROXY: '0.0.0.0/8' }), [host]),
@@ -159,7 +159,7 @@ describe('calls of AWS through a proxy', () => {
     assert.deepEqual(proxy.forwarded, []);
   });
 
-  describe('that fails', () => {
+  describe('a failure of the proxy', () => {
     async function through(
       url: string,
       scheme: 'http' | 'https',
@@ -180,7 +180,7 @@ describe('calls of AWS through a proxy', () => {
     for (const scheme of ['http', 'https'] as const) {
       const variable = scheme === 'https' ? 'HTTPS_PROXY' : 'HTTP_PROXY';
 
-      it(`for want of a password name ${variable}, and are permanent`, async (t) => {
+      it(`is permanent and names ${variable} if a password is missing`, async (t) => {
         const proxy = await proxyFor(t, { to: front.url, authenticates: true });
         await using aws = await through(proxy.url.replace('password', 'wrong'), scheme);
         const failure = await getTokenError(aws.tokens.get('team', registry()));
@@ -193,7 +193,7 @@ describe('calls of AWS through a proxy', () => {
         assertShowsNoProxy(failure, aws);
       });
 
-      it(`because it does not listen name ${variable}`, async (t) => {
+      it(`names ${variable} if the proxy does not listen`, async (t) => {
         const proxy = await proxyFor(t, {});
         await proxy.stop();
         await using aws = await through(proxy.url, scheme);
@@ -205,7 +205,7 @@ describe('calls of AWS through a proxy', () => {
       });
     }
 
-    it('because it never opens the tunnel name HTTPS_PROXY', async (t) => {
+    it('names HTTPS_PROXY if the tunnel never opens', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
       await using aws = await through(proxy.url, 'https', 300);
       const failure = await getTokenError(aws.tokens.get('team', registry()));
@@ -214,7 +214,7 @@ describe('calls of AWS through a proxy', () => {
       assertShowsNoProxy(failure, aws);
     });
 
-    it('because it never opens the tunnel leave no connection behind', async (t) => {
+    it('leaves no connection open if the tunnel never opens', async (t) => {
       const proxy = await proxyFor(t, { hangs: true });
       await using aws = await through(proxy.url, 'https', 300);
       await getTokenError(aws.tokens.get('team', registry()));
@@ -223,7 +223,7 @@ describe('calls of AWS through a proxy', () => {
       await eventually('the connection is closed', async () => proxy.open() === 0);
     });
 
-    it('because its response comes in very many parts add no listener for each', async (t) => {
+    it('adds no listeners for a response in very many parts', async (t) => {
       const warnings: string[] = [];
       const note = ({ name }: Error) => void warnings.push(name);
       process.on('warning', note);
@@ -235,7 +235,7 @@ describe('calls of AWS through a proxy', () => {
       assert.deepEqual(warnings, []); // MaxListenersExceededWarning; the number doubles until the process ends
     });
 
-    it('because its response does not end name HTTPS_PROXY', async (t) => {
+    it('names HTTPS_PROXY if the response never ends', async (t) => {
       const proxy = await proxyFor(t, { responds: respondEndlessly });
       await using aws = await through(proxy.url, 'https');
       const failure = await getTokenError(aws.tokens.get('team', registry()));

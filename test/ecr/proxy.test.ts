@@ -59,7 +59,7 @@ describe('the proxy of a request', () => {
     });
   }
 
-  it('is none for what curl excepts and Go ignores: final dots, spaces as separators, bare brackets', () => {
+  it('is none for hosts that curl excludes and Go does not: final dots, spaces as separators, bare brackets', () => {
     const environment = { HTTPS_PROXY: proxyUrl };
     for (const NO_PROXY of ['amazonaws.com.', 'a.example amazonaws.com']) {
       assert.equal(proxyOf(ecr, { ...environment, NO_PROXY }), undefined);
@@ -68,7 +68,7 @@ describe('the proxy of a request', () => {
     assert.equal(proxyOf('https://[fd00:ec2::1]', { ...environment, NO_PROXY: '[fd00:ec2::1]' }), undefined);
   });
 
-  it('is that of the scheme, the uppercase variable first, and that of ALL_PROXY where the scheme has none', () => {
+  it('is that of the scheme, with precedence of the uppercase variable, and otherwise that of ALL_PROXY', () => {
     const both = { HTTPS_PROXY: 'http://upper', https_proxy: 'http://lower', HTTP_PROXY: '' };
     assert.equal(proxyOf(ecr, both), 'http://upper/');
     assert.equal(proxyOf('http://a.example', both), undefined);

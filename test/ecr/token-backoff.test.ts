@@ -9,17 +9,17 @@ const chance = fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true });
 const policyOf = (isPermanent: boolean) => (isPermanent ? permanentRegionBackoff : transientRegionBackoff);
 
 describe('backoff', () => {
-  it('begins with a second, and ends with two minutes, where waiting helps', () => {
+  it('grows from 1 second to 2 minutes for transient failures', () => {
     assert.equal(backoffMs(transientRegionBackoff, 1, 1), 1_000);
     assert.equal(backoffMs(transientRegionBackoff, 99, 1), 120_000);
   });
 
-  it('begins with a quarter of a minute, and ends with five minutes, where somebody has to act', () => {
+  it('grows from 15 seconds to 5 minutes for failures that the operator has to resolve', () => {
     assert.equal(backoffMs(permanentRegionBackoff, 1, 1), 15_000);
     assert.equal(backoffMs(permanentRegionBackoff, 99, 1), 300_000);
   });
 
-  it('never waits less than half of the full wait, nor more than all of it', () => {
+  it('is jittered over the upper half of the full delay', () => {
     fc.assert(
       fc.property(failures, fc.boolean(), chance, (n, permanent, random) => {
         const wait = backoffMs(policyOf(permanent), n, random);
@@ -29,7 +29,7 @@ describe('backoff', () => {
     );
   });
 
-  it('never gets shorter with more failures', () => {
+  it('never becomes shorter with more failures', () => {
     fc.assert(
       fc.property(failures, fc.boolean(), chance, (n, permanent, random) => {
         return backoffMs(policyOf(permanent), n + 1, random) >= backoffMs(policyOf(permanent), n, random);

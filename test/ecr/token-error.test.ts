@@ -125,7 +125,7 @@ describe('a token error', () => {
     });
   }
 
-  it('says what to do', () => {
+  it('contains advice for the operator', () => {
     for (const [code, cause] of causes) {
       assert.ok(new TokenError({ code, region: 'x' }).message.includes(cause.advice), code);
     }

@@ -174,7 +174,7 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       ['status 200', { status: { code: 200, message } }],
     ];
     for (const [what, answer] of silent) {
-      it(`is named if it answers with ${what}`, async () => {
+      it(`is named if it responds with ${what}`, async () => {
         const namespace = await cluster().createNamespace('refuser');
         scripts.set(namespace, () => ({ allowed: false, ...answer }));
         await registerRefusingWebhook(cluster(), 'Validating', 'silent.example.com', namespace, webhook);

@@ -47,7 +47,7 @@ function applySuite(server: () => TestApi): void {
     });
   };
 
-  test('a Secret that is not there reads as undefined, and is created by the first apply', async () => {
+  test('a missing Secret is read as undefined, and created by the first apply', async () => {
     assert.equal(await api.read(namespace, secretName), undefined);
     const applied = await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.ok(applied.metadata.uid && applied.metadata.resourceVersion);
@@ -59,12 +59,12 @@ function applySuite(server: () => TestApi): void {
     assert.deepEqual(await read(), applied);
   });
 
-  test('the same content again changes nothing, not even the resourceVersion', async () => {
+  test('applying the same content again changes nothing, not even the resourceVersion', async () => {
     const first = await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.deepEqual(await api.apply(buildPullSecret(namespace, 'a'), one), first);
   });
 
-  test('a change keeps the uid, and what is no longer sent goes', async () => {
+  test('a change keeps the uid, and removes fields that are no longer applied', async () => {
     const annotations = { kept: 'yes', dropped: 'soon' };
     const first = await api.apply(buildPullSecret(namespace, 'a', { annotations }), one);
     const next = await api.apply(buildPullSecret(namespace, 'b', { annotations: { kept: 'yes' } }), one);
@@ -73,14 +73,14 @@ function applySuite(server: () => TestApi): void {
     assert.deepEqual(next.metadata.labels, { password: 'b' });
   });
 
-  test('what another manager owns too stays when one of the two drops it', async () => {
+  test('a field that two managers own is kept when one of them no longer applies it', async () => {
     await api.apply(buildPullSecret(namespace, 'a', { annotations: { shared: 'yes' } }), one);
     await api.apply(buildPullSecret(namespace, 'a', { annotations: { shared: 'yes', own: 'two' } }), two);
     await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.deepEqual((await read()).metadata.annotations, { shared: 'yes', own: 'two' });
   });
 
-  test('a second manager conflicts where the value differs, and shares it where it does not', async () => {
+  test('a second manager conflicts if its value differs, and shares the field otherwise', async () => {
     const first = await api.apply(buildPullSecret(namespace, 'a'), one);
     await assert.rejects(api.apply(buildPullSecret(namespace, 'b'), two), hasErrorCode('conflict'));
     assert.deepEqual(await read(), first);
@@ -89,7 +89,7 @@ function applySuite(server: () => TestApi): void {
     await assert.rejects(api.apply(buildPullSecret(namespace, 'b'), one), hasErrorCode('conflict'));
   });
 
-  test('force takes the fields over, and then the first one conflicts', async () => {
+  test('force takes over the fields, and then the first manager conflicts', async () => {
     await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.deepEqual((await api.apply(buildPullSecret(namespace, 'b'), forced)).metadata.labels, {
       password: 'b',
@@ -97,7 +97,7 @@ function applySuite(server: () => TestApi): void {
     await assert.rejects(api.apply(buildPullSecret(namespace, 'a'), one), hasErrorCode('conflict'));
   });
 
-  test('a conflict names managers and fields, a creation by POST counts as an update', async () => {
+  test('a conflict names managers and fields, and a creation by POST counts as an update', async () => {
     const path = `/api/v1/namespaces/${namespace}/secrets`;
     const data = { k: 'dg==' };
     await server().request('POST', `${path}?fieldManager=poster`, {
@@ -130,7 +130,7 @@ function applySuite(server: () => TestApi): void {
     );
   });
 
-  test('a stale resourceVersion conflicts even with force; one for a Secret that is not there creates it', async () => {
+  test('a stale resourceVersion conflicts even with force, and creates a missing Secret', async () => {
     const { metadata } = await api.apply(buildPullSecret(namespace, 'a'), one);
     const { resourceVersion = '' } = metadata;
     await api.apply(buildPullSecret(namespace, 'b'), one);
@@ -143,7 +143,7 @@ function applySuite(server: () => TestApi): void {
     assert.deepEqual(created.metadata.labels, { password: 'c' });
   });
 
-  test('a uid makes an apply update only: no such Secret, or another one, is a conflict', async () => {
+  test('an apply with a uid only updates, and conflicts if the Secret is missing or another one', async () => {
     const stranger = buildPullSecret(namespace, 'a', { uid: unknownUid });
     await assert.rejects(api.apply(stranger, forced), hasErrorCode('conflict'));
     await assert.rejects(
@@ -158,7 +158,7 @@ function applySuite(server: () => TestApi): void {
     assert.equal(next.metadata.uid, uid);
   });
 
-  test('of eight managers that create at once with different content, one wins', async () => {
+  test('one of eight managers that create different content at once succeeds', async () => {
     const managers = Array.from({ length: 8 }, (_, index) => `manager-${index}`);
     const results = await Promise.allSettled(
       managers.map((fieldManager) =>

@@ -7,7 +7,7 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { createConfig, getValueAt, secretName } from './secret-api-fixtures.ts';
 
 describeOnCluster('Secrets on a real API server', (cluster) => {
-  it('is called over HTTP/1.1 and few connections, although it prefers HTTP/2', async () => {
+  it('are requested over HTTP/1.1 on few connections, although the API server prefers HTTP/2', async () => {
     const protocols: unknown[] = [];
     const note = (message: unknown): void =>
       void protocols.push(getValueAt(message, 'socket', 'alpnProtocol'));

@@ -317,7 +317,7 @@ describe('merging', () => {
     assert.equal(after(3), btoa('AWS:new'));
   });
 
-  it('replaces a token that another role asked for, and says which role asked for the new one', () => {
+  it('replaces a token of another role, and records the role of the new one', () => {
     const host = hostOf('us-east-1');
     const old = mergeContent(
       'team-a',

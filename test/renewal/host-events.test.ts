@@ -54,7 +54,7 @@ function setUp(createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined
 }
 
 describe('host events', () => {
-  it('report a failing host with an Event of the Secret, whose reason tells whether the operator has to act', async () => {
+  it('report a failing host with an Event of the Secret, whose reason shows whether the operator has to act', async () => {
     const events: KubeEvent[] = [];
     const { report } = setUp(async (event) => events.push(event) > 0);
     report({ ...emptyReport, failing: [failing('a', true), failing('b', false)] });

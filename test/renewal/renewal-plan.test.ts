@@ -193,7 +193,7 @@ describe('renewal plan', () => {
     assert.equal(due[0]?.reason, 'clock-set-back');
   });
 
-  it('asks once per identity for the failure of a host, and waits only where that identity fails', () => {
+  it('looks up the failure of a host once per identity, and backs off only if that identity fails', () => {
     const namespaces = ['team-a', 'team-b', 'other'];
     const asked: string[] = [];
     const { due, overdue } = plan(

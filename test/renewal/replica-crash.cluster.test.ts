@@ -37,7 +37,7 @@ describeOnCluster('three replicas, one of them killed while they renew 300 names
   });
   after(() => bulkClient.close());
 
-  it('renew all of them in their own time, each once', async (t) => {
+  it('renew all of them on schedule, each once', async (t) => {
     const dueInMs = 8_000; // until then, all three are running
     await assertAllRenewed(t, 'in-step', dueInMs);
   });

@@ -41,7 +41,7 @@ describeOnCluster(
       await ecr.stop();
     });
 
-    it('of writes only: the pod is admitted in time, and the Secret is written after the outage', async () => {
+    it('that affect only writes delay the Secret until after the outage, and not the pod', async () => {
       const ecr = await startEcrDouble();
       const account = await installServiceAccount(cluster());
       const proxy = await startFaultProxy(account);

@@ -15,7 +15,7 @@ export function denySuite(apiServer: () => TestApiServer): void {
       exclude: { accounts: ['999999999999'] },
     });
 
-    it('denies a pod without a token, says why, and admits it once there is one', async () => {
+    it('denies a pod without a token with the reason, and admits it once there is a token', async () => {
       const namespace = await fixture().createNamespace();
       fixture().ecr.fail('not-base64', { region: 'us-east-2', times: 1 });
       const pod = podWith([`${hostIn('us-east-2')}/app`]);

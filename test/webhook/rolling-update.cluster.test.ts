@@ -183,7 +183,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     }
   });
 
-  it('lose one by SIGKILL under failurePolicy Ignore: only pods of that moment lack their reference', async (t) => {
+  it('lose one by SIGKILL with failurePolicy Ignore: only pods created at that moment lack their reference', async (t) => {
     const namespaces = await createNamespaces('Ignore');
     const failedBefore = await countFailedCalls();
     let otherRegions = regions;
