@@ -22,7 +22,7 @@ import { reviewText } from './review.ts';
  * The hot path is an admission request whose namespace has a Secret with fresh tokens. The bare server is the upper bound
  * for a webhook on Node: a `node:https` server that parses the same review and returns a fixed patch.
  *
- * Each server is a process of its own. The load alternates between the two in rounds that are short enough for a change
+ * Each server runs in a separate process. The load alternates between the two in rounds that are short enough for a change
  * of the machine's speed to affect both. A round yields ratios, and a launch yields the median of its rounds. The webhook
  * is launched several times because launches of one program differ more than rounds of one launch, and the result is
  * the median of the launches. Compare the ratios of different runs, but not the absolute figures of different machines.

@@ -49,7 +49,7 @@ function reasonFor(...args: Parameters<typeof stepFor>): string {
 
 describe('a valid certificate in memory', () => {
   const trusted = { published: published(ca), otherCaCertificates: [ca], served: servingCertificate };
-  it('is restored beside a new CA if the Secret or its CA is lost', () => {
+  it('is restored together with a new CA if the Secret or its CA is lost', () => {
     assert.equal(reasonFor('none', trusted), 'issue-ca-and-restore-certificate: no-secret');
     assert.equal(
       reasonFor(createStoredState([], undefined), trusted),

@@ -18,7 +18,7 @@ import { type Ended, FakeSignals, parseValid } from './run-command.ts';
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
-/** Runs the program as a process of its own. */
+/** Runs the program in a separate process. */
 function spawnProgram(args: readonly string[], environment: Record<string, string> = {}): Promise<Ended> {
   const { promise, resolve } = Promise.withResolvers<Ended>();
   const options = { env: { PATH: process.env['PATH'], ...environment }, timeout: 20_000 };

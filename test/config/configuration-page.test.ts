@@ -6,7 +6,7 @@ import { configSchema } from '../../src/config/schema.ts';
 
 interface Setting {
   readonly path: string;
-  /** As it stands in the schema; undefined: the setting has no default. */
+  /** The default in the schema; undefined if the setting has none. */
   readonly default: unknown;
   readonly bounds: string | undefined;
 }

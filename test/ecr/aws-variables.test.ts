@@ -85,7 +85,7 @@ describe('environment variables of the AWS SDK', () => {
     ['AWS_RETRY_MODE', ['standard', 'adaptive'], ['Standard', 'fast']],
     ['AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE', ['IPv4', 'IPv6'], ['ipv6']],
   ] as const) {
-    it(`such as ${name} take ${good.join(', ')} and not ${JSON.stringify(bad)}`, () => {
+    it(`such as ${name} accept ${good.join(', ')} and reject ${JSON.stringify(bad)}`, () => {
       for (const value of good) {
         assert.deepEqual(validateAwsVariables({ [name]: value }), [], value);
       }

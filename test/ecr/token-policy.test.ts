@@ -60,7 +60,7 @@ describe('freshness', () => {
     );
   });
 
-  it('does not return while the clock goes on', () => {
+  it('does not return while the clock advances', () => {
     fc.assert(
       fc.property(lifetimes, rules, fc.nat(), fc.nat(), (lifetime, required, first, later) => {
         const at = lifetime.issuedAt + first;

@@ -17,7 +17,7 @@ describe('a call for a token', () => {
     assert.equal(tokens[0]?.auth(), aws.double.issued[0]?.auth);
   });
 
-  it('serves three accounts of a region; another region takes another call', async () => {
+  it('serves three accounts of a region; another region needs another call', async () => {
     await using aws = await startAwsTokensFixture();
     const accounts = ['123456789012', '210987654321', '111122223333'];
     const registries = accounts.flatMap((account) =>

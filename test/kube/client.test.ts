@@ -29,9 +29,9 @@ describe('the kubeconfig', () => {
 
   for (const [what, text, code] of [
     ['is missing', undefined, 'invalid-kubeconfig'],
-    ['is no YAML', `users: [{token: ${canaryText}`, 'invalid-kubeconfig'],
+    ['is not YAML', `users: [{token: ${canaryText}`, 'invalid-kubeconfig'],
     ['is something else', `${canaryText}`, 'no-cluster'],
-    ['names no cluster', `{"users":[{"name":"a","user":{"token":"${canaryText}"}}]}`, 'no-cluster'],
+    ['contains no cluster', `{"users":[{"name":"a","user":{"token":"${canaryText}"}}]}`, 'no-cluster'],
   ] as const) {
     it(`fails with ${code} if the file ${what}, without quoting it`, () => {
       const error = failure(text);

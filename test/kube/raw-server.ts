@@ -7,7 +7,7 @@ import type { Writable } from 'node:stream';
 import { type ClusterConfig, type KubeConfigOptions, loadKubeConfig } from '../../src/kube/client.ts';
 import { Listener } from '../doubles/api-server/http-listener.ts';
 
-/** A server that answers whatever a test likes, where an API server should be. */
+/** A server whose responses a test defines, in place of an API server. */
 export interface RawServer {
   readonly config: ClusterConfig;
   stop(): Promise<void>;

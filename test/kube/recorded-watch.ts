@@ -11,18 +11,18 @@ import { createConfig, secretName } from './secret-api-fixtures.ts';
 /** A watch under test, with what it reported. */
 export interface RecordedWatch {
   watch: SecretInformer;
-  /** Namespace → what is known of its Secret. */
+  /** Namespace → the last metadata of its Secret. */
   known: Map<string, SecretMetadata>;
   /** The sizes of the lists, in order. */
   lists: number[];
   errors: KubeError[];
-  /** What backoff was asked for. */
+  /** The numbers of failures that a backoff was requested for. */
   requestedBackoffs: number[];
-  /** Ends it, connections and all. */
+  /** Stops the watch and closes its connections. */
   stop(): Promise<void>;
 }
 
-/** Makes a watch that is quick to retry, and writes down what it reports. */
+/** Creates a watch that retries quickly, and records what it reports. */
 export function createRecordedWatch(
   kubeconfigPath: string,
   options: Partial<SecretInformerOptions> = {},

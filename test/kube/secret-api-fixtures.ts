@@ -6,7 +6,7 @@ import { KubeError } from '../../src/kube/errors.ts';
 import type { SecretObject } from '../../src/kube/secrets.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 
-/** What the shared suites need of an API server, real or not. */
+/** The parts of an API server that the shared suites use. */
 export type TestApi = Pick<
   Cluster,
   'kubeconfigPath' | 'request' | 'createNamespace' | 'serviceAccountKubeconfig'
@@ -15,14 +15,14 @@ export type TestApi = Pick<
 /** The name of the Secrets in these suites. */
 export const secretName = 'pull-secret';
 
-/** A config for this file, with limits that suit tests. */
+/** Creates a client configuration with limits for tests. */
 export function createConfig(kubeconfigPath: string, requestTimeoutMs = 5_000): ClusterConfig {
   return loadKubeConfig({ kubeconfigPath, requestTimeoutMs, userAgent: 'kube-test/1' });
 }
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-/** A pull Secret whose one host has this password, labelled so too. */
+/** Builds a pull Secret with one host, and the password as a label too. */
 export function buildPullSecret(
   namespace: string,
   password: string,

@@ -82,7 +82,7 @@ describe('the sync state of the informer', () => {
     assert.deepEqual(under.errors, []);
   });
 
-  it('ends when stopped, with the calls in flight and a waiting start', async () => {
+  it('stops together with its calls in flight and a pending start', async () => {
     await watching();
     await under.watch.stop();
     assert.equal(under.watch.isInSync(), false);

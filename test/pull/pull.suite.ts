@@ -28,9 +28,9 @@ describeOnEachApiServer('pulls', pullSuite);
  * the host's region.
  */
 function pullSuite(apiServer: () => TestApiServer): void {
-  const impediment = findPullTestObstacle(process.env);
-  if (impediment !== undefined) {
-    it('a real pull', { skip: !isCi(process.env) && impediment }, () => assert.fail(impediment));
+  const obstacle = findPullTestObstacle(process.env);
+  if (obstacle !== undefined) {
+    it('a real pull', { skip: !isCi(process.env) && obstacle }, () => assert.fail(obstacle));
     return;
   }
 

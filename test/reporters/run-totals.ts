@@ -19,7 +19,7 @@ export class RunTotals {
     topLevel: 0,
   };
 
-  /** Whether there was a run, and all of them succeeded. */
+  /** Whether at least one run took place and all runs succeeded. */
   get success(): boolean {
     return this.#success && this.#runs > 0;
   }

@@ -16,7 +16,7 @@ function startLogging(script: string, stdout: 'pipe' | number, nodeOptions: read
     import { writeSync } from 'node:fs';
     import { createStandardLog } from '${logFile}';
     const { log, output } = createStandardLog('info');
-    const tell = (text) => writeSync(2, text + '\\n');
+    const report = (text) => writeSync(2, text + '\\n');
     ${script}`;
   const child = spawn(process.execPath, [...nodeOptions, '--input-type=module', '--eval', program], {
     stdio: ['ignore', stdout, 'pipe'],
@@ -86,7 +86,7 @@ describe('a reader that reads nothing', () => {
       `
       const pod = 'x y '.repeat(725_000);
       for (let number = 0; number < 20_000; number += 1) log.info({ number, pod }, 'handled admission request');
-      tell('dropped ' + output.droppedLines());
+      report('dropped ' + output.droppedLines());
       setInterval(() => undefined, 1000);
       process.on('SIGTERM', () => process.exit(0));
       `,
@@ -116,9 +116,9 @@ describe('a reader that reads nothing', () => {
     const { child, report } = startLogging(
       `
       for (let number = 0; number < 20_000; number += 1) log.info({ number }, 'a line');
-      process.on('exit', () => tell('exits'));
+      process.on('exit', () => report('exits'));
       const begun = performance.now();
-      process.on('exit', () => tell('after ' + (performance.now() - begun)));
+      process.on('exit', () => report('after ' + (performance.now() - begun)));
       process.exit(3);
       `,
       'pipe',
@@ -133,28 +133,28 @@ describe('a reader that reads nothing', () => {
 });
 
 describe('standard output that cannot be written to', () => {
-  const goingOn = `
+  const continuingProgram = `
     log.info('first');
     setInterval(() => log.info('x'.repeat(90)), 1);
-    setTimeout(() => tell('goes on'), 500);
-    process.on('uncaughtException', (error) => { tell('uncaught ' + error); process.exit(9); });
+    setTimeout(() => report('continues'), 500);
+    process.on('uncaughtException', (error) => { report('uncaught ' + error); process.exit(9); });
     process.on('SIGTERM', () => { log.info('ended'); process.exit(0); });
   `;
 
   it('on a full disk: the process continues, and exits on a signal', async () => {
     const full = openSync('/dev/full', 'w');
-    const { child, report } = startLogging(goingOn, full);
+    const { child, report } = startLogging(continuingProgram, full);
     closeSync(full);
-    await eventually('it goes on', () => report.text.includes('goes on'));
+    await eventually('the process continues', () => report.text.includes('continues'));
     child.kill('SIGTERM');
     assert.equal(await exitCode(child), 0);
     assert.ok(!report.text.includes('uncaught'), report.text);
   });
 
   it('on a closed pipe: the process continues, and exits on a signal', async () => {
-    const { child, report } = startLogging(goingOn, 'pipe');
+    const { child, report } = startLogging(continuingProgram, 'pipe');
     child.stdout?.destroy();
-    await eventually('it goes on', () => report.text.includes('goes on'));
+    await eventually('the process continues', () => report.text.includes('continues'));
     child.kill('SIGTERM');
     assert.equal(await exitCode(child), 0);
     assert.ok(!report.text.includes('uncaught'), report.text);
@@ -205,7 +205,7 @@ describe('buffered lines', () => {
     });
   }
 
-  it('continue where a write stopped in the middle of one', () => {
+  it('continue where an incomplete write stopped', () => {
     const { writer, output } = scripted();
     const lines = Array.from({ length: 50 }, (_, at) => `line ${at}\n`).join('');
     output.takes = 7;

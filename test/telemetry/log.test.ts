@@ -95,7 +95,7 @@ describe('the log', () => {
     ['in the message', (log) => log.info(`got ${token}`)],
     ['in an error', (log) => log.info({ err: new Error(`bad ${token}`) }, 'x')],
     ['in an error alone', (log) => log.error(new Error(`bad ${token}`))],
-    ['in what is no error', (log) => log.info({ err: `bad ${token}` }, 'x')],
+    ['in an err field that is not an error', (log) => log.info({ err: `bad ${token}` }, 'x')],
     ['as a Token', (log) => log.info({ token: new Token(token, { issuedAt: 0, expiresAt: 1 }) }, 'x')],
     ['as bytes', (log) => log.info({ token: Buffer.from(token) }, 'x')],
     ['as the result of toJSON', (log) => log.info({ a: { toJSON: () => ({ token }) } }, 'x')],

@@ -1,4 +1,4 @@
-// The webhook in a process of its own, for tests that try to exhaust it. Started by memory-limited-webhook.ts.
+// The webhook in a separate process, for tests that try to exhaust it. Started by memory-limited-webhook.ts.
 import type { Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { PassThrough } from 'node:stream';

@@ -1,4 +1,4 @@
-// One replica of the product with clocks and a proxy of its own.
+// One replica of the product with its own clocks and its own proxy.
 import { PassThrough } from 'node:stream';
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../../src/app.ts';
