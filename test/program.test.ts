@@ -38,15 +38,15 @@ describe('the program', () => {
   const start = (options: Partial<ProgramOptions> = {}) =>
     startProgram({ kubeconfigPath: account, environment: ecr.env(), ...options });
 
-  interface HowToAsk {
+  interface ReviewOptions {
     readonly agent?: Agent;
     readonly caPem?: string;
     readonly region?: string;
   }
 
   /** Sends the admission request of a pod as the API server does. */
-  async function review(program: RunningProgram, namespace: string, how: HowToAsk = {}) {
-    const { agent, caPem = program.caPem, region = 'eu-central-1' } = how;
+  async function review(program: RunningProgram, namespace: string, options: ReviewOptions = {}) {
+    const { agent, caPem = program.caPem, region = 'eu-central-1' } = options;
     const request = httpsRequest(`${program.webhookUrl}?timeout=5s`, {
       method: 'POST',
       ca: caPem,
@@ -147,24 +147,24 @@ describe('the program', () => {
   it('shows no token and no key after any failure', async () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { log: { level: 'trace' } } });
-    const answers: string[] = [];
+    const results: string[] = [];
     const secretRequests: RequestMatcher = ({ resource }) => resource.resource === 'secrets';
     for (const status of [403, 409, 422, 500]) {
       // a response that quotes the request, as some admission webhooks do
       const message = `refused: ${ecr.secrets().join(' ')} ${'QUJD'.repeat(200)}`;
       cluster.faults.failNext(status, { count: 3, match: secretRequests, message });
-      answers.push((await review(program, namespace)).body);
+      results.push((await review(program, namespace)).body);
     }
     const faults = ['not-base64', 'wrong-user', 'expired', 'html', 'reset'] as const;
     for (const [index, fault] of faults.entries()) {
       ecr.fail(fault);
-      answers.push((await review(program, namespace, { region: `us-west-${index}` })).body);
+      results.push((await review(program, namespace, { region: `us-west-${index}` })).body);
       ecr.heal();
     }
     await eventually('there is something to show', () =>
       ['KubeError', 'TokenError'].every((kind) => program.output().includes(kind)),
     );
-    const shown = [program.output(), await program.metrics(), ...answers].join('\n');
+    const shown = [program.output(), await program.metrics(), ...results].join('\n');
     for (const secret of [...ecr.secrets(), 'QUJD'.repeat(20)]) {
       assert.ok(!shown.includes(secret), `${secret.slice(0, 8)}… shows`);
       assert.ok(!shown.includes(btoa(secret).slice(0, 24)));

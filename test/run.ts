@@ -53,7 +53,7 @@ async function main(args: readonly string[]): Promise<number> {
     print(`no test file has ${positionals.join(' or ')} in its path`);
     return 2;
   }
-  const whole = positionals.length === 0 && values.filter === undefined;
+  const isFullRun = positionals.length === 0 && values.filter === undefined;
   const apiServerName = entries.some(({ path }) => needsCluster(path))
     ? await prepareApiServer(process.env)
     : undefined;
@@ -67,7 +67,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (apiServerName !== undefined) {
     print(formatClosingLine(apiServerName, counts));
   }
-  const required = whole && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));
+  const required = isFullRun && (isCi(process.env) || Boolean(process.env['REQUIRE_CLUSTER']));
   const missing = required && counts.ran === 0;
   if (missing) {
     print('FAILED: no test ran against a real API server, and this run must have some');
@@ -84,7 +84,7 @@ interface Entry {
 }
 
 function selectEntries(parts: readonly string[]): Entry[] {
-  const wanted = parts.map((part) => part.replace(`${root}/`, '').replace(/^\.\//, ''));
+  const patterns = parts.map((part) => part.replace(`${root}/`, '').replace(/^\.\//, ''));
   const tests = globSync('test/**/*.test.ts', { cwd: root }).map(
     (file): Entry => ({ file, path: file, apiServer: 'stand-in' }),
   );
@@ -93,7 +93,7 @@ function selectEntries(parts: readonly string[]): Entry[] {
     { file, path: file.replace('.suite.ts', '.cluster.test.ts'), apiServer: 'real' },
   ]);
   const isWanted = ({ file, path }: Entry) =>
-    wanted.length === 0 || wanted.some((part) => path.includes(part) || file.includes(part));
+    patterns.length === 0 || patterns.some((part) => path.includes(part) || file.includes(part));
   return [...tests, ...suites].filter(isWanted).sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 

@@ -134,20 +134,20 @@ export class PolicyModel {
   ): void {
     const caCertificates = before === 'none' ? [] : before.caCertificates;
     const servingCertificate = before === 'none' ? undefined : before.servingCertificate;
-    const made = createCa(this.now);
-    this.addCas(made);
+    const newCa = createCa(this.now);
+    this.addCas(newCa);
     switch (step.action) {
       case 'create':
         this.stored = createStoredState(
-          [made, ...this.#findCas(step.keep)],
-          createServingCertificate(made, this.now),
+          [newCa, ...this.#findCas(step.keep)],
+          createServingCertificate(newCa, this.now),
         );
         break;
       case 'issue-ca':
-        this.stored = createStoredState([made, ...this.#findCas(step.keep)], servingCertificate);
+        this.stored = createStoredState([newCa, ...this.#findCas(step.keep)], servingCertificate);
         break;
       case 'issue-ca-and-restore-certificate':
-        this.stored = createStoredState([made, ...this.#findCas(step.keep)], served);
+        this.stored = createStoredState([newCa, ...this.#findCas(step.keep)], served);
         break;
       case 'restore-certificate':
         this.stored = createStoredState(caCertificates, served);

@@ -99,12 +99,12 @@ const anyStored = fc
     ({ ages, problem, issuerIndex, servingAge, servingCertificate }) =>
       (now: number): StoredCertificateFacts => {
         const caCertificates = ages.map((age) => createCa(now - age));
-        const made = createServingCertificate(caCertificates[issuerIndex], now - servingAge);
+        const certificate = createServingCertificate(caCertificates[issuerIndex], now - servingAge);
         const stored = createStoredState(
           caCertificates,
           servingCertificate === 'none'
             ? undefined
-            : { ...made, missingNames: servingCertificate === 'names-missing' ? ['x'] : [] },
+            : { ...certificate, missingNames: servingCertificate === 'names-missing' ? ['x'] : [] },
         );
         return caCertificates.length > 0 ? { ...stored, caProblem: problem } : stored;
       },
@@ -182,8 +182,8 @@ describe('three replicas during the lifetimes of several CAs', () => {
           }
         });
         assertValidState(model);
-        const made = model.steps.filter(({ action }) => action === 'issue-ca').length;
-        assert.ok(made >= 3, `${made} changes of CA`);
+        const issuedCas = model.steps.filter(({ action }) => action === 'issue-ca').length;
+        assert.ok(issuedCas >= 3, `${issuedCas} changes of CA`);
         assert.equal(model.steps.filter(({ action }) => action === 'create').length, 1);
         assert.ok(model.bundle.length <= 2);
       }),
@@ -210,12 +210,12 @@ describe('three replicas during the lifetimes of several CAs', () => {
   });
 });
 
-function corruptSecret(model: PolicyModel, how: number): void {
-  if (model.stored === 'none' || how === 0) {
+function corruptSecret(model: PolicyModel, damage: number): void {
+  if (model.stored === 'none' || damage === 0) {
     model.stored = 'none';
-  } else if (how === 1) {
+  } else if (damage === 1) {
     model.stored = createStoredState([], undefined);
-  } else if (how === 2) {
+  } else if (damage === 2) {
     model.stored = { ...model.stored, caProblem: 'ca-key-mismatch' };
   } else {
     model.stored = createStoredState(model.stored.caCertificates, undefined);

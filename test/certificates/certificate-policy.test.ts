@@ -30,7 +30,7 @@ function published(...caCertificates: readonly CaFacts[]): PublishedState {
 
 function stepFor(
   stored: StoredCertificateFacts | 'none' | 'unmanaged',
-  how: {
+  situation: {
     published?: PublishedState;
     at?: number;
     otherCaCertificates?: readonly CaFacts[];
@@ -38,7 +38,7 @@ function stepFor(
   } = {},
 ) {
   const all = typeof stored === 'object' ? stored.caCertificates : [];
-  const { published: bundles = published(...all), at = now, otherCaCertificates = [], served } = how;
+  const { published: bundles = published(...all), at = now, otherCaCertificates = [], served } = situation;
   return planNextStep({ stored, published: bundles, otherCaCertificates, served, now: at }, rules);
 }
 

@@ -50,8 +50,8 @@ describe('a Secret', () => {
   });
 
   it('reports missing names, for any form of an IP address', () => {
-    const wanted = ['new.apps.svc', 'x.apps.svc', '0:0:0:0:0:0:0:1', '10.0.0.1', '127.0.0.1'];
-    const { servingCertificate } = parseStored(formatSecretData(content), wanted);
+    const requiredNames = ['new.apps.svc', 'x.apps.svc', '0:0:0:0:0:0:0:1', '10.0.0.1', '127.0.0.1'];
+    const { servingCertificate } = parseStored(formatSecretData(content), requiredNames);
     assert.deepEqual(servingCertificate?.missingNames, ['new.apps.svc', 'x.apps.svc', '10.0.0.1']);
   });
 

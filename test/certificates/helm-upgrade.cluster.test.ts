@@ -54,8 +54,8 @@ describeOnCluster('an upgrade of the chart', (cluster) => {
     assert.equal(source.did('no-secret').length, 1, 'there is one CA');
   };
   const apply = async (body: unknown) => {
-    const how = { contentType: 'application/apply-patch+yaml' };
-    return (await cluster().request('PATCH', `${path()}?fieldManager=helm`, body, how)).status;
+    const options = { contentType: 'application/apply-patch+yaml' };
+    return (await cluster().request('PATCH', `${path()}?fieldManager=helm`, body, options)).status;
   };
 
   it('with helm 4, which applies, keeps the caBundle', async () => {
@@ -85,8 +85,8 @@ describeOnCluster('an upgrade of the chart', (cluster) => {
   it('with helm 3, which patches the differences from its last manifest, keeps the caBundle', async () => {
     const before = empty();
     const { webhooks } = await template(8);
-    const how = { contentType: 'application/strategic-merge-patch+json' };
-    const { status } = await cluster().request('PATCH', path(), { webhooks }, how);
+    const options = { contentType: 'application/strategic-merge-patch+json' };
+    const { status } = await cluster().request('PATCH', path(), { webhooks }, options);
     assert.equal(status, 200);
     await assertKept(8, before);
   });

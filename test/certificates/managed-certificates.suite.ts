@@ -64,9 +64,9 @@ function managedSuite(apiServer: () => TestApiServer): void {
       for (const { certificates } of sources) {
         assert.equal(certificates.current.fingerprint, servingCertificate);
       }
-      const made = sources.flatMap(({ did }) => did('no-secret'));
-      assert.equal(made.length, 1);
-      assert.equal(made[0]?.['level'], 'info');
+      const issueLines = sources.flatMap(({ did }) => did('no-secret'));
+      assert.equal(issueLines.length, 1);
+      assert.equal(issueLines[0]?.['level'], 'info');
     });
 
     it('reuses the stored certificates after a restart', async () => {

@@ -20,7 +20,7 @@ const mountLagMs = 120 * secondMs;
 /** Maximum lag of an API server. */
 const lagMs = rules.apiServerPropagationMs / 2;
 const tickMs = 5 * secondMs;
-const mounted: RotationRules = { ...rules, replicaPropagationMs: mountedPropagationMs };
+const mountedRules: RotationRules = { ...rules, replicaPropagationMs: mountedPropagationMs };
 
 /** The mounted files of a replica. */
 interface Mount {
@@ -99,12 +99,12 @@ class Installation {
 
   corrupt(): void {
     const { model } = this;
-    const how = this.#chance(3);
-    if (model.stored === 'none' || how === 0) {
+    const damage = this.#chance(3);
+    if (model.stored === 'none' || damage === 0) {
       model.stored = 'none';
-    } else if (how === 1) {
+    } else if (damage === 1) {
       model.stored = createStoredState([], undefined);
-    } else if (how === 2) {
+    } else if (damage === 2) {
       model.stored = { ...model.stored, caProblem: 'ca-key-mismatch' };
     } else {
       model.stored = createStoredState(model.stored.caCertificates, undefined);
@@ -116,14 +116,14 @@ describe('replicas that serve mounted files', () => {
   it('never serve a certificate that an API server does not trust, even if the controller restarts at any time', () => {
     fc.assert(
       fc.property(chances, (chance) => {
-        const installation = new Installation(mounted, chance);
+        const installation = new Installation(mountedRules, chance);
         for (let restarts = 0; restarts < 40; restarts += 1) {
           installation.advance(chance(300 * secondMs));
           Object.assign(installation.controller, createModelReplica());
         }
         installation.advance(2 * caLifetimeMs);
-        const made = installation.model.steps.filter(({ action }) => action === 'issue-ca').length;
-        assert.ok(made >= 2, `${made} changes of CA`);
+        const issuedCas = installation.model.steps.filter(({ action }) => action === 'issue-ca').length;
+        assert.ok(issuedCas >= 2, `${issuedCas} changes of CA`);
       }),
       { numRuns: 20 },
     );
@@ -132,7 +132,7 @@ describe('replicas that serve mounted files', () => {
   it('never serve an untrusted certificate, even if certificates have a longer lifetime than configured now', () => {
     fc.assert(
       fc.property(chances, (chance) => {
-        new Installation({ ...mounted, certificateLifetimeMs: 60 * secondMs }, chance).advance(
+        new Installation({ ...mountedRules, certificateLifetimeMs: 60 * secondMs }, chance).advance(
           3 * caLifetimeMs,
         );
       }),
@@ -143,12 +143,12 @@ describe('replicas that serve mounted files', () => {
   it('never serve an untrusted certificate, even if the Secret is deleted or damaged repeatedly', () => {
     fc.assert(
       fc.property(chances, (chance) => {
-        const installation = new Installation(mounted, chance);
+        const installation = new Installation(mountedRules, chance);
         for (let damage = 0; damage < 20; damage += 1) {
           installation.corrupt();
           installation.advance(chance(2 * rules.certificateLifetimeMs));
         }
-        installation.advance(2 * rules.certificateLifetimeMs + mounted.replicaPropagationMs);
+        installation.advance(2 * rules.certificateLifetimeMs + mountedRules.replicaPropagationMs);
         assert.ok(installation.model.bundle.length <= 2, 'one CA, or two during a rotation');
       }),
       { numRuns: 30 },

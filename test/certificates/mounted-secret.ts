@@ -13,11 +13,11 @@ export class MountedSecret {
   #version = 0;
 
   static async create(keyPair: PemKeyPair): Promise<MountedSecret> {
-    const mounted = new MountedSecret(await mkdtemp(join(tmpdir(), 'mounted-')));
-    await mounted.update(keyPair);
-    await symlink('..data/tls.crt', mounted.certFile);
-    await symlink('..data/tls.key', mounted.keyFile);
-    return mounted;
+    const mountedSecret = new MountedSecret(await mkdtemp(join(tmpdir(), 'mounted-')));
+    await mountedSecret.update(keyPair);
+    await symlink('..data/tls.crt', mountedSecret.certFile);
+    await symlink('..data/tls.key', mountedSecret.keyFile);
+    return mountedSecret;
   }
 
   private constructor(folder: string) {

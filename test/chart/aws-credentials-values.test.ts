@@ -60,7 +60,7 @@ describeWithHelm('AWS credentials', (helm) => {
 
 function rolesAnywhere(): Values {
   const arn = (what: string) => `arn:aws:rolesanywhere:eu-central-1:123456789012:${what}/1`;
-  const given = {
+  const values = {
     image: 'registry.example/aws-signing-helper:1',
     certificateSecret: 'roles-anywhere',
     trustAnchorArn: arn('trust-anchor'),
@@ -70,6 +70,6 @@ function rolesAnywhere(): Values {
   return {
     cronJob: { enabled: true, besideDeployment: true },
     config: { provisioning },
-    aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: given } },
+    aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: values } },
   };
 }

@@ -79,25 +79,25 @@ export async function mountCertificate(cluster: Cluster, release: Release): Prom
     return { certPem: value('tls.crt'), keyPem: value('tls.key') };
   };
   let shown = await eventually('the Secret exists', read);
-  const mounted = await MountedSecret.create(shown);
+  const mountedSecret = await MountedSecret.create(shown);
   const stopping = new AbortController();
   const following = (async () => {
     while (!stopping.signal.aborted) {
       const pair = await read();
       if (pair !== undefined && pair.certPem !== shown.certPem) {
-        await mounted.update(pair);
+        await mountedSecret.update(pair);
         shown = pair;
       }
       await new Promise((resolve) => setTimeout(resolve, 250));
     }
   })();
   return {
-    certFile: mounted.certFile,
-    keyFile: mounted.keyFile,
+    certFile: mountedSecret.certFile,
+    keyFile: mountedSecret.keyFile,
     stop: async () => {
       stopping.abort();
       await following;
-      await mounted.remove();
+      await mountedSecret.remove();
     },
   };
 }

@@ -272,9 +272,9 @@ describeChartOnCluster(
       for (const [operation, reason] of cases) {
         assertRefused(await patchAccount([operation]), reason);
       }
-      const made = { metadata: { name: 'mine' } };
+      const object = { metadata: { name: 'mine' } };
       assertRefused(
-        await asProgram('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, made),
+        await asProgram('POST', `/api/v1/namespaces/${namespace}/serviceaccounts`, object),
         /may not create ServiceAccounts/,
       );
     });

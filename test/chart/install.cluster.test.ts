@@ -27,7 +27,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
   const everything = () => listAllObjects(cluster().request);
   const tests = ({ metadata }: KubeObject) => metadata.annotations?.['helm.sh/hook'] === undefined;
   /** The names of the rendered objects, in the format of `listAllObjects`. */
-  const made = async (release: Release, values: Values) => {
+  const renderNames = async (release: Release, values: Values) => {
     const objects = await helm().template(values, {
       release: release.name,
       namespace: release.namespace,
@@ -78,7 +78,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
     let release: Release;
     let empty: Set<string>;
     const has = async (values: Values) =>
-      assert.deepEqual(difference(await everything(), empty), await made(release, values));
+      assert.deepEqual(difference(await everything(), empty), await renderNames(release, values));
     before(async () => {
       release = await createRelease(cluster(), helm());
       empty = await everything();

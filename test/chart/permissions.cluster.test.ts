@@ -68,11 +68,11 @@ describeChartOnCluster('permissions of the running program', (cluster, helm) => 
     for (const verb of verbs) {
       it(`are all necessary: without ${verb} on ${resource}, the log reports the missing permission`, async () => {
         await role.without(verb, resource);
-        const running = await startLocalProgram(release, ecr, { waitUntilReady: false });
-        program = running;
+        const started = await startLocalProgram(release, ecr, { waitUntilReady: false });
+        program = started;
         const namespace = await cluster().createNamespace();
         await eventually('the log reports it', () => {
-          const lines = running.output().split('\n');
+          const lines = started.output().split('\n');
           return lines.some(
             (line) => forbiddenPattern(verb, resource).test(line) && !line.includes('"level":"debug"'),
           );

@@ -49,7 +49,7 @@ describeOnCluster('the program in a separate process', (cluster) => {
     return await promise;
   }
 
-  function shownNothing(text: string): void {
+  function assertNoSecretShown(text: string): void {
     for (const secret of ecr.secrets()) {
       assert.ok(!text.includes(secret));
     }
@@ -80,7 +80,7 @@ describeOnCluster('the program in a separate process', (cluster) => {
     );
     await program.stop();
     assert.equal(await program.exited, 0);
-    shownNothing(program.output());
+    assertNoSecretShown(program.output());
   });
 
   it('syncs and uninstalls, with the result on standard output and the log on standard error', async () => {
@@ -100,7 +100,7 @@ describeOnCluster('the program in a separate process', (cluster) => {
       ],
       failed: 0,
     });
-    shownNothing(synced.stdout + synced.stderr);
+    assertNoSecretShown(synced.stdout + synced.stderr);
 
     const missing = await run(['sync', '--namespace', namespace]);
     assert.equal(missing.code, 2);

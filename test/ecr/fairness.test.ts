@@ -69,12 +69,12 @@ describe('a namespace with many regions that do not exist', () => {
   it('does not delay a region that another namespace waits for too', async () => {
     await using aws = await startAwsTokensFixture({ timeouts });
     const gates = madeUp(2).map(({ region }) => aws.double.hold({ region }));
-    const wanted = registry('eu-west-1');
-    const all = [...madeUp(2), wanted].map((one) => aws.tokens.get('attacker', one));
+    const existing = registry('eu-west-1');
+    const all = [...madeUp(2), existing].map((one) => aws.tokens.get('attacker', one));
     await eventually('the attacker has its two calls in flight', () =>
       gates.every((gate) => gate.waiting === 1),
     );
-    await aws.tokens.get('other', wanted);
+    await aws.tokens.get('other', existing);
     assert.deepEqual(
       aws.double.issued.map(({ region }) => region),
       ['eu-west-1'],

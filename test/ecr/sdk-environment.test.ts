@@ -111,15 +111,17 @@ describe('the SDK’s own environment', () => {
     const other = await startTlsTerminator(double.url, ['localhost']);
     const rules = [{ roleArn: 'arn:aws:iam::210987654321:role/puller' }];
     const environment = withoutEndpoints({ AWS_ENDPOINT_URL: front.url });
-    const ask = async (more: Record<string, string>) => {
+    const fetchIn = async (more: Record<string, string>) => {
       const { results, written } = await fetchTokensInChild({ ...environment, ...more }, [host], rules);
       assert.equal(written, '');
       return results;
     };
-    assert.deepEqual(await ask({}), ['tls']);
-    assert.deepEqual(await ask({ AWS_CA_BUNDLE: front.caFile }), ['token']);
-    assert.deepEqual(await ask({ NODE_EXTRA_CA_CERTS: front.caFile }), ['token']);
-    assert.deepEqual(await ask({ NODE_EXTRA_CA_CERTS: front.caFile, AWS_CA_BUNDLE: other.caFile }), ['tls']);
+    assert.deepEqual(await fetchIn({}), ['tls']);
+    assert.deepEqual(await fetchIn({ AWS_CA_BUNDLE: front.caFile }), ['token']);
+    assert.deepEqual(await fetchIn({ NODE_EXTRA_CA_CERTS: front.caFile }), ['token']);
+    assert.deepEqual(await fetchIn({ NODE_EXTRA_CA_CERTS: front.caFile, AWS_CA_BUNDLE: other.caFile }), [
+      'tls',
+    ]);
     await Promise.all([front.stop(), other.stop()]);
   });
 

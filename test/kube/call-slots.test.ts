@@ -32,16 +32,16 @@ describe('slots for calls', () => {
   afterEach(() => mock.timers.reset());
 
   const call = (key: string, signal?: AbortSignal): Call => {
-    const made: Call = { key, release: undefined, error: undefined };
+    const newCall: Call = { key, release: undefined, error: undefined };
     slots.acquire(key, signal).then(
       (release) => {
-        made.release = release;
+        newCall.release = release;
       },
       (error: unknown) => {
-        made.error = error;
+        newCall.error = error;
       },
     );
-    return made;
+    return newCall;
   };
   const started = (calls: readonly Call[]) => calls.filter(({ release }) => release !== undefined).length;
   const pass = async (ms: number) => {

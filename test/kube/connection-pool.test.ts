@@ -75,10 +75,10 @@ describe('calls', () => {
   });
 
   it('use the proxy of the kubeconfig', async () => {
-    const asked: string[] = [];
+    const requestedUrls: string[] = [];
     // Plain HTTP is forwarded; HTTPS would need a tunnel.
     const proxy = createServer(({ url = '', headers }, response) => {
-      asked.push(url);
+      requestedUrls.push(url);
       const upstream = get(url, { headers }, (answer) => {
         response.writeHead(answer.statusCode ?? 502, answer.headers);
         answer.pipe(response);
@@ -93,7 +93,7 @@ describe('calls', () => {
     config.clusters = [{ ...cluster, proxyUrl: `http://127.0.0.1:${address.port}` }];
     try {
       assert.equal(await createSecretApi(config).read(namespace, 'none'), undefined);
-      assert.deepEqual(asked, [`${server.url}/api/v1/namespaces/${namespace}/secrets/none`]);
+      assert.deepEqual(requestedUrls, [`${server.url}/api/v1/namespaces/${namespace}/secrets/none`]);
     } finally {
       await config.close();
       proxy.close();

@@ -25,11 +25,11 @@ describeOnCluster('Events on a real API server', (cluster) => {
       message: 'x'.repeat(3000),
       at: Date.now(),
     };
-    const made = [];
+    const results = [];
     for (const replica of replicas) {
-      made.push(await replica.create(event));
+      results.push(await replica.create(event));
     }
-    assert.deepEqual(made, [true, false]);
+    assert.deepEqual(results, [true, false]);
     const { body } = await cluster().request('GET', `/api/v1/namespaces/${namespace}/events`);
     const [shown, ...others] = getItems(getField(body, 'items'));
     assert.deepEqual(others, []);

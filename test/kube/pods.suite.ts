@@ -21,9 +21,9 @@ function podsSuite(apiServer: () => TestApiServer): void {
   let config: ClusterConfig;
   const configs: ClusterConfig[] = [];
   const configOf = (kubeconfigPath: string) => {
-    const made = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
-    configs.push(made);
-    return made;
+    const config = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
+    configs.push(config);
+    return config;
   };
   before(async () => {
     config = configOf(await createAccountWithRules(apiServer(), [secretsRule, podRule]));

@@ -18,12 +18,12 @@ export type RawServerOptions = Partial<
 >;
 
 export async function startRawServer(
-  answer: (request: IncomingMessage, response: ServerResponse, url: URL) => void,
+  respond: (request: IncomingMessage, response: ServerResponse, url: URL) => void,
   options: RawServerOptions = {},
 ): Promise<RawServer> {
   const listener = await Listener.start();
   listener.setHandler((request, response) =>
-    answer(request, response, new URL(request.url ?? '', listener.url)),
+    respond(request, response, new URL(request.url ?? '', listener.url)),
   );
   const folder = mkdtempSync(join(tmpdir(), 'raw-server-'));
   const path = join(folder, 'kubeconfig');

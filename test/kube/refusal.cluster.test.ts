@@ -173,10 +173,10 @@ describeOnCluster('who refused a Secret, on a real API server', (cluster) => {
       ['a reason only', { status: { reason: plantedPassword } }],
       ['status 200', { status: { code: 200, message } }],
     ];
-    for (const [what, answer] of silent) {
+    for (const [what, response] of silent) {
       it(`is named if it responds with ${what}`, async () => {
         const namespace = await cluster().createNamespace('refuser');
-        scripts.set(namespace, () => ({ allowed: false, ...answer }));
+        scripts.set(namespace, () => ({ allowed: false, ...response }));
         await registerRefusingWebhook(cluster(), 'Validating', 'silent.example.com', namespace, webhook);
         const who = 'admission webhook "silent.example.com" denied the request): change the policy';
         const short = 'denied by webhook "silent.example.com"';

@@ -66,8 +66,8 @@ describe('the cache of Secrets', () => {
     const { fieldOwners, ...rest } = metadata(resourceVersion, account);
     return { metadata: { ...rest, name: 'ecr-pull-secrets' }, fieldOwners };
   };
-  const shows = (view: SecretCache, account: number) =>
-    view.get('team-a')?.hosts.has(hostOf(account)) === true;
+  const shows = (cache: SecretCache, account: number) =>
+    cache.get('team-a')?.hosts.has(hostOf(account)) === true;
 
   for (const [what, first, next] of [
     ['opaque versions', 'zz', 'aa'],
@@ -76,32 +76,32 @@ describe('the cache of Secrets', () => {
   ] as const) {
     it(`keeps what it received last if the API server sends ${what}`, () => {
       for (const show of [
-        (view: SecretCache) => view.set(metadata(next, 2)),
-        (view: SecretCache) => view.replace([metadata(next, 2)]),
-        (view: SecretCache) => view.updateFromRead(read(next, 2), true),
-        (view: SecretCache) => view.updateFromWrite(read(next, 2)),
+        (cache: SecretCache) => cache.set(metadata(next, 2)),
+        (cache: SecretCache) => cache.replace([metadata(next, 2)]),
+        (cache: SecretCache) => cache.updateFromRead(read(next, 2), true),
+        (cache: SecretCache) => cache.updateFromWrite(read(next, 2)),
       ]) {
-        const view = new SecretCache(resolveRegistry);
-        view.set(metadata(first, 1));
-        show(view);
-        assert.ok(shows(view, 2));
+        const cache = new SecretCache(resolveRegistry);
+        cache.set(metadata(first, 1));
+        show(cache);
+        assert.ok(shows(cache, 2));
       }
-      const view = new SecretCache(resolveRegistry);
-      view.set(metadata(first, 1));
-      view.remove('team-a', next);
-      assert.equal(view.get('team-a'), undefined);
+      const cache = new SecretCache(resolveRegistry);
+      cache.set(metadata(first, 1));
+      cache.remove('team-a', next);
+      assert.equal(cache.get('team-a'), undefined);
     });
   }
 
   it('skips every earlier version', () => {
-    const view = new SecretCache(resolveRegistry);
-    view.set(metadata('10', 1));
-    view.set(metadata('9', 2));
-    view.replace([metadata('10', 2)]);
-    view.updateFromRead(read('9', 2), true);
-    view.updateFromWrite(read('9', 2));
-    view.remove('team-a', '9');
-    assert.ok(shows(view, 1));
+    const cache = new SecretCache(resolveRegistry);
+    cache.set(metadata('10', 1));
+    cache.set(metadata('9', 2));
+    cache.replace([metadata('10', 2)]);
+    cache.updateFromRead(read('9', 2), true);
+    cache.updateFromWrite(read('9', 2));
+    cache.remove('team-a', '9');
+    assert.ok(shows(cache, 1));
   });
 });
 
@@ -110,17 +110,17 @@ describe('the cache of ServiceAccounts', () => {
     ...{ namespace: 'team-a', name: 'default', uid: 'u', resourceVersion },
     ...{ imagePullSecrets, managedReference: undefined, hasAnnotations: false },
   });
-  const imagePullSecrets = (world: ClusterCache) =>
-    world.getObserved('team-a').serviceAccounts.map((one) => one.imagePullSecrets);
+  const imagePullSecrets = (cache: ClusterCache) =>
+    cache.getObserved('team-a').serviceAccounts.map((one) => one.imagePullSecrets);
 
   it('skips an earlier version, and keeps what it received last if versions have no order', () => {
-    const world = new ClusterCache(() => undefined);
-    world.setServiceAccount(account('10', ['a']));
-    world.setServiceAccount(account('9', ['b']));
-    assert.deepEqual(imagePullSecrets(world), [['a']]);
-    world.setServiceAccount(account('opaque', ['c']));
-    world.setServiceAccount(account('', ['d']));
-    assert.deepEqual(imagePullSecrets(world), [['d']]);
+    const cache = new ClusterCache(() => undefined);
+    cache.setServiceAccount(account('10', ['a']));
+    cache.setServiceAccount(account('9', ['b']));
+    assert.deepEqual(imagePullSecrets(cache), [['a']]);
+    cache.setServiceAccount(account('opaque', ['c']));
+    cache.setServiceAccount(account('', ['d']));
+    assert.deepEqual(imagePullSecrets(cache), [['d']]);
   });
 });
 

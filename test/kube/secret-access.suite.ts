@@ -73,7 +73,7 @@ function accessSuite(server: () => TestApi): void {
           }
         },
         set: (item) => void seen.set(item.namespace, item),
-        remove: (gone) => void seen.delete(gone),
+        remove: (namespace) => void seen.delete(namespace),
       },
     });
     after(() => watch.stop());

@@ -110,22 +110,22 @@ function applySuite(server: () => TestApi): void {
       metadata: { name: secretName, labels: { a: '2' } },
       data: { k: 'dw==' },
     };
-    const how = { contentType: 'application/apply-patch+yaml' };
-    const { status, body: answer } = await server().request(
+    const options = { contentType: 'application/apply-patch+yaml' };
+    const { status, body: responseBody } = await server().request(
       'PATCH',
       `${path}/${secretName}?fieldManager=one`,
       body,
-      how,
+      options,
     );
     assert.equal(status, 409);
     const message = 'conflict with "poster" using v1';
     const reason = 'FieldManagerConflict';
-    assert.deepEqual(getValueAt(answer, 'details', 'causes'), [
+    assert.deepEqual(getValueAt(responseBody, 'details', 'causes'), [
       { reason, message, field: '.data.k' },
       { reason, message, field: '.metadata.labels.a' },
     ]);
     assert.equal(
-      getValueAt(answer, 'message'),
+      getValueAt(responseBody, 'message'),
       'Apply failed with 2 conflicts: conflicts with "poster" using v1:\n- .data.k\n- .metadata.labels.a',
     );
   });

@@ -16,7 +16,7 @@ describeOnCluster(
     let account: string;
     let direct: ClusterConfig;
     let proxy: FaultProxy;
-    let under: RecordedWatch;
+    let recorded: RecordedWatch;
     before(async () => {
       account = await restrictedAccount(cluster());
       direct = createConfig(account);
@@ -33,56 +33,58 @@ describeOnCluster(
         force: false,
       });
       await meanwhile();
-      await eventually(`the Secret of ${namespace} is seen`, () => under.known.has(namespace), 30_000);
-      await eventually('in sync', () => under.watch.isInSync(), 30_000);
+      await eventually(`the Secret of ${namespace} is seen`, () => recorded.known.has(namespace), 30_000);
+      await eventually('in sync', () => recorded.watch.isInSync(), 30_000);
     };
     beforeEach(async () => {
       await proxy.heal();
-      under = createRecordedWatch(proxy.kubeconfig(account), { streamSeconds: 2, slackMs: 500 });
-      await under.watch.start();
+      recorded = createRecordedWatch(proxy.kubeconfig(account), { streamSeconds: 2, slackMs: 500 });
+      await recorded.watch.start();
       await goesOn(() => Promise.resolve());
     });
-    afterEach(() => under.stop());
+    afterEach(() => recorded.stop());
     const watches = (_: string, path: string): boolean => path.includes('watch=true');
 
     it('accepts quiet streams', async () => {
       const before = proxy.count(watches);
       await eventually('streams end and begin', () => proxy.count(watches) > before + 2);
-      assert.deepEqual([under.errors.length, under.lists.length], [0, 1]);
+      assert.deepEqual([recorded.errors.length, recorded.lists.length], [0, 1]);
     });
 
     it('survives a reset and an aborted connection', async () => {
       proxy.reset();
-      await eventually('the reset is noticed', () => under.errors.length > 0);
+      await eventually('the reset is noticed', () => recorded.errors.length > 0);
       await proxy.refuseConnections();
-      await eventually('the cut is noticed', () => under.errors.length > 2);
+      await eventually('the cut is noticed', () => recorded.errors.length > 2);
       await goesOn(() => proxy.heal());
-      assert.equal(under.lists.length, 1);
+      assert.equal(recorded.lists.length, 1);
     });
 
     it('survives an API server that fails', async () => {
       proxy.status(500);
       await eventually('the failure is noticed', () =>
-        under.errors.some(({ code }) => code === 'server-error'),
+        recorded.errors.some(({ code }) => code === 'server-error'),
       );
       await goesOn(() => proxy.heal());
-      assert.equal(under.lists.length, 1);
+      assert.equal(recorded.lists.length, 1);
     });
 
     it('survives a connection that is silent', async () => {
       proxy.hang();
-      await eventually('the silence is noticed', () => under.errors.some(({ code }) => code === 'timeout'));
+      await eventually('the silence is noticed', () =>
+        recorded.errors.some(({ code }) => code === 'timeout'),
+      );
       await goesOn(() => proxy.heal());
-      assert.equal(under.lists.length, 1);
+      assert.equal(recorded.lists.length, 1);
     });
 
     it('survives a restart of the API server, over TLS and without a proxy', async () => {
-      await under.stop();
-      under = createRecordedWatch(account);
-      await under.watch.start();
+      await recorded.stop();
+      recorded = createRecordedWatch(account);
+      await recorded.watch.start();
       await goesOn(async () => {
         await cluster().apiServer?.kill();
-        await eventually('the outage is noticed', () => under.errors.length > 0);
+        await eventually('the outage is noticed', () => recorded.errors.length > 0);
         await cluster().apiServer?.restart();
       });
     });

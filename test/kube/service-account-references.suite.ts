@@ -33,8 +33,8 @@ function referencesSuite(server: () => TestApi): void {
   const path = (namespace: string): string => `/api/v1/namespaces/${namespace}/serviceaccounts/default`;
   const change = async (namespace: string, fields: object, annotations: object = {}): Promise<void> => {
     const body = { ...fields, metadata: { annotations } };
-    const how = { contentType: 'application/merge-patch+json' };
-    const { status } = await server().request('PATCH', path(namespace), body, how);
+    const options = { contentType: 'application/merge-patch+json' };
+    const { status } = await server().request('PATCH', path(namespace), body, options);
     assert.equal(status, 200);
   };
   const stored = async (namespace: string): Promise<unknown> => {

@@ -27,15 +27,15 @@ const byName = {
 
 describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
   let ecr: EcrDouble;
-  let running: RunningProvisioning | undefined;
+  let provisioning: RunningProvisioning | undefined;
   before(async () => {
     ecr = await startEcr();
   });
-  afterEach(() => running?.stop());
+  afterEach(() => provisioning?.stop());
   after(() => ecr.stop());
 
   const start = async (team: string, rules: readonly unknown[]): Promise<RunningProvisioning> => {
-    running = await runProvisioning({
+    provisioning = await runProvisioning({
       apiServer: cluster(),
       ecr,
       kubeconfigPath: await createAccountWithRules(cluster(), [secretsRule, namespacesRule, ...rules]),
@@ -47,7 +47,7 @@ describeOnCluster('provisioning with many named ServiceAccounts', (cluster) => {
         },
       },
     });
-    return running;
+    return provisioning;
   };
   const hasEverything = async (namespace: string) => {
     await eventually(

@@ -43,22 +43,22 @@ describeOnCluster(
   (cluster) => {
     let ecr: EcrDouble;
     let kubeconfigPath: string;
-    let running: RunningProvisioning | undefined;
+    let provisioning: RunningProvisioning | undefined;
     before(async () => {
       ecr = await startEcr();
       kubeconfigPath = await createAccountWithRules(cluster(), [secretsRule, ...provisioningRules]);
     });
     after(() => ecr.stop());
-    afterEach(async () => await running?.stop());
+    afterEach(async () => await provisioning?.stop());
     const start = async (team: string) => {
-      const provisioning = { registries: hosts, namespaces: { selector: `team=${team}` } };
-      running = await runProvisioning({
+      const settings = { registries: hosts, namespaces: { selector: `team=${team}` } };
+      provisioning = await runProvisioning({
         apiServer: cluster(),
         ecr,
-        config: { provisioning },
+        config: { provisioning: settings },
         kubeconfigPath,
       });
-      return running;
+      return provisioning;
     };
 
     it('gives a pod of a new namespace the reference of its ServiceAccount, and tokens of all regions and accounts', async () => {

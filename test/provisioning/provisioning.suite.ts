@@ -33,7 +33,7 @@ function provisioningSuite(apiServer: () => TestApiServer): void {
   describe('Secrets and references ahead of any pod', () => {
     let ecr: EcrDouble;
     let minimalKubeconfigPath: string;
-    let running: RunningProvisioning | undefined;
+    let current: RunningProvisioning | undefined;
     let team: string;
     before(async () => {
       ecr = await startEcr();
@@ -41,7 +41,7 @@ function provisioningSuite(apiServer: () => TestApiServer): void {
     });
     after(() => ecr.stop());
     afterEach(async () => {
-      await running?.stop();
+      await current?.stop();
       ecr.heal();
     });
 
@@ -50,11 +50,11 @@ function provisioningSuite(apiServer: () => TestApiServer): void {
       config: Record<string, unknown> = {},
       kubeconfigPath = minimalKubeconfigPath,
     ): Promise<RunningProvisioning> => {
-      await running?.stop();
+      await current?.stop();
       const namespaces = { selector: `team=${team}` };
       const wholeConfig = { provisioning: { registries: hosts, namespaces, ...provisioning }, ...config };
-      running = await runProvisioning({ apiServer: apiServer(), ecr, config: wholeConfig, kubeconfigPath });
-      return running;
+      current = await runProvisioning({ apiServer: apiServer(), ecr, config: wholeConfig, kubeconfigPath });
+      return current;
     };
     const namespace = () => createLabelledNamespace(apiServer(), { team });
     const account = (name: string, of = 'default') => readServiceAccount(apiServer(), name, of);

@@ -329,8 +329,8 @@ describe('merging', () => {
     const { content } = mergeContent('team-a', stored(old), desired, rulesAt(now, 200, 'role-a'));
     assert.equal(authOf(content.auths, host), btoa('AWS:new'));
     assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
-    const dead = new Map([[host, fakeToken('dead', now - 13 * hourMs)]]);
-    const kept = mergeContent('team-a', stored(content), dead, rulesAt(now, 200, 'role-b')).content;
+    const expired = new Map([[host, fakeToken('dead', now - 13 * hourMs)]]);
+    const kept = mergeContent('team-a', stored(content), expired, rulesAt(now, 200, 'role-b')).content;
     assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'an expired token replaces none');
   });
 

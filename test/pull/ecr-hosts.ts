@@ -28,7 +28,7 @@ const regionOf = (host = '') => hostPattern.exec(host)?.groups?.['region'];
 /** Starts the hosts of every account in some regions. All have the same repositories. */
 export async function startEcrHosts({
   regions,
-  ...behind
+  ...backends
 }: EcrHostBackends & { readonly regions: readonly string[] }): Promise<EcrHosts> {
   const validity = { now: Date.now(), validForMs: 3_600_000 };
   const ca = await issueCaCertificate({ commonName: 'test CA', ...validity });
@@ -39,7 +39,7 @@ export async function startEcrHosts({
     ...validity,
   });
   const hosts = createHttpsServer({ cert: certPem, key: keyPem }, (incoming, response) =>
-    serve(incoming, response, behind),
+    serve(incoming, response, backends),
   );
   const tunnels = new Set<Duplex>();
   const proxy = createServer((_, response) => response.writeHead(405).end());
@@ -69,10 +69,10 @@ export async function startEcrHosts({
   };
 }
 
-function serve(incoming: IncomingMessage, response: ServerResponse, behind: EcrHostBackends): void {
-  const refused = findRejection(incoming, behind.ecr);
+function serve(incoming: IncomingMessage, response: ServerResponse, backends: EcrHostBackends): void {
+  const refused = findRejection(incoming, backends.ecr);
   if (refused === undefined) {
-    forwardRequest(incoming, response, behind.socketPath);
+    forwardRequest(incoming, response, backends.socketPath);
     return;
   }
   const { status, code, message } = refused;

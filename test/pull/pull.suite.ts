@@ -85,8 +85,8 @@ function pullSuite(apiServer: () => TestApiServer): void {
     it('succeeds from every host that the pod names, of any account and region', async () => {
       const content = await contentIn(await namespaceWithPod(frankfurt, virginia));
       for (const host of [frankfurt, virginia]) {
-        const { ok, said, files } = await pullFrom(host, content);
-        assert.ok(ok, said);
+        const { ok, output, files } = await pullFrom(host, content);
+        assert.ok(ok, output);
         for (const [digest, blob] of image) {
           assert.ok(files.get(digest)?.equals(blob), `${digest} came whole`);
         }
@@ -98,19 +98,19 @@ function pullSuite(apiServer: () => TestApiServer): void {
       const { [frankfurt]: _, ...others } = auths;
       const swapped = { ...auths, [frankfurt]: auths[virginia] };
       for (const wrong of [others, swapped]) {
-        const { ok, said } = await pullFrom(frankfurt, JSON.stringify({ auths: wrong }));
+        const { ok, output } = await pullFrom(frankfurt, JSON.stringify({ auths: wrong }));
         assert.equal(ok, false);
-        assert.match(said, /unauthorized/);
+        assert.match(output, /unauthorized/);
       }
     });
 
     it('is refused when the token has expired', async () => {
       const content = await contentIn(await namespaceWithPod(frankfurt));
       ecr.step(dayMs);
-      const { ok, said } = await pullFrom(frankfurt, content);
+      const { ok, output } = await pullFrom(frankfurt, content);
       ecr.step(-dayMs);
       assert.equal(ok, false);
-      assert.match(said, /authorization token has expired/);
+      assert.match(output, /authorization token has expired/);
     });
 
     it('is refused while the host waits for its token, and succeeds afterwards', async () => {
@@ -118,14 +118,14 @@ function pullSuite(apiServer: () => TestApiServer): void {
       const namespace = await namespaceWithPod(ireland);
       const waiting = await pullFrom(ireland, await contentIn(namespace));
       assert.equal(waiting.ok, false);
-      assert.match(waiting.said, /unauthorized/, 'a Secret that can be read, though it holds nothing yet');
+      assert.match(waiting.output, /unauthorized/, 'the Secret is readable and has no token yet');
       gate.open();
       const content = await eventually('the token is there', async () => {
         const now = await contentIn(namespace);
         return now.includes(ireland) && now;
       });
-      const { ok, said } = await pullFrom(ireland, content);
-      assert.ok(ok, said);
+      const { ok, output } = await pullFrom(ireland, content);
+      assert.ok(ok, output);
     });
   });
 }

@@ -10,7 +10,7 @@ import { requiredPullPrograms } from './pull-tools.ts';
 export interface Pulled {
   readonly ok: boolean;
   /** What skopeo wrote. */
-  readonly said: string;
+  readonly output: string;
   /** The image as skopeo stored it: its blobs, by the hex form of their SHA-256, and its `manifest.json`. */
   readonly files: ReadonlyMap<string, Buffer>;
 }
@@ -41,11 +41,11 @@ export async function pull(hosts: EcrHosts, image: string, dockerconfigjson: str
   }
 }
 
-function skopeo(args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ ok: boolean; said: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ ok: boolean; said: string }>();
+function skopeo(args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ ok: boolean; output: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ ok: boolean; output: string }>();
   execFile(requiredPullPrograms.client, args, { env, timeout: 60_000 }, (error, stdout, stderr) => {
     const end = error?.killed ? '\nskopeo did not end within 60 s' : '';
-    resolve({ ok: error === null, said: `${stdout}${stderr}${end}` });
+    resolve({ ok: error === null, output: `${stdout}${stderr}${end}` });
   });
   return promise;
 }

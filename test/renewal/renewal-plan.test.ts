@@ -195,19 +195,19 @@ describe('renewal plan', () => {
 
   it('looks up the failure of a host once per identity, and backs off only if that identity fails', () => {
     const namespaces = ['team-a', 'team-b', 'other'];
-    const asked: string[] = [];
+    const namespacesLookedUp: string[] = [];
     const { due, overdue } = plan(
       { secrets: namespaces.map((name) => [name, secret(new Map([[east, lifetime]]))]), deleted: [] },
       { wallMs: issued + 7 * hourMs, monotonicMs: 7 * hourMs },
       rules({
         identityOf: (namespace) => (namespace === 'other' ? undefined : 'role-of-teams'),
         regionFailure: (namespace) => {
-          asked.push(namespace);
+          namespacesLookedUp.push(namespace);
           return namespace === 'other' ? undefined : failure;
         },
       }),
     );
-    assert.deepEqual(asked, ['team-a', 'other']);
+    assert.deepEqual(namespacesLookedUp, ['team-a', 'other']);
     assert.deepEqual(
       [due, overdue].map((of) => of.map(({ namespace }) => namespace)),
       [['other'], ['team-a', 'team-b']],

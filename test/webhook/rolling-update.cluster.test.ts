@@ -38,7 +38,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
   let ecr: EcrDouble;
   let service: ServiceProxy;
   let fixture: CertificatesFixture;
-  let running: RunningProgram[] = [];
+  let runningPrograms: RunningProgram[] = [];
 
   before(async () => {
     directory = await mkdtemp(join(tmpdir(), 'rolling-'));
@@ -46,7 +46,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     ecr = await startEcrDouble();
     service = await startServiceProxy(() => random.next());
     fixture = await createCertificatesFixture(cluster(), { url: service.url, webhooks: 1 });
-    running = await Promise.all(Array.from({ length: replicas }, startReplica));
+    runningPrograms = await Promise.all(Array.from({ length: replicas }, startReplica));
   });
   after(async () => {
     await cluster().request('DELETE', `${webhooks}/${fixture?.location.webhookConfiguration}`);
@@ -95,7 +95,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       const pod = podWith([`${hostIn('eu-central-1')}/probe`]);
       return (
         (await createPod(cluster(), names[0] ?? '', pod, { dryRun: true })).pullSecrets.length > 0 &&
-        running.every((program) => service.hasEndpoint(program))
+        runningPrograms.every((program) => service.hasEndpoint(program))
       );
     });
     return names;
@@ -135,12 +135,12 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const namespaces = await createNamespaces('Fail');
     const failedBefore = await countFailedCalls();
     const published = await fixture.published();
-    const old = running;
+    const old = runningPrograms;
     const exits: Promise<{ code: number | null; inService: boolean }>[] = [];
     const load = startPodLoad(cluster(), podsPerSecond, generatePods(namespaces));
     for (const program of old) {
       const replacement = await startReplica();
-      running = [...running.filter((other) => other !== program), replacement];
+      runningPrograms = [...runningPrograms.filter((other) => other !== program), replacement];
       program.signal('SIGTERM');
       // checked at the moment it exits
       exits.push(program.exited.then((code) => ({ code, inService: service.hasEndpoint(program) })));
@@ -150,7 +150,9 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     await eventually('one more second of pods', () => load.sent.length >= reached);
     const sent = await load.stop();
     reportDurations(t, sent);
-    t.diagnostic(`handled by the old ${old.map(countReviews)}, by the new ${running.map(countReviews)}`);
+    t.diagnostic(
+      `handled by the old ${old.map(countReviews)}, by the new ${runningPrograms.map(countReviews)}`,
+    );
 
     // They report that they are not ready while they still accept requests.
     assert.deepEqual(results, Array(replicas).fill({ code: 0, inService: false }));
@@ -171,7 +173,7 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
       return started.reduce((sum, program) => sum + countReviews(program), 0) === sent.length;
     });
     assert.ok(old.every((program) => countReviews(program) > 0));
-    assert.ok(running.some((program) => countReviews(program) > 0));
+    assert.ok(runningPrograms.some((program) => countReviews(program) > 0));
     assert.deepEqual(await fixture.published(), published, 'the CA has not changed');
     for (const namespace of new Set(sent.map((pod) => pod.namespace))) {
       const hosts = new Set(sent.filter((pod) => pod.namespace === namespace).map(({ host }) => host));
@@ -196,13 +198,13 @@ describeOnCluster('three replicas with one certificate, under 50 pods a second',
     const gate = ecr.hold({ region: 'ca-central-1' });
     otherRegions = ['ca-central-1'];
     await eventually('each replica has a call in flight', () => gate.waiting >= replicas);
-    const victim = random.pick(running);
+    const victim = random.pick(runningPrograms);
     const killedAt = performance.now();
     victim.signal('SIGKILL');
     gate.open();
     await eventually('the Service has noticed', () => !service.hasEndpoint(victim));
     const noticedAt = performance.now();
-    running = [...running.filter((other) => other !== victim), await startReplica()];
+    runningPrograms = [...runningPrograms.filter((other) => other !== victim), await startReplica()];
     const reached = load.sent.length + podsPerSecond;
     await eventually('one more second of pods', () => load.sent.length >= reached);
     const sent = await load.stop();

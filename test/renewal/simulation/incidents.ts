@@ -46,10 +46,10 @@ export class Outages {
 
   /** Since when a region has responded; undefined: it does not; minus infinity: it never failed. */
   respondingSince(region: string): number | undefined {
-    const ends = this.all.filter((outage) => outage.region === region).map(({ until }) => until);
-    return ends.includes(undefined)
+    const endTimes = this.all.filter((outage) => outage.region === region).map(({ until }) => until);
+    return endTimes.includes(undefined)
       ? undefined
-      : Math.max(Number.NEGATIVE_INFINITY, ...ends.filter((until) => until !== undefined));
+      : Math.max(Number.NEGATIVE_INFINITY, ...endTimes.filter((until) => until !== undefined));
   }
 
   #active(): Outage[] {
@@ -155,7 +155,7 @@ export function createIncidentActions(simulation: Simulation): IncidentActions {
     restartApiServer: async () => {
       const { apiServer } = options.cluster;
       await apiServer?.kill();
-      for (const replica of simulation.running()) {
+      for (const replica of simulation.getRunningReplicas()) {
         replica.tick();
       }
       await apiServer?.restart();

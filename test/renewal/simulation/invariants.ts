@@ -35,7 +35,7 @@ export interface InvariantDependencies {
   readonly seed: number;
   /** Remaining lifetime of a password in ms; zero or less: registries reject it. */
   remainingMs(password: string): number;
-  running(): readonly SimulatedReplica[];
+  getRunningReplicas(): readonly SimulatedReplica[];
   /** When the API server last restarted, in true ms since the start. */
   apiServerRestartedAt(): number;
 }
@@ -65,9 +65,9 @@ export class Invariants {
       return this.#isInSync(listed) ? listed : undefined;
     });
     this.checkCount += 1;
-    const { history, workload, running } = this.#dependencies;
+    const { history, workload, getRunningReplicas } = this.#dependencies;
     this.#assertNone(history.violations);
-    this.#assertNone(running().flatMap(({ errors }) => errors));
+    this.#assertNone(getRunningReplicas().flatMap(({ errors }) => errors));
     this.#assertNone(
       [...workload.teams.values()].flatMap((team) => this.#checkTeam(team, stored.get(team.namespace))),
     );
@@ -123,8 +123,8 @@ export class Invariants {
 
   /** Finds replicas that still retry to restore the Secret of a deleted namespace. */
   #findEndlessRetries(): string[] {
-    const { workload, running } = this.#dependencies;
-    return running().flatMap(({ name, clock, secretCache }) =>
+    const { workload, getRunningReplicas } = this.#dependencies;
+    return getRunningReplicas().flatMap(({ name, clock, secretCache }) =>
       [...secretCache.deletedSecrets()]
         .filter(([namespace, { observedAt }]) => {
           return workload.deleted.has(namespace) && clock.monotonicMs() - observedAt > maxRecoveryMs;
@@ -134,12 +134,12 @@ export class Invariants {
   }
 
   #isInSync(stored: ReadonlyMap<string, StoredSecret>): boolean {
-    const { history, running } = this.#dependencies;
+    const { history, getRunningReplicas } = this.#dependencies;
     const isCurrent = (cached: Map<string, string>) =>
       cached.size === stored.size &&
       [...stored.values()].every(({ namespace, version }) => cached.get(namespace) === version);
     const observed = new Map([...history.latest].map(([namespace, { version }]) => [namespace, version]));
-    const caches = running().map(
+    const caches = getRunningReplicas().map(
       ({ secretCache }) =>
         new Map(
           [...secretCache.entries()].map(([namespace, { resourceVersion }]) => [namespace, resourceVersion]),

@@ -58,13 +58,17 @@ export class Simulation {
     this.outages = new Outages(double, time);
     this.workload = new SimulatedCluster({ request, time, history: this.history, random: this.random });
     const { history, workload, outages } = this;
-    const running = () => this.running();
+    const getRunningReplicas = () => this.getRunningReplicas();
     const apiServerRestartedAt = () => this.apiServerRestartedAt;
     const observed = { request, time, seed, remainingMs, history, workload, outages };
-    this.invariants = new Invariants({ ...observed, running, apiServerRestartedAt });
+    this.invariants = new Invariants({
+      ...observed,
+      getRunningReplicas,
+      apiServerRestartedAt,
+    });
   }
 
-  running(): SimulatedReplica[] {
+  getRunningReplicas(): SimulatedReplica[] {
     return this.replicas.filter(({ isRunning }) => isRunning);
   }
 
@@ -115,9 +119,9 @@ export class Simulation {
   /** Runs one tick of all replicas. Incidents happen while their renewals are in flight. */
   async #tick(): Promise<void> {
     this.options.time.advance(tickMs);
-    const started = this.running().map((replica) => replica.tick());
+    const started = this.getRunningReplicas().map((replica) => replica.tick());
     const hasIncident = await this.#runDueIncidents();
-    await Promise.all(this.running().map((replica) => replica.waitUntilIdle()));
+    await Promise.all(this.getRunningReplicas().map((replica) => replica.waitUntilIdle()));
     if (hasIncident || started.includes(true)) {
       await this.invariants.waitUntilInSync();
     }
@@ -158,7 +162,7 @@ export class Simulation {
 
   /** Admits a pod on a random replica. A token may be missing only if ECR has failed recently. */
   async #admit({ namespace, hosts }: Team): Promise<void> {
-    const replica = this.random.pick(this.running());
+    const replica = this.random.pick(this.getRunningReplicas());
     const missing = await replica.admit(namespace, [...hosts]);
     const { elapsed } = this.options.time;
     const unexpected = missing.filter(({ host }) => {
