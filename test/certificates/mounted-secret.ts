@@ -1,4 +1,4 @@
-// A directory with a Secret as a kubelet mounts it.
+// A directory with a Secret as a kubelet mounts it, for tests that change a mounted certificate.
 import { mkdir, mkdtemp, rename, rm, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

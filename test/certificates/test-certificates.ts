@@ -1,4 +1,4 @@
-// Certificates for tests.
+// Issues CAs, serving certificates and client certificates for tests.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import forge from 'node-forge';
 import {

@@ -1,4 +1,4 @@
-// Tests of the pods that `aws.credentials` configures.
+// Tests which environment, volumes and sidecars each source in `aws.credentials` adds to the pods.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';

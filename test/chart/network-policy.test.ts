@@ -1,4 +1,4 @@
-// Tests of the egress rules in the NetworkPolicies.
+// Tests that the NetworkPolicies allow the connections that the program needs, and no others.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';

@@ -1,4 +1,4 @@
-// Tests of the chart as a dependency of a parent chart.
+// Tests that a parent chart can enable and disable the chart as a dependency.
 import assert from 'node:assert/strict';
 import { cp, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-// A release of the chart on a test cluster.
+// A release of the chart on a test cluster: install, upgrade, and what its pods and ServiceAccount are.
 import type { Cluster } from '../cluster/cluster.ts';
 import { chartFolder, type Helm, type Values } from './helm.ts';
 import { getValueAt, type KubeObject, parseConfigFile } from './rendered-objects.ts';

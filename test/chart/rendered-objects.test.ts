@@ -1,4 +1,4 @@
-// Tests of the objects that the chart renders.
+// Tests which objects the chart renders for its values, and the fields that the values set.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';

@@ -1,4 +1,4 @@
-// Tests of the rendered MutatingWebhookConfiguration.
+// Tests which requests the rendered MutatingWebhookConfiguration selects, and how it fails.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { partitions } from '../../src/ecr/partitions.ts';

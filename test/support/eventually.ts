@@ -1,4 +1,4 @@
-// Waits until a condition holds.
+// Waits until a condition holds, so that tests do not sleep.
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**

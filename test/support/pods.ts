@@ -1,4 +1,4 @@
-// Builds, creates and changes pods.
+// Builds, creates and changes pods, and returns the result of their admission.
 import { randomBytes } from 'node:crypto';
 import { getField, getItems } from '../../src/util/json.ts';
 import type { TestApiServer } from './test-api-server.ts';
@@ -76,12 +76,12 @@ function toAdmitted(answer: Awaited<ReturnType<TestApiServer['request']>>): Admi
   return { ...answer, pullSecrets: references.map((reference) => getField(reference, 'name')) };
 }
 
-/** The annotations of a mirror pod, with which the kubelet represents a static pod. */
+/** Builds a mirror pod, with which the kubelet represents a static pod. */
 export function mirrorPod(image: string): Pod {
   return podWith([image], { nodeName: 'node-1' }, { 'kubernetes.io/config.mirror': 'x' });
 }
 
-/** A pod that the Pod Security Standard `restricted` allows. */
+/** Builds a pod that the Pod Security Standard `restricted` allows. */
 export function restrictedPod(image: string): Pod {
   const pod = podWith([image], {
     securityContext: { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } },

@@ -1,4 +1,4 @@
-// Runs the program in a separate process.
+// Runs the program in a separate process, and reads its log and metrics.
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

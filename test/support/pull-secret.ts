@@ -1,4 +1,4 @@
-// Reads and parses pull Secrets.
+// Reads and parses the pull Secrets that the program stored.
 import { hostsAnnotation } from '../../src/labels.ts';
 import type { TestApiServer } from './test-api-server.ts';
 

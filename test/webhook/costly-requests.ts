@@ -1,4 +1,4 @@
-// Request bodies that are expensive to parse.
+// Request bodies that need much memory or time to parse, for tests of resource exhaustion.
 import { maxBodyBytes, maxJsonValues } from '../../src/webhook/limits.ts';
 import { buildPodReview } from './admission-reviews.ts';
 

@@ -1,4 +1,4 @@
-// Tests the patch or decision for each pod in test/fixtures.
+// Tests that each pod in test/fixtures results in the patch or decision beside it.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
