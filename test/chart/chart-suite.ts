@@ -4,6 +4,7 @@ import { before, describe, it } from 'node:test';
 import type { Cluster } from '../cluster/cluster.ts';
 import { type ClusterSuiteOptions, describeOnCluster, isCi } from '../cluster/cluster-suite.ts';
 import { findHelm, type Helm, obtainHelm } from './helm.ts';
+import { firstMinorWithPolicy, getMinorVersion } from './install-modes.ts';
 
 /**
  * Declares a suite that needs Helm. Without Helm it is skipped with the reason; in CI it fails.
@@ -35,5 +36,21 @@ export function describeChartOnCluster(
 ): void {
   describeWithHelm(name, (helm) => {
     describeOnCluster('on a real API server', (cluster) => body(cluster, helm), options);
+  });
+}
+
+/** Whether the API server offers MutatingAdmissionPolicy. */
+export function offersPolicy({ version }: Pick<Cluster, 'version'>): boolean {
+  return getMinorVersion(version) >= firstMinorWithPolicy;
+}
+
+/** Declares a test that is skipped if the API server does not offer MutatingAdmissionPolicy. */
+export function itWithPolicy(cluster: () => Cluster, name: string, body: () => Promise<void>): void {
+  it(name, async (t) => {
+    if (offersPolicy(cluster())) {
+      await body();
+    } else {
+      t.skip(`MutatingAdmissionPolicy requires Kubernetes 1.${firstMinorWithPolicy}`);
+    }
   });
 }

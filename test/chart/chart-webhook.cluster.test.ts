@@ -15,9 +15,9 @@ import type { TestApiServer } from '../support/test-api-server.ts';
 import { failuresSuite } from '../webhook/admission-failure-tests.ts';
 import { injectionSuite } from '../webhook/injection-tests.ts';
 import { denySuite } from '../webhook/on-failure-deny-tests.ts';
-import { describeChartOnCluster } from './chart-suite.ts';
+import { describeChartOnCluster, offersPolicy } from './chart-suite.ts';
+import type { Values } from './helm.ts';
 import { registry } from './install-modes.ts';
-import { addSidecar, hasRewrittenSidecar, LateWebhooks, toPullThroughCache } from './late-webhooks.ts';
 import { getLocalProgramValues, installWithLocalProgram } from './local-program.ts';
 import { createRelease, type Release } from './release.ts';
 import { findOne, getValueAt } from './rendered-objects.ts';
@@ -28,7 +28,7 @@ const webhooks = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigura
  * Wraps a cluster so that suites use the chart's ServiceAccount, permissions and webhook instead of creating their own: requests
  * that would create them upgrade the release instead.
  */
-function withRelease(cluster: () => Cluster, release: () => Release): TestApiServer {
+function withRelease(cluster: () => Cluster, release: () => Release, values: Values): TestApiServer {
   const done = { status: 201, body: {}, warnings: [] };
   return {
     get version() {
@@ -48,7 +48,7 @@ function withRelease(cluster: () => Cluster, release: () => Release): TestApiSer
       }
       if (method === 'POST') {
         const { url, caBundle } = getValueAt(body, 'webhooks.0.clientConfig');
-        await release().upgrade(getLocalProgramValues({}, { webhookUrl: url, caPem: caBundle }));
+        await release().upgrade(getLocalProgramValues(values, { webhookUrl: url, caPem: caBundle }));
       }
       return done;
     },
@@ -56,32 +56,39 @@ function withRelease(cluster: () => Cluster, release: () => Release): TestApiSer
   };
 }
 
-describeChartOnCluster(
-  "injection with the chart's ServiceAccount, permissions and webhook",
-  (cluster, helm) => {
+/** Runs the suites with a release of the chart. */
+function describeInjection(name: string, values: Values, suites: (apiServer: () => TestApiServer) => void) {
+  describeChartOnCluster(name, (cluster, helm) => {
     let release: Release;
     before(async () => {
       release = await createRelease(cluster(), helm());
-      await release.install(getLocalProgramValues({}));
+      await release.install(getLocalProgramValues(values));
     });
     after(() => release.uninstall());
-    const apiServer = withRelease(cluster, () => release);
-    injectionSuite(() => apiServer);
-    failuresSuite(() => apiServer);
-    denySuite(() => apiServer);
-  },
-);
+    const apiServer = withRelease(cluster, () => release, values);
+    suites(() => apiServer);
+  });
+}
+
+describeInjection("injection with the chart's ServiceAccount, permissions and webhook", {}, (apiServer) => {
+  injectionSuite(apiServer, () => offersPolicy(apiServer()));
+  failuresSuite(apiServer);
+  denySuite(apiServer);
+});
+
+describeInjection('the same without a policy', { injection: 'webhook' }, (apiServer) => {
+  injectionSuite(apiServer);
+});
 
 describeChartOnCluster('requests that reach the program', (cluster, helm) => {
+  const values: Values = { injection: 'webhook', namespaces: { exclude: ['excluded'] } };
   let ecr: EcrDouble;
   let release: Release;
   let program: RunningProgram;
   before(async () => {
     ecr = await startEcrDouble();
     release = await createRelease(cluster(), helm());
-    program = await installWithLocalProgram(cluster(), release, ecr, {
-      namespaces: { exclude: ['excluded'] },
-    });
+    program = await installWithLocalProgram(cluster(), release, ecr, values);
   });
   after(async () => {
     await program?.stop();
@@ -187,26 +194,26 @@ describeChartOnCluster('requests that reach the program', (cluster, helm) => {
     assert.equal(await countRequests(), before + 1);
   });
 
-  it('include pods that webhooks change in the second pass only after the match condition is removed, see docs/how-to/rewritten-images.md', async () => {
-    const late = new LateWebhooks(cluster());
-    try {
-      await late.register('kyverno-resource-mutating-webhook-cfg', 'IfNeeded', toPullThroughCache);
-      await late.register('vault-agent-injector-cfg', 'Never', addSidecar);
-      const app = () => podWith(['ghcr.io/example/app:1']);
-      assert.deepEqual(await late.create(app, hasRewrittenSidecar), []);
-      const path = `${webhooks}/zz-ecr-pull-secrets`;
-      const { body } = await cluster().request('GET', path);
-      assert.equal(getValueAt(body, 'webhooks.0.matchConditions.2.name'), 'ecr-image');
-      const patch = [{ op: 'remove', path: '/webhooks/0/matchConditions/2' }];
-      await cluster().request('PATCH', path, patch, { contentType: 'application/json-patch+json' });
-      await eventually('the webhook is called for every pod', async () => {
-        const pullSecrets = await late.create(app, hasRewrittenSidecar);
-        return pullSecrets.includes('ecr-pull-secrets');
-      });
-    } finally {
-      await late.removeAll();
-      await release.upgrade(getLocalProgramValues({ namespaces: { exclude: ['excluded'] } }, program));
-    }
+  it('include pods without an ECR image with webhook.match: allPods, but no mirror pods and other updates', async () => {
+    await release.upgrade(getLocalProgramValues({ ...values, webhook: { match: 'allPods' } }, program));
+    const namespace = await cluster().createNamespace();
+    await eventually('the webhook is called for every pod', async () => {
+      const before = await countRequests();
+      const { status, pullSecrets } = await create(namespace, podWith(['busybox']));
+      assert.deepEqual([status, pullSecrets], [201, []]);
+      return (await countRequests()) === before + 1;
+    });
+    await expectNoRequest(() => create(namespace, mirrorPod(image)));
+    await expectNoRequest(() => create('kube-system', podWith(['busybox'])));
+    const pod = podWith(['busybox']);
+    await create(namespace, pod);
+    await expectNoRequest(() =>
+      updatePod(cluster(), namespace, pod.metadata.name, (body) => ({
+        ...body,
+        metadata: { ...Object(body['metadata']), labels: { a: 'b' } },
+      })),
+    );
+    assert.equal(await readPullSecret(cluster(), namespace), undefined);
   });
 
   it('let `helm test` succeed if the program is ready, and fail otherwise', async () => {

@@ -42,7 +42,7 @@ const namespaces = labelSets.map((labels, index) => ({
 
 /** The values that select namespaces. */
 interface Selection {
-  readonly injection?: 'webhook' | 'policy' | 'none';
+  readonly injection?: 'webhook' | 'policy' | 'both' | 'none';
   readonly namespaces?: Values;
   readonly exclude?: readonly string[];
   /** `config.exclude.admissionNamespaces`. */
@@ -95,7 +95,8 @@ const fixed: readonly [string, Selection][] = [
     'the policy',
     { injection: 'policy', namespaces: { select: 'optIn' }, provisioning: { selector: 'team=shop' } },
   ],
-  ['both', { namespaces: { select: 'optIn' }, provisioning: { names: ['lab-*'] } }],
+  ['webhook and policy', { injection: 'both', namespaces: { select: 'optIn' }, exclude: ['lab-*'] }],
+  ['webhook and provisioning', { namespaces: { select: 'optIn' }, provisioning: { names: ['lab-*'] } }],
 ];
 
 const someRequirements = requirements({
@@ -278,6 +279,9 @@ describeChartOnCluster('the fence selects the same namespaces as label selectors
       getValueAt(webhook, 'webhooks.0.namespaceSelector') ??
       getValueAt(policy, 'spec.matchConstraints.namespaceSelector');
     assert.equal(selector === undefined, injection === 'none');
+    if (webhook !== undefined && policy !== undefined) {
+      assert.deepEqual(getValueAt(policy, 'spec.matchConstraints.namespaceSelector'), selector);
+    }
     const injected =
       selector === undefined
         ? new Set<string>()

@@ -32,6 +32,9 @@ export const installModes: readonly InstallMode[] = [
     },
   },
   { name: 'an existing certificate', values: { certificates: ownCertificate } },
+  { name: 'webhook', values: { injection: 'webhook' } },
+  { name: 'webhook for all pods', values: { webhook: { match: 'allPods' } } },
+  { name: 'webhook and policy', values: { injection: 'both' }, since: 36 },
   { name: 'policy', values: { injection: 'policy', config: { provisioning } }, since: 36 },
   {
     name: 'ServiceAccounts',
@@ -145,9 +148,12 @@ export function getMinorVersion(version: string): number {
   return Number(/^v?1\.(\d+)/.exec(version)?.[1]);
 }
 
+/** The first minor version of Kubernetes with MutatingAdmissionPolicy. */
+export const firstMinorWithPolicy = 36;
+
 /** The flags `--api-versions` that `helm template` needs for a cluster of this version. */
 export function getApiVersions(kubeVersion: string): string[] {
-  return getMinorVersion(kubeVersion) >= 36
+  return getMinorVersion(kubeVersion) >= firstMinorWithPolicy
     ? ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy']
     : [];
 }

@@ -89,7 +89,8 @@ export function addSidecar(): unknown[] {
   return [{ op: 'add', path: '/spec/containers/-', value: sidecar }];
 }
 
-/** Whether a pod has the sidecar with a rewritten image. */
-export function hasRewrittenSidecar(pod: unknown): boolean {
-  return getImages(pod).includes(`${registry}/hashicorp/vault:1.20`);
+/** Whether all images of a pod are as {@link toPullThroughCache} leaves them, and at least one is an ECR image. */
+export function isRewritten(pod: unknown): boolean {
+  const images = getImages(pod);
+  return images.some((image) => image.startsWith(registry)) && toPullThroughCache(pod).length === 0;
 }

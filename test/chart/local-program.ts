@@ -15,7 +15,7 @@ export function getLocalProgramValues(
 ): Values {
   return {
     ...values,
-    ...(target !== undefined && { webhook: { url: target.webhookUrl } }),
+    ...(target !== undefined && { webhook: { ...Object(values['webhook']), url: target.webhookUrl } }),
     certificates: { mode: 'existingSecret', secretName: 'own', caBundle: target?.caPem ?? 'LS0t' },
   };
 }

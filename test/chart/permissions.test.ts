@@ -44,6 +44,8 @@ describeWithHelm('permissions', (helm) => {
 
   const cases: [string, Values, unknown[]][] = [
     ['no values', {}, [allOfSecrets, events, pods]],
+    ['the webhook alone', { injection: 'webhook' }, [allOfSecrets, events, pods]],
+    ['webhook and policy', { injection: 'both' }, [allOfSecrets, events, pods]],
     ['no list of pods', { rbac: { listPods: false } }, [allOfSecrets, events]],
     ['one ServiceAccount for all', { certificates: shared }, [allOfSecrets, events, pods, caBundle]],
     ['an existing certificate', existing, [allOfSecrets, events, pods]],

@@ -1,19 +1,13 @@
 // Tests of `injection: policy` (MutatingAdmissionPolicy) on a real API server.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { after, afterEach, before, describe } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, mirrorPod, podWith, restrictedPod } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { describeChartOnCluster } from './chart-suite.ts';
-import { getMinorVersion, registry } from './install-modes.ts';
-import {
-  addSidecar,
-  getImages,
-  hasRewrittenSidecar,
-  LateWebhooks,
-  toPullThroughCache,
-} from './late-webhooks.ts';
+import { describeChartOnCluster, itWithPolicy, offersPolicy } from './chart-suite.ts';
+import { registry } from './install-modes.ts';
+import { getImages, LateWebhooks } from './late-webhooks.ts';
 import { startLocalProgram } from './local-program.ts';
 import { createRelease, type Release } from './release.ts';
 import { getValueAt } from './rendered-objects.ts';
@@ -22,16 +16,9 @@ const image = `${registry}/app:1`;
 
 describeChartOnCluster('injection by the API server, without a running program', (cluster, helm) => {
   let release: Release;
-  const test = (name: string, body: () => Promise<void>) =>
-    it(name, async (t) => {
-      if (getMinorVersion(cluster().version) >= 36) {
-        await body();
-      } else {
-        t.skip('MutatingAdmissionPolicy requires Kubernetes 1.36');
-      }
-    });
+  const test = (name: string, body: () => Promise<void>) => itWithPolicy(cluster, name, body);
   before(async () => {
-    if (getMinorVersion(cluster().version) < 36) {
+    if (!offersPolicy(cluster())) {
       return;
     }
     release = await createRelease(cluster(), helm());
@@ -124,30 +111,6 @@ describeChartOnCluster('injection by the API server, without a running program',
       webhooks = new LateWebhooks(cluster());
     });
     afterEach(() => webhooks.removeAll());
-    const rewriter = 'kyverno-resource-mutating-webhook-cfg';
-    const app = () => podWith(['ghcr.io/example/app:1'], { imagePullSecrets: [{ name: 'mine' }] });
-
-    test('finds an image that a webhook has rewritten to ECR', async () => {
-      await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
-      const pullSecrets = await webhooks.create(
-        () => podWith(['docker.io/library/nginx:1']),
-        (pod) => getImages(pod).includes(`${registry}/library/nginx:1`),
-      );
-      assert.deepEqual(pullSecrets, ['ecr-pull-secrets']);
-    });
-
-    test('finds the image of a sidecar that one webhook injects and a later one rewrites', async () => {
-      await webhooks.register('a-sidecar-injector', 'Never', addSidecar);
-      await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
-      assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine', 'ecr-pull-secrets']);
-    });
-
-    test('misses an image that is rewritten in the second pass of webhooks only, see docs/how-to/rewritten-images.md', async () => {
-      await webhooks.register(rewriter, 'IfNeeded', toPullThroughCache);
-      await webhooks.register('vault-agent-injector-cfg', 'Never', addSidecar);
-      assert.deepEqual(await webhooks.create(app, hasRewrittenSidecar), ['mine']);
-    });
-
     test('evaluates the opt-out after other webhooks changed it', async () => {
       const inject = 'ecr-pull-secrets.io/inject';
       const path = `/metadata/annotations/${inject.replace('/', '~1')}`;

@@ -67,26 +67,28 @@ describeWithHelm('the rendered objects', (helm) => {
     'Issuer/ecr-pull-secrets-selfsigned',
   ];
   const cases: [string, Values, string[]][] = [
-    ['no values', {}, [...serving, ...managed, hook]],
+    ['no values', {}, [...serving, ...managed, hook, ...policy]],
+    ['both', { injection: 'both' }, [...serving, ...managed, hook, ...policy]],
+    ['webhook', { injection: 'webhook' }, [...serving, ...managed, hook]],
     [
       'one account for reviews and certificates',
       { certificates: { managed: { controller: { enabled: false } } } },
-      [...serving, ...managedByServing, hook],
+      [...serving, ...managedByServing, hook, ...policy],
     ],
     [
       'cert-manager',
       { certificates: { mode: 'certManager' } },
-      [...serving, hook, ...certManager, ...ownIssuer],
+      [...serving, hook, ...policy, ...certManager, ...ownIssuer],
     ],
     [
       'an issuer of the operator',
       { certificates: { mode: 'certManager', certManager: { issuerRef: { name: 'company' } } } },
-      [...serving, hook, ...certManager],
+      [...serving, hook, ...policy, ...certManager],
     ],
     [
       'an existing certificate',
       { certificates: { mode: 'existingSecret', secretName: 'own', caBundle: 'LS0t' } },
-      [...serving, hook],
+      [...serving, hook, ...policy],
     ],
     ['policy', { injection: 'policy', config: { provisioning } }, [...serving, ...managed, ...policy]],
     ['none', { injection: 'none', config: { provisioning } }, [...serving, ...managed]],
@@ -103,7 +105,7 @@ describeWithHelm('the rendered objects', (helm) => {
     [
       'a CronJob beside the Deployment',
       { cronJob: { enabled: true, besideDeployment: true }, config: { provisioning } },
-      ['CronJob/ecr-pull-secrets-sync', ...serving, ...managed, hook],
+      ['CronJob/ecr-pull-secrets-sync', ...serving, ...managed, hook, ...policy],
     ],
   ];
   for (const [name, values, more] of cases) {

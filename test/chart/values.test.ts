@@ -99,7 +99,7 @@ describeWithHelm('invalid values', (helm) => {
     [
       'an unknown mode',
       { injection: 'magic' },
-      /injection': value must be one of 'webhook', 'policy', 'none'/,
+      /injection': value must be one of 'auto', 'webhook', 'policy', 'both', 'none'/,
     ],
     [
       'a host that is not an ECR host',
@@ -110,6 +110,16 @@ describeWithHelm('invalid values', (helm) => {
       'a policy without registries',
       { injection: 'policy' },
       /injection: policy does not create Secrets; set config\.provisioning\.registries to the ECR hosts/,
+    ],
+    [
+      'webhook and policy without a Deployment',
+      { injection: 'both', cronJob: { enabled: true }, config: { provisioning: { registries: [registry] } } },
+      /injection: both needs the Deployment.*set cronJob\.besideDeployment, or use injection: policy/,
+    ],
+    [
+      'an unknown selection of pods',
+      { webhook: { match: 'somePods' } },
+      /webhook\/match': value must be one of 'ecrImages', 'allPods'/,
     ],
     [
       'a CronJob without registries',
@@ -258,6 +268,8 @@ describeWithHelm('invalid values', (helm) => {
     [{ ...alone, webhook: { url: 'https://x' } }, 'webhook.url'],
     [{ injection: 'none', config: { onFailure: 'deny' } }, 'config.onFailure'],
     [{ injection: 'none', webhook: { failurePolicy: 'Fail' } }, 'webhook.failurePolicy'],
+    [{ injection: 'none', webhook: { match: 'allPods' } }, 'webhook.match'],
+    [{ ...alone, webhook: { match: 'allPods' } }, 'webhook.match'],
     [{ injection: 'none', namespaces: { select: 'optIn' } }, 'namespaces.select'],
     [{ ...alone, namespaces: { selector: { matchLabels: { a: 'b' } } } }, 'namespaces.selector.matchLabels'],
     [{ ...alone, autoscaling: { enabled: true } }, 'autoscaling.enabled'],

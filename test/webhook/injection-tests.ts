@@ -13,8 +13,12 @@ const decoded = (auth: string | undefined) => atob(auth ?? '').replace(/^AWS:/, 
 /**
  * The main path on an API server: the tests create pods as users do, the API server calls the program, and the program has only
  * the permissions of its ServiceAccount.
+ * @param isReferenceThere whether a policy adds the reference before the API server calls the program
  */
-export function injectionSuite(apiServer: () => TestApiServer): void {
+export function injectionSuite(
+  apiServer: () => TestApiServer,
+  isReferenceThere: () => boolean = () => false,
+): void {
   describe('injection', () => {
     const fixture = setUpProgram(apiServer);
 
@@ -196,11 +200,14 @@ export function injectionSuite(apiServer: () => TestApiServer): void {
           .program.log()
           .find((entry) => entry['namespace'] === namespace && entry['pod'] === pod.metadata.name),
       );
-      assert.deepEqual([line['level'], line['outcome'], line['reason']], ['info', 'injected', 'ecr-image']);
+      const [outcome, reason] = isReferenceThere()
+        ? ['unchanged', 'already-referenced']
+        : ['injected', 'ecr-image'];
+      assert.deepEqual([line['level'], line['outcome'], line['reason']], ['info', outcome, reason]);
       const metrics = await fixture().program.metrics();
       assert.match(
         metrics,
-        /ecr_pull_secrets_admission_requests_total\{outcome="injected",reason="ecr-image"\} [1-9]/,
+        new RegExp(`_admission_requests_total\\{outcome="${outcome}",reason="${reason}"\\} [1-9]`),
       );
       assert.match(metrics, /ecr_pull_secrets_ecr_requests_total\{region="eu-west-1",outcome="success"\} 1/);
       assert.match(metrics, /ecr_pull_secrets_secret_writes_total\{outcome="created"\} [1-9]/);

@@ -22,11 +22,24 @@ has(v.image) && has(v.image.reference) && {{ printf $isEcr "v.image.reference" }
 {{- end -}}
 
 {{/*
-CEL: whether a pod is not a mirror pod, which must not refer to Secrets. This can be a match condition, because no webhook turns an
-ordinary pod into a mirror pod or the reverse.
+Match conditions of the policy and of the webhook. Only what no webhook can change may be a match condition of the policy, because the
+API server evaluates a policy and calls a webhook a second time only if all match conditions were true the first time.
 */}}
-{{- define "ecr-pull-secrets.isNoMirrorPod" -}}
-!has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+{{- define "ecr-pull-secrets.matchConditions" -}}
+# A mirror pod must not refer to Secrets.
+- name: not-a-mirror-pod
+  expression: >-
+    !has(object.metadata.annotations) || !('kubernetes.io/config.mirror' in object.metadata.annotations)
+{{- $patterns := list }}
+{{- range include "ecr-pull-secrets.notAdmittedNamespaces" . | fromJsonArray }}
+{{- if contains "*" . }}{{ $patterns = append $patterns . }}{{ end }}
+{{- end }}
+{{- with $patterns }}
+# A label selector cannot contain patterns.
+- name: not-excluded-by-pattern
+  expression: >-
+    !{{ include "ecr-pull-secrets.celNames" (dict "names" .) }}
+{{- end }}
 {{- end -}}
 
 {{/*

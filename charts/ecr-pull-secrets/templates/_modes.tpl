@@ -5,12 +5,37 @@
 {{- if or (not .Values.cronJob.enabled) .Values.cronJob.besideDeployment }}yes{{ end -}}
 {{- end -}}
 
+{{/*
+Whether the API server offers MutatingAdmissionPolicy. Helm knows its kinds if it is connected, or if a GitOps tool passes all of them
+as --api-versions. Otherwise (`helm template`), the version of Kubernetes decides.
+*/}}
+{{- define "ecr-pull-secrets.offersPolicy" -}}
+{{- if .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
+yes
+{{- else if not (.Capabilities.APIVersions.Has "v1/Pod") -}}
+{{- if semverCompare ">=1.36.0-0" .Capabilities.KubeVersion.Version }}yes{{ end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The injection mode: webhook, policy, both or none. */}}
+{{- define "ecr-pull-secrets.injection" -}}
+{{- if ne .Values.injection "auto" -}}
+{{ .Values.injection }}
+{{- else if not (include "ecr-pull-secrets.serves" .) -}}
+none
+{{- else if include "ecr-pull-secrets.offersPolicy" . -}}
+both
+{{- else -}}
+webhook
+{{- end -}}
+{{- end -}}
+
 {{- define "ecr-pull-secrets.injectsByWebhook" -}}
-{{- if and (include "ecr-pull-secrets.serves" .) (eq .Values.injection "webhook") }}yes{{ end -}}
+{{- if and (include "ecr-pull-secrets.serves" .) (has (include "ecr-pull-secrets.injection" .) (list "webhook" "both")) }}yes{{ end -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.injectsByPolicy" -}}
-{{- if eq .Values.injection "policy" }}yes{{ end -}}
+{{- if has (include "ecr-pull-secrets.injection" .) (list "policy" "both") }}yes{{ end -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.provisions" -}}
@@ -40,12 +65,15 @@
 {{- if and (include "ecr-pull-secrets.usesCertManager" .) (not .Values.certificates.certManager.issuerRef) }}yes{{ end -}}
 {{- end -}}
 
-{{/* Names and patterns of the ServiceAccounts that get a reference to the Secret, as JSON. Default with `injection: policy`: none. */}}
+{{/*
+Names and patterns of the ServiceAccounts that get a reference to the Secret, as JSON. Default with `injection: policy`: none. With
+`both` the default is that of `webhook`, so that a new version of Kubernetes, which `auto` follows, removes no reference.
+*/}}
 {{- define "ecr-pull-secrets.referringAccounts" -}}
 {{- $provisioning := (.Values.config).provisioning | default dict -}}
 {{- if hasKey $provisioning "serviceAccounts" -}}
 {{ $provisioning.serviceAccounts | toJson }}
-{{- else if include "ecr-pull-secrets.injectsByPolicy" . -}}
+{{- else if eq (include "ecr-pull-secrets.injection" .) "policy" -}}
 []
 {{- else -}}
 ["default"]
