@@ -146,11 +146,11 @@ describeChartOnCluster('images that other webhooks rewrite to ECR', (cluster, he
     assertMode({ injection: 'both', webhook: allPods }, allInjected),
   );
 
-  itWithPolicy(cluster, 'are missed by policy and webhook if they are rewritten in the second pass', () =>
+  itWithPolicy(cluster, 'are found by policy and webhook unless they are rewritten in the second pass', () =>
     assertMode({ injection: 'both' }, { ...allInjected, ...missedInSecondPass }),
   );
 
-  itWithPolicy(cluster, 'are missed by the policy if they are rewritten in the second pass', () =>
+  itWithPolicy(cluster, 'are found by the policy unless they are rewritten in the second pass', () =>
     assertMode(
       { injection: 'policy', config: { provisioning: { registries: [registry] } } },
       { ...allInjected, ...missedInSecondPass },

@@ -4,21 +4,30 @@
 {{- end -}}
 
 {{/*
-CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. Images of `accounts` are ignored; the schema
-allows only digits and `*` in them. A pod without containers (`null`) must not cause an error here, because the error would hide the
-API server's own validation message.
+CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. With `handled`, images that the program skips do
+not count: those of excluded accounts (the schema allows only digits and `*` in them), and those that `config.registries` denies. A pod
+without containers (`null`) must not cause an error here, because the error would hide the API server's own validation message.
 */}}
 {{- define "ecr-pull-secrets.hasEcrImage" -}}
-{{- $isEcr := printf "%%s.matches('%s')" (include "ecr-pull-secrets.ecrImage" .) -}}
-{{- with .accounts -}}
-{{- $isEcr = printf "%s && !%%[1]s.matches('^(%s)[.]')" (replace "%s" "%[1]s" $isEcr) (join "|" . | replace "*" "[0-9]*") -}}
+{{- $images := dict -}}
+{{- range $image := list "c.image" "v.image.reference" -}}
+{{- $isEcr := printf "%s.matches('%s')" $image (include "ecr-pull-secrets.ecrImage" $.root) -}}
+{{- if $.handled -}}
+{{- with (($.root.Values.config).exclude | default dict).accounts -}}
+{{- $isEcr = printf "%s && !%s.matches('^(%s)[.]')" $isEcr $image (join "|" . | replace "*" "[0-9]*") -}}
+{{- end -}}
+{{- with include "ecr-pull-secrets.celDenied" (dict "root" $.root "image" $image) -}}
+{{- $isEcr = printf "%s && !%s" $isEcr . -}}
+{{- end -}}
+{{- end -}}
+{{- $_ := set $images $image $isEcr -}}
 {{- end -}}
 ((dyn(object.spec.containers) == null ? [] : object.spec.containers)
 + (has(object.spec.initContainers) ? object.spec.initContainers : [])
 + (has(object.spec.ephemeralContainers) ? object.spec.ephemeralContainers : [])
-).exists(c, has(c.image) && {{ printf $isEcr "c.image" }})
+).exists(c, has(c.image) && {{ get $images "c.image" }})
 || (has(object.spec.volumes) && object.spec.volumes.exists(v,
-has(v.image) && has(v.image.reference) && {{ printf $isEcr "v.image.reference" }}))
+has(v.image) && has(v.image.reference) && {{ get $images "v.image.reference" }}))
 {{- end -}}
 
 {{/*

@@ -66,12 +66,18 @@ false
 {{- end -}}
 {{- end -}}
 
+{{- define "ecr-pull-secrets.provisioningRequirements" -}}
+{{- $selector := (((.Values.config).provisioning | default dict).namespaces | default dict).selector -}}
+{{- include "ecr-pull-secrets.selectorRequirements" (dict "selector" $selector "setting" "config.provisioning.namespaces.selector") -}}
+{{- end -}}
+
 {{/*
-config.provisioning.namespaces.selector as requirements (key, operator, values) in JSON. The grammar is that of
+A label selector as requirements (key, operator, values) in JSON. `setting` is its path, for errors. The grammar is that of
 k8s.io/apimachinery/pkg/labels without `<` and `>`, which the program does not support either.
 */}}
-{{- define "ecr-pull-secrets.provisioningRequirements" -}}
-{{- $selector := (((.Values.config).provisioning | default dict).namespaces | default dict).selector | default "" -}}
+{{- define "ecr-pull-secrets.selectorRequirements" -}}
+{{- $setting := .setting -}}
+{{- $selector := .selector | default "" -}}
 {{- $name := "[A-Za-z0-9](?:[-A-Za-z0-9_.]*[A-Za-z0-9])?" -}}
 {{- $key := printf "(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?%s" $name -}}
 {{- $compared := printf "(%s)\\s*(==|=|!=)\\s*((?:%s)?)" $key $name -}}
@@ -88,7 +94,7 @@ k8s.io/apimachinery/pkg/labels without `<` and `>`, which the program does not s
 {{- range splitList "," $shielded -}}
 {{- $text := replace "|" "," . -}}
 {{- if not (regexMatch $whole $text) -}}
-{{- fail (printf "config.provisioning.namespaces.selector: %s is not a valid requirement of a label selector; use a form such as team=shop, env!=test, tier in (a,b), tier notin (c), x or !x" (toJson (trim $text))) -}}
+{{- fail (printf "%s: %s is not a valid requirement of a label selector; use a form such as team=shop, env!=test, tier in (a,b), tier notin (c), x or !x" $setting (toJson (trim $text))) -}}
 {{- end -}}
 {{- $text = trim $text -}}
 {{- if regexMatch (printf "^%s$" $listed) $text -}}
