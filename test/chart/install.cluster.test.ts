@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
-import { describeChartOnCluster } from './chart-suite.ts';
+import { describeChartOnCluster, offersPolicy } from './chart-suite.ts';
 import { installCustomResources } from './custom-resources.ts';
 import { chartFolder, type Values } from './helm.ts';
 import { getApiVersions, getMinorVersion, installModes, registry } from './install-modes.ts';
@@ -49,7 +49,9 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
     const { code, stdout, stderr } = await helm().run(install, undefined, cluster().kubeconfigPath);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /adds the pull Secret `ecr-pull-secrets` to every new pod/);
-    assert.match(stdout, /Provide AWS credentials\. None are configured/);
+    const mode = offersPolicy(cluster()) ? 'both' : 'webhook';
+    assert.match(stdout, new RegExp(`Injection mode: ${mode} \\(chosen by`));
+    assert.match(stdout, /Provide AWS credentials\. `aws\.credentials\.source` is `default`/);
     const namespace = 'namespaces /ecr-pull-secrets';
     assert.ok((await everything()).has(namespace));
     const uninstall = ['uninstall', 'ecr-pull-secrets', '--namespace', 'ecr-pull-secrets'];

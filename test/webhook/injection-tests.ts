@@ -166,6 +166,11 @@ export function injectionSuite(
         /^the new ECR image may fail to pull: .* kubectl debug --copy-to$/,
       );
 
+      // The old object of an update may come from the API server's watch cache, and must have the container.
+      const cached = `/api/v1/namespaces/${namespace}/pods/${pod.metadata.name}?resourceVersion=0`;
+      await eventually('the watch cache has the container', async () => {
+        return JSON.stringify((await apiServer.request('GET', cached)).body).includes(debug.image);
+      });
       const labelled = await updatePod(apiServer, namespace, pod.metadata.name, ({ metadata, ...rest }) => ({
         ...rest,
         metadata: { ...Object(metadata), labels: { a: 'b' } },
