@@ -6,14 +6,14 @@
 // Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
 const pure = [
   '^src/labels[.]ts$',
-  '^src/ecr/(registry|partitions|pod-images|token|token-policy|token-error|error-catalog|identity)[.]ts$',
-  '^src/pull-secrets/(docker-config|hosts-annotation|merge|droppable-hosts|host-needs|token-expirations|missing-hosts|unstored-hosts)[.]ts$',
+  '^src/ecr/(registry|ecr-host|host-name|partitions|pod-images|token|token-policy|token-error|error-catalog|identity)[.]ts$',
+  '^src/pull-secrets/(docker-config|hosts-annotation|merge|droppable-hosts|host-needs|token-expirations|missing-hosts|unconfigured-hosts|unstored-hosts)[.]ts$',
   '^src/renewal/(plan-types|renewal-plan|unstored-plan|renewal-attempts|failure-reports|forget-policy)[.]ts$',
   '^src/provisioning/(provisioning-plan|provisioning-settings|action-backoff)[.]ts$',
   '^src/commands/report-text[.]ts$',
   '^src/certificates/(certificate-policy|certificate-state)[.]ts$',
   '^src/webhook/(admission-request|admission-response|decision|patch|warnings|json-scan)[.]ts$',
-  '^src/config/contradictions[.]ts$',
+  '^src/config/(contradictions|host-contradictions)[.]ts$',
   '^src/util/(backoff|glob|hash|json|json-members)[.]ts$',
 ];
 

@@ -2,9 +2,9 @@
 import type { AppDependencies } from './app-dependencies.ts';
 import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
-import type { Registry, RegistryResolver } from './ecr/registry.ts';
+import { getEndpointId, listMappedRegistries, type Registry, type RegistryResolver } from './ecr/registry.ts';
 import type { TokenSource } from './ecr/token-source.ts';
-import { createClaimedEndpointCheck, endpointKey } from './pull-secrets/claimed-endpoints.ts';
+import { createClaimedEndpointCheck } from './pull-secrets/claimed-endpoints.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
 import type { HostFailure } from './renewal/plan-types.ts';
 
@@ -40,10 +40,11 @@ export function createTokens(app: AppDependencies, dependencies: TokensDependenc
 
 /** Creates the function that tells real ECR endpoints from those that image names may have invented. */
 function createEndpointTrust(
-  { configuredRegistries, now }: AppDependencies,
+  { config, configuredRegistries, now }: AppDependencies,
   { secretCache, resolveRegistry }: TokensDependencies,
 ): (registry: Registry) => EndpointTrust {
-  const proven = new Set(configuredRegistries.map(endpointKey));
+  const configured = [...configuredRegistries, ...listMappedRegistries(config)];
+  const proven = new Set(configured.map(getEndpointId));
   const isClaimed = createClaimedEndpointCheck({
     secrets: () => secretCache.entries(),
     changeCount: () => secretCache.changeCount,
@@ -51,7 +52,7 @@ function createEndpointTrust(
     now,
   });
   return (registry) => {
-    if (proven.has(endpointKey(registry))) {
+    if (registry.kind === 'public' || proven.has(getEndpointId(registry))) {
       return 'proven';
     }
     return isClaimed(registry) ? 'claimed' : 'unproven';

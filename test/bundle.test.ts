@@ -18,13 +18,18 @@ describe('the bundle in the image', () => {
     const cluster = await startApiStandIn();
     const ecr = await startEcrDouble();
     const kubeconfigPath = await installServiceAccount(cluster);
-    const program = await startProgram({ kubeconfigPath, environment: ecr.env(), program: bundle });
+    const program = await startProgram({
+      kubeconfigPath,
+      environment: ecr.env(),
+      program: bundle,
+      config: { publicRegistry: true },
+    });
     const webhook = await registerWebhook(cluster, program);
-    const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
+    const images = ['123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1', 'public.ecr.aws/nginx/nginx:1'];
     const { pullSecrets, warnings } = await createPod(
       cluster,
       await webhook.createNamespace(),
-      podWith([image]),
+      podWith(images),
     );
     assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
     await program.stop();

@@ -1,6 +1,6 @@
 // The contract of a command, and what the declarations of all commands share.
 import { Command } from 'commander';
-import { isEcrHost } from '../ecr/registry.ts';
+import { findHostNameProblem } from '../ecr/host-name.ts';
 import { productName } from '../labels.ts';
 import { isNameOrPattern } from '../util/glob.ts';
 import type { SignalSource } from './interrupt.ts';
@@ -81,13 +81,14 @@ export function outputFormat(command: Command): OutputFormat {
 export const exampleHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 /**
- * Reports the first value that is not an ECR host as a usage error.
+ * Reports the first value that cannot be the host of a registry as a usage error. Which hosts are registries depends on the
+ * configuration, which is not read yet.
  * @param subject the flag or command that takes the hosts
  */
 export function checkEcrHosts(command: Command, subject: string, hosts: readonly string[]): void {
-  const invalid = hosts.find((host) => !isEcrHost(host));
+  const invalid = hosts.find((host) => findHostNameProblem(host) !== undefined);
   if (invalid !== undefined) {
-    command.error(`${subject} takes an ECR host such as ${exampleHost}, not ${quoteBlank(invalid)}`);
+    command.error(`${subject} takes a registry host such as ${exampleHost}, not ${quoteBlank(invalid)}`);
   }
 }
 

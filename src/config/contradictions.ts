@@ -1,12 +1,18 @@
 // Finds settings that are valid alone but have no effect because of another setting.
-import { createRegistryResolver } from '../ecr/registry.ts';
+import { createRegistryResolver, isInAccounts } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
+import { findHostContradictions } from './host-contradictions.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
 
 /** Returns a problem for each setting that has no effect because of another one. Each problem names both settings. */
 export function findContradictions(config: Config): Problem[] {
-  return [...findExcludedNames(config), ...findExcludedRegistries(config), ...findUnusedRules(config)];
+  return [
+    ...findExcludedNames(config),
+    ...findHostContradictions(config),
+    ...findExcludedRegistries(config),
+    ...findUnusedRules(config),
+  ];
 }
 
 /**
@@ -32,7 +38,7 @@ function findExcludedRegistries(config: Config): Problem[] {
   const resolveRegistry = createRegistryResolver(config);
   return provisioning.registries.flatMap((host, index) => {
     const registry = resolveRegistry(host);
-    return registry !== undefined && matchesAny(exclude.accounts, registry.account)
+    return registry?.kind === 'private' && isInAccounts(registry, exclude.accounts)
       ? [
           {
             path: `provisioning.registries[${index}]`,

@@ -17,11 +17,16 @@ export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Pro
   if (isSchema(known, 'array') && Array.isArray(value)) {
     return value.flatMap((item, index) => findUnknownKeys(known['item'], item, `${path}[${index}]`));
   }
-  if (!isSchema(known, 'object')) {
+  if (isSchema(known, 'record') && isObject(value)) {
+    return Object.keys(value).flatMap((key) =>
+      findUnknownKeys(known['value'], value[key], joinPath(path, key)),
+    );
+  }
+  if (!isSchema(known, 'object') && !isSchema(known, 'record')) {
     return [];
   }
   if (!isObject(value)) {
-    // valibot accepts an array as an object; it reports everything else itself.
+    // valibot accepts an array as an object or record; it reports everything else itself.
     return Array.isArray(value) ? [{ path, text: 'must be a mapping, not a list' }] : [];
   }
   const entries = known['entries'];
@@ -41,17 +46,29 @@ export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Pro
 /** Converts an issue of valibot to a problem. The messages in the schema state what is expected. */
 export function toProblem(issue: v.BaseIssue<unknown>): Problem {
   const path = (issue.path ?? []).reduce(
-    (text, item) => (typeof item.key === 'number' ? `${text}[${item.key}]` : `${text}.${item.key}`),
+    (text, item) =>
+      typeof item.key === 'number' ? `${text}[${item.key}]` : joinPath(text, String(item.key)),
     '',
   );
   const isMissing = issue.received === 'undefined';
   const value: unknown = issue.path === undefined ? issue.input : issue.path.at(-1)?.value;
   // A duration is quoted as the operator wrote it, not in milliseconds.
   const received = typeof value === 'string' ? quote(value) : issue.received;
+  if (issue.path?.at(-1)?.origin === 'key' && typeof issue.input === 'string') {
+    return { path, text: issue.message }; // the key of a record is the problem, not its value
+  }
   return {
-    path: path.replace(/^\./, ''),
+    path,
     text: isMissing ? 'is required' : `must be ${issue.message}, not ${received}`,
   };
+}
+
+/** Appends a key of a setting, or a host name, which is quoted in brackets. */
+export function joinPath(path: string, key: string): string {
+  if (!/^\w+$/.test(key)) {
+    return `${path}[${quote(key)}]`;
+  }
+  return path === '' ? key : `${path}.${key}`;
 }
 
 function formatKey(key: string): string {

@@ -1,19 +1,23 @@
 // The schema of the configuration: every setting with its default and its bounds.
 
 import * as v from 'valibot';
-import { isEcrHost } from '../ecr/registry.ts';
+import { findHostNameProblem } from '../ecr/host-name.ts';
 import { isJson } from '../util/json.ts';
 import {
+  accountId,
   accountPattern,
   dnsName,
   duration,
   durationBetween,
+  endpointUrl,
   globPattern,
   ipAddress,
   namePattern,
   nonEmptyText,
   objectName,
   port,
+  region,
+  registryHost,
   wholeNumber,
 } from './value-types.ts';
 
@@ -49,9 +53,26 @@ const registryRuleSettings = {
 /** The IAM role that fetches tokens for some registries. The first rule that matches a registry applies. */
 const registryRule = v.object(registryRuleSettings, objectMessage);
 
+const ecrHostMessage =
+  'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, or a key of hosts';
+
+/** Checks the form only. Which hosts are registries depends on other settings: see `findHostContradictions`. */
 const ecrHost = v.pipe(
-  v.string('an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com'),
-  v.check(isEcrHost, 'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com'),
+  v.string(ecrHostMessage),
+  v.check((host) => findHostNameProblem(host) === undefined, ecrHostMessage),
+);
+
+/** The registry that a host name stands for. */
+const hostMapping = v.object(
+  {
+    /** The account that owns the registry. */
+    account: accountId,
+    /** The region of the registry. */
+    region,
+    /** URL of the ECR API that issues the tokens; default: the one of the region. */
+    endpoint: v.optional(endpointUrl),
+  },
+  'a mapping with account and region',
 );
 
 /** Rejects only characters that no label selector contains. The API server validates the rest. */
@@ -93,6 +114,10 @@ const settings = {
     {},
   ),
   registries: v.optional(v.array(registryRule, 'a list of rules'), () => []),
+  /** Registries that are reached under a host name of the operator, by `HOST` or `HOST:PORT` as images name it. */
+  hosts: v.optional(v.record(registryHost, hostMapping, 'a mapping of host names'), {}),
+  /** Whether to fetch tokens for the public registry (public.ecr.aws), which also allows pulls without one. */
+  publicRegistry: v.optional(v.boolean('true or false'), false),
   tokens: v.optional(
     v.object(
       {

@@ -1,6 +1,8 @@
 // Reusable value types of the configuration schema: durations, names, patterns, numbers.
 import { isIP } from 'node:net';
 import * as v from 'valibot';
+import { isRegion } from '../ecr/ecr-host.ts';
+import { findHostNameProblem } from '../ecr/host-name.ts';
 import { isNameOrPattern } from '../util/glob.ts';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
@@ -91,6 +93,40 @@ export const accountPattern = v.pipe(
   v.regex(
     /^(\d{12}|(?=.*\*)[\d*]{1,12})$/,
     'an AWS account ID in quotes, such as "123456789012", with * for any number of digits',
+  ),
+);
+
+/** Twelve digits. YAML parses unquoted digits as a number, so they need quotes. */
+export const accountId = v.pipe(
+  v.string('an AWS account ID in quotes, such as "123456789012"'),
+  v.regex(/^\d{12}$/, 'an AWS account ID in quotes, such as "123456789012"'),
+);
+
+/** The name of an AWS region. */
+export const region = v.pipe(
+  v.string('a region such as eu-central-1'),
+  v.check(isRegion, 'a region such as eu-central-1'),
+);
+
+/** A URL of an API, such as `http://localstack.example:4566`. It has no credentials, because it appears in the log. */
+export const endpointUrl = v.pipe(
+  v.string('a URL that begins with https:// or http://'),
+  v.regex(/^https?:\/\/[^/\\]/, 'a URL that begins with https:// or http://'),
+  v.check(
+    (text) => URL.canParse(text) && !/[@?#\s]/.test(text),
+    'a URL of a host, without spaces, user name, query and fragment',
+  ),
+);
+
+/**
+ * A registry host as container runtimes read it from an image, with an optional port. The message is the rest of a sentence that
+ * begins with the host.
+ */
+export const registryHost = v.pipe(
+  v.string(),
+  v.check(
+    (host) => findHostNameProblem(host) === undefined,
+    ({ input }) => findHostNameProblem(input) ?? '',
   ),
 );
 

@@ -61,6 +61,7 @@ const checks: Readonly<Record<string, Check>> = {
   AWS_REGION: region,
   AWS_ENDPOINT_URL: url,
   AWS_ENDPOINT_URL_ECR: url,
+  AWS_ENDPOINT_URL_ECR_PUBLIC: url,
   AWS_ENDPOINT_URL_STS: url,
   AWS_ENDPOINT_URL_SSO: url,
   AWS_ENDPOINT_URL_SSO_OIDC: url,

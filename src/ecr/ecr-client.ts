@@ -1,5 +1,4 @@
 // Calls GetAuthorizationToken with a bounded number of AWS clients.
-import { ECRClient, GetAuthorizationTokenCommand } from '@aws-sdk/client-ecr';
 import { LRUCache } from 'lru-cache';
 import { productName } from '../labels.ts';
 import { withTimeout } from '../util/timeout.ts';
@@ -8,9 +7,11 @@ import type { EndpointTrust } from './call-queue.ts';
 import { createCredentialSource } from './credentials.ts';
 import { createSharedHttpHandler, type Timeouts } from './http-handler.ts';
 import { getEndpointKey, type Identity } from './identity.ts';
+import { createPrivateTokenApi } from './private-token-api.ts';
 import type { Registry } from './registry.ts';
 import { parseAuthorization, type Token } from './token.ts';
-import { classifyError, isCredentialError, type TokenError } from './token-error.ts';
+import type { TokenApi, TokenApiOptions } from './token-api.ts';
+import { classifyError, classifyTokenApiError, isCredentialError, type TokenError } from './token-error.ts';
 
 export interface EcrTokenClientOptions {
   /** The environment of the process, for proxies and `AWS_ROLE_ARN`. The SDK reads its own variables itself. */
@@ -46,9 +47,9 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
   const { environment, timeouts, now } = options;
   const http = createSharedHttpHandler(timeouts, environment);
   const credentials = createCredentialSource({ http, environment, timeoutMs: timeouts.totalMs / 2, now });
-  const clients = new LRUCache<string, ECRClient>({
+  const apis = new LRUCache<string, TokenApi>({
     max: options.maxClients,
-    dispose: (client) => client.destroy(),
+    dispose: (api) => api.destroy(),
   });
   let lastReloadAt = Number.NEGATIVE_INFINITY;
 
@@ -63,21 +64,31 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
     );
   }
 
-  function getClient(identity: Identity, registry: Registry): ECRClient {
+  async function getApi(identity: Identity, registry: Registry): Promise<TokenApi> {
     const key = getEndpointKey(identity, registry);
-    const cached = clients.get(key);
+    const cached = apis.get(key);
     if (cached !== undefined) {
       return cached;
     }
-    const client: ECRClient = new ECRClient({
-      region: registry.region,
+    const api = await createTokenApi(registry, {
       credentials: credentials.getProvider(identity),
       requestHandler: http,
       customUserAgent: productName,
-      ...getEndpointFlags(registry, () => client.config.serviceConfiguredEndpoint?.()),
     });
-    clients.set(key, client);
-    return client;
+    apis.set(key, api);
+    return api;
+  }
+
+  async function callApi(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<unknown> {
+    const api = await getApi(identity, registry);
+    const timeoutMs = timeouts.totalMs * timeoutFraction[trust];
+    try {
+      return await withTimeout(timeoutMs, 'TimeoutError', (abortSignal) =>
+        api.getAuthorizationToken(abortSignal),
+      );
+    } catch (error) {
+      throw classifyTokenApiError(error, registry);
+    }
   }
 
   return {
@@ -85,18 +96,14 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
       try {
         // first, and with their own timeout, so that slow credentials are not reported as a slow endpoint
         await credentials.getProvider(identity)();
-        const client = getClient(identity, registry);
-        const timeoutMs = timeouts.totalMs * timeoutFraction[trust];
-        const response = await withTimeout(timeoutMs, 'TimeoutError', (abortSignal) =>
-          client.send(new GetAuthorizationTokenCommand({}), { abortSignal }),
-        );
+        const response = await callApi(identity, registry, trust);
         return parseAuthorization(response, registry.region, now());
       } catch (error) {
         const failure = classifyError(error, registry.region);
         if (shouldReloadCredentials(failure, trust)) {
           lastReloadAt = now();
           credentials.reset();
-          clients.clear();
+          apis.clear();
         }
         throw failure;
       }
@@ -106,17 +113,13 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
 }
 
 /**
- * Returns the SDK options for the endpoint of a FIPS or dual-stack host. For other hosts there are none, so that the
- * environment decides. The SDK throws if a flag is set although the environment or the profile configures an endpoint,
- * so the flags are only set if it does not.
+ * Creates the API that issues the tokens of a registry. Loads the client of ECR Public only if the registry is public.
+ * @internal exported for its tests
  */
-function getEndpointFlags(
-  { fips, dualStack }: Registry,
-  configuredEndpoint: () => Promise<string | undefined> | undefined,
-) {
-  const isNotConfigured = async () => (await configuredEndpoint()) === undefined;
-  return {
-    ...(fips && { useFipsEndpoint: isNotConfigured }),
-    ...(dualStack && { useDualstackEndpoint: isNotConfigured }),
-  };
+export async function createTokenApi(registry: Registry, options: TokenApiOptions): Promise<TokenApi> {
+  if (registry.kind === 'private') {
+    return createPrivateTokenApi(registry, options);
+  }
+  const { createPublicTokenApi } = await import('./public-token-api.ts');
+  return createPublicTokenApi(registry, options);
 }

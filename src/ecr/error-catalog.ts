@@ -242,6 +242,21 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
   ['unknown', { permanent: false, summary: 'unknown error', advice: 'The call is retried' }],
 ]);
 
+/** What the operator can do about an AccessDeniedException of ECR Public. */
+export const publicAccessAdvice =
+  'Allow ecr-public:GetAuthorizationToken and sts:GetServiceBearerToken on resource "*" for the identity in use, or set publicRegistry to false, so that images of ECR Public are pulled without a token';
+
+/** Codes of failures that a wrong `endpoint` of a host in the configuration can cause. */
+export const endpointErrorCodes: ReadonlySet<string> = new Set([
+  'network',
+  'timeout',
+  'tls',
+  'invalid-response',
+  'UnknownOperationException',
+  'http-404',
+  'http-405',
+]);
+
 /** Error codes of AWS and Node → the code of this program that they are reported as. */
 export const codeAliases: ReadonlyMap<string, string> = new Map(
   Object.entries({

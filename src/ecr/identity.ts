@@ -1,7 +1,7 @@
 // Decides which AWS identity fetches the tokens of a registry for a namespace.
 import { matchesAny } from '../util/glob.ts';
 import { hash32 } from '../util/hash.ts';
-import type { Registry, RegistryResolver } from './registry.ts';
+import { getEndpointId, isInAccounts, type Registry, type RegistryResolver } from './registry.ts';
 
 /** An IAM role to assume: parameters of AssumeRole. */
 export interface Role {
@@ -82,7 +82,7 @@ export function createFingerprintResolver(
 
 function matchesRule({ accounts, regions }: IdentityRule, registry: Registry): boolean {
   return (
-    (accounts === undefined || matchesAny(accounts, registry.account)) &&
+    (accounts === undefined || isInAccounts(registry, accounts)) &&
     (regions === undefined || matchesAny(regions, registry.region))
   );
 }
@@ -96,7 +96,7 @@ function serializeRole({ roleArn, externalId, sessionName, sessionPolicy }: Role
   return JSON.stringify([roleArn, externalId, sessionName, sessionPolicy].map((part) => part ?? null));
 }
 
-/** Returns a key for an identity and an endpoint of ECR: region, FIPS and dual-stack. Accounts share endpoints. */
-export function getEndpointKey({ key }: Identity, { region, fips, dualStack }: Registry): string {
-  return JSON.stringify([key, region, fips, dualStack]);
+/** Returns a key for an identity and an endpoint of ECR. Accounts share endpoints. */
+export function getEndpointKey({ key }: Identity, registry: Registry): string {
+  return JSON.stringify([key, getEndpointId(registry)]);
 }

@@ -1,6 +1,7 @@
 // Why there is no ECR token: TokenError, and how errors of the AWS SDK are classified.
 import { getField } from '../util/json.ts';
-import { type Cause, causes, codeAliases } from './error-catalog.ts';
+import { type Cause, causes, codeAliases, endpointErrorCodes, publicAccessAdvice } from './error-catalog.ts';
+import type { Registry } from './registry.ts';
 
 /** So that a `kubectl` warning has room for it beside the host. */
 const maxShortCauseLength = 40;
@@ -45,6 +46,12 @@ export class TokenError extends Error {
     this.shortCause = truncateCause(short, cause.permanent);
     this.retryAt = retryAt;
     this.#details = details;
+  }
+
+  /** Returns the same error with other advice, as a sentence without a final period. */
+  withAdvice(advice: string): TokenError {
+    const cause = this.#details.cause ?? causes.get(this.code) ?? unknownCause;
+    return new TokenError({ ...this.#details, cause: { ...cause, advice } });
   }
 
   /** Returns the same error with the time of the next allowed call, in ms since the epoch. */
@@ -99,6 +106,21 @@ export function classifyError(error: unknown, region: string): TokenError {
   return classifyByStatus(error, region);
 }
 
+/**
+ * Classifies an error of GetAuthorizationToken itself, not of the credentials for it. The public registry needs other
+ * permissions, and a configured endpoint may be the cause where the network would be otherwise.
+ */
+export function classifyTokenApiError(error: unknown, registry: Registry): TokenError {
+  const failure = classifyError(error, registry.region);
+  if (registry.kind === 'public' && failure.code === 'AccessDeniedException') {
+    return failure.withAdvice(publicAccessAdvice);
+  }
+  if (registry.endpoint !== undefined && endpointErrorCodes.has(failure.code)) {
+    return failure.withAdvice(`Check the endpoint ${registry.endpoint} in hosts, and the network to it`);
+  }
+  return failure;
+}
+
 /** Whether the credentials may be the cause, so that they should be read again. */
 export function isCredentialError({ code }: TokenError): boolean {
   return causes.get(code)?.isCredentialError === true;
@@ -145,6 +167,7 @@ const genericNames: readonly string[] = [
   'UnknownError',
   'Unknown',
   'ECRServiceException',
+  'ECRPUBLICServiceException',
 ];
 
 /** Returns a value that may be a known code; otherwise an empty string. */

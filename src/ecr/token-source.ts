@@ -1,7 +1,7 @@
 // Returns cached tokens while they are fresh, and fetches new ones with at most one call in flight per endpoint.
 import { CallQueue, type EndpointTrust, type QueuedCall } from './call-queue.ts';
 import { getEndpointKey, type Identity, type IdentityResolver } from './identity.ts';
-import type { Registry } from './registry.ts';
+import { getServiceKey, type Registry } from './registry.ts';
 import type { Token } from './token.ts';
 import {
   type Caller,
@@ -105,7 +105,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     const caller = { key, identity: identity.key, region };
     const fetchToken = () =>
       fetchAndRecord(caller, trust, () => options.fetchToken(identity, registry, trust));
-    const serializeBy = JSON.stringify([identity.key, region]);
+    const serializeBy = JSON.stringify([identity.key, getServiceKey(registry)]);
     const queued =
       trust === 'proven'
         ? queue.addProven(serializeBy, fetchToken)

@@ -1,7 +1,9 @@
 // Resolves the provisioning settings from the configuration and the command line.
+import { explainUnknownHost } from '../config/host-contradictions.ts';
 import { ConfigError } from '../config/load-config.ts';
+import type { Problem } from '../config/problems.ts';
 import type { Config } from '../config/schema.ts';
-import { createRegistryResolver, type Registry, resolveRegistries } from '../ecr/registry.ts';
+import { createRegistryResolver, isInAccounts, type Registry, resolveRegistries } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 
 /** Which registries to provision, and where. */
@@ -57,13 +59,17 @@ export function resolveSettings(
 /**
  * Resolves the settings of `sync`, and checks that there is a registry and that the flags do not contradict the configuration.
  * @param source where the configuration was read from, for the error message
- * @throws {ConfigError} if there is no registry, or if the configuration excludes what a flag names
+ * @throws {ConfigError} if there is no registry, if a flag names a host that is not one, or if the configuration excludes what a flag names
  */
 export function resolveSyncSettings(
   config: Config,
   overrides: SettingOverrides,
   source: string,
 ): ProvisioningSettings {
+  const unknown = overrides.registries.flatMap((host) => explainUnknownFlag('--registry', host, config));
+  if (unknown.length > 0) {
+    throw new ConfigError(source, unknown);
+  }
   const settings = resolveSettings(config, overrides);
   if (settings.registries.length === 0) {
     const text = 'is empty and --registry is not given; name at least one ECR host';
@@ -74,13 +80,18 @@ export function resolveSyncSettings(
       .filter((name) => matchesAny(settings.excludedNamespaces, name))
       .map((name) => ({ path: 'exclude.namespaces', text: `excludes ${name}, which --namespace names` })),
     ...resolveRegistries(new Set(overrides.registries), createRegistryResolver(config))
-      .filter(({ account }) => matchesAny(config.exclude.accounts, account))
+      .filter((registry) => isInAccounts(registry, config.exclude.accounts))
       .map(({ host }) => ({ path: 'exclude.accounts', text: `excludes ${host}, which --registry names` })),
   ];
   if (problems.length > 0) {
     throw new ConfigError(source, problems);
   }
   return settings;
+}
+
+function explainUnknownFlag(flag: string, host: string, config: Config): Problem[] {
+  const reason = explainUnknownHost(host, config);
+  return reason === undefined ? [] : [{ path: flag, text: `names ${host}, which ${reason}` }];
 }
 
 /** Returns the paths of provisioning settings that have no effect in `serve`, because no registry is configured. */

@@ -1,5 +1,5 @@
 // Determines the ECR endpoints of which the managed Secrets of the cluster hold valid tokens.
-import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
+import { getEndpointId, type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import { isPlausible } from '../ecr/token-policy.ts';
 import { type CachedSecret, hasTrustedHosts } from './cached-secret.ts';
 
@@ -32,7 +32,7 @@ export function createClaimedEndpointCheck(
       claimed = collectEndpoints(options.secrets(), now, options.resolveRegistry);
       lastRead = { changes, at: now };
     }
-    return claimed.has(endpointKey(registry));
+    return claimed.has(getEndpointId(registry));
   };
 }
 
@@ -49,10 +49,5 @@ function collectEndpoints(
       }
     }
   }
-  return new Set(resolveRegistries(hosts, resolveRegistry).map(endpointKey));
-}
-
-/** Identifies the endpoint for GetAuthorizationToken. The registries of different accounts share endpoints. */
-export function endpointKey({ region, fips, dualStack }: Registry): string {
-  return `${region} ${fips} ${dualStack}`;
+  return new Set(resolveRegistries(hosts, resolveRegistry).map(getEndpointId));
 }

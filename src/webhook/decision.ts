@@ -1,7 +1,7 @@
 // Decides what to do about an admission request. Pure.
 import type { Config } from '../config/schema.ts';
 import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
-import { getImageHost, type Registry, type RegistryResolver } from '../ecr/registry.ts';
+import { getImageHost, isInAccounts, type Registry, type RegistryResolver } from '../ecr/registry.ts';
 import { injectAnnotation } from '../labels.ts';
 import { matchesAny } from '../util/glob.ts';
 import { getField } from '../util/json.ts';
@@ -78,7 +78,7 @@ export function decide(request: AdmissionRequest, rules: DecisionRules): Decisio
   if (found.length === 0) {
     return skip('no-ecr-image');
   }
-  const registries = found.filter(({ account }) => !matchesAny(rules.exclude.accounts, account));
+  const registries = found.filter((registry) => !isInAccounts(registry, rules.exclude.accounts));
   if (registries.length === 0) {
     return skip('account-excluded');
   }

@@ -155,7 +155,7 @@ describe('the command line', () => {
   it('shows an empty argument in quotes', () => {
     assert.equal(usageError(['sync', '']).problem, "sync takes no arguments, but got ''");
     const { problem } = usageError(['remove-host', '--namespace', 'shop', ' ']);
-    assert.equal(problem, `remove-host takes an ECR host such as ${host}, not ' '`);
+    assert.equal(problem, `remove-host takes a registry host such as ${host}, not ' '`);
   });
 
   it('reports what is wrong in one sentence', () => {
@@ -223,11 +223,11 @@ describe('the command line', () => {
   it('names the flag of an invalid registry', () => {
     assert.equal(
       usageError(['sync', '--registry', 'docker.io']).problem,
-      `--registry takes an ECR host such as ${host}, not docker.io`,
+      `--registry takes a registry host such as ${host}, not docker.io`,
     );
     assert.equal(
       usageError(['remove-host', '--namespace', 'shop', 'docker.io']).problem,
-      `remove-host takes an ECR host such as ${host}, not docker.io`,
+      `remove-host takes a registry host such as ${host}, not docker.io`,
     );
   });
 

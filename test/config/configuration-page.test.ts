@@ -15,16 +15,19 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** Settings of the schema, without groups that hold only others. */
 function settingsOf(node: unknown, path: string, defaultValue?: unknown): Setting[] {
-  const { type, wrapped, entries, item, pipe } = node as Fields;
+  const { type, wrapped, entries, item, pipe, value } = node as Fields;
   if (type === 'optional') {
-    const value = (node as Fields)['default'];
-    return settingsOf(wrapped, path, typeof value === 'function' ? value() : value);
+    const own = (node as Fields)['default'];
+    return settingsOf(wrapped, path, typeof own === 'function' ? own() : own);
   }
   if (type === 'object') {
     const prefix = path === '' ? '' : `${path}.`;
     return Object.entries(entries as Fields).flatMap(([key, entry]) => settingsOf(entry, prefix + key));
   }
   const own = { path, default: defaultValue, bounds: boundsOf(pipe) };
+  if (type === 'record') {
+    return [own, ...settingsOf(value, `${path}.HOST`)];
+  }
   return (item as Fields | undefined)?.['type'] === 'object'
     ? [own, ...settingsOf(item, `${path}[]`)]
     : [own];
@@ -56,8 +59,12 @@ function rowsOf(page: string): Map<string, Row> {
 }
 
 function textOf(value: unknown): string {
-  const text = Array.isArray(value) ? `[${value.join(', ')}]` : String(value);
+  const text = Array.isArray(value) ? `[${value.join(', ')}]` : isEmptyMapping(value) ? '{}' : String(value);
   return text === '' ? '`""`' : `\`${text}\``;
+}
+
+function isEmptyMapping(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 }
 
 describe('the page of the configuration', () => {

@@ -110,7 +110,7 @@ describe('configuration', () => {
       '  serviceAccounts: default',
     ].join('\n');
     assert.deepEqual(problemsOf(yaml), [
-      'provisioning.registries[1] must be an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, not "docker.io"',
+      'provisioning.registries[1] must be an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, or a key of hosts, not "docker.io"',
       'provisioning.namespaces.names must be a list of namespaces, not "team-*"',
       'provisioning.namespaces.selector must be a label selector such as team=shop,env!=test, not "team=$x"',
       'provisioning.serviceAccounts must be a list of ServiceAccounts, not "default"',

@@ -89,6 +89,30 @@ describe('endpoints of ECR', () => {
   });
 });
 
+describe('endpoints of ECR Public', () => {
+  const hosts = ['public.ecr.aws', 'ecr-public.aws.com'];
+
+  it('are of the same kind as the host, in the only region that issues tokens', async () => {
+    assert.deepEqual(await getCalledEndpoints({ AWS_REGION: 'eu-central-1' }, hosts), [
+      'api.ecr-public.us-east-1.amazonaws.com',
+      'ecr-public.us-east-1.api.aws',
+    ]);
+  });
+
+  it('are not the endpoint that is set for ECR', async () => {
+    const environment = { AWS_ENDPOINT_URL_ECR: 'https://api.example.com' };
+    assert.deepEqual(await getCalledEndpoints(environment, ['public.ecr.aws']), [
+      'api.ecr-public.us-east-1.amazonaws.com',
+    ]);
+  });
+
+  it('are the endpoint that is set for ECR Public, for both hosts', async () => {
+    const environment = { AWS_ENDPOINT_URL_ECR_PUBLIC: 'https://api.example.com' };
+    const called = await getCalledEndpoints(environment, hosts);
+    assert.deepEqual(new Set(called), new Set(['api.example.com']));
+  });
+});
+
 /** A user can make up the region in an image name, so STS must not be called in that region. */
 describe('endpoints of STS', () => {
   const image = ['123456789012.dkr.ecr.xx-made-1.amazonaws.com'];

@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
 import type { IdentityRule } from '../../src/ecr/identity.ts';
+import { createRegistryResolver, resolveRegistries } from '../../src/ecr/registry.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
-import { registryOfHost } from '../support/registries.ts';
 
 /** The result of fetching a token for a host: `token`, or the code of the failure. */
 export type Result = string;
@@ -24,8 +24,8 @@ export async function fetchTokens(
     random: Math.random,
   });
   const results: Result[] = [];
-  for (const host of hosts) {
-    results.push(await tokens.get(host, registryOfHost(host)).then(() => 'token', codeOf));
+  for (const registry of resolveRegistries(hosts, createRegistryResolver({ publicRegistry: true }))) {
+    results.push(await tokens.get(registry.host, registry).then(() => 'token', codeOf));
   }
   tokens.close();
   return results;

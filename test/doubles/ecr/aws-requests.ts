@@ -5,7 +5,7 @@ import type { RequestScope } from './ecr-faults.ts';
 
 /** A parsed request of the SDK. */
 export interface AwsRequest extends RequestScope {
-  readonly service: 'ecr' | 'sts';
+  readonly service: Service;
   readonly credential: Credential | undefined;
   /** The parameters of an STS operation. */
   readonly parameters: URLSearchParams;
@@ -13,7 +13,14 @@ export interface AwsRequest extends RequestScope {
   readonly message: IncomingMessage;
 }
 
-const ecrTarget = 'AmazonEC2ContainerRegistry_V20150921.';
+/** The services of AWS that the double speaks for, by the names in signatures. */
+export type Service = 'ecr' | 'ecr-public' | 'sts';
+
+/** The targets of AWS JSON 1.1, before the operation. */
+const targets = {
+  ecr: 'AmazonEC2ContainerRegistry_V20150921.',
+  'ecr-public': 'SpencerFrontendService.',
+} as const;
 
 /** Reads a whole request, and determines its service and operation. */
 export async function readRequest(message: IncomingMessage): Promise<AwsRequest> {
@@ -26,9 +33,12 @@ export async function readRequest(message: IncomingMessage): Promise<AwsRequest>
   const credential = readCredential(message.headers.authorization);
   const region = credential?.region ?? '';
   const common = { credential, region, body, message };
-  if (target.startsWith(ecrTarget)) {
-    const operation = target.slice(ecrTarget.length);
-    return { ...common, service: 'ecr', operation, roleArn: undefined, parameters: new URLSearchParams() };
+  for (const service of ['ecr', 'ecr-public'] as const) {
+    const prefix = targets[service];
+    if (target.startsWith(prefix)) {
+      const operation = target.slice(prefix.length);
+      return { ...common, service, operation, roleArn: undefined, parameters: new URLSearchParams() };
+    }
   }
   const parameters = new URLSearchParams(body.toString('utf8'));
   const operation = parameters.get('Action') ?? '';
@@ -52,7 +62,7 @@ export interface Credential {
 }
 
 const pattern =
-  /^AWS4-HMAC-SHA256 Credential=(?<accessKeyId>\w+)\/(?<scope>\d{8}\/(?<region>[\w-]+)\/(?<service>\w+)\/aws4_request), SignedHeaders=(?<signedHeaders>[\w;-]+), Signature=(?<signature>[0-9a-f]{64})$/;
+  /^AWS4-HMAC-SHA256 Credential=(?<accessKeyId>\w+)\/(?<scope>\d{8}\/(?<region>[\w-]+)\/(?<service>[\w-]+)\/aws4_request), SignedHeaders=(?<signedHeaders>[\w;-]+), Signature=(?<signature>[0-9a-f]{64})$/;
 
 /** Parses the header of AWS Signature Version 4. Returns undefined if it is not one. */
 function readCredential(authorization: string | undefined): Credential | undefined {

@@ -1,6 +1,6 @@
 // Formats the ECR double's responses in the protocols of Amazon ECR and AWS STS.
 import { createHash } from 'node:crypto';
-import type { Key } from './aws-requests.ts';
+import type { Key, Service } from './aws-requests.ts';
 import type { Fault } from './ecr-faults.ts';
 
 /** An issued token. */
@@ -8,6 +8,8 @@ export interface IssuedPassword {
   readonly password: string;
   /** Base64 of `AWS:PASSWORD`. */
   readonly auth: string;
+  /** The service that issued it, whose registries accept it. */
+  readonly service: Service;
   readonly region: string;
   readonly principal: string;
   /** In ms since the epoch by the double's clock. */
@@ -47,13 +49,20 @@ export interface AwsResponse {
 
 const json = 'application/x-amz-json-1.1';
 
-/** A token in the protocol of ECR, AWS JSON 1.1. */
-export function ecrToken(
-  { auth, expiresAt }: Pick<IssuedPassword, 'auth' | 'expiresAt'>,
-  proxyEndpoint: string,
-): AwsResponse {
-  const data = { authorizationToken: auth, expiresAt: expiresAt / 1000, proxyEndpoint };
-  return { status: 200, type: json, body: JSON.stringify({ authorizationData: [data] }) };
+/** ECR and ECR Public speak AWS JSON 1.1. */
+export function ecrToken(issued: IssuedToken, proxyEndpoint: string): AwsResponse {
+  const { service, auth, expiresAt } = issued;
+  const data = { authorizationToken: auth, expiresAt: expiresAt / 1000 };
+  return ecrResponse(service, service === 'ecr' ? { ...data, proxyEndpoint } : data);
+}
+
+type IssuedToken = Pick<IssuedPassword, 'service' | 'auth' | 'expiresAt'>;
+
+/** ECR responds with a list, ECR Public with one object. */
+function ecrResponse(service: Service, data?: object): AwsResponse {
+  const list = data === undefined ? [] : [data];
+  const body = JSON.stringify({ authorizationData: service === 'ecr' ? list : data });
+  return { status: 200, type: json, body };
 }
 
 export function ecrError(code: string, message: string, status = 400): AwsResponse {
@@ -90,13 +99,9 @@ export function buildInvalidResponse(
     case 'expired':
       return ecrToken({ ...issued, expiresAt: 1_420_070_400_000 }, endpoint);
     case 'no-expiry':
-      return {
-        status: 200,
-        type: json,
-        body: JSON.stringify({ authorizationData: [{ authorizationToken: issued.auth }] }),
-      };
+      return ecrResponse(issued.service, { authorizationToken: issued.auth });
     case 'no-data':
-      return { status: 200, type: json, body: '{"authorizationData":[]}' };
+      return ecrResponse(issued.service);
     default:
       return undefined;
   }

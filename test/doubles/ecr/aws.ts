@@ -1,5 +1,5 @@
-// The operations of Amazon ECR and AWS STS that the program calls, with the tokens and sessions that they issue.
-import { type AwsRequest, isSignedBy, type Key, Keys } from './aws-requests.ts';
+// The operations of Amazon ECR, ECR Public and AWS STS that the program calls, with the tokens and sessions that they issue.
+import { type AwsRequest, isSignedBy, type Key, Keys, type Service } from './aws-requests.ts';
 import {
   type AwsResponse,
   buildInvalidResponse,
@@ -15,7 +15,7 @@ import type { Fault } from './ecr-faults.ts';
 
 /** A call that the double received. */
 export interface Call {
-  readonly service: 'ecr' | 'sts';
+  readonly service: Service;
   readonly operation: string;
   /** From the signature's scope; empty if the request was not signed. */
   readonly region: string;
@@ -68,7 +68,7 @@ export class Calls {
     if (operation !== 'GetAuthorizationToken') {
       return () => {};
     }
-    const key = `${principal} ${region}`;
+    const key = `${service} ${principal} ${region}`;
     this.#add(key, 1);
     return () => this.#add(key, -1);
   }
@@ -110,7 +110,7 @@ export class Aws {
     if (page !== undefined) {
       return page;
     }
-    const error = request.service === 'ecr' ? ecrError : stsError;
+    const error = request.service === 'sts' ? stsError : ecrError;
     if (typeof fault === 'object') {
       return error(fault.error, this.#createMessage(fault.error, request), fault.status);
     }
@@ -122,7 +122,7 @@ export class Aws {
       return error(key, this.#createMessage(key, request), request.service === 'sts' ? 403 : 400);
     }
     if (request.operation === 'GetAuthorizationToken') {
-      const issued = this.#issueToken(request.region, key);
+      const issued = this.#issueToken(request, key);
       return (fault && buildInvalidResponse(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
     }
     return request.operation === 'AssumeRole' ? this.#assumeRole(request) : unknownOperation(request);
@@ -130,7 +130,7 @@ export class Aws {
 
   /** Returns the key that a request was signed with, or the code of AWS's error. */
   #findSigningKey({ service, credential, message, body }: AwsRequest): Key | string {
-    const ecr = service === 'ecr';
+    const ecr = service !== 'sts';
     if (credential === undefined || credential.service !== service) {
       return ecr ? 'MissingAuthenticationTokenException' : 'MissingAuthenticationToken';
     }
@@ -147,12 +147,12 @@ export class Aws {
     return key;
   }
 
-  #issueToken(region: string, { principal }: Key): IssuedPassword {
+  #issueToken({ service, region }: AwsRequest, { principal }: Key): IssuedPassword {
     const password = generatePassword(this.#options.canary, region, principal, this.issued.length);
     const auth = Buffer.from(`AWS:${password}`).toString('base64');
     // ECR returns whole seconds; they are rounded down so that no token outlives its expiry.
     const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifetimeMs) / 1000) * 1000;
-    const issued = { password, auth, region, principal, expiresAt };
+    const issued = { password, auth, service, region, principal, expiresAt };
     this.issued.push(issued);
     return issued;
   }
@@ -194,7 +194,7 @@ export class Aws {
 }
 
 function unknownOperation({ service, operation }: AwsRequest): AwsResponse {
-  return service === 'ecr'
+  return service !== 'sts'
     ? ecrError('UnknownOperationException', `Unknown operation ${operation}`)
     : stsError('InvalidAction', `Could not find operation ${operation}`);
 }

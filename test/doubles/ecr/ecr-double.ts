@@ -127,6 +127,7 @@ async function serve(
 function buildEnvironment(url: string, { keys }: Aws): Record<string, string> {
   return {
     AWS_ENDPOINT_URL_ECR: url,
+    AWS_ENDPOINT_URL_ECR_PUBLIC: url,
     AWS_ENDPOINT_URL_STS: url,
     AWS_ACCESS_KEY_ID: keys.root.accessKeyId,
     AWS_SECRET_ACCESS_KEY: keys.root.secretAccessKey,
