@@ -38,18 +38,28 @@ const probe = 'probe';
 /** A pod with one image. */
 interface TestPod {
   readonly namespace: string;
-  readonly account: string;
+  /** Undefined: the public registry. */
+  readonly account: string | undefined;
   readonly region: string;
   readonly image: string;
 }
 
-const images = ['123456789012', '120000000000'].flatMap((account) =>
-  ['eu-west-1', 'us-east-1'].map((region) => ({
-    account,
-    region,
-    image: `${account}.dkr.ecr.${region}.amazonaws.com/app:1`,
-  })),
-);
+const hosts = {
+  'registry.example.com': { account: '123456789012', region: 'us-east-1' },
+  'mirror.example:5000': { account: '120000000000', region: 'eu-west-1' },
+};
+
+const images = [
+  ...['123456789012', '120000000000'].flatMap((account) =>
+    ['eu-west-1', 'us-east-1'].map((region) => ({
+      account,
+      region,
+      image: `${account}.dkr.ecr.${region}.amazonaws.com/app:1`,
+    })),
+  ),
+  ...Object.entries(hosts).map(([host, registry]) => ({ ...registry, image: `${host}/app:1` })),
+  { account: undefined, region: 'us-east-1', image: 'public.ecr.aws/nginx/nginx:1' },
+];
 
 const pods: readonly TestPod[] = namespaces.flatMap(({ name: namespace }) =>
   images.map((image) => ({ namespace, ...image })),
@@ -129,6 +139,8 @@ describeChartOnCluster('the policy skips what a rule denies', (cluster, helm) =>
     fullnameOverride: secret,
     config: {
       secretName: secret,
+      hosts,
+      publicRegistry: true,
       registries: [{ namespaces: { names: [probe] } }, ...rules].map((rule: Rule) =>
         rule.access === 'deny' ? rule : { ...rule, roleArn: 'arn:aws:iam::123456789012:role/pull' },
       ),
@@ -184,8 +196,8 @@ describeChartOnCluster('the policy skips what a rule denies', (cluster, helm) =>
   });
 
   const isDenied = (rules: readonly Rule[], { namespace, account, region }: TestPod): boolean => {
-    const matches = (patterns: readonly string[] | undefined, text: string) =>
-      patterns === undefined || matchesAny(patterns, text);
+    const matches = (patterns: readonly string[] | undefined, text: string | undefined) =>
+      patterns === undefined || (text !== undefined && matchesAny(patterns, text));
     const first = rules.find(
       ({ namespaces: { names, selector } = {}, accounts, regions }) =>
         matches(names, namespace) &&

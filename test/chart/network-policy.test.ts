@@ -77,6 +77,19 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
     assert.deepEqual(await ports('HTTPS_PROXY', ''), []);
   });
 
+  it('allows the endpoints of other hosts', async () => {
+    const aws = { credentials: { source: 'secret', secret: { name: 'aws' } } };
+    const hosts = Object.fromEntries(
+      ['http://localstack.example:4566', 'http://ecr.example', 'https://ecr.example:8443/x', undefined].map(
+        (endpoint, index) => [
+          `registry-${index}.example.com`,
+          { account: '123456789012', region: 'eu-west-1', ...(endpoint && { endpoint }) },
+        ],
+      ),
+    );
+    assert.deepEqual(await reached({ aws, config: { hosts } }), ['443', '4566', '80', '8443']);
+  });
+
   it('opens each port once, and ignores variables with valueFrom', async () => {
     const env = [
       { name: 'HTTPS_PROXY', value: 'http://proxy.example:3128' },

@@ -25,6 +25,12 @@ const derivedSettings = [
   'kubernetes.kubeconfig',
 ];
 
+/** Values with one host in `config.hosts`. */
+function withHost(host: string, more: object = {}, exclude: object = {}): Values {
+  const mapping = { account: '123456789012', region: 'eu-central-1', ...more };
+  return { config: { hosts: { [host]: mapping }, exclude } };
+}
+
 describe('values.yaml', () => {
   it('matches the table in README.md (npm run chart:readme updates it)', async () => {
     assert.equal(await file('README.md'), chartReadme(await file('README.md'), await file('values.yaml')));
@@ -104,7 +110,56 @@ describeWithHelm('invalid values', (helm) => {
     [
       'a host that is not an ECR host',
       { config: { provisioning: { registries: ['docker.io'] } } },
-      /registries\/0': 'docker.io' does/,
+      /registries contains docker\.io, which is neither an ECR host/,
+    ],
+    [
+      'a host name of an ECR host that is none',
+      { config: { provisioning: { registries: ['registry.example.com'] } } },
+      /registries contains registry\.example\.com, which is neither an ECR host such as \S+ nor a key of config\.hosts/,
+    ],
+    [
+      'the public registry without its setting',
+      { config: { provisioning: { registries: ['public.ecr.aws'] } } },
+      /registries contains public\.ecr\.aws, which needs config\.publicRegistry: true/,
+    ],
+    ['a host without a dot or port', withHost('registry'), /invalid propertyName 'registry'/],
+    ['Docker Hub as a host', withHost('docker.io'), /config\.hosts contains docker\.io, which is Docker Hub/],
+    [
+      'a host in upper case',
+      withHost('Registry.example.com'),
+      /invalid propertyName 'Registry\.example\.com'/,
+    ],
+    ['a host of 129 characters', withHost(`${'a'.repeat(117)}.example.com`), /maxLength: got 129/],
+    [
+      'a host without an account',
+      { config: { hosts: { 'registry.example.com': { region: 'eu-west-1' } } } },
+      /missing property 'account'/,
+    ],
+    [
+      'an endpoint without a scheme',
+      withHost('registry.example.com', { endpoint: 'localhost:4566' }),
+      /endpoint': 'localhost:4566' does not match/,
+    ],
+    [
+      'an endpoint with a password',
+      withHost('registry.example.com', { endpoint: 'https://a:b@example.com' }),
+      /endpoint': .+ does not match/,
+    ],
+    [
+      'a host of an excluded account',
+      withHost('registry.example.com', {}, { accounts: ['1234*'] }),
+      /config\.hosts contains registry\.example\.com in account 123456789012, which config\.exclude\.accounts excludes/,
+    ],
+    [
+      'the public registry as a host',
+      withHost('public.ecr.aws'),
+      /config\.hosts contains public\.ecr\.aws, the public registry, .+ set config\.publicRegistry: true instead/,
+    ],
+    ['an ECR host without an endpoint', withHost(registry), /has no effect without endpoint/],
+    [
+      'an ECR host of another region',
+      withHost(registry, { region: 'eu-west-1', endpoint: 'https://example.com' }),
+      /with account 123456789012 and region eu-west-1, but the name says others/,
     ],
     [
       'a policy without registries',
@@ -330,6 +385,23 @@ describeWithHelm('invalid values', (helm) => {
     });
   }
 
+  it('accepts every host that the program accepts, and passes it on', async () => {
+    const own = { account: '123456789012', region: 'us-gov-west-1' };
+    const hosts = {
+      'registry.example.com': own,
+      'registry.example.com:5000': { ...own, endpoint: 'https://api.example.com/path' },
+      'localhost:4566': { ...own, endpoint: 'http://localstack.example:4566' },
+      '10.1.2.3:5000': own,
+      [`${'a'.repeat(116)}.example.com`]: own,
+      [registry]: { account: '123456789012', region: 'eu-central-1', endpoint: 'https://vpce.example.com' },
+    };
+    const provisioning = { registries: ['registry.example.com:5000', 'ecr-public.aws.com'] };
+    const config = { hosts, publicRegistry: true, provisioning };
+    const settings = parseSettings(findOne(await helm().template({ config }), 'ConfigMap'));
+    assert.deepEqual([settings.hosts, settings.publicRegistry], [hosts, true]);
+    assert.deepEqual(settings.provisioning.registries, provisioning.registries);
+  });
+
   it('accepts the default of every setting, and the program reads the same values', async () => {
     const config = {
       secretName: 'ecr-pull-secrets',
@@ -356,6 +428,8 @@ describeWithHelm('invalid values', (helm) => {
         connectTimeout: '3s',
         maxRegions: 64,
       },
+      hosts: {},
+      publicRegistry: false,
       secrets: { maxHosts: 200, forgetAfter: '24h' },
       renewal: { writesPerSecond: 10, concurrency: 8, events: true },
       provisioning: {

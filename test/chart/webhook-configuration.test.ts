@@ -95,6 +95,26 @@ describeWithHelm('the webhook configuration', (helm) => {
     }
   });
 
+  it('matches other hosts only if they are configured, by their whole names', async () => {
+    const startsIn = async (config: object) => {
+      const { matchConditions } = await webhook({ config });
+      const { expression } = matchConditions.find(({ name }: { name: string }) => name === 'ecr-image');
+      const lists = [
+        ...expression.matchAll(/(\[[^\]]+\])\.exists\(start, [cv.a-z]+\.startsWith\(start\)\)/g),
+      ];
+      return lists.map(([, list = '']) => JSON.parse(list));
+    };
+    assert.deepEqual(await startsIn({}), []);
+    const own = { account: '123456789012', region: 'eu-west-1' };
+    const hosts = { 'registry.example.com:5000': own, 'a.example.com': own };
+    const ofHosts = ['a.example.com/', 'registry.example.com:5000/'];
+    const ofPublic = ['public.ecr.aws/', 'public.ecr.aws:', 'ecr-public.aws.com/', 'ecr-public.aws.com:'];
+    assert.deepEqual(await startsIn({ hosts }), [ofHosts, ofHosts]);
+    assert.deepEqual(await startsIn({ publicRegistry: true }), [ofPublic, ofPublic]);
+    const both = [...ofHosts, ...ofPublic];
+    assert.deepEqual(await startsIn({ hosts, publicRegistry: true }), [both, both]);
+  });
+
   const pem = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
   for (const [form, caBundle] of [
     ['PEM', pem],

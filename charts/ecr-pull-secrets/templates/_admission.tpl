@@ -4,11 +4,26 @@
 {{- end -}}
 
 {{/*
+The starts of images in the registries of `config.hosts` and in the public registry, as JSON, which is also a list in CEL. The program
+itself matches whole hosts, so a port of the public registry can be any.
+*/}}
+{{- define "ecr-pull-secrets.otherImages" -}}
+{{- $starts := list -}}
+{{- range $host := keys (.hosts | default dict) | sortAlpha -}}{{- $starts = append $starts (printf "%s/" $host) -}}{{- end -}}
+{{- if .publicRegistry -}}
+{{- $starts = concat $starts (list "public.ecr.aws/" "public.ecr.aws:" "ecr-public.aws.com/" "ecr-public.aws.com:") -}}
+{{- end -}}
+{{- $starts | toJson -}}
+{{- end -}}
+
+{{/*
 CEL: whether a pod has an ECR image, in a container of any kind or in an image volume. With `handled`, images that the program skips do
-not count: those of excluded accounts (the schema allows only digits and `*` in them), and those that `config.registries` denies. A pod
-without containers (`null`) must not cause an error here, because the error would hide the API server's own validation message.
+not count: those of excluded accounts (the schema allows only digits and `*` in them), and those that `config.registries` denies. The
+other hosts of `config` need no test of their account, because checks.yaml refuses those of excluded accounts. A pod without containers
+(`null`) must not cause an error here, because the error would hide the API server's own validation message.
 */}}
 {{- define "ecr-pull-secrets.hasEcrImage" -}}
+{{- $others := include "ecr-pull-secrets.otherImages" (.root.Values.config | default dict) -}}
 {{- $images := dict -}}
 {{- range $image := list "c.image" "v.image.reference" -}}
 {{- $isEcr := printf "%s.matches('%s')" $image (include "ecr-pull-secrets.ecrImage" $.root) -}}
@@ -16,6 +31,11 @@ without containers (`null`) must not cause an error here, because the error woul
 {{- with (($.root.Values.config).exclude | default dict).accounts -}}
 {{- $isEcr = printf "%s && !%s.matches('^(%s)[.]')" $isEcr $image (join "|" . | replace "*" "[0-9]*") -}}
 {{- end -}}
+{{- end -}}
+{{- if ne $others "[]" -}}
+{{- $isEcr = printf "(%s || %s.exists(start, %s.startsWith(start)))" $isEcr $others $image -}}
+{{- end -}}
+{{- if $.handled -}}
 {{- with include "ecr-pull-secrets.celDenied" (dict "root" $.root "image" $image) -}}
 {{- $isEcr = printf "%s && !%s" $isEcr . -}}
 {{- end -}}

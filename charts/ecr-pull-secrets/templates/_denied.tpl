@@ -37,7 +37,17 @@ namespace, and a regular expression for the start of its images (empty: all imag
 {{- range $rule.regions -}}{{- $regions = append $regions (regexQuoteMeta . | replace "\\*" "[a-z0-9-]*") -}}{{- end -}}
 {{- $region = join "|" $regions -}}
 {{- end -}}
-^({{ $account }})[.]dkr[.-]ecr(-fips)?[.]({{ $region }})[.]
+{{- $starts := list (printf "(%s)[.]dkr[.-]ecr(-fips)?[.](%s)[.]" $account $region) -}}
+{{- range $host, $registry := (.config).hosts -}}
+{{- if and (regexMatch (printf "^(%s)$" $account) $registry.account) (regexMatch (printf "^(%s)$" $region) $registry.region) -}}
+{{- $starts = append $starts (printf "%s/" (regexQuoteMeta $host)) -}}
+{{- end -}}
+{{- end -}}
+{{- /* The public registry belongs to no account, and its tokens to us-east-1. */ -}}
+{{- if and (.config).publicRegistry (not (hasKey $rule "accounts")) (regexMatch (printf "^(%s)$" $region) "us-east-1") -}}
+{{- $starts = append $starts "(public[.]ecr[.]aws|ecr-public[.]aws[.]com)[:/]" -}}
+{{- end -}}
+^({{ join "|" $starts }})
 {{- end -}}
 {{- end -}}
 

@@ -34,18 +34,22 @@
 {{- end -}}
 
 {{/*
-Ports of the proxy and of the AWS endpoints in `env` except 443, as JSON. Their hosts are not used, because most are names, which a
-NetworkPolicy cannot contain. A value set by `valueFrom` is unknown here.
+Ports of the proxy and of the AWS endpoints in `env`, and of the endpoints in `config.hosts`, except 443, as JSON. Their hosts are not
+used, because most are names, which a NetworkPolicy cannot contain. A value set by `valueFrom` is unknown here.
 */}}
-{{- define "ecr-pull-secrets.envPorts" -}}
+{{- define "ecr-pull-secrets.endpointPorts" -}}
 {{- $names := "^((?i)https_proxy|(?i)all_proxy|AWS_ENDPOINT_URL(_[A-Z0-9_]+)?|AWS_CONTAINER_CREDENTIALS_FULL_URI|AWS_EC2_METADATA_SERVICE_ENDPOINT)$" -}}
 {{- /* scheme, user information, host, port */ -}}
 {{- $url := "^(?:([A-Za-z0-9+.-]+)://)?(?:[^/@]*@)?(?:\\[[^\\]]*\\]|[^:/?#]+)(?::([0-9]+))?(?:[/?#].*)?$" -}}
 {{- $defaultPorts := dict "https" "443" "socks" "1080" "socks4" "1080" "socks5" "1080" "socks5h" "1080" -}}
-{{- $ports := list -}}
+{{- $urls := list -}}
 {{- range .Values.env -}}
-{{- $value := .value | default "" | toString | trim -}}
-{{- if and (regexMatch $names .name) (regexMatch $url $value) -}}
+{{- if regexMatch $names .name -}}{{- $urls = append $urls (.value | default "" | toString | trim) -}}{{- end -}}
+{{- end -}}
+{{- range (.Values.config).hosts -}}{{- $urls = append $urls (.endpoint | default "") -}}{{- end -}}
+{{- $ports := list -}}
+{{- range $value := $urls -}}
+{{- if regexMatch $url $value -}}
 {{- $scheme := regexReplaceAll $url $value "${1}" | lower -}}
 {{- $port := regexReplaceAll $url $value "${2}" | default (get $defaultPorts $scheme) | default "80" -}}
 {{- if ne $port "443" -}}{{- $ports = append $ports (int $port) -}}{{- end -}}
@@ -79,8 +83,8 @@ NetworkPolicy cannot contain. A value set by `valueFrom` is unknown here.
         cidr: {{ . }}
     {{- end }}
 {{- end }}
-{{- with include "ecr-pull-secrets.envPorts" . | fromJsonArray }}
-# The proxy and the AWS endpoints in `env`.
+{{- with include "ecr-pull-secrets.endpointPorts" . | fromJsonArray }}
+# The proxy and the AWS endpoints in `env`, and the endpoints in `config.hosts`.
 - ports:
     {{- range . }}
     - port: {{ . }}
