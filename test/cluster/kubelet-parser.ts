@@ -26,6 +26,11 @@ export type KubeletReading = Readonly<Record<string, readonly [string, string, s
 export interface KubeletParser {
   /** Returns undefined if the kubelet refuses the document, which makes every pull of the pod fail. */
   read(document: string | Uint8Array): Promise<KubeletReading | undefined>;
+  /**
+   * Returns the credentials that the kubelet tries for the pull of an image with a Secret that holds the document, in order:
+   * username, password and email. Returns undefined if the kubelet refuses the document.
+   */
+  lookUp(document: string, image: string): Promise<readonly KubeletReading[string][] | undefined>;
   stop(): void;
 }
 
@@ -116,7 +121,7 @@ async function startKubeletParser(): Promise<KubeletParser> {
   assert.equal(reason, undefined);
   const child = spawn(getProgramPath(process.env), { stdio: ['pipe', 'pipe', 'inherit'] });
   killOnExit(child);
-  const pending: PromiseWithResolvers<KubeletReading | undefined>[] = [];
+  const pending: PromiseWithResolvers<unknown>[] = [];
   createInterface(child.stdout).on('line', (line) => pending.shift()?.resolve(JSON.parse(line) ?? undefined));
   const failAll = (error: Error) => {
     for (const { reject } of pending.splice(0)) {
@@ -126,13 +131,15 @@ async function startKubeletParser(): Promise<KubeletParser> {
   child.once('error', failAll);
   child.stdin.on('error', failAll);
   child.once('close', (code) => failAll(new Error(`the kubelet parser exited with code ${code}`)));
+  const ask = async (document: string | Uint8Array, image?: string): Promise<unknown> => {
+    const result = Promise.withResolvers<unknown>();
+    pending.push(result);
+    child.stdin.write(`${JSON.stringify({ document: Buffer.from(document).toString('base64'), image })}\n`);
+    return await result.promise;
+  };
   return {
-    read: (document) => {
-      const result = Promise.withResolvers<KubeletReading | undefined>();
-      pending.push(result);
-      child.stdin.write(`${JSON.stringify(Buffer.from(document).toString('base64'))}\n`);
-      return result.promise;
-    },
+    read: async (document) => (await ask(document)) as KubeletReading | undefined,
+    lookUp: async (document, image) => (await ask(document, image)) as KubeletReading[string][] | undefined,
     stop: () => child.stdin.end(),
   };
 }

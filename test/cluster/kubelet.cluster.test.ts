@@ -24,4 +24,12 @@ describeWithKubeletParser("the kubelet's parser of docker configs", (parser) => 
       a: ['\ufffd', '', ''],
     });
   });
+
+  it('selects credentials by the host and port in the image', async () => {
+    const auth = btoa('u:p');
+    const document = JSON.stringify({ auths: { 'a.example:5000': { auth } } });
+    assert.deepEqual(await parser().lookUp(document, 'a.example:5000/app:1'), [['u', 'p', '']]);
+    assert.deepEqual(await parser().lookUp(document, 'a.example/app:1'), []);
+    assert.equal(await parser().lookUp('{"auths":{"a":{"auth":"!"}}}', 'a.example/app:1'), undefined);
+  });
 });

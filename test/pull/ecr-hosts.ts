@@ -1,9 +1,11 @@
 // The registry hosts of Amazon ECR for a real pull, over TLS and behind a proxy; they require a valid token.
+import { randomUUID } from 'node:crypto';
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
+import type { IssuedPassword } from '../doubles/ecr/aws-responses.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 
 /** ECR's registry hosts as a client sees them, under their own names: reached through a proxy, over TLS. */
@@ -15,37 +17,52 @@ export interface EcrHosts {
   stop(): Promise<void>;
 }
 
-/** Which tokens are valid, and the registry behind the hosts. */
-interface EcrHostBackends {
+/** Which tokens a host accepts. */
+type Issuer = Pick<IssuedPassword, 'service' | 'region'>;
+
+interface EcrHostOptions {
+  /** Issued the tokens. */
   readonly ecr: Pick<EcrDouble, 'issued' | 'isUnexpired'>;
   /** Where a registry without a password listens. */
   readonly socketPath: string;
+  /** Regions whose private hosts exist, for every account. */
+  readonly regions: readonly string[];
+  /** Other hosts, with a port if it is not 443, as a client names them. */
+  readonly otherHosts?: Readonly<Record<string, Issuer>>;
 }
 
-const hostPattern = /^[0-9]{12}\.dkr\.ecr\.(?<region>[a-z0-9-]+)\.amazonaws\.com(?<port>:443)?$/;
-const regionOf = (host = '') => hostPattern.exec(host)?.groups?.['region'];
+const privateHost = /^[0-9]{12}\.dkr\.ecr\.(?<region>[a-z0-9-]+)\.amazonaws\.com$/;
+
+/** The issuer of the tokens of a host; undefined if there is no such host. */
+function issuerOf(host: string, otherHosts: EcrHostOptions['otherHosts'] = {}): Issuer | undefined {
+  const name = host.replace(/:443$/, '');
+  const region = privateHost.exec(name)?.groups?.['region'];
+  return region === undefined ? otherHosts[name] : { service: 'ecr', region };
+}
 
 /** Starts the hosts of every account in some regions. All have the same repositories. */
-export async function startEcrHosts({
-  regions,
-  ...backends
-}: EcrHostBackends & { readonly regions: readonly string[] }): Promise<EcrHosts> {
+export async function startEcrHosts(options: EcrHostOptions): Promise<EcrHosts> {
+  const { regions, otherHosts = {} } = options;
   const validity = { now: Date.now(), validForMs: 3_600_000 };
   const ca = await issueCaCertificate({ commonName: 'test CA', ...validity });
   const { certPem, keyPem } = await issueServingCertificate({
     ca,
-    dnsNames: regions.map((region) => `*.dkr.ecr.${region}.amazonaws.com`),
+    dnsNames: [
+      ...regions.map((region) => `*.dkr.ecr.${region}.amazonaws.com`),
+      ...Object.keys(otherHosts).map((host) => host.replace(/:\d+$/, '')),
+    ],
     ipAddresses: [],
     ...validity,
   });
+  const bearerTokens = new Set<string>();
   const hosts = createHttpsServer({ cert: certPem, key: keyPem }, (incoming, response) =>
-    serve(incoming, response, backends),
+    serve(incoming, response, { ...options, bearerTokens }),
   );
   const tunnels = new Set<Duplex>();
   const proxy = createServer((_, response) => response.writeHead(405).end());
-  proxy.on('connect', ({ url }, tunnel: Duplex) => {
+  proxy.on('connect', ({ url = '' }, tunnel: Duplex) => {
     tunnel.on('error', () => tunnel.destroy());
-    if (regionOf(url) === undefined) {
+    if (issuerOf(url, otherHosts) === undefined) {
       tunnel.end('HTTP/1.1 403 Forbidden\r\n\r\n');
       return;
     }
@@ -69,21 +86,32 @@ export async function startEcrHosts({
   };
 }
 
+interface EcrHostBackends extends EcrHostOptions {
+  /** Those that the public registry has issued. */
+  readonly bearerTokens: Set<string>;
+}
+
 function serve(incoming: IncomingMessage, response: ServerResponse, backends: EcrHostBackends): void {
-  const refused = findRejection(incoming, backends.ecr);
-  if (refused === undefined) {
+  const { host = '', authorization = '' } = incoming.headers;
+  const issuer = issuerOf(host, backends.otherHosts);
+  const isPublic = issuer?.service === 'ecr-public';
+  const [scheme, credential = ''] = authorization.split(' ');
+  if (isPublic && scheme === 'Bearer' && backends.bearerTokens.has(credential)) {
     forwardRequest(incoming, response, backends.socketPath);
     return;
   }
-  const { status, code, message } = refused;
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    // As ECR's own, seen in https://github.com/mayflower/docker-ls/issues/28
-    ...(status === 401 && {
-      'www-authenticate': `Basic realm="https://${incoming.headers.host}/",service="ecr.amazonaws.com"`,
-    }),
-  });
-  response.end(JSON.stringify({ errors: [{ code, message }] }));
+  const asksForBearerToken = isPublic && incoming.url?.startsWith('/token/') === true;
+  const refused =
+    isPublic && !asksForBearerToken ? unauthorized : findRejection(scheme, credential, issuer, backends.ecr);
+  if (refused !== undefined) {
+    refuse(response, refused, host, isPublic);
+  } else if (asksForBearerToken) {
+    const token = randomUUID();
+    backends.bearerTokens.add(token);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ token }));
+  } else {
+    forwardRequest(incoming, response, backends.socketPath);
+  }
 }
 
 interface PullRejection {
@@ -92,16 +120,38 @@ interface PullRejection {
   readonly message: string;
 }
 
+const unauthorized: PullRejection = { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' };
+
+function refuse(
+  response: ServerResponse,
+  { status, code, message }: PullRejection,
+  host: string,
+  isPublic: boolean,
+): void {
+  // Private registries: https://github.com/mayflower/docker-ls/issues/28. Unlike this one, public.ecr.aws also issues bearer
+  // tokens to anonymous clients, at a limited rate.
+  const challenge = isPublic
+    ? `Bearer realm="https://${host}/token/",service="${host}",scope="aws"`
+    : `Basic realm="https://${host}/",service="ecr.amazonaws.com"`;
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    ...(status === 401 && { 'www-authenticate': challenge }),
+  });
+  response.end(JSON.stringify({ errors: [{ code, message }] }));
+}
+
 /** A token is valid for the hosts of every account in its region until it expires. */
 function findRejection(
-  { headers }: IncomingMessage,
-  { issued, isUnexpired }: EcrHostBackends['ecr'],
+  scheme: string | undefined,
+  auth: string,
+  issuer: Issuer | undefined,
+  { issued, isUnexpired }: EcrHostOptions['ecr'],
 ): PullRejection | undefined {
-  const region = regionOf(headers.host);
-  const auth = /^Basic (?<auth>\S+)$/.exec(headers.authorization ?? '')?.groups?.['auth'];
-  const token = issued.find((one) => one.auth === auth && one.region === region);
-  if (token === undefined) {
-    return { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' };
+  const token = issued.find(
+    (one) => one.auth === auth && one.region === issuer?.region && one.service === issuer.service,
+  );
+  if (scheme !== 'Basic' || token === undefined) {
+    return unauthorized;
   }
   if (!isUnexpired(token.password)) {
     // The status is in https://github.com/awslabs/amazon-ecr-credential-helper/issues/7

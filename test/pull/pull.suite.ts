@@ -19,6 +19,8 @@ import { pull } from './skopeo.ts';
 const frankfurt = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const virginia = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
 const ireland = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
+const mappedHost = 'registry.example.com:5000';
+const publicHost = 'public.ecr.aws';
 const dayMs = 86_400_000;
 
 describeOnEachApiServer('pulls', pullSuite);
@@ -47,9 +49,17 @@ function pullSuite(apiServer: () => TestApiServer): void {
       registry = await startRegistry();
       image = await registry.push('app', '1');
       const regions = ['eu-central-1', 'us-east-1', 'eu-west-1'];
-      hosts = await startEcrHosts({ ecr, regions, socketPath: registry.socketPath });
+      const otherHosts = {
+        [mappedHost]: { service: 'ecr', region: 'eu-west-2' },
+        [publicHost]: { service: 'ecr-public', region: 'us-east-1' },
+      } as const;
+      hosts = await startEcrHosts({ ecr, regions, otherHosts, socketPath: registry.socketPath });
       const kubeconfigPath = await installServiceAccount(apiServer());
-      program = await startProgram({ kubeconfigPath, environment: ecr.env() });
+      const config = {
+        hosts: { [mappedHost]: { account: '123456789012', region: 'eu-west-2' } },
+        publicRegistry: true,
+      };
+      program = await startProgram({ kubeconfigPath, environment: ecr.env(), config });
       webhook = await registerWebhook(apiServer(), program);
     });
     after(async () => {
@@ -92,6 +102,24 @@ function pullSuite(apiServer: () => TestApiServer): void {
         }
       }
     });
+
+    for (const host of [mappedHost, publicHost]) {
+      it(`succeeds from ${host}, with the entry of that host only`, async () => {
+        const content = await contentIn(await namespaceWithPod(host, virginia));
+        const { ok, output } = await pullFrom(host, content);
+        assert.ok(ok, output);
+        const { auths } = JSON.parse(content);
+        const withAuthOf = (other: string) => JSON.stringify({ auths: { [host]: auths[other] } });
+        assert.ok((await pullFrom(host, withAuthOf(host))).ok);
+        assert.equal((await pullFrom(host, withAuthOf(virginia))).ok, false, 'another token is refused');
+        const ofOtherPort = { auths: { [`${host.replace(/:\d+$/, '')}:1`]: auths[host] } };
+        assert.equal(
+          (await pullFrom(host, JSON.stringify(ofOtherPort))).ok,
+          false,
+          'another key is not used',
+        );
+      });
+    }
 
     it('is refused without the entry, and with the token of another region', async () => {
       const { auths } = JSON.parse(await contentIn(await namespaceWithPod(frankfurt, virginia)));

@@ -1,5 +1,6 @@
-// Answers what the kubelet reads in a dockerconfigjson. Takes a document a line, as a JSON string in base64, and prints a
-// line for each: `null` where the kubelet refuses the document, otherwise an object of registry → username, password, email.
+// Answers what the kubelet reads in a dockerconfigjson. Takes a question a line, as a JSON object with a document in base64, and
+// prints a line for each: `null` where the kubelet refuses the document, otherwise an object of registry → username, password,
+// email. If the question has an image, the answer is instead the list of credentials that the kubelet tries, in order.
 // Built by test/cluster/kubelet-parser.ts with the module of each Kubernetes version.
 package main
 
@@ -9,7 +10,9 @@ import (
 	"io"
 	"os"
 
+	v1 "k8s.io/api/core/v1"
 	"k8s.io/kubernetes/pkg/credentialprovider"
+	"k8s.io/kubernetes/pkg/credentialprovider/secrets"
 )
 
 func main() {
@@ -21,9 +24,16 @@ func main() {
 			return
 		}
 		must(err)
-		var document []byte
-		must(json.Unmarshal(line, &document))
-		must(out.Encode(read(document)))
+		var question struct {
+			Document []byte
+			Image    string
+		}
+		must(json.Unmarshal(line, &question))
+		if question.Image == "" {
+			must(out.Encode(read(question.Document)))
+		} else {
+			must(out.Encode(lookUp(question.Document, question.Image)))
+		}
 	}
 }
 
@@ -38,6 +48,24 @@ func read(document []byte) map[string][3]string {
 		entries[registry] = [3]string{entry.Username, entry.Password, entry.Email}
 	}
 	return entries
+}
+
+// lookUp selects credentials as the kubelet does for a pull with one pull Secret.
+func lookUp(document []byte, image string) [][3]string {
+	secret := v1.Secret{
+		Type: v1.SecretTypeDockerConfigJson,
+		Data: map[string][]byte{v1.DockerConfigJsonKey: document},
+	}
+	keyring, err := secrets.MakeDockerKeyring([]v1.Secret{secret}, &credentialprovider.BasicDockerKeyring{})
+	if err != nil {
+		return nil
+	}
+	found, _ := keyring.Lookup(image)
+	credentials := make([][3]string, 0)
+	for _, one := range found {
+		credentials = append(credentials, [3]string{one.Username, one.Password, one.Email})
+	}
+	return credentials
 }
 
 func must(err error) {
