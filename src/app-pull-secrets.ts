@@ -91,7 +91,9 @@ export function createSecretWriter(
     countWrite: metrics.countSecretWrite,
     onDropped: (namespace: string, hosts: readonly string[], reason: DropReason) => {
       metrics.countDroppedHosts(reason, hosts.length);
-      dropPolicy.recordDropped(namespace, hosts);
+      if (reason !== 'unconfigured') {
+        dropPolicy.recordDropped(namespace, hosts);
+      }
     },
   } satisfies Partial<PullSecretsDependencies>;
   const secrets = createPullSecrets({

@@ -193,7 +193,7 @@ function removalOf(
   { configured, dryRun }: RemoveHostsDependencies,
 ): HostRemoval {
   const pod = inUse.get(host);
-  if (!present.hosts.has(host)) {
+  if (!present.hosts.has(host) && present.unconfigured?.has(host) !== true) {
     return { host, outcome: 'not-found' };
   }
   if (pod !== undefined) {

@@ -35,7 +35,9 @@ export type DropReason =
   /** The Secret was full, and another host needed the room. */
   | 'secret-full'
   /** The operator removed it. */
-  | 'removed';
+  | 'removed'
+  /** It is no longer configured, and its token has expired. */
+  | 'unconfigured';
 
 export interface ChangeSecretDependencies {
   readonly store: SecretStore;
@@ -64,6 +66,8 @@ export interface SecretChange {
   /** Hosts that the change removes, and the reason. */
   readonly dropped?: readonly string[];
   readonly reason?: DropReason;
+  /** Hosts that the change removes because they are no longer configured. */
+  readonly expired?: readonly string[];
 }
 
 /** Whether there is no Secret, one as the program wrote it, or one that another writer has modified. */
@@ -161,7 +165,8 @@ async function tryChangeOnce<T extends SecretChange>(
     existing === undefined ? await store.create(namespace, manifest) : await store.update(existing, manifest);
   dependencies.countWrite(existing === undefined ? 'created' : 'updated');
   secretCache.updateFromWrite(stored);
-  reportDropped(namespace, changed, dependencies);
+  reportDropped(namespace, changed?.dropped, changed?.reason, dependencies);
+  reportDropped(namespace, changed?.expired, 'unconfigured', dependencies);
   return changed;
 }
 
@@ -171,10 +176,10 @@ const maxHostsPerLogLine = 50;
 /** Logs each host that a change removed. */
 function reportDropped(
   namespace: string,
-  change: SecretChange | undefined,
+  dropped: readonly string[] = [],
+  reason: DropReason | undefined,
   dependencies: ChangeSecretDependencies,
 ): void {
-  const { dropped = [], reason } = change ?? {};
   if (dropped.length === 0 || reason === undefined) {
     return;
   }

@@ -1,6 +1,6 @@
 // What the cache keeps about a namespace's Secret.
 import type { StoredLifetime } from '../ecr/token-policy.ts';
-import type { HostLifetimes, RequestTimes } from './hosts-annotation.ts';
+import type { HostLifetimes, RequestTimes, UnconfiguredHosts } from './hosts-annotation.ts';
 
 /** State of the Secret with the program's name in one namespace, managed or not. */
 export interface CachedSecret {
@@ -25,6 +25,8 @@ export interface CachedSecret {
    * were lost with it; at most `maxParsedHosts`. Empty for a managed Secret, and after `SecretCache.forget`.
    */
   readonly formerHosts: HostLifetimes;
+  /** Not set: none. */
+  readonly unconfigured?: UnconfiguredHosts;
   /** Since when hosts without a token have been requested, according to the annotation. */
   readonly requestedAt: RequestTimes;
   /** When this state was first observed, in ms of a monotonic clock. Later versions with the same state do not change it. */

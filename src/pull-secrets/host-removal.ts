@@ -15,7 +15,8 @@ export interface ForgetHostsDependencies extends WriteSecretDependencies {
 }
 
 /**
- * Removes the hosts from a namespace's Secret that have waited too long for their first token and that no pod names. Records
+ * Removes the hosts from a namespace's Secret that have waited too long for their first token and that no pod names, and those
+ * that are no longer configured and whose tokens have expired. Records
  * the request time of waiting hosts that have none, because an older version wrote them. Skips a Secret that another writer
  * modified, because renewal has to repair it first.
  * @throws {UnmanagedSecretError} if the Secret is not managed
@@ -29,12 +30,13 @@ export async function forgetHosts(namespace: string, dependencies: ForgetHostsDe
       if (state !== 'intact') {
         return undefined;
       }
-      const { content } = mergeContent(namespace, current, new Map(), rules);
+      const { content, expired } = mergeContent(namespace, current, new Map(), rules);
       // Pods are listed after the Secret was read, so a pod created in between is in the list or has yet to request its hosts.
       const inUse = await pods.listHosts(namespace);
       const isKept = createKeepRule(namespace, inUse);
       const dropped = findForgettableHosts(content, forgetAfterMs, { isKept, now: rules.now() });
-      return { content: omitHosts(content, new Set(dropped)), dropped, reason: 'expired-request' as const };
+      const reason = 'expired-request' as const;
+      return { content: omitHosts(content, new Set(dropped)), dropped, reason, expired };
     },
     dependencies,
   );

@@ -1,10 +1,17 @@
 // Formats and parses the annotation of a pull Secret: its hosts, with the lifetimes of their tokens. Pure.
+import { findHostNameProblem } from '../ecr/host-name.ts';
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
 import { getField, isObject, parseJsonOrUndefined } from '../util/json.ts';
 
 /** Every host that a namespace uses, with the lifetime of its stored token, or undefined while it waits for a token. */
 export type HostLifetimes = ReadonlyMap<string, StoredLifetime | undefined>;
+
+/**
+ * Hosts that the program stored a token for and that are no registries any more, because the operator removed them from the
+ * configuration.
+ */
+export type UnconfiguredHosts = ReadonlyMap<string, StoredLifetime>;
 
 /** Host without a token → when it was first requested, in ms since the epoch. */
 export type RequestTimes = ReadonlyMap<string, number>;
@@ -39,32 +46,38 @@ export const maxParsedHosts = 250;
  */
 const annotationLimits = { length: 64 * 1024, commas: 4 * maxParsedHosts };
 
+export interface AnnotatedHosts {
+  readonly hosts: Map<string, StoredLifetime | undefined>;
+  readonly unconfigured: UnconfiguredHosts;
+}
+
 /**
- * Parses the annotation. It is untrusted input, because anyone who may write the Secret can write anything into it. An entry
- * that is not an ECR host is skipped, and a host whose times are malformed is returned without a lifetime. Only the first
+ * Parses the annotation. It is untrusted input, because anyone who may write the Secret can write anything into it. A key that
+ * is no host name is skipped, and a host whose times are malformed is returned without a lifetime. Only the first
  * {@link maxParsedHosts} hosts are read, and none if the text is not a JSON object or is larger than the program ever writes.
  * Never throws.
  */
-export function parseHosts(
-  text: string | undefined,
-  resolveRegistry: RegistryResolver,
-): Map<string, StoredLifetime | undefined> {
+export function parseAnnotation(text: string | undefined, resolveRegistry: RegistryResolver): AnnotatedHosts {
   const hosts = new Map<string, StoredLifetime | undefined>();
-  for (const [host, lifetime] of Object.entries(parseObject(text))) {
+  const unconfigured = new Map<string, StoredLifetime>();
+  for (const [host, entry] of Object.entries(parseObject(text))) {
     if (hosts.size === maxParsedHosts) {
       break;
     }
+    const lifetime = parseLifetime(entry);
     if (resolveRegistry(host) !== undefined) {
-      hosts.set(host, parseLifetime(lifetime));
+      hosts.set(host, lifetime);
+    } else if (lifetime !== undefined && unconfigured.size < maxParsedHosts && !findHostNameProblem(host)) {
+      unconfigured.set(host, lifetime);
     }
   }
-  return hosts;
+  return { hosts, unconfigured };
 }
 
 /**
  * Parses the request times of the hosts without a token. Skips hosts without a well-formed time; older versions wrote none.
  * Never throws.
- * @param hosts the result of {@link parseHosts} for the same text
+ * @param hosts those that {@link parseAnnotation} found in the same text
  */
 export function parseRequestTimes(text: string | undefined, hosts: HostLifetimes): RequestTimes {
   if (text?.includes('requestedAt') !== true) {

@@ -6,10 +6,12 @@ import { type AuthEntry, type MalformedPart, parseDockerConfig } from './docker-
 import {
   type HostLifetimes,
   maxParsedHosts,
-  parseHosts,
+  parseAnnotation,
   parseRequestTimes,
   type RequestTimes,
+  type UnconfiguredHosts,
 } from './hosts-annotation.ts';
+import { keepOwnEntries, omitExpiredHosts } from './unconfigured-hosts.ts';
 
 /** The content of a pull Secret. */
 export interface SecretContent {
@@ -17,6 +19,8 @@ export interface SecretContent {
   /** For hosts that have neither a token nor an entry, and that have been written before. */
   readonly requestedAt: RequestTimes;
   readonly auths: ReadonlyMap<string, AuthEntry>;
+  /** They keep their entries until their tokens expire. Not set: none. */
+  readonly unconfigured?: UnconfiguredHosts;
 }
 
 /** The hosts that a Secret should name, each with a token if one is available. */
@@ -41,6 +45,8 @@ export interface MergeResult {
   readonly refused: readonly string[];
   /** Hosts that were removed to make room. */
   readonly dropped: readonly string[];
+  /** Hosts that were removed because they are no longer configured and their tokens have expired. */
+  readonly expired: readonly string[];
 }
 
 /** A host that may be removed from a Secret to make room for others. */
@@ -65,7 +71,8 @@ export function readContent(
 ): { content: SecretContent; malformed: readonly MalformedPart[] } {
   const { auths, anonymous, malformed } = parseDockerConfig(dockerConfigJson);
   const hosts = new Map<string, StoredLifetime | undefined>();
-  for (const [host, lifetime] of parseHosts(annotation, resolveRegistry)) {
+  const annotated = parseAnnotation(annotation, resolveRegistry);
+  for (const [host, lifetime] of annotated.hosts) {
     hosts.set(host, auths.has(host) && !anonymous.has(host) ? lifetime : undefined);
   }
   for (const host of auths.keys()) {
@@ -74,7 +81,8 @@ export function readContent(
     }
   }
   const requestedAt = omitHostsWithEntries(parseRequestTimes(annotation, hosts), auths);
-  return { content: { hosts, requestedAt, auths }, malformed };
+  const unconfigured = keepOwnEntries(annotated.unconfigured, auths);
+  return { content: { hosts, requestedAt, auths, unconfigured }, malformed };
 }
 
 /** A host with an entry that another writer added may be in use, so it does not count as waiting for its first token. */
@@ -96,7 +104,7 @@ export function mergeContent(
   droppable: readonly DroppableHost[] = [],
 ): MergeResult {
   const hosts = new Map(existing.hosts);
-  const auths = new Map(existing.auths);
+  const { auths, unconfigured, expired } = omitExpiredHosts(existing, rules.now());
   const refused: string[] = [];
   const dropped: string[] = [];
   let bytes = countContentBytes(auths);
@@ -131,7 +139,7 @@ export function mergeContent(
     }
   }
   const requestedAt = updateRequestTimes(hosts, auths, existing.requestedAt, rules.now());
-  return { content: { hosts, requestedAt, auths }, refused, dropped };
+  return { content: { hosts, requestedAt, auths, unconfigured }, refused, dropped, expired };
 }
 
 /** The entry for a token that should be stored, or undefined if the stored one is kept. */
@@ -184,11 +192,16 @@ function selectHostsToDrop(
 
 /** Returns content without some hosts and their entries. */
 export function omitHosts(
-  { hosts, requestedAt, auths }: SecretContent,
+  { hosts, requestedAt, auths, unconfigured = new Map() }: SecretContent,
   dropped: ReadonlySet<string>,
 ): SecretContent {
   const kept = <T>(map: ReadonlyMap<string, T>) => new Map([...map].filter(([host]) => !dropped.has(host)));
-  return { hosts: kept(hosts), requestedAt: kept(requestedAt), auths: kept(auths) };
+  return {
+    hosts: kept(hosts),
+    requestedAt: kept(requestedAt),
+    auths: kept(auths),
+    unconfigured: kept(unconfigured),
+  };
 }
 
 /** A host keeps the time of its first request. A time in the future comes from a clock that was ahead, and is corrected. */

@@ -8,7 +8,7 @@ import {
   managedByLabel,
   productName,
 } from '../labels.ts';
-import { formatHosts } from './hosts-annotation.ts';
+import { formatHosts, maxParsedHosts } from './hosts-annotation.ts';
 import { formatDockerConfig, type SecretContent } from './merge.ts';
 
 export const secretType = 'kubernetes.io/dockerconfigjson';
@@ -69,10 +69,16 @@ export type SecretManifest = Required<Pick<SecretObject, 'type' | 'data'>> & {
 
 /** A pull Secret's content as API fields. Equal content has equal text. */
 export function createManifest(content: SecretContent): SecretManifest {
+  // an annotation with more hosts could not be read
+  const unconfigured = [...(content.unconfigured ?? [])].slice(
+    0,
+    Math.max(0, maxParsedHosts - content.hosts.size),
+  );
+  const hosts = new Map([...unconfigured, ...content.hosts]);
   return {
     type: secretType,
     labels: { [managedByLabel]: productName },
-    annotations: { [hostsAnnotation]: formatHosts(content.hosts, content.requestedAt) },
+    annotations: { [hostsAnnotation]: formatHosts(hosts, content.requestedAt) },
     data: { [dockerConfigKey]: Buffer.from(formatDockerConfig(content.auths)).toString('base64') },
   };
 }

@@ -5,7 +5,12 @@ import type { SecretMetadata } from '../kube/secret-metadata.ts';
 import type { SecretObject } from '../kube/secrets.ts';
 import { hostsAnnotation } from '../labels.ts';
 import { type CachedSecret, type DeletedSecret, hasTrustedHosts, isSameState } from './cached-secret.ts';
-import { addFormerHosts, type HostLifetimes, parseHosts, parseRequestTimes } from './hosts-annotation.ts';
+import {
+  addFormerHosts,
+  type HostLifetimes,
+  parseAnnotation,
+  parseRequestTimes,
+} from './hosts-annotation.ts';
 import { isIntact, isOptedOut, ownsContent, ownsSecret, secretType } from './ownership.ts';
 import { findTokenExpiries } from './token-expirations.ts';
 
@@ -191,11 +196,11 @@ export class SecretCache {
   #putManaged(namespace: string, secret: ReadableSecret, formerHosts: HostLifetimes): void {
     const { uid, resourceVersion, labels, annotations, fieldOwners = [] } = secret;
     const annotation = annotations?.[hostsAnnotation];
-    const named = parseHosts(annotation, this.#resolveRegistry);
+    const { hosts: named, unconfigured } = parseAnnotation(annotation, this.#resolveRegistry);
     const unnamed = new Map([...formerHosts].filter(([host]) => !named.has(host)));
     const hosts = unnamed.size === 0 ? named : addFormerHosts(named, formerHosts);
     this.#put(namespace, {
-      ...{ uid, resourceVersion, hosts, formerHosts: noHosts },
+      ...{ uid, resourceVersion, hosts, formerHosts: noHosts, unconfigured },
       isManaged: true,
       isIntact: unnamed.size === 0 && isIntact({ labels, fieldOwners }),
       hasTrustedHosts: ownsContent(fieldOwners),

@@ -1,4 +1,4 @@
-// Decides whether a Secret has hosts to forget: hosts that have waited too long for their first token.
+// Decides whether a Secret has hosts to forget: hosts that have waited too long for their first token, or are not configured any more.
 import type { CachedSecret } from '../pull-secrets/secret-cache.ts';
 import { hash32 } from '../util/hash.ts';
 
@@ -15,22 +15,31 @@ export interface ForgetRules {
 const replicaPropagationMs = 300_000;
 
 /**
- * Whether a host has waited for its first token for longer than `forgetAfterMs`. A host without a recorded request time (written
- * by an older version) counts as such. Unmanaged Secrets, and Secrets that have to be repaired first, are skipped.
+ * The same for hosts that are no longer configured. It is shorter, because pulls fail with an expired token that may succeed
+ * without one.
+ */
+const unconfiguredPropagationMs = 60_000;
+
+/**
+ * Whether a host has waited for its first token for longer than `forgetAfterMs`, or is no longer configured and its token has
+ * expired. A host without a recorded request time (written by an older version) counts as the former. Unmanaged Secrets, and
+ * Secrets that have to be repaired first, are skipped.
  */
 export function isForgettable(
   namespace: string,
-  { isManaged, isIntact, hosts, requestedAt }: CachedSecret,
+  { isManaged, isIntact, hosts, requestedAt, unconfigured }: CachedSecret,
   { forgetAfterMs, replica, now }: ForgetRules,
 ): boolean {
   if (!isManaged || !isIntact) {
     return false;
   }
-  const delayMs =
-    Math.min(replicaPropagationMs, forgetAfterMs) * (hash32(`${replica}/${namespace}`) / 2 ** 32);
-  const dueBefore = now - forgetAfterMs - delayMs;
-  return [...hosts].some(
-    ([host, lifetime]) =>
-      lifetime === undefined && (requestedAt.get(host) ?? Number.NEGATIVE_INFINITY) <= dueBefore,
+  const share = hash32(`${replica}/${namespace}`) / 2 ** 32;
+  const dueBefore = now - forgetAfterMs - Math.min(replicaPropagationMs, forgetAfterMs) * share;
+  const expiredBefore = now - unconfiguredPropagationMs * share;
+  return (
+    [...hosts].some(
+      ([host, lifetime]) =>
+        lifetime === undefined && (requestedAt.get(host) ?? Number.NEGATIVE_INFINITY) <= dueBefore,
+    ) || [...(unconfigured?.values() ?? [])].some(({ expiresAt }) => expiresAt <= expiredBefore)
   );
 }

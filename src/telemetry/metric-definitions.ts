@@ -85,7 +85,8 @@ export const metricDefinitions = {
     type: 'counter',
     help: 'Hosts removed from pull Secrets to make room or because they never received a token, by reason.',
     labels: {
-      reason: '`expired-request`: it never received a token; `secret-full`: another host needed the room',
+      reason:
+        '`expired-request`: it never received a token; `secret-full`: another host needed the room; `unconfigured`: it is no longer configured, and its token has expired',
     },
   },
   unstoredHostsForgotten: {

@@ -7,11 +7,13 @@ import { configSchema } from '../../src/config/schema.ts';
 import {
   formatHosts,
   maxParsedHosts,
-  parseHosts,
+  parseAnnotation,
   parseRequestTimes,
 } from '../../src/pull-secrets/hosts-annotation.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import { hourMs } from './pull-secret-fixtures.ts';
+
+const parseHosts = (text: string | undefined) => parseAnnotation(text, resolveRegistry).hosts;
 
 const now = Date.UTC(2026, 10, 23, 12);
 const hostOf = (region: string) => `123456789012.dkr.ecr.${region}.amazonaws.com`;
@@ -27,15 +29,13 @@ describe('the annotation', () => {
       formatHosts(hosts),
       `{"${hostOf('eu-central-1')}":null,"${hostOf('us-east-1')}":{"issuedAt":"2026-11-23T12:00:00Z","expiresAt":"2026-11-24T00:00:00Z"}}`,
     );
-    assert.deepEqual(parseHosts(formatHosts(hosts), resolveRegistry), new Map([...hosts].reverse()));
+    assert.deepEqual(parseHosts(formatHosts(hosts)), new Map([...hosts].reverse()));
   });
 
   it('never states a later expiry than that of the token', () => {
     const lifetime = { issuedAt: now + 999, expiresAt: now + hourMs + 999 };
     assert.equal(
-      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), lifetime]])), resolveRegistry).get(
-        hostOf('us-east-1'),
-      )?.expiresAt,
+      parseHosts(formatHosts(new Map([[hostOf('us-east-1'), lifetime]]))).get(hostOf('us-east-1'))?.expiresAt,
       now + hourMs,
     );
   });
@@ -51,12 +51,12 @@ describe('the annotation', () => {
       { issuedAt: 5, expiresAt: 1 },
     ]) {
       assert.deepEqual(
-        [...parseHosts(JSON.stringify({ [host]: lifetime, 'evil.example': null }), resolveRegistry)],
+        [...parseHosts(JSON.stringify({ [host]: lifetime, 'evil.example': null }))],
         [[host, undefined]],
       );
     }
     for (const text of [undefined, '', '[]', '"x"', '{', 'null']) {
-      assert.equal(parseHosts(text, resolveRegistry).size, 0);
+      assert.equal(parseHosts(text).size, 0);
     }
   });
 
@@ -67,16 +67,10 @@ describe('the annotation', () => {
     });
     const naming = (count: number) =>
       JSON.stringify(Object.fromEntries(hosts.slice(0, count).map((host) => [host, null])));
-    assert.deepEqual([...parseHosts(naming(400), resolveRegistry).keys()], hosts.slice(0, maxParsedHosts));
-    assert.equal(parseHosts(naming(1_900), resolveRegistry).size, 0);
-    assert.equal(
-      parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(64 * 1024)}}`, resolveRegistry).size,
-      0,
-    );
-    assert.equal(
-      parseHosts(`{"${hostOf('us-east-1')}":null${',"a":1'.repeat(1_001)}}`, resolveRegistry).size,
-      0,
-    );
+    assert.deepEqual([...parseHosts(naming(400)).keys()], hosts.slice(0, maxParsedHosts));
+    assert.equal(parseHosts(naming(1_900)).size, 0);
+    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${' '.repeat(64 * 1024)}}`).size, 0);
+    assert.equal(parseHosts(`{"${hostOf('us-east-1')}":null${',"a":1'.repeat(1_001)}}`).size, 0);
   });
 
   it('is read completely with the longest hosts that a Secret can hold', () => {
@@ -86,7 +80,7 @@ describe('the annotation', () => {
       return `${account}.dkr-ecr-fips.abcdefgh-abcdefghijklmnop-abcdefghijklmnop-99.on.aws:65535`;
     };
     const all = new Map(Array.from({ length: maxParsedHosts }, (_, index) => [host(index), lifetime]));
-    assert.deepEqual(parseHosts(formatHosts(all), resolveRegistry), all);
+    assert.deepEqual(parseHosts(formatHosts(all)), all);
   });
 
   it('is read up to the largest maximum that can be configured', () => {
@@ -98,7 +92,7 @@ describe('the annotation', () => {
     const host = hostOf('us-east-1');
     for (const expiresAt of ['+275760-09-13T00:00:00Z', 'Tue, 24 Nov 2026 00:00:00 GMT', 8.64e15, [now]]) {
       const text = JSON.stringify({ [host]: { issuedAt: '2026-11-23T12:00:00Z', expiresAt } });
-      assert.equal(parseHosts(text, resolveRegistry).get(host), undefined);
+      assert.equal(parseHosts(text).get(host), undefined);
     }
   });
 
@@ -106,8 +100,8 @@ describe('the annotation', () => {
     const host = hostOf('us-east-1');
     const text = formatHosts(new Map([[host, undefined]]), new Map([[host, now + 999]]));
     assert.equal(text, `{"${host}":{"requestedAt":"2026-11-23T12:00:00Z"}}`);
-    assert.deepEqual([...parseHosts(text, resolveRegistry)], [[host, undefined]]);
-    assert.deepEqual([...parseRequestTimes(text, parseHosts(text, resolveRegistry))], [[host, now]]);
+    assert.deepEqual([...parseHosts(text)], [[host, undefined]]);
+    assert.deepEqual([...parseRequestTimes(text, parseHosts(text))], [[host, now]]);
   });
 
   it('is parsed as it was formatted, for any content', () => {
@@ -138,12 +132,9 @@ describe('the annotation', () => {
             ),
           );
           const text = formatHosts(hosts, times);
-          assert.deepEqual(
-            parseHosts(text, resolveRegistry),
-            new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1))),
-          );
+          assert.deepEqual(parseHosts(text), new Map([...hosts].sort(([a], [b]) => (a < b ? -1 : 1))));
           assert.deepEqual(new Map([...parseRequestTimes(text, hosts)].sort()), new Map([...times].sort()));
-          assert.equal(formatHosts(parseHosts(text, resolveRegistry), parseRequestTimes(text, hosts)), text);
+          assert.equal(formatHosts(parseHosts(text), parseRequestTimes(text, hosts)), text);
         },
       ),
     );
