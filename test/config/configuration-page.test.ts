@@ -25,7 +25,7 @@ function settingsOf(node: unknown, path: string, defaultValue?: unknown): Settin
     return Object.entries(entries as Fields).flatMap(([key, entry]) => settingsOf(entry, prefix + key));
   }
   const own = { path, default: defaultValue, bounds: boundsOf(pipe) };
-  if (type === 'record') {
+  if (type === 'record' && (value as Fields)['type'] === 'object') {
     return [own, ...settingsOf(value, `${path}.HOST`)];
   }
   return (item as Fields | undefined)?.['type'] === 'object'

@@ -15,6 +15,9 @@ import {
   startAwsTokensFixture,
 } from './token-fixtures.ts';
 
+/** For an endpoint that never responds. */
+const shortTimeouts = { connectMs: 500, requestMs: 500 };
+
 const resolvePublic = createRegistryResolver({ publicRegistry: true });
 
 function publicRegistry(host = 'public.ecr.aws'): Registry {
@@ -127,7 +130,7 @@ describe('the token of the public registry', () => {
     [{ error: 'UnsupportedCommandException' }, 'UnsupportedCommandException'],
   ] as const) {
     it(`fails with ${code} for ${JSON.stringify(fault)}`, async () => {
-      await using aws = await startAwsTokensFixture({ timeouts: { connectMs: 500, requestMs: 500 } });
+      await using aws = await startAwsTokensFixture(fault === 'hang' ? { timeouts: shortTimeouts } : {});
       aws.double.fail(fault);
       const failure = await getTokenError(aws.tokens.get('team', publicRegistry()));
       assert.equal(failure.code, code);
