@@ -12,7 +12,9 @@ const pure = [
   '^src/provisioning/(provisioning-plan|provisioning-settings|action-backoff)[.]ts$',
   '^src/commands/report-text[.]ts$',
   '^src/certificates/(certificate-policy|certificate-state)[.]ts$',
-  '^src/webhook/(admission-request|admission-response|decision|patch|warnings|json-scan)[.]ts$',
+  '^src/injection/(decision|patch)[.]ts$',
+  '^src/webhook/(admission-request|admission-response|warnings|json-scan)[.]ts$',
+  '^src/catch-up/(pod-findings|eviction-policy)[.]ts$',
   '^src/config/(contradictions|host-contradictions)[.]ts$',
   '^src/util/(backoff|glob|hash|json|json-members)[.]ts$',
 ];
@@ -49,7 +51,9 @@ module.exports = {
     mayImport('provisioning', ['pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
     mayImport('certificates', ['kube', 'telemetry', 'config']),
     onlyIn('only-cli-imports-commands', '^src/commands/', '^src/(cli[.]ts|commands/)'),
-    mayImport('webhook', ['pull-secrets', 'ecr', 'certificates', 'telemetry', 'config']),
+    mayImport('injection', ['ecr', 'config']),
+    mayImport('catch-up', ['injection', 'pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
+    mayImport('webhook', ['injection', 'pull-secrets', 'ecr', 'certificates', 'telemetry', 'config']),
     {
       name: 'pure-files-do-no-io',
       comment: 'A pure file gets what it needs as arguments.',

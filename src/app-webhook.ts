@@ -6,12 +6,12 @@ import { type CertificateSource, openCertificateSource } from './certificates/ce
 import { getValidityState } from './certificates/key-pair.ts';
 import type { Config } from './config/schema.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
+import { getAdmissionExclusions } from './injection/decision.ts';
+import { createPullSecretReference } from './injection/patch.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
-import { getAdmissionExclusions } from './webhook/decision.ts';
 import { createAdmissionHandler } from './webhook/handler.ts';
 import { listenOn } from './webhook/listen.ts';
-import { createPullSecretReference } from './webhook/patch.ts';
 import { createWebhook, updateTlsIdentity, type Webhook } from './webhook/server.ts';
 import type { TlsIdentity } from './webhook/tls-options.ts';
 

@@ -1,8 +1,9 @@
 // Reports failing, recovered and expiring hosts and full Secrets as Events and log lines.
+
+import { createEventQueue, type EventQueueDependencies, formatEventName } from '../kube/event-queue.ts';
 import type { KubeEvent } from '../kube/events.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import type { Log } from '../telemetry/log.ts';
-import { createEventQueue, type EventQueueDependencies, formatEventName } from './event-queue.ts';
 import type { FailureReport } from './failure-reports.ts';
 import type { FullSecret } from './housekeeping.ts';
 import type { Overdue } from './plan-types.ts';

@@ -1,5 +1,5 @@
 // Serializes the webhook's response bodies.
-import type { Patch } from './patch.ts';
+import type { Patch } from '../injection/patch.ts';
 
 /** The response to a review, without its uid. */
 export interface AdmissionResponse {

@@ -1,4 +1,12 @@
 // Handles one admission request: decides, ensures the tokens, and creates the response.
+
+import {
+  type Decision,
+  type DecisionRules,
+  decide,
+  type EnsureDecision,
+  type WarnDecision,
+} from '../injection/decision.ts';
 import { secretFullHost, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
 import {
   type AdmissionRequest,
@@ -10,13 +18,6 @@ import {
 } from './admission-request.ts';
 import { formatAdmissionReview, formatErrorBody } from './admission-response.ts';
 import { type BoundedEnsureDependencies, ensureWithTimeout, PendingHostCounter } from './bounded-ensure.ts';
-import {
-  type Decision,
-  type DecisionRules,
-  decide,
-  type EnsureDecision,
-  type WarnDecision,
-} from './decision.ts';
 import { maxHostsPerPod, maxNameLength, maxPendingHosts, maxPendingHostsPerNamespace } from './limits.ts';
 import { describeReview, getSubject, type ReviewSubject } from './review-log.ts';
 import { formatMissingReferenceWarning, formatMissingTokenWarning } from './warnings.ts';

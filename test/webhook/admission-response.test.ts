@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { createPullSecretPatch, createPullSecretReference } from '../../src/injection/patch.ts';
 import { getResponseTimeoutMs } from '../../src/webhook/admission-request.ts';
 import { formatAdmissionReview } from '../../src/webhook/admission-response.ts';
-import { createPullSecretPatch, createPullSecretReference } from '../../src/webhook/patch.ts';
 import { formatMissingReferenceWarning, formatMissingTokenWarning } from '../../src/webhook/warnings.ts';
 import { parsePatchOperations } from './admission-reviews.ts';
 

@@ -1,6 +1,6 @@
 // Builds AdmissionReviews, and reads the patches of their responses.
 import type { Operation } from 'fast-json-patch';
-import type { Patch } from '../../src/webhook/patch.ts';
+import type { Patch } from '../../src/injection/patch.ts';
 
 /** An AdmissionReview as the API server sends it, for the creation of a pod in `team-a`. */
 export function buildPodReview(object: unknown, changes: Record<string, unknown> = {}) {

@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import jsonPatch from 'fast-json-patch';
+import { decide } from '../../src/injection/decision.ts';
+import { createPullSecretReference } from '../../src/injection/patch.ts';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
-import { decide } from '../../src/webhook/decision.ts';
-import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import { buildPodReview, parsePatchOperations } from './admission-reviews.ts';
 

@@ -5,9 +5,9 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 import { createCachedRegistryResolver } from '../../src/ecr/registry-cache.ts';
+import { createPullSecretReference } from '../../src/injection/patch.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { createAdmissionHandler } from '../../src/webhook/handler.ts';
-import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { createWebhook } from '../../src/webhook/server.ts';
 import { resolveRegistry } from '../support/registries.ts';
 

@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { decide } from '../../src/injection/decision.ts';
+import { createPullSecretReference } from '../../src/injection/patch.ts';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
-import { decide } from '../../src/webhook/decision.ts';
-import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { describeReview, getSubject } from '../../src/webhook/review-log.ts';
 import { podWith } from '../support/pods.ts';
 import { resolveRegistry } from '../support/registries.ts';

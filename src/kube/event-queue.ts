@@ -1,10 +1,11 @@
 // Emits Events one after the other, at a bounded rate.
-import { KubeError, type KubeErrorCode } from '../kube/errors.ts';
-import type { KubeEvent } from '../kube/events.ts';
+
 import type { Log } from '../telemetry/log.ts';
 import { hash32 } from '../util/hash.ts';
 import { createRateLimit } from '../util/rate-limit.ts';
 import { createSlotLimit } from '../util/slot-limit.ts';
+import { KubeError, type KubeErrorCode } from './errors.ts';
+import type { KubeEvent } from './events.ts';
 
 export interface EventQueueDependencies {
   /** Resolves with false if the Event exists already; undefined: Events are disabled. */

@@ -3,8 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import jsonPatch from 'fast-json-patch';
-import { createPullSecretPatch, createPullSecretReference } from '../../src/webhook/patch.ts';
-import { parsePatchOperations } from './admission-reviews.ts';
+import { createPullSecretPatch, createPullSecretReference } from '../../src/injection/patch.ts';
+import { parsePatchOperations } from '../webhook/admission-reviews.ts';
 
 const name = 'ecr-pull-secrets';
 const addedReference = createPullSecretReference(name);

@@ -1,11 +1,10 @@
-// Decides what to do about an admission request. Pure.
+// Decides whether a pod gets the reference to the pull Secret, and which tokens it needs. Pure.
 import type { Config } from '../config/schema.ts';
 import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
 import { getImageHost, isInAccounts, type Registry, type RegistryResolver } from '../ecr/registry.ts';
 import { injectAnnotation } from '../labels.ts';
 import { matchesAny } from '../util/glob.ts';
 import { getField } from '../util/json.ts';
-import type { AdmissionRequest } from './admission-request.ts';
 import { createPullSecretPatch, hasReference, type Patch, type PullSecretReference } from './patch.ts';
 
 /** Why the decision was made. Shown in the log and in metrics. */
@@ -46,6 +45,18 @@ export type Decision =
   | WarnDecision
   | { readonly action: 'skip'; readonly reason: DecisionReason };
 
+/** The request that created or changes a pod. */
+export interface PodRequest {
+  /** `pods` or `pods/ephemeralcontainers`; requests for other resources are skipped. */
+  readonly resource: string;
+  readonly operation: string;
+  readonly namespace: string;
+  /** The pod, unvalidated. */
+  readonly object: unknown;
+  /** The pod before an update, unvalidated; null for a new pod. */
+  readonly oldObject: unknown;
+}
+
 export interface DecisionRules {
   /** The reference that pods get. */
   readonly reference: PullSecretReference;
@@ -62,7 +73,7 @@ export function getAdmissionExclusions({ exclude }: Pick<Config, 'exclude'>): De
   return { namespaces: [...namespaces, ...admissionNamespaces], accounts };
 }
 
-export function decide(request: AdmissionRequest, rules: DecisionRules): Decision {
+export function decide(request: PodRequest, rules: DecisionRules): Decision {
   const { resource, operation, namespace, object, oldObject } = request;
   if (resource !== 'pods' && resource !== 'pods/ephemeralcontainers') {
     return skip('not-a-pod');

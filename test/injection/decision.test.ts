@@ -1,11 +1,11 @@
 // Tests for which pods the webhook adds the reference, which it skips and why, and which reviews are invalid.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { decide, getAdmissionExclusions } from '../../src/injection/decision.ts';
+import { createPullSecretReference } from '../../src/injection/patch.ts';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
-import { decide, getAdmissionExclusions } from '../../src/webhook/decision.ts';
-import { createPullSecretReference } from '../../src/webhook/patch.ts';
 import { resolveRegistry } from '../support/registries.ts';
-import { buildPodReview } from './admission-reviews.ts';
+import { buildPodReview } from '../webhook/admission-reviews.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const rules = {
