@@ -1,6 +1,6 @@
-// Builds what keeps Secrets current beside admission: the watch of pull Secrets, renewal, housekeeping and provisioning.
-import type { App } from './app.ts';
-import type { Config } from './config/schema.ts';
+// Builds what keeps Secrets current beside admission: the watch of pull Secrets, renewal, housekeeping, provisioning and catch-up.
+import { type AppCatchUpDependencies, createCatchUp } from './app-catch-up.ts';
+import type { CatchUpController } from './catch-up/catch-up-controller.ts';
 import { createEventApi } from './kube/events.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import { watchSecretMetadata } from './kube/secret-metadata.ts';
@@ -11,8 +11,6 @@ import { findUnusedSettings, resolveSettings } from './provisioning/provisioning
 import { createFullSecretReporter, createHostEventReporter } from './renewal/host-events.ts';
 import { Housekeeping } from './renewal/housekeeping.ts';
 import { RenewalController } from './renewal/renewal-controller.ts';
-import type { Log } from './telemetry/log.ts';
-import type { Metrics } from './telemetry/metrics.ts';
 
 /** How often renewal checks the clocks for a jump, and what is due, in ms. */
 const renewalTickMs = 1_000;
@@ -20,15 +18,12 @@ const renewalTickMs = 1_000;
 /** How often housekeeping checks for hosts to add or to remove, in ms. */
 const housekeepingTickMs = 5_000;
 
-export interface ControllersDependencies {
-  readonly config: Config;
-  readonly app: App;
-  readonly log: Log;
-  readonly metrics: Metrics;
-}
+export type ControllersDependencies = AppCatchUpDependencies;
 
 export interface Controllers {
   readonly renewal: RenewalController;
+  /** Undefined if catch-up is disabled. */
+  readonly catchUp: CatchUpController | undefined;
   isInSync(): boolean;
   /** Starts all. Renewal and housekeeping begin when the cache of Secrets is in sync. */
   start(): void;
@@ -53,8 +48,12 @@ export function createControllers(dependencies: ControllersDependencies): Contro
   const renewal = createRenewal(dependencies);
   const housekeeping = createHousekeeping(dependencies);
   const provisioning = createProvisioning(dependencies, () => watch.start());
+  const catchUp = config.catchUp.enabled
+    ? createCatchUp(dependencies, () => watch.isInSync(), readClocks)
+    : undefined;
   return {
     renewal,
+    catchUp,
     isInSync: () => watch.isInSync(),
     start: () => {
       void watch.start().then(() => {
@@ -62,12 +61,13 @@ export function createControllers(dependencies: ControllersDependencies): Contro
           log.info('in sync with the API server');
           renewal.start();
           housekeeping.start();
+          catchUp?.start();
         }
       });
       void provisioning.start();
     },
     stop: async () => {
-      await Promise.all([provisioning.stop(), housekeeping.stop(), renewal.stop()]);
+      await Promise.all([catchUp?.stop(), provisioning.stop(), housekeeping.stop(), renewal.stop()]);
     },
     stopWatch: () => watch.stop(),
   };

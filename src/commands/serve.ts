@@ -39,7 +39,10 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     now: Date.now,
     monotonicNow: () => performance.now(),
   });
-  const controllers = createControllers({ config, app, log, metrics });
+  const controllers = createControllers({
+    ...{ config, app, log, metrics },
+    isWebhookReady: () => webhook.notReadyReasons().length === 0,
+  });
   const webhook = new AppWebhook({ config, app, log, metrics });
   const status = createStatusServer({
     getNotReadyReasons: () => [
@@ -57,6 +60,7 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     failingHosts: () => controllers.renewal.state().overdue.map(({ failure }) => failure),
     droppedLogLines: () => output.droppedLines(),
     fullSecrets: () => app.housekeeping.missing.fullSecretCount,
+    uninjectedPods: () => controllers.catchUp?.uninjectedPods ?? 0,
   });
   const { shutdownDelay, drainTimeout } = config.webhook;
   const maxShutdownMs = shutdownDelay + drainTimeout + config.kubernetes.writeTimeout;

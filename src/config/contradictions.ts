@@ -12,6 +12,7 @@ export function findContradictions(config: Config): Problem[] {
     ...findHostContradictions(config),
     ...findExcludedRegistries(config),
     ...findUnusedRules(config),
+    ...findUnusedEviction(config),
   ];
 }
 
@@ -76,4 +77,12 @@ function findUnusedRules({ registries }: Config): Problem[] {
 /** Whether one list of patterns matches everything that another one matches; undefined matches everything. */
 function coversAll(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
   return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
+}
+
+/** Only pods that are found and reported are deleted. */
+function findUnusedEviction({ catchUp }: Config): Problem[] {
+  const disabled = (['enabled', 'report'] as const).find((key) => !catchUp[key]);
+  return catchUp.evict && disabled !== undefined
+    ? [{ path: 'catchUp.evict', text: `has no effect, because catchUp.${disabled} is false` }]
+    : [];
 }

@@ -12,11 +12,16 @@ export interface EventQueueDependencies {
   readonly createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined;
   /** Events per second; {@link maxPerSecond} by default. */
   readonly eventsPerSecond?: number;
+  /** Events per namespace and hour; {@link defaultMaxPerNamespacePerHour} by default. */
+  readonly maxPerNamespacePerHour?: number;
   readonly log: Log;
 }
 
-/** Queues an Event. Calls `onUnsent` if the Event could not be sent for a reason that may pass. */
-export type SendEvent = (event: KubeEvent, onUnsent?: () => void) => void;
+/**
+ * Queues an Event. Calls `onUnsent` if the Event could not be sent for a reason that may pass.
+ * @returns false if the Event is not created, because Events are disabled or its namespace has used up those of this hour
+ */
+export type SendEvent = (event: KubeEvent, onUnsent?: () => void) => boolean;
 
 /** Bounds the rate because an outage of a region affects thousands of namespaces at once. */
 const maxPerSecond = 5;
@@ -26,7 +31,7 @@ const maxPerSecond = 5;
 const maxQueued = { all: 500, firstOfNamespace: 2_000 };
 
 /** Bounds the Events of one namespace, so that a tenant whose hosts alternate between failing and recovering cannot fill the queue. */
-const maxPerNamespacePerHour = 20;
+const defaultMaxPerNamespacePerHour = 20;
 
 const hourMs = 3_600_000;
 
@@ -54,6 +59,7 @@ interface QueuedEvent {
 export function createEventQueue({
   createEvent,
   eventsPerSecond = maxPerSecond,
+  maxPerNamespacePerHour = defaultMaxPerNamespacePerHour,
   log,
 }: EventQueueDependencies): SendEvent {
   const eventLimit = createSlotLimit(slotOptions);
@@ -64,11 +70,11 @@ export function createEventQueue({
   return (event, onUnsent) => {
     const { namespace } = event.object;
     if (createEvent === undefined || counts.get(namespace, event.at) >= maxPerNamespacePerHour) {
-      return;
+      return false;
     }
     if (!queued.hasRoom(namespace)) {
       onUnsent?.();
-      return;
+      return true;
     }
     queued.add({ event, onUnsent }, counts.add(namespace, event.at));
     void eventLimit.run(async () => {
@@ -87,6 +93,7 @@ export function createEventQueue({
         }
       }
     });
+    return true;
   };
 }
 
@@ -160,4 +167,17 @@ class HourlyCounts {
 export function formatEventName(object: string, state: string, key: string, at: number): string {
   const id = hash32(`${key} ${state} ${Math.floor(at / hourMs)}`).toString(16);
   return `${object}.${state}.${id}`;
+}
+
+/** Maximum length of an Event's name, which is a DNS subdomain. */
+const maxNameLength = 253;
+
+/**
+ * Formats the name of an Event that exists once for an object, whichever replica creates it.
+ * @param object the name of the object; truncated if the Event's name would be too long
+ * @param uid of the object
+ */
+export function formatUniqueEventName(object: string, state: string, uid: string): string {
+  const suffix = `.${state}.${hash32(uid).toString(16)}`;
+  return object.slice(0, maxNameLength - suffix.length).replace(/[.-]+$/, '') + suffix;
 }

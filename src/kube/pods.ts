@@ -1,8 +1,9 @@
-// Lists the pods of one namespace, in responses of bounded size.
-import type { ClusterConfig } from './client.ts';
+// Lists pods in responses of bounded size, and deletes them.
+import { maxObjectBytes } from './bounded-http.ts';
+import { type ClusterConfig, createCoreApi, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type Page, parsePage } from './list.ts';
-import { getText } from './request.ts';
+import { type GetRequest, getText } from './request.ts';
 
 /** Limits of one list. A list that exceeds them fails, because a partial list does not show which pods do not exist. */
 export interface PodListLimits {
@@ -40,20 +41,15 @@ export async function listPods(
   const signal = AbortSignal.timeout(timeoutMs);
   let limit = pageSize;
   let continueToken: string | undefined;
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
   for (let requests = 1; requests <= maxPages; requests += 1) {
-    const page = await fetchPage(config, {
-      namespace,
-      limit,
-      continueToken,
-      operation,
-      signal,
-      maxPageBytes,
-    });
+    const query = { fieldSelector: unfinished, ...pageQuery(limit, continueToken) };
+    const page = await fetchPage(config, { path, query, operation, signal }, maxPageBytes);
     if (page === undefined && limit === 1) {
       throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
     }
     if (page === undefined) {
-      limit = Math.max(1, Math.floor(limit / 8));
+      limit = Math.max(1, Math.floor(limit / pageSizeFactor));
       continue;
     }
     page.objects.forEach(onPod);
@@ -65,32 +61,123 @@ export async function listPods(
   throw new KubeError({ code: 'unknown', operation, detail: `more than ${maxPages} pages` });
 }
 
-interface PageRequest {
-  readonly namespace: string;
+/**
+ * Lists the pending pods of all namespaces, page by page, with one page in memory at a time. The first request is answered from
+ * the API server's watch cache. That is cheap in a cluster with many pods, and may miss changes of the last moments. If the
+ * response is too large, the list is read from etcd in smaller pages.
+ * @param onPage called with the pods of each page, as the API server sent them
+ * @param signal aborts the list, as a failure
+ * @throws {KubeError} with code `forbidden` without permission to list pods, `gone` if the list takes longer than the API server
+ *   keeps its version
+ */
+export async function listPendingPods(
+  config: ClusterConfig,
+  onPage: (pods: readonly unknown[]) => void,
+  signal: AbortSignal,
+  limits: Partial<Pick<PodListLimits, 'pageSize' | 'maxPageBytes'>> = {},
+): Promise<void> {
+  const { pageSize, maxPageBytes } = { ...defaultLimits, ...limits };
+  const operation = 'list pending pods';
+  const path = '/api/v1/pods';
+  let next: PendingPage = { limit: pageSize, isCached: true, continueToken: undefined };
+  for (;;) {
+    const { limit, isCached, continueToken } = next;
+    const query = {
+      fieldSelector: 'status.phase=Pending',
+      ...(isCached && { resourceVersion: '0' }),
+      ...pageQuery(limit, continueToken),
+    };
+    // From its cache, the API server may return more pods than the limit.
+    const maxBytes = limit > 1 || isCached ? maxPageBytes : maxObjectBytes;
+    const page = await fetchPage(config, { path, query, operation, signal }, maxBytes);
+    if (page === undefined) {
+      next = shrinkPage(next, operation);
+      continue;
+    }
+    onPage(page.objects);
+    if (page.continueToken === undefined) {
+      return;
+    }
+    const grown = Math.min(pageSize, limit * pageSizeFactor);
+    next = { limit: grown, isCached: false, continueToken: page.continueToken };
+  }
+}
+
+/** The next request for pending pods. */
+interface PendingPage {
   readonly limit: number;
+  /** Whether the API server may answer from its cache. */
+  readonly isCached: boolean;
   readonly continueToken: string | undefined;
-  readonly operation: string;
-  readonly signal: AbortSignal;
-  readonly maxPageBytes: number;
+}
+
+/** What to request instead of a page that is too large. */
+function shrinkPage(page: PendingPage, operation: string): PendingPage {
+  if (page.isCached) {
+    return { ...page, isCached: false };
+  }
+  if (page.limit === 1) {
+    throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
+  }
+  return { ...page, limit: Math.max(1, Math.floor(page.limit / pageSizeFactor)) };
+}
+
+/** Finished pods pull no images, and there may be thousands of them. */
+const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
+
+/** By how much pages become smaller if pods are large. */
+const pageSizeFactor = 8;
+
+function pageQuery(limit: number, continueToken: string | undefined): Record<string, string> {
+  return { limit: String(limit), ...(continueToken !== undefined && { continue: continueToken }) };
 }
 
 /** @returns undefined if the page is too large */
-async function fetchPage(config: ClusterConfig, request: PageRequest): Promise<Page | undefined> {
-  const { namespace, limit, continueToken, operation, signal, maxPageBytes } = request;
-  const query = {
-    // Finished pods pull no images, and there may be thousands of them.
-    fieldSelector: 'status.phase!=Succeeded,status.phase!=Failed',
-    limit: String(limit),
-    ...(continueToken !== undefined && { continue: continueToken }),
-  };
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  const textRequest = { path, query, accept: 'application/json', signal, operation };
+async function fetchPage(
+  config: ClusterConfig,
+  request: Omit<GetRequest, 'accept'>,
+  maxBytes: number,
+): Promise<Page | undefined> {
+  const { operation } = request;
   try {
-    return parsePage(await getText(config, textRequest, maxPageBytes), operation);
+    return parsePage(await getText(config, { ...request, accept: 'application/json' }, maxBytes), operation);
   } catch (error) {
     if (error instanceof KubeError && error.code === 'too-large') {
       return undefined;
     }
     throw error;
   }
+}
+
+/** The version of a pod that a caller decided about. */
+interface PodVersion {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+}
+
+/** Deletes pods. Every failure is a {@link KubeError}. */
+export interface PodApi {
+  /** @returns false if the pod has changed since that version, or does not exist any more */
+  delete(pod: PodVersion): Promise<boolean>;
+}
+
+export function createPodApi(config: ClusterConfig): PodApi {
+  const api = createCoreApi(config);
+  return {
+    delete: async ({ namespace, name, uid, resourceVersion }) => {
+      try {
+        await withKubeErrors(`delete pod ${namespace}/${name}`, () =>
+          api.deleteNamespacedPod({ namespace, name, body: { preconditions: { uid, resourceVersion } } }),
+        );
+        return true;
+      } catch (error) {
+        if (error instanceof KubeError && (error.code === 'conflict' || error.code === 'not-found')) {
+          return false;
+        }
+        throw error;
+      }
+    },
+  };
 }

@@ -95,6 +95,27 @@ export const metricDefinitions = {
     help: 'Requested hosts that could not be stored and are no longer retried, by reason.',
     labels: { reason: '`limit`: too many such hosts; `expired`: not requested for `secrets.forgetAfter`' },
   },
+  uninjectedPods: {
+    name: 'ecr_pull_secrets_uninjected_pods',
+    type: 'gauge',
+    help: 'Pending pods with ECR images in selected namespaces that have no reference to the pull Secret, as of the last complete check.',
+    labels: unlabeled,
+  },
+  catchUpRounds: {
+    name: 'ecr_pull_secrets_catch_up_rounds_total',
+    type: 'counter',
+    help: 'Checks of all pending pods, by outcome.',
+    labels: { outcome: '`completed`, or the code of the error' },
+  },
+  evictedPods: {
+    name: 'ecr_pull_secrets_pod_evictions_total',
+    type: 'counter',
+    help: 'Deletions of pods without a reference to the pull Secret, by outcome.',
+    labels: {
+      outcome:
+        '`deleted`; `changed`: the pod changed or was deleted in the meantime; or the code of the error',
+    },
+  },
   inSync: {
     name: 'ecr_pull_secrets_in_sync',
     type: 'gauge',

@@ -34,6 +34,8 @@ interface MetricsState {
   droppedLogLines(): number;
   /** Namespaces whose Secret has no room for a host that a pod requested. */
   fullSecrets(): number;
+  /** Pods without a reference to the pull Secret. */
+  uninjectedPods(): number;
 }
 
 /** One method for each event that is counted. */
@@ -47,6 +49,8 @@ export interface Metrics {
   countWatchFailure(code: string): void;
   countUnreadableObject(resource: string): void;
   countRenewal(reason: string, outcome: string): void;
+  countCatchUpRound(outcome: string): void;
+  countEviction(outcome: string): void;
   /** Sets what the gauges read. */
   setState(state: MetricsState): void;
   /** All metrics in Prometheus' text format. */
@@ -136,6 +140,8 @@ function createEventCounters(registers: Registry[]) {
   const watchFailures = new Counter({ ...describe(definitions.watchFailures), registers });
   const invalidObjects = new Counter({ ...describe(definitions.invalidObjects), registers });
   const renewals = new Counter({ ...describe(definitions.renewals), registers });
+  const catchUpRounds = new Counter({ ...describe(definitions.catchUpRounds), registers });
+  const evictedPods = new Counter({ ...describe(definitions.evictedPods), registers });
   const regionLabel = createRegionLabeler();
   const outcomeLabel = createBoundedLabeler(maxOutcomeLabels);
   return {
@@ -147,6 +153,8 @@ function createEventCounters(registers: Registry[]) {
     countWatchFailure: (code) => watchFailures.inc({ code }),
     countUnreadableObject: (resource) => invalidObjects.inc({ resource }),
     countRenewal: (reason, outcome) => renewals.inc({ reason, outcome }),
+    countCatchUpRound: (outcome) => catchUpRounds.inc({ outcome }),
+    countEviction: (outcome) => evictedPods.inc({ outcome }),
   } satisfies Partial<Metrics>;
 }
 
@@ -154,6 +162,7 @@ function registerStateMetrics(registers: Registry[], readState: ReadState): void
   registerGauge(registers, definitions.inSync, () => (readState()?.isInSync() === true ? 1 : 0));
   registerGauge(registers, definitions.renewalsDue, () => readState()?.due() ?? 0);
   registerGauge(registers, definitions.fullSecrets, () => readState()?.fullSecrets() ?? 0);
+  registerGauge(registers, definitions.uninjectedPods, () => readState()?.uninjectedPods() ?? 0);
   registerStateCounter(
     registers,
     definitions.apiRequestsDropped,

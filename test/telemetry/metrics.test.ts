@@ -68,6 +68,7 @@ describe('metrics', () => {
       failingHosts: () => failing,
       droppedLogLines: () => dropped,
       fullSecrets: () => 3,
+      uninjectedPods: () => 6,
     });
     metrics.countDroppedHosts('secret-full', 2);
     metrics.countForgottenHosts('limit', 5);
@@ -79,6 +80,7 @@ describe('metrics', () => {
     );
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
     assert.match(first, /^ecr_pull_secrets_full_secrets 3$/m);
+    assert.match(first, /^ecr_pull_secrets_uninjected_pods 6$/m);
     assert.match(first, /^ecr_pull_secrets_api_requests\{state="in-flight"\} 5$/m);
     assert.match(first, /^ecr_pull_secrets_api_requests\{state="slow"\} 2$/m);
     assert.match(first, /^ecr_pull_secrets_api_requests\{state="waiting"\} 1$/m);
@@ -118,6 +120,7 @@ describe('metrics', () => {
       failingHosts: () => [],
       droppedLogLines: () => 0,
       fullSecrets: () => 0,
+      uninjectedPods: () => 0,
     });
     const seen = new Set<string>();
     for (scrape = 0; scrape < 3; scrape += 1) {

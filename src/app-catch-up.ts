@@ -1,0 +1,105 @@
+// Builds what finds pending pods that admission missed.
+import type { App } from './app.ts';
+import { CatchUpController } from './catch-up/catch-up-controller.ts';
+import { MissedPodReporter } from './catch-up/missed-pod-reports.ts';
+import { PodEvictions } from './catch-up/pod-evictions.ts';
+import type { Config } from './config/schema.ts';
+import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
+import type { ClockReading } from './ecr/token-policy.ts';
+import { getAdmissionExclusions } from './injection/decision.ts';
+import { createPullSecretReference } from './injection/patch.ts';
+import { createEventApi } from './kube/events.ts';
+import { listNamespaces } from './kube/namespaces.ts';
+import { createPodApi, listPendingPods } from './kube/pods.ts';
+import { productName } from './labels.ts';
+import type { Log } from './telemetry/log.ts';
+import type { Metrics } from './telemetry/metrics.ts';
+
+/** How often catch-up checks whether a round is due, in ms. */
+const tickMs = 1_000;
+
+/**
+ * How long the webhook must have been ready before pods are deleted, in ms. Until then, the API server may not call it yet, and
+ * their replacements would lack the reference, too.
+ */
+const readyBeforeEvictionMs = 15_000;
+
+export interface AppCatchUpDependencies {
+  readonly config: Config;
+  readonly app: App;
+  readonly log: Log;
+  readonly metrics: Metrics;
+  /** Whether the webhook is ready to answer. */
+  isWebhookReady(): boolean;
+}
+
+export function createCatchUp(
+  dependencies: AppCatchUpDependencies,
+  isInSync: () => boolean,
+  now: () => ClockReading,
+): CatchUpController {
+  const { config, app, log, metrics } = dependencies;
+  const { selector } = config.catchUp.namespaces;
+  const reporter = createReporter(dependencies);
+  return new CatchUpController({
+    secretCache: app.secretCache,
+    secrets: app.secrets,
+    rules: {
+      reference: createPullSecretReference(config.secretName),
+      resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
+      exclude: getAdmissionExclusions(config),
+    },
+    resolveRegistry: app.resolveRegistry,
+    listPendingPods: (onPage, signal) => listPendingPods(app.cluster, onPage, signal),
+    listSelectedNamespaces:
+      selector === ''
+        ? undefined
+        : async (signal) => {
+            const namespaces = await listNamespaces(app.cluster, selector, signal);
+            return new Set(namespaces.map(({ name }) => name));
+          },
+    isInSync,
+    reporter: config.catchUp.report ? reporter : undefined,
+    evictions: config.catchUp.evict ? createEvictions(dependencies, reporter) : undefined,
+    intervalMs: config.catchUp.interval,
+    minimumAgeMs: config.catchUp.minimumAge,
+    now,
+    random: Math.random,
+    tickMs,
+    countRound: metrics.countCatchUpRound,
+    log,
+  });
+}
+
+function createReporter({ config, app, log }: AppCatchUpDependencies): MissedPodReporter {
+  return new MissedPodReporter({
+    secretName: config.secretName,
+    createEvent: config.renewal.events ? createEventApi(app.cluster, productName).create : undefined,
+    now: Date.now,
+    monotonicNow: () => performance.now(),
+    log,
+  });
+}
+
+function createEvictions(
+  { app, log, metrics, isWebhookReady }: AppCatchUpDependencies,
+  reporter: MissedPodReporter,
+): PodEvictions {
+  return new PodEvictions({
+    pods: createPodApi(app.cluster),
+    reporter,
+    canEvict: createReadinessCheck(isWebhookReady, () => performance.now()),
+    monotonicNow: () => performance.now(),
+    countEviction: metrics.countEviction,
+    log,
+  });
+}
+
+/** Creates a function that returns whether the webhook was ready at each call since {@link readyBeforeEvictionMs}. */
+function createReadinessCheck(isReady: () => boolean, monotonicNow: () => number): () => boolean {
+  let readySince: number | undefined;
+  return () => {
+    readySince = isReady() ? (readySince ?? monotonicNow()) : undefined;
+    return readySince !== undefined && monotonicNow() - readySince >= readyBeforeEvictionMs;
+  };
+}

@@ -1,0 +1,101 @@
+// Collects what a round of catch-up finds, in bounded memory.
+import type { Registry, RegistryResolver } from '../ecr/registry.ts';
+import { examinePod, type PodRules, type UninjectedPod } from './pod-findings.ts';
+
+/** Maximum number of pods without a reference that are kept in all and of one namespace. The others are only counted. */
+const maxPods = { all: 10_000, perNamespace: 500 };
+
+/** Maximum number of hosts that are ensured for one namespace in a round: the upper bound of `secrets.maxHosts`. */
+const maxHostsPerNamespace = 250;
+
+/** Registries of pods that have the reference, by namespace. */
+export type NeededTokens = ReadonlyMap<string, readonly Registry[]>;
+
+/** A pod without a reference. A young one may still start without it, so it is not reported yet. */
+export interface FoundPod extends UninjectedPod {
+  readonly isYoung: boolean;
+}
+
+/** The pods of one namespace that have no reference. */
+export interface UninjectedPods {
+  /** Number of those that are not young. */
+  readonly count: number;
+  /** The pods, or the first of them if there are too many to keep. */
+  readonly pods: readonly FoundPod[];
+}
+
+export interface FindingCollectorDependencies {
+  readonly rules: PodRules;
+  readonly resolveRegistry: RegistryResolver;
+  /** Age below which a pod is young, in ms. */
+  readonly minimumAgeMs: number;
+  /** The wall clock in ms. */
+  now(): number;
+}
+
+/** What is found in the pages of one list. Keeps nothing of a pod but names. */
+export class FindingCollector {
+  readonly #dependencies: FindingCollectorDependencies;
+  readonly #hosts = new Map<string, Set<string>>();
+  readonly #uninjected = new Map<string, { count: number; readonly pods: FoundPod[] }>();
+  #kept = 0;
+
+  constructor(dependencies: FindingCollectorDependencies) {
+    this.#dependencies = dependencies;
+  }
+
+  /** @param pod as the API server sent it */
+  add(pod: unknown): void {
+    const finding = examinePod(pod, this.#dependencies.rules);
+    if (finding?.kind === 'needs-tokens') {
+      this.#addHosts(finding.namespace, finding.registries);
+    } else if (finding?.kind === 'uninjected') {
+      this.#addPod(finding.pod);
+    }
+  }
+
+  /** The tokens that pods added since the last call need. */
+  takeNeededTokens(): NeededTokens {
+    const needed = new Map<string, readonly Registry[]>();
+    for (const [namespace, hosts] of this.#hosts) {
+      needed.set(
+        namespace,
+        [...hosts].flatMap((host) => this.#dependencies.resolveRegistry(host) ?? []),
+      );
+    }
+    this.#hosts.clear();
+    return needed;
+  }
+
+  /** The pods without a reference by namespace. */
+  uninjected(): ReadonlyMap<string, UninjectedPods> {
+    return this.#uninjected;
+  }
+
+  #addHosts(namespace: string, registries: readonly Registry[]): void {
+    const hosts = this.#hosts.get(namespace) ?? new Set<string>();
+    this.#hosts.set(namespace, hosts);
+    for (const { host } of registries) {
+      if (hosts.size < maxHostsPerNamespace && !hosts.has(host)) {
+        hosts.add(copyText(host));
+      }
+    }
+  }
+
+  #addPod(pod: UninjectedPod): void {
+    const { minimumAgeMs, now } = this.#dependencies;
+    const isYoung = now() - pod.createdAt < minimumAgeMs;
+    const found = this.#uninjected.get(pod.namespace) ?? { count: 0, pods: [] };
+    this.#uninjected.set(pod.namespace, found);
+    found.count += isYoung ? 0 : 1;
+    if (this.#kept < maxPods.all && found.pods.length < maxPods.perNamespace) {
+      this.#kept += 1;
+      found.pods.push({ ...pod, isYoung, hosts: pod.hosts.map(copyText) });
+    }
+  }
+}
+
+/** Copies a text, because a substring keeps the whole string in memory, and an image name can have a megabyte. */
+function copyText(text: string): string {
+  return Buffer.from(text).toString();
+}

@@ -1,0 +1,157 @@
+// Reports pods without a reference and what is done about them: Events and log lines.
+import { createEventQueue, formatUniqueEventName, type SendEvent } from '../kube/event-queue.ts';
+import type { KubeEvent } from '../kube/events.ts';
+import type { Log } from '../telemetry/log.ts';
+import { NamespaceBudgets } from '../util/rate-limit.ts';
+import { maxAttempts, type OwnedPod } from './eviction-policy.ts';
+import type { UninjectedPods } from './finding-collector.ts';
+import type { PodController, UninjectedPod } from './pod-findings.ts';
+
+export interface MissedPodReporterDependencies {
+  readonly secretName: string;
+  /** Resolves with false if the Event exists already; undefined: Events are disabled. */
+  readonly createEvent: ((event: KubeEvent) => Promise<boolean>) | undefined;
+  /** Events per second; the default of the queue if not given. */
+  readonly eventsPerSecond?: number;
+  /** The wall clock in ms. */
+  now(): number;
+  /** A monotonic clock in ms. */
+  monotonicNow(): number;
+  readonly log: Log;
+}
+
+/**
+ * Events about pods in one namespace and hour. More than for hosts, because each pod gets one, and fewer than a namespace can
+ * have pods.
+ */
+const maxEventsPerNamespacePerHour = 200;
+
+/** Pods that a log line names. */
+const maxNamedPods = 5;
+
+/** Log lines about namespaces in one round. The line about the round has the totals. */
+const maxLinesPerRound = 50;
+
+/** Minimum time between two log lines about one namespace, in ms. */
+const logIntervalMs = 3_600_000;
+
+/** Reports each pod once, as long as it is found. */
+export class MissedPodReporter {
+  readonly #dependencies: MissedPodReporterDependencies;
+  readonly #send: SendEvent;
+  readonly #logBudgets: NamespaceBudgets;
+  /** UIDs of the pods that have an Event, among those of the last round. */
+  #reported = new Set<string>();
+
+  constructor(dependencies: MissedPodReporterDependencies) {
+    this.#dependencies = dependencies;
+    this.#send = createEventQueue({
+      ...dependencies,
+      maxPerNamespacePerHour: maxEventsPerNamespacePerHour,
+    });
+    this.#logBudgets = new NamespaceBudgets({
+      burst: 1,
+      refillMs: logIntervalMs,
+      now: dependencies.monotonicNow,
+    });
+  }
+
+  /**
+   * Reports the pods of a round that have not been reported yet.
+   * @param uninjected all pods without a reference, by namespace; young ones are skipped
+   */
+  report(uninjected: ReadonlyMap<string, UninjectedPods>): void {
+    const reported = new Set<string>();
+    let lines = 0;
+    for (const [namespace, { count, pods }] of uninjected) {
+      const toReport = pods.filter(({ isYoung }) => !isYoung);
+      for (const pod of toReport) {
+        if (this.#reported.has(pod.uid) || this.#sendNotInjected(pod)) {
+          reported.add(pod.uid);
+        }
+      }
+      const hasNew = toReport.some(({ uid }) => !this.#reported.has(uid));
+      if (hasNew && lines < maxLinesPerRound && this.#logBudgets.trySpend(namespace)) {
+        lines += 1;
+        const names = toReport.slice(0, maxNamedPods).map(({ name }) => name);
+        this.#dependencies.log.warn(
+          { namespace, pods: names, count },
+          'pods have no reference to the pull Secret; recreate them',
+        );
+      }
+    }
+    this.#reported = reported;
+  }
+
+  /** Reports a pod that was deleted. */
+  reportEvicted(pod: OwnedPod): void {
+    const { namespace, name, controller } = pod;
+    const { kind, name: controllerName } = controller;
+    this.#dependencies.log.info(
+      { namespace, pod: name, controller: `${kind}/${controllerName}` },
+      'deleted a pod without a reference so that its controller creates it again',
+    );
+    const reference = `it has no reference to Secret ${this.#dependencies.secretName}`;
+    this.#sendEvent(pod, {
+      state: 'evicted',
+      type: 'Normal',
+      reason: 'EvictedForPullSecret',
+      message: `deleted, because ${reference} and never ran, so that ${formatController(controller)} creates it again`,
+    });
+  }
+
+  /** Reports a pod whose controller keeps creating pods without a reference, so that they are not deleted any more. */
+  reportStopped(pod: OwnedPod): void {
+    const { namespace, name, controller } = pod;
+    this.#dependencies.log.warn(
+      { namespace, pod: name, controller: `${controller.kind}/${controller.name}`, attempts: maxAttempts },
+      'pods come back without a reference; no longer deleting the pods of this controller',
+    );
+    this.#sendEvent(pod, {
+      state: 'eviction-stopped',
+      type: 'Warning',
+      reason: 'EvictionStopped',
+      message:
+        `${formatController(controller)} created pods without a reference to Secret ${this.#dependencies.secretName} ` +
+        `${maxAttempts} times, so its pods are not deleted any more. Check that the API server calls the webhook, then delete ` +
+        'the pod',
+    });
+  }
+
+  #sendNotInjected(pod: UninjectedPod): boolean {
+    const { secretName } = this.#dependencies;
+    const { hosts, moreHosts, controller } = pod;
+    const named = moreHosts === 0 ? hosts.join(', ') : `${hosts.join(', ')} and ${moreHosts} more`;
+    const remedy =
+      controller === undefined
+        ? 'Delete it and create it again'
+        : `Delete it, so that ${formatController(controller)} creates it again`;
+    return this.#sendEvent(pod, {
+      state: 'not-injected',
+      type: 'Warning',
+      reason: 'PullSecretNotInjected',
+      message:
+        `no reference to Secret ${secretName} for ${named}: the pod was created while ecr-pull-secrets was not answering, or ` +
+        `another webhook added the image later. ${remedy}, unless it can pull with other credentials`,
+    });
+  }
+
+  #sendEvent(
+    { namespace, name, uid }: UninjectedPod,
+    { state, ...event }: Pick<KubeEvent, 'type' | 'reason' | 'message'> & { readonly state: string },
+  ): boolean {
+    return this.#send(
+      {
+        ...event,
+        name: formatUniqueEventName(name, state, uid),
+        object: { kind: 'Pod', namespace, name, uid },
+        at: this.#dependencies.now(),
+      },
+      () => this.#reported.delete(uid),
+    );
+  }
+}
+
+function formatController({ kind, name }: PodController): string {
+  return `${kind} ${name}`;
+}

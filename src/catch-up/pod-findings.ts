@@ -1,0 +1,123 @@
+// Finds pending pods that lack tokens or the reference to the pull Secret. Pure.
+import type { Registry } from '../ecr/registry.ts';
+import { type DecisionRules, decide } from '../injection/decision.ts';
+import { getField, getItems, isObject } from '../util/json.ts';
+
+/** The controller that owns a pod. */
+export interface PodController {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+/** A pod that the webhook would have given the reference, and that does not have it. */
+export interface UninjectedPod {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+  readonly resourceVersion: string;
+  /** When the API server created it, in ms since the epoch. */
+  readonly createdAt: number;
+  /** Its registries whose tokens it cannot use, at most {@link maxNamedHosts}. */
+  readonly hosts: readonly string[];
+  /** Number of further registries. */
+  readonly moreHosts: number;
+  /** Undefined if no controller owns it. */
+  readonly controller: PodController | undefined;
+  /** No container has started yet, and the kubelet reports that an image cannot be pulled, or nothing. */
+  readonly isStuck: boolean;
+}
+
+/** What there is to do about a pending pod. */
+export type PodFinding =
+  | { readonly kind: 'needs-tokens'; readonly namespace: string; readonly registries: readonly Registry[] }
+  | { readonly kind: 'uninjected'; readonly pod: UninjectedPod };
+
+export interface PodRules extends DecisionRules {
+  /** Whether the Secret of a namespace is known to lack a valid token of a registry. */
+  lacksToken(namespace: string, registry: Registry): boolean;
+}
+
+/** Hosts that are kept of a pod without a reference. */
+const maxNamedHosts = 3;
+
+/**
+ * Decides about a pending pod as the webhook would have decided at its creation.
+ * @param pod as the API server sent it
+ * @returns undefined if there is nothing to do
+ */
+export function examinePod(pod: unknown, rules: PodRules): PodFinding | undefined {
+  const metadata = getField(pod, 'metadata');
+  const namespace = getText(metadata, 'namespace');
+  if (namespace === '' || getField(metadata, 'deletionTimestamp') !== undefined) {
+    return undefined;
+  }
+  const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
+  const decision = decide(request, rules);
+  if (decision.action !== 'ensure') {
+    return undefined;
+  }
+  if (decision.patch !== undefined) {
+    return { kind: 'uninjected', pod: describePod(pod, namespace, decision.registries) };
+  }
+  const registries = decision.registries.filter((registry) => rules.lacksToken(namespace, registry));
+  return registries.length === 0 ? undefined : { kind: 'needs-tokens', namespace, registries };
+}
+
+function describePod(pod: unknown, namespace: string, registries: readonly Registry[]): UninjectedPod {
+  const metadata = getField(pod, 'metadata');
+  return {
+    namespace,
+    name: getText(metadata, 'name'),
+    uid: getText(metadata, 'uid'),
+    resourceVersion: getText(metadata, 'resourceVersion'),
+    createdAt: Date.parse(getText(metadata, 'creationTimestamp')),
+    hosts: registries.slice(0, maxNamedHosts).map(({ host }) => host),
+    moreHosts: Math.max(0, registries.length - maxNamedHosts),
+    controller: findController(metadata),
+    isStuck: isStuck(getField(pod, 'status')),
+  };
+}
+
+function findController(metadata: unknown): PodController | undefined {
+  const owner = getItems(getField(metadata, 'ownerReferences')).find(
+    (one) => getField(one, 'controller') === true,
+  );
+  return owner === undefined
+    ? undefined
+    : {
+        apiVersion: getText(owner, 'apiVersion'),
+        kind: getText(owner, 'kind'),
+        name: getText(owner, 'name'),
+        uid: getText(owner, 'uid'),
+      };
+}
+
+const statusFields = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'] as const;
+
+/** Reasons of the kubelet for a container whose image cannot be pulled (kubernetes `pkg/kubelet/images/types.go`). */
+const pullFailures: ReadonlySet<unknown> = new Set(['ErrImagePull', 'ImagePullBackOff']);
+
+function isStuck(status: unknown): boolean {
+  const statuses = statusFields.flatMap((field) => getItems(getField(status, field)));
+  return (
+    statuses.every(neverStarted) &&
+    (statuses.length === 0 ||
+      statuses.some((one) =>
+        pullFailures.has(getField(getField(getField(one, 'state'), 'waiting'), 'reason')),
+      ))
+  );
+}
+
+function neverStarted(container: unknown): boolean {
+  const { state, lastState, restartCount = 0, started } = isObject(container) ? container : {};
+  const hasRun = (one: unknown) =>
+    getField(one, 'running') !== undefined || getField(one, 'terminated') !== undefined;
+  return restartCount === 0 && started !== true && !hasRun(state) && !hasRun(lastState);
+}
+
+function getText(value: unknown, field: string): string {
+  const text = getField(value, field);
+  return typeof text === 'string' ? text : '';
+}
