@@ -59,7 +59,7 @@ export function createCatchUp(
             return new Set(namespaces.map(({ name }) => name));
           },
     isInSync,
-    reporter: config.catchUp.report ? reporter : undefined,
+    reporter,
     evictions: config.catchUp.evict ? createEvictions(dependencies, reporter) : undefined,
     intervalMs: config.catchUp.interval,
     minimumAgeMs: config.catchUp.minimumAge,

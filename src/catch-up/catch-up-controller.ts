@@ -9,7 +9,7 @@ import type { Log } from '../telemetry/log.ts';
 import { createRateLimit } from '../util/rate-limit.ts';
 import { createSlotLimit } from '../util/slot-limit.ts';
 import { replacementMs } from './eviction-policy.ts';
-import { FindingCollector, type NeededTokens, type UninjectedPods } from './finding-collector.ts';
+import { FindingCollector, type NeededTokens } from './finding-collector.ts';
 import type { MissedPodReporter } from './missed-pod-reports.ts';
 import type { PodEvictions } from './pod-evictions.ts';
 
@@ -24,8 +24,7 @@ export interface CatchUpDependencies {
   readonly listSelectedNamespaces: ((signal: AbortSignal) => Promise<ReadonlySet<string>>) | undefined;
   /** Whether the cache of Secrets is current. Nothing is done while it is not. */
   isInSync(): boolean;
-  /** Reports pods without a reference; undefined: they are ignored. */
-  readonly reporter: Pick<MissedPodReporter, 'report'> | undefined;
+  readonly reporter: Pick<MissedPodReporter, 'report'>;
   /** Deletes pods without a reference; undefined: none is deleted. */
   readonly evictions: Pick<PodEvictions, 'start' | 'stop' | 'waitUntilIdle'> | undefined;
   /** Interval between two rounds, in ms. */
@@ -183,13 +182,10 @@ export class CatchUpController {
       }
       this.#startTask(round, this.#ensureSelected(findings.takeNeededTokens(), round));
     }, this.#abort.signal);
-    const uninjected =
-      reporter === undefined
-        ? new Map<string, UninjectedPods>()
-        : await this.#select(findings.uninjected(), round);
+    const uninjected = await this.#select(findings.uninjected(), round);
     const pods = [...uninjected.values()].flatMap((ofNamespace) => ofNamespace.pods);
     this.#uninjectedPods = [...uninjected.values()].reduce((sum, { count }) => sum + count, 0);
-    reporter?.report(uninjected);
+    reporter.report(uninjected);
     const hasEvictions = evictions?.start(pods) === true;
     void this.#logRound(round, this.#uninjectedPods);
     if (round.selectionError !== undefined) {

@@ -79,10 +79,8 @@ function coversAll(wide: readonly string[] | undefined, narrow: readonly string[
   return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
 }
 
-/** Only pods that are found and reported are deleted. */
 function findUnusedEviction({ catchUp }: Config): Problem[] {
-  const disabled = (['enabled', 'report'] as const).find((key) => !catchUp[key]);
-  return catchUp.evict && disabled !== undefined
-    ? [{ path: 'catchUp.evict', text: `has no effect, because catchUp.${disabled} is false` }]
+  return catchUp.evict && !catchUp.enabled
+    ? [{ path: 'catchUp.evict', text: 'has no effect, because catchUp.enabled is false' }]
     : [];
 }

@@ -201,8 +201,6 @@ const settings = {
         interval: v.optional(durationBetween('30s', '24h'), '5m'),
         /** Age below which a pod without a reference is not reported, because it may start with other credentials. */
         minimumAge: v.optional(durationBetween('0s', '1h'), '30s'),
-        /** Whether pods without a reference are reported. If not, only the tokens of pods with a reference are ensured. */
-        report: v.optional(v.boolean('true or false'), true),
         /** Whether pods without a reference that never ran are deleted, so that their controllers create them again. */
         evict: v.optional(v.boolean('true or false'), false),
         /** Namespaces whose pods are checked; default: all. */

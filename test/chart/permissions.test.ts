@@ -42,18 +42,25 @@ describeWithHelm('permissions', (helm) => {
   const shared = { managed: { controller: { enabled: false } } };
   const sync = { cronJob: { enabled: true } };
 
+  const listed = namespaces(['list']);
   const cases: [string, Values, unknown[]][] = [
-    ['no values', {}, [allOfSecrets, events, pods]],
-    ['the webhook alone', { injection: 'webhook' }, [allOfSecrets, events, pods]],
-    ['webhook and policy', { injection: 'both' }, [allOfSecrets, events, pods]],
+    ['no values', {}, [allOfSecrets, events, pods, listed]],
+    ['the webhook alone', { injection: 'webhook' }, [allOfSecrets, events, pods, listed]],
+    ['webhook and policy', { injection: 'both' }, [allOfSecrets, events, pods, listed]],
     ['no list of pods', { rbac: { listPods: false } }, [allOfSecrets, events]],
-    ['one ServiceAccount for all', { certificates: shared }, [allOfSecrets, events, pods, caBundle]],
-    ['an existing certificate', existing, [allOfSecrets, events, pods]],
-    ['no Events', { ...existing, config: { renewal: { events: false } } }, [allOfSecrets, pods]],
+    ['no catch-up', { config: { catchUp: { enabled: false } } }, [allOfSecrets, events, pods]],
+    [
+      'deletion of pods that were missed',
+      { config: { catchUp: { evict: true } } },
+      [allOfSecrets, events, { ...pods, verbs: ['list', 'delete'] }, listed],
+    ],
+    ['one ServiceAccount for all', { certificates: shared }, [allOfSecrets, events, pods, listed, caBundle]],
+    ['an existing certificate', existing, [allOfSecrets, events, pods, listed]],
+    ['no Events', { ...existing, config: { renewal: { events: false } } }, [allOfSecrets, pods, listed]],
     [
       'another name',
       { ...existing, config: { secretName: 'pulls' } },
-      [{ ...allOfSecrets, resourceNames: ['pulls'] }, events, pods],
+      [{ ...allOfSecrets, resourceNames: ['pulls'] }, events, pods, listed],
     ],
     [
       'the default ServiceAccounts',
@@ -115,8 +122,13 @@ describeWithHelm('permissions', (helm) => {
       [allOfSecrets, events, pods, namespaces(['list', 'watch'])],
     ],
     [
-      'the policy, which needs no access to ServiceAccounts and pods',
+      'the policy, which needs no access to ServiceAccounts',
       { injection: 'policy', config: { provisioning: { registries } } },
+      [allOfSecrets, events, pods, namespaces(['list', 'watch'])],
+    ],
+    [
+      'the policy without catch-up, which needs no access to pods',
+      { injection: 'policy', config: { provisioning: { registries }, catchUp: { enabled: false } } },
       [allOfSecrets, events, namespaces(['list', 'watch'])],
     ],
     [

@@ -23,6 +23,7 @@ const derivedSettings = [
   'webhook.clientAuth.allowedNames',
   'status.address',
   'kubernetes.kubeconfig',
+  'catchUp.namespaces.selector',
 ];
 
 /** Values with one host in `config.hosts`. */
@@ -437,6 +438,7 @@ describeWithHelm('invalid values', (helm) => {
         namespaces: { names: ['a-*'], selector: 'a=b' },
         serviceAccounts: ['default'],
       },
+      catchUp: { enabled: true, interval: '5m', minimumAge: '30s', evict: false },
       webhook: {
         port: 8443,
         maxConnections: 600,
@@ -449,7 +451,7 @@ describeWithHelm('invalid values', (helm) => {
       log: { level: 'info' },
     };
     const settings = parseSettings(findOne(await helm().template({ config }), 'ConfigMap'));
-    const { exclude, registries, provisioning, ...rest } = readConfig('', 'the defaults');
+    const { exclude, registries, provisioning, catchUp, ...rest } = readConfig('', 'the defaults');
     for (const [key, value] of Object.entries(rest)) {
       if (key !== 'certificates') {
         assert.deepEqual(getValueAt(settings, key), value, key);
@@ -457,6 +459,7 @@ describeWithHelm('invalid values', (helm) => {
     }
     assert.equal(settings.registries[0]?.roleArn, roleArn);
     assert.deepEqual(settings.provisioning, config.provisioning);
+    assert.deepEqual({ ...settings.catchUp, namespaces: catchUp.namespaces }, catchUp);
     assert.deepEqual(settings.exclude.accounts, config.exclude.accounts);
   });
 });

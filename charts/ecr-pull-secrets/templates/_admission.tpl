@@ -99,6 +99,18 @@ matchExpressions:
   {{- include "ecr-pull-secrets.namespaceRequirements" . | fromJsonArray | toYaml | nindent 2 }}
 {{- end -}}
 
+{{/* The same requirements as a label selector in one line, as for kubectl. */}}
+{{- define "ecr-pull-secrets.namespaceSelectorLine" -}}
+{{- $terms := list -}}
+{{- range include "ecr-pull-secrets.namespaceRequirements" . | fromJsonArray -}}
+{{- if eq .operator "Exists" -}}{{- $terms = append $terms .key -}}
+{{- else if eq .operator "DoesNotExist" -}}{{- $terms = append $terms (printf "!%s" .key) -}}
+{{- else -}}{{- $terms = append $terms (printf "%s %s (%s)" .key (lower .operator) (join "," .values)) -}}
+{{- end -}}
+{{- end -}}
+{{ join "," $terms }}
+{{- end -}}
+
 {{/* The CA bundle as base64-encoded PEM, from PEM or base64-encoded PEM. */}}
 {{- define "ecr-pull-secrets.caBundle" -}}
 {{- $bundle := .Values.certificates.caBundle -}}

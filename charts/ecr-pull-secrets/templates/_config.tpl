@@ -44,6 +44,12 @@ without `*`, as JSON.
 {{- if include "ecr-pull-secrets.provisions" . -}}
 {{- $_ := set $config.provisioning "serviceAccounts" (include "ecr-pull-secrets.referringAccounts" . | fromJsonArray) -}}
 {{- end -}}
+{{- if include "ecr-pull-secrets.catchesUp" . -}}
+{{- $selector := dict "selector" (include "ecr-pull-secrets.namespaceSelectorLine" .) -}}
+{{- $_ := set $config "catchUp" (set ($config.catchUp | default dict) "namespaces" $selector) -}}
+{{- else if include "ecr-pull-secrets.serves" . -}}
+{{- $_ := set $config "catchUp" (dict "enabled" false) -}}
+{{- end -}}
 {{- if include "ecr-pull-secrets.managesCertificates" . -}}
 {{- $certificates := dict
       "source" (ternary "managed" "files" (not (empty (include "ecr-pull-secrets.servesManaging" .))))

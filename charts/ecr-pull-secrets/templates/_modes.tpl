@@ -79,3 +79,15 @@ Names and patterns of the ServiceAccounts that get a reference to the Secret, as
 ["default"]
 {{- end -}}
 {{- end -}}
+
+{{/* Whether the program checks pending pods. It needs to list them, and an admission that may have missed one. */}}
+{{- define "ecr-pull-secrets.catchesUp" -}}
+{{- $injects := or (include "ecr-pull-secrets.injectsByWebhook" .) (include "ecr-pull-secrets.injectsByPolicy" .) -}}
+{{- $disabled := eq (toString ((.Values.config).catchUp | default dict).enabled) "false" -}}
+{{- if and (include "ecr-pull-secrets.serves" .) $injects .Values.rbac.listPods (not $disabled) }}yes{{ end -}}
+{{- end -}}
+
+{{/* Whether the program deletes pods that admission missed. */}}
+{{- define "ecr-pull-secrets.evicts" -}}
+{{- if and (include "ecr-pull-secrets.catchesUp" .) ((.Values.config).catchUp | default dict).evict }}yes{{ end -}}
+{{- end -}}

@@ -24,6 +24,10 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{ include "ecr-pull-secrets.fullname" . }}-fence
 {{- end -}}
 
+{{- define "ecr-pull-secrets.evictionFenceName" -}}
+{{ include "ecr-pull-secrets.fenceName" . }}-evictions
+{{- end -}}
+
 {{- define "ecr-pull-secrets.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (include "ecr-pull-secrets.fullname" .) -}}
 {{- end -}}

@@ -1,0 +1,336 @@
+// Tests when pending pods are checked, and what is done about them, with a driven clock.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { KubeError } from '../../src/kube/errors.ts';
+import { pendingHost } from '../../src/pull-secrets/unavailable-host.ts';
+import { eventually } from '../support/eventually.ts';
+import { host, minuteMs, ownedBy, pendingPod, secondMs, setUpCatchUp, start } from './catch-up-fixture.ts';
+
+const forbidden = () =>
+  Promise.reject(new KubeError({ code: 'forbidden', operation: 'list pending pods', status: 403 }));
+
+describe('the rounds of catch-up', () => {
+  it('start when the cache is in sync, follow in intervals, and start again after it was out of sync', async () => {
+    const { state, pass } = setUpCatchUp();
+    state.isInSync = false;
+    await pass(minuteMs);
+    assert.equal(state.lists, 0);
+    state.isInSync = true;
+    await pass(secondMs);
+    await pass(2 * secondMs);
+    assert.equal(state.lists, 1);
+    await pass(5 * minuteMs - secondMs);
+    assert.equal(state.lists, 1);
+    await pass(secondMs);
+    assert.equal(state.lists, 2);
+    state.isInSync = false;
+    await pass(secondMs);
+    state.isInSync = true;
+    await pass(secondMs);
+    await pass(2 * secondMs);
+    assert.equal(state.lists, 3);
+    assert.deepEqual(state.rounds, ['completed', 'completed', 'completed']);
+  });
+
+  it('of replicas are not at the same time', async () => {
+    const times: number[] = [];
+    for (const random of [0, 0.999]) {
+      const { clock, pass } = setUpCatchUp({
+        random: () => random,
+        listPendingPods: async () => void times.push(clock.monotonicMs),
+      });
+      for (let second = 0; second < 400; second += 1) {
+        await pass(secondMs);
+      }
+    }
+    const [first = 0, next = 0, otherFirst = 0, otherNext = 0] = times;
+    assert.ok(otherFirst - first >= secondMs, `${first} and ${otherFirst}`);
+    assert.ok(otherNext - otherFirst - (next - first) >= 50 * secondMs, `${next} and ${otherNext}`);
+  });
+
+  it('do not overlap, and end when the controller stops', async () => {
+    let signal: AbortSignal | undefined;
+    const { catchUp, state, pass, clock } = setUpCatchUp({
+      listPendingPods: (_, given) => {
+        state.lists += 1;
+        signal = given;
+        return new Promise((_resolve, reject) => {
+          given.addEventListener('abort', () => reject(given.reason));
+        });
+      },
+    });
+    await pass(0);
+    clock.monotonicMs += 2 * secondMs;
+    catchUp.tick();
+    clock.monotonicMs += 20 * minuteMs;
+    catchUp.tick();
+    assert.equal(state.lists, 1);
+    await catchUp.stop();
+    assert.equal(signal?.aborted, true);
+    catchUp.tick();
+    assert.equal(state.lists, 1);
+    assert.deepEqual(state.rounds, [], 'a stop is no failure');
+  });
+
+  it('are retried soon after a failure, and log a missing permission once', async () => {
+    let fails = true;
+    const { state, pass, runFirstRound } = setUpCatchUp({
+      listPendingPods: () => {
+        state.lists += 1;
+        return fails
+          ? Promise.reject(new KubeError({ code: 'timeout', operation: 'list pending pods' }))
+          : forbidden();
+      },
+    });
+    await runFirstRound();
+    fails = false;
+    await pass(15 * secondMs);
+    assert.deepEqual(state.rounds, ['timeout', 'forbidden']);
+    for (let round = 0; round < 4; round += 1) {
+      await pass(5 * minuteMs);
+    }
+    assert.equal(state.lists, 6);
+    assert.deepEqual(
+      state.lines.map(({ level, msg }) => `${level} ${msg}`),
+      [
+        'warn failed to check pending pods; will retry',
+        'warn not allowed to check pending pods; pods that were missed are not found',
+      ],
+    );
+  });
+});
+
+describe('pending pods with the reference', () => {
+  it('get their tokens at once, unless these are stored', async () => {
+    const { state, runFirstRound, storeToken } = setUpCatchUp();
+    const other = host.replace('123456789012', '210987654321');
+    storeToken('fresh', start + 60 * minuteMs);
+    storeToken('expired', start - minuteMs);
+    state.pods = [
+      pendingPod('fresh', 'a', { hasReference: true }),
+      pendingPod('expired', 'b', { hasReference: true }),
+      pendingPod('new', 'c', { hasReference: true, images: [`${host}/a`, `${other}/b`] }),
+      pendingPod('new', 'd', { hasReference: true }),
+      pendingPod('kube-system', 'e', { hasReference: true }),
+    ];
+    await runFirstRound();
+    assert.deepEqual(state.ensured, [
+      { namespace: 'expired', hosts: [host] },
+      { namespace: 'new', hosts: [host, other] },
+    ]);
+    const { pods, ensured, incomplete, uninjected, level } = state.lines.at(-1) ?? {};
+    assert.deepEqual(
+      { pods, ensured, incomplete, uninjected, level },
+      {
+        ...{ pods: 5, ensured: 2, incomplete: 0, uninjected: 0, level: 'info' },
+      },
+    );
+  });
+
+  it('of a namespace that hangs delay no other, and are not ensured twice meanwhile', async () => {
+    const { catchUp, state, pass, clock } = setUpCatchUp();
+    const hanging = Promise.withResolvers<void>();
+    state.ensure = async (namespace) => {
+      if (namespace.startsWith('hangs')) {
+        await hanging.promise;
+      }
+      return [pendingHost(host)];
+    };
+    const names = [...Array.from({ length: 30 }, (_, index) => `hangs-${index}`), 'other'];
+    state.pods = names.map((namespace) => pendingPod(namespace, 'a', { hasReference: true }));
+    await pass(0);
+    clock.monotonicMs += 2 * secondMs;
+    catchUp.tick();
+    await eventually(
+      'the other namespace is ensured',
+      () => state.ensured.some(({ namespace }) => namespace === 'other'),
+      60_000,
+    );
+    clock.monotonicMs += 6 * minuteMs;
+    catchUp.tick();
+    await eventually('another round has ended', () => state.rounds.length === 2);
+    await setImmediate();
+    assert.equal(state.ensured.filter(({ namespace }) => namespace === 'hangs-0').length, 1);
+    hanging.resolve();
+    await catchUp.waitUntilIdle();
+    assert.equal(state.lines.at(-1)?.['level'], 'info');
+  });
+
+  it('are handled in selected namespaces only, which are listed only if there is something to do', async () => {
+    let namespaceLists = 0;
+    const { catchUp, state, pass, runFirstRound } = setUpCatchUp({
+      listSelectedNamespaces: async () => {
+        namespaceLists += 1;
+        return new Set(['selected']);
+      },
+    });
+    state.pods = [pendingPod('other', 'a', { images: ['busybox'] })];
+    await runFirstRound();
+    assert.equal(namespaceLists, 0);
+    state.pods = ['selected', 'other'].flatMap((namespace) => [
+      pendingPod(namespace, `${namespace}-a`, { hasReference: true }),
+      pendingPod(namespace, `${namespace}-b`),
+    ]);
+    await pass(5 * minuteMs);
+    assert.equal(namespaceLists, 1);
+    assert.deepEqual(state.ensured, [{ namespace: 'selected', hosts: [host] }]);
+    assert.equal(catchUp.uninjectedPods, 1);
+    await eventually('the Event is created', () => state.events.length > 0);
+    assert.deepEqual(
+      state.events.map(({ object }) => object.name),
+      ['selected-b'],
+    );
+  });
+
+  it('wait if the selected namespaces cannot be listed', async () => {
+    const { catchUp, state, runFirstRound } = setUpCatchUp({ listSelectedNamespaces: forbidden });
+    state.pods = [pendingPod('shop', 'a', { hasReference: true }), pendingPod('shop', 'b')];
+    await runFirstRound();
+    assert.deepEqual(state.rounds, ['forbidden']);
+    assert.deepEqual([state.ensured, state.events, catchUp.uninjectedPods], [[], [], 0]);
+  });
+});
+
+describe('pending pods without a reference', () => {
+  it('are counted, and get an Event once', async () => {
+    const { catchUp, state, pass, runFirstRound } = setUpCatchUp();
+    state.pods = [pendingPod('shop', 'cart', { metadata: ownedBy('ReplicaSet', 'cart-5d') })];
+    await runFirstRound();
+    assert.equal(catchUp.uninjectedPods, 1);
+    await eventually('the Event is created', () => state.events.length === 1);
+    const [{ name, object, type, reason, message } = {}] = state.events as Partial<
+      (typeof state.events)[number]
+    >[];
+    assert.match(String(name), /^cart\.not-injected\.[0-9a-f]+$/);
+    assert.deepEqual(
+      { object, type, reason },
+      {
+        object: { kind: 'Pod', namespace: 'shop', name: 'cart', uid: 'uid-cart' },
+        type: 'Warning',
+        reason: 'PullSecretNotInjected',
+      },
+    );
+    assert.equal(
+      message,
+      `no reference to Secret ecr-pull-secrets for ${host}: the pod was created while ecr-pull-secrets was not answering, or ` +
+        'another webhook added the image later. Delete it, so that ReplicaSet cart-5d creates it again, unless it can pull ' +
+        'with other credentials',
+    );
+    state.pods.push(pendingPod('shop', 'web'));
+    await pass(5 * minuteMs);
+    await eventually('the next Event is created', () => state.events.length === 2);
+    await pass(5 * minuteMs);
+    state.pods = [];
+    await pass(5 * minuteMs);
+    assert.equal(state.events.length, 2);
+    assert.equal(catchUp.uninjectedPods, 0);
+    const lines = state.lines.filter(({ msg }) => String(msg).startsWith('pods have no reference'));
+    assert.deepEqual(
+      lines.map(({ namespace, pods, count }) => ({ namespace, pods, count })),
+      [{ namespace: 'shop', pods: ['cart'], count: 1 }],
+      'one line per namespace and hour',
+    );
+  });
+
+  it('are left for the next round while they are young, which follows soon', async () => {
+    const { catchUp, state, pass, runFirstRound } = setUpCatchUp();
+    state.pods = [pendingPod('shop', 'cart', { createdAt: start - secondMs })];
+    await runFirstRound();
+    assert.deepEqual([catchUp.uninjectedPods, state.events.length], [0, 0]);
+    await pass(31 * secondMs);
+    assert.equal(catchUp.uninjectedPods, 1);
+    await eventually('the Event is created', () => state.events.length === 1);
+  });
+
+  it('are all counted, and kept up to a limit of each namespace', async () => {
+    const { catchUp, state, runFirstRound } = setUpCatchUp();
+    const count = 10_000;
+    state.pods = Array.from({ length: count }, (_, index) => pendingPod('big', `p${index}`));
+    state.pods.push(pendingPod('small', 'a'));
+    await runFirstRound();
+    assert.equal(catchUp.uninjectedPods, count + 1);
+    await eventually('the small namespace has its Event', () =>
+      state.events.some(({ object }) => object.namespace === 'small'),
+    );
+    assert.ok(state.events.length <= 201, `${state.events.length} Events`);
+  });
+});
+
+describe('the eviction of pods without a reference', () => {
+  const owned = (name: string, options = {}) =>
+    pendingPod('shop', name, { metadata: ownedBy('ReplicaSet', 'cart'), ...options });
+
+  it('deletes one pod, then the others, each with an Event', async () => {
+    const { state, pass, runFirstRound } = setUpCatchUp({}, true);
+    state.pods = [owned('a'), owned('b'), owned('c'), pendingPod('shop', 'bare')];
+    await runFirstRound();
+    assert.deepEqual(state.deleted, ['a']);
+    state.pods = state.pods.slice(1);
+    await pass(31 * secondMs);
+    assert.deepEqual(state.deleted, ['a', 'b', 'c']);
+    await eventually('all Events are created', () => state.events.length === 7);
+    const evicted = state.events.filter(({ reason }) => reason === 'EvictedForPullSecret');
+    assert.deepEqual(
+      evicted.map(({ object, type, message }) => [object.name, type, message]),
+      ['a', 'b', 'c'].map((name) => [
+        name,
+        'Normal',
+        'deleted, because it has no reference to Secret ecr-pull-secrets and never ran, so that ReplicaSet cart creates it again',
+      ]),
+    );
+    assert.deepEqual(state.evictions, ['deleted', 'deleted', 'deleted']);
+  });
+
+  it('waits until the webhook answers', async () => {
+    const { state, pass, runFirstRound } = setUpCatchUp({}, true);
+    state.canEvict = false;
+    state.pods = [owned('a')];
+    await runFirstRound();
+    assert.deepEqual(state.deleted, []);
+    state.canEvict = true;
+    await pass(31 * secondMs);
+    assert.deepEqual(state.deleted, ['a']);
+  });
+
+  it('stops with an Event if the pods keep coming back without a reference', async () => {
+    const { state, pass, runFirstRound, clock } = setUpCatchUp({}, true);
+    let created = 0;
+    const comeBack = () => {
+      created += 1;
+      state.pods = [owned(`p${created}`, { createdAt: clock.wallMs })];
+    };
+    comeBack();
+    clock.wallMs += minuteMs;
+    await runFirstRound();
+    for (let round = 0; round < 60; round += 1) {
+      if (state.deleted.length === created) {
+        comeBack();
+      }
+      await pass(5 * minuteMs + secondMs);
+    }
+    assert.deepEqual(state.deleted, ['p1', 'p2', 'p3']);
+    const stopped = state.events.filter(({ reason }) => reason === 'EvictionStopped');
+    assert.deepEqual(
+      stopped.map(({ object, type }) => [object.name, type]),
+      [['p4', 'Warning']],
+    );
+  });
+
+  it('tries again if a pod has changed, or the deletion was refused', async () => {
+    const { state, pass, runFirstRound } = setUpCatchUp({}, true);
+    state.pods = [owned('a'), owned('b')];
+    state.delete = async () => false;
+    await runFirstRound();
+    state.delete = () =>
+      Promise.reject(new KubeError({ code: 'forbidden', operation: 'delete pod', status: 403 }));
+    await pass(31 * secondMs);
+    await pass(31 * secondMs);
+    assert.deepEqual(state.evictions, ['changed', 'forbidden', 'forbidden']);
+    const lines = state.lines.filter(({ msg }) => String(msg).startsWith('failed to delete a pod'));
+    assert.equal(lines.length, 1, 'consecutive failures are logged once');
+    state.delete = async () => true;
+    await pass(31 * secondMs);
+    assert.deepEqual(state.deleted, ['a']);
+  });
+});
