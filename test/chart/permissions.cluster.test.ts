@@ -152,6 +152,7 @@ describeChartOnCluster('permissions of the running program', (cluster, helm) => 
       ['read a pod', 'GET', (of) => `/api/v1/namespaces/${of}/pods/x`],
       ['watch pods', 'GET', (of) => `/api/v1/namespaces/${of}/pods?watch=true`],
       ['create pods', 'POST', (of) => `/api/v1/namespaces/${of}/pods`, { metadata: { name: 'x' } }],
+      ['delete pods', 'DELETE', (of) => `/api/v1/namespaces/${of}/pods/x`],
       ['read ConfigMaps, its own too', 'GET', () => `/api/v1/namespaces/${release.namespace}/configmaps`],
       ['read a namespace', 'GET', (of) => `/api/v1/namespaces/${of}`],
       [

@@ -2,21 +2,30 @@
 import { createBadRequest } from './api-status-error.ts';
 import { getStringEntries, type KubeObject, toArray, toObject } from './kube-object.ts';
 
-/** Parses `fieldSelector`: `metadata.name=NAME` and `status.phase!=PHASE`. @throws {StatusError} 400 for other terms */
-function parseFieldSelector(query: URLSearchParams): { name: string | undefined; notInPhases: string[] } {
+/**
+ * Parses `fieldSelector`: `metadata.name=NAME`, `status.phase=PHASE` and `status.phase!=PHASE`.
+ * @throws {StatusError} 400 for other terms
+ */
+function parseFieldSelector(query: URLSearchParams): {
+  name: string | undefined;
+  inPhases: string[];
+  notInPhases: string[];
+} {
   const terms = (query.get('fieldSelector') ?? '').split(',').filter(Boolean);
   const matched = terms.map((term) => {
-    const [, name, phase] = /^(?:metadata\.name==?([^=!]+)|status\.phase!=(\w+))$/.exec(term) ?? [];
-    if (name === undefined && phase === undefined) {
+    const [, name, operator, phase = ''] =
+      /^(?:metadata\.name==?([^=!]+)|status\.phase(!?=)(\w+))$/.exec(term) ?? [];
+    if (name === undefined && operator === undefined) {
       throw createBadRequest(
-        `this stand-in supports only the field selectors metadata.name and status.phase!=: ${term}`,
+        `this stand-in supports only the field selectors metadata.name and status.phase: ${term}`,
       );
     }
-    return { name, phase };
+    return { name, operator, phase };
   });
   return {
     name: matched.find(({ name }) => name !== undefined)?.name,
-    notInPhases: matched.flatMap(({ phase }) => phase ?? []),
+    inPhases: matched.flatMap(({ operator, phase }) => (operator === '=' ? [phase] : [])),
+    notInPhases: matched.flatMap(({ operator, phase }) => (operator === '!=' ? [phase] : [])),
   };
 }
 
@@ -27,7 +36,7 @@ export function getSelectedName(query: URLSearchParams): string | undefined {
 
 /** Creates a predicate for `fieldSelector` and `labelSelector=key=value,…`. @throws {StatusError} 400 for other forms */
 export function createSelector(query: URLSearchParams): (object: KubeObject) => boolean {
-  const { name, notInPhases } = parseFieldSelector(query);
+  const { name, inPhases, notInPhases } = parseFieldSelector(query);
   const labels = (query.get('labelSelector') ?? '')
     .split(',')
     .filter(Boolean)
@@ -39,6 +48,7 @@ export function createSelector(query: URLSearchParams): (object: KubeObject) => 
       return { key, value };
     });
   return ({ metadata, status }) =>
+    inPhases.every((phase) => phase === toObject(status)['phase']) &&
     !notInPhases.some((phase) => phase === toObject(status)['phase']) &&
     (name === undefined || metadata.name === name) &&
     labels.every(({ key, value }) => metadata.labels?.[key] === value);

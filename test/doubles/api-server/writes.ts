@@ -75,7 +75,9 @@ export class Writes {
   }
 
   async create(write: Write): Promise<WriteResult> {
-    return await this.#save(write, undefined, parseObject(parseJsonBody(write), write.target), true);
+    const object = parseObject(parseJsonBody(write), write.target);
+    const created = write.target.resource === podResource ? { ...object, status: { phase: 'Pending' } } : object;
+    return await this.#save(write, undefined, created, true);
   }
 
   async replace(write: Write): Promise<WriteResult> {
