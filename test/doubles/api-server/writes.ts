@@ -76,7 +76,8 @@ export class Writes {
 
   async create(write: Write): Promise<WriteResult> {
     const object = parseObject(parseJsonBody(write), write.target);
-    const created = write.target.resource === podResource ? { ...object, status: { phase: 'Pending' } } : object;
+    const created =
+      write.target.resource === podResource ? { ...object, status: { phase: 'Pending' } } : object;
     return await this.#save(write, undefined, created, true);
   }
 
