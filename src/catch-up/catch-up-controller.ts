@@ -63,11 +63,11 @@ const ensuresPerSecond = 50;
 /** A round, and its results for the log. */
 interface Round {
   /** Pods that were listed. */
-  pods: number;
+  podCount: number;
   /** Namespaces in which the tokens of all pods are ensured. */
-  ensured: number;
+  ensuredNamespaces: number;
   /** Namespaces in which a token is missing. */
-  incomplete: number;
+  incompleteNamespaces: number;
   /** What the round has started. None of these rejects. */
   readonly tasks: Promise<void>[];
   /** The namespaces whose pods are handled, once they have been listed. */
@@ -172,11 +172,11 @@ export class CatchUpController {
     const { listPendingPods, reporter, evictions } = this.#dependencies;
     const findings = this.#createCollector();
     const round: Round = {
-      ...{ pods: 0, ensured: 0, incomplete: 0, tasks: [] },
+      ...{ podCount: 0, ensuredNamespaces: 0, incompleteNamespaces: 0, tasks: [] },
       ...{ selected: undefined, selectionError: undefined },
     };
     await listPendingPods((pods) => {
-      round.pods += pods.length;
+      round.podCount += pods.length;
       for (const pod of pods) {
         findings.add(pod);
       }
@@ -244,7 +244,7 @@ export class CatchUpController {
       await this.#waitForRateLimit();
       if (!this.#abort.signal.aborted) {
         const unavailable = await secrets.ensure(namespace, registries);
-        round[unavailable.length === 0 ? 'ensured' : 'incomplete'] += 1;
+        round[unavailable.length === 0 ? 'ensuredNamespaces' : 'incompleteNamespaces'] += 1;
       }
     } catch (error) {
       log.error({ namespace, err: error }, 'failed to ensure a pull Secret');
@@ -260,13 +260,16 @@ export class CatchUpController {
   }
 
   /** Logs a round when its tokens are ensured. */
-  async #logRound(round: Round, uninjected: number): Promise<void> {
+  async #logRound(round: Round, uninjectedPods: number): Promise<void> {
     for (const task of round.tasks) {
       await task;
     }
-    const { pods, ensured, incomplete } = round;
-    const level = ensured + incomplete + uninjected > 0 ? 'info' : 'debug';
-    this.#dependencies.log[level]({ pods, ensured, incomplete, uninjected }, 'checked pending pods');
+    const { podCount, ensuredNamespaces, incompleteNamespaces } = round;
+    const level = ensuredNamespaces + incompleteNamespaces + uninjectedPods > 0 ? 'info' : 'debug';
+    this.#dependencies.log[level](
+      { podCount, ensuredNamespaces, incompleteNamespaces, uninjectedPods },
+      'checked pending pods',
+    );
   }
 
   /** A missing permission is logged once, because it lasts until the operator changes something. */

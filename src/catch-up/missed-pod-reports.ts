@@ -75,7 +75,7 @@ export class MissedPodReporter {
         lines += 1;
         const names = toReport.slice(0, maxNamedPods).map(({ name }) => name);
         this.#dependencies.log.warn(
-          { namespace, pods: names, count },
+          { namespace, pods: names, podCount: count },
           'pods have no reference to the pull Secret; recreate them',
         );
       }

@@ -119,12 +119,11 @@ describe('pending pods with the reference', () => {
       { namespace: 'expired', hosts: [host] },
       { namespace: 'new', hosts: [host, other] },
     ]);
-    const { pods, ensured, incomplete, uninjected, level } = state.lines.at(-1) ?? {};
+    const { podCount, ensuredNamespaces, incompleteNamespaces, uninjectedPods, level } =
+      state.lines.at(-1) ?? {};
     assert.deepEqual(
-      { pods, ensured, incomplete, uninjected, level },
-      {
-        ...{ pods: 5, ensured: 2, incomplete: 0, uninjected: 0, level: 'info' },
-      },
+      [podCount, ensuredNamespaces, incompleteNamespaces, uninjectedPods, level],
+      [5, 2, 0, 0, 'info'],
     );
   });
 
@@ -227,8 +226,8 @@ describe('pending pods without a reference', () => {
     assert.equal(catchUp.uninjectedPods, 0);
     const lines = state.lines.filter(({ msg }) => String(msg).startsWith('pods have no reference'));
     assert.deepEqual(
-      lines.map(({ namespace, pods, count }) => ({ namespace, pods, count })),
-      [{ namespace: 'shop', pods: ['cart'], count: 1 }],
+      lines.map(({ namespace, pods, podCount }) => ({ namespace, pods, podCount })),
+      [{ namespace: 'shop', pods: ['cart'], podCount: 1 }],
       'one line per namespace and hour',
     );
   });
@@ -291,6 +290,23 @@ describe('the eviction of pods without a reference', () => {
     state.canEvict = true;
     await pass(31 * secondMs);
     assert.deepEqual(state.deleted, ['a']);
+  });
+
+  it('stops at once when the webhook does not answer any more, and does not count those pods', async () => {
+    const { state, pass, runFirstRound } = setUpCatchUp({}, true);
+    state.pods = ['a', 'b'].map((name) =>
+      pendingPod('shop', name, { metadata: ownedBy('ReplicaSet', name) }),
+    );
+    state.delete = async () => {
+      state.canEvict = false;
+      return true;
+    };
+    await runFirstRound();
+    assert.deepEqual(state.deleted, ['a']);
+    state.pods = state.pods.slice(1);
+    state.canEvict = true;
+    await pass(31 * secondMs);
+    assert.deepEqual(state.deleted, ['a', 'b']);
   });
 
   it('stops with an Event if the pods keep coming back without a reference', async () => {
