@@ -64,9 +64,9 @@ const ensuresPerSecond = 50;
 interface Round {
   /** Pods that were listed. */
   podCount: number;
-  /** Namespaces in which the tokens of all pods are ensured. */
+  /** Times that the tokens of a namespace were ensured. */
   ensuredNamespaces: number;
-  /** Namespaces in which a token is missing. */
+  /** Times that a token was missing after that. */
   incompleteNamespaces: number;
   /** What the round has started. None of these rejects. */
   readonly tasks: Promise<void>[];
@@ -85,8 +85,8 @@ export class CatchUpController {
   readonly #abort = new AbortController();
   readonly #ensureLimit = createSlotLimit(ensureLimits);
   readonly #waitForRateLimit: () => Promise<void>;
-  /** Namespace → the round whose pods are being ensured there. */
-  readonly #ensuring = new Map<string, Round>();
+  /** Namespace → the round whose pods are being ensured there, and the registries that follow. */
+  readonly #ensuring = new Map<string, { readonly round: Round; readonly next: Registry[] }>();
   /** Tasks of all rounds, waiting or in flight. */
   readonly #tasks = new Set<Promise<void>>();
   #wasInSync = false;
@@ -115,7 +115,10 @@ export class CatchUpController {
   /** Resolves when the round has ended, and all that it started. */
   async waitUntilIdle(): Promise<void> {
     await this.#round;
-    await Promise.all([...this.#tasks, this.#dependencies.evictions?.waitUntilIdle()]);
+    while (this.#tasks.size > 0) {
+      await Promise.all(this.#tasks);
+    }
+    await this.#dependencies.evictions?.waitUntilIdle();
   }
 
   /** Number of pods without a reference that the last complete round found, without young ones. */
@@ -224,13 +227,12 @@ export class CatchUpController {
   async #ensureSelected(needed: NeededTokens, round: Round): Promise<void> {
     try {
       for (const [namespace, registries] of await this.#select(needed, round)) {
-        const other = this.#ensuring.get(namespace);
-        if (other === undefined || other === round) {
-          this.#ensuring.set(namespace, round);
-          this.#startTask(
-            round,
-            this.#ensureLimit.run(() => this.#ensure(namespace, registries, round)),
-          );
+        const ensuring = this.#ensuring.get(namespace);
+        if (ensuring === undefined) {
+          this.#ensuring.set(namespace, { round, next: [] });
+          this.#startEnsuring(namespace, registries, round);
+        } else if (ensuring.round === round) {
+          ensuring.next.push(...registries);
         }
       }
     } catch (error) {
@@ -238,6 +240,12 @@ export class CatchUpController {
     }
   }
 
+  #startEnsuring(namespace: string, registries: readonly Registry[], round: Round): void {
+    const task = this.#ensureLimit.run(() => this.#ensure(namespace, registries, round));
+    this.#startTask(round, task);
+  }
+
+  /** Continues behind the other namespaces if pods on later pages need more. */
   async #ensure(namespace: string, registries: readonly Registry[], round: Round): Promise<void> {
     const { secrets, log } = this.#dependencies;
     try {
@@ -248,7 +256,11 @@ export class CatchUpController {
       }
     } catch (error) {
       log.error({ namespace, err: error }, 'failed to ensure a pull Secret');
-    } finally {
+    }
+    const next = this.#ensuring.get(namespace)?.next.splice(0) ?? [];
+    if (next.length > 0) {
+      this.#startEnsuring(namespace, next, round);
+    } else {
       this.#ensuring.delete(namespace);
     }
   }

@@ -1,5 +1,5 @@
 // Collects what a round of catch-up finds, in bounded memory.
-import type { Registry, RegistryResolver } from '../ecr/registry.ts';
+import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import { examinePod, type PodRules, type UninjectedPod } from './pod-findings.ts';
 
 /** Maximum number of pods without a reference that are kept in all and of one namespace. The others are only counted. */
@@ -36,7 +36,10 @@ export interface FindingCollectorDependencies {
 /** What is found in the pages of one list. Keeps nothing of a pod but names. */
 export class FindingCollector {
   readonly #dependencies: FindingCollectorDependencies;
+  /** Namespace → the hosts that its pods need. */
   readonly #hosts = new Map<string, Set<string>>();
+  /** Those of them that have not been taken yet. */
+  readonly #newHosts = new Map<string, string[]>();
   readonly #uninjected = new Map<string, { count: number; readonly pods: FoundPod[] }>();
   #kept = 0;
 
@@ -54,16 +57,15 @@ export class FindingCollector {
     }
   }
 
-  /** The tokens that pods added since the last call need. */
+  /** The tokens that pods need, without those that were returned before. */
   takeNeededTokens(): NeededTokens {
-    const needed = new Map<string, readonly Registry[]>();
-    for (const [namespace, hosts] of this.#hosts) {
-      needed.set(
+    const needed = new Map(
+      [...this.#newHosts].map(([namespace, hosts]) => [
         namespace,
-        [...hosts].flatMap((host) => this.#dependencies.resolveRegistry(host) ?? []),
-      );
-    }
-    this.#hosts.clear();
+        resolveRegistries(hosts, this.#dependencies.resolveRegistry),
+      ]),
+    );
+    this.#newHosts.clear();
     return needed;
   }
 
@@ -77,7 +79,9 @@ export class FindingCollector {
     this.#hosts.set(namespace, hosts);
     for (const { host } of registries) {
       if (hosts.size < maxHostsPerNamespace && !hosts.has(host)) {
-        hosts.add(copyText(host));
+        const copy = copyText(host);
+        hosts.add(copy);
+        this.#newHosts.set(namespace, [...(this.#newHosts.get(namespace) ?? []), copy]);
       }
     }
   }

@@ -61,16 +61,18 @@ export class MissedPodReporter {
    * @param uninjected all pods without a reference, by namespace; young ones are skipped
    */
   report(uninjected: ReadonlyMap<string, UninjectedPods>): void {
-    const reported = new Set<string>();
+    const before = this.#reported;
+    this.#reported = new Set();
     let lines = 0;
     for (const [namespace, { count, pods }] of uninjected) {
       const toReport = pods.filter(({ isYoung }) => !isYoung);
       for (const pod of toReport) {
-        if (this.#reported.has(pod.uid) || this.#sendNotInjected(pod)) {
-          reported.add(pod.uid);
+        this.#reported.add(pod.uid);
+        if (!before.has(pod.uid) && !this.#sendNotInjected(pod)) {
+          this.#reported.delete(pod.uid);
         }
       }
-      const hasNew = toReport.some(({ uid }) => !this.#reported.has(uid));
+      const hasNew = toReport.some(({ uid }) => !before.has(uid));
       if (hasNew && lines < maxLinesPerRound && this.#logBudgets.trySpend(namespace)) {
         lines += 1;
         const names = toReport.slice(0, maxNamedPods).map(({ name }) => name);
@@ -80,7 +82,6 @@ export class MissedPodReporter {
         );
       }
     }
-    this.#reported = reported;
   }
 
   /** Reports a pod that was deleted. */
@@ -126,19 +127,21 @@ export class MissedPodReporter {
       controller === undefined
         ? 'Delete it and create it again'
         : `Delete it, so that ${formatController(controller)} creates it again`;
-    return this.#sendEvent(pod, {
+    const event = {
       state: 'not-injected',
       type: 'Warning',
       reason: 'PullSecretNotInjected',
       message:
         `no reference to Secret ${secretName} for ${named}: the pod was created while ecr-pull-secrets was not answering, or ` +
         `another webhook added the image later. ${remedy}, unless it can pull with other credentials`,
-    });
+    } as const;
+    return this.#sendEvent(pod, event, () => this.#reported.delete(pod.uid));
   }
 
   #sendEvent(
     { namespace, name, uid }: UninjectedPod,
     { state, ...event }: Pick<KubeEvent, 'type' | 'reason' | 'message'> & { readonly state: string },
+    onUnsent?: () => void,
   ): boolean {
     return this.#send(
       {
@@ -147,7 +150,7 @@ export class MissedPodReporter {
         object: { kind: 'Pod', namespace, name, uid },
         at: this.#dependencies.now(),
       },
-      () => this.#reported.delete(uid),
+      onUnsent,
     );
   }
 }

@@ -1,5 +1,4 @@
 // Emits Events one after the other, at a bounded rate.
-
 import type { Log } from '../telemetry/log.ts';
 import { hash32 } from '../util/hash.ts';
 import { createRateLimit } from '../util/rate-limit.ts';

@@ -127,6 +127,28 @@ describe('pending pods with the reference', () => {
     );
   });
 
+  it('get their tokens page by page, each host once, and other namespaces do not wait for all pages of one', async () => {
+    const hostOf = (index: number) => host.replace(/^\d{12}/, String(200_000_000_000 + index));
+    const page = (index: number) => [
+      pendingPod('big', `big-${index}`, { hasReference: true, images: [`${host}/a`, `${hostOf(index)}/b`] }),
+      pendingPod(`small-${index}`, `small-${index}`, { hasReference: true }),
+    ];
+    const { state, runFirstRound } = setUpCatchUp({
+      listPendingPods: async (onPage) => {
+        for (let index = 0; index < 300; index += 1) {
+          onPage(index < 20 ? page(index) : page(index).slice(0, 1));
+        }
+      },
+    });
+    await runFirstRound();
+    const ofBig = state.ensured.filter(({ namespace }) => namespace === 'big');
+    const hosts = ofBig.flatMap((one) => one.hosts);
+    assert.equal(hosts.length, 250, 'the limit of one namespace');
+    assert.equal(new Set(hosts).size, 250);
+    assert.ok(ofBig.length <= 3, `${ofBig.length} times`);
+    assert.equal(state.ensured.length - ofBig.length, 20);
+  });
+
   it('of a namespace that hangs delay no other, and are not ensured twice meanwhile', async () => {
     const { catchUp, state, pass, clock } = setUpCatchUp();
     const hanging = Promise.withResolvers<void>();
@@ -230,6 +252,18 @@ describe('pending pods without a reference', () => {
       [{ namespace: 'shop', pods: ['cart'], podCount: 1 }],
       'one line per namespace and hour',
     );
+  });
+
+  it('get their Event in the next round if the queue of Events is full', async () => {
+    const { state, pass, runFirstRound } = setUpCatchUp();
+    state.pods = ['a', 'b', 'c'].flatMap((namespace) =>
+      Array.from({ length: 200 }, (_, index) => pendingPod(namespace, `${namespace}${index}`)),
+    );
+    await runFirstRound();
+    await eventually('the queue is empty', () => state.events.length >= 500);
+    await pass(5 * minuteMs);
+    await eventually('all have Events', () => state.events.length === 600);
+    assert.equal(new Set(state.events.map(({ name }) => name)).size, 600);
   });
 
   it('are left for the next round while they are young, which follows soon', async () => {
