@@ -8,7 +8,7 @@ const read = (path: string) => readFileSync(new URL(`../${path}`, import.meta.ur
 /** File, and the start of the part that contains the values as string literals; the part ends at the next `;`. */
 const parts: readonly (readonly [file: string, start: string])[] = [
   ['webhook/handler', 'type AdmissionOutcome ='],
-  ['webhook/decision', 'type DecisionReason ='],
+  ['injection/decision', 'type DecisionReason ='],
   ['webhook/client-auth', 'readonly code:'],
   ['ecr/token-policy', 'type DueReason ='],
   ['renewal/plan-types', 'readonly reason:'],
