@@ -2,6 +2,7 @@
 import type { AppDependencies } from './app-dependencies.ts';
 import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
+import type { IdentityResolver } from './ecr/identity.ts';
 import { getEndpointId, listMappedRegistries, type Registry, type RegistryResolver } from './ecr/registry.ts';
 import type { TokenSource } from './ecr/token-source.ts';
 import { createClaimedEndpointCheck } from './pull-secrets/claimed-endpoints.ts';
@@ -11,13 +12,14 @@ import type { HostFailure } from './renewal/plan-types.ts';
 interface TokensDependencies {
   readonly secretCache: SecretCache;
   readonly resolveRegistry: RegistryResolver;
+  readonly resolveIdentity: IdentityResolver;
 }
 
 export function createTokens(app: AppDependencies, dependencies: TokensDependencies) {
   const { config, environment, log, metrics, now, monotonicNow } = app;
   const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
   return createAwsTokenSource({
-    rules: config.registries,
+    resolveIdentity: dependencies.resolveIdentity,
     freshness: { fraction: freshFraction, floorMs: minimumLife },
     timeouts: { connectMs: connectTimeout, requestMs: requestTimeout },
     maxKeys: maxRegions,
@@ -41,7 +43,7 @@ export function createTokens(app: AppDependencies, dependencies: TokensDependenc
 /** Creates the function that tells real ECR endpoints from those that image names may have invented. */
 function createEndpointTrust(
   { config, configuredRegistries, now }: AppDependencies,
-  { secretCache, resolveRegistry }: TokensDependencies,
+  { secretCache, resolveRegistry }: Pick<TokensDependencies, 'secretCache' | 'resolveRegistry'>,
 ): (registry: Registry) => EndpointTrust {
   const configured = [...configuredRegistries, ...listMappedRegistries(config)];
   const proven = new Set(configured.map(getEndpointId));

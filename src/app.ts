@@ -4,7 +4,9 @@ import { connectToCluster } from './app-cluster.ts';
 import type { AppDependencies } from './app-dependencies.ts';
 import { createHosts, createSecretWriter, createUnstoredHosts } from './app-pull-secrets.ts';
 import { createTokens, getHostFailure } from './app-tokens.ts';
-import { createFingerprintResolver } from './ecr/identity.ts';
+import { getFingerprint } from './ecr/identity.ts';
+import { unknownFacts } from './ecr/identity-facts.ts';
+import { createIdentityResolver } from './ecr/identity-rules.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
 import type { ClusterConfig } from './kube/client.ts';
@@ -50,11 +52,13 @@ export function createApp(dependencies: AppDependencies): App {
   );
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
-  const identityOf = createFingerprintResolver(
-    config.registries,
-    createCachedRegistryResolver(resolveRegistry),
-  );
-  const tokens = createTokens(dependencies, { secretCache, resolveRegistry });
+  const resolveIdentity = createIdentityResolver(config.registries, unknownFacts);
+  const resolveCachedRegistry = createCachedRegistryResolver(resolveRegistry);
+  const identityOf = (namespace: string, host: string) => {
+    const registry = resolveCachedRegistry(host);
+    return registry && getFingerprint(resolveIdentity(namespace, registry));
+  };
+  const tokens = createTokens(dependencies, { secretCache, resolveRegistry, resolveIdentity });
   const hosts = createHosts(dependencies, { cluster, resolveRegistry });
   const unstored = createUnstoredHosts(dependencies);
   const { secrets, forgetHosts } = createSecretWriter(dependencies, {

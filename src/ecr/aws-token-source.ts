@@ -3,13 +3,13 @@ import type { Environment } from './aws-settings.ts';
 import type { EndpointTrust } from './call-queue.ts';
 import { createEcrTokenClient } from './ecr-client.ts';
 import type { Timeouts } from './http-handler.ts';
-import { createIdentityResolver, type IdentityRule } from './identity.ts';
+import type { IdentityResolver } from './identity.ts';
 import type { Registry } from './registry.ts';
 import type { Freshness } from './token-policy.ts';
 import { createTokenSource, type TokenCall, type TokenSource } from './token-source.ts';
 
 export interface AwsTokenSourceOptions {
-  readonly rules: readonly IdentityRule[];
+  readonly resolveIdentity: IdentityResolver;
   readonly freshness: Freshness;
   /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` by default. */
   readonly timeouts: Timeouts & { readonly totalMs?: number };
@@ -27,7 +27,7 @@ export interface AwsTokenSourceOptions {
   onCall?(call: TokenCall): void;
 }
 
-/** Creates a token source from the SDK's environment and the configured rules. `close` closes all connections. */
+/** Creates a token source from the SDK's environment. `close` closes all connections. */
 export function createAwsTokenSource(options: AwsTokenSourceOptions): TokenSource & { close(): void } {
   const { timeouts, environment, maxKeys, now, freshness } = options;
   const aws = createEcrTokenClient({
@@ -37,7 +37,7 @@ export function createAwsTokenSource(options: AwsTokenSourceOptions): TokenSourc
     now: () => now(),
   });
   const source = createTokenSource({
-    resolveIdentity: createIdentityResolver(options.rules),
+    resolveIdentity: options.resolveIdentity,
     fetchToken: aws.fetchToken,
     freshness,
     maxKeys,

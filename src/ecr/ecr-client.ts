@@ -97,7 +97,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
         // first, and with their own timeout, so that slow credentials are not reported as a slow endpoint
         await credentials.getProvider(identity)();
         const response = await callApi(identity, registry, trust);
-        return parseAuthorization(response, registry.region, now());
+        return parseAuthorization(response, registry.region, now(), identity.fingerprint);
       } catch (error) {
         const failure = classifyError(error, registry.region);
         if (shouldReloadCredentials(failure, trust)) {

@@ -239,6 +239,62 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
         'The namespace uses many regions without a token; tokens for new regions are fetched at a limited rate',
     },
   ],
+  [
+    'denied-by-rule',
+    {
+      permanent: true,
+      summary: 'denied by a registry rule',
+      advice: 'If the namespace should have it, add a rule with access: allow before that one',
+    },
+  ],
+  [
+    'namespace-unknown',
+    {
+      permanent: false,
+      summary: 'namespace labels not known yet',
+      advice: 'Check that the program may list and watch namespaces',
+    },
+  ],
+  [
+    'service-account-unknown',
+    {
+      permanent: false,
+      summary: 'ServiceAccount not known yet',
+      advice: 'Check that the program may list and watch this ServiceAccount',
+    },
+  ],
+  [
+    'service-account-missing',
+    {
+      permanent: true,
+      summary: 'ServiceAccount missing',
+      advice: 'Create the ServiceAccount with the annotation of its role',
+    },
+  ],
+  [
+    'role-missing',
+    {
+      permanent: true,
+      summary: 'ServiceAccount without a role',
+      advice: 'Annotate the ServiceAccount with the ARN of its role, or set roleArn in the rule',
+    },
+  ],
+  [
+    'role-invalid',
+    {
+      permanent: true,
+      summary: 'invalid role annotation',
+      advice: 'Set it to an ARN such as arn:aws:iam::123456789012:role/NAME',
+    },
+  ],
+  [
+    'role-not-allowed',
+    {
+      permanent: true,
+      summary: 'role not in allowedRoles',
+      advice: 'Annotate the ServiceAccount with an allowed role, or add this one to allowedRoles',
+    },
+  ],
   ['unknown', { permanent: false, summary: 'unknown error', advice: 'The call is retried' }],
 ]);
 

@@ -1,102 +1,106 @@
-// Decides which AWS identity fetches the tokens of a registry for a namespace.
-import { matchesAny } from '../util/glob.ts';
-import { hash32 } from '../util/hash.ts';
-import { getEndpointId, isInAccounts, type Registry, type RegistryResolver } from './registry.ts';
+// The AWS identities that fetch tokens, and what a namespace may get: an identity, nothing, or no decision yet.
+import { getEndpointId, type Registry } from './registry.ts';
 
-/** An IAM role to assume: parameters of AssumeRole. */
+/** An IAM role to assume: parameters of AssumeRole or AssumeRoleWithWebIdentity, with all placeholders expanded. */
 export interface Role {
   readonly roleArn: string;
   readonly externalId?: string | undefined;
   readonly sessionName?: string | undefined;
   /** An IAM policy as JSON text that restricts the session. */
   readonly sessionPolicy?: string | undefined;
+  readonly sessionTags?: Readonly<Record<string, string>> | undefined;
 }
 
-/** Assigns a role to registries. In `accounts` and `regions`, `*` matches any characters. */
-export interface IdentityRule extends Role {
-  /** Accounts that own the registries; undefined: every account. */
-  readonly accounts?: readonly string[] | undefined;
-  /** Regions of the registries; undefined: every region. */
-  readonly regions?: readonly string[] | undefined;
+/** A ServiceAccount whose token is exchanged for a session of a role. */
+export interface WebIdentity {
+  readonly namespace: string;
+  readonly serviceAccount: string;
+  /** The audience of its token. */
+  readonly audience: string;
 }
 
-/** The caller of ECR: the process's own AWS identity, or a role that it assumes. */
+/** Who calls ECR. Everything that makes a token differ is part of it. */
 export interface Identity {
-  /** Unique for each identity. Contains neither external ID nor policy, so it may be logged. */
+  /** Exact and unique for each identity in this process. Contains neither external ID nor policy, so it may be logged. */
   readonly key: string;
-  readonly role?: Role;
+  /**
+   * Stored with each token, so it is the same in every process. Undefined for the process's own identity, and only for that.
+   */
+  readonly fingerprint: string | undefined;
+  /** Whether it differs from namespace to namespace. */
+  readonly isNamespaced: boolean;
+  /**
+   * Whether users can cause any number of identities of its rule: it depends on the namespace, or on the account that an image
+   * names.
+   */
+  readonly isUnbounded: boolean;
+  /** Path of the first rule with this identity, such as `registries[3]`; undefined: no rule names it. */
+  readonly rule?: string | undefined;
+  /** The role to assume; undefined: the base credentials call ECR themselves. */
+  readonly role?: Role | undefined;
+  /** The profile of the shared AWS files that has the base credentials; undefined: the process's own credentials. */
+  readonly profile?: string | undefined;
+  /** Used instead of base credentials to assume the role. */
+  readonly webIdentity?: WebIdentity | undefined;
 }
 
-/** Returns the identity that fetches the tokens of a registry for a namespace. */
-export type IdentityResolver = (namespace: string, registry: Registry) => Identity;
+/** Why it is not known which identity applies. Nothing is fetched then, and nothing is removed. */
+export type UnresolvedCode =
+  /** A rule selects namespaces by their labels, and those of the namespace are not known. */
+  | 'namespace-unknown'
+  /** A rule needs the annotations of a ServiceAccount, and they are not known yet. */
+  | 'service-account-unknown'
+  | 'service-account-missing'
+  /** Neither the ServiceAccount nor the rule names a role. */
+  | 'role-missing'
+  /** The ServiceAccount's annotation is not the ARN of a role. */
+  | 'role-invalid'
+  /** The ServiceAccount names a role that `allowedRoles` does not contain. */
+  | 'role-not-allowed';
 
-const defaultIdentity: Identity = { key: 'default' };
-
-/**
- * Compiles the rules. The first rule that matches the registry decides; the namespace makes no difference yet. Without a
- * matching rule, it is the process's own identity. Rules with the same role, external ID, session name and policy share
- * an identity, and others never do, because the key contains the number of the rule.
- */
-export function createIdentityResolver(rules: readonly IdentityRule[]): IdentityResolver {
-  const roles = rules.map(serializeRole);
-  const compiled = rules.map((rule) => ({
-    rule,
-    identity: toIdentity(rule, roles.indexOf(serializeRole(rule))),
-  }));
-  return (_namespace, registry) =>
-    compiled.find(({ rule }) => matchesRule(rule, registry))?.identity ?? defaultIdentity;
+/** No identity is known for a namespace and a registry. */
+export interface UnresolvedIdentity {
+  readonly access: 'unresolved';
+  readonly code: UnresolvedCode;
+  /** Path of the rule, such as `registries[3]`. */
+  readonly rule: string;
+  /** What is missing, as a sentence without a final period. */
+  readonly message: string;
 }
 
-/**
- * Computes a short hash of a role with its external ID, session name and policy. It is stored with each token, so it is
- * the same in every process, and reveals nothing of the role. Undefined for the process's own identity.
- */
-function getFingerprint({ role }: Identity): string | undefined {
-  return role === undefined ? undefined : hash32(serializeRole(role)).toString(16).padStart(8, '0');
+/** A rule denies a namespace the tokens of a registry. */
+export interface DeniedIdentity {
+  readonly access: 'denied';
+  /** Path of the rule, such as `registries[3]`. */
+  readonly rule: string;
 }
 
-/**
- * Returns the fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the process's own
- * identity.
- */
-export type FingerprintResolver = (namespace: string, host: string) => string | undefined;
+/** Which identity fetches the tokens of a registry for a namespace. */
+export type IdentityDecision =
+  | { readonly access: 'allowed'; readonly identity: Identity }
+  | DeniedIdentity
+  | UnresolvedIdentity;
 
-export function createFingerprintResolver(
-  rules: readonly IdentityRule[],
-  resolveRegistry: RegistryResolver,
-): FingerprintResolver {
-  const resolveIdentity = createIdentityResolver(rules);
-  const fingerprints = new WeakMap<Identity, string>();
-  const getCachedFingerprint = (identity: Identity) => {
-    const fingerprint = fingerprints.get(identity) ?? getFingerprint(identity);
-    if (fingerprint !== undefined) {
-      fingerprints.set(identity, fingerprint);
-    }
-    return fingerprint;
-  };
-  return (namespace, host) => {
-    const registry = resolveRegistry(host);
-    return registry === undefined ? undefined : getCachedFingerprint(resolveIdentity(namespace, registry));
-  };
-}
+/** Decides which identity fetches the tokens of a registry for a namespace. Does no I/O. */
+export type IdentityResolver = (namespace: string, registry: Registry) => IdentityDecision;
 
-function matchesRule({ accounts, regions }: IdentityRule, registry: Registry): boolean {
-  return (
-    (accounts === undefined || isInAccounts(registry, accounts)) &&
-    (regions === undefined || matchesAny(regions, registry.region))
-  );
-}
+/** The process's own identity: the credentials of its environment. */
+export const defaultIdentity: Identity = {
+  key: 'default',
+  fingerprint: undefined,
+  isNamespaced: false,
+  isUnbounded: false,
+};
 
-function toIdentity(rule: IdentityRule, index: number): Identity {
-  const { roleArn, externalId, sessionName, sessionPolicy } = rule;
-  return { key: `${roleArn}#${index}`, role: { roleArn, externalId, sessionName, sessionPolicy } };
-}
+/** The fingerprint of a denied or unresolved host. No token has it. */
+const noFingerprint = '';
 
-function serializeRole({ roleArn, externalId, sessionName, sessionPolicy }: Role): string {
-  return JSON.stringify([roleArn, externalId, sessionName, sessionPolicy].map((part) => part ?? null));
+/** Returns the fingerprint of a decision's identity, or, for a denied or unresolved host, one that no token has. */
+export function getFingerprint(decision: IdentityDecision): string | undefined {
+  return decision.access === 'allowed' ? decision.identity.fingerprint : noFingerprint;
 }
 
 /** Returns a key for an identity and an endpoint of ECR. Accounts share endpoints. */
-export function getEndpointKey({ key }: Identity, registry: Registry): string {
+export function getEndpointKey({ key }: Pick<Identity, 'key'>, registry: Registry): string {
   return JSON.stringify([key, getEndpointId(registry)]);
 }

@@ -1,6 +1,12 @@
 // Returns cached tokens while they are fresh, and fetches new ones with at most one call in flight per endpoint.
 import { CallQueue, type EndpointTrust, type QueuedCall } from './call-queue.ts';
-import { getEndpointKey, type Identity, type IdentityResolver } from './identity.ts';
+import {
+  type DeniedIdentity,
+  getEndpointKey,
+  type Identity,
+  type IdentityResolver,
+  type UnresolvedIdentity,
+} from './identity.ts';
 import { getServiceKey, type Registry } from './registry.ts';
 import type { Token } from './token.ts';
 import {
@@ -50,7 +56,8 @@ export interface TokenSource {
    * Returns the cached token while it is fresh, and otherwise fetches a new one. If that fails, it returns the cached
    * token until it expires, so callers must check `expiresAt`. During the backoff after a failure, AWS is not called.
    * @param namespace the namespace that needs the token; its calls to endpoints that are not proven are limited
-   * @throws {TokenError} with `retryAt` if AWS was called
+   * @throws {TokenError} with `retryAt` if AWS was called; with the code `denied-by-rule` or an `UnresolvedCode` if no identity
+   *   may fetch the token
    */
   get(namespace: string, registry: Registry, options?: GetTokenOptions): Promise<Token>;
   /** Returns the validity of the cached token, which may have expired. Never calls AWS. */
@@ -73,8 +80,11 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const inFlight = new Map<string, QueuedCall<Token>>();
   const queue = new CallQueue(() => options.monotonicNow());
 
-  const getKey = (namespace: string, registry: Registry) =>
-    getEndpointKey(options.resolveIdentity(namespace, registry), registry);
+  /** The key of the cached token; undefined if no identity may fetch one now. */
+  const findKey = (namespace: string, registry: Registry) => {
+    const decision = options.resolveIdentity(namespace, registry);
+    return decision.access === 'allowed' ? getEndpointKey(decision.identity, registry) : undefined;
+  };
 
   async function fetchAndRecord(
     caller: Caller,
@@ -97,8 +107,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     return cachedToken ?? Promise.reject(failure);
   }
 
-  function startCall(namespace: string, registry: Registry): Promise<Token> {
-    const identity = options.resolveIdentity(namespace, registry);
+  function startCall(namespace: string, identity: Identity, registry: Registry): Promise<Token> {
     const key = getEndpointKey(identity, registry);
     const { region } = registry;
     const trust = cache.getToken(key) === undefined ? getEndpointTrust(registry) : 'proven';
@@ -119,7 +128,11 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
 
   return {
     async get(namespace, registry, { minRemainingMs = 0, maxRetryDelayMs = Number.POSITIVE_INFINITY } = {}) {
-      const key = getKey(namespace, registry);
+      const decision = options.resolveIdentity(namespace, registry);
+      if (decision.access !== 'allowed') {
+        throw createDecisionError(decision, registry.region);
+      }
+      const key = getEndpointKey(decision.identity, registry);
       const token = cache.getToken(key);
       const required = { ...freshness, floorMs: Math.max(freshness.floorMs, minRemainingMs) };
       if (token !== undefined && isFresh(token, now(), required)) {
@@ -134,12 +147,25 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
       if (failure !== undefined) {
         return cache.getUnexpiredToken(key) ?? Promise.reject(failure);
       }
-      return await startCall(namespace, registry);
+      return await startCall(namespace, decision.identity, registry);
     },
-    getCached: (namespace, registry) => cache.getToken(getKey(namespace, registry)),
-    getFailure: (namespace, registry) => cache.getFailure(getKey(namespace, registry)),
+    getCached: (namespace, registry) => {
+      const key = findKey(namespace, registry);
+      return key === undefined ? undefined : cache.getToken(key);
+    },
+    getFailure: (namespace, registry) => {
+      const key = findKey(namespace, registry);
+      return key === undefined ? undefined : cache.getFailure(key);
+    },
     snapshot: () => cache.snapshot(),
   };
+}
+
+/** Why there is no token although AWS was not called. */
+function createDecisionError(decision: DeniedIdentity | UnresolvedIdentity, region: string): TokenError {
+  return decision.access === 'denied'
+    ? new TokenError({ code: 'denied-by-rule', region, description: `${decision.rule} denies it` })
+    : new TokenError({ code: decision.code, region, description: decision.message });
 }
 
 async function fetchOrClassify(

@@ -7,12 +7,15 @@ import { maxLifetimeMs, type Validity } from './token-policy.ts';
 export class Token implements Validity {
   readonly issuedAt: number;
   readonly expiresAt: number;
+  /** Fingerprint of the identity that fetched it; undefined: the process's own identity. */
+  readonly identity: string | undefined;
   readonly #auth: string;
 
-  constructor(auth: string, { issuedAt, expiresAt }: Validity) {
+  constructor(auth: string, { issuedAt, expiresAt }: Validity, identity?: string) {
     this.#auth = auth;
     this.issuedAt = issuedAt;
     this.expiresAt = expiresAt;
+    this.identity = identity;
   }
 
   /** Returns the secret: base64 of `AWS:PASSWORD`, which is the `auth` of an `auths` entry. */
@@ -41,9 +44,15 @@ const maxAuthLength = 16_384;
  * The lifetime is limited to the 12 hours that AWS documents. Otherwise a wall clock that is behind would make the token
  * seem valid after it expired.
  * @param now when the response arrived, in ms by the wall clock
+ * @param identity fingerprint of the identity that fetched the token
  * @throws {TokenError} with code `invalid-response`; its text contains nothing of the token
  */
-export function parseAuthorization(response: unknown, region: string, now: number): Token {
+export function parseAuthorization(
+  response: unknown,
+  region: string,
+  now: number,
+  identity: string | undefined,
+): Token {
   const createError = (problem: string) =>
     new TokenError({
       code: 'invalid-response',
@@ -72,7 +81,8 @@ export function parseAuthorization(response: unknown, region: string, now: numbe
   if (expiresAt.getTime() <= now) {
     throw createError('expiresAt is in the past according to the system clock');
   }
-  return new Token(auth, { issuedAt: now, expiresAt: Math.min(expiresAt.getTime(), now + maxLifetimeMs) });
+  const validity = { issuedAt: now, expiresAt: Math.min(expiresAt.getTime(), now + maxLifetimeMs) };
+  return new Token(auth, validity, identity);
 }
 
 /** Decodes strictly, while `atob` accepts white space and missing padding. Returns undefined for invalid base64. */

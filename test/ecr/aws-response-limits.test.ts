@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
+import { defaultIdentity } from '../../src/ecr/identity.ts';
 import { Listener } from '../doubles/api-server/http-listener.ts';
 import { writeBlocks } from '../kube/raw-server.ts';
 import { getTokenError, hourMs, registry } from './token-fixtures.ts';
@@ -30,7 +31,7 @@ describe('a response of ECR', () => {
         AWS_MAX_ATTEMPTS: '1',
       });
       const tokens = createAwsTokenSource({
-        rules: [],
+        resolveIdentity: () => ({ access: 'allowed', identity: defaultIdentity }),
         freshness: { fraction: 0.5, floorMs: hourMs },
         timeouts: { connectMs: 2_000, requestMs: 20_000 },
         maxKeys: 16,

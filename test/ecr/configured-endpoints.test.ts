@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import { stringify } from 'yaml';
 import { createTokens } from '../../src/app-tokens.ts';
 import { readConfig } from '../../src/config/load-config.ts';
+import { defaultIdentity } from '../../src/ecr/identity.ts';
 import { createRegistryResolver, type Registry } from '../../src/ecr/registry.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
@@ -34,7 +35,11 @@ async function getFailureCodes(settings: object, hosts: readonly string[]): Prom
     now: Date.now,
     monotonicNow: () => 0,
   };
-  const tokens = createTokens(app, { secretCache: new SecretCache(resolveRegistry), resolveRegistry });
+  const tokens = createTokens(app, {
+    secretCache: new SecretCache(resolveRegistry),
+    resolveRegistry,
+    resolveIdentity: () => ({ access: 'allowed', identity: defaultIdentity }),
+  });
   const registries = hosts.map((host): Registry => {
     const registry = resolveRegistry(host);
     assert.ok(registry, host);

@@ -4,7 +4,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import type { IdentityRule } from '../../src/ecr/identity.ts';
+import type { IdentityRule } from '../../src/ecr/identity-rules.ts';
 import { startConnectProxy } from './connect-proxy.ts';
 import { fetchTokensWithEnvironment } from './token-fetch.ts';
 

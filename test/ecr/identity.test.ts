@@ -2,18 +2,31 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { createIdentityResolver, getEndpointKey, type IdentityRule } from '../../src/ecr/identity.ts';
+import { defaultIdentity, getEndpointKey, type Identity } from '../../src/ecr/identity.ts';
+import { unknownFacts } from '../../src/ecr/identity-facts.ts';
+import { createIdentityResolver, type IdentityRule } from '../../src/ecr/identity-rules.ts';
 import { resolveStsRegion } from '../../src/ecr/partitions.ts';
+import type { Registry } from '../../src/ecr/registry.ts';
 import { registryOfHost } from '../support/registries.ts';
 import { registry } from './token-fixtures.ts';
 
 const roleArn = 'arn:aws:iam::123456789012:role/puller';
 
+/** Resolves the identities that rules allow; fails on any other decision. */
+function resolverOf(rules: readonly IdentityRule[]): (namespace: string, registry: Registry) => Identity {
+  const resolve = createIdentityResolver(rules, unknownFacts);
+  return (namespace, one) => {
+    const decision = resolve(namespace, one);
+    assert.ok(decision.access === 'allowed');
+    return decision.identity;
+  };
+}
+
 describe('registry rules', () => {
   it('use the default identity if none matches', () => {
-    assert.deepEqual(createIdentityResolver([])('team', registry()), { key: 'default' });
-    const other = createIdentityResolver([{ accounts: ['210987654321'], roleArn }]);
-    assert.deepEqual(other('team', registry()), { key: 'default' });
+    assert.deepEqual(resolverOf([])('team', registry()), defaultIdentity);
+    const other = resolverOf([{ accounts: ['210987654321'], roleArn }]);
+    assert.deepEqual(other('team', registry()), defaultIdentity);
   });
 
   it('match by account and region, both as patterns, and the first match decides', () => {
@@ -24,7 +37,7 @@ describe('registry rules', () => {
       { roleArn: `${roleArn}-4` },
     ];
     const roleOf = (region: string, account?: string) =>
-      createIdentityResolver(rules)('team', registry(region, account)).role?.roleArn.slice(-1);
+      resolverOf(rules)('team', registry(region, account)).role?.roleArn.slice(-1);
     assert.equal(roleOf('eu-west-1'), '1');
     assert.equal(roleOf('us-gov-east-1'), '1');
     assert.equal(roleOf('eu-west-2'), '2');
@@ -33,12 +46,12 @@ describe('registry rules', () => {
   });
 
   it('match nothing with an empty list', () => {
-    assert.equal(createIdentityResolver([{ accounts: [], roleArn }])('team', registry()).key, 'default');
-    assert.equal(createIdentityResolver([{ regions: [], roleArn }])('team', registry()).key, 'default');
+    assert.equal(resolverOf([{ accounts: [], roleArn }])('team', registry()).key, 'default');
+    assert.equal(resolverOf([{ regions: [], roleArn }])('team', registry()).key, 'default');
   });
 
   it('share an identity if their roles are equal', () => {
-    const of = createIdentityResolver([
+    const of = resolverOf([
       { regions: ['eu-*'], roleArn, externalId: 'x' },
       { regions: ['us-*'], roleArn, externalId: 'x', sessionPolicy: undefined },
     ]);
@@ -67,9 +80,7 @@ describe('registry rules', () => {
           'us-west-2',
         ];
         const used = roles.slice(0, regions.length);
-        const of = createIdentityResolver(
-          used.map((one, index) => ({ ...one, regions: [regions[index] ?? ''] })),
-        );
+        const of = resolverOf(used.map((one, index) => ({ ...one, regions: [regions[index] ?? ''] })));
         const found = used.map((one, index) => ({ one, key: of('team', registry(regions[index])).key }));
         for (const { one, key } of found) {
           for (const other of found) {
@@ -82,7 +93,7 @@ describe('registry rules', () => {
   });
 
   it('distinguish kinds of endpoint, but not accounts', () => {
-    const keyOf = (host: string) => getEndpointKey({ key: 'default' }, registryOfHost(host));
+    const keyOf = (host: string) => getEndpointKey(defaultIdentity, registryOfHost(host));
     const plain = keyOf('123456789012.dkr.ecr.us-east-1.amazonaws.com');
     assert.equal(keyOf('210987654321.dkr.ecr.us-east-1.amazonaws.com:443'), plain);
     assert.notEqual(keyOf('123456789012.dkr.ecr-fips.us-east-1.amazonaws.com'), plain);

@@ -4,7 +4,8 @@ import { execFile } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { createIdentityResolver } from '../../src/ecr/identity.ts';
+import { unknownFacts } from '../../src/ecr/identity-facts.ts';
+import { createIdentityResolver, type IdentityRule } from '../../src/ecr/identity-rules.ts';
 import { createRegistryResolver, type Registry } from '../../src/ecr/registry.ts';
 import { eventually } from '../support/eventually.ts';
 import {
@@ -56,14 +57,19 @@ describe('the public registry', () => {
 
   it('matches rules by region only, because it belongs to no account', () => {
     const roleArn = 'arn:aws:iam::123456789012:role/puller';
-    const roleOf = (rule: object) =>
-      createIdentityResolver([{ roleArn, ...rule }])('team', publicRegistry()).role?.roleArn;
+    const roleOf = (rule: Partial<IdentityRule>) => {
+      const resolve = createIdentityResolver([{ roleArn, ...rule }], unknownFacts);
+      const decision = resolve('team', publicRegistry());
+      assert.ok(decision.access === 'allowed');
+      return decision.identity.role?.roleArn;
+    };
     assert.deepEqual([{}, { regions: ['us-*'] }, { regions: ['eu-*'] }, { accounts: ['*'] }].map(roleOf), [
       roleArn,
       roleArn,
       undefined,
       undefined,
     ]);
+    assert.equal(roleOf({ roleArn: 'arn:aws:iam::{account}:role/puller' }), undefined);
   });
 });
 

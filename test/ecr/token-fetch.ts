@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
-import type { IdentityRule } from '../../src/ecr/identity.ts';
+import { unknownFacts } from '../../src/ecr/identity-facts.ts';
+import { createIdentityResolver, type IdentityRule } from '../../src/ecr/identity-rules.ts';
 import { createRegistryResolver, resolveRegistries } from '../../src/ecr/registry.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 
@@ -15,7 +16,7 @@ export async function fetchTokens(
   rules: readonly IdentityRule[],
 ): Promise<Result[]> {
   const tokens = createAwsTokenSource({
-    rules,
+    resolveIdentity: createIdentityResolver(rules, unknownFacts),
     freshness: { fraction: 0.5, floorMs: 60_000 },
     timeouts: { connectMs: 20_000, requestMs: 60_000 }, // for busy machines
     maxKeys: 64,

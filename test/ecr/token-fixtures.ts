@@ -2,6 +2,8 @@
 import assert from 'node:assert/strict';
 import { inspect } from 'node:util';
 import { type AwsTokenSourceOptions, createAwsTokenSource } from '../../src/ecr/aws-token-source.ts';
+import { type IdentityFacts, unknownFacts } from '../../src/ecr/identity-facts.ts';
+import { createIdentityResolver, type IdentityRule } from '../../src/ecr/identity-rules.ts';
 import type { Registry } from '../../src/ecr/registry.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import type { TokenCall, TokenSource } from '../../src/ecr/token-source.ts';
@@ -30,8 +32,7 @@ export interface AwsTokensFixture {
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-const plain: Omit<AwsTokenSourceOptions, 'now'> = {
-  rules: [],
+const plain: Omit<AwsTokenSourceOptions, 'now' | 'resolveIdentity'> = {
   freshness: { fraction: 0.5, floorMs: hourMs },
   timeouts: { connectMs: 2_000, requestMs: 5_000 },
   maxKeys: 16,
@@ -44,7 +45,11 @@ const plain: Omit<AwsTokenSourceOptions, 'now'> = {
  * does not wait for the SDK's backoff.
  */
 export async function startAwsTokensFixture(
-  options: Partial<AwsTokenSourceOptions> = {},
+  {
+    rules = [],
+    facts = unknownFacts,
+    ...options
+  }: Partial<AwsTokenSourceOptions> & { rules?: readonly IdentityRule[]; facts?: IdentityFacts } = {},
   doubleOptions: EcrDoubleOptions = {},
 ): Promise<AwsTokensFixture> {
   let passed = 0;
@@ -54,7 +59,13 @@ export async function startAwsTokensFixture(
   const before = { ...process.env };
   Object.assign(process.env, double.env(), { AWS_MAX_ATTEMPTS: '1' });
   const calls: TokenCall[] = [];
-  const tokens = createAwsTokenSource({ ...plain, now, onCall: (call) => calls.push(call), ...options });
+  const tokens = createAwsTokenSource({
+    ...plain,
+    resolveIdentity: createIdentityResolver(rules, facts),
+    now,
+    onCall: (call) => calls.push(call),
+    ...options,
+  });
   return {
     double,
     tokens,

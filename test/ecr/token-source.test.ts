@@ -1,6 +1,7 @@
 // Tests that token calls are shared, and when a cached token is reused, renewed or evicted.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { defaultIdentity } from '../../src/ecr/identity.ts';
 import { createTokenSource } from '../../src/ecr/token-source.ts';
 import { fakeToken, start } from '../pull-secrets/pull-secret-fixtures.ts';
 import { eventually } from '../support/eventually.ts';
@@ -133,7 +134,10 @@ describe('a cached token', () => {
   it('is fetched and cached for each identity that the namespaces resolve to', async () => {
     const fetched: string[] = [];
     const tokens = createTokenSource({
-      resolveIdentity: (namespace) => ({ key: namespace.startsWith('team-') ? 'teams' : 'default' }),
+      resolveIdentity: (namespace) => ({
+        access: 'allowed',
+        identity: { ...defaultIdentity, key: namespace.startsWith('team-') ? 'teams' : 'default' },
+      }),
       fetchToken: async ({ key }) => {
         fetched.push(key);
         return fakeToken(key, start);

@@ -18,14 +18,14 @@ function createResponse(changes: object = {}): unknown {
 
 describe('a response of GetAuthorizationToken', () => {
   it('is parsed to a token with its lifetime', () => {
-    const token = parseAuthorization(createResponse(), 'eu-west-1', now);
+    const token = parseAuthorization(createResponse(), 'eu-west-1', now, undefined);
     assert.equal(token.auth(), auth);
     assert.deepEqual([token.issuedAt, token.expiresAt], [now, now + 12 * hourMs]);
   });
 
   it('never gives a token more than 12 hours, as a clock that is behind would', () => {
     const long = createResponse({ expiresAt: new Date(now + 36 * hourMs) });
-    assert.equal(parseAuthorization(long, 'eu-west-1', now).expiresAt, now + 12 * hourMs);
+    assert.equal(parseAuthorization(long, 'eu-west-1', now, undefined).expiresAt, now + 12 * hourMs);
   });
 
   const base64 = (text: string) => Buffer.from(text).toString('base64');
@@ -58,7 +58,7 @@ describe('a response of GetAuthorizationToken', () => {
   for (const [what, data] of unusable) {
     it(`is rejected with ${what}, and nothing of it is shown`, () => {
       assert.throws(
-        () => parseAuthorization(data, 'eu-west-1', now),
+        () => parseAuthorization(data, 'eu-west-1', now, undefined),
         (error) => {
           assert.ok(error instanceof TokenError);
           assert.deepEqual(

@@ -24,13 +24,14 @@ describe('an untrusted response of AWS', () => {
       try {
         const data = { authorizationToken: btoa('AWS:x'), expiresAt: new Date(Number(expiresAt)) };
         assert.ok(
-          parseAuthorization({ authorizationData: [data, response] }, region, now) instanceof Token,
+          parseAuthorization({ authorizationData: [data, response] }, region, now, undefined) instanceof
+            Token,
           'a token',
         );
       } catch (error) {
         assert.ok(error instanceof TokenError, `${error}`);
       }
-      assert.throws(() => parseAuthorization(response, region, now), TokenError);
+      assert.throws(() => parseAuthorization(response, region, now, undefined), TokenError);
     };
     const valid = { authorizationData: [{ authorizationToken: btoa('AWS:x'), expiresAt: 'no Date' }] };
     fc.assert(fc.property(damaged(valid), fc.double(), check), { numRuns: 500 });
