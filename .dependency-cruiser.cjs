@@ -15,7 +15,7 @@ const pure = [
   '^src/injection/(decision|patch)[.]ts$',
   '^src/webhook/(admission-request|admission-response|warnings|json-scan)[.]ts$',
   '^src/catch-up/(pod-findings|eviction-policy)[.]ts$',
-  '^src/config/(contradictions|host-contradictions)[.]ts$',
+  '^src/config/(contradictions|host-contradictions|rule-contradictions)[.]ts$',
   '^src/util/(backoff|glob|hash|json|json-members|label-selector)[.]ts$',
 ];
 

@@ -3,6 +3,7 @@ import { createRegistryResolver, isInAccounts } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 import { findHostContradictions } from './host-contradictions.ts';
 import type { Problem } from './problems.ts';
+import { findRuleContradictions } from './rule-contradictions.ts';
 import type { Config } from './schema.ts';
 
 /** Returns a problem for each setting that has no effect because of another one. Each problem names both settings. */
@@ -11,7 +12,7 @@ export function findContradictions(config: Config): Problem[] {
     ...findExcludedNames(config),
     ...findHostContradictions(config),
     ...findExcludedRegistries(config),
-    ...findUnusedRules(config),
+    ...findRuleContradictions(config),
     ...findUnusedEviction(config),
   ];
 }
@@ -48,35 +49,6 @@ function findExcludedRegistries(config: Config): Problem[] {
         ]
       : [];
   });
-}
-
-/** The first matching rule applies, so a rule is never used if an earlier one matches all of its registries. */
-function findUnusedRules({ registries }: Config): Problem[] {
-  return registries.flatMap((rule, index) => {
-    const empty = (['accounts', 'regions'] as const).find((key) => rule[key]?.length === 0);
-    if (empty !== undefined) {
-      const text = 'is empty, so the rule matches no registry; omit it to match all';
-      return [{ path: `registries[${index}].${empty}`, text }];
-    }
-    const wider = registries
-      .slice(0, index)
-      .findIndex(
-        (earlier) => coversAll(earlier.accounts, rule.accounts) && coversAll(earlier.regions, rule.regions),
-      );
-    return wider === -1
-      ? []
-      : [
-          {
-            path: `registries[${index}]`,
-            text: `is never used, because registries[${wider}] matches the same registries and comes first`,
-          },
-        ];
-  });
-}
-
-/** Whether one list of patterns matches everything that another one matches; undefined matches everything. */
-function coversAll(wide: readonly string[] | undefined, narrow: readonly string[] | undefined): boolean {
-  return wide === undefined || (narrow?.every((pattern) => matchesAny(wide, pattern)) ?? false);
 }
 
 function findUnusedEviction({ catchUp }: Config): Problem[] {

@@ -2,7 +2,7 @@
 
 import * as v from 'valibot';
 import { findHostNameProblem } from '../ecr/host-name.ts';
-import { isJson } from '../util/json.ts';
+import { registryRule } from './registry-rule-schema.ts';
 import {
   accountId,
   accountPattern,
@@ -12,6 +12,7 @@ import {
   endpointUrl,
   globPattern,
   ipAddress,
+  labelSelector,
   namePattern,
   nonEmptyText,
   objectName,
@@ -22,36 +23,6 @@ import {
 } from './value-types.ts';
 
 const objectMessage = 'a mapping';
-
-const registryRuleSettings = {
-  /** Accounts that own the registries; default: all. */
-  accounts: v.optional(v.array(accountPattern, 'a list of accounts')),
-  /** Regions of the registries; default: all. */
-  regions: v.optional(v.array(globPattern, 'a list of regions')),
-  /** The role to assume. */
-  roleArn: v.pipe(
-    v.string('the ARN of an IAM role'),
-    v.regex(/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/, 'the ARN of an IAM role'),
-  ),
-  /** The `sts:ExternalId` that the role's trust policy requires. */
-  externalId: v.optional(v.pipe(nonEmptyText, v.minLength(2, 'at least 2 characters'))),
-  /** Name of the role session, visible in CloudTrail. */
-  sessionName: v.optional(
-    v.pipe(nonEmptyText, v.regex(/^[\w+=,.@-]{2,64}$/, '2 to 64 letters, digits or any of +=,.@-_')),
-    'ecr-pull-secrets',
-  ),
-  /** An IAM policy in JSON that further restricts the permissions of the role session. */
-  sessionPolicy: v.optional(
-    v.pipe(
-      nonEmptyText,
-      v.maxLength(2048, 'at most 2,048 characters, the limit of AWS STS'),
-      v.check(isJson, 'an IAM policy in JSON'),
-    ),
-  ),
-};
-
-/** The IAM role that fetches tokens for some registries. The first rule that matches a registry applies. */
-const registryRule = v.object(registryRuleSettings, objectMessage);
 
 const ecrHostMessage =
   'an ECR host such as 123456789012.dkr.ecr.eu-central-1.amazonaws.com, or a key of hosts';
@@ -73,12 +44,6 @@ const hostMapping = v.object(
     endpoint: v.optional(endpointUrl),
   },
   'a mapping with account and region',
-);
-
-/** Rejects only characters that no label selector contains. The API server validates the rest. */
-const labelSelector = v.pipe(
-  v.string('a label selector such as team=shop,env!=test'),
-  v.regex(/^[\w./=!,() -]*$/, 'a label selector such as team=shop,env!=test'),
 );
 
 /** Lifetime of a certificate: longer than any plausible clock skew, and at most ten years. */
@@ -113,6 +78,7 @@ const settings = {
     ),
     {},
   ),
+  /** Which AWS identity fetches the tokens of which namespaces and registries. The first rule that matches applies. */
   registries: v.optional(v.array(registryRule, 'a list of rules'), () => []),
   /** Registries that are reached under a host name of the operator, by `HOST` or `HOST:PORT` as images name it. */
   hosts: v.optional(v.record(registryHost, hostMapping, 'a mapping of host names'), {}),
@@ -135,7 +101,10 @@ const settings = {
         /** Timeout of one call to ECR or STS. With retries, a call takes at most twice as long; `sync` waits that long. */
         requestTimeout: v.optional(durationBetween('1s', '1m'), '10s'),
         connectTimeout: v.optional(durationBetween('100ms', '1m'), '3s'),
-        /** Maximum number of (identity, region) pairs in memory. */
+        /**
+         * Maximum number of (identity, region) pairs in memory. Identities that depend on the namespace or the account have a
+         * bound of their own.
+         */
         maxRegions: v.optional(wholeNumber(1, 1000), 64),
       },
       objectMessage,
@@ -173,6 +142,7 @@ const settings = {
     v.object(
       {
         /** Registries of the Secrets. Provisioning is disabled if empty. */
+        /** Which AWS identity fetches the tokens of which namespaces and registries. The first rule that matches applies. */
         registries: v.optional(v.array(ecrHost, 'a list of ECR hosts'), () => []),
         /** Namespaces to provision; default: all. */
         namespaces: v.optional(

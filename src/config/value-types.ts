@@ -4,6 +4,7 @@ import * as v from 'valibot';
 import { isRegion } from '../ecr/ecr-host.ts';
 import { findHostNameProblem } from '../ecr/host-name.ts';
 import { isNameOrPattern } from '../util/glob.ts';
+import { parseLabelSelector } from '../util/label-selector.ts';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -132,3 +133,9 @@ export const registryHost = v.pipe(
 
 /** A path or another string that must not be empty. */
 export const nonEmptyText = v.pipe(v.string('a string'), v.nonEmpty('a non-empty string'));
+
+/** A label selector as `kubectl` takes it. */
+export const labelSelector = v.pipe(
+  v.string('a label selector such as team=shop,env!=test'),
+  v.check((text) => parseLabelSelector(text) !== undefined, 'a label selector such as team=shop,env!=test'),
+);

@@ -27,6 +27,19 @@ export function hasOnlyKnownPlaceholders(template: string): boolean {
   return [...template.matchAll(pattern)].every(([, name]) => names.some((known) => known === name));
 }
 
+/** Max lengths of the values: a namespace and an account, and the longest names that a registry's host can contain. */
+const maxValueLengths: Readonly<Record<Placeholder, number>> = {
+  namespace: 63,
+  account: 12,
+  region: 40,
+  partition: 16,
+};
+
+/** The max length of a template after its placeholders are expanded. */
+export function getLongestExpansion(template: string): number {
+  return expand(template, maxValueLengths, (length) => 'x'.repeat(length)).length;
+}
+
 /** Replaces the placeholders of a template by their values. */
 export function expandTemplate(template: string, values: PlaceholderValues): string {
   return expand(template, values, (value) => value);
@@ -37,7 +50,11 @@ export function expandJsonTemplate(template: string, values: PlaceholderValues):
   return expand(template, values, (value) => JSON.stringify(value).slice(1, -1));
 }
 
-function expand(template: string, values: PlaceholderValues, encode: (value: string) => string): string {
+function expand<T>(
+  template: string,
+  values: Readonly<Record<Placeholder, T>>,
+  encode: (value: T) => string,
+): string {
   return template.replace(pattern, (text, name: string) =>
     Object.hasOwn(values, name) ? encode(values[name as Placeholder]) : text,
   );

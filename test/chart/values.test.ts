@@ -102,7 +102,11 @@ describeWithHelm('invalid values', (helm) => {
       { config: { exclude: { accounts: [123456789012] } } },
       /at '\/config\/exclude\/accounts\/0': got number, want string/,
     ],
-    ['a rule without a role', { config: { registries: [{}] } }, /registries\/0': missing property 'roleArn'/],
+    [
+      'a rule without an identity',
+      { config: { registries: [{}] } },
+      /registries\/0': missing property 'access'/,
+    ],
     [
       'an unknown mode',
       { injection: 'magic' },

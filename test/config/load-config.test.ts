@@ -76,10 +76,9 @@ describe('configuration', () => {
       'secretName must be a name of lowercase letters, digits, "-" and ".", not "Not_A_Name"',
       'onFailure must be admit or deny, not "maybe"',
       'registries[0].accounts[0] must be an AWS account ID in quotes, such as "123456789012", with * for any number of digits, not 1234',
-      'registries[0].roleArn must be the ARN of an IAM role, not "arn:aws:iam::123456789012:user/x"',
-      'registries[0].sessionPolicy must be an IAM policy in JSON, not "{"',
+      'registries[0].roleArn must be the ARN of an IAM role, with placeholders if needed, not "arn:aws:iam::123456789012:user/x"',
+      'registries[0].sessionPolicy must be an IAM policy, as JSON or as a mapping, not "{"',
       'registries[1].regions must be a list of regions, not "eu-west-1"',
-      'registries[1].roleArn is required',
       'webhook.port must be a whole number from 0 to 65535, not 99999',
       'webhook.deadlineMargin must be a duration such as 500ms, 10s, 5m or 12h, not 5',
     ]);
