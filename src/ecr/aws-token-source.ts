@@ -1,6 +1,7 @@
 // Creates the token source that calls Amazon ECR through the AWS SDK.
 import type { Environment } from './aws-settings.ts';
 import type { EndpointTrust } from './call-queue.ts';
+import type { RequestToken } from './credentials.ts';
 import { createEcrTokenClient } from './ecr-client.ts';
 import type { Timeouts } from './http-handler.ts';
 import type { IdentityResolver } from './identity.ts';
@@ -13,9 +14,11 @@ export interface AwsTokenSourceOptions {
   readonly freshness: Freshness;
   /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` by default. */
   readonly timeouts: Timeouts & { readonly totalMs?: number };
-  /** Max tokens, failures and clients in each cache: one per identity, region and kind of endpoint. */
+  /** Max tokens, failures, clients and role sessions in each cache: one per identity, region and kind of endpoint. */
   readonly maxKeys: number;
   readonly environment: Environment;
+  /** For identities with a web identity; by default, they get no token. */
+  readonly requestToken?: RequestToken;
   /** The wall clock in ms. */
   now(): number;
   /** A monotonic clock in ms; `performance.now` by default. */
@@ -34,6 +37,7 @@ export function createAwsTokenSource(options: AwsTokenSourceOptions): TokenSourc
     environment,
     timeouts: { totalMs: 2 * timeouts.requestMs, ...timeouts },
     maxClients: maxKeys,
+    requestToken: options.requestToken ?? (() => Promise.reject(new Error('no API server'))),
     now: () => now(),
   });
   const source = createTokenSource({

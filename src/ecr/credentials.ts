@@ -1,25 +1,47 @@
-// Provides the AWS credentials of every identity: the SDK's default chain, and roles assumed with it.
+// Provides the AWS credentials of every identity: base credentials, and roles assumed with them or with a web identity.
 import { ECRClient } from '@aws-sdk/client-ecr';
-import { fromNodeProviderChain, fromTemporaryCredentials } from '@aws-sdk/credential-providers';
+import {
+  fromIni,
+  fromNodeProviderChain,
+  fromTemporaryCredentials,
+  fromWebToken,
+} from '@aws-sdk/credential-providers';
+import { LRUCache } from 'lru-cache';
 import { productName } from '../labels.ts';
 import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
+import { CredentialError, runCredentialStep } from './credential-error.ts';
 import type { SharedHttpHandler } from './http-handler.ts';
-import type { Identity, Role } from './identity.ts';
+import type { Identity, Role, WebIdentity } from './identity.ts';
 import { resolveStsRegion } from './partitions.ts';
 
 type SdkProvider = ReturnType<typeof fromNodeProviderChain>;
 type Credentials = Awaited<ReturnType<SdkProvider>>;
 type CredentialProvider = () => Promise<Credentials>;
 
+/**
+ * Returns a token of a ServiceAccount for an audience (TokenRequest). Rejects with an error whose `code` is that of a failed call
+ * to the API server.
+ */
+export type RequestToken = (namespace: string, serviceAccount: string, audience: string) => Promise<string>;
+
 /** How long before they expire credentials are refreshed, in ms, as in the SDK (`credentialsTreatedAsExpired`). */
 const refreshBeforeExpiryMs = 300_000;
+
+/** Max length of a session policy in characters (AWS STS API reference, AssumeRole). */
+const maxSessionPolicyLength = 2048;
 
 export interface CredentialsOptions {
   readonly http: SharedHttpHandler;
   readonly environment: Environment;
-  /** How long getting credentials may take, in ms: from STS, the node's metadata or a process. */
+  /** How long getting credentials may take, in ms: from STS, the node's metadata, a process or the API server. */
   readonly timeoutMs: number;
+  /**
+   * Max roles whose sessions are cached, twice: of the rules, and of identities of which users can cause any number. These need
+   * their session only until all regions of the namespace have a token.
+   */
+  readonly maxRoles: number;
+  readonly requestToken: RequestToken;
   /** The wall clock in ms. */
   readonly now: () => number;
 }
@@ -27,14 +49,20 @@ export interface CredentialsOptions {
 export interface CredentialSource {
   /**
    * Returns the provider of an identity's credentials, which are cached until shortly before they expire. The provider
-   * rejects with errors of the SDK, or with an error named `CredentialsTimeoutError`.
+   * rejects with a CredentialError.
    */
   getProvider(identity: Identity): CredentialProvider;
   /**
-   * Discards all cached credentials. Files and environment may have changed, and the SDK's chain would wait forever for
-   * a resolution that hangs.
+   * Discards the cached credentials of an identity, its base credentials, and all that were derived from these. Files and
+   * environment may have changed, and the SDK's chain would wait forever for a resolution that hangs. Of a web identity, only
+   * its own are discarded, because no other depends on them.
    */
-  reset(): void;
+  reset(identity: Identity): void;
+}
+
+interface RoleEntry {
+  readonly provider: CredentialProvider;
+  readonly profile: string | undefined;
 }
 
 /**
@@ -42,62 +70,140 @@ export interface CredentialSource {
  * happens to call them first, and its region comes from an image name.
  */
 export function createCredentialSource(options: CredentialsOptions): CredentialSource {
-  const getRegion = createRegionLookup(options.http);
-  const createChain = () => createDefaultChain(options, getRegion);
-  let chain = createChain();
-  const roleProviders = new Map<string, CredentialProvider>();
-  const defaultProvider: CredentialProvider = () =>
-    withTimeout(options.timeoutMs, 'CredentialsTimeoutError', () => chain());
+  const bases = new Map<string | undefined, CredentialProvider>();
+  const roles = new LRUCache<string, RoleEntry>({ max: options.maxRoles });
+  const unboundedRoles = new LRUCache<string, RoleEntry>({ max: options.maxRoles });
+
+  function getBase(profile: string | undefined): CredentialProvider {
+    const base = bases.get(profile) ?? createBaseProvider(profile, options);
+    bases.set(profile, base);
+    return base;
+  }
+
   return {
-    getProvider: ({ key, role }) => {
+    getProvider(identity) {
+      const { key, role, profile } = identity;
       if (role === undefined) {
-        return defaultProvider;
+        return getBase(profile);
       }
-      const provider =
-        roleProviders.get(key) ?? createRoleProvider(role, defaultProvider, getRegion, options);
-      roleProviders.set(key, provider);
+      const cache = identity.isUnbounded ? unboundedRoles : roles;
+      const provider = cache.get(key)?.provider ?? createRoleProvider(identity, role, getBase, options);
+      cache.set(key, { provider, profile });
       return provider;
     },
-    reset: () => {
-      chain = createChain();
-      roleProviders.clear();
+    reset({ key, profile, webIdentity }) {
+      unboundedRoles.delete(key);
+      if (webIdentity !== undefined) {
+        return;
+      }
+      bases.delete(profile);
+      for (const cache of [roles, unboundedRoles]) {
+        for (const [other, entry] of [...cache.entries()]) {
+          if (entry.profile === profile) {
+            cache.delete(other);
+          }
+        }
+      }
     },
   };
 }
 
-function createDefaultChain(
-  { http, environment }: CredentialsOptions,
-  getRegion: () => Promise<string | undefined>,
-) {
-  const getStsRegion = async () =>
-    resolveStsRegion(environment['AWS_ROLE_ARN'] || undefined, await getRegion());
-  return fromNodeProviderChain({
+/**
+ * The process's own credentials, from the SDK's default chain, or those of a profile. A profile without credentials has no
+ * fallback to the chain, which would find those of another identity.
+ */
+function createBaseProvider(profile: string | undefined, options: CredentialsOptions): CredentialProvider {
+  const { http, environment, timeoutMs, now } = options;
+  const getRegion = createRegionLookup(http, profile);
+  const roleArn = profile === undefined ? environment['AWS_ROLE_ARN'] || undefined : undefined;
+  const sdkOptions = {
     ignoreCache: true,
     clientConfig: { requestHandler: http },
-    parentClientConfig: { requestHandler: http, region: getStsRegion },
-  });
+    parentClientConfig: {
+      requestHandler: http,
+      region: async () => resolveStsRegion(roleArn, await getRegion()),
+    },
+  };
+  const getCredentials: CredentialProvider =
+    profile === undefined
+      ? fromNodeProviderChain(sdkOptions)
+      : cacheCredentials(fromIni({ ...sdkOptions, profile }), now);
+  return () =>
+    runCredentialStep('base', () =>
+      withTimeout(timeoutMs, 'CredentialsTimeoutError', () => getCredentials()),
+    );
 }
 
 function createRoleProvider(
+  identity: Identity,
   role: Role,
-  masterCredentials: CredentialProvider,
-  getRegion: () => Promise<string | undefined>,
-  { http, timeoutMs, now }: CredentialsOptions,
+  getBase: (profile: string | undefined) => CredentialProvider,
+  options: CredentialsOptions,
 ): CredentialProvider {
+  const { timeoutMs, now } = options;
+  const assumeRole =
+    identity.webIdentity === undefined
+      ? createRoleAssumer(identity, role, getBase(identity.profile), options)
+      : createWebIdentityAssumer(identity.webIdentity, role, options);
+  const { sessionPolicy = '' } = role;
+  return cacheCredentials(async () => {
+    if (sessionPolicy.length > maxSessionPolicyLength) {
+      throw new CredentialError('session-policy', undefined);
+    }
+    return await runCredentialStep('role', () =>
+      withTimeout(timeoutMs, 'CredentialsTimeoutError', () => assumeRole()),
+    );
+  }, now);
+}
+
+function createRoleAssumer(
+  { profile }: Identity,
+  { roleArn, sessionName = productName, externalId, sessionPolicy, sessionTags = {} }: Role,
+  getBaseCredentials: CredentialProvider,
+  { http }: CredentialsOptions,
+): CredentialProvider {
+  const getRegion = createRegionLookup(http, profile);
+  const tags = Object.entries(sessionTags).map(([Key, Value]) => ({ Key, Value }));
   const provider = fromTemporaryCredentials({
-    masterCredentials,
+    masterCredentials: getBaseCredentials,
     clientConfig: {
       requestHandler: http,
-      region: async () => resolveStsRegion(role.roleArn, await getRegion()),
+      region: async () => resolveStsRegion(roleArn, await getRegion()),
+      ...(profile !== undefined && { profile }),
     },
     params: {
-      RoleArn: role.roleArn,
-      RoleSessionName: role.sessionName ?? productName,
-      ExternalId: role.externalId,
-      Policy: role.sessionPolicy,
+      RoleArn: roleArn,
+      RoleSessionName: sessionName,
+      ExternalId: externalId,
+      Policy: sessionPolicy,
+      Tags: tags.length === 0 ? undefined : tags,
     },
   });
-  return cacheCredentials(() => withTimeout(timeoutMs, 'CredentialsTimeoutError', () => provider()), now);
+  return async () => {
+    await getBaseCredentials(); // so that its errors are not taken for those of the role
+    return await provider();
+  };
+}
+
+function createWebIdentityAssumer(
+  { namespace, serviceAccount, audience }: WebIdentity,
+  { roleArn, sessionName = productName, sessionPolicy }: Role,
+  { http, requestToken }: CredentialsOptions,
+): CredentialProvider {
+  const getRegion = createRegionLookup(http, undefined);
+  return async () => {
+    const webIdentityToken = await runCredentialStep('service-account', () =>
+      requestToken(namespace, serviceAccount, audience),
+    );
+    const assumeRole = fromWebToken({
+      webIdentityToken,
+      roleArn,
+      roleSessionName: sessionName,
+      ...(sessionPolicy !== undefined && { policy: sessionPolicy }),
+      clientConfig: { requestHandler: http, region: resolveStsRegion(roleArn, await getRegion()) },
+    });
+    return await assumeRole();
+  };
 }
 
 /** Coalesces calls, and caches credentials until shortly before they expire. Failures are not cached. */
@@ -123,7 +229,16 @@ function cacheCredentials(fetchCredentials: CredentialProvider, now: () => numbe
   };
 }
 
-/** The region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none. */
-function createRegionLookup(http: SharedHttpHandler): () => Promise<string | undefined> {
-  return () => new ECRClient({ requestHandler: http }).config.region().catch(() => undefined);
+/**
+ * The region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none.
+ * @param profile undefined: that of AWS_PROFILE
+ */
+function createRegionLookup(
+  http: SharedHttpHandler,
+  profile: string | undefined,
+): () => Promise<string | undefined> {
+  return () =>
+    new ECRClient({ requestHandler: http, ...(profile !== undefined && { profile }) }).config
+      .region()
+      .catch(() => undefined);
 }

@@ -4,14 +4,15 @@ import { productName } from '../labels.ts';
 import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
 import type { EndpointTrust } from './call-queue.ts';
-import { createCredentialSource } from './credentials.ts';
+import { CredentialError, classifyCredentialError } from './credential-error.ts';
+import { createCredentialSource, type RequestToken } from './credentials.ts';
 import { createSharedHttpHandler, type Timeouts } from './http-handler.ts';
 import { getEndpointKey, type Identity } from './identity.ts';
 import { createPrivateTokenApi } from './private-token-api.ts';
 import type { Registry } from './registry.ts';
 import { parseAuthorization, type Token } from './token.ts';
 import type { TokenApi, TokenApiOptions } from './token-api.ts';
-import { classifyError, classifyTokenApiError, isCredentialError, type TokenError } from './token-error.ts';
+import { classifyTokenApiError, isCredentialError, type TokenError } from './token-error.ts';
 
 export interface EcrTokenClientOptions {
   /** The environment of the process, for proxies and `AWS_ROLE_ARN`. The SDK reads its own variables itself. */
@@ -21,7 +22,9 @@ export interface EcrTokenClientOptions {
    * Getting the credentials may take another half of it before the call.
    */
   readonly timeouts: Timeouts & { readonly totalMs: number };
+  /** Max SDK clients, and max roles whose sessions are cached. */
   readonly maxClients: number;
+  readonly requestToken: RequestToken;
   /** The wall clock in ms. */
   readonly now: () => number;
 }
@@ -37,45 +40,77 @@ export interface EcrTokenClient {
 const timeoutFraction: Readonly<Record<EndpointTrust, number>> = { proven: 1, claimed: 0.5, unproven: 0.25 };
 
 /**
- * Minimum time between two reloads of the credentials because of unproven endpoints, in ms. A disabled region rejects
- * valid credentials with UnrecognizedClientException, and every user who can create pods can name a region.
+ * Minimum time between two reloads of the credentials because of unproven endpoints, and of identities of which users can cause
+ * any number, in ms. A disabled region rejects valid credentials with UnrecognizedClientException, and every user who can create
+ * pods can name a region.
  */
 const credentialReloadIntervalMs = 60_000;
 
-/** Creates the client of the ECR API. It keeps one SDK client for each identity, region and kind of endpoint. */
+/**
+ * Creates the client of the ECR API. It keeps one SDK client for each identity, region and kind of endpoint, except for identities
+ * of which users can cause any number: they call once in half a token's lifetime, so their clients would only take memory.
+ */
 export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenClient {
   const { environment, timeouts, now } = options;
   const http = createSharedHttpHandler(timeouts, environment);
-  const credentials = createCredentialSource({ http, environment, timeoutMs: timeouts.totalMs / 2, now });
-  const apis = new LRUCache<string, TokenApi>({
-    max: options.maxClients,
-    dispose: (api) => api.destroy(),
+  const credentials = createCredentialSource({
+    http,
+    environment,
+    timeoutMs: timeouts.totalMs / 2,
+    maxRoles: options.maxClients,
+    requestToken: options.requestToken,
+    now,
   });
-  let lastReloadAt = Number.NEGATIVE_INFINITY;
+  const apis = new LRUCache<string, { readonly api: TokenApi; readonly profile: string | undefined }>({
+    max: options.maxClients,
+    dispose: ({ api }) => api.destroy(),
+  });
+  /** Profile → when its credentials were last reloaded, in ms. */
+  const lastReloads = new Map<string | undefined, number>();
 
   /** Whether to read the credentials again after a failure. */
-  function shouldReloadCredentials(failure: TokenError, trust: EndpointTrust): boolean {
+  function shouldReloadCredentials(failure: TokenError, identity: Identity, trust: EndpointTrust): boolean {
     if (!isCredentialError(failure)) {
       return false;
     }
+    const lastReloadAt = lastReloads.get(identity.profile) ?? Number.NEGATIVE_INFINITY;
     const noCredentials = failure.code === 'no-credentials' || failure.code === 'credentials-timeout';
     return (
-      noCredentials || trust === 'proven' || Math.abs(now() - lastReloadAt) >= credentialReloadIntervalMs
+      identity.webIdentity !== undefined ||
+      (!identity.isUnbounded && (noCredentials || trust === 'proven')) ||
+      Math.abs(now() - lastReloadAt) >= credentialReloadIntervalMs
     );
+  }
+
+  function reloadCredentials(identity: Identity): void {
+    credentials.reset(identity);
+    if (identity.webIdentity !== undefined) {
+      return;
+    }
+    lastReloads.set(identity.profile, now());
+    for (const [key, { profile }] of [...apis.entries()]) {
+      if (profile === identity.profile) {
+        apis.delete(key);
+      }
+    }
   }
 
   async function getApi(identity: Identity, registry: Registry): Promise<TokenApi> {
     const key = getEndpointKey(identity, registry);
-    const cached = apis.get(key);
+    const cached = apis.get(key)?.api;
     if (cached !== undefined) {
       return cached;
     }
+    const { profile } = identity;
     const api = await createTokenApi(registry, {
       credentials: credentials.getProvider(identity),
       requestHandler: http,
       customUserAgent: productName,
+      ...(profile !== undefined && { profile }),
     });
-    apis.set(key, api);
+    if (!identity.isUnbounded) {
+      apis.set(key, { api, profile });
+    }
     return api;
   }
 
@@ -87,7 +122,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
         api.getAuthorizationToken(abortSignal),
       );
     } catch (error) {
-      throw classifyTokenApiError(error, registry);
+      throw error instanceof CredentialError ? error : classifyTokenApiError(error, registry, identity.rule);
     }
   }
 
@@ -99,11 +134,9 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
         const response = await callApi(identity, registry, trust);
         return parseAuthorization(response, registry.region, now(), identity.fingerprint);
       } catch (error) {
-        const failure = classifyError(error, registry.region);
-        if (shouldReloadCredentials(failure, trust)) {
-          lastReloadAt = now();
-          credentials.reset();
-          apis.clear();
+        const failure = classifyCredentialError(error, identity, registry.region);
+        if (shouldReloadCredentials(failure, identity, trust)) {
+          reloadCredentials(identity);
         }
         throw failure;
       }

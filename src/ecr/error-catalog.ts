@@ -43,9 +43,15 @@ const invalidSessionPolicy = {
     'Check the session policy of the registry rule: valid JSON of an IAM policy, 2,048 characters at most',
 } satisfies Cause;
 
+const packedPolicyTooLarge = {
+  permanent: true,
+  advice:
+    'Shorten the session policy or the session tags of the registry rule: STS packs both together, and its limit may be reached below 2,048 characters',
+} satisfies Cause;
+
 const invalidParameter = {
   permanent: true,
-  advice: 'Check the role, external ID and session name',
+  advice: 'Check the role, external ID, session name and session tags: a role name has at most 64 characters',
 } satisfies Cause;
 
 const wrongEndpoint = {
@@ -103,8 +109,8 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
   ['IDPRejectedClaimException', invalidIdentityToken],
   ['MalformedPolicyDocument', invalidSessionPolicy],
   ['MalformedPolicyDocumentException', invalidSessionPolicy],
-  ['PackedPolicyTooLarge', invalidSessionPolicy],
-  ['PackedPolicyTooLargeException', invalidSessionPolicy],
+  ['PackedPolicyTooLarge', packedPolicyTooLarge],
+  ['PackedPolicyTooLargeException', packedPolicyTooLarge],
   ['InvalidParameterException', invalidParameter],
   ['ValidationError', invalidParameter],
   ['ValidationException', invalidParameter],
@@ -237,6 +243,30 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
       summary: 'too many new regions',
       advice:
         'The namespace uses many regions without a token; tokens for new regions are fetched at a limited rate',
+    },
+  ],
+  [
+    'session-policy-too-long',
+    {
+      permanent: true,
+      summary: 'session policy too long',
+      advice: 'Shorten the session policy of the registry rule: STS accepts at most 2,048 characters',
+    },
+  ],
+  [
+    'service-account-token',
+    {
+      permanent: false,
+      summary: 'no ServiceAccount token',
+      advice: 'Check that the program may create serviceaccounts/token, and the health of the API server',
+    },
+  ],
+  [
+    'web-identity-denied',
+    {
+      permanent: true,
+      summary: 'role denied to ServiceAccount',
+      advice: "Check the role's trust policy",
     },
   ],
   [

@@ -12,7 +12,8 @@ export interface TokenApi {
 /** Settings for the clients of both APIs. */
 export type TokenApiOptions = Required<
   Pick<ECRClientConfig, 'credentials' | 'requestHandler' | 'customUserAgent'>
->;
+> &
+  Pick<ECRClientConfig, 'profile'>;
 
 /**
  * Returns the SDK options for the endpoint of a registry. A configured one replaces that of the environment. For FIPS and

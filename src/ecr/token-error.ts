@@ -54,6 +54,23 @@ export class TokenError extends Error {
     return new TokenError({ ...this.#details, cause: { ...cause, advice } });
   }
 
+  /**
+   * Returns the same failure with other words.
+   * @param description what happened, as a sentence without a final period
+   * @param advice what the operator can do; by default, the same
+   * @param code by default, the same
+   */
+  explain(description: string, advice?: string, code = this.code): TokenError {
+    const { cause = causes.get(this.code) ?? unknownCause, ...details } = this.#details;
+    const summary = code === this.code ? (cause.summary ?? code) : (causes.get(code)?.summary ?? code);
+    return new TokenError({
+      ...details,
+      code,
+      description,
+      cause: { ...cause, summary, advice: advice ?? cause.advice },
+    });
+  }
+
   /** Returns the same error with the time of the next allowed call, in ms since the epoch. */
   withRetryAt(retryAt: number): TokenError {
     return new TokenError({ ...this.#details, retryAt });
@@ -74,8 +91,9 @@ function truncateCause(summary: string, permanent: boolean): string {
 /**
  * Classifies an error of the AWS SDK by its code, name and HTTP status, never by its text. Accepts anything that was
  * thrown, and returns a TokenError unchanged.
+ * @param rule path of the rule whose identity was used, for the message
  */
-export function classifyError(error: unknown, region: string): TokenError {
+export function classifyError(error: unknown, region: string, rule?: string): TokenError {
   if (error instanceof TokenError) {
     return error;
   }
@@ -100,7 +118,7 @@ export function classifyError(error: unknown, region: string): TokenError {
       });
     }
     if (causes.has(code)) {
-      return createRejectedError(error, code, region);
+      return createRejectedError(error, code, region, rule);
     }
   }
   return classifyByStatus(error, region);
@@ -110,8 +128,8 @@ export function classifyError(error: unknown, region: string): TokenError {
  * Classifies an error of GetAuthorizationToken itself, not of the credentials for it. The public registry needs other
  * permissions, and a configured endpoint may be the cause where the network would be otherwise.
  */
-export function classifyTokenApiError(error: unknown, registry: Registry): TokenError {
-  const failure = classifyError(error, registry.region);
+export function classifyTokenApiError(error: unknown, registry: Registry, rule?: string): TokenError {
+  const failure = classifyError(error, registry.region, rule);
   if (registry.kind === 'public' && failure.code === 'AccessDeniedException') {
     return failure.withAdvice(publicAccessAdvice);
   }
@@ -126,12 +144,17 @@ export function isCredentialError({ code }: TokenError): boolean {
   return causes.get(code)?.isCredentialError === true;
 }
 
-function createRejectedError(error: unknown, code: string, region: string): TokenError {
-  const principal = findPrincipal(error);
+function createRejectedError(
+  error: unknown,
+  code: string,
+  region: string,
+  rule: string | undefined,
+): TokenError {
+  const caller = [findPrincipal(error), rule].filter((part) => part !== undefined).join(' of ');
   return new TokenError({
     code,
     region,
-    ...(principal !== undefined && { description: `AWS returned ${code} for ${principal}` }),
+    ...(caller !== '' && { description: `AWS returned ${code} for ${caller}` }),
   });
 }
 
