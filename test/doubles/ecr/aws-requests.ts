@@ -2,6 +2,7 @@
 import { createHash, createHmac } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { RequestScope } from './ecr-faults.ts';
+import type { SessionOrigin } from './sts-sessions.ts';
 
 /** A parsed request of the SDK. */
 export interface AwsRequest extends RequestScope {
@@ -126,11 +127,13 @@ export interface Key {
   readonly principal: string;
   /** In ms since the epoch by the double's clock. */
   readonly expiresAt: number;
+  /** How the session of a role was created; undefined: the key of a user. */
+  readonly origin?: SessionOrigin;
 }
 
 const sessionMs = 3_600_000;
 
-/** All valid access keys: the initial one, and those that STS issued. */
+/** All valid access keys: the initial one, those of other users, and those that STS issued. */
 export class Keys {
   readonly #byId = new Map<string, Key>();
   readonly root: Key;
@@ -145,8 +148,22 @@ export class Keys {
     this.#byId.set(this.root.accessKeyId, this.root);
   }
 
+  /** Creates the access key of another user. */
+  user(principal: string, canary: string): Key {
+    const number = String(this.#byId.size).padStart(9, '0');
+    const key: Key = {
+      accessKeyId: `AKIAEXAMPLE${number}`,
+      secretAccessKey: `${canary}-user-secret-${number}`,
+      principal,
+      expiresAt: Number.POSITIVE_INFINITY,
+    };
+    this.#byId.set(key.accessKeyId, key);
+    return key;
+  }
+
   /** Creates a session of a role, as AssumeRole does: one hour long. */
-  createSession(roleArn: string, sessionName: string, canary: string, now: number): Key {
+  createSession(origin: SessionOrigin, canary: string, now: number): Key {
+    const { roleArn, sessionName } = origin;
     const number = String(this.#byId.size).padStart(9, '0');
     const key: Key = {
       accessKeyId: `ASIAEXAMPLE${number}`,
@@ -154,6 +171,7 @@ export class Keys {
       sessionToken: `${canary}-session-token-${createHash('sha256').update(number).digest('base64url')}`,
       principal: `${roleArn.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/${sessionName}`,
       expiresAt: now + sessionMs,
+      origin,
     };
     this.#byId.set(key.accessKeyId, key);
     return key;

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import type { Key, Service } from './aws-requests.ts';
 import type { Fault } from './ecr-faults.ts';
+import type { SessionOrigin } from './sts-sessions.ts';
 
 /** An issued token. */
 export interface IssuedPassword {
@@ -11,7 +12,10 @@ export interface IssuedPassword {
   /** The service that issued it, whose registries accept it. */
   readonly service: Service;
   readonly region: string;
+  /** The identity that fetched it: its principal, its key, and for a session of a role how it was created. */
   readonly principal: string;
+  readonly accessKeyId: string;
+  readonly origin: SessionOrigin | undefined;
   /** In ms since the epoch by the double's clock. */
   readonly expiresAt: number;
 }

@@ -12,6 +12,17 @@ import {
   stsSession,
 } from './aws-responses.ts';
 import type { Fault } from './ecr-faults.ts';
+import {
+  allowsSession,
+  allowsToken,
+  findInvalidParameter,
+  type OidcProvider,
+  type RoleTrust,
+  readSessionOrigin,
+  readTags,
+  type SessionOrigin,
+  verifyToken,
+} from './sts-sessions.ts';
 
 /** A call that the double received. */
 export interface Call {
@@ -26,6 +37,9 @@ export interface Call {
   readonly externalId: string | undefined;
   readonly sessionName: string | undefined;
   readonly policy: string | undefined;
+  readonly tags: Readonly<Record<string, string>>;
+  /** For a session of a role: how it was created, so that a call names the identity that made it. */
+  readonly origin: SessionOrigin | undefined;
   /** The `Host` header. */
   readonly host: string;
   readonly userAgent: string;
@@ -49,7 +63,8 @@ export class Calls {
   }
 
   /** Records a call. Returns a function to call when it is complete. */
-  begin(request: AwsRequest, principal: string | undefined, at: number): () => void {
+  begin(request: AwsRequest, key: Pick<Key, 'principal' | 'origin'> | undefined, at: number): () => void {
+    const principal = key?.principal;
     const { service, operation, region, roleArn, parameters, message, credential } = request;
     this.all.push({
       service,
@@ -62,15 +77,17 @@ export class Calls {
       externalId: parameters.get('ExternalId') ?? undefined,
       sessionName: parameters.get('RoleSessionName') ?? undefined,
       policy: parameters.get('Policy') ?? undefined,
+      tags: readTags(parameters),
+      origin: key?.origin,
       host: String(message.headers.host),
       userAgent: String(message.headers['user-agent']),
     });
     if (operation !== 'GetAuthorizationToken') {
       return () => {};
     }
-    const key = `${service} ${principal} ${region}`;
-    this.#add(key, 1);
-    return () => this.#add(key, -1);
+    const caller = `${service} ${principal} ${region}`;
+    this.#add(caller, 1);
+    return () => this.#add(caller, -1);
   }
 
   #add(key: string, change: number): void {
@@ -80,17 +97,14 @@ export class Calls {
   }
 }
 
-/** What the trust policy of a role requires. */
-export interface RoleTrust {
-  readonly externalId?: string;
-}
-
 export interface AwsOptions {
   /** Text that every secret of the double contains, which must never appear in any output. */
   readonly canary: string;
   readonly tokenLifetimeMs: number;
   /** Roles by ARN that can be assumed; all by default. */
   readonly roles: Readonly<Record<string, RoleTrust>> | undefined;
+  /** OIDC providers by issuer; by default, every text with the form of a token is accepted for every role. */
+  readonly oidcProviders: Readonly<Record<string, OidcProvider>> | undefined;
   now(): number;
 }
 
@@ -98,11 +112,17 @@ export interface AwsOptions {
 export class Aws {
   readonly keys: Keys;
   readonly issued: IssuedPassword[] = [];
+  readonly #issuedBySecret = new Map<string, IssuedPassword>();
   readonly #options: AwsOptions;
 
   constructor(options: AwsOptions) {
     this.#options = options;
     this.keys = new Keys(options.canary);
+  }
+
+  /** The token with a password or `auth`. */
+  findIssued(secret: string): IssuedPassword | undefined {
+    return this.#issuedBySecret.get(secret);
   }
 
   respond(request: AwsRequest, fault: Fault | undefined, endpoint: string): AwsResponse {
@@ -125,7 +145,7 @@ export class Aws {
       const issued = this.#issueToken(request, key);
       return (fault && buildInvalidResponse(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
     }
-    return request.operation === 'AssumeRole' ? this.#assumeRole(request) : unknownOperation(request);
+    return request.operation === 'AssumeRole' ? this.#assumeRole(request, key) : unknownOperation(request);
   }
 
   /** Returns the key that a request was signed with, or the code of AWS's error. */
@@ -147,42 +167,57 @@ export class Aws {
     return key;
   }
 
-  #issueToken({ service, region }: AwsRequest, { principal }: Key): IssuedPassword {
+  #issueToken({ service, region }: AwsRequest, { principal, accessKeyId, origin }: Key): IssuedPassword {
     const password = generatePassword(this.#options.canary, region, principal, this.issued.length);
     const auth = Buffer.from(`AWS:${password}`).toString('base64');
     // ECR returns whole seconds; they are rounded down so that no token outlives its expiry.
     const expiresAt = Math.floor((this.#options.now() + this.#options.tokenLifetimeMs) / 1000) * 1000;
-    const issued = { password, auth, service, region, principal, expiresAt };
+    const issued = { password, auth, service, region, principal, accessKeyId, origin, expiresAt };
     this.issued.push(issued);
+    this.#issuedBySecret.set(password, issued).set(auth, issued);
     return issued;
   }
 
-  #assumeRole(request: AwsRequest): AwsResponse {
-    const { roles } = this.#options;
-    const trust = roles === undefined ? {} : roles[request.roleArn ?? ''];
-    const requiredExternalId = trust?.externalId;
-    const denied =
-      trust === undefined ||
-      (requiredExternalId !== undefined && requiredExternalId !== request.parameters.get('ExternalId'));
-    return denied
-      ? stsError('AccessDenied', this.#createMessage('AccessDenied', request), 403)
-      : this.#createSession(request);
+  #assumeRole(request: AwsRequest, { accessKeyId }: Key): AwsResponse {
+    const origin = readSessionOrigin(request.parameters, accessKeyId);
+    const trust = this.#trustOf(origin.roleArn);
+    const isAllowed = trust !== undefined && trust.webIdentity === undefined && allowsSession(trust, origin);
+    return isAllowed ? this.#createSession(request, origin) : this.#refuse('AccessDenied', request);
   }
 
   #assumeWithWebIdentity(request: AwsRequest): AwsResponse {
     const token = request.parameters.get('WebIdentityToken') ?? '';
-    return token.split('.').length === 3
-      ? this.#createSession(request)
-      : stsError('InvalidIdentityToken', this.#createMessage('InvalidIdentityToken', request));
+    const { oidcProviders, now } = this.#options;
+    if (oidcProviders === undefined) {
+      return token.split('.').length === 3
+        ? this.#createSession(request, readSessionOrigin(request.parameters, undefined))
+        : this.#refuse('InvalidIdentityToken', request);
+    }
+    const verified = verifyToken(token, oidcProviders, now());
+    if (typeof verified === 'string') {
+      return this.#refuse(verified, request);
+    }
+    const origin = readSessionOrigin(request.parameters, undefined, verified.subject);
+    const trust = this.#trustOf(origin.roleArn);
+    const isAllowed = trust !== undefined && allowsToken(trust, verified) && allowsSession(trust, origin);
+    return isAllowed ? this.#createSession(request, origin) : this.#refuse('AccessDenied', request);
   }
 
-  #createSession({ operation, roleArn, parameters }: AwsRequest): AwsResponse {
-    const name = parameters.get('RoleSessionName') ?? '';
-    if (!/^arn:aws[a-z-]*:iam::\d{12}:role\/.+$/.test(roleArn ?? '') || !/^[\w+=,.@-]{2,64}$/.test(name)) {
-      return stsError('ValidationError', 'RoleArn or RoleSessionName failed to satisfy constraint');
-    }
+  #trustOf(roleArn: string): RoleTrust | undefined {
+    const { roles } = this.#options;
+    return roles === undefined ? {} : roles[roleArn];
+  }
+
+  #createSession({ operation }: AwsRequest, origin: SessionOrigin): AwsResponse {
+    const invalid = findInvalidParameter(origin);
     const { canary, now } = this.#options;
-    return stsSession(operation, this.keys.createSession(roleArn ?? '', name, canary, now()));
+    return invalid === undefined
+      ? stsSession(operation, this.keys.createSession(origin, canary, now()))
+      : stsError(invalid, 'a parameter failed to satisfy its constraint');
+  }
+
+  #refuse(code: string, request: AwsRequest): AwsResponse {
+    return stsError(code, this.#createMessage(code, request), code === 'AccessDenied' ? 403 : 400);
   }
 
   /** Messages of AWS contain the caller, and for wrong signatures the request with its session token. */

@@ -1,10 +1,11 @@
 // A double of Amazon ECR and AWS STS on loopback HTTP, in this process.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { Aws, type Call, Calls, type RoleTrust } from './aws.ts';
-import { readRequest } from './aws-requests.ts';
+import { Aws, type Call, Calls } from './aws.ts';
+import { type Key, readRequest } from './aws-requests.ts';
 import type { IssuedPassword } from './aws-responses.ts';
 import { EcrFaults, type Fault, type FaultScope, type Gate } from './ecr-faults.ts';
+import type { OidcProvider, RoleTrust } from './sts-sessions.ts';
 
 export interface EcrDoubleOptions {
   /** Text that every secret of the double contains, which must never appear in any output. */
@@ -13,6 +14,11 @@ export interface EcrDoubleOptions {
   readonly tokenLifetimeMs?: number;
   /** Roles by ARN that can be assumed; all by default. */
   readonly roles?: Readonly<Record<string, RoleTrust>>;
+  /**
+   * OIDC providers by issuer, for AssumeRoleWithWebIdentity; by default, every text with the form of a token is accepted for
+   * every role. Like `roles`, it is read at each call, so that a test can change it.
+   */
+  readonly oidcProviders?: Readonly<Record<string, OidcProvider>>;
   /** The double's clock in ms; the wall clock by default. */
   readonly now?: () => number;
 }
@@ -28,6 +34,10 @@ export interface EcrDouble {
   readonly peak: number;
   /** Issued tokens, the oldest first. */
   readonly issued: readonly IssuedPassword[];
+  /** The token with a password or `auth`, with the identity that fetched it. */
+  findIssued(secret: string): IssuedPassword | undefined;
+  /** Creates the access key of another user, by its ARN. */
+  createUser(principal: string): Pick<Key, 'accessKeyId' | 'secretAccessKey'>;
   /** Whether a registry would accept the password now. */
   isUnexpired(password: string): boolean;
   /** Fragments of all secrets of the double. None may appear in a log, an error or a metric. */
@@ -53,6 +63,7 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
     now,
     tokenLifetimeMs: options.tokenLifetimeMs ?? 12 * 3_600_000,
     roles: options.roles,
+    oidcProviders: options.oidcProviders,
   });
   const dependencies: EcrDoubleDependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now };
   const server = createServer((message, response) => {
@@ -70,6 +81,8 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
       return dependencies.calls.peak;
     },
     issued: aws.issued,
+    findIssued: (secret) => aws.findIssued(secret),
+    createUser: (principal) => aws.keys.user(principal, canary),
     isUnexpired: (password) => aws.issued.some((one) => one.password === password && now() < one.expiresAt),
     secrets: () => getSecretFragments(canary, aws),
     fail: (fault, where = {}) => dependencies.faults.add(fault, where),
@@ -99,8 +112,8 @@ async function serve(
 ): Promise<void> {
   const { aws, calls, faults, now } = dependencies;
   const request = await readRequest(message);
-  const principal = aws.keys.find(request.credential?.accessKeyId ?? '')?.principal;
-  response.once('close', calls.begin(request, principal, now()));
+  const key = aws.keys.find(request.credential?.accessKeyId ?? '');
+  response.once('close', calls.begin(request, key, now()));
   await faults.waitForGate(request);
   const fault = faults.take(request);
   if (fault === 'hang') {
