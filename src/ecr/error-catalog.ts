@@ -246,6 +246,15 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     },
   ],
   [
+    'too-many-identities',
+    {
+      permanent: false,
+      summary: 'too many new identities',
+      advice:
+        'The namespace uses many accounts or roles without a token; their tokens are fetched at a limited rate',
+    },
+  ],
+  [
     'session-policy-too-long',
     {
       permanent: true,

@@ -21,10 +21,11 @@ export interface Timeouts {
 const idleTimeoutMs = 20_000;
 
 /**
- * Max connections to one host: one for each concurrent call (see call-queue.ts), and some for STS. With a custom endpoint,
- * all regions share one host, and a call that hangs must not keep the others from a connection.
+ * Max connections to one host: more than one for each concurrent call of several regions (see call-queue.ts), with STS. All
+ * regions share the host of STS, and with a custom endpoint that of ECR, and calls that hang must not keep the others from a
+ * connection.
  */
-const maxSockets = 96;
+const maxSockets = 256;
 
 /** Max length of a response, in bytes: hundreds of times what ECR and STS send. */
 const maxResponseBytes = 1024 * 1024;

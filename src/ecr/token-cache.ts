@@ -12,6 +12,8 @@ export interface Caller {
   readonly key: string;
   readonly identity: string;
   readonly region: string;
+  /** Whether users can cause any number of such identities. */
+  readonly isUnbounded: boolean;
 }
 
 /** State of one identity, region and kind of endpoint. */
@@ -45,7 +47,7 @@ interface CacheEntry<T> {
 }
 
 export interface TokenCacheOptions {
-  /** Max tokens, and max failures of proven endpoints. */
+  /** Max tokens, and max failures of proven endpoints; twice: identities of which users can cause any number have their own. */
   readonly maxKeys: number;
   /** The wall clock in ms. */
   now(): number;
@@ -56,25 +58,32 @@ export interface TokenCacheOptions {
 /** Max failures of endpoints that are not proven, of about 1 KB each. */
 const maxUntrustedFailures = 1024;
 
+/** Max failures of identities of which users can cause any number. Beyond that, the backoff of the namespaces remains. */
+const maxUnboundedFailures = 4096;
+
 /**
  * Tokens, failures of proven endpoints, and other failures, each in a bounded cache: every user who can create pods can
- * cause failures, and must not evict a token or the failure of an endpoint that others use.
+ * cause failures, and must not evict a token or the failure of an endpoint that others use. For the same reason, identities of
+ * which users can cause any number have caches of their own. Their tokens are needed for seconds only: the Secrets keep them.
  */
 export class TokenCache {
   readonly #tokens: LRUCache<string, CacheEntry<Token>>;
+  readonly #unboundedTokens: LRUCache<string, CacheEntry<Token>>;
   readonly #failures: LRUCache<string, CacheEntry<FailureEntry>>;
+  readonly #unboundedFailures = new LRUCache<string, CacheEntry<FailureEntry>>({ max: maxUnboundedFailures });
   readonly #untrustedFailures = new LRUCache<string, CacheEntry<FailureEntry>>({ max: maxUntrustedFailures });
   readonly #options: TokenCacheOptions;
 
   constructor(options: TokenCacheOptions) {
     this.#tokens = new LRUCache({ max: options.maxKeys });
+    this.#unboundedTokens = new LRUCache({ max: options.maxKeys });
     this.#failures = new LRUCache({ max: options.maxKeys });
     this.#options = options;
   }
 
   /** Returns the last token, which may have expired. */
   getToken(key: string): Token | undefined {
-    return this.#tokens.get(key)?.value;
+    return (this.#tokens.get(key) ?? this.#unboundedTokens.get(key))?.value;
   }
 
   getUnexpiredToken(key: string): Token | undefined {
@@ -88,7 +97,9 @@ export class TokenCache {
   }
 
   #findFailure(key: string): FailureEntry | undefined {
-    return (this.#failures.get(key) ?? this.#untrustedFailures.get(key))?.value;
+    const entry =
+      this.#failures.get(key) ?? this.#untrustedFailures.get(key) ?? this.#unboundedFailures.get(key);
+    return entry?.value;
   }
 
   /**
@@ -107,9 +118,11 @@ export class TokenCache {
   }
 
   recordSuccess(caller: Caller, token: Token): void {
-    this.#tokens.set(caller.key, { caller, value: token });
+    const tokens = caller.isUnbounded ? this.#unboundedTokens : this.#tokens;
+    tokens.set(caller.key, { caller, value: token });
     this.#failures.delete(caller.key);
     this.#untrustedFailures.delete(caller.key);
+    this.#unboundedFailures.delete(caller.key);
   }
 
   /** @returns the failure with the time of the next allowed call */
@@ -121,17 +134,19 @@ export class TokenCache {
     const policy = failure.permanent ? permanentRegionBackoff : transientRegionBackoff;
     const retryAt = at + backoffMs(policy, consecutive, this.#options.random());
     const error = failure.withRetryAt(retryAt);
-    const failures = trust === 'proven' ? this.#failures : this.#untrustedFailures;
+    const provenFailures = trust === 'proven' ? this.#failures : this.#untrustedFailures;
+    const failures = caller.isUnbounded ? this.#unboundedFailures : provenFailures;
     failures.set(caller.key, { caller, value: { error, since, at, retryAt, consecutive } });
     return error;
   }
 
   snapshot(): TokenState[] {
     const states = new Map<string, TokenState>();
-    for (const { caller, value } of this.#tokens.values()) {
+    for (const { caller, value } of [...this.#unboundedTokens.values(), ...this.#tokens.values()]) {
       states.set(caller.key, { ...toTokenState(caller), expiresAt: value.expiresAt });
     }
-    for (const { caller, value } of [...this.#untrustedFailures.values(), ...this.#failures.values()]) {
+    const failures = [this.#unboundedFailures, this.#untrustedFailures, this.#failures];
+    for (const { caller, value } of failures.flatMap((cache) => [...cache.values()])) {
       states.set(caller.key, {
         ...(states.get(caller.key) ?? toTokenState(caller)),
         failure: value.error,

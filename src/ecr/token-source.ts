@@ -1,4 +1,5 @@
 // Returns cached tokens while they are fresh, and fetches new ones with at most one call in flight per endpoint.
+import { LRUCache } from 'lru-cache';
 import { CallQueue, type EndpointTrust, type QueuedCall } from './call-queue.ts';
 import {
   type DeniedIdentity,
@@ -7,7 +8,7 @@ import {
   type IdentityResolver,
   type UnresolvedIdentity,
 } from './identity.ts';
-import { getServiceKey, type Registry } from './registry.ts';
+import { getEndpointId, getServiceKey, type Registry } from './registry.ts';
 import type { Token } from './token.ts';
 import {
   type Caller,
@@ -35,13 +36,19 @@ export interface TokenSourceOptions extends TokenCacheOptions {
   readonly resolveIdentity: IdentityResolver;
   /** Calls AWS. Must time out, sooner for an endpoint with less trust. */
   fetchToken(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<Token>;
-  /** Returns the trust in an endpoint from which this process has not received a token yet; `unproven` by default. */
+  /**
+   * Returns the trust in an endpoint from which this process has not received a token yet, with any identity; `unproven` by
+   * default.
+   */
   getEndpointTrust?(registry: Registry): EndpointTrust;
   readonly freshness: Freshness;
   /** A monotonic clock, in ms. */
   monotonicNow(): number;
   onCall?(call: TokenCall): void;
 }
+
+/** AWS has about 40 regions with up to four kinds of endpoint each. */
+const maxProvenEndpoints = 1_000;
 
 /** What a caller requires besides a fresh token. */
 interface GetTokenOptions {
@@ -79,6 +86,8 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const cache = new TokenCache(options);
   const inFlight = new Map<string, QueuedCall<Token>>();
   const queue = new CallQueue(() => options.monotonicNow());
+  /** Endpoints from which any identity has received a token. */
+  const provenEndpoints = new LRUCache<string, true>({ max: maxProvenEndpoints });
 
   /** The key of the cached token; undefined if no identity may fetch one now. */
   const findKey = (namespace: string, registry: Registry) => {
@@ -107,20 +116,39 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     return cachedToken ?? Promise.reject(failure);
   }
 
+  /** @returns undefined if the namespace has reached its limits */
+  function enqueue(
+    namespace: string,
+    { key, isUnbounded }: Identity,
+    service: string,
+    trust: EndpointTrust,
+    call: () => Promise<Token>,
+  ): QueuedCall<Token> | undefined {
+    const serializeBy = JSON.stringify([key, service]);
+    if (trust !== 'proven') {
+      return queue.addUntrusted(namespace, trust, serializeBy, call);
+    }
+    return isUnbounded
+      ? queue.addUnbounded(namespace, service, serializeBy, call)
+      : queue.addProven(serializeBy, call);
+  }
+
   function startCall(namespace: string, identity: Identity, registry: Registry): Promise<Token> {
     const key = getEndpointKey(identity, registry);
     const { region } = registry;
-    const trust = cache.getToken(key) === undefined ? getEndpointTrust(registry) : 'proven';
-    const caller = { key, identity: identity.key, region };
+    const endpoint = getEndpointId(registry);
+    const trust = provenEndpoints.has(endpoint) ? 'proven' : getEndpointTrust(registry);
+    const caller = { key, identity: identity.key, region, isUnbounded: identity.isUnbounded };
     const fetchToken = () =>
-      fetchAndRecord(caller, trust, () => options.fetchToken(identity, registry, trust));
-    const serializeBy = JSON.stringify([identity.key, getServiceKey(registry)]);
-    const queued =
-      trust === 'proven'
-        ? queue.addProven(serializeBy, fetchToken)
-        : queue.addUntrusted(namespace, trust, serializeBy, fetchToken);
+      fetchAndRecord(caller, trust, async () => {
+        const token = await options.fetchToken(identity, registry, trust);
+        provenEndpoints.set(endpoint, true);
+        return token;
+      });
+    const queued = enqueue(namespace, identity, getServiceKey(registry), trust, fetchToken);
     if (queued === undefined) {
-      return Promise.reject(new TokenError({ code: 'too-many-regions', region }));
+      const code = trust === 'proven' ? 'too-many-identities' : 'too-many-regions';
+      return Promise.reject(new TokenError({ code, region }));
     }
     inFlight.set(key, queued);
     return queued.result.finally(() => inFlight.delete(key));

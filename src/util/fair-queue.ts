@@ -1,4 +1,5 @@
 // A queue that is fair between namespaces: no namespace can make another wait for long.
+import type { TokenBucket } from './rate-limit.ts';
 
 /** Bounds of a {@link FairQueue}. */
 export interface FairQueueOptions {
@@ -8,6 +9,8 @@ export interface FairQueueOptions {
   readonly perNamespace: number;
   /** Maximum number of waiting jobs of one namespace. */
   readonly maxWaiting: number;
+  /** Limits how often jobs start, over all namespaces; by default, nothing does. */
+  readonly rate?: TokenBucket;
 }
 
 /** Work that several namespaces may wait for, and that runs once. */
@@ -34,7 +37,7 @@ export class Job {
 }
 
 /**
- * Runs jobs with bounded concurrency, round-robin by namespace. A job that several namespaces wait for is started for the one
+ * Runs jobs with bounded concurrency and rate, round-robin by namespace. A job that several namespaces wait for is started for the one
  * whose turn comes first, so a namespace that fills its own queue delays only itself.
  *
  * src/kube/call-slots.ts is also fair by key, but a different queue: its calls belong to one key, can be cancelled while they
@@ -47,6 +50,8 @@ export class FairQueue {
   readonly #runningByNamespace = new Map<string, number>();
   readonly #serialized = new Set<string>();
   #running = 0;
+  /** Waits until the rate allows another job; undefined: it does, or no job waits. */
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(options: FairQueueOptions) {
     this.#options = options;
@@ -79,13 +84,31 @@ export class FairQueue {
   }
 
   #startNext(): void {
-    while (this.#running < this.#options.concurrency) {
+    const { concurrency, rate } = this.#options;
+    while (this.#running < concurrency && this.#timer === undefined) {
+      const waitMs = rate?.waitMs ?? 0;
+      if (waitMs > 0) {
+        this.#startAfter(waitMs);
+        return;
+      }
       const next = this.#takeNext();
       if (next === undefined) {
         return;
       }
+      rate?.trySpend();
       void this.#run(next.namespace, next.job);
     }
+  }
+
+  #startAfter(waitMs: number): void {
+    if (this.#waiting.size === 0) {
+      return;
+    }
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#options.rate?.grantOne();
+      this.#startNext();
+    }, waitMs);
   }
 
   /** Removes the next job that may run, and moves its namespace to the end. */

@@ -22,30 +22,72 @@ export function createRateLimit(perSecond: number, monotonicNow: () => number): 
   };
 }
 
+/** Bounds of a {@link TokenBucket}. */
+export interface TokenBucketOptions {
+  /** Max operations at once. */
+  readonly burst: number;
+  /** After how long one more operation is allowed, in ms. */
+  readonly refillMs: number;
+  /** A monotonic clock, in ms. */
+  readonly now: () => number;
+}
+
+/** Allows `burst` operations at once, then one more every `refillMs`. */
+export class TokenBucket {
+  readonly #options: TokenBucketOptions;
+  #remaining: number;
+  #at: number;
+
+  constructor(options: TokenBucketOptions) {
+    this.#options = options;
+    this.#remaining = options.burst;
+    this.#at = options.now();
+  }
+
+  /** How long until an operation is allowed, in ms; 0: now. */
+  get waitMs(): number {
+    this.#refill();
+    return this.#remaining >= 1 ? 0 : Math.ceil((1 - this.#remaining) * this.#options.refillMs);
+  }
+
+  /** @returns false if no operation is allowed now */
+  trySpend(): boolean {
+    this.#refill();
+    const isGranted = this.#remaining >= 1;
+    this.#remaining -= isGranted ? 1 : 0;
+    return isGranted;
+  }
+
+  /** Allows one operation at least, because a timer of {@link waitMs} has ended. The clock may stand still meanwhile. */
+  grantOne(): void {
+    this.#refill();
+    this.#remaining = Math.max(this.#remaining, 1);
+  }
+
+  #refill(): void {
+    const { burst, refillMs, now: getNow } = this.#options;
+    const now = getNow();
+    this.#remaining = Math.min(burst, this.#remaining + (now - this.#at) / refillMs);
+    this.#at = now;
+  }
+}
+
 /** Namespaces that have a budget of their own. Beyond that, the least recently used one starts with a full budget again. */
 const maxBudgets = 20_000;
 
-/** A token bucket for each namespace: `burst` operations at once, then one more every `refillMs`. */
+/** A {@link TokenBucket} for each namespace. */
 export class NamespaceBudgets {
-  readonly #burst: number;
-  readonly #refillMs: number;
-  readonly #monotonicNow: () => number;
-  readonly #buckets = new LRUCache<string, { remaining: number; at: number }>({ max: maxBudgets });
+  readonly #options: TokenBucketOptions;
+  readonly #buckets = new LRUCache<string, TokenBucket>({ max: maxBudgets });
 
-  /** @param now monotonic clock, in ms */
-  constructor({ burst, refillMs, now }: { burst: number; refillMs: number; now: () => number }) {
-    this.#burst = burst;
-    this.#refillMs = refillMs;
-    this.#monotonicNow = now;
+  constructor(options: TokenBucketOptions) {
+    this.#options = options;
   }
 
   /** @returns false if the namespace has spent its budget */
   trySpend(namespace: string): boolean {
-    const now = this.#monotonicNow();
-    const { remaining, at } = this.#buckets.get(namespace) ?? { remaining: this.#burst, at: now };
-    const refilled = Math.min(this.#burst, remaining + (now - at) / this.#refillMs);
-    const isGranted = refilled >= 1;
-    this.#buckets.set(namespace, { remaining: isGranted ? refilled - 1 : refilled, at: now });
-    return isGranted;
+    const bucket = this.#buckets.get(namespace) ?? new TokenBucket(this.#options);
+    this.#buckets.set(namespace, bucket);
+    return bucket.trySpend();
   }
 }
