@@ -1,5 +1,5 @@
 // Compiles the rules of the configuration into the resolver of identities.
-import { matchesAny } from '../util/glob.ts';
+import { compilePatterns, matchesAny } from '../util/glob.ts';
 import { hash64 } from '../util/hash.ts';
 import { type LabelMatcher, parseLabelSelector } from '../util/label-selector.ts';
 import {
@@ -20,7 +20,7 @@ import {
   type Placeholder,
   type PlaceholderValues,
 } from './placeholders.ts';
-import { isInAccounts, type Registry } from './registry.ts';
+import type { Registry } from './registry.ts';
 
 /** Selects namespaces and registries, and describes the identity that fetches their tokens. */
 export interface IdentityRule {
@@ -54,12 +54,18 @@ export interface IdentityRule {
 /** Max length of a session name (AWS STS API reference, AssumeRole). */
 const maxSessionNameLength = 64;
 
-/** A rule with everything that can be computed once. */
+type TextMatcher = (text: string) => boolean;
+
+/** A rule with everything that can be computed once. An undefined matcher matches everything. */
 interface CompiledRule {
   readonly rule: IdentityRule;
   /** `registries[INDEX]`. */
   readonly path: string;
+  readonly matchesName: TextMatcher | undefined;
   readonly matchesLabels: LabelMatcher | undefined;
+  readonly matchesAccount: TextMatcher | undefined;
+  readonly matchesRegion: TextMatcher | undefined;
+  readonly allowsRole: ((roleArn: string, values: PlaceholderValues) => boolean) | undefined;
   readonly template: IdentityTemplate;
 }
 
@@ -126,10 +132,25 @@ function compileRules(rules: readonly IdentityRule[]): CompiledRule[] {
     const text = serializeTemplate(rule);
     const template = templates.get(text) ?? createTemplate(rule, index, text);
     templates.set(text, template);
-    const { selector } = rule.namespaces ?? {};
-    const matchesLabels = selector ? (parseLabelSelector(selector) ?? (() => false)) : undefined;
-    return { rule, path: toPath(index), matchesLabels, template };
+    const { names, selector } = rule.namespaces ?? {};
+    return {
+      rule,
+      path: toPath(index),
+      matchesName: names && compilePatterns(names),
+      matchesLabels: selector ? (parseLabelSelector(selector) ?? (() => false)) : undefined,
+      matchesAccount: rule.accounts && compilePatterns(rule.accounts),
+      matchesRegion: rule.regions && compilePatterns(rule.regions),
+      allowsRole: rule.allowedRoles && compileAllowedRoles(rule.allowedRoles),
+      template,
+    };
   });
+}
+
+function compileAllowedRoles(patterns: readonly string[]): NonNullable<CompiledRule['allowsRole']> {
+  const matchesConstant = compilePatterns(patterns.filter((one) => findPlaceholders([one]).length === 0));
+  const templates = patterns.filter((one) => findPlaceholders([one]).length > 0);
+  return (roleArn, values) =>
+    matchesConstant(roleArn) || templates.some((one) => matchesAny([expandTemplate(one, values)], roleArn));
 }
 
 function toPath(index: number): string {
@@ -172,16 +193,16 @@ const noValues: PlaceholderValues = { namespace: '', account: '', region: '', pa
  * account, so no rule that needs one is for it.
  */
 function matchesRule(
-  { rule: { namespaces, accounts, regions }, matchesLabels, template }: CompiledRule,
+  { matchesName, matchesAccount, matchesRegion, matchesLabels, template }: CompiledRule,
   namespace: string,
   registry: Registry,
   facts: IdentityFacts,
 ): boolean | 'unknown' {
   if (
-    (namespaces?.names !== undefined && !matchesAny(namespaces.names, namespace)) ||
-    (accounts !== undefined && !isInAccounts(registry, accounts)) ||
+    matchesName?.(namespace) === false ||
+    (matchesAccount !== undefined && !(registry.kind === 'private' && matchesAccount(registry.account))) ||
     (registry.kind === 'public' && template.placeholders.includes('account')) ||
-    (regions !== undefined && !matchesAny(regions, registry.region))
+    matchesRegion?.(registry.region) === false
   ) {
     return false;
   }
@@ -246,8 +267,7 @@ function findAnnotatedRole(
     const message = `annotation ${annotation} of ${name} is not the ARN of an IAM role`;
     return unresolved(compiled, 'role-invalid', message);
   }
-  const allowed = rule.allowedRoles?.map((pattern) => expandTemplate(pattern, values));
-  return allowed === undefined || matchesAny(allowed, roleArn)
+  return compiled.allowsRole?.(roleArn, values) !== false
     ? roleArn
     : unresolved(
         compiled,
@@ -280,8 +300,11 @@ class RuleIdentity implements Identity {
   }
 
   get fingerprint(): string {
-    const values = this.#distinguishingValues().map(([, value]) => value);
-    return hash64([this.#template.digest, ...values].join('\0'));
+    let text = this.#template.digest;
+    for (const [, value] of this.#distinguishingValues()) {
+      text += `\0${value}`;
+    }
+    return hash64(text);
   }
 
   get isNamespaced(): boolean {

@@ -16,18 +16,37 @@ export function matchesAny(patterns: readonly string[], text: string): boolean {
   return patterns.some((pattern) => matches(pattern, text));
 }
 
-/** Linear in both lengths: searches once for each piece between two stars, from left to right. */
+/** Prepares patterns that are compared with many texts. */
+export function compilePatterns(patterns: readonly string[]): (text: string) => boolean {
+  const exact = new Set(patterns.filter((pattern) => !pattern.includes('*')));
+  const globs = patterns.filter((pattern) => pattern.includes('*')).map(splitPattern);
+  return (text) => exact.has(text) || globs.some((glob) => matchesPieces(glob, text));
+}
+
+/** A pattern with at least one star, split at its stars. */
+interface PatternPieces {
+  readonly head: string;
+  readonly middle: readonly string[];
+  readonly tail: string;
+}
+
 function matches(pattern: string, text: string): boolean {
-  if (!pattern.includes('*')) {
-    return pattern === text;
-  }
-  const [head = '', ...pieces] = pattern.split('*');
-  const tail = pieces.pop() ?? '';
+  return pattern.includes('*') ? matchesPieces(splitPattern(pattern), text) : pattern === text;
+}
+
+function splitPattern(pattern: string): PatternPieces {
+  const [head = '', ...middle] = pattern.split('*');
+  const tail = middle.pop() ?? '';
+  return { head, middle, tail };
+}
+
+/** Linear in both lengths: searches once for each piece between two stars, from left to right. */
+function matchesPieces({ head, middle, tail }: PatternPieces, text: string): boolean {
   if (!text.startsWith(head)) {
     return false;
   }
   let from = head.length;
-  for (const piece of pieces) {
+  for (const piece of middle) {
     const at = text.indexOf(piece, from);
     if (at < 0) {
       return false;
