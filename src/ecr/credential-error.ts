@@ -101,7 +101,7 @@ function adviseOnRole(code: string, { role, webIdentity }: Identity): Cause['adv
         `with sub system:serviceaccount:${namespace}:${serviceAccount} and aud ${audience}`
       );
     }
-    const tagging = role?.sessionTags === undefined ? '' : ' and sts:TagSession';
+    const tagging = Object.keys(role?.sessionTags ?? {}).length === 0 ? '' : ' and sts:TagSession';
     return (
       `The role must exist, and its trust policy must allow sts:AssumeRole${tagging} for the base credentials, with the same ` +
       'external ID if it requires one; their own policy must allow it too'

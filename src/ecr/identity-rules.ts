@@ -137,13 +137,22 @@ function compileRules(rules: readonly IdentityRule[]): CompiledRule[] {
       rule,
       path: toPath(index),
       matchesName: names && compilePatterns(names),
-      matchesLabels: selector ? (parseLabelSelector(selector) ?? (() => false)) : undefined,
+      matchesLabels: selector ? compileSelector(selector) : undefined,
       matchesAccount: rule.accounts && compilePatterns(rule.accounts),
       matchesRegion: rule.regions && compilePatterns(rule.regions),
       allowsRole: rule.allowedRoles && compileAllowedRoles(rule.allowedRoles),
       template,
     };
   });
+}
+
+/** A selector that matched nothing instead of being refused would disable a rule that denies access. */
+function compileSelector(selector: string): LabelMatcher {
+  const matcher = parseLabelSelector(selector);
+  if (matcher === undefined) {
+    throw new Error(`the configuration contains an invalid label selector: ${selector}`);
+  }
+  return matcher;
 }
 
 function compileAllowedRoles(patterns: readonly string[]): NonNullable<CompiledRule['allowsRole']> {

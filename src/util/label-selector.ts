@@ -44,8 +44,9 @@ export function parseLabelSelector(text: string): LabelMatcher | undefined {
 
 function tokenize(text: string): string[] | undefined {
   const tokens: string[] = [];
+  const { length } = text.trimEnd();
   let end = 0;
-  while (end < text.trimEnd().length) {
+  while (end < length) {
     tokenPattern.lastIndex = end;
     const token = tokenPattern.exec(text)?.[1];
     if (token === undefined) {

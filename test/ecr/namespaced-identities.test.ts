@@ -4,8 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
-import type { IdentityFacts } from '../../src/ecr/identity-facts.ts';
-import type { IdentityRule } from '../../src/ecr/identity-rules.ts';
+import { type IdentityFacts, unknownFacts } from '../../src/ecr/identity-facts.ts';
+import { createIdentityResolver, type IdentityRule } from '../../src/ecr/identity-rules.ts';
 import type { Token } from '../../src/ecr/token.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { createOidcIssuer } from '../support/oidc-issuer.ts';
@@ -116,13 +116,57 @@ describe('a rule with placeholders', () => {
   });
 });
 
-/** Writes shared AWS files and makes the SDK use them. */
-async function writeProfiles(t: TestContext, lines: readonly string[]): Promise<void> {
-  const directory = await mkdtemp(join(tmpdir(), 'profiles-'));
+describe('a token', () => {
+  it('carries the fingerprint of the identity that fetched it, whatever is fetched at the same time', async () => {
+    const role = (name: string) => `${account}:role/${name}`;
+    const rules: IdentityRule[] = [
+      { namespaces: { names: ['a'] }, roleArn: role('{namespace}'), sessionName: '{region}' },
+      { namespaces: { names: ['b', 'c'] }, roleArn: role('shared'), sessionTags: { ns: '{namespace}' } },
+      { accounts: ['2*'], roleArn: 'arn:aws:iam::{account}:role/x', sessionPolicy: '"{account}"' },
+      { regions: ['us-*'], roleArn: role('shared'), externalId: 'our-cluster' },
+    ];
+    await using aws = await startAwsTokensFixture({ rules, timeouts, getEndpointTrust: () => 'proven' });
+    const resolve = createIdentityResolver(rules, unknownFacts);
+    const cases = ['a', 'b', 'c', 'd', 'e'].flatMap((namespace) =>
+      ['eu-west-1', 'us-east-1'].flatMap((region) =>
+        ['123456789012', '210987654321', '220987654321'].map((owner) => ({
+          namespace,
+          one: registry(region, owner),
+        })),
+      ),
+    );
+    const fetched = await Promise.all(
+      cases.map(async ({ namespace, one }) => ({
+        decision: resolve(namespace, one),
+        token: await aws.tokens.get(namespace, one),
+      })),
+    );
+    for (const { decision, token } of fetched) {
+      assert.ok(decision.access === 'allowed');
+      const { role: expected, fingerprint } = decision.identity;
+      const origin = originOf(aws, token);
+      assert.equal(token.identity, fingerprint);
+      assert.deepEqual(
+        [origin?.roleArn, origin?.externalId, origin?.policy, origin?.tags ?? {}],
+        [expected?.roleArn, expected?.externalId, expected?.sessionPolicy, expected?.sessionTags ?? {}],
+      );
+    }
+    assert.equal(new Set(fetched.map(({ token }) => token.auth())).size, aws.countTokenCalls());
+  });
+});
+
+/** Writes a file, and returns its path. */
+async function writeFileOf(t: TestContext, name: string, content: string): Promise<string> {
+  const directory = await mkdtemp(join(tmpdir(), 'identities-'));
   t.after(() => rm(directory, { recursive: true }));
-  const file = join(directory, 'config');
-  await writeFile(file, `${lines.join('\n')}\n`);
-  process.env['AWS_CONFIG_FILE'] = file;
+  const file = join(directory, name);
+  await writeFile(file, content);
+  return file;
+}
+
+/** Writes a shared AWS file and makes the SDK use it. */
+async function writeProfiles(t: TestContext, lines: readonly string[]): Promise<void> {
+  process.env['AWS_CONFIG_FILE'] = await writeFileOf(t, 'config', `${lines.join('\n')}\n`);
 }
 
 describe('a rule with a profile', () => {
@@ -162,13 +206,28 @@ describe('a rule with a profile', () => {
 
   it('never falls back to other credentials', async (t) => {
     await using aws = await startWithProfiles(t);
+    // the SDK's default chain would use these even if a profile is set
+    process.env['AWS_ROLE_ARN'] = `${account}:role/other`;
+    process.env['AWS_WEB_IDENTITY_TOKEN_FILE'] = await writeFileOf(t, 'token', 'a.b.c');
     const failure = await getTokenError(aws.tokens.get('team', registry('eu-west-1', '222222222222')));
     assert.deepEqual([failure.code, failure.permanent], ['no-credentials', true]);
     assert.match(
       failure.message,
       /no AWS credentials in profile missing of registries\[2\]\. Add the profile/,
     );
-    assert.equal(aws.countTokenCalls(), 0);
+    assert.equal(aws.double.calls.length, 0);
+  });
+
+  it('finds its credentials as soon as the file has them', async (t) => {
+    await using aws = await startWithProfiles(t);
+    const missing = registry('eu-west-1', '222222222222');
+    await getTokenError(aws.tokens.get('team', missing));
+    const { accessKeyId, secretAccessKey } = aws.double.createUser('arn:aws:iam::222222222222:user/example');
+    const keys = [`aws_access_key_id = ${accessKeyId}`, `aws_secret_access_key = ${secretAccessKey}`];
+    await writeProfiles(t, ['[profile missing]', ...keys]);
+    aws.pass(60_000);
+    const token = await aws.tokens.get('team', missing);
+    assert.equal(aws.double.findIssued(token.auth())?.accessKeyId, accessKeyId);
   });
 });
 
