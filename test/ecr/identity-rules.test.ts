@@ -296,6 +296,52 @@ describe('keys and fingerprints', () => {
     );
   });
 
+  it('differ if two rules differ in a single setting', () => {
+    const base: IdentityRule = {
+      roleArn: `${account}:role/x`,
+      externalId: 'one',
+      sessionName: 'x',
+      sessionTags: { t: 'a' },
+      sessionPolicy: '"a"',
+      credentials: { profile: 'p' },
+    };
+    const web: IdentityRule = {
+      roleArn: `${account}:role/x`,
+      webIdentity: { serviceAccount: 'x', audience: 'one' },
+    };
+    const pairs: [IdentityRule, Partial<IdentityRule>][] = [
+      [base, { roleArn: `${account}:role/y` }],
+      [base, { externalId: 'two' }],
+      [base, { externalId: undefined }],
+      [base, { sessionName: 'y' }],
+      [base, { sessionName: undefined }],
+      [base, { sessionTags: { t: 'b' } }],
+      [base, { sessionTags: { u: 'a' } }],
+      [base, { sessionTags: {} }],
+      [base, { sessionPolicy: '"b"' }],
+      [base, { sessionPolicy: undefined }],
+      [base, { credentials: { profile: 'q' } }],
+      [base, { credentials: undefined }],
+      [web, { webIdentity: { serviceAccount: 'y', audience: 'one' } }],
+      [web, { webIdentity: { serviceAccount: 'x', audience: 'two' } }],
+      [web, { webIdentity: undefined }],
+    ];
+    const facts = { ...unknownFacts, serviceAccount: () => ({ state: 'exists', role: undefined }) as const };
+    for (const [rule, change] of pairs) {
+      const rules = [
+        { ...rule, regions: ['eu-*'] },
+        { ...rule, ...change },
+      ];
+      const resolve = createIdentityResolver(rules, facts);
+      const [one, other] = ['eu-west-1', 'us-east-1'].map((region) =>
+        allowed(resolve('a', registry(region))),
+      );
+      assert.ok(one && other);
+      assert.notEqual(observe(one), observe(other));
+      assertDistinct(one, other, true);
+    }
+  });
+
   it('of 20,000 namespaces are all different', () => {
     const resolve = createIdentityResolver([{ roleArn: `${account}:role/{namespace}` }], unknownFacts);
     const identities = Array.from({ length: 20_000 }, (_, index) =>
