@@ -1,3 +1,4 @@
+// Rules of `registries` in the configuration: their settings, bounds and contradictions.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stringify } from 'yaml';

@@ -1,3 +1,4 @@
+// Parses and matches label selectors as the API server does.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type Labels, parseLabelSelector } from '../../src/util/label-selector.ts';
