@@ -29,7 +29,7 @@ export interface Controllers {
   start(): void;
   /** Stops the controllers, and resolves when their writes are complete. */
   stop(): Promise<void>;
-  /** Stops the watch, which the controllers need until they have stopped. */
+  /** Stops the watches, which the controllers need until they have stopped. */
   stopWatch(): Promise<void>;
 }
 
@@ -45,6 +45,13 @@ export function createControllers(dependencies: ControllersDependencies): Contro
     },
     onObjectError: (error) => reportObjectError(error, dependencies),
   });
+  const identityWatches = app.identities.watch({
+    onError: (error) => {
+      metrics.countWatchFailure(error.code);
+      log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
+    },
+    onObjectError: (error) => reportObjectError(error, dependencies),
+  });
   const renewal = createRenewal(dependencies);
   const housekeeping = createHousekeeping(dependencies);
   const provisioning = createProvisioning(dependencies, () => watch.start());
@@ -56,6 +63,7 @@ export function createControllers(dependencies: ControllersDependencies): Contro
     catchUp,
     isInSync: () => watch.isInSync(),
     start: () => {
+      identityWatches.start();
       void watch.start().then(() => {
         if (watch.isInSync()) {
           log.info('in sync with the API server');
@@ -69,7 +77,9 @@ export function createControllers(dependencies: ControllersDependencies): Contro
     stop: async () => {
       await Promise.all([catchUp?.stop(), provisioning.stop(), housekeeping.stop(), renewal.stop()]);
     },
-    stopWatch: () => watch.stop(),
+    stopWatch: async () => {
+      await Promise.all([watch.stop(), identityWatches.stop()]);
+    },
   };
 }
 

@@ -1,5 +1,6 @@
 // Builds what writes pull Secrets, and what decides which hosts they hold.
 import type { AppDependencies } from './app-dependencies.ts';
+import type { Identities } from './app-identities.ts';
 import type { RegistryResolver } from './ecr/registry.ts';
 import { maxRetryDelayMs } from './ecr/token-policy.ts';
 import type { TokenSource } from './ecr/token-source.ts';
@@ -65,6 +66,7 @@ interface SecretWriterDependencies
   extends HostsDependencies,
     Pick<Parameters<typeof createTokenRules>[0], 'freshness' | 'identityOf'> {
   readonly secretCache: SecretCache;
+  readonly identities: Pick<Identities, 'waitUntilKnown'>;
   readonly tokens: TokenSource;
   readonly hosts: ReturnType<typeof createHosts>;
   readonly unstored: UnstoredHosts;
@@ -78,7 +80,8 @@ export function createSecretWriter(
   dependencies: SecretWriterDependencies,
 ): { readonly secrets: PullSecrets; forgetHosts(namespace: string): Promise<void> } {
   const { config, log, metrics, isInSync, isPersistent, now } = app;
-  const { cluster, secretCache, resolveRegistry, tokens, unstored, freshness, identityOf } = dependencies;
+  const { cluster, secretCache, resolveRegistry, identities, tokens, unstored } = dependencies;
+  const { freshness, identityOf } = dependencies;
   const { pods, dropPolicy } = dependencies.hosts;
   const writing = {
     store: createSecretStore(createSecretApi(cluster), config.secretName, dependencies.replica),
@@ -100,7 +103,10 @@ export function createSecretWriter(
     ...writing,
     unstored,
     hasSynced: isInSync,
-    getToken: (namespace, registry) => tokens.get(namespace, registry),
+    getToken: async (namespace, registry) => {
+      await identities.waitUntilKnown(namespace, registry);
+      return await tokens.get(namespace, registry);
+    },
     fetchNewToken: (namespace, registry, expiresAt) =>
       tokens.get(namespace, registry, {
         minRemainingMs: Number.POSITIVE_INFINITY,

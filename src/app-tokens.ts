@@ -1,8 +1,8 @@
 // Builds the source of ECR tokens.
 import type { AppDependencies } from './app-dependencies.ts';
+import type { Identities } from './app-identities.ts';
 import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
-import type { IdentityResolver } from './ecr/identity.ts';
 import { getEndpointId, listMappedRegistries, type Registry, type RegistryResolver } from './ecr/registry.ts';
 import type { TokenSource } from './ecr/token-source.ts';
 import { createClaimedEndpointCheck } from './pull-secrets/claimed-endpoints.ts';
@@ -12,14 +12,14 @@ import type { HostFailure } from './renewal/plan-types.ts';
 interface TokensDependencies {
   readonly secretCache: SecretCache;
   readonly resolveRegistry: RegistryResolver;
-  readonly resolveIdentity: IdentityResolver;
+  readonly identities: Pick<Identities, 'resolve'>;
 }
 
 export function createTokens(app: AppDependencies, dependencies: TokensDependencies) {
   const { config, environment, log, metrics, now, monotonicNow } = app;
   const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
   return createAwsTokenSource({
-    resolveIdentity: dependencies.resolveIdentity,
+    resolveIdentity: dependencies.identities.resolve,
     freshness: { fraction: freshFraction, floorMs: minimumLife },
     timeouts: { connectMs: connectTimeout, requestMs: requestTimeout },
     maxKeys: maxRegions,

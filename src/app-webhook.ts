@@ -102,6 +102,7 @@ export class AppWebhook {
           reference: createPullSecretReference(config.secretName),
           resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
           exclude: getAdmissionExclusions(config),
+          findDenyingRule: app.identities.findDenyingRule,
         },
         onFailure: config.onFailure,
         deadlineMarginMs: config.webhook.deadlineMargin,

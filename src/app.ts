@@ -2,11 +2,10 @@
 import { randomBytes } from 'node:crypto';
 import { connectToCluster } from './app-cluster.ts';
 import type { AppDependencies } from './app-dependencies.ts';
+import { createIdentities, type Identities } from './app-identities.ts';
 import { createHosts, createSecretWriter, createUnstoredHosts } from './app-pull-secrets.ts';
 import { createTokens, getHostFailure } from './app-tokens.ts';
 import { getFingerprint } from './ecr/identity.ts';
-import { unknownFacts } from './ecr/identity-facts.ts';
-import { createIdentityResolver } from './ecr/identity-rules.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
 import type { ClusterConfig } from './kube/client.ts';
@@ -25,6 +24,7 @@ export interface App {
   readonly secretCache: SecretCache;
   readonly secrets: PullSecrets;
   readonly resolveRegistry: RegistryResolver;
+  readonly identities: Identities;
   /** The rules of renewal for a replica that started at a time in ms. */
   planRules(startedAt: number): Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
   /** The dependencies of housekeeping. */
@@ -52,23 +52,25 @@ export function createApp(dependencies: AppDependencies): App {
   );
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
-  const resolveIdentity = createIdentityResolver(config.registries, unknownFacts);
+  const identities = createIdentities(config.registries, cluster, dependencies.now);
   const resolveCachedRegistry = createCachedRegistryResolver(resolveRegistry);
   const identityOf = (namespace: string, host: string) => {
     const registry = resolveCachedRegistry(host);
-    return registry && getFingerprint(resolveIdentity(namespace, registry));
+    return registry && getFingerprint(identities.resolve(namespace, registry));
   };
-  const tokens = createTokens(dependencies, { secretCache, resolveRegistry, resolveIdentity });
+  const tokens = createTokens(dependencies, { secretCache, resolveRegistry, identities });
   const hosts = createHosts(dependencies, { cluster, resolveRegistry });
   const unstored = createUnstoredHosts(dependencies);
   const { secrets, forgetHosts } = createSecretWriter(dependencies, {
-    ...{ cluster, secretCache, resolveRegistry, tokens, hosts, unstored, replica, freshness, identityOf },
+    ...{ cluster, secretCache, resolveRegistry, identities, tokens, hosts, unstored, replica },
+    ...{ freshness, identityOf },
   });
   return {
     cluster,
     secretCache,
     secrets,
     resolveRegistry,
+    identities,
     planRules: (startedAt) => ({
       replica,
       freshness,

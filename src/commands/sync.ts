@@ -82,7 +82,8 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
   const settings = resolveSyncSettings(config, options, configSource(options));
   const namesFrom = options.namespaces.length > 0 ? '--namespace' : 'provisioning.namespaces.names';
   return await runOnce(config, context, settings.registries, async ({ app, interrupt, calls }) => {
-    const { cluster, secrets, secretCache, resolveRegistry } = app;
+    const { cluster, secrets, secretCache, resolveRegistry, identities } = app;
+    await identities.load(interrupt.signal);
     const progress = progressOn(context.stderr);
     const dependencies = {
       config: cluster,

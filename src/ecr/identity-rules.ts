@@ -1,7 +1,7 @@
 // Compiles the rules of the configuration into the resolver of identities.
 import { compilePatterns, matchesAny } from '../util/glob.ts';
 import { hash64 } from '../util/hash.ts';
-import { type LabelMatcher, parseLabelSelector } from '../util/label-selector.ts';
+import { type LabelMatcher, listSelectorKeys, parseLabelSelector } from '../util/label-selector.ts';
 import {
   defaultIdentity,
   type Identity,
@@ -114,14 +114,15 @@ const defaultDecision: IdentityDecision = { access: 'allowed', identity: default
 
 /** Which facts the rules need, so that nothing else is watched. */
 export interface NeededFacts {
-  readonly namespaceLabels: boolean;
+  /** Keys of the labels of namespaces; empty: no rule has a selector. */
+  readonly labelKeys: readonly string[];
   /** Names of the ServiceAccounts. */
   readonly serviceAccounts: readonly string[];
 }
 
 export function findNeededFacts(rules: readonly IdentityRule[]): NeededFacts {
   return {
-    namespaceLabels: rules.some(({ namespaces }) => Boolean(namespaces?.selector)),
+    labelKeys: [...new Set(rules.flatMap(({ namespaces }) => listSelectorKeys(namespaces?.selector ?? '')))],
     serviceAccounts: [...new Set(rules.flatMap(({ webIdentity }) => webIdentity?.serviceAccount ?? []))],
   };
 }

@@ -20,24 +20,42 @@ type DecisionReason =
   | 'missing-reference'
   | 'ecr-image'
   | 'already-referenced'
-  | 'new-image';
+  | 'new-image'
+  | 'denied-by-rule';
+
+/** A registry whose tokens a rule of the operator denies to the namespace. */
+export interface DeniedRegistry {
+  readonly host: string;
+  /** Path of the rule, such as `registries[3]`. */
+  readonly rule: string;
+}
 
 /** The pod needs tokens for these registries. */
 export interface EnsureDecision {
   readonly action: 'ensure';
   readonly reason: DecisionReason;
   readonly registries: readonly Registry[];
+  /** Further registries of the pod. It gets no tokens for them. */
+  readonly denied: readonly DeniedRegistry[];
   /** Undefined if the pod refers to the Secret already, or can no longer be changed. */
   readonly patch: Patch | undefined;
 }
 
-/** The pod may be unable to pull its new image, because a reference can no longer be added. */
-export interface WarnDecision {
-  readonly action: 'warn';
-  readonly reason: DecisionReason;
-  /** The registries of the new images. */
-  readonly registries: readonly Registry[];
-}
+/** The pod is admitted unchanged, but may be unable to pull its images. */
+export type WarnDecision =
+  | {
+      readonly action: 'warn';
+      /** A reference can no longer be added. */
+      readonly reason: 'missing-reference';
+      /** The registries of the new images. */
+      readonly registries: readonly Registry[];
+    }
+  | {
+      readonly action: 'warn';
+      /** The namespace gets no token for any registry of the pod. */
+      readonly reason: 'denied-by-rule';
+      readonly denied: readonly DeniedRegistry[];
+    };
 
 /** What to do about an admission request. */
 export type Decision =
@@ -62,6 +80,8 @@ export interface DecisionRules {
   readonly reference: PullSecretReference;
   readonly resolveRegistry: RegistryResolver;
   readonly exclude: { readonly namespaces: readonly string[]; readonly accounts: readonly string[] };
+  /** Returns the path of the rule that denies a namespace the tokens of a registry; undefined if none does. */
+  findDenyingRule(namespace: string, registry: Registry): string | undefined;
 }
 
 /** Marks the API server's copy of a static pod (kubernetes `pkg/kubelet/types/constants.go`). */
@@ -94,24 +114,30 @@ export function decide(request: PodRequest, rules: DecisionRules): Decision {
     return skip('account-excluded');
   }
   return isCreate
-    ? decideOnCreate(object, registries, rules)
-    : decideOnUpdate(object, oldObject, registries, rules);
+    ? decideOnCreate(object, namespace, registries, rules)
+    : decideOnUpdate(object, oldObject, namespace, registries, rules);
 }
 
 function decideOnCreate(
   pod: unknown,
+  namespace: string,
   registries: readonly Registry[],
-  { reference }: DecisionRules,
+  rules: DecisionRules,
 ): Decision {
   const skipReason = getSkipReason(pod);
   if (skipReason !== undefined) {
     return skip(skipReason);
   }
-  const patch = createPullSecretPatch(pod, reference);
+  const { allowed, denied } = splitDenied(namespace, registries, rules);
+  if (allowed.length === 0) {
+    return { action: 'warn', reason: 'denied-by-rule', denied };
+  }
+  const patch = createPullSecretPatch(pod, rules.reference);
   return {
     action: 'ensure',
     reason: patch ? 'ecr-image' : 'already-referenced',
-    registries,
+    registries: allowed,
+    denied,
     patch,
   };
 }
@@ -123,11 +149,15 @@ function decideOnCreate(
 function decideOnUpdate(
   pod: unknown,
   oldPod: unknown,
+  namespace: string,
   registries: readonly Registry[],
-  { reference }: DecisionRules,
+  rules: DecisionRules,
 ): Decision {
-  if (hasReference(pod, reference)) {
-    return { action: 'ensure', reason: 'new-image', registries, patch: undefined };
+  if (hasReference(pod, rules.reference)) {
+    const { allowed, denied } = splitDenied(namespace, registries, rules);
+    return allowed.length === 0
+      ? { action: 'warn', reason: 'denied-by-rule', denied }
+      : { action: 'ensure', reason: 'new-image', registries: allowed, denied, patch: undefined };
   }
   const skipReason = getSkipReason(pod);
   if (skipReason !== undefined) {
@@ -137,9 +167,28 @@ function decideOnUpdate(
   const newImages = getPodImages(pod).filter((image) => !oldImages.has(image));
   const hosts = new Set(newImages.map(getImageHost));
   const newRegistries = registries.filter(({ host }) => hosts.has(host));
-  return newRegistries.length === 0
-    ? skip('no-new-image')
-    : { action: 'warn', reason: 'missing-reference', registries: newRegistries };
+  if (newRegistries.length === 0) {
+    return skip('no-new-image');
+  }
+  const { allowed, denied } = splitDenied(namespace, newRegistries, rules);
+  return allowed.length === 0
+    ? { action: 'warn', reason: 'denied-by-rule', denied }
+    : { action: 'warn', reason: 'missing-reference', registries: allowed };
+}
+
+/** Separates the registries whose tokens the namespace may get from the others. */
+function splitDenied(namespace: string, registries: readonly Registry[], { findDenyingRule }: DecisionRules) {
+  const allowed: Registry[] = [];
+  const denied: DeniedRegistry[] = [];
+  for (const registry of registries) {
+    const rule = findDenyingRule(namespace, registry);
+    if (rule === undefined) {
+      allowed.push(registry);
+    } else {
+      denied.push({ host: registry.host, rule });
+    }
+  }
+  return { allowed, denied };
 }
 
 /** Why a pod is skipped regardless of its images; undefined if it is not. */

@@ -1,6 +1,7 @@
 // Watches the labels of namespaces.
 import type { ClusterConfig } from './client.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
+import { listAll } from './list.ts';
 import {
   acceptMetadata,
   getMetadata,
@@ -16,7 +17,7 @@ export interface LabelledNamespace {
   readonly labels: Readonly<Record<string, string>>;
 }
 
-export interface NamespaceLabelsOptions extends CommonInformerOptions {
+interface NamespaceLabelsOptions extends CommonInformerOptions {
   readonly config: ClusterConfig;
   /** Keys of the labels to keep. A namespace can have thousands of labels, and a cluster thousands of namespaces. */
   readonly keys: ReadonlySet<string>;
@@ -25,14 +26,29 @@ export interface NamespaceLabelsOptions extends CommonInformerOptions {
 
 /** Watches the labels of all namespaces; see {@link createInformer}. Only metadata is transferred. */
 export function watchNamespaceLabels({ keys, ...options }: NamespaceLabelsOptions): Informer {
-  const resource: Resource<LabelledNamespace> = {
+  return createInformer({ ...options, resource: createResource(keys) });
+}
+
+/**
+ * Lists all namespaces with their labels.
+ * @throws {KubeError}
+ */
+export async function listNamespaceLabels(
+  config: ClusterConfig,
+  keys: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<LabelledNamespace[]> {
+  return (await listAll(config, createResource(keys), signal)).items;
+}
+
+function createResource(keys: ReadonlySet<string>): Resource<LabelledNamespace> {
+  return {
     noun: 'namespaces',
     path: '/api/v1/namespaces',
     query: {},
     accept: acceptMetadata,
     parseItem: (object) => parseNamespace(object, keys),
   };
-  return createInformer({ ...options, resource });
 }
 
 function parseNamespace(object: unknown, keys: ReadonlySet<string>): LabelledNamespace | undefined {

@@ -1,6 +1,7 @@
 // Watches the annotations of the ServiceAccounts of one name.
 import type { ClusterConfig } from './client.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
+import { listAll } from './list.ts';
 import { pickKeys } from './namespace-labels.ts';
 import { acceptMetadata, getMetadata, type Resource, type ResourceEventHandler } from './resource.ts';
 
@@ -12,7 +13,7 @@ export interface AnnotatedServiceAccount {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
-export interface ServiceAccountAnnotationsOptions extends CommonInformerOptions {
+interface ServiceAccountAnnotationsOptions extends CommonInformerOptions {
   readonly config: ClusterConfig;
   /** The name of all watched ServiceAccounts. RBAC on that name suffices to list and watch them. */
   readonly name: string;
@@ -23,11 +24,28 @@ export interface ServiceAccountAnnotationsOptions extends CommonInformerOptions 
 
 /** Watches the ServiceAccounts of one name in all namespaces; see {@link createInformer}. Only metadata is transferred. */
 export function watchServiceAccountAnnotations({
-  name: watchedName,
+  name,
   keys,
   ...options
 }: ServiceAccountAnnotationsOptions): Informer {
-  const resource: Resource<AnnotatedServiceAccount> = {
+  return createInformer({ ...options, resource: createResource(name, keys) });
+}
+
+/**
+ * Lists the ServiceAccounts of one name in all namespaces.
+ * @throws {KubeError}
+ */
+export async function listServiceAccountAnnotations(
+  config: ClusterConfig,
+  name: string,
+  keys: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<AnnotatedServiceAccount[]> {
+  return (await listAll(config, createResource(name, keys), signal)).items;
+}
+
+function createResource(watchedName: string, keys: ReadonlySet<string>): Resource<AnnotatedServiceAccount> {
+  return {
     noun: `ServiceAccounts named ${watchedName}`,
     path: '/api/v1/serviceaccounts',
     query: { fieldSelector: `metadata.name=${watchedName}` },
@@ -39,5 +57,4 @@ export function watchServiceAccountAnnotations({
         : undefined;
     },
   };
-  return createInformer({ ...options, resource });
 }

@@ -5,7 +5,8 @@ import { KubeError } from '../kube/errors.ts';
 /** Why a host has no valid token in its namespace's Secret. */
 export interface UnavailableHost {
   readonly host: string;
-  /** For metrics and decisions: `unmanaged-secret`, `secret-full`, `pending`, `no-newer-token`, or the code of an error. */
+  /** For metrics and decisions: `unmanaged-secret`, `secret-full`, `denied-by-rule`, `pending`, `no-newer-token`, or the code
+   * of an error. */
   readonly code: string;
   /** For the warning in `kubectl`: short, and without credentials. */
   readonly text: string;
@@ -70,6 +71,26 @@ export function secretFullHost(host: string): UnavailableHost {
     'ecr-pull-secrets remove-host, or raise secrets.maxHosts';
   return { host, code: 'secret-full', text: 'the pull Secret is full', message };
 }
+
+/** A rule of the operator denies the namespace the tokens of the host. */
+export function deniedHost({
+  host,
+  rule,
+}: {
+  readonly host: string;
+  readonly rule: string;
+}): UnavailableHost {
+  const message = `${rule} denies it. If the namespace should have it, add a rule with access: allow before that one`;
+  return { host, code: deniedCode, text: `denied by ${rule}`, message };
+}
+
+/** Whether a rule denies the host, so that it is without a token on purpose. */
+export function isDenied({ code }: UnavailableHost): boolean {
+  return code === deniedCode;
+}
+
+/** Also the code of the `TokenError`. */
+const deniedCode = 'denied-by-rule';
 
 export function pendingHost(host: string): UnavailableHost {
   return { host, code: 'pending', text: 'ECR has not responded yet' };

@@ -42,6 +42,15 @@ export function parseLabelSelector(text: string): LabelMatcher | undefined {
   return parser.isAtEnd ? (labels) => requirements.every((matches) => matches(labels)) : undefined;
 }
 
+/** Returns the keys that a selector names; none if it is not a selector. */
+export function listSelectorKeys(text: string): string[] {
+  const parser = new RequirementParser(tokenize(text) ?? []);
+  while (parser.parseRequirement() !== undefined && parser.accept(',')) {
+    // each requirement adds its key
+  }
+  return parser.keys;
+}
+
 function tokenize(text: string): string[] | undefined {
   const tokens: string[] = [];
   const { length } = text.trimEnd();
@@ -61,6 +70,8 @@ function tokenize(text: string): string[] | undefined {
 /** Reads one requirement after the other from tokens. */
 class RequirementParser {
   readonly #tokens: readonly string[];
+  /** The keys of the requirements so far. */
+  readonly keys: string[] = [];
   #next = 0;
 
   constructor(tokens: readonly string[]) {
@@ -84,6 +95,7 @@ class RequirementParser {
     if (!keyPattern.test(key)) {
       return undefined;
     }
+    this.keys.push(key);
     if (isNegated || this.isAtEnd || this.#tokens[this.#next] === ',') {
       return (labels) => Object.hasOwn(labels, key) !== isNegated;
     }

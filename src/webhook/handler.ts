@@ -7,7 +7,12 @@ import {
   type EnsureDecision,
   type WarnDecision,
 } from '../injection/decision.ts';
-import { secretFullHost, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
+import {
+  deniedHost,
+  isDenied,
+  secretFullHost,
+  type UnavailableHost,
+} from '../pull-secrets/unavailable-host.ts';
 import {
   type AdmissionRequest,
   getResponseTimeoutMs,
@@ -41,7 +46,10 @@ type AdmissionOutcome =
   | 'unchanged'
   /** Admitted with the reference, but a token is missing. */
   | 'missing-token'
-  /** Admitted with a warning: the pod has a new image, but no reference to the Secret, and can no longer get one. */
+  /**
+   * Admitted unchanged with a warning: a rule denies its tokens, or it has a new image, but no reference to the Secret, and can
+   * no longer get one.
+   */
   | 'warned'
   | 'dry-run'
   | 'skipped'
@@ -142,16 +150,17 @@ function executeDecision(
   }
   const { patch, reason, registries } = decision;
   if (dryRun) {
+    const denied = decision.denied.map(deniedHost);
     return recordResponse(
       'dry-run',
       subject,
       reason,
       dependencies,
-      formatAdmissionReview(uid, { allowed: true, patch }),
+      formatAdmissionReview(uid, { allowed: true, patch, ...formatWarnings(denied) }),
     );
   }
   if (dependencies.pullSecrets.hasFreshTokens(namespace, registries)) {
-    return respondWithTokens(subject, decision, dependencies);
+    return respondWithTokens(subject, decision, decision.denied.map(deniedHost), dependencies);
   }
   const timeoutMs = getResponseTimeoutMs(getTimeoutParameter(url), dependencies.deadlineMarginMs);
   const pending = limitHosts(decision);
@@ -166,10 +175,11 @@ interface PendingEnsure extends EnsureDecision {
   readonly excessHost: string | undefined;
 }
 
-function limitHosts({ registries, ...decision }: EnsureDecision): PendingEnsure {
+function limitHosts({ registries, denied, ...decision }: EnsureDecision): PendingEnsure {
   return {
     ...decision,
     registries: registries.slice(0, maxHostsPerPod),
+    denied: denied.slice(0, maxHostsPerPod),
     excessHost: registries[maxHostsPerPod]?.host,
   };
 }
@@ -181,61 +191,91 @@ async function ensureAndRespond(
   dependencies: AdmissionHandlerDependencies,
   pendingHosts: PendingHostCounter,
 ): Promise<WebhookResponse> {
-  const missing = await ensureWithTimeout(
+  const unavailable = await ensureWithTimeout(
     timeoutMs,
     subject.namespace,
     pending.registries,
     dependencies,
     pendingHosts,
   );
+  // The labels of a new namespace may have become known only after the decision.
+  const denied = [...unavailable.filter(isDenied), ...pending.denied.map(deniedHost)];
+  const missing = unavailable.filter((host) => !isDenied(host));
   if (pending.excessHost !== undefined) {
     missing.push(secretFullHost(pending.excessHost));
   }
+  if (denied.length === pending.registries.length + pending.denied.length) {
+    return respondWithDenial(subject, denied, dependencies);
+  }
   if (missing.length === 0) {
-    return respondWithTokens(subject, pending, dependencies);
+    return respondWithTokens(subject, pending, denied, dependencies);
   }
   const { uid } = subject;
-  const warning = formatMissingTokenWarning(missing);
-  const isDenied = dependencies.onFailure === 'deny';
-  const response = isDenied
+  const warning = formatMissingTokenWarning([...missing, ...denied]);
+  const isRejected = dependencies.onFailure === 'deny';
+  const response = isRejected
     ? { allowed: false, message: warning }
     : { allowed: true, patch: pending.patch, warnings: [warning] };
-  const outcome = isDenied ? 'denied' : 'missing-token';
+  const outcome = isRejected ? 'denied' : 'missing-token';
   return recordResponse(
     outcome,
     subject,
     pending.reason,
     dependencies,
     formatAdmissionReview(uid, response),
-    missing,
+    [...missing, ...denied],
   );
 }
 
 /** Admits the pod even if `onFailure` is `deny`, because the pod may have other credentials for the host. */
 function respondWithWarning(
   subject: ReviewSubject,
-  { reason, registries }: WarnDecision,
+  decision: WarnDecision,
   dependencies: AdmissionHandlerDependencies,
 ): WebhookResponse {
+  const { reason } = decision;
+  if (reason === 'denied-by-rule') {
+    return respondWithDenial(subject, decision.denied.slice(0, maxHostsPerPod).map(deniedHost), dependencies);
+  }
   const text = formatMissingReferenceWarning(subject.resource);
-  const missing = registries.slice(0, maxHostsPerPod).map(({ host }) => ({ host, code: reason, text }));
+  const missing = decision.registries
+    .slice(0, maxHostsPerPod)
+    .map(({ host }) => ({ host, code: reason, text }));
   const body = formatAdmissionReview(subject.uid, { allowed: true, warnings: [text] });
   return recordResponse('warned', subject, reason, dependencies, body, missing);
+}
+
+/** Admits the pod unchanged, because rules deny the tokens of all its registries. */
+function respondWithDenial(
+  subject: ReviewSubject,
+  denied: readonly UnavailableHost[],
+  dependencies: AdmissionHandlerDependencies,
+): WebhookResponse {
+  const body = formatAdmissionReview(subject.uid, { allowed: true, ...formatWarnings(denied) });
+  return recordResponse('warned', subject, 'denied-by-rule', dependencies, body, denied);
 }
 
 function respondWithTokens(
   subject: ReviewSubject,
   { patch, reason }: EnsureDecision,
+  denied: readonly UnavailableHost[],
   dependencies: AdmissionHandlerDependencies,
 ): WebhookResponse {
   const outcome = patch ? 'injected' : 'unchanged';
+  const response = { allowed: true, patch, ...formatWarnings(denied) };
   return recordResponse(
     outcome,
     subject,
     reason,
     dependencies,
-    formatAdmissionReview(subject.uid, { allowed: true, patch }),
+    formatAdmissionReview(subject.uid, response),
+    denied,
   );
+}
+
+/** One warning about all hosts without a token, or none. */
+function formatWarnings(hosts: readonly UnavailableHost[]): { warnings?: string[] } {
+  return hosts.length === 0 ? {} : { warnings: [formatMissingTokenWarning(hosts)] };
 }
 
 /** Logs and counts a review, and creates its HTTP response. */
@@ -248,7 +288,8 @@ function recordResponse(
   missing: readonly UnavailableHost[] = [],
 ): WebhookResponse {
   metrics.review(outcome, reason);
-  const level = missing.length > 0 ? 'warn' : outcome === 'skipped' ? 'debug' : 'info';
+  const isProblem = missing.some((host) => !isDenied(host));
+  const level = isProblem ? 'warn' : outcome === 'skipped' ? 'debug' : 'info';
   if (log.isLevelEnabled(level)) {
     log[level](describeReview(subject, outcome, reason, missing), 'handled admission request');
   }

@@ -1,6 +1,7 @@
 // Tests for which pods the webhook adds the reference, which it skips and why, and which reviews are invalid.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Registry } from '../../src/ecr/registry.ts';
 import { decide, getAdmissionExclusions } from '../../src/injection/decision.ts';
 import { createPullSecretReference } from '../../src/injection/patch.ts';
 import { isInvalidReview, parseReview } from '../../src/webhook/admission-request.ts';
@@ -12,6 +13,7 @@ const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
   resolveRegistry,
   exclude: { namespaces: ['kube-*', 'quiet'], accounts: ['1111*'] },
+  findDenyingRule: () => undefined,
 };
 const pod = { spec: { containers: [{ name: 'app', image: `${host}/app:1` }] } };
 const podWithReference = { spec: { ...pod.spec, imagePullSecrets: [{ name: 'ecr-pull-secrets' }] } };
@@ -98,6 +100,56 @@ describe('decisions', () => {
       );
     });
   }
+});
+
+describe('decisions where a rule denies tokens', () => {
+  const other = host.replace('eu-central-1', 'us-east-1');
+  const denying = {
+    ...rules,
+    findDenyingRule: (namespace: string, registry: Registry) =>
+      namespace === 'sandbox' && registry.region === 'us-east-1' ? 'registries[3]' : undefined,
+  };
+  const decideInSandbox = (images: readonly string[], changes: Record<string, unknown> = {}, spec = {}) => {
+    const containers = images.map((image) => ({ image }));
+    const review = parseReview(
+      buildPodReview({ spec: { ...spec, containers } }, { namespace: 'sandbox', ...changes }),
+    );
+    assert.ok(!isInvalidReview(review));
+    return decide(review, denying);
+  };
+  const denied = [{ host: other, rule: 'registries[3]' }];
+  const imagePullSecrets = [{ name: 'ecr-pull-secrets' }];
+
+  it('leave a pod unchanged if all of its registries are denied', () => {
+    const expected = { action: 'warn', reason: 'denied-by-rule', denied };
+    assert.deepEqual(decideInSandbox([`${other}/app`]), expected);
+    assert.deepEqual(decideInSandbox([`${other}/app`], {}, { imagePullSecrets }), expected);
+    assert.deepEqual(
+      decideInSandbox([`${other}/app`], { operation: 'UPDATE' }, { imagePullSecrets }),
+      expected,
+    );
+    const withoutReference = {
+      operation: 'UPDATE',
+      oldObject: { spec: { containers: [{ image: 'busybox' }] } },
+    };
+    assert.deepEqual(decideInSandbox([`${other}/app`], withoutReference), expected);
+  });
+
+  it('add the reference for the other registries, and name those that are denied', () => {
+    const decision = decideInSandbox([`${other}/app`, `${host}/app`]);
+    assert.ok(decision.action === 'ensure' && decision.patch);
+    assert.deepEqual(
+      decision.registries.map((registry) => registry.host),
+      [host],
+    );
+    assert.deepEqual(decision.denied, denied);
+  });
+
+  it('are the same as before in other namespaces', () => {
+    const decision = decideInSandbox([`${other}/app`], { namespace: 'team' });
+    assert.ok(decision.action === 'ensure');
+    assert.deepEqual(decision.denied, []);
+  });
 });
 
 describe('an invalid review', () => {

@@ -49,6 +49,7 @@ async function serve(keyPair: PemKeyPair, maxConnections: number): Promise<Serve
         reference: createPullSecretReference('ecr-pull-secrets'),
         resolveRegistry: createCachedRegistryResolver(resolveRegistry),
         exclude: { namespaces: [], accounts: [] },
+        findDenyingRule: () => undefined,
       },
       onFailure: 'admit',
       deadlineMarginMs: 500,

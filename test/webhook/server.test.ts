@@ -1,7 +1,8 @@
 // Tests the responses of the webhook's HTTPS server: invalid requests, deadlines, dry runs and failures.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
+import type { Registry } from '../../src/ecr/registry.ts';
+import { deniedHost, type UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
 import { maxHostsPerPod, maxPendingHostsPerNamespace } from '../../src/webhook/limits.ts';
 import { eventually } from '../support/eventually.ts';
 import { buildPodReview } from './admission-reviews.ts';
@@ -138,6 +139,56 @@ describe('a review', () => {
       );
     });
   }
+
+  describe('whose tokens a rule denies', () => {
+    const otherHost = host.replace('eu-central-1', 'us-east-1');
+    const podOfBoth = { spec: { containers: [{ image: `${otherHost}/a` }, { image: `${host}/b` }] } };
+    const denyAll = { ...rules, findDenyingRule: () => 'registries[3]' };
+    const denyOne = {
+      ...rules,
+      findDenyingRule: (_: string, { host: denied }: Registry) =>
+        denied === otherHost ? 'registries[3]' : undefined,
+    };
+    const warning = `no pull token for ${host}: denied by registries[3]`;
+
+    for (const changes of [{}, { dryRun: true }]) {
+      it(`is admitted unchanged with a warning that names the rule, and starts no work ${JSON.stringify(changes)}`, async () => {
+        const { log, lines } = createRecordingLog();
+        const ensure = () => Promise.reject(new Error('nothing must be ensured'));
+        const { send, outcomes } = await startWebhook({ onFailure: 'deny', log, rules: denyAll }, ensure);
+        const { body } = await send(buildPodReview(pod, changes));
+        assert.deepEqual([body.response.allowed, body.response.patch], [true, undefined]);
+        assert.deepEqual(body.response.warnings, [warning]);
+        assert.deepEqual(outcomes, ['warned denied-by-rule']);
+        assert.deepEqual(
+          lines().map(({ level, outcome, missing }) => [level, outcome, missing]),
+          [['info', 'warned', [{ host, code: 'denied-by-rule' }]]],
+        );
+      });
+    }
+
+    it('is admitted unchanged if the denial becomes known only while the tokens are ensured', async () => {
+      const ensure = async () => [deniedHost({ host, rule: 'registries[3]' })];
+      const { send, outcomes } = await startWebhook({ onFailure: 'deny' }, ensure);
+      const { body } = await send(buildPodReview(pod));
+      assert.deepEqual([body.response.allowed, body.response.patch], [true, undefined]);
+      assert.deepEqual(body.response.warnings, [warning]);
+      assert.deepEqual(outcomes, ['warned denied-by-rule']);
+    });
+
+    it('gets the reference and a warning if only one of its registries is denied', async () => {
+      const requested: string[] = [];
+      const ensure = async (_: string, registries: readonly Registry[]) => {
+        requested.push(...registries.map((registry) => registry.host));
+        return [];
+      };
+      const { send, outcomes } = await startWebhook({ onFailure: 'deny', rules: denyOne }, ensure);
+      const { body } = await send(buildPodReview(podOfBoth));
+      assert.ok(body.response.allowed && body.response.patch);
+      assert.deepEqual(body.response.warnings, [`no pull token for ${otherHost}: denied by registries[3]`]);
+      assert.deepEqual([outcomes, requested], [['injected ecr-image'], [host]]);
+    });
+  });
 
   it('on a dry run gets the patch, and ensures nothing', async () => {
     const calls: string[] = [];

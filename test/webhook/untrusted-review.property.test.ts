@@ -15,6 +15,7 @@ const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
   resolveRegistry,
   exclude: { namespaces: ['kube-*'], accounts: ['9*'] },
+  findDenyingRule: () => undefined,
 };
 
 function handle(body: unknown): void {

@@ -7,7 +7,7 @@ import { after, before } from 'node:test';
 import type { TLSSocket } from 'node:tls';
 import type { PemKeyPair } from '../../src/certificates/key-pair.ts';
 import { createPullSecretReference } from '../../src/injection/patch.ts';
-import type { UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
+
 import { createJsonLog, type Log } from '../../src/telemetry/log.ts';
 import { type AdmissionHandlerDependencies, createAdmissionHandler } from '../../src/webhook/handler.ts';
 import { createWebhook, type Webhook, type WebhookDependencies } from '../../src/webhook/server.ts';
@@ -22,6 +22,7 @@ export const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
   resolveRegistry,
   exclude: { namespaces: [], accounts: [] },
+  findDenyingRule: () => undefined,
 };
 
 /** A log whose lines can be read. */
@@ -90,7 +91,7 @@ interface ReceivedResponse {
 export async function startWebhook(
   options: Partial<AdmissionHandlerDependencies> &
     Partial<Omit<WebhookDependencies, 'identity'>> & { clientCaPem?: string } = {},
-  ensure: () => Promise<UnavailableHost[]> = async () => [],
+  ensure: AdmissionHandlerDependencies['pullSecrets']['ensure'] = async () => [],
 ): Promise<StartedWebhook> {
   const outcomes: string[] = [];
   let isDraining = false;
