@@ -6,7 +6,7 @@
 // Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
 const pure = [
   '^src/labels[.]ts$',
-  '^src/ecr/(registry|ecr-host|host-name|partitions|pod-images|token|token-policy|token-error|error-catalog|identity|identity-facts|identity-rules|placeholders)[.]ts$',
+  '^src/ecr/(registry|ecr-host|host-name|partitions|pod-images|token|token-policy|token-error|error-catalog|identity|identity-facts|identity-rules|placeholders|unresolved-failure)[.]ts$',
   '^src/pull-secrets/(docker-config|hosts-annotation|merge|droppable-hosts|host-needs|token-expirations|missing-hosts|unconfigured-hosts|unstored-hosts)[.]ts$',
   '^src/renewal/(plan-types|renewal-plan|unstored-plan|renewal-attempts|failure-reports|forget-policy)[.]ts$',
   '^src/provisioning/(provisioning-plan|provisioning-settings|action-backoff)[.]ts$',

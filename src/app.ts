@@ -5,7 +5,7 @@ import type { AppDependencies } from './app-dependencies.ts';
 import { createIdentities, type Identities } from './app-identities.ts';
 import { createHosts, createSecretWriter, createUnstoredHosts } from './app-pull-secrets.ts';
 import { createTokens, getHostFailure } from './app-tokens.ts';
-import { getFingerprint } from './ecr/identity.ts';
+import { defaultDecision } from './ecr/identity.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
 import type { ClusterConfig } from './kube/client.ts';
@@ -56,7 +56,7 @@ export function createApp(dependencies: AppDependencies): App {
   const resolveCachedRegistry = createCachedRegistryResolver(resolveRegistry);
   const identityOf = (namespace: string, host: string) => {
     const registry = resolveCachedRegistry(host);
-    return registry && getFingerprint(identities.resolve(namespace, registry));
+    return registry === undefined ? defaultDecision : identities.resolve(namespace, registry);
   };
   const tokens = createTokens(dependencies, { secretCache, resolveRegistry, identities });
   const hosts = createHosts(dependencies, { cluster, resolveRegistry });
@@ -76,12 +76,13 @@ export function createApp(dependencies: AppDependencies): App {
       freshness,
       startedAt,
       identityOf,
+      identityChangedAt: identities.changedAt,
       cachedToken: (namespace, host) => {
-        const registry = resolveRegistry(host);
+        const registry = resolveCachedRegistry(host);
         return registry && tokens.getCached(namespace, registry);
       },
       regionFailure: (namespace, host) => {
-        const registry = resolveRegistry(host);
+        const registry = resolveCachedRegistry(host);
         return registry && getHostFailure(tokens, namespace, registry);
       },
     }),

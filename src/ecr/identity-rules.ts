@@ -3,6 +3,7 @@ import { compilePatterns, matchesAny } from '../util/glob.ts';
 import { hash64 } from '../util/hash.ts';
 import { type LabelMatcher, listSelectorKeys, parseLabelSelector } from '../util/label-selector.ts';
 import {
+  defaultDecision,
   defaultIdentity,
   type Identity,
   type IdentityDecision,
@@ -109,8 +110,6 @@ export function createIdentityResolver(
     return defaultDecision;
   };
 }
-
-const defaultDecision: IdentityDecision = { access: 'allowed', identity: defaultIdentity };
 
 /** Which facts the rules need, so that nothing else is watched. */
 export interface NeededFacts {

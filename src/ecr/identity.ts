@@ -84,6 +84,9 @@ export type IdentityDecision =
 /** Decides which identity fetches the tokens of a registry for a namespace. Does no I/O. */
 export type IdentityResolver = (namespace: string, registry: Registry) => IdentityDecision;
 
+/** Decides which identity fetches the tokens of a host for a namespace. Does no I/O. */
+export type HostIdentityResolver = (namespace: string, host: string) => IdentityDecision;
+
 /** The process's own identity: the credentials of its environment. */
 export const defaultIdentity: Identity = {
   key: 'default',
@@ -92,12 +95,12 @@ export const defaultIdentity: Identity = {
   isUnbounded: false,
 };
 
-/** The fingerprint of a denied or unresolved host. No token has it. */
-const noFingerprint = '';
+/** The decision where no rule matches. */
+export const defaultDecision: IdentityDecision = { access: 'allowed', identity: defaultIdentity };
 
-/** Returns the fingerprint of a decision's identity, or, for a denied or unresolved host, one that no token has. */
-export function getFingerprint(decision: IdentityDecision): string | undefined {
-  return decision.access === 'allowed' ? decision.identity.fingerprint : noFingerprint;
+/** Whether a token with this fingerprint is one of the identity that applies. Never for a denied or unresolved host. */
+export function isOfIdentity(fingerprint: string | undefined, decision: IdentityDecision): boolean {
+  return decision.access === 'allowed' && decision.identity.fingerprint === fingerprint;
 }
 
 /** Returns a key for an identity and an endpoint of ECR. Accounts share endpoints. */

@@ -1,5 +1,6 @@
 // Decides when a token is fresh, usable, replaceable and due for renewal. No other file decides any of these.
 import { hash32 } from '../util/hash.ts';
+import type { HostIdentityResolver, IdentityDecision } from './identity.ts';
 
 /** When a token was received and when it expires, both in ms since the epoch by the wall clock. */
 export interface Validity {
@@ -9,7 +10,7 @@ export interface Validity {
 
 /** The lifetime of a token that is stored in a Secret. */
 export interface StoredLifetime extends Validity {
-  /** Fingerprint of the role that fetched the token; undefined: the program's own identity. */
+  /** Fingerprint of the identity that fetched the token; undefined: the process's own identity. */
   readonly identity?: string;
 }
 
@@ -95,13 +96,13 @@ const clockSkewMs = 5 * 60_000;
 
 export interface ReplacementRules {
   readonly freshness: Freshness;
-  /** Fingerprint of the role that is configured for the host; undefined: the program's own identity. */
+  /** Fingerprint of the identity that fetched the new token; undefined: the process's own identity. */
   readonly identity: string | undefined;
 }
 
 /**
  * Whether a token replaces the stored token of a host. It does if it has not expired and one of these is true:
- * - another role fetched the stored token;
+ * - another identity fetched the stored token;
  * - the stored token was issued by a clock ahead of this one, so that its expiry is unknown, and the token is new;
  * - it expires later, and the stored token is no longer fresh or expires much earlier.
  * @param now the wall clock in ms
@@ -141,8 +142,10 @@ export type DueReason =
   | 'scheduled'
   /** The token is no longer fresh according to the monotonic clock. The wall clock was set back. */
   | 'clock-set-back'
-  /** Another role is configured for the host than the one that fetched the token. */
+  /** Another identity applies to the host than the one that fetched the token. */
   | 'role-changed'
+  /** A rule denies the namespace the tokens of the host, so the host is removed from the Secret. */
+  | 'denied'
   /** A new token for the region is cached that expires much later, so all Secrets of a region are renewed together. */
   | 'newer-token';
 
@@ -159,8 +162,12 @@ export interface ScheduleRules {
   readonly freshness: Freshness;
   /** When this process started, in ms by the wall clock. */
   readonly startedAt: number;
-  /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined: the program's own identity. */
-  identityOf(namespace: string, host: string): string | undefined;
+  readonly identityOf: HostIdentityResolver;
+  /**
+   * When this process last saw a change of what the identities of a namespace depend on (labels of the namespace, annotations
+   * of its ServiceAccounts), in ms by the wall clock; undefined: it saw none.
+   */
+  identityChangedAt(namespace: string): number | undefined;
   /** The cached token for a host in a namespace. It may have expired. */
   cachedToken(namespace: string, host: string): Validity | undefined;
 }
@@ -184,21 +191,26 @@ const replicaDelayFraction = 0.03;
 /** How long {@link jitterAfter} spreads replicas over, in ms. */
 const maxJitterMs = 3_000;
 
-/**
- * Computes when a host is due: the earliest time for which there is a reason.
- * @param lifetime of the stored token; undefined: there is none
- * @param observedAt when this state of the Secret was first observed, in ms by the monotonic clock
- */
-export function computeDueTime(
-  namespace: string,
-  host: string,
-  lifetime: StoredLifetime | undefined,
-  observedAt: number,
-  now: ClockReading,
-  rules: ScheduleRules,
-): DueTime {
+/** A host as a Secret holds it. */
+export interface StoredHost {
+  readonly namespace: string;
+  readonly host: string;
+  /** Of the stored token; undefined: there is none. */
+  readonly lifetime: StoredLifetime | undefined;
+  /** When this state of the Secret was first observed, in ms by the monotonic clock. */
+  readonly observedAt: number;
+  /** Which identity applies now. */
+  readonly decision: IdentityDecision;
+}
+
+/** Computes when a host is due: the earliest time for which there is a reason. */
+export function computeDueTime(stored: StoredHost, now: ClockReading, rules: ScheduleRules): DueTime {
+  const { namespace, host, lifetime, observedAt, decision } = stored;
+  if (decision.access === 'denied') {
+    return { at: computePromptTime(namespace, observedAt, now, rules), reason: 'denied' };
+  }
   if (lifetime === undefined) {
-    return { at: jitterAfter(observedAt, namespace, now, rules.replica), reason: 'missing-token' };
+    return { at: computePromptTime(namespace, observedAt, now, rules), reason: 'missing-token' };
   }
   if (!isUnexpired(lifetime.expiresAt, now.wallMs)) {
     return { at: now.wallMs, reason: 'expired' };
@@ -214,14 +226,49 @@ export function computeDueTime(
   // the age at the first observation is unknown, but since then the token has aged by the monotonic clock
   const freshMs = freshUntil - lifetime.issuedAt;
   considerAt(toWallMs(observedAt + freshMs + delayMs, now), 'clock-set-back');
-  if (lifetime.identity !== rules.identityOf(namespace, host) && lifetime.issuedAt < rules.startedAt) {
-    considerAt(jitterAfter(observedAt, namespace, now, rules.replica), 'role-changed');
+  if (hasOutdatedIdentity(lifetime, stored, now, rules)) {
+    considerAt(computePromptTime(namespace, observedAt, now, rules), 'role-changed');
   }
   const token = rules.cachedToken(namespace, host);
   if (token !== undefined && isNew(token, now.wallMs) && expiresMuchLater(token, lifetime)) {
     considerAt(token.issuedAt + delayMs, 'newer-token');
   }
   return first;
+}
+
+/**
+ * Whether another identity applies than the one that fetched the token, and the token was fetched or first observed before this
+ * process knew that. Otherwise another replica, which knows other rules or facts for a moment, has just stored it, and the two
+ * would replace each other's tokens without end.
+ */
+function hasOutdatedIdentity(
+  lifetime: StoredLifetime,
+  { namespace, observedAt, decision }: StoredHost,
+  now: ClockReading,
+  { startedAt, identityChangedAt }: ScheduleRules,
+): boolean {
+  const changedAt = identityChangedAt(namespace) ?? Number.NEGATIVE_INFINITY;
+  const isOlder = lifetime.issuedAt < Math.max(startedAt, changedAt) || toWallMs(observedAt, now) < changedAt;
+  return isOlder && decision.access === 'allowed' && lifetime.identity !== decision.identity.fingerprint;
+}
+
+/**
+ * When to act on a state of a Secret without further delay: shortly after it was observed, or after the identities of the
+ * namespace changed, at a different time in each replica. A change in the future was seen before the clock was set back, so it
+ * does not delay anything.
+ * @returns ms since the epoch
+ */
+export function computePromptTime(
+  namespace: string,
+  observedAt: number,
+  now: ClockReading,
+  { replica, identityChangedAt }: Pick<ScheduleRules, 'replica' | 'identityChangedAt'>,
+): number {
+  const afterObservation = jitterAfter(observedAt, namespace, now, replica);
+  const changedAt = identityChangedAt(namespace);
+  return changedAt === undefined || changedAt > now.wallMs
+    ? afterObservation
+    : Math.max(afterObservation, changedAt + computeJitterMs(namespace, replica));
 }
 
 function computeDelayMs(remainingMs: number, namespace: string, replica: string): number {
@@ -243,7 +290,11 @@ export function jitterAfter(
   now: ClockReading,
   replica: string,
 ): number {
-  return toWallMs(observedAt + maxJitterMs * hashFraction(`${replica}/${namespace}`), now);
+  return toWallMs(observedAt + computeJitterMs(namespace, replica), now);
+}
+
+function computeJitterMs(namespace: string, replica: string): number {
+  return maxJitterMs * hashFraction(`${replica}/${namespace}`);
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Log } from '../telemetry/log.ts';
 import { retry } from '../util/retry.ts';
 import { addFormerHosts, type HostLifetimes } from './hosts-annotation.ts';
 import {
+  type DeniedHost,
   type DesiredHosts,
   type DroppableHost,
   emptyContent,
@@ -34,6 +35,8 @@ export type DropReason =
   | 'expired-request'
   /** The Secret was full, and another host needed the room. */
   | 'secret-full'
+  /** A rule denies the namespace its tokens. */
+  | 'denied'
   /** The operator removed it. */
   | 'removed'
   /** It is no longer configured, and its token has expired. */
@@ -50,6 +53,8 @@ export interface ChangeSecretDependencies {
   readonly isPersistent?: boolean | undefined;
   /** Called after a write that removed hosts. */
   onDropped?(namespace: string, hosts: readonly string[], reason: DropReason): void;
+  /** Called as well after a write that removed hosts that rules deny to the namespace. */
+  onDenied?(namespace: string, hosts: readonly DeniedHost[]): void;
 }
 
 export interface WriteSecretDependencies extends ChangeSecretDependencies {
@@ -68,6 +73,8 @@ export interface SecretChange {
   readonly reason?: DropReason;
   /** Hosts that the change removes because they are no longer configured. */
   readonly expired?: readonly string[];
+  /** Hosts that the change removes because rules deny them to the namespace. */
+  readonly denied?: readonly DeniedHost[];
 }
 
 /** Whether there is no Secret, one as the program wrote it, or one that another writer has modified. */
@@ -97,6 +104,9 @@ export async function mergeIntoSecret(
           ? new Map([...desired].filter(([host]) => current.hosts.has(host) || addableHosts.has(host)))
           : desired;
       const merged = mergeContent(namespace, current, allowed, rules);
+      if (state === 'absent' && merged.content.hosts.size === 0) {
+        return undefined; // The hosts were denied to the namespace in the meantime.
+      }
       if (merged.refused.length === 0 || dropPolicy === undefined) {
         return merged;
       }
@@ -153,20 +163,19 @@ async function tryChangeOnce<T extends SecretChange>(
   const current = addFormerHostsToContent(storedContent, secretCache.hostsOf(namespace));
   const state = getState(existing);
   const changed = await change(current, state);
-  const manifest = changed && createManifest(changed.content);
+  if (changed === undefined) {
+    return undefined;
+  }
+  const manifest = createManifest(changed.content);
   // A modified Secret is written even if its content is equal, so that the program owns the fields again.
-  if (
-    manifest === undefined ||
-    (existing !== undefined && state === 'intact' && matchesManifest(existing, manifest))
-  ) {
+  if (existing !== undefined && state === 'intact' && matchesManifest(existing, manifest)) {
     return changed;
   }
   const stored =
     existing === undefined ? await store.create(namespace, manifest) : await store.update(existing, manifest);
   dependencies.countWrite(existing === undefined ? 'created' : 'updated');
   secretCache.updateFromWrite(stored);
-  reportDropped(namespace, changed?.dropped, changed?.reason, dependencies);
-  reportDropped(namespace, changed?.expired, 'unconfigured', dependencies);
+  reportChange(namespace, changed, dependencies);
   return changed;
 }
 
@@ -174,20 +183,36 @@ async function tryChangeOnce<T extends SecretChange>(
 const maxHostsPerLogLine = 50;
 
 /** Logs each host that a change removed. */
-function reportDropped(
+function reportChange(
   namespace: string,
-  dropped: readonly string[] = [],
-  reason: DropReason | undefined,
+  { dropped = [], reason, expired = [], denied = [] }: SecretChange,
   dependencies: ChangeSecretDependencies,
 ): void {
-  if (dropped.length === 0 || reason === undefined) {
-    return;
+  if (dropped.length > 0 && reason !== undefined) {
+    reportDropped({ namespace, reason }, dropped, dependencies);
   }
+  if (expired.length > 0) {
+    reportDropped({ namespace, reason: 'unconfigured' }, expired, dependencies);
+  }
+  for (const [rule, hosts] of Map.groupBy(denied, (host) => host.rule)) {
+    const names = hosts.map(({ host }) => host);
+    reportDropped({ namespace, reason: 'denied', rule }, names, dependencies);
+  }
+  if (denied.length > 0) {
+    dependencies.onDenied?.(namespace, denied);
+  }
+}
+
+function reportDropped(
+  fields: { readonly namespace: string; readonly reason: DropReason; readonly rule?: string },
+  dropped: readonly string[],
+  { log, onDropped }: ChangeSecretDependencies,
+): void {
   for (let from = 0; from < dropped.length; from += maxHostsPerLogLine) {
     const hosts = dropped.slice(from, from + maxHostsPerLogLine);
-    dependencies.log.warn({ namespace, reason, hosts }, 'hosts dropped from the pull Secret');
+    log.warn({ ...fields, hosts }, 'hosts dropped from the pull Secret');
   }
-  dependencies.onDropped?.(namespace, dropped, reason);
+  onDropped?.(fields.namespace, dropped, fields.reason);
 }
 
 /** Whether a Secret with the program's name is managed: see {@link ownsSecret}. */

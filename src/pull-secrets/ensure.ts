@@ -1,4 +1,5 @@
 // Makes a namespace's Secret hold valid tokens: for a pod at admission, and later for renewal and provisioning.
+import { isOfIdentity } from '../ecr/identity.ts';
 import type { Registry } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import { waitAtMost } from '../util/timeout.ts';
@@ -6,9 +7,12 @@ import { isManagedSecret, mergeIntoSecret, type WriteSecretDependencies } from '
 import { type CachedSecret, isBlockingSecret } from './cached-secret.ts';
 import { determineNeed, isUpToDate, type TokenNeed, type TokenRules } from './host-needs.ts';
 import type { DropPolicy } from './host-removal.ts';
-import type { DesiredHosts } from './merge.ts';
+import { type DeniedHost, type DesiredHosts, findDeniedHosts } from './merge.ts';
 import {
+  deniedHost,
   failedHost,
+  identityChangedHost,
+  isDenied,
   isGone,
   pendingHost,
   secretFullHost,
@@ -41,20 +45,26 @@ export interface PullSecretsDependencies extends WriteSecretDependencies {
 
 /** Operations on the pull Secrets for admission, renewal and provisioning. */
 export interface PullSecrets {
-  /** Whether the namespace's Secret is known to hold fresh tokens for all registries. Does no I/O. */
+  /**
+   * Whether the namespace's Secret is known to hold fresh tokens for all registries, except those that rules deny to the
+   * namespace. False if rules deny all of them. Does no I/O.
+   */
   hasFreshTokens(namespace: string, registries: readonly Registry[]): boolean;
   /**
    * Makes the namespace's Secret hold a token for each registry, or at least name each host so that its token is added later.
    * Resolves when this is done or has failed, or after `maxWaitMs`; what is pending then continues. Renews usable tokens that
-   * are not fresh, without waiting for that. Hosts whose write failed are kept until they are stored.
-   * @returns the hosts without a valid token, and why
+   * are not fresh, without waiting for that. Hosts whose write failed are kept until they are stored. Registries that rules deny
+   * to the namespace are neither fetched nor stored.
+   * @returns the hosts without a valid token, and why; a denied host is one of them (see `isDenied`)
    */
   ensure(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]>;
   /**
    * Renews the namespace's Secret: fetches new tokens and stores each that should replace the stored one. Writes a Secret
    * again that was deleted or that another writer changed. Resolves when this is done or has failed, or after `maxWaitMs`, so
-   * that an endpoint that does not respond delays no other; a token that arrives later is stored then.
-   * @returns the hosts without a fresh token, and why (`pending` if ECR has not responded yet)
+   * that an endpoint that does not respond delays no other; a token that arrives later is stored then. Removes hosts that rules
+   * deny to the namespace.
+   * @returns the hosts without a fresh token, and why (`pending` if ECR has not responded yet); a denied host only if it could
+   *   not be removed
    */
   renew(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]>;
   /**
@@ -72,6 +82,8 @@ interface WriteOptions {
   readonly addableHosts: ReadonlySet<string>;
   /** Whether a pod requested the hosts. If not, they are only being renewed. */
   readonly isRequested: boolean;
+  /** Hosts that the write is to remove, because rules deny them to the namespace. */
+  readonly denied?: readonly DeniedHost[];
 }
 
 /** Creates the only component of the running program that writes pull Secrets for pods and renewals. */
@@ -87,23 +99,35 @@ class PullSecretWriter implements PullSecrets {
   constructor(dependencies: PullSecretsDependencies) {
     const { rules } = dependencies;
     this.#dependencies = dependencies;
-    this.#write = coalesceWrites(async (namespace, desired, addableHosts) =>
-      isUpToDate(namespace, this.#syncedSecret(namespace), desired, rules)
-        ? []
-        : await mergeIntoSecret(namespace, desired, dependencies, addableHosts),
+    this.#write = coalesceWrites(
+      async (namespace, desired, addableHosts) =>
+        isUpToDate(namespace, this.#syncedSecret(namespace), desired, rules)
+          ? []
+          : await mergeIntoSecret(namespace, desired, dependencies, addableHosts),
+      (namespace, host, token) => this.#isApplicable(namespace, host, token),
     );
   }
 
   hasFreshTokens(namespace: string, registries: readonly Registry[]): boolean {
     const { rules } = this.#dependencies;
     const secret = this.#syncedSecret(namespace);
+    if (secret?.isManaged !== true) {
+      return false;
+    }
+    const isAllowed = ({ host }: Registry) => rules.identityOf(namespace, host).access !== 'denied';
     return (
-      secret?.isManaged === true &&
-      registries.every(({ host }) => determineNeed(host, secret, rules) === 'nothing')
+      registries.every((one) => determineNeed(one.host, secret, rules) === 'nothing' || !isAllowed(one)) &&
+      (registries.length === 0 || registries.some(isAllowed))
     );
   }
 
-  async ensure(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]> {
+  async ensure(namespace: string, requested: readonly Registry[]): Promise<UnavailableHost[]> {
+    const { allowed, denied } = this.#splitDenied(namespace, requested);
+    const unavailable = allowed.length === 0 ? [] : await this.#ensureAllowed(namespace, allowed);
+    return [...denied.map(deniedHost), ...unavailable];
+  }
+
+  async #ensureAllowed(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]> {
     const { dropPolicy, getToken, log, rules, store } = this.#dependencies;
     dropPolicy?.recordRequested(namespace, registries);
     const secret = this.#syncedSecret(namespace);
@@ -140,8 +164,9 @@ class PullSecretWriter implements PullSecrets {
     return [...refusedHosts.map(secretFullHost), ...unavailable];
   }
 
-  async renew(namespace: string, registries: readonly Registry[]): Promise<UnavailableHost[]> {
+  async renew(namespace: string, planned: readonly Registry[]): Promise<UnavailableHost[]> {
     const { secretCache, getToken, fetchNewToken } = this.#dependencies;
+    const { allowed: registries, denied } = this.#splitDenied(namespace, planned);
     const stored = secretCache.get(namespace)?.hosts;
     // A stored host that is removed from the Secret during the renewal is not added again.
     const addableHosts = new Set(
@@ -154,12 +179,14 @@ class PullSecretWriter implements PullSecrets {
         ? getToken(namespace, registry)
         : fetchNewToken(namespace, registry, lifetime.expiresAt);
     };
-    const options = { addableHosts, isRequested: false };
+    const options = { addableHosts, isRequested: false, denied };
     const missing = await this.#track(this.#fetchAndStore(namespace, registries, fetchToken, options));
-    return registries.flatMap(
+    const stale = registries.flatMap(
       (registry) =>
         missing.find(({ host }) => host === registry.host) ?? this.#findStale(namespace, registry) ?? [],
     );
+    const notRemoved = missing.filter(({ host }) => denied.some((other) => other.host === host));
+    return [...stale.filter((unavailable) => !isDenied(unavailable)), ...notRemoved];
   }
 
   async waitUntilIdle(): Promise<void> {
@@ -180,6 +207,23 @@ class PullSecretWriter implements PullSecrets {
   /** The cached Secret, or undefined while the cache may be out of date. */
   #syncedSecret(namespace: string): CachedSecret | undefined {
     return this.#dependencies.hasSynced() ? this.#dependencies.secretCache.get(namespace) : undefined;
+  }
+
+  /** Separates the registries whose tokens rules deny to a namespace from the others. */
+  #splitDenied(
+    namespace: string,
+    registries: readonly Registry[],
+  ): { readonly allowed: readonly Registry[]; readonly denied: readonly DeniedHost[] } {
+    const hosts = registries.map(({ host }) => host);
+    const denied = findDeniedHosts(namespace, hosts, this.#dependencies.rules);
+    return denied.length === 0
+      ? { allowed: registries, denied }
+      : { allowed: registries.filter(({ host }) => denied.every((other) => other.host !== host)), denied };
+  }
+
+  /** Whether the identity that fetched a token is the one that applies now. */
+  #isApplicable(namespace: string, host: string, token: Token): boolean {
+    return isOfIdentity(token.identity, this.#dependencies.rules.identityOf(namespace, host));
   }
 
   #track<T>(task: Promise<T>): Promise<T> {
@@ -228,21 +272,35 @@ class PullSecretWriter implements PullSecrets {
   async #store(
     namespace: string,
     tokens: DesiredHosts,
-    { addableHosts, isRequested }: WriteOptions,
+    { addableHosts, isRequested, denied = [] }: WriteOptions,
   ): Promise<UnavailableHost[]> {
     const { unstored, dropPolicy, log } = this.#dependencies;
-    const hosts = [...tokens.keys()];
     try {
       const refused = (await this.#write(namespace, tokens, addableHosts)).filter((host) => tokens.has(host));
-      unstored?.remove(namespace, hosts);
+      const notStored = [...refused.map(secretFullHost), ...this.#findInapplicable(namespace, tokens)];
+      unstored?.remove(namespace, tokens.keys());
       dropPolicy?.recordRefused(namespace, refused);
-      return refused.map(secretFullHost);
+      return notStored;
     } catch (error) {
+      const hosts = [...tokens.keys(), ...denied.map(({ host }) => host)];
       log.warn({ namespace, hosts, err: error }, 'failed to write the pull Secret');
       const failures = hosts.map((host) => failedHost(host, error));
       this.#recordFailure(namespace, failures, isRequested);
       return failures;
     }
+  }
+
+  /** The hosts whose tokens were not stored, because their identities no longer apply, or because rules now deny the hosts. */
+  #findInapplicable(namespace: string, tokens: DesiredHosts): UnavailableHost[] {
+    const { rules } = this.#dependencies;
+    const denied = findDeniedHosts(namespace, tokens.keys(), rules);
+    const outdated = [...tokens].filter(
+      ([host, token]) =>
+        token !== undefined &&
+        !this.#isApplicable(namespace, host, token) &&
+        denied.every((other) => other.host !== host),
+    );
+    return [...denied.map(deniedHost), ...outdated.map(([host]) => identityChangedHost(host))];
   }
 
   /** Keeps hosts whose write failed, except those that the Secret already names, because renewal handles these. */

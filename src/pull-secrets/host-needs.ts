@@ -1,4 +1,5 @@
 // Decides what a host needs in a namespace's Secret: nothing, a renewal, a token, or room. Pure.
+import { type HostIdentityResolver, isOfIdentity } from '../ecr/identity.ts';
 import type { Token } from '../ecr/token.ts';
 import {
   type Freshness,
@@ -14,8 +15,7 @@ export interface TokenRulesDependencies {
   readonly freshness: Freshness;
   /** Maximum number of hosts in one Secret. */
   readonly maxHosts: number;
-  /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the program's own identity. */
-  identityOf(namespace: string, host: string): string | undefined;
+  readonly identityOf: HostIdentityResolver;
   /** The wall clock in ms. */
   now(): number;
 }
@@ -33,8 +33,8 @@ export function createTokenRules({
     now,
     isFresh: (lifetime) => now() <= getFreshUntil(lifetime, freshness),
     isUsable: (lifetime) => isUsable(lifetime, now(), freshness),
-    shouldReplace: (namespace, host, token, stored) =>
-      isReplaceable(stored, token, now(), { freshness, identity: identityOf(namespace, host) }),
+    shouldReplace: (token, stored) =>
+      isReplaceable(stored, token, now(), { freshness, identity: token.identity }),
   };
 }
 
@@ -64,7 +64,10 @@ export function determineNeed(host: string, secret: CachedSecret | undefined, ru
   return isFull ? 'capacity' : 'token';
 }
 
-/** Whether an intact Secret already holds the desired tokens and names the desired hosts, so that no write is needed. */
+/**
+ * Whether an intact Secret already holds the desired tokens and names the desired hosts, and holds no denied host, so that no
+ * write is needed. See `mergeContent` for tokens of another identity than the one that applies.
+ */
 export function isUpToDate(
   namespace: string,
   secret: CachedSecret | undefined,
@@ -74,14 +77,19 @@ export function isUpToDate(
   return (
     secret?.isManaged === true &&
     secret.isIntact &&
+    [...secret.hosts.keys()].every((host) => rules.identityOf(namespace, host).access !== 'denied') &&
     [...desired].every(([host, token]) => isSatisfied(host, token))
   );
 
   function isSatisfied(host: string, token: Token | undefined): boolean {
+    const decision = rules.identityOf(namespace, host);
+    if (decision.access === 'denied') {
+      return true;
+    }
     const stored = secret?.hosts.get(host);
-    if (token === undefined) {
+    if (token === undefined || !isOfIdentity(token.identity, decision)) {
       return secret?.hosts.has(host) === true;
     }
-    return stored !== undefined && !rules.shouldReplace(namespace, host, token, stored);
+    return stored !== undefined && !rules.shouldReplace(token, stored);
   }
 }

@@ -30,13 +30,13 @@ export async function forgetHosts(namespace: string, dependencies: ForgetHostsDe
       if (state !== 'intact') {
         return undefined;
       }
-      const { content, expired } = mergeContent(namespace, current, new Map(), rules);
+      const { content, expired, denied } = mergeContent(namespace, current, new Map(), rules);
       // Pods are listed after the Secret was read, so a pod created in between is in the list or has yet to request its hosts.
       const inUse = await pods.listHosts(namespace);
       const isKept = createKeepRule(namespace, inUse);
       const dropped = findForgettableHosts(content, forgetAfterMs, { isKept, now: rules.now() });
       const reason = 'expired-request' as const;
-      return { content: omitHosts(content, new Set(dropped)), dropped, reason, expired };
+      return { content: omitHosts(content, new Set(dropped)), dropped, reason, expired, denied };
     },
     dependencies,
   );

@@ -1,4 +1,5 @@
 // Reads the content of a pull Secret and merges hosts and tokens into it. Pure.
+import { type HostIdentityResolver, isOfIdentity } from '../ecr/identity.ts';
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
@@ -29,9 +30,8 @@ export type DesiredHosts = ReadonlyMap<string, Token | undefined>;
 export interface MergeRules {
   readonly maxHosts: number;
   /** Whether a token should replace the one that is stored for a host. */
-  shouldReplace(namespace: string, host: string, token: Token, stored: StoredLifetime): boolean;
-  /** Fingerprint of the role that fetches the tokens of a host for a namespace; undefined for the program's own identity. */
-  identityOf(namespace: string, host: string): string | undefined;
+  shouldReplace(token: Token, stored: StoredLifetime): boolean;
+  readonly identityOf: HostIdentityResolver;
   /** The wall clock in ms. */
   now(): number;
 }
@@ -47,6 +47,15 @@ export interface MergeResult {
   readonly dropped: readonly string[];
   /** Hosts that were removed because they are no longer configured and their tokens have expired. */
   readonly expired: readonly string[];
+  /** Hosts that were removed because a rule denies the namespace their tokens. */
+  readonly denied: readonly DeniedHost[];
+}
+
+/** A host whose tokens a rule denies to the namespace. */
+export interface DeniedHost {
+  readonly host: string;
+  /** Path of the rule, such as `registries[3]`. */
+  readonly rule: string;
 }
 
 /** A host that may be removed from a Secret to make room for others. */
@@ -92,26 +101,37 @@ function omitHostsWithEntries(times: RequestTimes, auths: SecretContent['auths']
 
 /**
  * Merges the desired hosts and tokens into the existing content. A stored token is replaced only if the rules allow it. New
- * hosts are added in the order of `desired` while there is room. Only hosts in `droppable` are removed, and no more of them
- * than are needed to make room.
+ * hosts are added in the order of `desired` while there is room. Only two kinds of hosts are removed: those that a rule denies
+ * to the namespace, and those in `droppable`, no more of them than are needed to make room.
+ *
+ * A token is stored only if the identity that fetched it is the one that applies now. Rules and facts may have changed while it
+ * was fetched. Without such a token, the host keeps what it has, or waits for its first token.
  * @param droppable hosts that are not desired, in the order in which they may be removed
  */
 export function mergeContent(
   namespace: string,
-  existing: SecretContent,
+  present: SecretContent,
   desired: DesiredHosts,
   rules: MergeRules,
   droppable: readonly DroppableHost[] = [],
 ): MergeResult {
+  const denied = findDeniedHosts(namespace, [...present.hosts.keys(), ...present.auths.keys()], rules);
+  const existing =
+    denied.length === 0 ? present : omitHosts(present, new Set(denied.map(({ host }) => host)));
   const hosts = new Map(existing.hosts);
   const { auths, unconfigured, expired } = omitExpiredHosts(existing, rules.now());
   const refused: string[] = [];
   const dropped: string[] = [];
   let bytes = countContentBytes(auths);
   let candidates = toDropCandidates(droppable, existing);
-  for (const [host, token] of desired) {
+  for (const [host, fetched] of desired) {
+    const decision = rules.identityOf(namespace, host);
+    if (decision.access === 'denied') {
+      continue;
+    }
+    const token = fetched !== undefined && isOfIdentity(fetched.identity, decision) ? fetched : undefined;
     const stored = hosts.get(host);
-    const entry = createReplacementEntry(namespace, host, token, stored, rules);
+    const entry = createReplacementEntry(token, stored, rules);
     const addedBytes =
       entry === undefined ? 0 : countEntryBytes(host, entry) - countEntryBytes(host, auths.get(host));
     const shortage = {
@@ -132,26 +152,35 @@ export function mergeContent(
     candidates = candidates.filter((other) => !toDrop.includes(other));
     bytes += addedBytes;
     if (token !== undefined && entry !== undefined) {
-      hosts.set(host, toStoredLifetime(token, rules.identityOf(namespace, host)));
+      hosts.set(host, toStoredLifetime(token));
       auths.set(host, entry);
     } else {
       hosts.set(host, stored);
     }
   }
   const requestedAt = updateRequestTimes(hosts, auths, existing.requestedAt, rules.now());
-  return { content: { hosts, requestedAt, auths, unconfigured }, refused, dropped, expired };
+  return { content: { hosts, requestedAt, auths, unconfigured }, refused, dropped, expired, denied };
+}
+
+/** Selects the hosts whose tokens a rule denies to a namespace, each once. */
+export function findDeniedHosts(
+  namespace: string,
+  hosts: Iterable<string>,
+  { identityOf }: Pick<MergeRules, 'identityOf'>,
+): DeniedHost[] {
+  return [...new Set(hosts)].flatMap((host) => {
+    const decision = identityOf(namespace, host);
+    return decision.access === 'denied' ? [{ host, rule: decision.rule }] : [];
+  });
 }
 
 /** The entry for a token that should be stored, or undefined if the stored one is kept. */
 function createReplacementEntry(
-  namespace: string,
-  host: string,
   token: Token | undefined,
   stored: StoredLifetime | undefined,
   rules: MergeRules,
 ): AuthEntry | undefined {
-  const isBetter =
-    token !== undefined && (stored === undefined || rules.shouldReplace(namespace, host, token, stored));
+  const isBetter = token !== undefined && (stored === undefined || rules.shouldReplace(token, stored));
   return isBetter ? JSON.stringify({ auth: token.auth() }) : undefined;
 }
 
@@ -215,7 +244,7 @@ function updateRequestTimes(
   return new Map(pendingHosts.map(([host]) => [host, Math.min(previous.get(host) ?? now, now)]));
 }
 
-function toStoredLifetime({ issuedAt, expiresAt }: Token, identity: string | undefined): StoredLifetime {
+function toStoredLifetime({ issuedAt, expiresAt, identity }: Token): StoredLifetime {
   return { issuedAt, expiresAt, ...(identity !== undefined && { identity }) };
 }
 

@@ -5,8 +5,10 @@ import { KubeError } from '../kube/errors.ts';
 /** Why a host has no valid token in its namespace's Secret. */
 export interface UnavailableHost {
   readonly host: string;
-  /** For metrics and decisions: `unmanaged-secret`, `secret-full`, `denied-by-rule`, `pending`, `no-newer-token`, or the code
-   * of an error. */
+  /**
+   * For metrics and decisions: `unmanaged-secret`, `secret-full`, `denied-by-rule`, `pending`, `identity-changed`,
+   * `no-newer-token`, or the code of an error.
+   */
   readonly code: string;
   /** For the warning in `kubectl`: short, and without credentials. */
   readonly text: string;
@@ -94,6 +96,11 @@ const deniedCode = 'denied-by-rule';
 
 export function pendingHost(host: string): UnavailableHost {
   return { host, code: 'pending', text: 'ECR has not responded yet' };
+}
+
+/** Another identity has come to apply while the token was fetched. The next renewal, seconds later, fetches another one. */
+export function identityChangedHost(host: string): UnavailableHost {
+  return { host, code: 'identity-changed', text: 'the AWS identity has just changed' };
 }
 
 /** The only available token expires no later than the stored one. */

@@ -9,11 +9,15 @@ interface PendingWrite {
   result: Promise<readonly string[]>;
 }
 
+/** Whether the identity that fetched a token is the one that applies now. */
+type IsApplicable = (namespace: string, host: string, token: Token) => boolean;
+
 /**
  * Wraps `write` so that one call at a time is in flight in a namespace. All requests that arrive in the meantime share the
  * next call, so that any number of simultaneous pods cause two writes at most. Namespaces do not wait for each other.
  * @param write its `addableHosts` are the hosts that at least one caller requested and allowed to be added; see
  *   `mergeIntoSecret`
+ * @param isApplicable of two tokens for a host, one that applies is written, and of two such tokens the one that expires later
  */
 export function coalesceWrites(
   write: (
@@ -21,6 +25,7 @@ export function coalesceWrites(
     desired: DesiredHosts,
     addableHosts: ReadonlySet<string>,
   ) => Promise<readonly string[]>,
+  isApplicable: IsApplicable = () => true,
 ): (
   namespace: string,
   desired: DesiredHosts,
@@ -30,7 +35,7 @@ export function coalesceWrites(
   return (namespace, desired, addableHosts = new Set(desired.keys())) => {
     const queued = lastWrites.get(namespace);
     if (queued !== undefined && !queued.started) {
-      mergeTokens(queued.desired, desired);
+      mergeTokens(queued.desired, desired, (host, token) => isApplicable(namespace, host, token));
       for (const host of selectAddable(desired, addableHosts)) {
         queued.addableHosts.add(host);
       }
@@ -64,11 +69,21 @@ function selectAddable(desired: DesiredHosts, addableHosts: ReadonlySet<string>)
   return [...desired.keys()].filter((host) => addableHosts.has(host));
 }
 
-function mergeTokens(target: Map<string, Token | undefined>, desired: DesiredHosts): void {
+function mergeTokens(
+  target: Map<string, Token | undefined>,
+  desired: DesiredHosts,
+  isApplicable: (host: string, token: Token) => boolean,
+): void {
   for (const [host, token] of desired) {
     const existing = target.get(host);
-    if (existing === undefined || (token !== undefined && token.expiresAt > existing.expiresAt)) {
+    if (existing === undefined || (token !== undefined && isBetter(host, token, existing))) {
       target.set(host, token);
     }
+  }
+
+  function isBetter(host: string, token: Token, existing: Token): boolean {
+    return (
+      isApplicable(host, token) && (!isApplicable(host, existing) || token.expiresAt > existing.expiresAt)
+    );
   }
 }

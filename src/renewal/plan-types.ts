@@ -39,7 +39,7 @@ export interface HostFailure {
   readonly cause?: 'token' | 'write' | undefined;
 }
 
-/** A host that should have been renewed by now. */
+/** A host that should have been renewed by now, or that cannot be renewed until it is known which identity applies. */
 export interface Overdue {
   readonly namespace: string;
   readonly host: string;
@@ -49,6 +49,8 @@ export interface Overdue {
   readonly failure: HostFailure;
   /** The host has no valid token and the Secret cannot be written, so image pulls fail now. */
   readonly isUrgent?: boolean;
+  /** It is not known which identity applies, so nothing is attempted. */
+  readonly isUnresolved?: boolean;
 }
 
 export interface Plan {
@@ -60,7 +62,10 @@ export interface Plan {
 }
 
 export interface PlanRules extends ScheduleRules {
-  /** Why the last token call for the host's region, with the identity of the namespace, failed; undefined: it succeeded. */
+  /**
+   * Why the last token call for the host's region, with the identity of the namespace, failed; undefined: it succeeded. Called
+   * only for hosts whose identity is known.
+   */
   regionFailure(namespace: string, host: string): HostFailure | undefined;
   /** Why the last renewal of this kind of hosts failed in a namespace, and when to retry; undefined: it succeeded. */
   namespaceFailure(namespace: string, kind: DueKind): HostFailure | undefined;

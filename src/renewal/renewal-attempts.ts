@@ -85,7 +85,8 @@ export class AttemptTracker {
    * @param plan made at `now`, the wall clock in ms; attempts after that are kept
    */
   forgetResolved({ due, overdue }: Pick<Plan, 'due' | 'overdue'>, now: number): void {
-    const unresolved = new Set([...due, ...overdue].map(({ namespace, kind }) => keyOf(namespace, kind)));
+    const attempted = overdue.filter(({ isUnresolved }) => isUnresolved !== true);
+    const unresolved = new Set([...due, ...attempted].map(({ namespace, kind }) => keyOf(namespace, kind)));
     for (const [key, { code, at }] of this.#last) {
       const isResolved =
         code === flappingCode ? now - at > successRetentionMs : at <= now && !unresolved.has(key);

@@ -20,6 +20,8 @@ export interface RenewalDependencies {
   /** Hosts that could not be stored. */
   readonly unstored?: UnstoredHosts | undefined;
   readonly rules: Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
+  /** Increases whenever the identities of a namespace may have changed; constant if not given. */
+  identityChangeCount?(): number;
   now(): ClockReading;
   /** Returns a number in [0, 1). */
   random(): number;
@@ -169,7 +171,8 @@ export class RenewalController {
 
   /** A number that grows with every change of the planned state. */
   #countChanges(): number {
-    return this.#dependencies.secretCache.changeCount + (this.#dependencies.unstored?.changeCount ?? 0);
+    const { secretCache, unstored, identityChangeCount } = this.#dependencies;
+    return secretCache.changeCount + (unstored?.changeCount ?? 0) + (identityChangeCount?.() ?? 0);
   }
 
   #detectClockJump({ wallMs, monotonicMs }: ClockReading): void {
@@ -209,7 +212,9 @@ export class RenewalController {
     }
     const { wallMs } = this.#dependencies.now();
     const isNamespaceFailure = ({ host, cause }: UnavailableHost) =>
-      cause === 'write' || this.#rules.regionFailure(namespace, host) === undefined;
+      cause === 'write' ||
+      (this.#rules.identityOf(namespace, host).access === 'allowed' &&
+        this.#rules.regionFailure(namespace, host) === undefined);
     const namespaceFailures = unavailable.filter(isNamespaceFailure);
     this.#attempts.record(
       due,

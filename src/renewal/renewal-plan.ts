@@ -1,13 +1,17 @@
 // Plans which hosts of which namespaces are due for renewal, which are overdue, and when the next one is due.
+import type { IdentityDecision, UnresolvedIdentity } from '../ecr/identity.ts';
 import {
   type ClockReading,
   computeDueTime,
+  computePromptTime,
   type DueTime,
   isUnexpired,
   jitterAfter,
   maxRetryDelayMs,
+  toWallMs,
   type Validity,
 } from '../ecr/token-policy.ts';
+import { describeUnresolved } from '../ecr/unresolved-failure.ts';
 import { hasTrustedHosts } from '../pull-secrets/cached-secret.ts';
 import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
 import type { CachedSecret, DeletedSecret } from '../pull-secrets/secret-cache.ts';
@@ -109,7 +113,7 @@ export function planNamespace(
   }
   const lastFailure = shortenResolvedRetry(rules.namespaceFailure(namespace, 'missing'));
   const writeFailure = lastFailure?.code === flappingCode ? undefined : lastFailure;
-  const unstored = planUnstored(namespace, state, writeFailure, now, rules.replica);
+  const unstored = planUnstored(namespace, state, writeFailure, now, rules);
   return {
     due: mergeDue([...unstored.due, ...stored.due]),
     overdue: [...unstored.overdue, ...stored.overdue],
@@ -156,11 +160,16 @@ function mergeDue(due: readonly Due[]): Due[] {
 function planSecret(namespace: string, secret: CachedSecret, now: ClockReading, rules: PlanRules): Plan {
   const { isIntact, hosts, observedAt } = secret;
   const repairAt = isIntact ? undefined : jitterAfter(observedAt, namespace, now, rules.replica);
-  const timeOf = (host: string): HostDueTime => {
-    const time = computeDueTime(namespace, host, hosts.get(host), observedAt, now, rules);
-    return repairAt !== undefined && repairAt < time.at ? { at: repairAt, reason: 'edited' } : time;
+  const timeOf = (host: string, decision: IdentityDecision): HostDueTime => {
+    if (decision.access === 'unresolved') {
+      return { at: repairAt ?? Number.POSITIVE_INFINITY, reason: 'edited' };
+    }
+    const stored = { namespace, host, lifetime: hosts.get(host), observedAt, decision };
+    const time = computeDueTime(stored, now, rules);
+    const isRepairedFirst = repairAt !== undefined && (repairAt < time.at || time.reason === 'denied');
+    return isRepairedFirst ? { at: repairAt, reason: 'edited' } : time;
   };
-  return planHosts({ namespace, hosts, timeOf, isTrusted: hasTrustedHosts(secret) }, now, rules);
+  return planHosts({ namespace, hosts, observedAt, timeOf, isTrusted: hasTrustedHosts(secret) }, now, rules);
 }
 
 function planDeletedSecret(
@@ -169,9 +178,13 @@ function planDeletedSecret(
   now: ClockReading,
   rules: PlanRules,
 ): Plan {
-  const { hosts, isIntact: isTrusted, observedAt } = deleted;
-  const at = jitterAfter(observedAt, namespace, now, rules.replica);
-  return planHosts({ namespace, hosts, timeOf: () => ({ at, reason: 'deleted' }), isTrusted }, now, rules);
+  const { isIntact: isTrusted, observedAt } = deleted;
+  const isAllowed = ([host]: readonly [string, unknown]) =>
+    rules.identityOf(namespace, host).access !== 'denied';
+  const hosts = new Map([...deleted.hosts].filter(isAllowed));
+  const at = computePromptTime(namespace, observedAt, now, rules);
+  const timeOf = (): HostDueTime => ({ at, reason: 'deleted' });
+  return planHosts({ namespace, hosts, observedAt, timeOf, isTrusted }, now, rules);
 }
 
 interface HostDueTime {
@@ -182,13 +195,15 @@ interface HostDueTime {
 interface HostsOfSecret {
   readonly namespace: string;
   readonly hosts: HostLifetimes;
-  timeOf(host: string): HostDueTime;
+  /** When this state was first observed, in ms of the monotonic clock. */
+  readonly observedAt: number;
+  timeOf(host: string, decision: IdentityDecision): HostDueTime;
   /** Whether this program wrote the hosts. Hosts that others wrote must not fill metrics, Events and alerts. */
   readonly isTrusted: boolean;
 }
 
 function planHosts(
-  { namespace, hosts, timeOf, isTrusted }: HostsOfSecret,
+  { namespace, hosts, observedAt, timeOf, isTrusted }: HostsOfSecret,
   now: ClockReading,
   rules: PlanRules,
 ): Plan {
@@ -196,19 +211,30 @@ function planHosts(
   const overdue: Overdue[] = [];
   let nextAt = Number.POSITIVE_INFINITY;
   for (const [host, lifetime] of hosts) {
-    const time = timeOf(host);
-    if (time.at > now.wallMs) {
+    const decision = rules.identityOf(namespace, host);
+    const time = timeOf(host, decision);
+    const kind = determineKind(time, lifetime, now);
+    const isDue = time.at <= now.wallMs;
+    const ownFailure = isDue ? findOwnFailure(namespace, kind, decision, rules) : undefined;
+    const failure = isDue
+      ? selectLaterRetry(
+          ownFailure,
+          decision.access === 'allowed' ? rules.regionFailure(namespace, host) : undefined,
+          lifetime?.expiresAt,
+          now.wallMs,
+        )
+      : undefined;
+    if (failure === undefined && decision.access === 'unresolved' && isTrusted) {
+      const unresolved = createUnresolvedFailure(namespace, decision, observedAt, now, rules);
+      overdue.push({
+        ...{ namespace, host, kind, expiresAt: lifetime?.expiresAt },
+        ...{ failure: unresolved, isUnresolved: true },
+      });
+    }
+    if (!isDue) {
       nextAt = Math.min(nextAt, time.at);
       continue;
     }
-    const kind = determineKind(time, lifetime, now);
-    const ownFailure = shortenResolvedRetry(rules.namespaceFailure(namespace, kind));
-    const failure = selectLaterRetry(
-      ownFailure,
-      rules.regionFailure(namespace, host),
-      lifetime?.expiresAt,
-      now.wallMs,
-    );
     if (failure !== undefined && isTrusted) {
       const isUrgent = kind === 'missing' && isWriteFailure(ownFailure);
       overdue.push({ namespace, host, kind, expiresAt: lifetime?.expiresAt, failure, isUrgent });
@@ -226,6 +252,37 @@ function planHosts(
     due[kind].expiresAt = Math.min(due[kind].expiresAt, lifetime?.expiresAt ?? Number.POSITIVE_INFINITY);
   }
   return { due: Object.values(due), overdue, nextAt };
+}
+
+/**
+ * Why the last renewal of this kind of hosts failed in the namespace. A denied host needs no token, so only the write that
+ * removes it can fail.
+ */
+function findOwnFailure(
+  namespace: string,
+  kind: DueKind,
+  decision: IdentityDecision,
+  rules: PlanRules,
+): HostFailure | undefined {
+  const failure = shortenResolvedRetry(rules.namespaceFailure(namespace, kind));
+  const concernsRemoval = isWriteFailure(failure) || failure?.code === flappingCode;
+  return decision.access === 'denied' && !concernsRemoval ? undefined : failure;
+}
+
+/** A host without a known identity fails from the start. There is no retry time, because every change of the facts is planned. */
+function createUnresolvedFailure(
+  namespace: string,
+  decision: UnresolvedIdentity,
+  observedAt: number,
+  now: ClockReading,
+  { startedAt, identityChangedAt }: PlanRules,
+): HostFailure {
+  const changedAt = identityChangedAt(namespace) ?? Number.NEGATIVE_INFINITY;
+  const since = Math.max(startedAt, changedAt, toWallMs(observedAt, now));
+  return {
+    ...describeUnresolved(decision),
+    ...{ since, at: since, retryAt: Number.POSITIVE_INFINITY },
+  };
 }
 
 function isWriteFailure(failure: HostFailure | undefined): boolean {
@@ -267,18 +324,25 @@ function computeRetryAt(
   return code === flappingCode ? retryAt : Math.min(retryAt, at + maxRetryDelayMs(expiresAt, now));
 }
 
-/** Evaluates the rules once per plan, identity and host, because 10,000 namespaces share a few hosts and identities. */
+/**
+ * Evaluates the rules once per plan, identity and host, because 10,000 namespaces share a few hosts and identities. For
+ * identities that differ from namespace to namespace, there is nothing to share.
+ */
 function memoizePerIdentity(rules: PlanRules): PlanRules {
-  const memoize = <T>(compute: (namespace: string, host: string) => T): typeof compute => {
-    const byIdentity = new Map<string | undefined, Map<string, T>>();
+  const memoize = <T>(compute: (namespace: string, host: string) => T | undefined): typeof compute => {
+    const byIdentity = new Map<string | undefined, Map<string, T | undefined>>();
     return (namespace, host) => {
-      const identity = rules.identityOf(namespace, host);
-      const results = byIdentity.get(identity) ?? new Map<string, T>();
-      byIdentity.set(identity, results);
+      const decision = rules.identityOf(namespace, host);
+      if (decision.access !== 'allowed' || decision.identity.isNamespaced) {
+        return compute(namespace, host);
+      }
+      const { fingerprint } = decision.identity;
+      const results = byIdentity.get(fingerprint) ?? new Map<string, T | undefined>();
+      byIdentity.set(fingerprint, results);
       if (!results.has(host)) {
         results.set(host, compute(namespace, host));
       }
-      return results.get(host) as T;
+      return results.get(host);
     };
   };
   return {

@@ -9,7 +9,7 @@ import {
   toWriteFailure,
   type UnstoredHost,
 } from '../pull-secrets/unstored-hosts.ts';
-import type { HostFailure, Overdue, Plan } from './plan-types.ts';
+import type { HostFailure, Overdue, Plan, PlanRules } from './plan-types.ts';
 
 /** The cached state of one namespace. */
 export interface NamespaceState {
@@ -23,22 +23,25 @@ const noHosts: ReadonlyMap<string, UnstoredHost> = new Map();
 
 /**
  * Plans the unstored hosts of a namespace. All of them are overdue from the start, because their pods cannot pull. They do not
- * wait for a failed region, because adding a host to the Secret needs no token.
+ * wait for a failed region, because adding a host to the Secret needs no token. Hosts that rules deny to the namespace are
+ * skipped.
  * @param lastFailure why the last renewal here failed, and when to retry; undefined: it succeeded
- * @param replica identifies this replica
  */
 export function planUnstored(
   namespace: string,
   { secret, deleted, unstored }: NamespaceState,
   lastFailure: HostFailure | undefined,
   now: ClockReading,
-  replica: string,
+  { replica, identityOf }: Pick<PlanRules, 'replica' | 'identityOf'>,
 ): Plan {
+  const isAllowed = (host: string) => identityOf(namespace, host).access !== 'denied';
   if (secret !== undefined && !secret.isManaged) {
-    return planUnmanaged(namespace, secret, unstored?.hosts ?? noHosts, now);
+    return planUnmanaged(namespace, secret, unstored?.hosts ?? noHosts, isAllowed, now);
   }
   const named: HostLifetimes | undefined = secret?.hosts ?? deleted?.hosts;
-  const hosts = [...(unstored?.hosts ?? noHosts)].filter(([host]) => named?.has(host) !== true);
+  const hosts = [...(unstored?.hosts ?? noHosts)].filter(
+    ([host]) => named?.has(host) !== true && isAllowed(host),
+  );
   const [firstHost] = hosts;
   if (unstored === undefined || firstHost === undefined) {
     return emptyPlan;
@@ -70,12 +73,14 @@ function planUnmanaged(
   namespace: string,
   secret: CachedSecret,
   unstored: ReadonlyMap<string, UnstoredHost>,
+  isAllowed: (host: string) => boolean,
   now: ClockReading,
 ): Plan {
   if (!isBlockingSecret(secret)) {
     return emptyPlan;
   }
-  const overdue = [...new Set([...unstored.keys(), ...formerHostsToReport(secret)])].map((host) => {
+  const hosts = [...new Set([...unstored.keys(), ...formerHostsToReport(secret)])];
+  const overdue = hosts.filter(isAllowed).map((host) => {
     const since = toWallMs(unstored.get(host)?.since ?? secret.observedAt, now);
     const failure = toWriteFailure(unmanagedSecretHost(host));
     return createOverdue(namespace, host, {

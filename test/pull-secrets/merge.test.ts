@@ -14,6 +14,7 @@ import {
   readContent,
   type SecretContent,
 } from '../../src/pull-secrets/merge.ts';
+import { allow, denied, unresolved } from '../support/identities.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
@@ -24,7 +25,7 @@ const rulesAt = (at: number, maxHosts = 200, identity?: string) =>
   createTokenRules({
     freshness: { fraction: 0.5, floorMs: hourMs },
     maxHosts,
-    identityOf: () => identity,
+    identityOf: () => allow(identity),
     now: () => at,
   });
 
@@ -317,7 +318,7 @@ describe('merging', () => {
     assert.equal(after(3), btoa('AWS:new'));
   });
 
-  it('replaces a token of another role, and records the role of the new one', () => {
+  it('replaces a token of another identity, and names the identity of the new one', () => {
     const host = hostOf('us-east-1');
     const old = mergeContent(
       'team-a',
@@ -325,13 +326,63 @@ describe('merging', () => {
       new Map([[host, fakeToken('old', now)]]),
       rulesAt(now),
     ).content;
-    const desired = new Map([[host, fakeToken('new', now)]]);
+    const desired = new Map([[host, fakeToken('new', now, 12 * hourMs, 'role-a')]]);
     const { content } = mergeContent('team-a', stored(old), desired, rulesAt(now, 200, 'role-a'));
     assert.equal(authOf(content.auths, host), btoa('AWS:new'));
     assert.equal(stored(content).hosts.get(host)?.identity, 'role-a');
-    const expired = new Map([[host, fakeToken('dead', now - 13 * hourMs)]]);
-    const kept = mergeContent('team-a', stored(content), expired, rulesAt(now, 200, 'role-b')).content;
+    const dead = new Map([[host, fakeToken('dead', now - 13 * hourMs, 12 * hourMs, 'role-b')]]);
+    const kept = mergeContent('team-a', stored(content), dead, rulesAt(now, 200, 'role-b')).content;
     assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'an expired token replaces none');
+  });
+
+  it('keeps the stored token when the new one is of an identity that no longer applies', () => {
+    const host = hostOf('us-east-1');
+    const other = hostOf('us-west-2');
+    const token = (password: string, identity?: string) => fakeToken(password, now, 12 * hourMs, identity);
+    const rules = rulesAt(now + 7 * hourMs, 200, 'role-b');
+    const old = mergeContent('team-a', emptyContent, new Map([[host, token('old')]]), rulesAt(now)).content;
+    for (const identity of ['role-a', undefined]) {
+      const desired = new Map([
+        [host, token('new', identity)],
+        [other, token('new', identity)],
+      ]);
+      const { content, refused } = mergeContent('team-a', stored(old), desired, rules);
+      assert.equal(authOf(content.auths, host), btoa('AWS:old'));
+      assert.deepEqual([...content.hosts.keys(), ...refused], [host, other]);
+      assert.equal(content.hosts.get(other), undefined, 'a new host waits for its token');
+    }
+  });
+
+  it('stores no token while it is not known which identity applies, and removes nothing', () => {
+    const host = hostOf('us-east-1');
+    const old = mergeContent('team-a', emptyContent, new Map([[host, fakeToken('old', now)]]), rulesAt(now));
+    const rules = { ...rulesAt(now + 13 * hourMs), identityOf: () => unresolved };
+    const desired = new Map([[host, fakeToken('new', now + 13 * hourMs)]]);
+    assert.deepEqual(mergeContent('team-a', old.content, desired, rules).content, old.content);
+  });
+
+  it('removes denied hosts with their entries, also with valid tokens, and adds none', () => {
+    const [host, other, more] = regions.map(hostOf) as [string, string, string];
+    const tokens = new Map([host, other].map((name) => [name, fakeToken(name, now)]));
+    const old = mergeContent('team-a', emptyContent, tokens, rulesAt(now)).content;
+    const identityOf = (_namespace: string, name: string) => (name === other ? allow() : denied);
+    const desired = new Map([host, more].map((name) => [name, fakeToken('new', now + 7 * hourMs)]));
+    const merged = mergeContent('team-a', old, desired, { ...rulesAt(now + 7 * hourMs), identityOf });
+    assert.deepEqual([...merged.content.hosts.keys()], [other]);
+    assert.deepEqual([...merged.content.auths.keys()], [other]);
+    assert.deepEqual(merged.denied, [{ host, rule: denied.rule }]);
+    assert.deepEqual([merged.dropped, merged.refused], [[], []]);
+  });
+
+  it('removes no other host to make room that a denied one leaves', () => {
+    const [host, other, more] = regions.map(hostOf) as [string, string, string];
+    const tokens = new Map([host, other].map((name) => [name, fakeToken(name, now)]));
+    const old = mergeContent('team-a', emptyContent, tokens, rulesAt(now)).content;
+    const identityOf = (_namespace: string, name: string) => (name === host ? denied : allow());
+    const desired = new Map([[more, fakeToken('new', now)]]);
+    const droppable = [host, other].map((name) => ({ host: name, valid: true }));
+    const merged = mergeContent('team-a', old, desired, { ...rulesAt(now, 2), identityOf }, droppable);
+    assert.deepEqual([[...merged.content.hosts.keys()], merged.dropped], [[other, more], []]);
   });
 
   it('replaces a token of a clock that was ahead by a new one', () => {

@@ -1,6 +1,7 @@
 // Fake tokens, registries, and replicas that write pull Secrets on the API stand-in, for tests of pull-secrets.
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import type { Registry } from '../../src/ecr/registry.ts';
 import { Token } from '../../src/ecr/token.ts';
 import type { TokenError } from '../../src/ecr/token-error.ts';
@@ -16,9 +17,17 @@ import { resolveRegistry } from '../support/registries.ts';
 
 export const hourMs = 3_600_000;
 
-/** An obviously fake token that was issued at `issuedAt`, in ms, and is valid for 12 hours by default. */
-export function fakeToken(password: string, issuedAt: number, lifetimeMs = 12 * hourMs): Token {
-  return new Token(btoa(`AWS:${password}`), { issuedAt, expiresAt: issuedAt + lifetimeMs });
+/**
+ * An obviously fake token that was issued at `issuedAt`, in ms, and is valid for 12 hours by default.
+ * @param identity fingerprint of the identity that fetched it; the process's own by default
+ */
+export function fakeToken(
+  password: string,
+  issuedAt: number,
+  lifetimeMs = 12 * hourMs,
+  identity?: string,
+): Token {
+  return new Token(btoa(`AWS:${password}`), { issuedAt, expiresAt: issuedAt + lifetimeMs }, identity);
 }
 
 /** Where the clock of each replica starts, in ms since the epoch. */
@@ -76,7 +85,7 @@ export function createReplica(
       rules: createTokenRules({
         freshness,
         maxHosts: 200,
-        identityOf: () => undefined,
+        identityOf: () => defaultDecision,
         now: () => replica.now,
       }),
       maxWaitMs: 50,

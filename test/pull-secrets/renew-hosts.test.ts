@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import type { Token } from '../../src/ecr/token.ts';
 import { TokenError } from '../../src/ecr/token-error.ts';
 import { KubeError } from '../../src/kube/errors.ts';
@@ -49,7 +50,7 @@ function setUp() {
     rules: createTokenRules({
       freshness: { fraction: 0.5, floorMs: hourMs },
       maxHosts: 200,
-      identityOf: () => undefined,
+      identityOf: () => defaultDecision,
       now,
     }),
     maxWaitMs: 50,

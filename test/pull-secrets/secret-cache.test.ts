@@ -1,6 +1,7 @@
 // Tests what the cache knows of each pull Secret after changes, deletions and edits, and the metrics from it.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { createTokenRules, determineNeed, isUpToDate } from '../../src/pull-secrets/host-needs.ts';
 import { formatHosts, maxParsedHosts } from '../../src/pull-secrets/hosts-annotation.ts';
@@ -267,7 +268,7 @@ describe('the need of a host', () => {
   const rules = createTokenRules({
     freshness: { fraction: 0.5, floorMs: hourMs },
     maxHosts: 2,
-    identityOf: () => undefined,
+    identityOf: () => defaultDecision,
     now: () => now,
   });
   const secret = (hosts: CachedSecret['hosts'], isManaged = true): CachedSecret => ({

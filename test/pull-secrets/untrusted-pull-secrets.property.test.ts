@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import { parseSecretMetadata } from '../../src/kube/secret-metadata.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
@@ -20,7 +21,7 @@ const lifetime = { issuedAt: '2026-11-23T12:00:00Z', expiresAt: '2026-11-24T00:0
 const rules = createTokenRules({
   freshness: { fraction: 0.5, floorMs: hourMs },
   maxHosts: 200,
-  identityOf: () => undefined,
+  identityOf: () => defaultDecision,
   now: () => now,
 });
 

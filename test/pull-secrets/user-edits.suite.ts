@@ -1,6 +1,7 @@
 // Tests that any edit of a pull Secret by a user is repaired without losing valid entries, on any API server.
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createSecretApi } from '../../src/kube/secrets.ts';
 import { managedByLabel, productName } from '../../src/labels.ts';
@@ -80,7 +81,7 @@ function editedSuite(apiServer: () => TestApiServer): void {
       rules: createTokenRules({
         freshness: { fraction: 0.5, floorMs: hourMs },
         maxHosts: 200,
-        identityOf: () => undefined,
+        identityOf: () => defaultDecision,
         now: () => now,
       }),
     });

@@ -1,6 +1,7 @@
 // A renewal controller on a clock that the test moves.
 import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import type { Validity } from '../../src/ecr/token-policy.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
@@ -45,7 +46,8 @@ export function createRenewalFixture(
     replica: 'a',
     freshness: { fraction: 0.5, floorMs: hourMs },
     startedAt: start,
-    identityOf: () => undefined,
+    identityOf: () => defaultDecision,
+    identityChangedAt: () => undefined,
     cachedToken: () => undefined,
     regionFailure: () => undefined,
   };

@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import type { ClockReading, StoredLifetime, Validity } from '../../src/ecr/token-policy.ts';
 import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
 import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { HostFailure, PlanRules } from '../../src/renewal/plan-types.ts';
 import { type ClusterState, planInSteps } from '../../src/renewal/renewal-plan.ts';
+import { allow } from '../support/identities.ts';
 
 const hourMs = 3_600_000;
 const minuteMs = 60_000;
@@ -22,7 +24,8 @@ function rules(changes: Partial<PlanRules> = {}): PlanRules {
     replica: 'a',
     freshness: { fraction: 0.5, floorMs: hourMs },
     startedAt: issued,
-    identityOf: () => undefined,
+    identityOf: () => defaultDecision,
+    identityChangedAt: () => undefined,
     cachedToken: () => undefined,
     regionFailure: () => undefined,
     namespaceFailure: () => undefined,
@@ -164,7 +167,7 @@ describe('renewal plan', () => {
 
   it('renews tokens of another role that were issued before the start, and no others', () => {
     const one = secret(new Map([[east, lifetime]]));
-    const role = { identityOf: () => 'role-b' };
+    const role = { identityOf: () => allow('role-b') };
     const before = { ...role, startedAt: issued + hourMs };
     assert.equal(planned(one, hourMs + maxDelayMs, before).due[0]?.reason, 'role-changed');
     assert.deepEqual(planned(one, hourMs + maxDelayMs, { ...role, startedAt: issued }).due, []);
@@ -200,7 +203,7 @@ describe('renewal plan', () => {
       { secrets: namespaces.map((name) => [name, secret(new Map([[east, lifetime]]))]), deleted: [] },
       { wallMs: issued + 7 * hourMs, monotonicMs: 7 * hourMs },
       rules({
-        identityOf: (namespace) => (namespace === 'other' ? undefined : 'role-of-teams'),
+        identityOf: (namespace) => (namespace === 'other' ? defaultDecision : allow('role-of-teams')),
         regionFailure: (namespace) => {
           namespacesLookedUp.push(namespace);
           return namespace === 'other' ? undefined : failure;

@@ -1,6 +1,7 @@
 // Tests the plan for hosts that could not be stored.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { defaultDecision } from '../../src/ecr/identity.ts';
 import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
 import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { NamespaceUnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
@@ -46,7 +47,8 @@ function planned(
     replica: 'a',
     freshness: { fraction: 0.5, floorMs: hourMs },
     startedAt: start,
-    identityOf: () => undefined,
+    identityOf: () => defaultDecision,
+    identityChangedAt: () => undefined,
     cachedToken: () => undefined,
     regionFailure: () => undefined,
     namespaceFailure: (_namespace, kind) =>
