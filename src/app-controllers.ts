@@ -8,7 +8,12 @@ import { productName } from './labels.ts';
 import { notifyOnChange } from './provisioning/cluster-cache.ts';
 import { ProvisioningController } from './provisioning/provisioning-controller.ts';
 import { findUnusedSettings, resolveSettings } from './provisioning/provisioning-settings.ts';
-import { createFullSecretReporter, createHostEventReporter } from './renewal/host-events.ts';
+import type { DeniedHost } from './pull-secrets/merge.ts';
+import {
+  createDeniedHostReporter,
+  createFullSecretReporter,
+  createHostEventReporter,
+} from './renewal/host-events.ts';
 import { Housekeeping } from './renewal/housekeeping.ts';
 import { RenewalController } from './renewal/renewal-controller.ts';
 
@@ -24,6 +29,8 @@ export interface Controllers {
   readonly renewal: RenewalController;
   /** Undefined if catch-up is disabled. */
   readonly catchUp: CatchUpController | undefined;
+  /** Reports hosts that were removed from a Secret because rules deny them to its namespace. */
+  reportDenied(namespace: string, hosts: readonly DeniedHost[]): void;
   isInSync(): boolean;
   /** Starts all. Renewal and housekeeping begin when the cache of Secrets is in sync. */
   start(): void;
@@ -61,6 +68,7 @@ export function createControllers(dependencies: ControllersDependencies): Contro
   return {
     renewal,
     catchUp,
+    reportDenied: createDeniedHostReporter(eventReporterDependencies(dependencies)),
     isInSync: () => watch.isInSync(),
     start: () => {
       identityWatches.start();
@@ -132,6 +140,7 @@ function createProvisioning(
     settings: resolveSettings(config),
     secretCache: app.secretCache,
     secrets: app.secrets,
+    isDenied: (namespace, { host }) => app.housekeeping.isDenied(namespace, host),
     whenSynced,
     onWatchError: (error) => {
       metrics.countWatchFailure(error.code);

@@ -1,6 +1,7 @@
 // What the composition root gets from a command or a test.
 import type { Config } from './config/schema.ts';
 import type { Registry } from './ecr/registry.ts';
+import type { DeniedHost } from './pull-secrets/merge.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
@@ -18,6 +19,8 @@ export interface AppDependencies {
   isInSync(): boolean;
   /** How long to wait for ECR before a Secret is written without the token, in ms; 2,000 if not given. */
   readonly maxWaitMs?: number;
+  /** Called after hosts were removed from a Secret because rules deny them to its namespace. */
+  onDenied?(namespace: string, hosts: readonly DeniedHost[]): void;
   /** Whether failed writes are retried for up to a minute, because no renewal follows. */
   readonly isPersistent?: boolean;
   /** The wall clock in ms. */

@@ -12,6 +12,7 @@ import { createPullSecrets, type PullSecrets, type PullSecretsDependencies } fro
 import { createTokenRules } from './pull-secrets/host-needs.ts';
 import { DropPolicy, forgetHosts } from './pull-secrets/host-removal.ts';
 import { PodHostLister } from './pull-secrets/hosts-in-use.ts';
+import type { DeniedHost } from './pull-secrets/merge.ts';
 import { MissingHosts } from './pull-secrets/missing-hosts.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
 import { createSecretStore } from './pull-secrets/secret-store.ts';
@@ -94,10 +95,11 @@ export function createSecretWriter(
     countWrite: metrics.countSecretWrite,
     onDropped: (namespace: string, hosts: readonly string[], reason: DropReason) => {
       metrics.countDroppedHosts(reason, hosts.length);
-      if (reason !== 'unconfigured') {
+      if (reason !== 'unconfigured' && reason !== 'denied') {
         dropPolicy.recordDropped(namespace, hosts);
       }
     },
+    onDenied: (namespace: string, hosts: readonly DeniedHost[]) => app.onDenied?.(namespace, hosts),
   } satisfies Partial<PullSecretsDependencies>;
   const secrets = createPullSecrets({
     ...writing,

@@ -34,6 +34,7 @@ export interface App {
     readonly pods: PodHostLister;
     readonly replica: string;
     isConfigured(host: string): boolean;
+    isDenied(namespace: string, host: string): boolean;
     forgetHosts(namespace: string): Promise<void>;
   };
   /** Closes all connections. */
@@ -92,6 +93,7 @@ export function createApp(dependencies: AppDependencies): App {
       pods: hosts.pods,
       replica,
       isConfigured: hosts.isConfigured,
+      isDenied: (namespace, host) => identityOf(namespace, host).access === 'denied',
       forgetHosts,
     },
     close: async () => {

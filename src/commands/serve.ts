@@ -36,6 +36,7 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     log,
     metrics,
     isInSync: () => controllers.isInSync(),
+    onDenied: (namespace, hosts) => controllers.reportDenied(namespace, hosts),
     now: Date.now,
     monotonicNow: () => performance.now(),
   });

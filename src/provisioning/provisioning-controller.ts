@@ -7,11 +7,13 @@ import { ActionBackoff } from './action-backoff.ts';
 import { ClusterCache } from './cluster-cache.ts';
 import { type ActionDependencies, createActionExecutor, type ExecuteAction } from './provisioning-actions.ts';
 import { createInformers, type ProvisioningInformers } from './provisioning-informers.ts';
-import { type Action, planActions } from './provisioning-plan.ts';
+import { type Action, type IsDenied, planActions } from './provisioning-plan.ts';
 
 export interface ProvisioningDependencies
   extends Pick<ActionDependencies, 'settings' | 'secretCache' | 'secrets' | 'log'> {
   readonly config: ClusterConfig;
+  /** {@link ProvisioningController.enqueue} has to be called when its result changes. */
+  readonly isDenied: IsDenied;
   /** Resolves when the Secret cache is complete. */
   whenSynced(): Promise<void>;
   /** Called for each failure of a watch, which then reconnects. */
@@ -102,8 +104,9 @@ export class ProvisioningController {
   }
 
   #plan(namespace: string): Action[] {
-    const secret = this.#dependencies.secretCache.get(namespace);
-    return planActions({ ...this.#cache.getObserved(namespace), secret }, this.#dependencies.settings);
+    const { secretCache, settings, isDenied } = this.#dependencies;
+    const secret = secretCache.get(namespace);
+    return planActions({ ...this.#cache.getObserved(namespace), secret }, settings, isDenied);
   }
 
   #reconcile(namespace: string): void {

@@ -31,21 +31,35 @@ export type Action =
   | {
       readonly kind: 'remove-reference';
       readonly serviceAccount: string;
-      readonly reason: 'provisioning-disabled' | 'namespace-not-selected' | 'service-account-not-selected';
+      readonly reason:
+        | 'provisioning-disabled'
+        | 'namespace-not-selected'
+        | 'registries-denied'
+        | 'service-account-not-selected';
     };
 
 type UnselectedReason = Extract<Action, { kind: 'remove-reference' }>['reason'];
 
+/** Whether a rule denies a namespace the tokens of a registry. */
+export type IsDenied = (namespace: string, registry: Registry) => boolean;
+
 /**
  * Plans the actions that bring a namespace to the desired state. Terminating and excluded namespaces are skipped. A namespace
- * that is no longer selected loses the references that the program added, but keeps its Secret, because pods may use it.
+ * that is no longer selected, or to which rules deny all registries, loses the references that the program added, but keeps its
+ * Secret, because pods may use it.
  */
-export function planActions(observed: ObservedNamespace, settings: ProvisioningSettings): Action[] {
+export function planActions(
+  observed: ObservedNamespace,
+  settings: ProvisioningSettings,
+  isDenied: IsDenied,
+): Action[] {
   if (observed.namespace?.isTerminating === true || matchesAny(settings.excludedNamespaces, observed.name)) {
     return [];
   }
-  const unselected = findUnselectedReason(observed, settings);
-  const secret = unselected === undefined ? planSecretActions(observed, settings) : [];
+  const registries = settings.registries.filter((registry) => !isDenied(observed.name, registry));
+  const unselected =
+    findUnselectedReason(observed, settings) ?? (registries.length === 0 ? 'registries-denied' : undefined);
+  const secret = unselected === undefined ? planSecretActions(observed, registries) : [];
   return [
     ...secret,
     ...observed.serviceAccounts.flatMap((account) =>
@@ -76,7 +90,7 @@ function findUnselectedReason(
 }
 
 /** Plans only hosts that the Secret does not contain; renewal handles the tokens of those that it contains. */
-function planSecretActions({ secret }: ObservedNamespace, { registries }: ProvisioningSettings): Action[] {
+function planSecretActions({ secret }: ObservedNamespace, registries: readonly Registry[]): Action[] {
   if (secret === undefined) {
     return [{ kind: 'ensure-secret', registries, reason: 'no-secret' }];
   }

@@ -169,6 +169,9 @@ async function tryChangeOnce<T extends SecretChange>(
   const manifest = createManifest(changed.content);
   // A modified Secret is written even if its content is equal, so that the program owns the fields again.
   if (existing !== undefined && state === 'intact' && matchesManifest(existing, manifest)) {
+    if (secretCache.get(namespace)?.isIntact === false) {
+      secretCache.updateFromWrite(existing); // The hosts that it does not name have been denied since.
+    }
     return changed;
   }
   const stored =

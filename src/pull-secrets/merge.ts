@@ -116,20 +116,14 @@ export function mergeContent(
   droppable: readonly DroppableHost[] = [],
 ): MergeResult {
   const denied = findDeniedHosts(namespace, [...present.hosts.keys(), ...present.auths.keys()], rules);
-  const existing =
-    denied.length === 0 ? present : omitHosts(present, new Set(denied.map(({ host }) => host)));
+  const existing = omitHosts(present, new Set(denied.map(({ host }) => host)));
   const hosts = new Map(existing.hosts);
   const { auths, unconfigured, expired } = omitExpiredHosts(existing, rules.now());
   const refused: string[] = [];
   const dropped: string[] = [];
   let bytes = countContentBytes(auths);
   let candidates = toDropCandidates(droppable, existing);
-  for (const [host, fetched] of desired) {
-    const decision = rules.identityOf(namespace, host);
-    if (decision.access === 'denied') {
-      continue;
-    }
-    const token = fetched !== undefined && isOfIdentity(fetched.identity, decision) ? fetched : undefined;
+  for (const [host, token] of selectStorable(namespace, desired, rules)) {
     const stored = hosts.get(host);
     const entry = createReplacementEntry(token, stored, rules);
     const addedBytes =
@@ -171,6 +165,21 @@ export function findDeniedHosts(
   return [...new Set(hosts)].flatMap((host) => {
     const decision = identityOf(namespace, host);
     return decision.access === 'denied' ? [{ host, rule: decision.rule }] : [];
+  });
+}
+
+/** The desired hosts that are not denied, each with its token if that is of the identity that applies now. */
+function selectStorable(
+  namespace: string,
+  desired: DesiredHosts,
+  { identityOf }: MergeRules,
+): [string, Token | undefined][] {
+  return [...desired].flatMap(([host, token]): [string, Token | undefined][] => {
+    const decision = identityOf(namespace, host);
+    if (decision.access === 'denied') {
+      return [];
+    }
+    return [[host, token !== undefined && isOfIdentity(token.identity, decision) ? token : undefined]];
   });
 }
 

@@ -28,6 +28,8 @@ export interface PodCheckResult {
   readonly inUse: { has(host: string): boolean } | undefined;
   /** The hosts that the Secret names now. */
   readonly stored: { has(host: string): boolean } | undefined;
+  /** Whether a rule denies the namespace a host, so that it is not added. */
+  isDenied?(host: string): boolean;
   /** A monotonic clock in ms. */
   readonly now: number;
   /** A number in [0, 1). */
@@ -96,7 +98,8 @@ export class MissingHosts {
   }
 
   /** Forgets the hosts of a namespace that need no more checks, and schedules the next check for the others. */
-  recordPodCheck(namespace: string, { inUse, stored, now, random }: PodCheckResult): void {
+  recordPodCheck(namespace: string, result: PodCheckResult): void {
+    const { inUse, stored, isDenied = () => false, now, random } = result;
     const entry = this.#namespaces.get(namespace);
     if (entry === undefined) {
       return;
@@ -106,7 +109,7 @@ export class MissingHosts {
       // A pod that was being created when the host was recorded has been stored by now.
       const isUnused = inUse !== undefined && !inUse.has(host) && now - lastRecordedAt >= podCreationMs;
       const isTimedOut = inUse === undefined && now - firstRecordedAt >= this.#giveUpMs;
-      if (isStored || isUnused || isTimedOut) {
+      if (isStored || isUnused || isTimedOut || isDenied(host)) {
         entry.hosts.delete(host);
       }
     }

@@ -32,7 +32,9 @@ export type ForgetReason =
   /** There were too many hosts to keep. */
   | 'limit'
   /** Nothing has requested it for `secrets.forgetAfter`. */
-  | 'expired';
+  | 'expired'
+  /** A rule denies the namespace its tokens. */
+  | 'denied';
 
 export interface UnstoredHostsDependencies {
   /** Maximum number of hosts in one namespace's Secret. */
@@ -144,6 +146,17 @@ export class UnstoredHosts {
     this.#updateSize(namespace, before, kept.hosts.size);
     if (kept.hosts.size === 0) {
       this.#namespaces.delete(namespace);
+    }
+  }
+
+  /** Forgets hosts that rules deny to their namespaces. */
+  removeDenied(isDenied: (namespace: string, host: string) => boolean): void {
+    for (const [namespace, { hosts }] of this.#namespaces) {
+      const denied = [...hosts.keys()].filter((host) => isDenied(namespace, host));
+      if (denied.length > 0) {
+        this.remove(namespace, denied);
+        this.#dependencies.onForgotten(namespace, denied, 'denied');
+      }
     }
   }
 

@@ -1,7 +1,7 @@
-// Reports failing, recovered and expiring hosts and full Secrets as Events and log lines.
-
+// Reports failing, recovered, expiring and denied hosts and full Secrets as Events and log lines.
 import { createEventQueue, type EventQueueDependencies, formatEventName } from '../kube/event-queue.ts';
 import type { KubeEvent } from '../kube/events.ts';
+import type { DeniedHost } from '../pull-secrets/merge.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { FailureReport } from './failure-reports.ts';
@@ -98,7 +98,7 @@ function selectFirstPerNamespace<T extends { readonly namespace: string; readonl
   );
 }
 
-export interface FullSecretReporterDependencies extends EventQueueDependencies {
+interface SecretReporterDependencies extends EventQueueDependencies {
   readonly secretName: string;
   readonly secretCache: Pick<SecretCache, 'get'>;
   /** The wall clock in ms. */
@@ -108,9 +108,38 @@ export interface FullSecretReporterDependencies extends EventQueueDependencies {
 /** Hosts that a report names; the others are only counted. */
 const maxNamed = 5;
 
+/**
+ * Creates the function that reports hosts that were removed from a Secret because rules deny them: an Event for each rule. The
+ * log line is written with the Secret.
+ */
+export function createDeniedHostReporter(
+  dependencies: SecretReporterDependencies,
+): (namespace: string, hosts: readonly DeniedHost[]) => void {
+  const { secretName, secretCache } = dependencies;
+  const send = createEventQueue(dependencies);
+  return (namespace, hosts) => {
+    const at = dependencies.now();
+    const uid = secretCache.get(namespace)?.uid;
+    for (const [rule, ofRule] of Map.groupBy(hosts, (host) => host.rule)) {
+      const names = ofRule.map(({ host }) => host).sort();
+      const more = names.length > maxNamed ? ` and ${names.length - maxNamed} more` : '';
+      send({
+        name: formatEventName(secretName, 'denied', `${rule} ${names.join()}`, at),
+        object: { kind: 'Secret', namespace, name: secretName, ...(uid && { uid }) },
+        type: 'Warning',
+        reason: 'PullTokenDenied',
+        message:
+          `${names.slice(0, maxNamed).join(', ')}${more}: removed from the Secret, because ${rule} of the configuration ` +
+          'denies this namespace the tokens. Pods that need them cannot pull',
+        at,
+      });
+    }
+  };
+}
+
 /** Creates the function that reports a full Secret: a log line, and an Event in the namespace. */
 export function createFullSecretReporter(
-  dependencies: FullSecretReporterDependencies,
+  dependencies: SecretReporterDependencies,
 ): (secret: FullSecret) => void {
   const { log, secretName, secretCache } = dependencies;
   const send = createEventQueue(dependencies);

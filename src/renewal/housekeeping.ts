@@ -30,6 +30,8 @@ export interface HousekeepingDependencies {
   readonly pods: Pick<PodHostLister, 'listHosts' | 'listPodHosts' | 'isForbidden'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
   isConfigured(host: string): boolean;
+  /** Whether a rule denies a namespace the tokens of a host. */
+  isDenied(namespace: string, host: string): boolean;
   /** @throws {UnmanagedSecretError | KubeError} */
   forgetHosts(namespace: string): Promise<void>;
   readonly forgetAfterMs: number;
@@ -104,7 +106,7 @@ export class Housekeeping {
       return;
     }
     const { missing, now, forgetHosts } = this.#dependencies;
-    this.#removeStoredHosts();
+    this.#removeSettledHosts();
     for (const namespace of missing.dueNamespaces(now().monotonicMs)) {
       this.#startTask(`retry ${namespace}`, namespace, this.#podCheckLimit, () =>
         this.#retryMissingHosts(namespace),
@@ -139,9 +141,9 @@ export class Housekeeping {
     this.#inFlight.set(id, done);
   }
 
-  /** Forgets unstored hosts that another replica has stored, or that nothing has requested for long. */
-  #removeStoredHosts(): void {
-    const { unstored, secretCache, forgetAfterMs } = this.#dependencies;
+  /** Forgets unstored hosts that another replica has stored, that nothing has requested for long, or that are denied. */
+  #removeSettledHosts(): void {
+    const { unstored, secretCache, forgetAfterMs, isDenied } = this.#dependencies;
     for (const namespace of unstored.byNamespace().keys()) {
       const secret = secretCache.get(namespace);
       if (secret?.isManaged === true) {
@@ -149,16 +151,21 @@ export class Housekeeping {
       }
     }
     unstored.expire(forgetAfterMs);
+    unstored.removeDenied(isDenied);
   }
 
   async #retryMissingHosts(namespace: string): Promise<void> {
-    const { missing, pods, secrets, secretCache, resolveRegistry, now, random } = this.#dependencies;
+    const { missing, pods, secrets, secretCache, resolveRegistry, isDenied, now, random } =
+      this.#dependencies;
     const inUse = await pods.listHosts(namespace);
     const toAdd = missing.hostsToAdd(namespace, inUse);
     const unavailableHosts =
       toAdd.length === 0 ? [] : await secrets.ensure(namespace, resolveRegistries(toAdd, resolveRegistry));
     const stored = secretCache.get(namespace)?.hosts;
-    missing.recordPodCheck(namespace, { inUse, stored, now: now().monotonicMs, random: random() });
+    missing.recordPodCheck(namespace, {
+      ...{ inUse, stored, now: now().monotonicMs, random: random() },
+      isDenied: (host) => isDenied(namespace, host),
+    });
     const fullHosts = unavailableHosts.filter(({ code }) => code === 'secret-full').map(({ host }) => host);
     if (fullHosts.length > 0) {
       this.#reportFull(namespace, fullHosts, stored?.size ?? 0);

@@ -8,6 +8,7 @@ import {
   isUnexpired,
   jitterAfter,
   maxRetryDelayMs,
+  type StoredLifetime,
   toWallMs,
   type Validity,
 } from '../ecr/token-policy.ts';
@@ -202,56 +203,71 @@ interface HostsOfSecret {
   readonly isTrusted: boolean;
 }
 
-function planHosts(
-  { namespace, hosts, observedAt, timeOf, isTrusted }: HostsOfSecret,
-  now: ClockReading,
-  rules: PlanRules,
-): Plan {
+function planHosts(secret: HostsOfSecret, now: ClockReading, rules: PlanRules): Plan {
+  const { namespace, isTrusted } = secret;
   const due: Partial<Record<DueKind, MutableDue>> = {};
   const overdue: Overdue[] = [];
   let nextAt = Number.POSITIVE_INFINITY;
-  for (const [host, lifetime] of hosts) {
-    const decision = rules.identityOf(namespace, host);
-    const time = timeOf(host, decision);
-    const kind = determineKind(time, lifetime, now);
-    const isDue = time.at <= now.wallMs;
-    const ownFailure = isDue ? findOwnFailure(namespace, kind, decision, rules) : undefined;
-    const failure = isDue
-      ? selectLaterRetry(
-          ownFailure,
-          decision.access === 'allowed' ? rules.regionFailure(namespace, host) : undefined,
-          lifetime?.expiresAt,
-          now.wallMs,
-        )
-      : undefined;
-    if (failure === undefined && decision.access === 'unresolved' && isTrusted) {
-      const unresolved = createUnresolvedFailure(namespace, decision, observedAt, now, rules);
-      overdue.push({
-        ...{ namespace, host, kind, expiresAt: lifetime?.expiresAt },
-        ...{ failure: unresolved, isUnresolved: true },
-      });
-    }
-    if (!isDue) {
-      nextAt = Math.min(nextAt, time.at);
-      continue;
-    }
-    if (failure !== undefined && isTrusted) {
-      const isUrgent = kind === 'missing' && isWriteFailure(ownFailure);
-      overdue.push({ namespace, host, kind, expiresAt: lifetime?.expiresAt, failure, isUrgent });
+  for (const [host, lifetime] of secret.hosts) {
+    const { reason, kind, nextAttemptAt, ownFailure, report } = planHost(host, lifetime, secret, now, rules);
+    if (report !== undefined && isTrusted) {
+      overdue.push(report);
     } else if (ownFailure !== undefined && overdue.every((other) => other.kind !== kind)) {
       overdue.push({ namespace, host, kind, expiresAt: undefined, failure: ownFailure }); // the repair itself fails
     }
-    const retryAt =
-      failure === undefined ? now.wallMs : computeRetryAt(failure, lifetime?.expiresAt, now.wallMs);
-    if (retryAt > now.wallMs) {
-      nextAt = Math.min(nextAt, retryAt);
+    if (nextAttemptAt > now.wallMs) {
+      nextAt = Math.min(nextAt, nextAttemptAt);
       continue;
     }
-    due[kind] ??= { namespace, kind, reason: time.reason, hosts: [], expiresAt: Number.POSITIVE_INFINITY };
+    due[kind] ??= { namespace, kind, reason, hosts: [], expiresAt: Number.POSITIVE_INFINITY };
     due[kind].hosts.push(host);
     due[kind].expiresAt = Math.min(due[kind].expiresAt, lifetime?.expiresAt ?? Number.POSITIVE_INFINITY);
   }
   return { due: Object.values(due), overdue, nextAt };
+}
+
+interface PlannedHost {
+  readonly reason: HostDueTime['reason'];
+  readonly kind: DueKind;
+  /** When the host is renewed next, in ms since the epoch; infinite if it is not. */
+  readonly nextAttemptAt: number;
+  /** Why the last renewal of this kind of hosts failed in the namespace. */
+  readonly ownFailure?: HostFailure | undefined;
+  /** What to report about the host; undefined: nothing prevents its renewal. */
+  readonly report?: Overdue | undefined;
+}
+
+function planHost(
+  host: string,
+  lifetime: StoredLifetime | undefined,
+  { namespace, observedAt, timeOf }: HostsOfSecret,
+  now: ClockReading,
+  rules: PlanRules,
+): PlannedHost {
+  const decision = rules.identityOf(namespace, host);
+  const { at, reason } = timeOf(host, decision);
+  const kind = determineKind(reason, lifetime, now);
+  const expiresAt = lifetime?.expiresAt;
+  const basics = { namespace, host, kind, expiresAt };
+  const unresolved =
+    decision.access === 'unresolved'
+      ? {
+          ...{ ...basics, isUnresolved: true },
+          failure: createUnresolvedFailure(namespace, decision, observedAt, now, rules),
+        }
+      : undefined;
+  if (at > now.wallMs) {
+    return { reason, kind, nextAttemptAt: at, report: unresolved };
+  }
+  const ownFailure = findOwnFailure(namespace, kind, decision, rules);
+  const regionFailure = decision.access === 'allowed' ? rules.regionFailure(namespace, host) : undefined;
+  const failure = selectLaterRetry(ownFailure, regionFailure, expiresAt, now.wallMs);
+  if (failure === undefined) {
+    return { reason, kind, nextAttemptAt: now.wallMs, report: unresolved };
+  }
+  const isUrgent = kind === 'missing' && isWriteFailure(ownFailure);
+  const nextAttemptAt = computeRetryAt(failure, expiresAt, now.wallMs);
+  return { reason, kind, nextAttemptAt, ownFailure, report: { ...basics, failure, isUrgent } };
 }
 
 /**
@@ -292,7 +308,11 @@ function isWriteFailure(failure: HostFailure | undefined): boolean {
 /** A {@link Due} that is being built. */
 type MutableDue = Omit<Due, 'hosts' | 'expiresAt'> & { readonly hosts: string[]; expiresAt: number };
 
-function determineKind({ reason }: HostDueTime, lifetime: Validity | undefined, now: ClockReading): DueKind {
+function determineKind(
+  reason: HostDueTime['reason'],
+  lifetime: Validity | undefined,
+  now: ClockReading,
+): DueKind {
   return reason !== 'deleted' && lifetime !== undefined && isUnexpired(lifetime.expiresAt, now.wallMs)
     ? 'valid'
     : 'missing';

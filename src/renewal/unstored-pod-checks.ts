@@ -12,6 +12,8 @@ export interface UnstoredHostCheckerDependencies {
   readonly pods: Pick<PodHostLister, 'listPodHosts' | 'isForbidden'>;
   /** Whether the operator configured the host (`provisioning.registries`). */
   isConfigured(host: string): boolean;
+  /** Whether a rule denies a namespace the tokens of a host. */
+  isDenied(namespace: string, host: string): boolean;
   /** A monotonic clock in ms. */
   monotonicNow(): number;
 }
@@ -130,10 +132,11 @@ export class UnstoredHostChecker {
     this.#schedules.set(namespace, { uid, nextAt: monotonicNow() + intervalMs });
   }
 
-  /** Records hosts as unstored, in place of all hosts that the former managed Secret had. */
+  /** Records hosts as unstored, except denied ones, in place of all hosts that the former managed Secret had. */
   #keepHosts(namespace: string, { observedAt }: CachedSecret, hosts: Iterable<string>): void {
-    const { unstored, secretCache } = this.#dependencies;
-    unstored.add(namespace, [...new Set(hosts)], toWriteFailure(unmanagedSecretHost('')), observedAt);
+    const { unstored, secretCache, isDenied } = this.#dependencies;
+    const allowed = [...new Set(hosts)].filter((host) => !isDenied(namespace, host));
+    unstored.add(namespace, allowed, toWriteFailure(unmanagedSecretHost('')), observedAt);
     secretCache.forget(namespace);
   }
 

@@ -166,6 +166,7 @@ export async function runProvisioning(options: RunProvisioningOptions): Promise<
     settings,
     secretCache: app.secretCache,
     secrets: app.secrets,
+    isDenied: (namespace, { host }) => app.housekeeping.isDenied(namespace, host),
     whenSynced: () => watch.start(),
     onWatchError: (error) => log.warn({ err: error }, 'a watch broke'),
     onObjectError: (error) => log.warn({ err: error }, 'skipped an object'),

@@ -4,7 +4,11 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Registry } from '../../src/ecr/registry.ts';
 import type { ServiceAccount } from '../../src/kube/service-accounts.ts';
-import { type ObservedNamespace, planActions } from '../../src/provisioning/provisioning-plan.ts';
+import {
+  type IsDenied,
+  type ObservedNamespace,
+  planActions,
+} from '../../src/provisioning/provisioning-plan.ts';
 import type { ProvisioningSettings } from '../../src/provisioning/provisioning-settings.ts';
 import { resolveRegistry } from '../support/registries.ts';
 
@@ -56,8 +60,12 @@ function observed(more: Partial<ObservedNamespace> = {}): ObservedNamespace {
   };
 }
 
-function describePlan(what: Partial<ObservedNamespace>, how: Partial<ProvisioningSettings> = {}): string[] {
-  return planActions(observed(what), { ...settings, ...how }).map((action) =>
+function describePlan(
+  what: Partial<ObservedNamespace>,
+  how: Partial<ProvisioningSettings> = {},
+  isDenied: IsDenied = () => false,
+): string[] {
+  return planActions(observed(what), { ...settings, ...how }, isDenied).map((action) =>
     action.kind === 'ensure-secret'
       ? `ensure-secret ${action.registries.map(({ region }) => region)}: ${action.reason}`
       : `${action.kind} ${action.serviceAccount}: ${action.reason}`,
@@ -67,6 +75,37 @@ function describePlan(what: Partial<ObservedNamespace>, how: Partial<Provisionin
 describe('provisioning plan', () => {
   it('is empty if nothing is missing', () => {
     assert.deepEqual(describePlan({}), []);
+  });
+
+  it('skips registries that rules deny to the namespace', () => {
+    const isDenied: IsDenied = (namespace, { host }) => namespace === 'shop' && host === first.host;
+    assert.deepEqual(describePlan({ secret: undefined }, {}, isDenied), [
+      'ensure-secret us-east-1: no-secret',
+    ]);
+    assert.deepEqual(
+      describePlan({ secret: { ...complete, hosts: new Map([[second.host, undefined]]) } }, {}, isDenied),
+      [],
+    );
+    assert.deepEqual(describePlan({ name: 'other', secret: undefined }, {}, isDenied), [
+      'ensure-secret eu-central-1,us-east-1: no-secret',
+    ]);
+  });
+
+  it('adds neither Secret nor references where rules deny all registries, and removes the references that it added', () => {
+    const before = { secret: undefined, serviceAccounts: [account()] };
+    assert.deepEqual(
+      describePlan(before, {}, () => true),
+      [],
+    );
+    assert.deepEqual(
+      describePlan({}, {}, () => true),
+      ['remove-reference default: registries-denied'],
+    );
+    const ofUser = account({ imagePullSecrets: [pullSecretName] });
+    assert.deepEqual(
+      describePlan({ serviceAccounts: [ofUser] }, {}, () => true),
+      [],
+    );
   });
 
   it('ensures the Secret, or the hosts that it lacks', () => {
@@ -181,7 +220,7 @@ describe('provisioning plan', () => {
       fc.property(serviceAccounts, fc.boolean(), fc.boolean(), (given, on, selected) => {
         const how = { ...settings, registries: on ? [first] : [], serviceAccounts: selected ? ['*'] : [] };
         const before = account(given);
-        const [action] = planActions(observed({ serviceAccounts: [before] }), how);
+        const [action] = planActions(observed({ serviceAccounts: [before] }), how, () => false);
         const wanted = on && selected;
         assert.equal(action?.kind === 'add-reference', wanted && needsReference(before));
         assert.equal(

@@ -62,6 +62,7 @@ function setUp(
       isForbidden: () => false,
     },
     isConfigured: () => false,
+    isDenied: () => false,
     forgetHosts,
     forgetAfterMs: 24 * hourMs,
     replica: 'a',

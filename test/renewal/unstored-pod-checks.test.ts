@@ -13,7 +13,7 @@ const failure = { code: 'forbidden', permanent: true, message: 'refused' };
 const [x, y, z] = ['x', 'y', 'z'];
 
 /** Creates a checker with a clock and pods that the test controls. */
-function setUp({ configured = [] as string[] } = {}) {
+function setUp({ configured = [] as string[], denied: deniedHosts = [] as string[] } = {}) {
   const clock = { now: 0 };
   const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, monotonicNow: () => clock.now });
   const secrets = new Map<string, CachedSecret>();
@@ -32,6 +32,7 @@ function setUp({ configured = [] as string[] } = {}) {
       isForbidden: (namespace) => forbidden.has(namespace),
     },
     isConfigured: (host) => configured.includes(host),
+    isDenied: (_namespace, host) => deniedHosts.includes(host),
     monotonicNow: () => clock.now,
   });
   /** Moves the clock, and checks the namespaces that are due. */
