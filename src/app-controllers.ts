@@ -53,6 +53,7 @@ export function createControllers(dependencies: ControllersDependencies): Contro
     onObjectError: (error) => reportObjectError(error, dependencies),
   });
   const identityWatches = app.identities.watch({
+    onChange: (namespace) => provisioning.enqueue(namespace),
     onError: (error) => {
       metrics.countWatchFailure(error.code);
       log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
@@ -99,6 +100,7 @@ function createRenewal(dependencies: ControllersDependencies): RenewalController
     resolveRegistry: app.resolveRegistry,
     unstored: app.housekeeping.unstored,
     rules: app.planRules(Date.now()),
+    identityChangeCount: () => app.identities.changeCount,
     now: readClocks,
     random: Math.random,
     concurrency: config.renewal.concurrency,

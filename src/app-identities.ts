@@ -20,7 +20,9 @@ import {
  */
 const maxFactWaitMs = 1_000;
 
-interface WatchErrorHandlers {
+interface WatchHandlers {
+  /** Called with the namespace of each change of what the rules need, or without one if every namespace may be concerned. */
+  onChange(namespace?: string): void;
   /** Called for each failure of a watch, which then reconnects. */
   onError(error: KubeError): void;
   /** Called for each object that cannot be parsed. */
@@ -44,7 +46,7 @@ export interface Identities {
    */
   load(signal: AbortSignal): Promise<void>;
   /** Watches what the rules need. */
-  watch(handlers: WatchErrorHandlers): { start(): void; stop(): Promise<void> };
+  watch(handlers: WatchHandlers): { start(): void; stop(): Promise<void> };
 }
 
 /** @param now the wall clock in ms */
@@ -56,10 +58,11 @@ export function createIdentities(
   const needed = findNeededFacts(rules);
   const labelKeys = new Set(needed.labelKeys);
   const annotationKeys = new Set<string>(roleAnnotations);
-  const facts = new IdentityFactsCache(now);
+  let onChange: WatchHandlers['onChange'] = () => undefined;
+  const facts = new IdentityFactsCache(now, (namespace) => onChange(namespace));
   const resolve = createIdentityResolver(rules, facts);
 
-  const watchLabels = (handlers: WatchErrorHandlers): Informer =>
+  const watchLabels = (handlers: WatchHandlers): Informer =>
     watchNamespaceLabels({
       ...handlers,
       config: cluster,
@@ -71,7 +74,7 @@ export function createIdentities(
         reject: ({ name }) => facts.removeNamespace(name),
       },
     });
-  const watchServiceAccounts = (name: string, handlers: WatchErrorHandlers): Informer =>
+  const watchServiceAccounts = (name: string, handlers: WatchHandlers): Informer =>
     watchServiceAccountAnnotations({
       ...handlers,
       config: cluster,
@@ -117,6 +120,7 @@ export function createIdentities(
       }
     },
     watch: (handlers) => {
+      onChange = handlers.onChange;
       const watches = [
         ...(labelKeys.size > 0 ? [watchLabels(handlers)] : []),
         ...needed.serviceAccounts.map((name) => watchServiceAccounts(name, handlers)),

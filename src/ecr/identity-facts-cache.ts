@@ -28,13 +28,18 @@ export class IdentityFactsCache implements IdentityFacts {
   readonly #roles = new Map<string, Map<string, RoleAnnotation | undefined>>();
   readonly #changedAt = new Map<string, number>();
   readonly #now: () => number;
+  readonly #onChange: (namespace?: string) => void;
   /** Namespace → what resolves with its next change. */
   readonly #nextChanges = new Map<string, PromiseWithResolvers<void>>();
   #changeCount = 0;
 
-  /** @param now the wall clock in ms */
-  constructor(now: () => number) {
+  /**
+   * @param now the wall clock in ms
+   * @param onChange called with the namespace of each change, or without one if every namespace may be concerned
+   */
+  constructor(now: () => number, onChange: (namespace?: string) => void = () => undefined) {
     this.#now = now;
+    this.#onChange = onChange;
   }
 
   namespaceLabels(namespace: string): Labels | undefined {
@@ -129,6 +134,7 @@ export class IdentityFactsCache implements IdentityFacts {
         new Map(listed.map(({ namespace, annotations }) => [namespace, findRoleAnnotation(annotations)])),
       );
       this.#changeCount += 1; // The others are known to be missing now.
+      this.#onChange();
       for (const namespace of this.#nextChanges.keys()) {
         this.#notify(namespace);
       }
@@ -151,6 +157,7 @@ export class IdentityFactsCache implements IdentityFacts {
       this.#changedAt.set(namespace, this.#now());
     }
     this.#notify(namespace);
+    this.#onChange(namespace);
   }
 
   #notify(namespace: string): void {
