@@ -36,6 +36,9 @@ export const urgentEventDelayMs = 60_000;
 /** A token that cannot be renewed is reported below this remaining lifetime, in ms: a quarter of the lifetime in Amazon ECR. */
 const expiryWarningMs = 3 * 3_600_000;
 
+/** Maximum of warnings for the same code at the same time. */
+const maxMessagesPerCode = 10;
+
 const hourMs = 3_600_000;
 
 /** Selects what to report, and remembers what has been reported. */
@@ -76,9 +79,8 @@ export class FailureTracker {
   }
 
   #findExpiring(overdue: readonly Overdue[], now: number): ExpiringTokens[] {
-    const byCause = Map.groupBy(
+    const byCause = groupByCause(
       overdue.filter(({ expiresAt }) => expiresAt !== undefined && expiresAt - now < expiryWarningMs),
-      ({ failure: { code, message } }) => `${code} ${message}`,
     );
     for (const [cause, at] of this.#warnedAt) {
       if (!byCause.has(cause) || at > now) {
@@ -100,6 +102,22 @@ export class FailureTracker {
       return [{ code, permanent, message, namespaces, firstExpiresAt }];
     });
   }
+}
+
+/**
+ * Groups hosts by what prevents their renewal. The message of an identity that belongs to one namespace names that namespace, so
+ * beyond {@link maxMessagesPerCode}, the hosts of a code are one group, and the message of the first host is the example.
+ */
+function groupByCause(overdue: readonly Overdue[]): Map<string, readonly Overdue[]> {
+  const byCode = Map.groupBy(overdue, ({ failure }) => failure.code);
+  return new Map(
+    [...byCode].flatMap(([code, hosts]): [string, readonly Overdue[]][] => {
+      const byMessage = Map.groupBy(hosts, ({ failure }) => failure.message);
+      return byMessage.size > maxMessagesPerCode
+        ? [[code, hosts]]
+        : [...byMessage].map(([message, ofMessage]) => [`${code} ${message}`, ofMessage]);
+    }),
+  );
 }
 
 function hostKey({ namespace, host }: { readonly namespace: string; readonly host: string }): string {

@@ -55,6 +55,14 @@ describe('missing hosts', () => {
     assert.deepEqual(missing.hostsToAdd('a', new Set(['x', 'y'])), ['y']);
   });
 
+  it('are forgotten when a rule denies them', () => {
+    const missing = new MissingHosts(24 * hourMs);
+    missing.record('a', ['x', 'y'], 'refused', 0);
+    const isDenied = (host: string) => host === 'x';
+    missing.recordPodCheck('a', { ...podCheck(new Set(['x', 'y']), 5_000), isDenied });
+    assert.deepEqual(missing.hostsToAdd('a', new Set(['x', 'y'])), ['y']);
+  });
+
   it('are added while pods are unknown only if a pod requested them, and only for a limited time', () => {
     const missing = new MissingHosts(hourMs);
     missing.record('a', ['x'], 'refused', 0);

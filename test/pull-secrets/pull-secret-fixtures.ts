@@ -1,7 +1,7 @@
 // Fake tokens, registries, and replicas that write pull Secrets on the API stand-in, for tests of pull-secrets.
 import assert from 'node:assert/strict';
 import { PassThrough } from 'node:stream';
-import { defaultDecision } from '../../src/ecr/identity.ts';
+import { defaultDecision, type HostIdentityResolver } from '../../src/ecr/identity.ts';
 import type { Registry } from '../../src/ecr/registry.ts';
 import { Token } from '../../src/ecr/token.ts';
 import type { TokenError } from '../../src/ecr/token-error.ts';
@@ -11,6 +11,7 @@ import { createPullSecrets, type PullSecrets } from '../../src/pull-secrets/ensu
 import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createSecretStore, type SecretStore } from '../../src/pull-secrets/secret-store.ts';
+import { UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { ApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { resolveRegistry } from '../support/registries.ts';
@@ -48,6 +49,10 @@ export interface Replica {
   isInSync: boolean;
   token: (registry: Registry) => Promise<Token>;
   failure: TokenError | undefined;
+  identityOf: HostIdentityResolver;
+  /** `NAMESPACE HOST: RULE` for each host that was removed because a rule denies it. */
+  readonly denied: string[];
+  readonly unstored: UnstoredHosts;
   readonly secretCache: SecretCache;
 }
 
@@ -66,10 +71,11 @@ export function createReplica(
     userAgent: 'test',
   });
   const outcomes: string[] = [];
+  const denied: string[] = [];
   const secretCache = new SecretCache(resolveRegistry);
+  const unstored = new UnstoredHosts({ maxHostsPerNamespace: 200, monotonicNow: () => replica.now });
   const replica: Replica = {
-    outcomes,
-    secretCache,
+    ...{ outcomes, secretCache, denied, unstored, identityOf: () => defaultDecision },
     failure: undefined,
     now: start,
     isInSync: true,
@@ -85,12 +91,15 @@ export function createReplica(
       rules: createTokenRules({
         freshness,
         maxHosts: 200,
-        identityOf: () => defaultDecision,
+        identityOf: (namespace, host) => replica.identityOf(namespace, host),
         now: () => replica.now,
       }),
+      unstored,
       maxWaitMs: 50,
       log: createJsonLog('silent', new PassThrough()),
       countWrite: (outcome) => outcomes.push(outcome),
+      onDenied: (namespace, hosts) =>
+        denied.push(...hosts.map(({ host, rule }) => `${namespace} ${host}: ${rule}`)),
     }),
   };
   return replica;

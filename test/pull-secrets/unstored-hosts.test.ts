@@ -62,6 +62,15 @@ describe('hosts that could not be stored', () => {
     assert.deepEqual([hostsOf('a'), forgotten], [['y', 'z'], [['a', 'x', 'expired']]]);
   });
 
+  it('are forgotten and reported when a rule denies them', () => {
+    const { unstored, forgotten, hostsOf } = setUp();
+    unstored.add('a', ['x', 'y'], failure);
+    unstored.add('b', ['x'], failure);
+    unstored.removeDenied((namespace, host) => namespace === 'a' && host === 'x');
+    assert.deepEqual([hostsOf('a'), hostsOf('b'), unstored.size], [['y'], ['x'], 2]);
+    assert.deepEqual(forgotten, [['a', 'x', 'denied']]);
+  });
+
   it('are limited to the maximum of one Secret in each namespace', () => {
     const { unstored, forgotten, hostsOf } = setUp({ perNamespace: 3 });
     unstored.add('a', named(5), failure);

@@ -67,4 +67,19 @@ describe('failure reports', () => {
     assert.deepEqual(tracker.update(all, firstExpiresAt - 2.5 * hourMs).expiring, []);
     assert.equal(tracker.update(all, firstExpiresAt - 2 * hourMs + 1000).expiring.length, 1);
   });
+
+  it('contain one warning for a code whose messages differ from namespace to namespace', () => {
+    const tracker = new FailureTracker();
+    const overdueIn = (count: number) =>
+      Array.from({ length: count }, (_, index) => {
+        const host = overdue(`team-${index}`, now, now + hourMs);
+        return { ...host, failure: { ...host.failure, message: `role of team-${index} refused` } };
+      });
+    assert.equal(tracker.update(overdueIn(10), now).expiring.length, 10);
+    const all = new FailureTracker().update(overdueIn(10_000), now).expiring;
+    assert.deepEqual(
+      all.map(({ namespaces, message }) => [namespaces, message]),
+      [[10_000, 'role of team-0 refused']],
+    );
+  });
 });

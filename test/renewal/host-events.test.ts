@@ -8,7 +8,7 @@ import type { KubeEvent } from '../../src/kube/events.ts';
 import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
-import { createHostEventReporter } from '../../src/renewal/host-events.ts';
+import { createDeniedHostReporter, createHostEventReporter } from '../../src/renewal/host-events.ts';
 import type { Overdue } from '../../src/renewal/plan-types.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
@@ -221,5 +221,39 @@ describe('host events', () => {
       { level, namespaces, firstExpiresAt, permanent },
       { level: 'warn', namespaces: 7, firstExpiresAt: '2026-11-23T12:30:00.000Z', permanent: true },
     );
+  });
+});
+
+describe('the report of hosts that rules deny', () => {
+  it('is one Event for each rule, which names the hosts and the rule, and is the same in all replicas', async () => {
+    const created: KubeEvent[][] = [[], []];
+    for (const events of created) {
+      const report = createDeniedHostReporter({
+        secretName: 'ecr-pull-secrets',
+        secretCache: new SecretCache(resolveRegistry),
+        createEvent: async (event) => events.push(event) > 0,
+        eventsPerSecond: 100_000,
+        now: () => now,
+        log: createJsonLog('silent', new PassThrough()),
+      });
+      const ofOneRule = Array.from({ length: 7 }, (_, index) => ({
+        host: `${index}.${host}`,
+        rule: 'registries[0]',
+      }));
+      report('a', [...ofOneRule.toReversed(), { host, rule: 'registries[3]' }]);
+      await eventually('both are created', () => events.length === 2);
+    }
+    const [first, second] = created[0] ?? [];
+    assert.deepEqual([first?.type, first?.reason], ['Warning', 'PullTokenDenied']);
+    assert.match(
+      first?.message ?? '',
+      /^0\..*, 4\.\S+ and 2 more: removed from the Secret, because registries\[0\]/,
+    );
+    assert.equal(
+      second?.message,
+      `${host}: removed from the Secret, because registries[3] of the configuration denies this namespace the tokens. ` +
+        'Pods that need them cannot pull',
+    );
+    assert.deepEqual(created[1], created[0]);
   });
 });

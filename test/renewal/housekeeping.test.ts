@@ -31,6 +31,7 @@ function setUp(
   secrets: HousekeepingDependencies['secrets'] = {
     ensure: async (_, registries) => registries.map((one) => secretFullHost(one.host)),
   },
+  isDenied: HousekeepingDependencies['isDenied'] = () => false,
 ) {
   const clock = { wallMs: start, monotonicMs: 0 };
   const secretCache = new SecretCache(resolveRegistry, () => clock.monotonicMs);
@@ -62,7 +63,7 @@ function setUp(
       isForbidden: () => false,
     },
     isConfigured: () => false,
-    isDenied: () => false,
+    isDenied,
     forgetHosts,
     forgetAfterMs: 24 * hourMs,
     replica: 'a',
@@ -159,6 +160,18 @@ describe('housekeeping', () => {
     assert.deepEqual([...unstored.byNamespace().keys()], ['b'], 'the Secret of `a` contains it');
     await pass(24 * hourMs);
     assert.equal(unstored.size, 0);
+  });
+
+  it('forgets hosts that a rule denies, whether they could not be stored or found a full Secret', async () => {
+    const isDenied = (namespace: string) => namespace === 'b';
+    const { unstored, missing, pass } = setUp(['a'], async () => undefined, undefined, isDenied);
+    const failure = { code: 'timeout', permanent: false, message: 'timed out' };
+    unstored.add('b', [host], failure);
+    unstored.add('c', [host], failure);
+    missing.record('b', [host], 'refused', 0);
+    await pass(minuteMs);
+    assert.deepEqual([...unstored.byNamespace().keys()], ['c']);
+    assert.deepEqual(missing.hostsToAdd('b', new Set([host])), []);
   });
 
   it('starts nothing after it was stopped', async () => {

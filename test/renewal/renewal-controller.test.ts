@@ -5,7 +5,9 @@ import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
 import { failedHost, type UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
 import { toWriteFailure, UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
 import { flappingCode, type Overdue } from '../../src/renewal/plan-types.ts';
+import type { RenewalDependencies } from '../../src/renewal/renewal-controller.ts';
 import { eventually } from '../support/eventually.ts';
+import { allow, denied, unresolved } from '../support/identities.ts';
 import { createRenewalFixture, host, hourMs } from './renewal-fixture.ts';
 
 const failedWrite = (code: KubeErrorCode): UnavailableHost[] => [
@@ -375,6 +377,60 @@ describe('renewal of all namespaces', () => {
         flappingCode,
         'another writer keeps changing the Secret; look for its name in metadata.managedFields',
       ],
+    );
+  });
+
+  it('renews within seconds when the facts of a namespace change, and not before', async () => {
+    const facts = { changes: 0, changedAt: undefined as number | undefined, decision: allow() };
+    const renewed: string[] = [];
+    const rules: RenewalDependencies['rules'] = {
+      ...createRenewalFixture([], async () => []).rules,
+      identityOf: () => facts.decision,
+      identityChangedAt: () => facts.changedAt,
+    };
+    const fixture = createRenewalFixture(
+      ['team-a'],
+      async (namespace) => {
+        renewed.push(namespace);
+        fixture.writeToken(namespace);
+        return [];
+      },
+      { rules, identityChangeCount: () => facts.changes },
+    );
+    await fixture.pass(1_000);
+    fixture.clock.wallMs += 1_000;
+    facts.changedAt = fixture.clock.wallMs;
+    facts.decision = denied;
+    facts.changes += 1;
+    await fixture.pass(1);
+    const { plans } = fixture;
+    await fixture.pass(3_000);
+    assert.deepEqual([renewed, fixture.counts.length], [['team-a'], 1]);
+    assert.match(fixture.counts[0] ?? '', /^denied /);
+    assert.ok(plans >= 2, 'a change of the facts causes a plan');
+  });
+
+  it('does not back off because the identity of a repaired host is not known', async () => {
+    const { rules } = createRenewalFixture([], async () => []);
+    const missing = { host, code: 'service-account-missing', text: 'missing', cause: 'token' as const };
+    let repairs = 0;
+    const fixture = createRenewalFixture(
+      ['team-a'],
+      async (namespace) => {
+        repairs += 1;
+        fixture.writeToken(namespace);
+        return [missing];
+      },
+      { rules: { ...rules, identityOf: () => unresolved } },
+    );
+    fixture.relabel('team-a');
+    await fixture.pass(3_000);
+    assert.deepEqual(fixture.counts, ['edited service-account-missing']);
+    await fixture.pass(10_000);
+    assert.equal(repairs, 1);
+    assert.deepEqual(
+      fixture.renewal.state().overdue.map(({ failure }) => failure.code),
+      ['service-account-missing'],
     );
   });
 

@@ -3,12 +3,15 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { defaultDecision } from '../../src/ecr/identity.ts';
+import { unknownFacts } from '../../src/ecr/identity-facts.ts';
+import { createIdentityResolver } from '../../src/ecr/identity-rules.ts';
 import type { ClockReading, StoredLifetime, Validity } from '../../src/ecr/token-policy.ts';
 import type { HostLifetimes } from '../../src/pull-secrets/hosts-annotation.ts';
 import type { CachedSecret } from '../../src/pull-secrets/secret-cache.ts';
 import type { HostFailure, PlanRules } from '../../src/renewal/plan-types.ts';
 import { type ClusterState, planInSteps } from '../../src/renewal/renewal-plan.ts';
-import { allow } from '../support/identities.ts';
+import { allow, denied, unresolved } from '../support/identities.ts';
+import { registryOfHost } from '../support/registries.ts';
 
 const hourMs = 3_600_000;
 const minuteMs = 60_000;
@@ -173,6 +176,162 @@ describe('renewal plan', () => {
     assert.deepEqual(planned(one, hourMs + maxDelayMs, { ...role, startedAt: issued }).due, []);
     const same = secret(new Map([[east, { ...lifetime, identity: 'role-b' }]]));
     assert.deepEqual(planned(same, hourMs + maxDelayMs, before).due, []);
+  });
+
+  it('renews a token of another identity within seconds after the facts of its namespace changed', () => {
+    const one = secret(new Map([[east, { ...lifetime, identity: 'role-a' }]]));
+    const seenAt = issued + hourMs;
+    const changed = { identityOf: () => allow('role-b'), identityChangedAt: () => seenAt };
+    const before = planned(one, hourMs - 1, { identityOf: () => allow('role-b') });
+    assert.deepEqual(before.due, [], 'another replica knows other facts');
+    const { due, nextAt } = planned(one, hourMs, changed);
+    assert.deepEqual(due, [], 'the replicas act one after the other');
+    assert.ok(nextAt > seenAt && nextAt <= seenAt + 3_000, `${nextAt - seenAt} ms`);
+    assert.equal(planned(one, hourMs + 3_000, changed).due[0]?.reason, 'role-changed');
+    const times = ['a', 'b', 'c'].map((replica) => planned(one, hourMs, { ...changed, replica }).nextAt);
+    assert.equal(new Set(times).size, 3);
+  });
+
+  it('keeps a token of another identity that was stored after the facts of its namespace changed', () => {
+    const identityChangedAt = () => issued - hourMs;
+    const one = secret(new Map([[east, { ...lifetime, identity: 'role-a' }]]));
+    assert.deepEqual(planned(one, hourMs, { identityOf: () => allow('role-b'), identityChangedAt }).due, []);
+  });
+
+  it('renews a token by a clock ahead that was observed before the facts of its namespace changed', () => {
+    const ahead = { issuedAt: issued + 2 * hourMs, expiresAt: issued + 14 * hourMs, identity: 'role-a' };
+    const changed = { identityOf: () => allow('role-b'), identityChangedAt: () => issued + hourMs };
+    const one = secret(new Map([[east, ahead]]));
+    assert.equal(planned(one, hourMs + 3_000, changed).due[0]?.reason, 'role-changed');
+  });
+
+  it('acts at once on a change of the facts that it saw before the clock was set back', () => {
+    const one = secret(new Map([[east, { ...lifetime, identity: 'role-a' }]]));
+    const changed = { identityOf: () => allow('role-b'), identityChangedAt: () => issued + 2 * hourMs };
+    assert.equal(planned(one, hourMs, changed, 3 * hourMs).due[0]?.reason, 'role-changed');
+  });
+
+  it('removes denied hosts within seconds, also with valid tokens, and reports no failure', () => {
+    const identityChangedAt = () => issued + hourMs;
+    const identityOf = (_namespace: string, host: string) => (host === east ? denied : allow());
+    const hosts = new Map([
+      [east, lifetime],
+      [west, lifetime],
+    ]);
+    const changes = { identityOf, identityChangedAt, regionFailure: () => failure };
+    const { due, overdue } = planned(secret(hosts), hourMs + 3_000, changes);
+    assert.deepEqual(due, [
+      { namespace: 'team-a', kind: 'valid', reason: 'denied', hosts: [east], expiresAt: lifetime.expiresAt },
+    ]);
+    assert.deepEqual(overdue, []);
+    const waiting = secret(new Map([[east, undefined]]));
+    assert.deepEqual(
+      planned(waiting, hourMs + 3_000, changes).due.map(({ kind, reason }) => [kind, reason]),
+      [['missing', 'denied']],
+    );
+  });
+
+  it('reports a denied host only while the write that removes it fails', () => {
+    const one = secret(new Map([[east, lifetime]]));
+    const failing = (cause: 'token' | 'write') =>
+      planned(one, 7 * hourMs, {
+        identityOf: () => denied,
+        namespaceFailure: () => ({ ...failure, cause, code: 'forbidden' }),
+      });
+    assert.deepEqual(
+      failing('write').overdue.map(({ host, failure: { code } }) => [host, code]),
+      [[east, 'forbidden']],
+    );
+    assert.deepEqual([failing('token').overdue, failing('token').due.length], [[], 1]);
+  });
+
+  it('restores a deleted Secret without its denied hosts', () => {
+    const identityOf = (_namespace: string, host: string) => (host === east ? denied : allow());
+    const hosts = new Map([
+      [east, lifetime],
+      [west, lifetime],
+    ]);
+    const deleted = (all: HostLifetimes) =>
+      plan(
+        { secrets: [], deleted: [['team-a', { hosts: all, isIntact: true, observedAt: 0 }]] },
+        { wallMs: issued + hourMs, monotonicMs: hourMs },
+        rules({ identityOf }),
+      ).due.map((of) => of.hosts);
+    assert.deepEqual(deleted(hosts), [[west]]);
+    assert.deepEqual(deleted(new Map([[east, lifetime]])), []);
+  });
+
+  it('renews no host whose identity is not known, and reports it as failing since then', () => {
+    const expired = { ...lifetime, expiresAt: issued + hourMs };
+    for (const stored of [undefined, lifetime, expired]) {
+      const one = secret(new Map([[east, stored]]));
+      const changes = { identityOf: () => unresolved, identityChangedAt: () => issued + 2 * hourMs };
+      const { due, overdue } = planned(one, 7 * hourMs, changes);
+      assert.deepEqual(due, []);
+      assert.deepEqual(
+        overdue.map(({ host, failure: { code, permanent, since, message } }) => ({
+          ...{ host, code, permanent, since, message },
+        })),
+        [
+          {
+            host: east,
+            code: 'service-account-missing',
+            permanent: true,
+            since: issued + 2 * hourMs,
+            message:
+              'ServiceAccount team-a/ecr-pull does not exist, and registries[1].webIdentity needs it. ' +
+              'Create the ServiceAccount with the annotation of its role.',
+          },
+        ],
+      );
+    }
+  });
+
+  it('repairs an edited Secret although the identity of its hosts is not known', () => {
+    const hosts = new Map([
+      [east, undefined],
+      [west, lifetime],
+    ]);
+    const edited = secret(hosts, { isIntact: false, hasTrustedHosts: true });
+    const { due, overdue } = planned(edited, 7 * hourMs, { identityOf: () => unresolved });
+    assert.deepEqual(
+      due.map(({ kind, reason, hosts: names }) => [kind, reason, names]),
+      [
+        ['valid', 'edited', [west]],
+        ['missing', 'edited', [east]],
+      ],
+    );
+    assert.equal(overdue.length, 2);
+  });
+
+  it('reports nothing that another writer claims about hosts whose identity is not known', () => {
+    const edited = secret(new Map([[east, lifetime]]), { isIntact: false, hasTrustedHosts: false });
+    assert.deepEqual(planned(edited, hourMs, { identityOf: () => unresolved }).overdue, []);
+  });
+
+  it('plans 10,000 namespaces with an identity each, in steps of a few milliseconds', () => {
+    const resolve = createIdentityResolver(
+      [{ roleArn: 'arn:aws:iam::123456789012:role/ecr-{namespace}', sessionTags: { team: '{namespace}' } }],
+      unknownFacts,
+    );
+    const registry = registryOfHost(east);
+    const secrets = Array.from({ length: 10_000 }, (_, index): [string, CachedSecret] => {
+      const decision = resolve(`team-${index}`, registry);
+      const identity = decision.access === 'allowed' ? (decision.identity.fingerprint ?? '') : '';
+      return [`team-${index}`, secret(new Map([[east, { ...lifetime, identity }]]))];
+    });
+    const by = rules({ identityOf: (namespace) => resolve(namespace, registry), startedAt: issued + 1 });
+    const steps = planInSteps({ secrets, deleted: [] }, { wallMs: issued + hourMs, monotonicMs: hourMs }, by);
+    const durations: number[] = [];
+    for (let done: boolean | undefined; done !== true; ) {
+      const before = process.cpuUsage();
+      done = steps.next().done;
+      const { user, system } = process.cpuUsage(before);
+      durations.push((user + system) / 1_000);
+    }
+    assert.equal(durations.length, 21);
+    const median = durations.toSorted((a, b) => a - b)[10] ?? Number.NaN;
+    assert.ok(median < 25, `${durations.map(Math.round)} ms`);
   });
 
   it('renews the Secrets of a region early when there is a new token, unless theirs are recent', () => {

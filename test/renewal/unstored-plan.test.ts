@@ -8,6 +8,7 @@ import type { NamespaceUnstoredHosts } from '../../src/pull-secrets/unstored-hos
 import { flappingCode, type HostFailure, type PlanRules } from '../../src/renewal/plan-types.ts';
 import { planNamespace } from '../../src/renewal/renewal-plan.ts';
 import type { NamespaceState } from '../../src/renewal/unstored-plan.ts';
+import { denied } from '../support/identities.ts';
 
 const secondMs = 1_000;
 const hourMs = 3_600_000;
@@ -164,6 +165,19 @@ describe('a host that could not be stored', () => {
     const taken = { ...unmanaged(new Map([[east, lifetime]])), isOptedOut: true };
     const { due, overdue } = planned({ secret: taken, unstored: unstored('timeout', west) }, secondMs);
     assert.deepEqual([due, overdue], [[], []]);
+  });
+
+  it('is neither planned nor reported if a rule denies it', () => {
+    const identityOf = (_namespace: string, host: string) => (host === east ? denied : defaultDecision);
+    const known = unstored('forbidden', east, west);
+    const { due, overdue } = planned({ unstored: known }, 30 * secondMs, undefined, { identityOf });
+    assert.deepEqual([due.map(({ hosts }) => hosts), overdue.map(({ host }) => host)], [[[west]], [west]]);
+    const replaced = unmanaged(new Map([[east, lifetime]]));
+    const blocked = planned({ secret: replaced, unstored: known }, secondMs, undefined, { identityOf });
+    assert.deepEqual(
+      blocked.overdue.map(({ host }) => host),
+      [west],
+    );
   });
 
   it('counts once if another writer had added the hosts to the annotation', () => {

@@ -131,6 +131,13 @@ describe('check of the pods of a namespace with an unmanaged Secret', () => {
     assert.deepEqual(await pass(secondMs), []);
   });
 
+  it('finds no hosts that a rule denies', async () => {
+    const { pass, setPods, putUnmanaged, unstoredHosts } = setUp({ denied: [x] });
+    putUnmanaged('a', 'one', x, z);
+    setPods('a', [x, y, z], [x, y]);
+    assert.deepEqual([await pass(minuteMs), unstoredHosts('a')], [['a'], [y, z]]);
+  });
+
   it('does not start if the operator has opted the Secret out', async () => {
     const { pass, setPods, putUnmanaged, secrets } = setUp();
     putUnmanaged('a', 'one', x);
