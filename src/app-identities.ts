@@ -27,6 +27,8 @@ interface WatchHandlers {
   onError(error: KubeError): void;
   /** Called for each object that cannot be parsed. */
   onObjectError(error: ObjectError): void;
+  /** Returns the delay after the given number of consecutive failures, in ms; the default of the watches if not given. */
+  backoff?(failures: number): number;
 }
 
 /** Decides about identities. */

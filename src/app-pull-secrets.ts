@@ -65,7 +65,9 @@ export function createUnstoredHosts(app: AppDependencies): UnstoredHosts {
 
 interface SecretWriterDependencies
   extends HostsDependencies,
-    Pick<Parameters<typeof createTokenRules>[0], 'freshness' | 'identityOf'> {
+    Required<
+      Pick<Parameters<typeof createTokenRules>[0], 'freshness' | 'identityOf' | 'identityKnownSince'>
+    > {
   readonly secretCache: SecretCache;
   readonly identities: Pick<Identities, 'waitUntilKnown'>;
   readonly tokens: TokenSource;
@@ -82,14 +84,16 @@ export function createSecretWriter(
 ): { readonly secrets: PullSecrets; forgetHosts(namespace: string): Promise<void> } {
   const { config, log, metrics, isInSync, isPersistent, now } = app;
   const { cluster, secretCache, resolveRegistry, identities, tokens, unstored } = dependencies;
-  const { freshness, identityOf } = dependencies;
+  const { freshness, identityOf, identityKnownSince } = dependencies;
   const { pods, dropPolicy } = dependencies.hosts;
   const writing = {
     store: createSecretStore(createSecretApi(cluster), config.secretName, dependencies.replica),
     secretCache,
     resolveRegistry,
     dropPolicy,
-    rules: createTokenRules({ freshness, maxHosts: config.secrets.maxHosts, identityOf, now }),
+    rules: createTokenRules({
+      ...{ freshness, maxHosts: config.secrets.maxHosts, identityOf, identityKnownSince, now },
+    }),
     log,
     isPersistent,
     countWrite: metrics.countSecretWrite,

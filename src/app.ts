@@ -51,6 +51,7 @@ export function createApp(dependencies: AppDependencies): App {
     createReplacedSecretReporter(config.secretName, log, monotonicNow),
     (namespace) => matchesAny(config.exclude.namespaces, namespace),
   );
+  const startedAt = dependencies.now();
   const replica = randomBytes(4).toString('hex');
   const freshness = { fraction: config.tokens.freshFraction, floorMs: config.tokens.minimumLife };
   const identities = createIdentities(config.registries, cluster, dependencies.now);
@@ -65,6 +66,7 @@ export function createApp(dependencies: AppDependencies): App {
   const { secrets, forgetHosts } = createSecretWriter(dependencies, {
     ...{ cluster, secretCache, resolveRegistry, identities, tokens, hosts, unstored, replica },
     ...{ freshness, identityOf },
+    identityKnownSince: (namespace) => Math.max(startedAt, identities.changedAt(namespace) ?? startedAt),
   });
   return {
     cluster,

@@ -98,11 +98,14 @@ export interface ReplacementRules {
   readonly freshness: Freshness;
   /** Fingerprint of the identity that fetched the new token; undefined: the process's own identity. */
   readonly identity: string | undefined;
+  /** Since when this process knows that this identity applies, in ms by the wall clock; infinite: it knows better than others. */
+  readonly identityKnownSince: number;
 }
 
 /**
  * Whether a token replaces the stored token of a host. It does if it has not expired and one of these is true:
- * - another identity fetched the stored token;
+ * - another identity fetched the stored token, which is no longer fresh, or was issued before this process knew the identity of
+ *   the new one: a later one comes from another replica, which knows newer rules or facts than one whose watch is behind;
  * - the stored token was issued by a clock ahead of this one, so that its expiry is unknown, and the token is new;
  * - it expires later, and the stored token is no longer fresh or expires much earlier.
  * @param now the wall clock in ms
@@ -111,13 +114,13 @@ export function isReplaceable(
   stored: StoredLifetime,
   token: Validity,
   now: number,
-  { freshness, identity }: ReplacementRules,
+  { freshness, identity, identityKnownSince }: ReplacementRules,
 ): boolean {
   if (!isUnexpired(token.expiresAt, now)) {
     return false;
   }
   if (stored.identity !== identity) {
-    return true;
+    return stored.issuedAt < identityKnownSince + clockSkewMs || now > getFreshUntil(stored, freshness);
   }
   if (stored.issuedAt > now + clockSkewMs && isNew(token, now)) {
     return true;

@@ -16,6 +16,8 @@ export interface TokenRulesDependencies {
   /** Maximum number of hosts in one Secret. */
   readonly maxHosts: number;
   readonly identityOf: HostIdentityResolver;
+  /** Since when the identities of a namespace are known, in ms by the wall clock; infinite by default: see `isReplaceable`. */
+  identityKnownSince?(namespace: string): number;
   /** The wall clock in ms. */
   now(): number;
 }
@@ -25,6 +27,7 @@ export function createTokenRules({
   freshness,
   maxHosts,
   identityOf,
+  identityKnownSince = () => Number.POSITIVE_INFINITY,
   now,
 }: TokenRulesDependencies): TokenRules {
   return {
@@ -33,8 +36,11 @@ export function createTokenRules({
     now,
     isFresh: (lifetime) => now() <= getFreshUntil(lifetime, freshness),
     isUsable: (lifetime) => isUsable(lifetime, now(), freshness),
-    shouldReplace: (token, stored) =>
-      isReplaceable(stored, token, now(), { freshness, identity: token.identity }),
+    shouldReplace: (namespace, token, stored) =>
+      isReplaceable(stored, token, now(), {
+        ...{ freshness, identity: token.identity },
+        identityKnownSince: identityKnownSince(namespace),
+      }),
   };
 }
 
@@ -90,6 +96,6 @@ export function isUpToDate(
     if (token === undefined || !isOfIdentity(token.identity, decision)) {
       return secret?.hosts.has(host) === true;
     }
-    return stored !== undefined && !rules.shouldReplace(token, stored);
+    return stored !== undefined && !rules.shouldReplace(namespace, token, stored);
   }
 }

@@ -30,7 +30,7 @@ export type DesiredHosts = ReadonlyMap<string, Token | undefined>;
 export interface MergeRules {
   readonly maxHosts: number;
   /** Whether a token should replace the one that is stored for a host. */
-  shouldReplace(token: Token, stored: StoredLifetime): boolean;
+  shouldReplace(namespace: string, token: Token, stored: StoredLifetime): boolean;
   readonly identityOf: HostIdentityResolver;
   /** The wall clock in ms. */
   now(): number;
@@ -125,7 +125,7 @@ export function mergeContent(
   let candidates = toDropCandidates(droppable, existing);
   for (const [host, token] of selectStorable(namespace, desired, rules)) {
     const stored = hosts.get(host);
-    const entry = createReplacementEntry(token, stored, rules);
+    const entry = createReplacementEntry(namespace, token, stored, rules);
     const addedBytes =
       entry === undefined ? 0 : countEntryBytes(host, entry) - countEntryBytes(host, auths.get(host));
     const shortage = {
@@ -185,11 +185,13 @@ function selectStorable(
 
 /** The entry for a token that should be stored, or undefined if the stored one is kept. */
 function createReplacementEntry(
+  namespace: string,
   token: Token | undefined,
   stored: StoredLifetime | undefined,
   rules: MergeRules,
 ): AuthEntry | undefined {
-  const isBetter = token !== undefined && (stored === undefined || rules.shouldReplace(token, stored));
+  const isBetter =
+    token !== undefined && (stored === undefined || rules.shouldReplace(namespace, token, stored));
   return isBetter ? JSON.stringify({ auth: token.auth() }) : undefined;
 }
 

@@ -335,6 +335,27 @@ describe('merging', () => {
     assert.equal(authOf(kept.auths, host), btoa('AWS:new'), 'an expired token replaces none');
   });
 
+  it('keeps a fresh token of another identity that was issued after this replica learned of its own', () => {
+    const host = hostOf('us-east-1');
+    const before = new Map([[host, fakeToken('of-b', now, 12 * hourMs, 'role-b')]]);
+    const old = mergeContent('team-a', emptyContent, before, rulesAt(now, 200, 'role-b')).content;
+    const authAt = (at: number, identityKnownSince: number) => {
+      const desired = new Map([[host, fakeToken('of-a', at, 12 * hourMs, 'role-a')]]);
+      const rules = createTokenRules({
+        ...{ freshness: { fraction: 0.5, floorMs: hourMs }, maxHosts: 200, now: () => at },
+        ...{ identityOf: () => allow('role-a'), identityKnownSince: () => identityKnownSince },
+      });
+      return authOf(mergeContent('team-a', old, desired, rules).content.auths, host);
+    };
+    assert.equal(authAt(now + hourMs, now - hourMs), btoa('AWS:of-b'), 'its watch is behind');
+    assert.equal(authAt(now + hourMs, now + 1), btoa('AWS:of-a'));
+    assert.equal(
+      authAt(now + 7 * hourMs, now - hourMs),
+      btoa('AWS:of-a'),
+      'the stored token is no longer fresh',
+    );
+  });
+
   it('keeps the stored token when the new one is of an identity that no longer applies', () => {
     const host = hostOf('us-east-1');
     const other = hostOf('us-west-2');

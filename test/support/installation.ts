@@ -20,16 +20,24 @@ const clusterRole = {
   ],
 };
 
+/** Needed if a rule selects namespaces by their labels. */
+const namespaceRule = { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] };
+
 /**
  * Creates a namespace and a ServiceAccount with only the permissions that the program needs.
+ * @param options.watchesNamespaces whether rules select namespaces by their labels
  * @returns the path of the account's kubeconfig
  */
-export async function installServiceAccount(apiServer: TestApiServer): Promise<string> {
+export async function installServiceAccount(
+  apiServer: TestApiServer,
+  { watchesNamespaces = false } = {},
+): Promise<string> {
   const namespace = await apiServer.createNamespace('ecr-pull-secrets');
   const kubeconfigPath = await apiServer.serviceAccountKubeconfig(namespace, 'ecr-pull-secrets');
   const rbac = '/apis/rbac.authorization.k8s.io/v1';
   const name = `ecr-pull-secrets-${randomBytes(3).toString('hex')}`;
-  await expectCreated(apiServer, `${rbac}/clusterroles`, { ...clusterRole, metadata: { name } });
+  const rules = [...clusterRole.rules, ...(watchesNamespaces ? [namespaceRule] : [])];
+  await expectCreated(apiServer, `${rbac}/clusterroles`, { ...clusterRole, rules, metadata: { name } });
   await expectCreated(apiServer, `${rbac}/clusterrolebindings`, {
     apiVersion: 'rbac.authorization.k8s.io/v1',
     kind: 'ClusterRoleBinding',

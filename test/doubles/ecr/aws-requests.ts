@@ -131,8 +131,6 @@ export interface Key {
   readonly origin?: SessionOrigin;
 }
 
-const sessionMs = 3_600_000;
-
 /** All valid access keys: the initial one, those of other users, and those that STS issued. */
 export class Keys {
   readonly #byId = new Map<string, Key>();
@@ -161,8 +159,8 @@ export class Keys {
     return key;
   }
 
-  /** Creates a session of a role, as AssumeRole does: one hour long. */
-  createSession(origin: SessionOrigin, canary: string, now: number): Key {
+  /** Creates a session of a role, as AssumeRole does. */
+  createSession(origin: SessionOrigin, canary: string, expiresAt: number): Key {
     const { roleArn, sessionName } = origin;
     const number = String(this.#byId.size).padStart(9, '0');
     const key: Key = {
@@ -170,7 +168,7 @@ export class Keys {
       secretAccessKey: `${canary}-session-secret-${number}`,
       sessionToken: `${canary}-session-token-${createHash('sha256').update(number).digest('base64url')}`,
       principal: `${roleArn.replace(':iam:', ':sts:').replace(':role/', ':assumed-role/')}/${sessionName}`,
-      expiresAt: now + sessionMs,
+      expiresAt,
       origin,
     };
     this.#byId.set(key.accessKeyId, key);

@@ -101,6 +101,7 @@ export interface AwsOptions {
   /** Text that every secret of the double contains, which must never appear in any output. */
   readonly canary: string;
   readonly tokenLifetimeMs: number;
+  readonly sessionLifetimeMs: number;
   /** Roles by ARN that can be assumed; all by default. */
   readonly roles: Readonly<Record<string, RoleTrust>> | undefined;
   /** OIDC providers by issuer; by default, every text with the form of a token is accepted for every role. */
@@ -210,9 +211,9 @@ export class Aws {
 
   #createSession({ operation }: AwsRequest, origin: SessionOrigin): AwsResponse {
     const invalid = findInvalidParameter(origin);
-    const { canary, now } = this.#options;
+    const { canary, now, sessionLifetimeMs } = this.#options;
     return invalid === undefined
-      ? stsSession(operation, this.keys.createSession(origin, canary, now()))
+      ? stsSession(operation, this.keys.createSession(origin, canary, now() + sessionLifetimeMs))
       : stsError(invalid, 'a parameter failed to satisfy its constraint');
   }
 

@@ -12,6 +12,8 @@ export interface EcrDoubleOptions {
   readonly canary?: string;
   /** Lifetime of tokens in ms; 12 hours by default, as in ECR. */
   readonly tokenLifetimeMs?: number;
+  /** Lifetime of sessions of roles in ms; one hour by default. */
+  readonly sessionLifetimeMs?: number;
   /** Roles by ARN that can be assumed; all by default. */
   readonly roles?: Readonly<Record<string, RoleTrust>>;
   /**
@@ -62,6 +64,7 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
     canary,
     now,
     tokenLifetimeMs: options.tokenLifetimeMs ?? 12 * 3_600_000,
+    sessionLifetimeMs: options.sessionLifetimeMs ?? 3_600_000,
     roles: options.roles,
     oidcProviders: options.oidcProviders,
   });

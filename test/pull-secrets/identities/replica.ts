@@ -51,7 +51,10 @@ export class IdentityReplica {
       getToken: (namespace, { host }) => this.#fetchToken(namespace, host),
       fetchNewToken: (namespace, { host }) => this.#fetchToken(namespace, host),
       lastError: () => undefined,
-      rules: createTokenRules({ freshness, maxHosts: 200, identityOf: this.identityOf, now }),
+      rules: createTokenRules({
+        ...{ freshness, maxHosts: 200, identityOf: this.identityOf, now },
+        identityKnownSince: (namespace) => Math.max(this.#startedAt, this.facts.changedAt(namespace) ?? 0),
+      }),
       maxWaitMs: 600_000,
       log: createJsonLog('silent', new PassThrough()),
       countWrite: () => undefined,

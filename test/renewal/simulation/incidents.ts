@@ -30,7 +30,7 @@ export class Outages {
     const from = this.#time.elapsed;
     for (const region of regions) {
       this.all.push({ region, fault, permanent, from, until: undefined });
-      this.#double.fail(fault, { region });
+      this.#fail(fault, region);
     }
   }
 
@@ -40,8 +40,12 @@ export class Outages {
     }
     this.#double.heal();
     for (const { fault, region } of this.#active()) {
-      this.#double.fail(fault, { region });
+      this.#fail(fault, region);
     }
+  }
+
+  #fail(fault: Fault, region: string): void {
+    this.#double.fail(fault, { region, operation: 'GetAuthorizationToken' });
   }
 
   /** Since when a region has responded; undefined: it does not; minus infinity: it never failed. */

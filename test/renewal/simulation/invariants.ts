@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import type { Request } from '../../cluster/kube-request.ts';
 import { eventually } from '../../support/eventually.ts';
 import { hourMs, minuteMs, type SimulatedClock, secondMs } from './clock-and-random.ts';
+import { isPrincipalOf } from './identities.ts';
 import type { Outage, Outages } from './incidents.ts';
 import {
   findUnhealthyHosts,
+  isStillStored,
   regionOf,
   regions,
   type SimulatedCluster,
@@ -35,6 +37,8 @@ export interface InvariantDependencies {
   readonly seed: number;
   /** Remaining lifetime of a password in ms; zero or less: registries reject it. */
   remainingMs(password: string): number;
+  /** Who fetched a password; undefined: there are no identities. */
+  principalOf(password: string): string | undefined;
   getRunningReplicas(): readonly SimulatedReplica[];
   /** When the API server last restarted, in true ms since the start. */
   apiServerRestartedAt(): number;
@@ -79,6 +83,9 @@ export class Invariants {
   recordRecovery(): void {
     const { time, workload, history, remainingMs, outages } = this.#dependencies;
     for (const team of workload.teams.values()) {
+      if (team.access === 'denied') {
+        continue;
+      }
       for (const { host } of findUnhealthyHosts(team, history.latest.get(team.namespace), remainingMs)) {
         const since = outages.respondingSince(regionOf(host));
         if (since !== undefined && since > team.lastChangedAt) {
@@ -101,7 +108,8 @@ export class Invariants {
     if (secret !== undefined) {
       this.#uids.set(namespace, secret.uid);
     }
-    for (const unhealthy of findUnhealthyHosts(team, secret, remainingMs, minRemainingMs)) {
+    const unhealthyHosts = findUnhealthyHosts(team, secret, remainingMs, minRemainingMs);
+    for (const unhealthy of [...unhealthyHosts, ...this.#findOutdatedHosts(team, secret)]) {
       const toleratedUntil = this.#toleratedUntil(team, unhealthy);
       if (time.elapsed > toleratedUntil) {
         const { host, problem } = unhealthy;
@@ -111,12 +119,22 @@ export class Invariants {
     return problems;
   }
 
+  /** Hosts with a token of another identity than the one that applies. */
+  #findOutdatedHosts({ namespace, access }: Team, secret: StoredSecret | undefined): UnhealthyHost[] {
+    return [...(secret?.passwords ?? [])].flatMap(([host, password]) => {
+      const principal = this.#dependencies.principalOf(password);
+      return principal === undefined || isPrincipalOf(namespace, [access], principal)
+        ? []
+        : [{ host, problem: `has a token of ${principal}, but ${access} applies` }];
+    });
+  }
+
   /** A host has to be in the annotation even during an outage of ECR; its token only after the outage. */
   #toleratedUntil({ lastChangedAt }: Team, { host, problem }: UnhealthyHost): number {
     const { outages, apiServerRestartedAt } = this.#dependencies;
     const byApiServer = apiServerRestartedAt() + maxRecoveryMs;
-    const respondingSince =
-      problem === 'is not in the annotation' ? 0 : outages.respondingSince(regionOf(host));
+    const needsNoToken = problem === 'is not in the annotation' || problem === isStillStored;
+    const respondingSince = needsNoToken ? 0 : outages.respondingSince(regionOf(host));
     const byEcr = respondingSince === undefined ? Number.POSITIVE_INFINITY : respondingSince + maxRecoveryMs;
     return Math.max(lastChangedAt + maxRestoreMs, byApiServer, byEcr);
   }
@@ -173,6 +191,9 @@ export interface Bound {
 /** Counts the calls and writes of the whole simulation, each with its bound. */
 export function getBounds(simulation: Simulation): Bound[] {
   const { everRun } = simulation;
+  if (simulation.options.hasIdentities === true) {
+    return [...getIdentityCallBounds(simulation), ...getWriteBounds(simulation)];
+  }
   const calls = everRun.flatMap((replica) =>
     regions.flatMap((region) => [
       {
@@ -188,6 +209,29 @@ export function getBounds(simulation: Simulation): Bound[] {
     ]),
   );
   return [...calls, ...getWriteBounds(simulation)];
+}
+
+/**
+ * With one identity per namespace, all replicas together fetch one token for each namespace, region and half of a token's
+ * lifetime, because the first one to act stores it. One more for each change, clock step and resumed machine, and for each
+ * half of a lifetime in which two replicas act at the same moment.
+ */
+function getIdentityCallBounds({ options, workload, clockSteps, everRun }: Simulation): Bound[] {
+  const { double, time } = options;
+  const halfLifetimes = Math.ceil(time.elapsed / halfLifetimeMs);
+  const clockEvents = clockSteps.length + everRun.flatMap(({ resumes }) => resumes).length;
+  const byNamespace = Map.groupBy(
+    double.issued,
+    ({ principal }) => principal.split('/')[1]?.split('-').slice(1).join('-') ?? '',
+  );
+  return [...byNamespace].flatMap(([namespace, issued]) => {
+    const changes = workload.secretChanges.filter((change) => change.namespace === namespace).length;
+    return regions.map((region) => ({
+      description: `tokens fetched for ${namespace} in ${region}`,
+      actual: issued.filter((token) => token.region === region).length,
+      max: 2 * halfLifetimes + changes + clockEvents,
+    }));
+  });
 }
 
 /**

@@ -1,6 +1,7 @@
 // The simulated cluster's namespaces, pods and users, and what they do to pull Secrets.
 import type { Request } from '../../cluster/kube-request.ts';
 import { minuteMs, type Random, type SimulatedClock } from './clock-and-random.ts';
+import { type Access, labelsFor } from './identities.ts';
 import { parseStoredSecret, type SecretHistory, type StoredSecret, secretPath } from './stored-secrets.ts';
 
 export const regions = ['eu-central-1', 'us-east-1', 'ap-south-1'] as const;
@@ -15,6 +16,12 @@ export interface Team {
   readonly hosts: Set<string>;
   /** When a pod or a user last changed what its Secret should hold, in true ms since the start. */
   lastChangedAt: number;
+  /** Which identity its namespace has; without rules, it has no meaning. */
+  access: Access;
+  /** The identity before the last move. */
+  previousAccess: Access;
+  /** When it last moved, in true ms since the start. */
+  movedAt: number;
 }
 
 export interface SimulatedClusterDependencies {
@@ -38,6 +45,8 @@ export class SimulatedCluster {
   readonly edits: { readonly at: number; readonly hosts: ReadonlySet<string> }[] = [];
   /** Changes by users and pods of what the Secret of a namespace should hold. */
   readonly secretChanges: { readonly at: number; readonly namespace: string }[] = [];
+  /** Moves of namespaces to another identity. */
+  readonly moves: { readonly at: number; readonly namespace: string }[] = [];
   readonly #dependencies: SimulatedClusterDependencies;
   #createdCount = 0;
 
@@ -62,11 +71,33 @@ export class SimulatedCluster {
     const first = Math.floor(random.next() * fromRegions.length);
     const indexes = number % 4 === 0 ? [first, first + 1] : [first];
     const used = indexes.map((index) => pickHost(fromRegions[index % fromRegions.length], random));
-    const team = { namespace, hosts: new Set(used), lastChangedAt: time.elapsed };
+    const team: Team = {
+      ...{ namespace, hosts: new Set(used), lastChangedAt: time.elapsed },
+      ...{ access: 'blue', previousAccess: 'blue', movedAt: Number.NEGATIVE_INFINITY },
+    };
     this.teams.set(namespace, team);
     this.everUsed.set(namespace, team.hosts);
     this.#recordChange(team);
     return team;
+  }
+
+  /** Moves a namespace to another identity, by its labels. */
+  async move(team: Team, access: Access): Promise<void> {
+    const { request, time, history } = this.#dependencies;
+    team.previousAccess = team.access;
+    team.access = access;
+    team.movedAt = time.elapsed;
+    this.#recordChange(team);
+    this.moves.push({ at: time.elapsed, namespace: team.namespace });
+    if (access === 'denied') {
+      history.expectDenial(team.namespace);
+    }
+    const change = { metadata: { labels: labelsFor(access) } };
+    const contentType = 'application/merge-patch+json';
+    await expectStatus(
+      request('PATCH', `/api/v1/namespaces/${team.namespace}`, change, { contentType }),
+      200,
+    );
   }
 
   /** Lets the next pod of a namespace use one more registry. */
@@ -140,6 +171,9 @@ interface EditableSecret {
   readonly data: Record<string, string>;
 }
 
+/** The problem of a host in a namespace that is denied all tokens. */
+export const isStillStored = 'is denied, but still stored';
+
 export interface UnhealthyHost {
   readonly host: string;
   readonly problem: string;
@@ -155,6 +189,11 @@ export function findUnhealthyHosts(
   remainingMsOf: (password: string) => number,
   minRemainingMs = 0,
 ): UnhealthyHost[] {
+  if (team.access === 'denied') {
+    return [...new Set([...(secret?.hosts ?? []), ...(secret?.passwords.keys() ?? [])])].map((host) => ({
+      ...{ host, problem: isStillStored },
+    }));
+  }
   return [...team.hosts].flatMap((host) => {
     const password = secret?.passwords.get(host);
     if (secret?.hosts.has(host) !== true) {

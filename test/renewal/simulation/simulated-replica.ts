@@ -3,13 +3,16 @@ import { PassThrough } from 'node:stream';
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../../src/app.ts';
 import { readConfig } from '../../../src/config/load-config.ts';
+import type { Config } from '../../../src/config/schema.ts';
+import type { IdentityDecision } from '../../../src/ecr/identity.ts';
+import type { IdentityRule } from '../../../src/ecr/identity-rules.ts';
 import { type SecretInformer, watchSecretMetadata } from '../../../src/kube/secret-metadata.ts';
 import type { SecretCache } from '../../../src/pull-secrets/secret-cache.ts';
 import type { UnavailableHost } from '../../../src/pull-secrets/unavailable-host.ts';
 import { RenewalController } from '../../../src/renewal/renewal-controller.ts';
 import { createJsonLog } from '../../../src/telemetry/log.ts';
 import { type FaultProxy, startFaultProxy } from '../../doubles/fault-proxy.ts';
-import { resolveRegistry } from '../../support/registries.ts';
+import { registryOfHost, resolveRegistry } from '../../support/registries.ts';
 import { MachineClock, type SimulatedClock } from './clock-and-random.ts';
 
 /** A call of GetAuthorizationToken, as the replica counts it. */
@@ -25,6 +28,8 @@ export interface SimulatedReplicaOptions {
   readonly time: SimulatedClock;
   readonly kubeconfigPath: string;
   readonly environment: Record<string, string>;
+  /** The rules for identities; none by default. */
+  readonly rules?: readonly IdentityRule[] | undefined;
   /** Returns a number in [0, 1). */
   random(): number;
 }
@@ -50,17 +55,19 @@ export class SimulatedReplica {
   readonly #proxy: FaultProxy;
   readonly #app: App;
   readonly #watch: SecretInformer;
+  readonly #identityWatch: ReturnType<App['identities']['watch']>;
   readonly #renewal: RenewalController;
   #suspended = false;
 
   static async start(options: SimulatedReplicaOptions): Promise<SimulatedReplica> {
     const replica = new SimulatedReplica(options, await startFaultProxy(options.kubeconfigPath));
+    replica.#identityWatch.start();
     await replica.#watch.start();
     return replica;
   }
 
   private constructor(
-    { name, time, kubeconfigPath, environment, random }: SimulatedReplicaOptions,
+    { name, time, kubeconfigPath, environment, rules = [], random }: SimulatedReplicaOptions,
     proxy: FaultProxy,
   ) {
     this.name = name;
@@ -69,7 +76,10 @@ export class SimulatedReplica {
     this.clock = new MachineClock(time);
     this.#proxy = proxy;
     const settings = { kubernetes: { kubeconfig: proxy.kubeconfig(kubeconfigPath) } };
-    const config = readConfig(stringify(settings), 'simulation');
+    const config: Config = {
+      ...readConfig(stringify(settings), 'simulation'),
+      registries: [...rules] as Config['registries'],
+    };
     const lines = new PassThrough().on('data', (line) => this.errors.push(String(line)));
     const log = createJsonLog('error', lines);
     this.#app = createApp({
@@ -94,11 +104,16 @@ export class SimulatedReplica {
       now: this.clock.monotonicMs,
       backoff: () => 50, // in real time: the two simulated days take a minute or two
     });
+    this.#identityWatch = this.#app.identities.watch({
+      ...{ onChange: () => undefined, onError: () => undefined, onObjectError: () => undefined },
+      backoff: () => 50,
+    });
     this.#renewal = new RenewalController({
       secretCache: this.#app.secretCache,
       secrets: this.#app.secrets,
       resolveRegistry: this.#app.resolveRegistry,
       rules: this.#app.planRules(this.clock.wallMs()),
+      identityChangeCount: () => this.#app.identities.changeCount,
       now: () => ({ wallMs: this.clock.wallMs(), monotonicMs: this.clock.monotonicMs() }),
       random,
       concurrency: config.renewal.concurrency,
@@ -116,6 +131,11 @@ export class SimulatedReplica {
 
   get isRunning(): boolean {
     return this.killedAt === undefined && !this.#suspended;
+  }
+
+  /** Which identity a namespace has for a host, as far as the replica knows. */
+  identityOf(namespace: string, host: string): IdentityDecision {
+    return this.#app.identities.resolve(namespace, registryOfHost(host));
   }
 
   /** Runs one tick of renewal. Returns whether renewals were started. */
@@ -165,7 +185,7 @@ export class SimulatedReplica {
   /** Stops everything in this process. */
   async stop(): Promise<void> {
     await this.#renewal.stop();
-    await this.#watch.stop();
+    await Promise.all([this.#watch.stop(), this.#identityWatch.stop()]);
     await this.#app.close();
     await this.#proxy.stop();
   }

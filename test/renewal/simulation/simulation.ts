@@ -2,8 +2,10 @@
 import assert from 'node:assert/strict';
 import type { Cluster } from '../../cluster/cluster.ts';
 import type { EcrDouble } from '../../doubles/ecr/ecr-double.ts';
+import { eventually } from '../../support/eventually.ts';
 import { installServiceAccount } from '../../support/installation.ts';
 import { hourMs, minuteMs, Random, type SimulatedClock, secondMs } from './clock-and-random.ts';
+import { type Access, identityRules, isPrincipalOf } from './identities.ts';
 import { createIncidentActions, type Incident, Outages, schedule } from './incidents.ts';
 import { formatClockTime, getBounds, Invariants, maxRecoveryMs } from './invariants.ts';
 import { regionOf, regions, SimulatedCluster, type Team } from './simulated-cluster.ts';
@@ -16,6 +18,8 @@ export interface SimulationOptions {
   readonly time: SimulatedClock;
   /** Uses the same clock. */
   readonly double: EcrDouble;
+  /** Whether each namespace has an identity of its own, and namespaces move between identities; false by default. */
+  readonly hasIdentities?: boolean;
   /** Called with each incident. */
   print(line: string): void;
   /** Called after each step. */
@@ -29,6 +33,10 @@ const incidentWindowMs = 30 * minuteMs;
 const turnoverMs = 45 * minuteMs;
 /** Interval at which a pod with one more registry is created. */
 const newHostMs = 170 * minuteMs;
+/** Interval at which a namespace moves to another identity. A denied namespace moves with the next one. */
+const moveMs = 35 * minuteMs;
+/** Right after a move, a write that was in flight may still have the identity before it, in ms. */
+const moveGraceMs = tickMs;
 
 /** A cluster with three replicas from the first pods to the end of the simulated time. */
 export class Simulation {
@@ -53,19 +61,25 @@ export class Simulation {
     this.options = options;
     this.random = new Random(seed);
     const { request, kubeconfigPath } = cluster;
-    const remainingMs = createRemainingLifetime(double, time);
-    this.history = new SecretHistory({ kubeconfigPath, time, remainingMs });
+    const issued = new IssuedTokens(double);
+    this.history = new SecretHistory({
+      ...{ kubeconfigPath, time },
+      remainingMs: (password) => (issued.find(password)?.expiresAt ?? Number.NEGATIVE_INFINITY) - time.now(),
+      ...(options.hasIdentities === true && {
+        findForeignIdentity: (namespace, password) =>
+          this.#findForeignIdentity(namespace, issued.find(password)?.principal ?? ''),
+      }),
+    });
     this.outages = new Outages(double, time);
     this.workload = new SimulatedCluster({ request, time, history: this.history, random: this.random });
     const { history, workload, outages } = this;
     const getRunningReplicas = () => this.getRunningReplicas();
     const apiServerRestartedAt = () => this.apiServerRestartedAt;
-    const observed = { request, time, seed, remainingMs, history, workload, outages };
-    this.invariants = new Invariants({
-      ...observed,
-      getRunningReplicas,
-      apiServerRestartedAt,
-    });
+    const remainingMs = (password: string) => this.history.remainingMs(password);
+    const principalOf = (password: string) =>
+      options.hasIdentities === true ? issued.find(password)?.principal : undefined;
+    const observed = { request, time, seed, remainingMs, principalOf, history, workload, outages };
+    this.invariants = new Invariants({ ...observed, getRunningReplicas, apiServerRestartedAt });
   }
 
   getRunningReplicas(): SimulatedReplica[] {
@@ -74,7 +88,9 @@ export class Simulation {
 
   /** Starts three replicas, and creates the namespaces with their first pods. */
   async start(namespaces: number): Promise<void> {
-    this.#account = await installServiceAccount(this.options.cluster);
+    this.#account = await installServiceAccount(this.options.cluster, {
+      watchesNamespaces: this.options.hasIdentities === true,
+    });
     await this.history.start();
     await Promise.all([0, 1, 2].map((index) => this.startReplica(index)));
     const first = Array.from({ length: namespaces }, () => this.workload.create(regions));
@@ -110,6 +126,7 @@ export class Simulation {
       time,
       kubeconfigPath: this.#account,
       environment: double.env(),
+      rules: this.options.hasIdentities === true ? identityRules : undefined,
       random: () => this.random.next(),
     });
     this.replicas[index] = replica;
@@ -152,6 +169,9 @@ export class Simulation {
       await this.workload.delete(someTeam());
       await this.#admit(await this.workload.create());
     }
+    if (this.options.hasIdentities === true && isTime(moveMs)) {
+      await this.#moveTeams();
+    }
     if (isTime(newHostMs)) {
       const team = someTeam();
       this.workload.addHost(team);
@@ -160,12 +180,47 @@ export class Simulation {
     await this.#admit(someTeam());
   }
 
+  /** Moves one namespace to another identity or to none, and lets the one that has none get its pods again. */
+  async #moveTeams(): Promise<void> {
+    const denied = [...this.workload.teams.values()].filter(({ access }) => access === 'denied');
+    const next = this.random.pick([...this.workload.teams.values()]);
+    for (const team of new Set([...denied, next])) {
+      const others = accesses.filter(
+        (access) => access !== team.access && (team === next || access !== 'denied'),
+      );
+      const access = this.random.pick(others);
+      await this.workload.move(team, access);
+      await eventually(
+        'all replicas know the identity',
+        () => this.getRunningReplicas().every((replica) => isKnown(replica, team)),
+        20_000,
+      );
+      await this.#admit(team);
+    }
+  }
+
+  #findForeignIdentity(namespace: string, principal: string): string | undefined {
+    const team = this.workload.teams.get(namespace);
+    if (team === undefined) {
+      return undefined; // it was deleted meanwhile
+    }
+    const { access, previousAccess, movedAt } = team;
+    const isRecent = this.options.time.elapsed - movedAt <= moveGraceMs;
+    const allowed = isRecent ? [access, previousAccess] : [access];
+    return isPrincipalOf(namespace, allowed, principal)
+      ? undefined
+      : `got a token of ${principal} while ${allowed.join(' or ')} applies`;
+  }
+
   /** Admits a pod on a random replica. A token may be missing only if ECR has failed recently. */
   async #admit({ namespace, hosts }: Team): Promise<void> {
     const replica = this.random.pick(this.getRunningReplicas());
     const missing = await replica.admit(namespace, [...hosts]);
     const { elapsed } = this.options.time;
-    const unexpected = missing.filter(({ host }) => {
+    const unexpected = missing.filter(({ host, code }) => {
+      if (code === 'denied-by-rule' && this.workload.teams.get(namespace)?.access === 'denied') {
+        return false;
+      }
       const since = this.outages.respondingSince(regionOf(host));
       return since !== undefined && elapsed - since > maxRecoveryMs;
     });
@@ -177,15 +232,33 @@ export class Simulation {
   }
 }
 
-/** Returns a function that looks up the remaining lifetime of a password in ms; minus infinity if ECR never issued it. */
-function createRemainingLifetime(double: EcrDouble, time: SimulatedClock): (password: string) => number {
-  const expirations = new Map<string, number>();
-  return (password) => {
-    for (const { password, expiresAt } of double.issued.slice(expirations.size)) {
-      expirations.set(password, expiresAt);
+const accesses: readonly Access[] = ['blue', 'green', 'denied'];
+
+function isKnown(replica: SimulatedReplica, { namespace, hosts, access }: Team): boolean {
+  return [...hosts].every((host) => {
+    const decision = replica.identityOf(namespace, host);
+    return decision.access === 'allowed'
+      ? decision.identity.role?.roleArn.includes(`/${access}-`) === true
+      : access === 'denied' && decision.access === 'denied';
+  });
+}
+
+/** Finds what the double knows about a password. */
+class IssuedTokens {
+  readonly #double: EcrDouble;
+  readonly #byPassword = new Map<string, EcrDouble['issued'][number]>();
+
+  constructor(double: EcrDouble) {
+    this.#double = double;
+  }
+
+  /** Returns undefined if ECR never issued the password. */
+  find(password: string): EcrDouble['issued'][number] | undefined {
+    for (const issued of this.#double.issued.slice(this.#byPassword.size)) {
+      this.#byPassword.set(issued.password, issued);
     }
-    return (expirations.get(password) ?? Number.NEGATIVE_INFINITY) - time.now();
-  };
+    return this.#byPassword.get(password);
+  }
 }
 
 /** The simulated time. */

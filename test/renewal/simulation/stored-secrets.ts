@@ -68,6 +68,7 @@ export type WriteEffect =
   | 'expired token replaced'
   | 'valid token replaced'
   | 'restored after a user edit'
+  | 'denied host removed'
   | 'nothing';
 
 /** A write of a Secret by a replica. */
@@ -83,6 +84,8 @@ export interface SecretHistoryOptions {
   readonly time: SimulatedClock;
   /** Remaining lifetime of a password in ms; zero or less: registries reject it. */
   remainingMs(password: string): number;
+  /** Why a namespace may not have a password now, because another identity fetched it; undefined: it may. */
+  findForeignIdentity?(namespace: string, password: string): string | undefined;
 }
 
 /**
@@ -100,6 +103,7 @@ export class SecretHistory {
   readonly #userEdits = new Set<string>();
   readonly #deletable = new Set<string>();
   readonly #editedByUser = new Set<string>();
+  readonly #denied = new Set<string>();
 
   constructor(options: SecretHistoryOptions) {
     this.#options = options;
@@ -136,6 +140,11 @@ export class SecretHistory {
     await this.#close();
   }
 
+  /** Remaining lifetime of a password in ms; zero or less: registries reject it. */
+  remainingMs(password: string): number {
+    return this.#options.remainingMs(password);
+  }
+
   get latest(): ReadonlyMap<string, StoredSecret> {
     return this.#latest;
   }
@@ -143,6 +152,11 @@ export class SecretHistory {
   /** The next version after this one is written by a user. */
   expectUserEdit({ namespace, version }: StoredSecret): void {
     this.#userEdits.add(`${namespace} ${version}`);
+  }
+
+  /** Hosts of the namespace may be removed until it has a token again. */
+  expectDenial(namespace: string): void {
+    this.#denied.add(namespace);
   }
 
   /** The next deletion of the Secret is by a user or with its namespace. */
@@ -183,8 +197,21 @@ export class SecretHistory {
     const isRepair = this.#editedByUser.delete(namespace);
     const effect = isRepair ? 'restored after a user edit' : this.#classifyWrite(before, secret);
     this.#recordWrite(namespace, effect);
+    this.#checkIdentities(before, secret);
     if (before !== undefined) {
       this.#checkNothingLost(before, secret);
+    }
+  }
+
+  #checkIdentities(before: StoredSecret | undefined, { namespace, passwords }: StoredSecret): void {
+    for (const [host, password] of passwords) {
+      const problem =
+        before?.passwords.get(host) === password
+          ? undefined
+          : this.#options.findForeignIdentity?.(namespace, password);
+      if (problem !== undefined) {
+        this.#reportViolation(namespace, `${host} ${problem}`);
+      }
     }
   }
 
@@ -212,6 +239,9 @@ export class SecretHistory {
     if (after.hosts.size > before.hosts.size) {
       return 'host added';
     }
+    if (this.#denied.has(after.namespace) && after.hosts.size < before.hosts.size) {
+      return 'denied host removed';
+    }
     return changed.length > 0 ? 'token filled in' : 'nothing';
   }
 
@@ -219,6 +249,12 @@ export class SecretHistory {
     const { namespace } = after;
     if (after.uid !== before.uid) {
       this.#reportViolation(namespace, 'the UID changed');
+    }
+    if (this.#denied.has(namespace)) {
+      if (after.hosts.size >= before.hosts.size) {
+        this.#denied.delete(namespace); // it is allowed again
+      }
+      return;
     }
     for (const host of before.hosts) {
       if (!after.hosts.has(host)) {
