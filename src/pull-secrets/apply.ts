@@ -192,7 +192,7 @@ function reportChange(
   dependencies: ChangeSecretDependencies,
 ): void {
   if (dropped.length > 0 && reason !== undefined) {
-    reportDropped({ namespace, reason }, dropped, dependencies);
+    reportDropped({ namespace, reason, rule: undefined }, dropped, dependencies);
   }
   if (expired.length > 0) {
     reportDropped({ namespace, reason: 'unconfigured' }, expired, dependencies);
@@ -207,15 +207,15 @@ function reportChange(
 }
 
 function reportDropped(
-  fields: { readonly namespace: string; readonly reason: DropReason; readonly rule?: string },
+  { namespace, reason, rule }: { namespace: string; reason: DropReason; rule: string | undefined },
   dropped: readonly string[],
   { log, onDropped }: ChangeSecretDependencies,
 ): void {
   for (let from = 0; from < dropped.length; from += maxHostsPerLogLine) {
     const hosts = dropped.slice(from, from + maxHostsPerLogLine);
-    log.warn({ ...fields, hosts }, 'hosts dropped from the pull Secret');
+    log.warn({ namespace, reason, rule, hosts }, 'hosts dropped from the pull Secret');
   }
-  onDropped?.(fields.namespace, dropped, fields.reason);
+  onDropped?.(namespace, dropped, reason);
 }
 
 /** Whether a Secret with the program's name is managed: see {@link ownsSecret}. */

@@ -86,14 +86,17 @@ export const metricDefinitions = {
     help: 'Hosts removed from pull Secrets to make room or because they never received a token, by reason.',
     labels: {
       reason:
-        '`expired-request`: it never received a token; `secret-full`: another host needed the room; `unconfigured`: it is no longer configured, and its token has expired',
+        '`expired-request`: it never received a token; `secret-full`: another host needed the room; `denied`: a rule denies it; `unconfigured`: it is no longer configured, and its token has expired',
     },
   },
   unstoredHostsForgotten: {
     name: 'ecr_pull_secrets_unstored_hosts_forgotten_total',
     type: 'counter',
     help: 'Requested hosts that could not be stored and are no longer retried, by reason.',
-    labels: { reason: '`limit`: too many such hosts; `expired`: not requested for `secrets.forgetAfter`' },
+    labels: {
+      reason:
+        '`limit`: too many such hosts; `expired`: not requested for `secrets.forgetAfter`; `denied`: a rule denies them',
+    },
   },
   uninjectedPods: {
     name: 'ecr_pull_secrets_uninjected_pods',

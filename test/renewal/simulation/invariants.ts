@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import type { Request } from '../../cluster/kube-request.ts';
 import { eventually } from '../../support/eventually.ts';
 import { hourMs, minuteMs, type SimulatedClock, secondMs } from './clock-and-random.ts';
-import { isPrincipalOf } from './identities.ts';
 import type { Outage, Outages } from './incidents.ts';
 import {
   findUnhealthyHosts,
@@ -14,6 +13,7 @@ import {
   type Team,
   type UnhealthyHost,
 } from './simulated-cluster.ts';
+import { isPrincipalOf } from './simulated-identities.ts';
 import { type SimulatedReplica, tickMs } from './simulated-replica.ts';
 import type { Simulation } from './simulation.ts';
 import { listStoredSecrets, type SecretHistory, type StoredSecret } from './stored-secrets.ts';

@@ -1,7 +1,7 @@
 // The simulated cluster's namespaces, pods and users, and what they do to pull Secrets.
 import type { Request } from '../../cluster/kube-request.ts';
 import { minuteMs, type Random, type SimulatedClock } from './clock-and-random.ts';
-import { type Access, labelsFor } from './identities.ts';
+import { type Access, labelsFor } from './simulated-identities.ts';
 import { parseStoredSecret, type SecretHistory, type StoredSecret, secretPath } from './stored-secrets.ts';
 
 export const regions = ['eu-central-1', 'us-east-1', 'ap-south-1'] as const;

@@ -5,10 +5,10 @@ import type { EcrDouble } from '../../doubles/ecr/ecr-double.ts';
 import { eventually } from '../../support/eventually.ts';
 import { installServiceAccount } from '../../support/installation.ts';
 import { hourMs, minuteMs, Random, type SimulatedClock, secondMs } from './clock-and-random.ts';
-import { type Access, identityRules, isPrincipalOf } from './identities.ts';
 import { createIncidentActions, type Incident, Outages, schedule } from './incidents.ts';
 import { formatClockTime, getBounds, Invariants, maxRecoveryMs } from './invariants.ts';
 import { regionOf, regions, SimulatedCluster, type Team } from './simulated-cluster.ts';
+import { type Access, identityRules, isPrincipalOf } from './simulated-identities.ts';
 import { SimulatedReplica, tickMs } from './simulated-replica.ts';
 import { SecretHistory } from './stored-secrets.ts';
 
@@ -196,6 +196,7 @@ export class Simulation {
         20_000,
       );
       await this.#admit(team);
+      await this.invariants.waitUntilInSync();
     }
   }
 
