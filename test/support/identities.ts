@@ -7,13 +7,13 @@ import {
 } from '../../src/ecr/identity.ts';
 
 /** Another identity than the process's own. */
-export function identityOf(fingerprint: string, changes: Partial<Identity> = {}): Identity {
+function createIdentity(fingerprint: string, changes: Partial<Identity> = {}): Identity {
   return { ...defaultIdentity, key: fingerprint, fingerprint, ...changes };
 }
 
 /** The decision for an identity. Without a fingerprint, for the process's own. */
 export function allow(fingerprint?: string, changes: Partial<Identity> = {}): IdentityDecision {
-  const identity = fingerprint === undefined ? defaultIdentity : identityOf(fingerprint, changes);
+  const identity = fingerprint === undefined ? defaultIdentity : createIdentity(fingerprint, changes);
   return { access: 'allowed', identity };
 }
 
