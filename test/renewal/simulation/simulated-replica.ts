@@ -94,6 +94,8 @@ export class SimulatedReplica {
         countForgottenHosts: () => undefined,
       },
       isInSync: () => this.#watch.isInSync(),
+      // With many identities, the first calls take seconds of real time on a busy machine.
+      ...(rules.length > 0 && { maxWaitMs: 20_000 }),
       now: this.clock.wallMs,
       monotonicNow: this.clock.monotonicMs,
     });
