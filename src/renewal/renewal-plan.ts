@@ -272,7 +272,7 @@ function planHost(
 
 /**
  * Why the last renewal of this kind of hosts failed in the namespace. A denied host needs no token, so only the write that
- * removes it can fail.
+ * removes it can fail. What failed before the identities of the namespace changed does not delay the new ones, except writes.
  */
 function findOwnFailure(
   namespace: string,
@@ -281,8 +281,11 @@ function findOwnFailure(
   rules: PlanRules,
 ): HostFailure | undefined {
   const failure = shortenResolvedRetry(rules.namespaceFailure(namespace, kind));
-  const concernsRemoval = isWriteFailure(failure) || failure?.code === flappingCode;
-  return decision.access === 'denied' && !concernsRemoval ? undefined : failure;
+  if (failure === undefined || isWriteFailure(failure) || failure.code === flappingCode) {
+    return failure;
+  }
+  const isOutdated = failure.at < (rules.identityChangedAt(namespace) ?? Number.NEGATIVE_INFINITY);
+  return decision.access === 'denied' || isOutdated ? undefined : failure;
 }
 
 /** A host without a known identity fails from the start. There is no retry time, because every change of the facts is planned. */

@@ -211,6 +211,18 @@ describe('renewal plan', () => {
     assert.equal(planned(one, hourMs, changed, 3 * hourMs).due[0]?.reason, 'role-changed');
   });
 
+  it('does not wait for what failed before the facts changed, except for writes', () => {
+    const one = secret(new Map([[east, { ...lifetime, identity: 'role-a' }]]));
+    const at = issued + hourMs;
+    const dueAfter = (cause: 'token' | 'write') =>
+      planned(one, hourMs + 3_000, {
+        identityOf: () => allow('role-b'),
+        identityChangedAt: () => at,
+        namespaceFailure: () => ({ ...failure, cause, since: at - 1, at: at - 1, retryAt: at + hourMs }),
+      }).due.length;
+    assert.deepEqual([dueAfter('token'), dueAfter('write')], [1, 0]);
+  });
+
   it('removes denied hosts within seconds, also with valid tokens, and reports no failure', () => {
     const identityChangedAt = () => issued + hourMs;
     const identityOf = (_namespace: string, host: string) => (host === east ? denied : allow());
