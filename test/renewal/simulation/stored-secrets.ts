@@ -15,6 +15,8 @@ export interface StoredSecret {
   readonly hosts: ReadonlySet<string>;
   /** Host → password in its entry of `auths`. */
   readonly passwords: ReadonlyMap<string, string>;
+  /** Host without a token → when it was requested, in ms since the epoch. */
+  readonly requestedAt: ReadonlyMap<string, number>;
 }
 
 interface SecretBody {
@@ -46,7 +48,14 @@ export function parseStoredSecret(object: unknown): StoredSecret {
     host,
     atob(auth).replace(/^AWS:/, ''),
   ]);
-  return { namespace, uid, version, hosts: new Set(Object.keys(named)), passwords: new Map(passwords) };
+  const requestedAt = Object.entries<{ requestedAt?: string } | null>(named).flatMap(
+    ([host, entry]): [string, number][] =>
+      entry?.requestedAt ? [[host, Date.parse(entry.requestedAt)]] : [],
+  );
+  return {
+    ...{ namespace, uid, version, hosts: new Set(Object.keys(named)) },
+    ...{ passwords: new Map(passwords), requestedAt: new Map(requestedAt) },
+  };
 }
 
 /** Lists all pull Secrets by namespace, in one call as the administrator. */
@@ -69,6 +78,8 @@ export type WriteEffect =
   | 'valid token replaced'
   | 'restored after a user edit'
   | 'denied host removed'
+  /** By a replica whose clock is behind, so that the time was in its future. */
+  | 'request time corrected'
   | 'nothing';
 
 /** A write of a Secret by a replica. */
@@ -242,7 +253,13 @@ export class SecretHistory {
     if (this.#denied.has(after.namespace) && after.hosts.size < before.hosts.size) {
       return 'denied host removed';
     }
-    return changed.length > 0 ? 'token filled in' : 'nothing';
+    if (changed.length > 0) {
+      return 'token filled in';
+    }
+    const isCorrected = [...after.requestedAt].some(
+      ([host, at]) => at < (before.requestedAt.get(host) ?? at),
+    );
+    return isCorrected ? 'request time corrected' : 'nothing';
   }
 
   #checkNothingLost(before: StoredSecret, after: StoredSecret): void {
