@@ -251,7 +251,8 @@ function hasOutdatedIdentity(
   { startedAt, identityChangedAt }: ScheduleRules,
 ): boolean {
   const changedAt = identityChangedAt(namespace) ?? Number.NEGATIVE_INFINITY;
-  const isOlder = lifetime.issuedAt < Math.max(startedAt, changedAt) || toWallMs(observedAt, now) < changedAt;
+  const isOlder =
+    lifetime.issuedAt < startedAt || lifetime.issuedAt <= changedAt || toWallMs(observedAt, now) <= changedAt;
   return isOlder && decision.access === 'allowed' && lifetime.identity !== decision.identity.fingerprint;
 }
 

@@ -198,6 +198,12 @@ describe('renewal plan', () => {
     assert.deepEqual(planned(one, hourMs, { identityOf: () => allow('role-b'), identityChangedAt }).due, []);
   });
 
+  it('renews a token that was issued and observed in the very millisecond in which the facts changed', () => {
+    const one = secret(new Map([[east, { ...lifetime, identity: 'role-a' }]]));
+    const changed = { identityOf: () => allow('role-b'), identityChangedAt: () => issued };
+    assert.equal(planned(one, 3_000, changed).due[0]?.reason, 'role-changed');
+  });
+
   it('renews a token by a clock ahead that was observed before the facts of its namespace changed', () => {
     const ahead = { issuedAt: issued + 2 * hourMs, expiresAt: issued + 14 * hourMs, identity: 'role-a' };
     const changed = { identityOf: () => allow('role-b'), identityChangedAt: () => issued + hourMs };
