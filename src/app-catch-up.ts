@@ -48,6 +48,7 @@ export function createCatchUp(
       reference: createPullSecretReference(config.secretName),
       resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
       exclude: getAdmissionExclusions(config),
+      findDenyingRule: app.identities.findDenyingRule,
     },
     resolveRegistry: app.resolveRegistry,
     listPendingPods: (onPage, signal) => listPendingPods(app.cluster, onPage, signal),

@@ -1,6 +1,8 @@
 // Builds what keeps Secrets current beside admission: the watch of pull Secrets, renewal, housekeeping, provisioning and catch-up.
+
 import { type AppCatchUpDependencies, createCatchUp } from './app-catch-up.ts';
 import type { CatchUpController } from './catch-up/catch-up-controller.ts';
+import type { DeniedHost } from './ecr/identity.ts';
 import { createEventApi } from './kube/events.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import { watchSecretMetadata } from './kube/secret-metadata.ts';
@@ -8,7 +10,6 @@ import { productName } from './labels.ts';
 import { notifyOnChange } from './provisioning/cluster-cache.ts';
 import { ProvisioningController } from './provisioning/provisioning-controller.ts';
 import { findUnusedSettings, resolveSettings } from './provisioning/provisioning-settings.ts';
-import type { DeniedHost } from './pull-secrets/merge.ts';
 import {
   createDeniedHostReporter,
   createFullSecretReporter,

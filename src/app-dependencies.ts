@@ -1,7 +1,7 @@
 // What the composition root gets from a command or a test.
 import type { Config } from './config/schema.ts';
+import type { DeniedHost } from './ecr/identity.ts';
 import type { Registry } from './ecr/registry.ts';
-import type { DeniedHost } from './pull-secrets/merge.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 

@@ -1,6 +1,7 @@
 // Builds what writes pull Secrets, and what decides which hosts they hold.
 import type { AppDependencies } from './app-dependencies.ts';
 import type { Identities } from './app-identities.ts';
+import type { DeniedHost } from './ecr/identity.ts';
 import type { RegistryResolver } from './ecr/registry.ts';
 import { maxRetryDelayMs } from './ecr/token-policy.ts';
 import type { TokenSource } from './ecr/token-source.ts';
@@ -12,7 +13,6 @@ import { createPullSecrets, type PullSecrets, type PullSecretsDependencies } fro
 import { createTokenRules } from './pull-secrets/host-needs.ts';
 import { DropPolicy, forgetHosts } from './pull-secrets/host-removal.ts';
 import { PodHostLister } from './pull-secrets/hosts-in-use.ts';
-import type { DeniedHost } from './pull-secrets/merge.ts';
 import { MissingHosts } from './pull-secrets/missing-hosts.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
 import { createSecretStore } from './pull-secrets/secret-store.ts';

@@ -5,6 +5,7 @@ import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
 import { getEndpointId, listMappedRegistries, type Registry, type RegistryResolver } from './ecr/registry.ts';
 import type { TokenSource } from './ecr/token-source.ts';
+import type { RequestServiceAccountToken } from './kube/service-account-tokens.ts';
 import { createClaimedEndpointCheck } from './pull-secrets/claimed-endpoints.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
 import type { HostFailure } from './renewal/plan-types.ts';
@@ -13,6 +14,7 @@ interface TokensDependencies {
   readonly secretCache: SecretCache;
   readonly resolveRegistry: RegistryResolver;
   readonly identities: Pick<Identities, 'resolve'>;
+  readonly requestToken: RequestServiceAccountToken;
 }
 
 export function createTokens(app: AppDependencies, dependencies: TokensDependencies) {
@@ -20,6 +22,7 @@ export function createTokens(app: AppDependencies, dependencies: TokensDependenc
   const { freshFraction, minimumLife, requestTimeout, connectTimeout, maxRegions } = config.tokens;
   return createAwsTokenSource({
     resolveIdentity: dependencies.identities.resolve,
+    requestToken: dependencies.requestToken,
     freshness: { fraction: freshFraction, floorMs: minimumLife },
     timeouts: { connectMs: connectTimeout, requestMs: requestTimeout },
     maxKeys: maxRegions,

@@ -9,6 +9,7 @@ import { defaultDecision } from './ecr/identity.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
 import type { ClusterConfig } from './kube/client.ts';
+import { createServiceAccountTokenRequester } from './kube/service-account-tokens.ts';
 import type { PullSecrets } from './pull-secrets/ensure.ts';
 import type { PodHostLister } from './pull-secrets/hosts-in-use.ts';
 import type { MissingHosts } from './pull-secrets/missing-hosts.ts';
@@ -60,7 +61,8 @@ export function createApp(dependencies: AppDependencies): App {
     const registry = resolveCachedRegistry(host);
     return registry === undefined ? defaultDecision : identities.resolve(namespace, registry);
   };
-  const tokens = createTokens(dependencies, { secretCache, resolveRegistry, identities });
+  const requestToken = createServiceAccountTokenRequester(cluster);
+  const tokens = createTokens(dependencies, { secretCache, resolveRegistry, identities, requestToken });
   const hosts = createHosts(dependencies, { cluster, resolveRegistry });
   const unstored = createUnstoredHosts(dependencies);
   const { secrets, forgetHosts } = createSecretWriter(dependencies, {

@@ -20,7 +20,10 @@ export interface IdentityFacts {
   serviceAccount(namespace: string, name: string): ServiceAccountFact;
 }
 
-/** For rules that need no facts, and until the watches have reported. */
+/**
+ * For rules that need no facts.
+ * @internal exported for tests
+ */
 export const unknownFacts: IdentityFacts = {
   namespaceLabels: () => undefined,
   serviceAccount: () => ({ state: 'unknown' }),

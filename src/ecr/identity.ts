@@ -75,6 +75,13 @@ export interface DeniedIdentity {
   readonly rule: string;
 }
 
+/** A host whose tokens a rule denies to the namespace. */
+export interface DeniedHost {
+  readonly host: string;
+  /** Path of the rule, such as `registries[3]`. */
+  readonly rule: string;
+}
+
 /** Which identity fetches the tokens of a registry for a namespace. */
 export type IdentityDecision =
   | { readonly access: 'allowed'; readonly identity: Identity }

@@ -1,5 +1,7 @@
 // Decides whether a pod gets the reference to the pull Secret, and which tokens it needs. Pure.
+
 import type { Config } from '../config/schema.ts';
+import type { DeniedHost } from '../ecr/identity.ts';
 import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
 import { getImageHost, isInAccounts, type Registry, type RegistryResolver } from '../ecr/registry.ts';
 import { injectAnnotation } from '../labels.ts';
@@ -23,20 +25,13 @@ type DecisionReason =
   | 'new-image'
   | 'denied-by-rule';
 
-/** A registry whose tokens a rule of the operator denies to the namespace. */
-export interface DeniedRegistry {
-  readonly host: string;
-  /** Path of the rule, such as `registries[3]`. */
-  readonly rule: string;
-}
-
 /** The pod needs tokens for these registries. */
 export interface EnsureDecision {
   readonly action: 'ensure';
   readonly reason: DecisionReason;
   readonly registries: readonly Registry[];
   /** Further registries of the pod. It gets no tokens for them. */
-  readonly denied: readonly DeniedRegistry[];
+  readonly denied: readonly DeniedHost[];
   /** Undefined if the pod refers to the Secret already, or can no longer be changed. */
   readonly patch: Patch | undefined;
 }
@@ -54,7 +49,7 @@ export type WarnDecision =
       readonly action: 'warn';
       /** The namespace gets no token for any registry of the pod. */
       readonly reason: 'denied-by-rule';
-      readonly denied: readonly DeniedRegistry[];
+      readonly denied: readonly DeniedHost[];
     };
 
 /** What to do about an admission request. */
@@ -179,7 +174,7 @@ function decideOnUpdate(
 /** Separates the registries whose tokens the namespace may get from the others. */
 function splitDenied(namespace: string, registries: readonly Registry[], { findDenyingRule }: DecisionRules) {
   const allowed: Registry[] = [];
-  const denied: DeniedRegistry[] = [];
+  const denied: DeniedHost[] = [];
   for (const registry of registries) {
     const rule = findDenyingRule(namespace, registry);
     if (rule === undefined) {

@@ -1,4 +1,5 @@
 // Changes the content of a namespace's Secret: read, merge, write, and start over after a conflict.
+import type { DeniedHost } from '../ecr/identity.ts';
 import type { RegistryResolver } from '../ecr/registry.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { SecretObject } from '../kube/secrets.ts';
@@ -7,7 +8,6 @@ import type { Log } from '../telemetry/log.ts';
 import { retry } from '../util/retry.ts';
 import { addFormerHosts, type HostLifetimes } from './hosts-annotation.ts';
 import {
-  type DeniedHost,
   type DesiredHosts,
   type DroppableHost,
   emptyContent,
@@ -195,7 +195,7 @@ function reportChange(
     reportDropped({ namespace, reason, rule: undefined }, dropped, dependencies);
   }
   if (expired.length > 0) {
-    reportDropped({ namespace, reason: 'unconfigured' }, expired, dependencies);
+    reportDropped({ namespace, reason: 'unconfigured', rule: undefined }, expired, dependencies);
   }
   for (const [rule, hosts] of Map.groupBy(denied, (host) => host.rule)) {
     const names = hosts.map(({ host }) => host);

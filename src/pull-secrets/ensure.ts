@@ -1,4 +1,5 @@
 // Makes a namespace's Secret hold valid tokens: for a pod at admission, and later for renewal and provisioning.
+import type { DeniedHost } from '../ecr/identity.ts';
 import { isOfIdentity } from '../ecr/identity.ts';
 import type { Registry } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
@@ -7,7 +8,7 @@ import { isManagedSecret, mergeIntoSecret, type WriteSecretDependencies } from '
 import { type CachedSecret, isBlockingSecret } from './cached-secret.ts';
 import { determineNeed, isUpToDate, type TokenNeed, type TokenRules } from './host-needs.ts';
 import type { DropPolicy } from './host-removal.ts';
-import { type DeniedHost, type DesiredHosts, findDeniedHosts } from './merge.ts';
+import { type DesiredHosts, findDeniedHosts } from './merge.ts';
 import {
   deniedHost,
   failedHost,

@@ -1,5 +1,5 @@
 // Reads the content of a pull Secret and merges hosts and tokens into it. Pure.
-import { type HostIdentityResolver, isOfIdentity } from '../ecr/identity.ts';
+import { type DeniedHost, type HostIdentityResolver, isOfIdentity } from '../ecr/identity.ts';
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
@@ -49,13 +49,6 @@ export interface MergeResult {
   readonly expired: readonly string[];
   /** Hosts that were removed because a rule denies the namespace their tokens. */
   readonly denied: readonly DeniedHost[];
-}
-
-/** A host whose tokens a rule denies to the namespace. */
-export interface DeniedHost {
-  readonly host: string;
-  /** Path of the rule, such as `registries[3]`. */
-  readonly rule: string;
 }
 
 /** A host that may be removed from a Secret to make room for others. */

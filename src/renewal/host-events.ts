@@ -1,7 +1,8 @@
 // Reports failing, recovered, expiring and denied hosts and full Secrets as Events and log lines.
+
+import type { DeniedHost } from '../ecr/identity.ts';
 import { createEventQueue, type EventQueueDependencies, formatEventName } from '../kube/event-queue.ts';
 import type { KubeEvent } from '../kube/events.ts';
-import type { DeniedHost } from '../pull-secrets/merge.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { FailureReport } from './failure-reports.ts';

@@ -22,6 +22,7 @@ export const rules = {
   reference: createPullSecretReference('ecr-pull-secrets'),
   resolveRegistry,
   exclude: { namespaces: ['kube-*'], accounts: ['9*'] },
+  findDenyingRule: () => undefined,
 };
 
 export interface PodOptions {

@@ -38,7 +38,8 @@ async function getFailureCodes(settings: object, hosts: readonly string[]): Prom
   const tokens = createTokens(app, {
     secretCache: new SecretCache(resolveRegistry),
     resolveRegistry,
-    resolveIdentity: () => ({ access: 'allowed', identity: defaultIdentity }),
+    requestToken: () => Promise.reject(new Error('not used')),
+    identities: { resolve: () => ({ access: 'allowed', identity: defaultIdentity }) },
   });
   const registries = hosts.map((host): Registry => {
     const registry = resolveRegistry(host);

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { getFingerprint, type Identity, type IdentityDecision } from '../../src/ecr/identity.ts';
+import { type Identity, type IdentityDecision, isOfIdentity } from '../../src/ecr/identity.ts';
 import {
   findRoleAnnotation,
   type IdentityFacts,
@@ -94,7 +94,7 @@ describe('access', () => {
     );
     assert.deepEqual(resolve('sandbox-1', registry()), { access: 'denied', rule: 'registries[1]' });
     assert.equal(allowed(resolve('sandbox-ok', registry())).fingerprint, undefined);
-    assert.equal(getFingerprint(resolve('sandbox-1', registry())), '');
+    assert.equal(isOfIdentity(undefined, resolve('sandbox-1', registry())), false);
   });
 });
 

@@ -6,6 +6,7 @@ import { Token } from '../../src/ecr/token.ts';
 import { formatHosts } from '../../src/pull-secrets/hosts-annotation.ts';
 import { emptyContent, formatDockerConfig, mergeContent, readContent } from '../../src/pull-secrets/merge.ts';
 import { describeWithKubeletParser } from '../cluster/kubelet-parser.ts';
+import { allow } from '../support/identities.ts';
 
 const account = '123456789012';
 const region = 'eu-central-1';
@@ -29,7 +30,7 @@ describeWithKubeletParser('the kubelet', (kubelet) => {
     const validity = { issuedAt: now, expiresAt: now + 43_200_000 };
     return [host, new Token(btoa(`AWS:token-of-${host}`), validity)] as const;
   });
-  const rules = { maxHosts: 200, shouldReplace: () => true, identityOf: () => undefined, now: () => now };
+  const rules = { maxHosts: 200, shouldReplace: () => true, identityOf: () => allow(), now: () => now };
   const { content } = mergeContent('team', emptyContent, new Map(desired), rules);
   const document = formatDockerConfig(content.auths);
 

@@ -6,6 +6,7 @@ import { hostsAnnotation } from '../../src/labels.ts';
 import { formatHosts, maxParsedHosts, parseAnnotation } from '../../src/pull-secrets/hosts-annotation.ts';
 import { mergeContent, omitHosts, readContent } from '../../src/pull-secrets/merge.ts';
 import { createManifest } from '../../src/pull-secrets/ownership.ts';
+import { allow } from '../support/identities.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import { fakeToken, hourMs } from './pull-secret-fixtures.ts';
 
@@ -17,7 +18,7 @@ const ownEntry = JSON.stringify({ auth: fakeToken('password', now).auth() });
 const rulesAt = (at: number) => ({
   maxHosts: 250,
   shouldReplace: () => true,
-  identityOf: () => undefined,
+  identityOf: () => allow(),
   now: () => at,
 });
 
