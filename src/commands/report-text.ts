@@ -39,6 +39,7 @@ function syncSummary({ namespaces, failed, failures, interrupted }: SyncResult):
   const facts = [
     `${count(secrets('updated'), 'Secret')} updated`,
     `${secrets('unchanged')} unchanged`,
+    ...(secrets('denied') > 0 ? [`${secrets('denied')} denied by rules`] : []),
     `${count(added, 'reference')} added`,
     ...(failed > 0 ? [`${count(failed, 'namespace')} failed`] : []),
   ];

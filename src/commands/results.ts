@@ -13,10 +13,13 @@ export interface Failure {
   readonly text: string;
 }
 
-/** The result of a sync in one namespace. `interrupted`: the command was interrupted before that was done. */
+/**
+ * The result of a sync in one namespace. `interrupted`: the command was interrupted before that was done. `denied`: rules deny the
+ * namespace the tokens of all registries, so it gets no references either.
+ */
 export interface NamespaceResult {
   readonly namespace: string;
-  readonly secret: 'updated' | 'unchanged' | 'failed' | 'interrupted';
+  readonly secret: 'updated' | 'unchanged' | 'denied' | 'failed' | 'interrupted';
   readonly serviceAccounts: readonly {
     readonly name: string;
     readonly reference: 'added' | 'unchanged' | 'failed' | 'interrupted';

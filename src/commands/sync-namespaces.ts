@@ -13,6 +13,7 @@ import { isSelected } from '../provisioning/provisioning-plan.ts';
 import { isPattern, type ProvisioningSettings } from '../provisioning/provisioning-settings.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
+import { isDenied as isDeniedHost } from '../pull-secrets/unavailable-host.ts';
 import { matchesAny } from '../util/glob.ts';
 import { type CallsInFlight, finishWork, type Interrupt } from './interrupt.ts';
 import { type Failure, failureOf, hostFailure, type NamespaceResult, type SyncResult } from './results.ts';
@@ -26,6 +27,8 @@ export interface SyncDependencies {
   /** The cache that `secrets` updates. */
   readonly secretCache: Pick<SecretCache, 'get'>;
   readonly resolveRegistry: RegistryResolver;
+  /** Whether a rule denies a namespace the tokens of a registry. */
+  isDenied(namespace: string, registry: Registry): boolean;
   /** Called after each namespace. */
   progress(done: number, total: number, failed: number): void;
   readonly interrupt: Interrupt;
@@ -137,6 +140,10 @@ async function syncNamespace(
   if (settings.namespaces.includes(namespace) && secret.failures.some(({ code }) => code === 'not-found')) {
     return false;
   }
+  if (secret.secret === 'denied') {
+    onResult({ namespace, ...secret, serviceAccounts: [] });
+    return true;
+  }
   let result = { ...notStarted(namespace, settings), ...secret };
   onResult(result);
   if (interrupt.signal.aborted) {
@@ -175,7 +182,7 @@ async function syncNamespace(
 /** @returns undefined where the command was interrupted before anything was written */
 async function syncSecret(
   namespace: string,
-  { secrets, secretCache, resolveRegistry, settings, interrupt }: SyncDependencies,
+  { secrets, secretCache, resolveRegistry, settings, isDenied, interrupt }: SyncDependencies,
 ): Promise<Pick<NamespaceResult, 'secret' | 'failures'> | undefined> {
   try {
     const before = await secrets.refreshCache(namespace);
@@ -183,11 +190,19 @@ async function syncSecret(
       return undefined;
     }
     const stored = resolveRegistries(before?.hosts.keys() ?? [], resolveRegistry);
-    const unavailableHosts = await secrets.renew(namespace, union(settings.registries, stored));
+    const allowed = settings.registries.filter((registry) => !isDenied(namespace, registry));
+    const wanted = union(allowed, stored);
+    // Stored hosts that are denied now are removed by the write.
+    const unavailableHosts = wanted.length === 0 ? [] : await secrets.renew(namespace, wanted);
+    const failedHosts = unavailableHosts.filter((host) => !isDeniedHost(host));
+    if (failedHosts.length > 0) {
+      return { secret: 'failed', failures: failedHosts.map(hostFailure) };
+    }
+    if (allowed.length === 0) {
+      return { secret: 'denied', failures: [] };
+    }
     const changed = secretCache.get(namespace)?.resourceVersion !== before?.resourceVersion;
-    return unavailableHosts.length > 0
-      ? { secret: 'failed', failures: unavailableHosts.map(hostFailure) }
-      : { secret: changed ? 'updated' : 'unchanged', failures: [] };
+    return { secret: changed ? 'updated' : 'unchanged', failures: [] };
   } catch (error) {
     return { secret: 'failed', failures: [failureOf(`Secret ${settings.secretName}`, error)] };
   }

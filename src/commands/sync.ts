@@ -1,4 +1,5 @@
 // The command `sync`: brings Secrets and ServiceAccount references up to date once, and ends.
+import type { Registry } from '../ecr/registry.ts';
 import { resolveSyncSettings } from '../provisioning/provisioning-settings.ts';
 import {
   addOutputOption,
@@ -92,6 +93,8 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
       secrets,
       secretCache,
       resolveRegistry,
+      isDenied: (namespace: string, registry: Registry) =>
+        identities.findDenyingRule(namespace, registry) !== undefined,
       progress,
       interrupt,
       calls,

@@ -155,6 +155,21 @@ function onceSuite(apiServer: () => TestApiServer): void {
       assert.deepEqual((await readPullSecret(apiServer(), name))?.auths[host], before?.auths[host]);
     });
 
+    it('gives a namespace nothing that rules deny, removes what it had, and succeeds', async () => {
+      const [name, other] = [await namespace({ tier: 'test' }), await namespace({ tier: 'prod' })];
+      const args = ['sync', '--namespace', name, '--namespace', other, '--registry', host];
+      assert.equal((await run(args)).code, 0);
+      assert.ok((await readPullSecret(apiServer(), name))?.auths[host]);
+      const rules = [{ namespaces: { selector: 'tier=test' }, access: 'deny' }];
+      const later = await run(args, { registries: rules });
+      assert.deepEqual(
+        [later.code, later.stdout],
+        [0, '2 namespaces: 0 Secrets updated, 1 unchanged, 1 denied by rules, 0 references added\n'],
+      );
+      assert.deepEqual((await readPullSecret(apiServer(), name))?.auths, {});
+      assert.ok((await readPullSecret(apiServer(), other))?.auths[host]);
+    });
+
     it('does nothing without a registry, or if the settings exclude what the flags name, and reports the reason', async () => {
       await assert.rejects(run(['sync', '--namespace', 'x']), (error: unknown) => {
         assert.ok(error instanceof ConfigError);
