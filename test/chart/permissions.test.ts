@@ -43,6 +43,7 @@ describeWithHelm('permissions', (helm) => {
   const sync = { cronJob: { enabled: true } };
 
   const listed = namespaces(['list']);
+  const roleRule = { roleArn: 'arn:aws:iam::123456789012:role/pull' };
   const cases: [string, Values, unknown[]][] = [
     ['no values', {}, [allOfSecrets, events, pods, listed]],
     ['the webhook alone', { injection: 'webhook' }, [allOfSecrets, events, pods, listed]],
@@ -130,6 +131,57 @@ describeWithHelm('permissions', (helm) => {
       'the policy without catch-up, which needs no access to pods',
       { injection: 'policy', config: { provisioning: { registries }, catchUp: { enabled: false } } },
       [allOfSecrets, events, namespaces(['list', 'watch'])],
+    ],
+    [
+      'rules that select namespaces by labels',
+      { ...existing, config: { registries: [{ ...roleRule, namespaces: { selector: 'tier=prod' } }] } },
+      [allOfSecrets, events, pods, namespaces(['list', 'watch'])],
+    ],
+    [
+      'rules that select namespaces by names',
+      { ...existing, config: { registries: [{ ...roleRule, namespaces: { names: ['team-*'] } }] } },
+      [allOfSecrets, events, pods, listed],
+    ],
+    [
+      'rules with tokens of ServiceAccounts',
+      { ...existing, config: { registries: [{ webIdentity: { serviceAccount: 'ecr-pull' } }] } },
+      [
+        allOfSecrets,
+        events,
+        pods,
+        listed,
+        accounts(['list', 'watch'], ['ecr-pull']),
+        {
+          apiGroups: [''],
+          resources: ['serviceaccounts/token'],
+          resourceNames: ['ecr-pull'],
+          verbs: ['create'],
+        },
+      ],
+    ],
+    [
+      'a CronJob with such rules',
+      {
+        ...sync,
+        config: {
+          provisioning: { registries, namespaces: { names: ['shop'] }, serviceAccounts: [] },
+          registries: [
+            { webIdentity: { serviceAccount: 'ecr-pull' }, namespaces: { selector: 'tier=prod' } },
+            { webIdentity: { serviceAccount: 'ecr-pull' } },
+          ],
+        },
+      },
+      [
+        secrets(['get', 'create', 'patch']),
+        listed,
+        accounts(['list'], ['ecr-pull']),
+        {
+          apiGroups: [''],
+          resources: ['serviceaccounts/token'],
+          resourceNames: ['ecr-pull'],
+          verbs: ['create'],
+        },
+      ],
     ],
     [
       'a CronJob',

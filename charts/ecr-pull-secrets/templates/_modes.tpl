@@ -91,3 +91,22 @@ Names and patterns of the ServiceAccounts that get a reference to the Secret, as
 {{- define "ecr-pull-secrets.evicts" -}}
 {{- if and (include "ecr-pull-secrets.catchesUp" .) ((.Values.config).catchUp | default dict).evict }}yes{{ end -}}
 {{- end -}}
+
+{{/* Whether rules in `config.registries` select namespaces by their labels. */}}
+{{- define "ecr-pull-secrets.rulesSelectByLabels" -}}
+{{- range (.Values.config).registries }}{{ if (.namespaces | default dict).selector }}yes{{ end }}{{ end -}}
+{{- end -}}
+
+{{/* The ServiceAccounts whose tokens rules in `config.registries` exchange for a session of a role, as JSON. */}}
+{{- define "ecr-pull-secrets.tokenAccounts" -}}
+{{- $names := list -}}
+{{- range (.Values.config).registries -}}{{- with .webIdentity -}}{{- $names = append $names .serviceAccount -}}{{- end -}}{{- end -}}
+{{ $names | uniq | toJson }}
+{{- end -}}
+
+{{/* The audiences of these tokens, as JSON. */}}
+{{- define "ecr-pull-secrets.tokenAudiences" -}}
+{{- $audiences := list -}}
+{{- range (.Values.config).registries -}}{{- with .webIdentity -}}{{- $audiences = append $audiences (.audience | default "sts.amazonaws.com") -}}{{- end -}}{{- end -}}
+{{ $audiences | uniq | toJson }}
+{{- end -}}

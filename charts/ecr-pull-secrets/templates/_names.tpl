@@ -28,6 +28,10 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{ include "ecr-pull-secrets.fenceName" . }}-evictions
 {{- end -}}
 
+{{- define "ecr-pull-secrets.tokenFenceName" -}}
+{{ include "ecr-pull-secrets.fenceName" . }}-tokens
+{{- end -}}
+
 {{- define "ecr-pull-secrets.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (include "ecr-pull-secrets.fullname" .) -}}
 {{- end -}}
