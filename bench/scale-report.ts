@@ -6,6 +6,8 @@ import type { RenewalCourse } from './scale-course.ts';
 export interface ScaleFigures {
   readonly namespaces: number;
   readonly hosts: number;
+  /** Whether all namespaces share the program's AWS identity, or each has a role of its own. */
+  readonly identities: 'one' | 'namespace';
   readonly writes_per_second: number;
   /** Of the machine, over the minute before. If it is above the number of cores, the times are not meaningful. */
   readonly load_average: number;
@@ -43,7 +45,7 @@ interface Row {
 }
 
 function rowsOf(figures: ScaleFigures): Row[] {
-  const { namespaces, writes_per_second } = figures;
+  const { namespaces, identities, writes_per_second } = figures;
   const maxRenewalSeconds = Math.round((namespaces / writes_per_second) * 11) / 10;
   const exactly = (max: number) => ({ digits: 0, max, goal: max.toLocaleString('en') });
   return [
@@ -59,19 +61,20 @@ function rowsOf(figures: ScaleFigures): Row[] {
     { name: '  failed writes', figure: figures.writes_failed, ...exactly(0) },
     { name: '  writes counted by the API server', figure: figures.api_writes, ...exactly(namespaces) },
     { name: '  reads counted by the API server', figure: figures.api_reads, digits: 0 },
-    { name: 'token calls', figure: figures.token_calls, ...exactly(1) },
+    { name: 'token calls', figure: figures.token_calls, ...exactly(identities === 'one' ? 1 : namespaces) },
   ];
 }
 
 /** Formats the figures for a terminal, with their goals. */
 export function formatScaleReport(figures: ScaleFigures): string {
-  const { namespaces, hosts, writes_per_second, load_average } = figures;
+  const { namespaces, hosts, identities, writes_per_second, load_average } = figures;
   const rows = rowsOf(figures).map((row) => {
     const missed = row.max !== undefined && !(row.figure <= row.max) ? '  MISSED' : '';
     return `${row.name.padEnd(40)}${row.figure.toFixed(row.digits).padStart(10)}   ${goalOf(row)}${missed}`.trimEnd();
   });
   return [
-    `${namespaces} namespaces, ${hosts} ${hosts === 1 ? 'host' : 'hosts'} in each, one process, at most ` +
+    `${namespaces} namespaces, ${hosts} ${hosts === 1 ? 'host' : 'hosts'} in each, ` +
+      `${identities === 'one' ? 'one AWS identity' : 'an AWS identity for each'}, one process, at most ` +
       `${writes_per_second} writes per second; load average of the machine before: ${load_average.toFixed(1)}`,
     '',
     `${''.padEnd(50)}   goal`,

@@ -1,4 +1,5 @@
 // Measures one process with 10,000 namespaces on a real API server: npm run bench:scale [-- --json FILE].
+import assert from 'node:assert/strict';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { loadavg, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -32,12 +33,18 @@ const { values } = parseArgs({
     namespaces: { type: 'string', default: '10000' },
     /** Number of ECR hosts in each Secret. Each host belongs to another account in the same region. */
     hosts: { type: 'string', default: '1' },
-    'writes-per-second': { type: 'string', default: '50' },
-    /** Defaults to the heap limits that Node 24.21 and the Dockerfile set in a container of 256 MiB, the chart's limit. */
-    'node-options': { type: 'string', default: '--max-old-space-size=256 --max-semi-space-size=4' },
+    /** `one`: the program's own AWS identity. `namespace`: each namespace has a role of its own, and so a token of its own. */
+    identities: { type: 'string', default: 'one' },
+    /** Default: 50, or 10 with one identity for each namespace, because each write then needs a call to ECR. */
+    'writes-per-second': { type: 'string' },
+    /** Defaults to the heap limits that the Dockerfile sets in a container of 256 MiB, the chart's limit. */
+    'node-options': { type: 'string', default: '--max-old-space-size=128 --max-semi-space-size=4' },
   },
 });
-const writesPerSecond = Number(values['writes-per-second']);
+const identities = parseIdentities(values.identities);
+const writesPerSecond = Number(values['writes-per-second'] ?? (identities === 'one' ? 50 : 10));
+const registries =
+  identities === 'one' ? [] : [{ roleArn: 'arn:aws:iam::123456789012:role/ecr-{namespace}' }];
 const namespaces = Array.from({ length: Number(values.namespaces) }, (_, index) => `team-${index}`);
 const hosts = Array.from(
   { length: Number(values.hosts) },
@@ -79,7 +86,7 @@ try {
       UV_THREADPOOL_SIZE: '16',
       NODE_OPTIONS: values['node-options'],
     },
-    config: { renewal: { writesPerSecond }, log: { level: 'info' } },
+    config: { registries, renewal: { writesPerSecond }, log: { level: 'info' } },
   });
   stops.push(() => running.stop());
   const figures = await measure(running, client, { startedAt, loadAverage });
@@ -92,6 +99,11 @@ try {
   for (const stop of stops.reverse()) {
     await stop();
   }
+}
+
+function parseIdentities(text: string): ScaleFigures['identities'] {
+  assert.ok(text === 'one' || text === 'namespace', '--identities is one or namespace');
+  return text;
 }
 
 /**
@@ -170,6 +182,7 @@ async function measure(
   return {
     namespaces: namespaces.length,
     hosts: hosts.length,
+    identities,
     writes_per_second: writesPerSecond,
     load_average: loadAverage,
     in_sync_seconds: (inSyncAt - startedAt) / 1000,
