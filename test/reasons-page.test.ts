@@ -14,7 +14,7 @@ const parts: readonly (readonly [file: string, start: string])[] = [
   ['renewal/plan-types', 'readonly reason:'],
   ['provisioning/provisioning-plan', "reason: 'no-secret'"],
   ['provisioning/provisioning-plan', "reason: 'no-reference'"],
-  ['provisioning/provisioning-plan', "reason: 'provisioning-disabled'"],
+  ['provisioning/provisioning-plan', "| 'provisioning-disabled'"],
   ['pull-secrets/apply', 'type DropReason ='],
   ['pull-secrets/unstored-hosts', 'type ForgetReason ='],
   ['certificates/certificate-state', 'const rotationReasons ='],

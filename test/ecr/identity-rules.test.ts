@@ -74,10 +74,10 @@ describe('the namespaces of a rule', () => {
   });
 
   it('decide which facts are needed', () => {
-    assert.deepEqual(findNeededFacts(rules), { namespaceLabels: true, serviceAccounts: [] });
+    assert.deepEqual(findNeededFacts(rules), { labelKeys: ['tier'], serviceAccounts: [] });
     const web = (serviceAccount: string) => ({ webIdentity: { serviceAccount, audience: 'a' } });
     assert.deepEqual(findNeededFacts([web('x'), web('y'), web('x'), { namespaces: { names: ['a'] } }]), {
-      namespaceLabels: false,
+      labelKeys: [],
       serviceAccounts: ['x', 'y'],
     });
   });

@@ -57,7 +57,8 @@ export interface WebhookTarget {
 
 /** A webhook that is registered, and the namespaces for which it is called. */
 export interface RegisteredWebhook {
-  createNamespace(): Promise<string>;
+  /** @param name a random name if not given */
+  createNamespace(name?: string): Promise<string>;
   remove(): Promise<void>;
 }
 
@@ -70,8 +71,7 @@ export async function registerWebhook(
   const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
   const name = `zz-ecr-pull-secrets-${label}`;
   const namespaces: string[] = [];
-  const createNamespace = async () => {
-    const namespace = `team-${randomBytes(4).toString('hex')}`;
+  const createNamespace = async (namespace = `team-${randomBytes(4).toString('hex')}`) => {
     await expectCreated(apiServer, '/api/v1/namespaces', {
       apiVersion: 'v1',
       kind: 'Namespace',
