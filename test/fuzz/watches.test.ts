@@ -179,8 +179,9 @@ class FuzzedCluster {
       environment: ecr.env(),
       config: {
         certificates: { source: 'managed', namespace, webhookConfiguration, ipAddresses: ['127.0.0.1'] },
-        // Provisioning a namespace reads its Secret, which would hide that the watch has missed it.
-        provisioning: { registries: [host], namespaces: { names: ['good-*', 'hostile', 'AKIA*'] } },
+        // Provisioning a namespace reads its Secret, which would hide that the watch has missed it. `*0000*` selects names with a
+        // planted credential.
+        provisioning: { registries: [host], namespaces: { names: ['good-*', 'hostile', '*0000*'] } },
       },
     });
     return new FuzzedCluster(cluster, ecr, proxy, certificates, program);
