@@ -21,6 +21,9 @@ export interface AnnotatedServiceAccount {
   readonly annotations: Readonly<Record<string, string>>;
 }
 
+/** Max namespaces whose last change is kept; a change matters for minutes. Namespaces that are deleted are not always seen. */
+const maxChangeTimes = 20_000;
+
 /** The facts as the watches last showed them. They stay while a watch is interrupted. */
 export class IdentityFactsCache implements IdentityFacts {
   readonly #labels = new Map<string, Labels>();
@@ -32,6 +35,8 @@ export class IdentityFactsCache implements IdentityFacts {
   /** Namespace → what resolves with its next change. */
   readonly #nextChanges = new Map<string, PromiseWithResolvers<void>>();
   #changeCount = 0;
+  /** Whether a complete list of the namespaces was received. */
+  #hasListedNamespaces = false;
 
   /**
    * @param now the wall clock in ms
@@ -54,7 +59,10 @@ export class IdentityFactsCache implements IdentityFacts {
     return roles.has(namespace) ? { state: 'exists', role: roles.get(namespace) } : { state: 'missing' };
   }
 
-  /** When known facts of a namespace last changed, in ms since the epoch; undefined: they did not. */
+  /**
+   * When facts of a namespace last changed, in ms since the epoch; undefined: they did not since they were first listed. A
+   * namespace that appears later is a change, because one of its name may have been deleted before.
+   */
   changedAt(namespace: string): number | undefined {
     return this.#changedAt.get(namespace);
   }
@@ -84,7 +92,7 @@ export class IdentityFactsCache implements IdentityFacts {
     const known = this.#labels.get(name);
     if (known === undefined || !hasSameEntries(known, labels)) {
       this.#labels.set(name, labels);
-      this.#recordChange(name, known !== undefined);
+      this.#recordChange(name, known !== undefined || this.#hasListedNamespaces);
     }
   }
 
@@ -104,9 +112,9 @@ export class IdentityFactsCache implements IdentityFacts {
     for (const namespace of listed) {
       this.setNamespace(namespace);
     }
+    this.#hasListedNamespaces = true;
   }
 
-  /** Before the first complete list, a ServiceAccount is kept, but others count as unknown, not as missing. */
   setServiceAccount({ namespace, name, annotations }: AnnotatedServiceAccount): void {
     const roles = this.#roles.get(name);
     if (roles === undefined) {
@@ -151,13 +159,22 @@ export class IdentityFactsCache implements IdentityFacts {
     }
   }
 
-  #recordChange(namespace: string, wasKnown: boolean): void {
+  #recordChange(namespace: string, isChange: boolean): void {
     this.#changeCount += 1;
-    if (wasKnown) {
+    if (isChange) {
+      this.#changedAt.delete(namespace); // so that the oldest change comes first
       this.#changedAt.set(namespace, this.#now());
+      this.#dropOldestChange();
     }
     this.#notify(namespace);
     this.#onChange(namespace);
+  }
+
+  #dropOldestChange(): void {
+    const [oldest] = this.#changedAt.keys();
+    if (this.#changedAt.size > maxChangeTimes && oldest !== undefined) {
+      this.#changedAt.delete(oldest);
+    }
   }
 
   #notify(namespace: string): void {

@@ -41,6 +41,29 @@ describe('the labels of a namespace', () => {
     cache.replaceNamespaces([{ name: 'team', labels: {} }]);
     assert.equal(cache.changedAt('team'), 3_000);
   });
+
+  it('count as changed if the namespace appears after the first list, because it may have replaced one of its name', () => {
+    const { cache, clock } = createCache();
+    cache.replaceNamespaces([{ name: 'team', labels: { tier: 'prod' } }]);
+    assert.equal(cache.changedAt('team'), undefined);
+    clock.now = 2_000;
+    cache.removeNamespace('team');
+    assert.equal(cache.changedAt('team'), undefined);
+    cache.setNamespace({ name: 'team', labels: { tier: 'test' } });
+    assert.equal(cache.changedAt('team'), 2_000);
+  });
+});
+
+it('keeps the last changes of 20,000 namespaces, although it does not see all of them being deleted', () => {
+  const { cache, clock } = createCache();
+  cache.replaceServiceAccounts('ecr-pull', []);
+  const names = Array.from({ length: 20_001 }, (_, index) => `preview-${index}`);
+  for (const name of names) {
+    clock.now += 1;
+    cache.setServiceAccount(account(name));
+    cache.removeServiceAccount(name, 'ecr-pull');
+  }
+  assert.deepEqual([cache.changedAt('preview-0'), cache.changedAt('preview-20000')], [undefined, clock.now]);
 });
 
 describe('a ServiceAccount', () => {
