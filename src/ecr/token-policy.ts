@@ -194,6 +194,12 @@ const replicaDelayFraction = 0.03;
 /** How long {@link jitterAfter} spreads replicas over, in ms. */
 const maxJitterMs = 3_000;
 
+/**
+ * How long after the start of a replica another one with an older configuration may still store tokens, in ms: until a rolling
+ * update has stopped it, or by a clock ahead. Shorter than {@link clockSkewMs}, so that {@link isReplaceable} agrees.
+ */
+const rolloutMs = 4 * 60_000;
+
 /** A host as a Secret holds it. */
 export interface StoredHost {
   readonly namespace: string;
@@ -229,8 +235,8 @@ export function computeDueTime(stored: StoredHost, now: ClockReading, rules: Sch
   // the age at the first observation is unknown, but since then the token has aged by the monotonic clock
   const freshMs = freshUntil - lifetime.issuedAt;
   considerAt(toWallMs(observedAt + freshMs + delayMs, now), 'clock-set-back');
-  if (hasOutdatedIdentity(lifetime, stored, now, rules)) {
-    considerAt(computePromptTime(namespace, observedAt, now, rules), 'role-changed');
+  if (hasOtherIdentity(lifetime, decision)) {
+    considerAt(computeIdentityTime(lifetime, stored, now, rules), 'role-changed');
   }
   const token = rules.cachedToken(namespace, host);
   if (token !== undefined && isNew(token, now.wallMs) && expiresMuchLater(token, lifetime)) {
@@ -239,21 +245,34 @@ export function computeDueTime(stored: StoredHost, now: ClockReading, rules: Sch
   return first;
 }
 
+/** Whether another identity applies than the one that fetched the token. */
+function hasOtherIdentity({ identity }: StoredLifetime, decision: IdentityDecision): boolean {
+  return decision.access === 'allowed' && decision.identity.fingerprint !== identity;
+}
+
 /**
- * Whether another identity applies than the one that fetched the token, and the token was fetched or first observed before this
- * process knew that. Otherwise another replica, which knows other rules or facts for a moment, has just stored it, and the two
- * would replace each other's tokens without end.
+ * When a token of another identity than the one that applies is replaced: promptly if it was fetched or first observed before
+ * this process knew that. Otherwise another replica, which knows other rules or facts, has just stored it, and the two would
+ * replace each other's tokens without end. If that was during a rolling update, the replica that started last replaces it when
+ * the others are gone.
+ * @returns ms since the epoch; infinite: only when it is no longer fresh
  */
-function hasOutdatedIdentity(
+function computeIdentityTime(
   lifetime: StoredLifetime,
-  { namespace, observedAt, decision }: StoredHost,
+  { namespace, observedAt }: StoredHost,
   now: ClockReading,
-  { startedAt, identityChangedAt }: ScheduleRules,
-): boolean {
+  rules: ScheduleRules,
+): number {
+  const { startedAt, identityChangedAt } = rules;
   const changedAt = identityChangedAt(namespace) ?? Number.NEGATIVE_INFINITY;
   const isOlder =
     lifetime.issuedAt < startedAt || lifetime.issuedAt <= changedAt || toWallMs(observedAt, now) <= changedAt;
-  return isOlder && decision.access === 'allowed' && lifetime.identity !== decision.identity.fingerprint;
+  const promptTime = computePromptTime(namespace, observedAt, now, rules);
+  if (isOlder) {
+    return promptTime;
+  }
+  const rolledOutAt = startedAt + rolloutMs;
+  return lifetime.issuedAt < rolledOutAt ? Math.max(promptTime, rolledOutAt) : Number.POSITIVE_INFINITY;
 }
 
 /**

@@ -26,7 +26,7 @@ function rules(changes: Partial<PlanRules> = {}): PlanRules {
   return {
     replica: 'a',
     freshness: { fraction: 0.5, floorMs: hourMs },
-    startedAt: issued,
+    startedAt: issued - hourMs,
     identityOf: () => defaultDecision,
     identityChangedAt: () => undefined,
     cachedToken: () => undefined,
@@ -173,9 +173,19 @@ describe('renewal plan', () => {
     const role = { identityOf: () => allow('role-b') };
     const before = { ...role, startedAt: issued + hourMs };
     assert.equal(planned(one, hourMs + maxDelayMs, before).due[0]?.reason, 'role-changed');
-    assert.deepEqual(planned(one, hourMs + maxDelayMs, { ...role, startedAt: issued }).due, []);
+    assert.deepEqual(planned(one, hourMs + maxDelayMs, { ...role, startedAt: issued - hourMs }).due, []);
     const same = secret(new Map([[east, { ...lifetime, identity: 'role-b' }]]));
     assert.deepEqual(planned(same, hourMs + maxDelayMs, before).due, []);
+  });
+
+  it('renews a token of another role that a replica stored which a rolling update then stopped', () => {
+    const one = secret(new Map([[east, lifetime]]));
+    const changes = { identityOf: () => allow('role-b'), startedAt: issued - minuteMs };
+    const { due, nextAt } = planned(one, 2 * minuteMs, changes);
+    assert.deepEqual([due, nextAt], [[], issued + 3 * minuteMs], 'the other replica may still run');
+    assert.equal(planned(one, 3 * minuteMs, changes).due[0]?.reason, 'role-changed');
+    const late = { ...changes, startedAt: issued - 5 * minuteMs };
+    assert.deepEqual(planned(one, hourMs, late).due, [], 'a newer replica stored it');
   });
 
   it('renews a token of another identity within seconds after the facts of its namespace changed', () => {

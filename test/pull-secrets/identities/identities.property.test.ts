@@ -242,4 +242,41 @@ describe('a token', () => {
     });
     await fc.assert(property, { numRuns: 100 });
   });
+
+  it('that a replica with older rules stored during a rolling update is replaced when that replica is gone', async () => {
+    const cluster = new Cluster([{ roleArn: roleOf('shared') }]);
+    cluster.run({ kind: 'time', ms: 5_000 });
+    cluster.run({ kind: 'rules', replica: 0, rules: [{ roleArn: roleOf('ecr-{namespace}') }] });
+    cluster.run({ kind: 'time', ms: 5_000 });
+    for (const of of namespaces) {
+      cluster.run({ kind: 'ensure', replica: 1, namespace: of });
+    }
+    await cluster.settle();
+    assert.equal(findOutdated(cluster).length, 4);
+    cluster.run({ kind: 'time', ms: 300_000 });
+    for (const of of namespaces) {
+      cluster.run({ kind: 'renew', replica: 0, namespace: of });
+    }
+    await cluster.settle();
+    assert.deepEqual(findOutdated(cluster), []);
+  });
+
+  it('of a namespace that was deleted is replaced if one of its name with other labels exists, although events were late', async () => {
+    const cluster = new Cluster([
+      { namespaces: { selector: 'tier=prod' }, roleArn: roleOf('prod') },
+      { roleArn: roleOf('test') },
+    ]);
+    const { facts } = cluster.replicas[0] ?? assert.fail();
+    facts.replaceNamespaces(namespaces.map((name) => ({ name, labels: { tier: 'prod' } })));
+    cluster.run({ kind: 'time', ms: hourMs });
+    cluster.run({ kind: 'ensure', replica: 0, namespace: 'team-a' });
+    await cluster.settle();
+    cluster.run({ kind: 'time', ms: 1_000 });
+    facts.removeNamespace('team-a');
+    facts.setNamespace({ name: 'team-a', labels: { tier: 'test' } });
+    cluster.run({ kind: 'time', ms: 10_000 });
+    cluster.run({ kind: 'renew', replica: 0, namespace: 'team-a' });
+    await cluster.settle();
+    assert.deepEqual(findOutdated(cluster), []);
+  });
 });
