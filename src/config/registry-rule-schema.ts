@@ -95,7 +95,7 @@ export const registryRule = v.object(
     roleArn: v.optional(roleArn),
     /** The `sts:ExternalId` that the role's trust policy requires. */
     externalId: v.optional(v.pipe(nonEmptyText, v.minLength(2, 'at least 2 characters'))),
-    /** Name of the role session, visible in CloudTrail. Truncated to 64 characters after the placeholders are expanded. */
+    /** Name of the role session, visible in CloudTrail. Truncated to 64 characters and padded to 2 after the expansion. */
     sessionName: v.optional(
       v.pipe(
         template,

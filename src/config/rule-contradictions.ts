@@ -1,5 +1,7 @@
 // Finds rules of `registries` that can never apply, and settings of a rule that exclude each other.
+import { dependsOnAccount } from '../ecr/identity-rules.ts';
 import { expandTemplate } from '../ecr/placeholders.ts';
+import { publicRegion } from '../ecr/registry.ts';
 import { matchesAny } from '../util/glob.ts';
 import type { Problem } from './problems.ts';
 import type { Config } from './schema.ts';
@@ -16,7 +18,8 @@ const identitySettings = [
 const roleSettings = ['externalId', 'sessionName', 'sessionTags', 'sessionPolicy'] as const;
 
 /** Returns a problem for each rule that has no effect or contradicts itself. */
-export function findRuleContradictions({ registries, exclude }: Config): Problem[] {
+export function findRuleContradictions(config: Config): Problem[] {
+  const { registries, exclude } = config;
   return registries.flatMap((rule, index) => {
     const path = `registries[${index}]`;
     const empty = findEmptyList(rule, path);
@@ -26,7 +29,7 @@ export function findRuleContradictions({ registries, exclude }: Config): Problem
     return [
       ...findConflictingSettings(rule, path),
       ...findExcluded(rule, path, exclude),
-      ...findHidden(registries, index),
+      ...findHidden(config, index),
     ];
   });
 }
@@ -36,6 +39,7 @@ function findEmptyList(rule: Rule, path: string): Problem | undefined {
     ['namespaces.names', rule.namespaces?.names, 'namespace'],
     ['accounts', rule.accounts, 'registry'],
     ['regions', rule.regions, 'registry'],
+    ['allowedRoles', rule.allowedRoles, 'role'],
   ];
   const [key, , subject] = lists.find(([, list]) => list?.length === 0) ?? [];
   return key === undefined
@@ -109,9 +113,16 @@ function findExcluded(rule: Rule, path: string, exclude: Config['exclude']): Pro
 }
 
 /** The first matching rule applies, so a rule is never used if an earlier one matches everything that it matches. */
-function findHidden(rules: readonly Rule[], index: number): Problem[] {
+function findHidden({ registries: rules, publicRegistry }: Config, index: number): Problem[] {
   const rule = rules[index];
-  const wider = rules.slice(0, index).findIndex((earlier) => rule !== undefined && coversRule(earlier, rule));
+  const wider = rules
+    .slice(0, index)
+    .findIndex(
+      (earlier) =>
+        rule !== undefined &&
+        coversRule(earlier, rule) &&
+        !(publicRegistry && matchesPublicRegistry(rule) && !matchesPublicRegistry(earlier)),
+    );
   return wider === -1
     ? []
     : [
@@ -120,6 +131,12 @@ function findHidden(rules: readonly Rule[], index: number): Problem[] {
           text: `is never used, because registries[${wider}] matches the same registries and comes first`,
         },
       ];
+}
+
+function matchesPublicRegistry(rule: Rule): boolean {
+  const { accounts, regions } = rule;
+  const isInRegions = regions === undefined || matchesAny(regions, publicRegion);
+  return accounts === undefined && isInRegions && !dependsOnAccount(rule);
 }
 
 function coversRule(wide: Rule, narrow: Rule): boolean {

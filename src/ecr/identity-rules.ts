@@ -38,7 +38,7 @@ export interface IdentityRule {
   /** The role to assume. With `webIdentity`, the annotation of the ServiceAccount comes first. May contain placeholders. */
   readonly roleArn?: string | undefined;
   readonly externalId?: string | undefined;
-  /** May contain placeholders, and is truncated to the length that STS accepts. */
+  /** May contain placeholders, and is truncated or padded with `-` to a length that STS accepts. */
   readonly sessionName?: string | undefined;
   /** The values may contain placeholders. */
   readonly sessionTags?: Readonly<Record<string, string>> | undefined;
@@ -52,7 +52,8 @@ export interface IdentityRule {
   readonly credentials?: { readonly profile: string } | undefined;
 }
 
-/** Max length of a session name (AWS STS API reference, AssumeRole). */
+/** Bounds of the length of a session name (AWS STS API reference, AssumeRole). A namespace can have one character. */
+const minSessionNameLength = 2;
 const maxSessionNameLength = 64;
 
 type TextMatcher = (text: string) => boolean;
@@ -182,10 +183,24 @@ function serializeTemplate(rule: IdentityRule): string {
   return JSON.stringify(parts.map((part) => part ?? null));
 }
 
-function createTemplate(rule: IdentityRule, index: number, text: string): IdentityTemplate {
-  const { roleArn, sessionName, sessionPolicy, sessionTags, webIdentity, credentials } = rule;
+/** Whether the identity of a rule depends on the account. The public registry belongs to none, so the rule is not for it. */
+export function dependsOnAccount(rule: IdentityRule): boolean {
+  return findRulePlaceholders(rule).includes('account');
+}
+
+function findRulePlaceholders({
+  roleArn,
+  sessionName,
+  sessionPolicy,
+  sessionTags,
+}: IdentityRule): Placeholder[] {
   const templates = [roleArn, sessionName, sessionPolicy, ...Object.values(sessionTags ?? {})];
-  const placeholders = findPlaceholders(templates.filter((template) => template !== undefined));
+  return findPlaceholders(templates.filter((template) => template !== undefined));
+}
+
+function createTemplate(rule: IdentityRule, index: number, text: string): IdentityTemplate {
+  const { roleArn, webIdentity, credentials } = rule;
+  const placeholders = findRulePlaceholders(rule);
   const template = { index, rule, digest: hash64(text), placeholders, constant: undefined };
   if (roleArn === undefined && webIdentity === undefined && credentials === undefined) {
     return { ...template, constant: defaultIdentity };
@@ -338,7 +353,9 @@ class RuleIdentity implements Identity {
       : {
           roleArn,
           externalId,
-          sessionName: sessionName && expand(sessionName).slice(0, maxSessionNameLength),
+          sessionName:
+            sessionName &&
+            expand(sessionName).slice(0, maxSessionNameLength).padEnd(minSessionNameLength, '-'),
           sessionPolicy: sessionPolicy && expandJsonTemplate(sessionPolicy, this.#values),
           sessionTags:
             sessionTags &&

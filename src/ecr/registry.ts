@@ -41,7 +41,7 @@ export interface RegistrySettings {
 }
 
 /** The only region whose API issues tokens of the public registry that are valid for pulls (API reference of ECR Public). */
-const publicRegion = 'us-east-1';
+export const publicRegion = 'us-east-1';
 
 /**
  * Recognizes a registry by the host that an image names, `HOST` or `HOST:PORT`.

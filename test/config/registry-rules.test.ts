@@ -173,6 +173,26 @@ describe('contradictions in registry rules', () => {
     ]);
   });
 
+  it('are not rules for the public registry, which an earlier rule with an account does not match', () => {
+    const perAccount = { roleArn: 'arn:aws:iam::{account}:role/ecr' };
+    const of = (publicRegistry: boolean, earlier: object, rule: object) =>
+      problemsOf({ publicRegistry, registries: [earlier, rule] }).length;
+    assert.equal(of(true, perAccount, { access: 'deny' }), 0);
+    assert.equal(of(true, perAccount, { access: 'deny', regions: ['us-*'] }), 0);
+    assert.equal(of(true, { roleArn, sessionTags: { account: '{account}' } }, { roleArn }), 0);
+    assert.equal(of(false, perAccount, { access: 'deny' }), 1);
+    assert.equal(of(true, perAccount, { access: 'deny', regions: ['eu-*'] }), 1);
+    assert.equal(of(true, perAccount, { access: 'deny', accounts: ['123456789012'] }), 1);
+    assert.equal(of(true, perAccount, { ...perAccount, sessionName: 'other' }), 1);
+    assert.equal(of(true, { roleArn }, { access: 'deny' }), 1);
+  });
+
+  it('are lists of allowed roles without a role', () => {
+    assert.deepEqual(ruleProblems({ webIdentity: { serviceAccount: 'x' }, allowedRoles: [] }), [
+      'registries[0].allowedRoles is empty, so the rule matches no role; omit it to match all',
+    ]);
+  });
+
   it('are rules for what is excluded anyway', () => {
     const exclude = { namespaces: ['lab-*'], accounts: ['1234*'] };
     const of = (rule: object) => problemsOf({ exclude, registries: [{ ...rule, access: 'deny' }] });

@@ -207,6 +207,14 @@ describe('an expanded role', () => {
       sessionPolicy: JSON.stringify({ Resource: namespace, Variable: variable }),
     });
   });
+
+  it('gets a session name of the two characters that AWS STS requires, also in a namespace with one', () => {
+    const rule = { roleArn: 'arn:aws:iam::123456789012:role/x', sessionName: '{namespace}' };
+    const resolve = createIdentityResolver([rule], unknownFacts);
+    const registry = registryOfHost('210987654321.dkr.ecr.eu-west-1.amazonaws.com');
+    const names = ['a', 'ab'].map((namespace) => allowed(resolve(namespace, registry)).role?.sessionName);
+    assert.deepEqual(names, ['a-', 'ab']);
+  });
 });
 
 /** Everything about an identity that AWS can observe. */
