@@ -27,10 +27,15 @@ describeChartOnCluster('the fence around tokens of ServiceAccounts', (cluster, h
   after(() => release?.uninstall());
 
   /** Creates a ServiceAccount, and a token of it as the program. */
-  async function createToken(namespace: string, audiences: readonly string[], name = 'ecr-pull') {
+  async function createToken(
+    namespace: string,
+    audiences: readonly string[],
+    name = 'ecr-pull',
+    expirationSeconds: number | undefined = 600,
+  ) {
     await createServiceAccount(cluster(), namespace, name);
     const path = `/api/v1/namespaces/${namespace}/serviceaccounts/${name}/token`;
-    return await asProgram('POST', path, { spec: { audiences, expirationSeconds: 600 } });
+    return await asProgram('POST', path, { spec: { audiences, expirationSeconds } });
   }
 
   it('lets the program create tokens for AWS STS', async () => {
@@ -53,6 +58,15 @@ describeChartOnCluster('the fence around tokens of ServiceAccounts', (cluster, h
       );
     });
   }
+
+  it('refuses tokens that live longer than the program needs them', async () => {
+    for (const seconds of [601, 31_536_000]) {
+      const namespace = await cluster().createNamespace();
+      const { status, body } = await createToken(namespace, ['sts.amazonaws.com'], 'ecr-pull', seconds);
+      assert.equal(status, 403, `status ${status}`);
+      assert.match(getValueAt(body, 'message'), /may only create tokens that live at most 600 seconds/);
+    }
+  });
 
   it('refuses tokens in namespaces that are excluded, or that opted out', async () => {
     const create = (name: string, labels: Record<string, string>) =>
