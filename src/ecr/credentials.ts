@@ -62,7 +62,8 @@ export interface CredentialSource {
 
 interface RoleEntry {
   readonly provider: CredentialProvider;
-  readonly profile: string | undefined;
+  /** Whether the base credentials of a profile (undefined: the process's own) assumed the role. Those of a web identity do not. */
+  isDerivedFrom(profile: string | undefined): boolean;
 }
 
 /**
@@ -88,7 +89,9 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
       }
       const cache = identity.isUnbounded ? unboundedRoles : roles;
       const provider = cache.get(key)?.provider ?? createRoleProvider(identity, role, getBase, options);
-      cache.set(key, { provider, profile });
+      const isDerivedFrom = (other: string | undefined) =>
+        identity.webIdentity === undefined && other === profile;
+      cache.set(key, { provider, isDerivedFrom });
       return provider;
     },
     reset({ key, profile, webIdentity }) {
@@ -99,7 +102,7 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
       bases.delete(profile);
       for (const cache of [roles, unboundedRoles]) {
         for (const [other, entry] of [...cache.entries()]) {
-          if (entry.profile === profile) {
+          if (entry.isDerivedFrom(profile)) {
             cache.delete(other);
           }
         }

@@ -335,6 +335,16 @@ describe('a rule with a web identity', () => {
     assert.equal(aws.double.callsOf('AssumeRoleWithWebIdentity').length, 3);
   });
 
+  it('keeps its session when the credentials of the program fail and are read again', async () => {
+    await using aws = await startAwsTokensFixture(options, doubleOptions);
+    delete process.env['AWS_ACCESS_KEY_ID'];
+    delete process.env['AWS_SECRET_ACCESS_KEY'];
+    await aws.tokens.get('payments', registry());
+    assert.equal((await getTokenError(aws.tokens.get('team', registry()))).code, 'no-credentials');
+    await aws.tokens.get('payments', registry('eu-west-2'));
+    assert.equal(aws.double.callsOf('AssumeRoleWithWebIdentity').length, 1);
+  });
+
   it('gets a new token of the ServiceAccount before its session expires', async () => {
     let requested = 0;
     const requestToken: typeof options.requestToken = async (...asked) => {
