@@ -49,6 +49,7 @@ export function createCatchUp(
       resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
       exclude: getAdmissionExclusions(config),
       findDenyingRule: app.identities.findDenyingRule,
+      isUndecided: app.identities.isUndecided,
     },
     resolveRegistry: app.resolveRegistry,
     listPendingPods: (onPage, signal) => listPendingPods(app.cluster, onPage, signal),

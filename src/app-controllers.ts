@@ -143,7 +143,10 @@ function createProvisioning(
     settings: resolveSettings(config),
     secretCache: app.secretCache,
     secrets: app.secrets,
-    isDenied: (namespace, { host }) => app.housekeeping.isDenied(namespace, host),
+    isDenied: (namespace, registry) =>
+      app.identities.isUndecided(namespace, registry)
+        ? undefined
+        : app.identities.findDenyingRule(namespace, registry) !== undefined,
     whenSynced,
     onWatchError: (error) => {
       metrics.countWatchFailure(error.code);

@@ -36,6 +36,8 @@ export interface Identities {
   readonly resolve: IdentityResolver;
   /** Returns the path of the rule that denies a namespace the tokens of a registry; undefined if none does. */
   findDenyingRule(namespace: string, registry: Registry): string | undefined;
+  /** Whether it is not known yet if a rule denies it, because the labels of the namespace are not known. */
+  isUndecided(namespace: string, registry: Registry): boolean;
   /** Resolves when it is known which identity applies, or after a second if the API server does not say. */
   waitUntilKnown(namespace: string, registry: Registry): Promise<void>;
   /** When the facts behind a namespace's identities last changed, in ms since the epoch; undefined: they did not. */
@@ -105,6 +107,10 @@ export function createIdentities(
     findDenyingRule: (namespace, registry) => {
       const decision = resolve(namespace, registry);
       return decision.access === 'denied' ? decision.rule : undefined;
+    },
+    isUndecided: (namespace, registry) => {
+      const decision = resolve(namespace, registry);
+      return decision.access === 'unresolved' && decision.code === 'namespace-unknown';
     },
     waitUntilKnown: (namespace, registry) =>
       facts.waitUntil(namespace, () => !isUnknown(resolve(namespace, registry)), maxFactWaitMs),

@@ -1,7 +1,6 @@
 // Finds pending pods that admission missed: ensures their tokens, reports those without a reference, and deletes some of them.
 import type { Registry, RegistryResolver } from '../ecr/registry.ts';
 import type { ClockReading } from '../ecr/token-policy.ts';
-import type { DecisionRules } from '../injection/decision.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
@@ -12,11 +11,12 @@ import { replacementMs } from './eviction-policy.ts';
 import { FindingCollector, type NeededTokens } from './finding-collector.ts';
 import type { MissedPodReporter } from './missed-pod-reports.ts';
 import type { PodEvictions } from './pod-evictions.ts';
+import type { PodRules } from './pod-findings.ts';
 
 export interface CatchUpDependencies {
   readonly secretCache: Pick<SecretCache, 'get'>;
   readonly secrets: Pick<PullSecrets, 'ensure'>;
-  readonly rules: DecisionRules;
+  readonly rules: Omit<PodRules, 'lacksToken'>;
   readonly resolveRegistry: RegistryResolver;
   /** Calls `onPage` with the pending pods of the cluster, page by page. Rejects with KubeError. */
   listPendingPods(onPage: (pods: readonly unknown[]) => void, signal: AbortSignal): Promise<void>;

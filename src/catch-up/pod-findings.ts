@@ -37,6 +37,8 @@ export type PodFinding =
 export interface PodRules extends DecisionRules {
   /** Whether the Secret of a namespace is known to lack a valid token of a registry. */
   lacksToken(namespace: string, registry: Registry): boolean;
+  /** Whether it is not known yet if a rule denies it. */
+  isUndecided(namespace: string, registry: Registry): boolean;
 }
 
 /** Hosts that are kept of a pod without a reference. */
@@ -59,6 +61,10 @@ export function examinePod(pod: unknown, rules: PodRules): PodFinding | undefine
     return undefined;
   }
   if (decision.patch !== undefined) {
+    // A pod whose tokens a rule denies has no reference on purpose, so it must not be reported or evicted.
+    if (decision.registries.every((registry) => rules.isUndecided(namespace, registry))) {
+      return undefined;
+    }
     return { kind: 'uninjected', pod: describePod(pod, namespace, decision.registries) };
   }
   const registries = decision.registries.filter((registry) => rules.lacksToken(namespace, registry));

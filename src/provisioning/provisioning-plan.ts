@@ -40,13 +40,13 @@ export type Action =
 
 type UnselectedReason = Extract<Action, { kind: 'remove-reference' }>['reason'];
 
-/** Whether a rule denies a namespace the tokens of a registry. */
-export type IsDenied = (namespace: string, registry: Registry) => boolean;
+/** Whether a rule denies a namespace the tokens of a registry; undefined: not known yet. */
+export type IsDenied = (namespace: string, registry: Registry) => boolean | undefined;
 
 /**
  * Plans the actions that bring a namespace to the desired state. Terminating and excluded namespaces are skipped. A namespace
  * that is no longer selected, or to which rules deny all registries, loses the references that the program added, but keeps its
- * Secret, because pods may use it.
+ * Secret, because pods may use it. Nothing is done in a selected namespace while it is not known what rules deny to it.
  */
 export function planActions(
   observed: ObservedNamespace,
@@ -56,9 +56,13 @@ export function planActions(
   if (observed.namespace?.isTerminating === true || matchesAny(settings.excludedNamespaces, observed.name)) {
     return [];
   }
-  const registries = settings.registries.filter((registry) => !isDenied(observed.name, registry));
-  const unselected =
-    findUnselectedReason(observed, settings) ?? (registries.length === 0 ? 'registries-denied' : undefined);
+  const unselectedNamespace = findUnselectedReason(observed, settings);
+  const denials = settings.registries.map((registry) => isDenied(observed.name, registry));
+  if (unselectedNamespace === undefined && denials.includes(undefined)) {
+    return [];
+  }
+  const registries = settings.registries.filter((_, index) => denials[index] !== true);
+  const unselected = unselectedNamespace ?? (registries.length === 0 ? 'registries-denied' : undefined);
   const secret = unselected === undefined ? planSecretActions(observed, registries) : [];
   return [
     ...secret,

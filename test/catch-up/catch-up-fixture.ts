@@ -23,6 +23,7 @@ export const rules = {
   resolveRegistry,
   exclude: { namespaces: ['kube-*'], accounts: ['9*'] },
   findDenyingRule: () => undefined,
+  isUndecided: () => false,
 };
 
 export interface PodOptions {

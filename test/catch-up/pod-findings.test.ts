@@ -43,6 +43,15 @@ describe('what is found about a pending pod', () => {
     });
   }
 
+  it('is no missing reference while it is not known whether a rule denies all of its registries', () => {
+    const undecided = { ...podRules, isUndecided: (_: string, one: { host: string }) => one.host === host };
+    const find = (options: PodOptions) =>
+      describeFinding(examinePod(pendingPod('shop', 'cart', options), undecided));
+    assert.equal(find({}), 'nothing');
+    assert.equal(find({ images: [`${host}/a`, `${other}/b`] }), 'no reference');
+    assert.equal(find({ hasReference: true }), `tokens of ${host}`);
+  });
+
   it('does not include hosts whose token is stored', () => {
     const images = [`${host}/a`, `${other}/b`];
     stored.add(host);

@@ -91,6 +91,16 @@ describe('provisioning plan', () => {
     ]);
   });
 
+  it('waits in a selected namespace until it is known what rules deny to it', () => {
+    const before = { secret: undefined, serviceAccounts: [account()] };
+    const undecided = () => undefined;
+    assert.deepEqual(describePlan(before, {}, undecided), []);
+    assert.deepEqual(describePlan({}, {}, undecided), []);
+    assert.deepEqual(describePlan({ namespace: undefined }, {}, undecided), [
+      'remove-reference default: namespace-not-selected',
+    ]);
+  });
+
   it('adds neither Secret nor references where rules deny all registries, and removes the references that it added', () => {
     const before = { secret: undefined, serviceAccounts: [account()] };
     assert.deepEqual(
