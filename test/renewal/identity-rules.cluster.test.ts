@@ -161,6 +161,8 @@ describeOnCluster('identity rules', (cluster) => {
       program.log().find((line) => JSON.stringify(line).includes(`role/ecr-${other}`)),
     );
     assert.match(JSON.stringify(failure), /registries\[2\]/);
+    await setIdentity(other, null);
+    await eventually('no rule applies any more', async () => /:user\//.test(String(await readOwner(other))));
   });
 
   it('use a profile of the shared AWS files', async () => {
