@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { getItems } from '../../src/util/json.ts';
-import { describeChartOnCluster } from '../chart/chart-suite.ts';
+import { describeChartOnCluster, itWithPolicy } from '../chart/chart-suite.ts';
 import { registry } from '../chart/install-modes.ts';
 import { addSidecar, getImages, LateWebhooks, toPullThroughCache } from '../chart/late-webhooks.ts';
 import { getLocalProgramValues, installWithLocalProgram, startLocalProgram } from '../chart/local-program.ts';
@@ -154,6 +154,49 @@ describeChartOnCluster('pods that were created while no replica ran', (cluster, 
       );
     } finally {
       await late.removeAll();
+    }
+  });
+});
+
+describeChartOnCluster('pods that only the policy saw, because no replica ran', (cluster, helm) => {
+  let ecr: EcrDouble;
+  let release: Release;
+  let program: RunningProgram;
+  let bulk: BulkClient;
+  before(async () => {
+    ecr = await startEcrDouble();
+    release = await createRelease(cluster(), helm());
+    program = await installWithLocalProgram(cluster(), release, ecr);
+    bulk = createBulkClient(cluster().kubeconfigPath);
+  });
+  after(async () => {
+    bulk?.close();
+    await program?.stop();
+    await release?.uninstall();
+    await ecr.stop();
+  });
+
+  itWithPolicy(cluster, 'get the Secret of their new namespace in the first round', async () => {
+    const namespaces = Array.from({ length: 20 }, (_, index) => `new-${index}`);
+    await program.stop();
+    await bulk.createNamespaces(namespaces);
+    for (const namespace of namespaces) {
+      await eventually(`the policy adds the reference in ${namespace}`, async () => {
+        const { pullSecrets } = await createPod(cluster(), namespace, podWith([image]));
+        return pullSecrets.join() === 'ecr-pull-secrets';
+      });
+      assert.equal(await readPullSecret(cluster(), namespace), undefined);
+    }
+    program = await startLocalProgram(release, ecr);
+    const round = await eventually(
+      'the first round has ended',
+      () => program.log().find(({ msg }) => msg === 'checked pending pods'),
+      slowMs,
+    );
+    assert.deepEqual([round['ensuredNamespaces'], round['incompleteNamespaces']], [namespaces.length, 0]);
+    for (const namespace of namespaces) {
+      const secret = await readPullSecret(cluster(), namespace);
+      assert.ok(Date.parse(secret?.hosts[registry]?.expiresAt ?? '') > Date.now(), namespace);
     }
   });
 });
