@@ -2,7 +2,10 @@
 import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
 import { examinePod, type PodRules, type UninjectedPod } from './pod-findings.ts';
 
-/** Maximum number of pods without a reference that are kept in all and of one namespace. The others are only counted. */
+/**
+ * Maximum number of pods without a reference that are kept in all and of one namespace. The others are only counted. Above `all`,
+ * the first pod of each namespace is kept, so that namespaces that come first in the list cannot hide the others.
+ */
 const maxPods = { all: 10_000, perNamespace: 500 };
 
 /** Maximum number of hosts that are ensured for one namespace in a round: the upper bound of `secrets.maxHosts`. */
@@ -92,7 +95,7 @@ export class FindingCollector {
     const found = this.#uninjected.get(pod.namespace) ?? { count: 0, pods: [] };
     this.#uninjected.set(pod.namespace, found);
     found.count += isYoung ? 0 : 1;
-    if (this.#kept < maxPods.all && found.pods.length < maxPods.perNamespace) {
+    if (found.pods.length < (this.#kept < maxPods.all ? maxPods.perNamespace : 1)) {
       this.#kept += 1;
       found.pods.push({ ...pod, isYoung, hosts: pod.hosts.map(copyText) });
     }

@@ -288,6 +288,20 @@ describe('pending pods without a reference', () => {
     );
     assert.ok(state.events.length <= 201, `${state.events.length} Events`);
   });
+
+  it('get an Event in each namespace, if there are too many to keep', async () => {
+    const { catchUp, state, runFirstRound } = setUpCatchUp();
+    state.pods = Array.from({ length: 21 * 500 }, (_, index) =>
+      pendingPod(`a-${Math.floor(index / 500)}`, `p${index}`),
+    );
+    state.pods.push(pendingPod('b', 'x'), pendingPod('b', 'y'));
+    await runFirstRound();
+    assert.equal(catchUp.uninjectedPods, 21 * 500 + 2);
+    await eventually('the last namespace has an Event', () =>
+      state.events.some(({ object }) => object.namespace === 'b'),
+    );
+    assert.equal(state.events.filter(({ object }) => object.namespace === 'b').length, 1);
+  });
 });
 
 describe('the eviction of pods without a reference', () => {
