@@ -95,10 +95,31 @@ export class FindingCollector {
     const found = this.#uninjected.get(pod.namespace) ?? { count: 0, pods: [] };
     this.#uninjected.set(pod.namespace, found);
     found.count += isYoung ? 0 : 1;
+    const kept = { ...pod, isYoung, hosts: pod.hosts.map(copyText) };
     if (found.pods.length < (this.#kept < maxPods.all ? maxPods.perNamespace : 1)) {
       this.#kept += 1;
-      found.pods.push({ ...pod, isYoung, hosts: pod.hosts.map(copyText) });
+      found.pods.push(kept);
+    } else {
+      replaceIfNewest(found.pods, kept);
     }
+  }
+}
+
+/**
+ * Replaces a pod of the same controller if all of them are older, because the newest pod of a controller shows whether its
+ * replacements have the reference.
+ */
+function replaceIfNewest(pods: FoundPod[], pod: FoundPod): void {
+  const { controller, createdAt } = pod;
+  if (controller === undefined) {
+    return;
+  }
+  const index = pods.findLastIndex((kept) => kept.controller?.uid === controller.uid);
+  const isNewest = pods.every(
+    (kept) => kept.controller?.uid !== controller.uid || kept.createdAt < createdAt,
+  );
+  if (index !== -1 && isNewest) {
+    pods[index] = pod;
   }
 }
 

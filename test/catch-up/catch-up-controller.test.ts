@@ -381,6 +381,17 @@ describe('the eviction of pods without a reference', () => {
     );
   });
 
+  it('deletes no further pod if a replacement lacks the reference, even among more pods than are kept', async () => {
+    const { state, pass, runFirstRound, clock } = setUpCatchUp({}, true);
+    state.pods = Array.from({ length: 600 }, (_, index) => owned(`p${String(index).padStart(3, '0')}`));
+    await runFirstRound();
+    assert.deepEqual(state.deleted, ['p000']);
+    state.pods = [...state.pods.slice(1), owned('q', { createdAt: clock.wallMs })];
+    await pass(31 * secondMs);
+    await pass(minuteMs);
+    assert.deepEqual(state.deleted, ['p000']);
+  });
+
   it('tries again if a pod has changed, or the deletion was refused', async () => {
     const { state, pass, runFirstRound } = setUpCatchUp({}, true);
     state.pods = [owned('a'), owned('b')];
