@@ -79,8 +79,8 @@ export class EvictionPolicy {
    */
   plan(pods: readonly FoundPod[], now: number): EvictionPlan {
     const owned = pods.filter(isReplaceable);
-    const plans = [...Map.groupBy(owned, ({ controller }) => controller.uid)].map(([uid, group]) =>
-      this.#planController(uid, group, now),
+    const plans = [...Map.groupBy(owned, getControllerKey)].map(([key, group]) =>
+      this.#planController(key, group, now),
     );
     return {
       evict: interleaveNamespaces(plans.flatMap(({ evict }) => evict)),
@@ -90,32 +90,34 @@ export class EvictionPolicy {
   }
 
   /** Records that a pod was deleted. */
-  recordDeleted({ uid, controller }: OwnedPod, now: number): void {
-    const attempt = this.#attempts.get(controller.uid);
-    if (attempt?.firstUid === uid) {
-      this.#record(controller.uid, { ...attempt, firstDeletedAt: now });
+  recordDeleted(pod: OwnedPod, now: number): void {
+    const key = getControllerKey(pod);
+    const attempt = this.#attempts.get(key);
+    if (attempt?.firstUid === pod.uid) {
+      this.#record(key, { ...attempt, firstDeletedAt: now });
     }
   }
 
   /** Records that a pod was not deleted. If it was the first one, the attempt does not count. */
-  recordFailure({ uid, controller }: OwnedPod): void {
-    const attempt = this.#attempts.get(controller.uid);
-    if (attempt?.firstUid !== uid) {
+  recordFailure(pod: OwnedPod): void {
+    const key = getControllerKey(pod);
+    const attempt = this.#attempts.get(key);
+    if (attempt?.firstUid !== pod.uid) {
       return;
     }
     if (attempt.previous === undefined) {
-      this.#attempts.delete(controller.uid);
+      this.#attempts.delete(key);
     } else {
-      this.#record(controller.uid, attempt.previous);
+      this.#record(key, attempt.previous);
     }
   }
 
-  #planController(uid: string, pods: readonly OwnedPod[], now: number): EvictionPlan {
+  #planController(key: string, pods: readonly OwnedPod[], now: number): EvictionPlan {
     const evictable = pods
       .filter(({ isYoung, isStuck }) => !isYoung && isStuck)
       .toSorted((a, b) => a.createdAt - b.createdAt);
     const [first] = evictable;
-    const last = this.#findAttempt(uid, now);
+    const last = this.#findAttempt(key, now);
     if (first === undefined) {
       return nothing;
     }
@@ -125,13 +127,13 @@ export class EvictionPolicy {
       return { evict: isReplaced ? evictable : [], stopped: [], isUnfinished: true };
     }
     if (last !== undefined && last.number >= maxAttempts) {
-      this.#record(uid, { ...last, hasStopped: true });
+      this.#record(key, { ...last, hasStopped: true });
       return { ...nothing, stopped: last.hasStopped ? [] : [first] };
     }
     if (last !== undefined && now - last.startedAt < firstRetryMs * 2 ** (last.number - 1)) {
       return nothing;
     }
-    this.#record(uid, {
+    this.#record(key, {
       ...{ number: (last?.number ?? 0) + 1, startedAt: now, newestCreatedAt, hasStopped: false },
       ...{ firstUid: first.uid, firstDeletedAt: undefined },
       previous: last && { ...last, previous: undefined },
@@ -139,15 +141,15 @@ export class EvictionPolicy {
     return { evict: [first], stopped: [], isUnfinished: true };
   }
 
-  #findAttempt(uid: string, now: number): Attempt | undefined {
-    const attempt = this.#attempts.get(uid);
+  #findAttempt(key: string, now: number): Attempt | undefined {
+    const attempt = this.#attempts.get(key);
     return attempt === undefined || now - attempt.startedAt >= memoryMs ? undefined : attempt;
   }
 
   /** Beyond the maximum, the controller whose attempt was recorded first is forgotten. */
-  #record(uid: string, attempt: Attempt): void {
-    this.#attempts.delete(uid);
-    this.#attempts.set(uid, attempt);
+  #record(key: string, attempt: Attempt): void {
+    this.#attempts.delete(key);
+    this.#attempts.set(key, attempt);
     const [oldest] = this.#attempts.keys();
     if (oldest !== undefined && this.#attempts.size > maxControllers) {
       this.#attempts.delete(oldest);
@@ -156,6 +158,11 @@ export class EvictionPolicy {
 }
 
 const nothing: EvictionPlan = { evict: [], stopped: [], isUnfinished: false };
+
+/** Identifies a controller. With its namespace, because anyone who can create a pod can write any UID into it. */
+function getControllerKey({ namespace, controller }: OwnedPod): string {
+  return `${namespace}/${controller.uid}`;
+}
 
 function isReplaceable(pod: FoundPod): pod is OwnedPod {
   const { controller } = pod;

@@ -59,6 +59,14 @@ describe('the eviction policy', () => {
     assert.equal(plan(secondMs, [a, c]), 'a c');
   });
 
+  it('does not confuse a controller with the one of another namespace whose pods name the same UID', () => {
+    const { plan } = setUp();
+    const [a, b] = [found('a'), found('b', { createdAt: start + 1 })];
+    const forged = (name: string, createdAt: number) => found(name, { namespace: 'other', createdAt });
+    assert.equal(plan(0, [a, b, forged('x', start + 2)]), 'a x');
+    assert.equal(plan(30 * secondMs, [b, forged('y', start + minuteMs)]), 'b');
+  });
+
   it('orders pods so that no namespace waits for all pods of another', () => {
     const { plan } = setUp();
     const of = (namespace: string, count: number) =>
