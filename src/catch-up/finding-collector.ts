@@ -14,7 +14,10 @@ const maxHostsPerNamespace = 250;
 /** Registries of pods that have the reference, by namespace. */
 export type NeededTokens = ReadonlyMap<string, readonly Registry[]>;
 
-/** A pod without a reference. A young one may still start without it, so it is not reported yet. */
+/**
+ * A pod without a reference. A young one is not reported yet, because it may still start without it. Neither is one whose tokens a
+ * rule may deny; it counts as young.
+ */
 export interface FoundPod extends UninjectedPod {
   readonly isYoung: boolean;
 }
@@ -56,7 +59,7 @@ export class FindingCollector {
     if (finding?.kind === 'needs-tokens') {
       this.#addHosts(finding.namespace, finding.registries);
     } else if (finding?.kind === 'uninjected') {
-      this.#addPod(finding.pod);
+      this.#addPod(finding.pod, finding.isCertain);
     }
   }
 
@@ -89,9 +92,9 @@ export class FindingCollector {
     }
   }
 
-  #addPod(pod: UninjectedPod): void {
+  #addPod(pod: UninjectedPod, isCertain: boolean): void {
     const { minimumAgeMs, now } = this.#dependencies;
-    const isYoung = now() - pod.createdAt < minimumAgeMs;
+    const isYoung = !isCertain || now() - pod.createdAt < minimumAgeMs;
     const found = this.#uninjected.get(pod.namespace) ?? { count: 0, pods: [] };
     this.#uninjected.set(pod.namespace, found);
     found.count += isYoung ? 0 : 1;

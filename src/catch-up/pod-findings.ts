@@ -32,7 +32,12 @@ export interface UninjectedPod {
 /** What there is to do about a pending pod. */
 export type PodFinding =
   | { readonly kind: 'needs-tokens'; readonly namespace: string; readonly registries: readonly Registry[] }
-  | { readonly kind: 'uninjected'; readonly pod: UninjectedPod };
+  | {
+      readonly kind: 'uninjected';
+      readonly pod: UninjectedPod;
+      /** False if a rule may deny its tokens, which the labels of its namespace will show. */
+      readonly isCertain: boolean;
+    };
 
 export interface PodRules extends DecisionRules {
   /** Whether the Secret of a namespace is known to lack a valid token of a registry. */
@@ -61,11 +66,8 @@ export function examinePod(pod: unknown, rules: PodRules): PodFinding | undefine
     return undefined;
   }
   if (decision.patch !== undefined) {
-    // A pod whose tokens a rule denies has no reference on purpose, so it must not be reported or evicted.
-    if (decision.registries.every((registry) => rules.isUndecided(namespace, registry))) {
-      return undefined;
-    }
-    return { kind: 'uninjected', pod: describePod(pod, namespace, decision.registries) };
+    const isCertain = decision.registries.some((registry) => !rules.isUndecided(namespace, registry));
+    return { kind: 'uninjected', pod: describePod(pod, namespace, decision.registries), isCertain };
   }
   const registries = decision.registries.filter((registry) => rules.lacksToken(namespace, registry));
   return registries.length === 0 ? undefined : { kind: 'needs-tokens', namespace, registries };

@@ -5,7 +5,16 @@ import { setImmediate } from 'node:timers/promises';
 import { KubeError } from '../../src/kube/errors.ts';
 import { pendingHost } from '../../src/pull-secrets/unavailable-host.ts';
 import { eventually } from '../support/eventually.ts';
-import { host, minuteMs, ownedBy, pendingPod, secondMs, setUpCatchUp, start } from './catch-up-fixture.ts';
+import {
+  host,
+  minuteMs,
+  ownedBy,
+  pendingPod,
+  rules,
+  secondMs,
+  setUpCatchUp,
+  start,
+} from './catch-up-fixture.ts';
 
 const forbidden = () =>
   Promise.reject(new KubeError({ code: 'forbidden', operation: 'list pending pods', status: 403 }));
@@ -274,6 +283,29 @@ describe('pending pods without a reference', () => {
     await pass(31 * secondMs);
     assert.equal(catchUp.uninjectedPods, 1);
     await eventually('the Event is created', () => state.events.length === 1);
+  });
+
+  it('are left for the next round while a rule may deny their tokens, because the labels of the namespace are unknown', async () => {
+    let isKnown = false;
+    const { catchUp, state, pass, runFirstRound } = setUpCatchUp(
+      {
+        rules: {
+          ...rules,
+          isUndecided: (namespace) => namespace !== 'web' && !isKnown,
+          findDenyingRule: (namespace) => (namespace === 'sandbox' && isKnown ? 'registries[0]' : undefined),
+        },
+      },
+      true,
+    );
+    state.pods = ['sandbox', 'shop', 'web'].map((namespace) =>
+      pendingPod(namespace, namespace, { metadata: ownedBy('ReplicaSet', namespace) }),
+    );
+    await runFirstRound();
+    assert.deepEqual([catchUp.uninjectedPods, state.deleted], [1, ['web']]);
+    isKnown = true;
+    state.pods.pop();
+    await pass(31 * secondMs);
+    assert.deepEqual([catchUp.uninjectedPods, state.deleted], [1, ['web', 'shop']]);
   });
 
   it('are all counted, and kept up to a limit of each namespace', async () => {

@@ -43,13 +43,17 @@ describe('what is found about a pending pod', () => {
     });
   }
 
-  it('is no missing reference while it is not known whether a rule denies all of its registries', () => {
+  it('is no certain finding while it is not known whether a rule denies all of its registries', () => {
     const undecided = { ...podRules, isUndecided: (_: string, one: { host: string }) => one.host === host };
-    const find = (options: PodOptions) =>
-      describeFinding(examinePod(pendingPod('shop', 'cart', options), undecided));
-    assert.equal(find({}), 'nothing');
-    assert.equal(find({ images: [`${host}/a`, `${other}/b`] }), 'no reference');
-    assert.equal(find({ hasReference: true }), `tokens of ${host}`);
+    const find = (options: PodOptions) => examinePod(pendingPod('shop', 'cart', options), undecided);
+    const isCertain = (options: PodOptions) => {
+      const finding = find(options);
+      assert.ok(finding?.kind === 'uninjected');
+      return finding.isCertain;
+    };
+    assert.equal(isCertain({}), false);
+    assert.equal(isCertain({ images: [`${host}/a`, `${other}/b`] }), true);
+    assert.equal(describeFinding(find({ hasReference: true })), `tokens of ${host}`);
   });
 
   it('does not include hosts whose token is stored', () => {
