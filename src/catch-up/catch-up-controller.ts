@@ -1,4 +1,5 @@
 // Finds pending pods that admission missed: ensures their tokens, reports those without a reference, and deletes some of them.
+import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
 import type { Registry, RegistryResolver } from '../ecr/registry.ts';
 import type { ClockReading } from '../ecr/token-policy.ts';
 import { KubeError } from '../kube/errors.ts';
@@ -18,8 +19,8 @@ export interface CatchUpDependencies {
   readonly secrets: Pick<PullSecrets, 'ensure'>;
   readonly rules: Omit<PodRules, 'lacksToken'>;
   readonly resolveRegistry: RegistryResolver;
-  /** Calls `onPage` with the pending pods of the cluster, page by page. Rejects with KubeError. */
-  listPendingPods(onPage: (pods: readonly unknown[]) => void, signal: AbortSignal): Promise<void>;
+  /** Calls `onPage` with the pending pods of the cluster, page by page, and waits for it. Rejects with KubeError. */
+  listPendingPods(onPage: (pods: readonly unknown[]) => Promise<void>, signal: AbortSignal): Promise<void>;
   /** The namespaces whose pods are handled; undefined: all. Rejects with KubeError. */
   readonly listSelectedNamespaces: ((signal: AbortSignal) => Promise<ReadonlySet<string>>) | undefined;
   /** Whether the cache of Secrets is current. Nothing is done while it is not. */
@@ -59,6 +60,9 @@ const ensureLimits = { concurrency: 8, maxWaitMs: 3_000, maxDetached: 64 };
 
 /** Namespaces that are ensured per second, so that a start with thousands of waiting pods does not flood the API server. */
 const ensuresPerSecond = 50;
+
+/** How long pods are examined before other work can run, in ms. One pod can name thousands of images. */
+const sliceMs = 10;
 
 /** A round, and its results for the log. */
 interface Round {
@@ -141,9 +145,11 @@ export class CatchUpController {
     if (this.#round !== undefined || this.#abort.signal.aborted || monotonicMs < this.#nextAt) {
       return;
     }
+    this.#nextAt = Number.POSITIVE_INFINITY;
     this.#round = this.#runRound()
       .then((delayMs) => {
-        this.#nextAt = now().monotonicMs + delayMs;
+        // Earlier if the cache was out of sync during the round.
+        this.#nextAt = Math.min(this.#nextAt, now().monotonicMs + delayMs);
       })
       .finally(() => {
         this.#round = undefined;
@@ -178,11 +184,9 @@ export class CatchUpController {
       ...{ podCount: 0, ensuredNamespaces: 0, incompleteNamespaces: 0, tasks: [] },
       ...{ selected: undefined, selectionError: undefined },
     };
-    await listPendingPods((pods) => {
+    await listPendingPods(async (pods) => {
       round.podCount += pods.length;
-      for (const pod of pods) {
-        findings.add(pod);
-      }
+      await addInSlices(pods, findings);
       this.#startTask(round, this.#ensureSelected(findings.takeNeededTokens(), round));
     }, this.#abort.signal);
     const uninjected = await this.#select(findings.uninjected(), round);
@@ -293,5 +297,16 @@ export class CatchUpController {
       log.warn({ err: error }, 'not allowed to check pending pods; pods that were missed are not found');
     }
     this.#isForbidden = isForbidden;
+  }
+}
+
+async function addInSlices(pods: readonly unknown[], findings: FindingCollector): Promise<void> {
+  let sliceStartedAt = performance.now();
+  for (const pod of pods) {
+    findings.add(pod);
+    if (performance.now() - sliceStartedAt >= sliceMs) {
+      await yieldToEventLoop();
+      sliceStartedAt = performance.now();
+    }
   }
 }

@@ -65,14 +65,14 @@ export async function listPods(
  * Lists the pending pods of all namespaces, page by page, with one page in memory at a time. The first request is answered from
  * the API server's watch cache. That is cheap in a cluster with many pods, and may miss changes of the last moments. If the
  * response is too large, the list is read from etcd in smaller pages.
- * @param onPage called with the pods of each page, as the API server sent them
+ * @param onPage called with the pods of each page, as the API server sent them; the next page is requested when it has ended
  * @param signal aborts the list, as a failure
  * @throws {KubeError} with code `forbidden` without permission to list pods, `gone` if the list takes longer than the API server
  *   keeps its version
  */
 export async function listPendingPods(
   config: ClusterConfig,
-  onPage: (pods: readonly unknown[]) => void,
+  onPage: (pods: readonly unknown[]) => void | Promise<void>,
   signal: AbortSignal,
   limits: Partial<Pick<PodListLimits, 'pageSize' | 'maxPageBytes'>> = {},
 ): Promise<void> {
@@ -94,7 +94,7 @@ export async function listPendingPods(
       next = shrinkPage(next, operation);
       continue;
     }
-    onPage(page.objects);
+    await onPage(page.objects);
     if (page.continueToken === undefined) {
       return;
     }

@@ -58,6 +58,50 @@ describe('the rounds of catch-up', () => {
     assert.ok(otherNext - otherFirst - (next - first) >= 50 * secondMs, `${next} and ${otherNext}`);
   });
 
+  it('start again soon if the cache was out of sync during a round', async () => {
+    const listed = Promise.withResolvers<void>();
+    const { catchUp, state, pass, clock } = setUpCatchUp({
+      listPendingPods: () => {
+        state.lists += 1;
+        return listed.promise;
+      },
+    });
+    const tick = (isInSync: boolean) => {
+      state.isInSync = isInSync;
+      clock.monotonicMs += 2 * secondMs;
+      catchUp.tick();
+    };
+    for (const isInSync of [true, true, false, true]) {
+      tick(isInSync);
+    }
+    assert.equal(state.lists, 1);
+    listed.resolve();
+    await catchUp.waitUntilIdle();
+    await pass(2 * secondMs);
+    assert.equal(state.lists, 2);
+    await pass(2 * minuteMs);
+    assert.equal(state.lists, 2);
+  });
+
+  it('of a page with many images let other work run meanwhile', async () => {
+    const hostOf = (index: number) => host.replace(/^\d{12}/, String(200_000_000_000 + index));
+    const { state, catchUp, clock, pass } = setUpCatchUp();
+    state.pods = Array.from({ length: 20 }, (_, pod) =>
+      pendingPod('shop', `p${pod}`, {
+        images: Array.from({ length: 10_000 }, (_image, index) => `${hostOf(pod * 10_000 + index)}/app`),
+      }),
+    );
+    await pass(0);
+    clock.monotonicMs += 2 * secondMs;
+    catchUp.tick();
+    let turns = 0;
+    while (state.rounds.length === 0) {
+      await setImmediate();
+      turns += 1;
+    }
+    assert.ok(turns >= 5, `${turns} turns`);
+  });
+
   it('do not overlap, and end when the controller stops', async () => {
     let signal: AbortSignal | undefined;
     const { catchUp, state, pass, clock } = setUpCatchUp({
@@ -145,7 +189,7 @@ describe('pending pods with the reference', () => {
     const { state, runFirstRound } = setUpCatchUp({
       listPendingPods: async (onPage) => {
         for (let index = 0; index < 300; index += 1) {
-          onPage(index < 20 ? page(index) : page(index).slice(0, 1));
+          await onPage(index < 20 ? page(index) : page(index).slice(0, 1));
         }
       },
     });

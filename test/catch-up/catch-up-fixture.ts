@@ -120,7 +120,7 @@ export function setUpCatchUp(overrides: Partial<CatchUpDependencies> = {}, evict
     resolveRegistry,
     listPendingPods: async (onPage) => {
       state.lists += 1;
-      onPage(state.pods);
+      await onPage(state.pods);
     },
     listSelectedNamespaces: undefined,
     isInSync: () => state.isInSync,
