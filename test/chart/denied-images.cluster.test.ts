@@ -20,6 +20,8 @@ const newest = {
 
 /** The parts of a rule of `config.registries` that select. */
 interface Rule {
+  /** Selects only registries that have an account, if it contains `{account}`. */
+  readonly roleArn?: string;
   readonly namespaces?: { readonly names?: readonly string[]; readonly selector?: string };
   readonly accounts?: readonly string[];
   readonly regions?: readonly string[];
@@ -66,6 +68,7 @@ const pods: readonly TestPod[] = namespaces.flatMap(({ name: namespace }) =>
 );
 
 const deny = { access: 'deny' } as const;
+const roleOfAccount = 'arn:aws:iam::{account}:role/pull';
 const fixed: readonly (readonly [string, readonly Rule[]])[] = [
   ['everything', [deny]],
   ['nothing, because an earlier rule allows everything', [{ access: 'allow' }, deny]],
@@ -92,6 +95,10 @@ const fixed: readonly (readonly [string, readonly Rule[]])[] = [
       deny,
     ],
   ],
+  [
+    'the public registry, because the role of an earlier rule needs an account',
+    [{ roleArn: roleOfAccount }, deny],
+  ],
   ['what is denied twice', [{ regions: ['us-*'], ...deny }, { accounts: ['12*'], ...deny }, {}]],
   [
     '300 rules',
@@ -114,13 +121,17 @@ const anyRule: fc.Arbitrary<Rule> = fc
     accounts: optional(fc.subarray(['123456789012', '12*', '*0', '*'])),
     regions: optional(fc.subarray(['eu-west-1', 'us-*', '*'])),
     access: fc.constantFrom('allow', 'deny'),
+    needsAccount: fc.boolean(),
   })
-  .map(({ names, selector, accounts, regions, access }) => ({
-    namespaces: { ...(names && { names }), ...(selector && { selector }) },
-    ...(accounts && { accounts }),
-    ...(regions && { regions }),
-    access,
-  }));
+  .map(
+    ({ names, selector, accounts, regions, access, needsAccount }): Rule => ({
+      namespaces: { ...(names && { names }), ...(selector && { selector }) },
+      ...(accounts && { accounts }),
+      ...(regions && { regions }),
+      access,
+      ...(needsAccount && access === 'allow' && { roleArn: roleOfAccount }),
+    }),
+  );
 
 describeChartOnCluster('the policy skips what a rule denies', (cluster, helm) => {
   const seed = Date.now() % 1_000_000;
@@ -142,7 +153,7 @@ describeChartOnCluster('the policy skips what a rule denies', (cluster, helm) =>
       hosts,
       publicRegistry: true,
       registries: [{ namespaces: { names: [probe] } }, ...rules].map((rule: Rule) =>
-        rule.access === 'deny' ? rule : { ...rule, roleArn: 'arn:aws:iam::123456789012:role/pull' },
+        rule.access === 'deny' ? rule : { roleArn: 'arn:aws:iam::123456789012:role/pull', ...rule },
       ),
     },
   });
@@ -199,7 +210,8 @@ describeChartOnCluster('the policy skips what a rule denies', (cluster, helm) =>
     const matches = (patterns: readonly string[] | undefined, text: string | undefined) =>
       patterns === undefined || (text !== undefined && matchesAny(patterns, text));
     const first = rules.find(
-      ({ namespaces: { names, selector } = {}, accounts, regions }) =>
+      ({ namespaces: { names, selector } = {}, accounts, regions, roleArn = '' }) =>
+        (account !== undefined || !roleArn.includes('{account}')) &&
         matches(names, namespace) &&
         (selector === undefined || selected.get(selector)?.has(namespace)) &&
         matches(accounts, account) &&

@@ -28,7 +28,10 @@ namespace, and a regular expression for the start of its images (empty: all imag
 {{/* A regular expression for the start of the images that a rule is for; empty: all images. */}}
 {{- define "ecr-pull-secrets.ruleImages" -}}
 {{- $rule := .rule -}}
-{{- if or (hasKey $rule "accounts") (hasKey $rule "regions") -}}
+{{- /* The public registry belongs to no account, so no rule is for it that selects accounts or inserts one. */ -}}
+{{- $needsAccount := contains "{account}" (pick $rule "roleArn" "sessionName" "sessionPolicy" "sessionTags" | toJson) -}}
+{{- $isForPublic := not (or (hasKey $rule "accounts") $needsAccount) -}}
+{{- if or (hasKey $rule "accounts") (hasKey $rule "regions") (and (.config).publicRegistry (not $isForPublic)) -}}
 {{- $account := "[0-9]{12}" -}}
 {{- if hasKey $rule "accounts" -}}{{- $account = join "|" $rule.accounts | replace "*" "[0-9]*" -}}{{- end -}}
 {{- $region := "[a-z0-9-]+" -}}
@@ -43,8 +46,8 @@ namespace, and a regular expression for the start of its images (empty: all imag
 {{- $starts = append $starts (printf "%s/" (regexQuoteMeta $host)) -}}
 {{- end -}}
 {{- end -}}
-{{- /* The public registry belongs to no account, and its tokens to us-east-1. */ -}}
-{{- if and (.config).publicRegistry (not (hasKey $rule "accounts")) (regexMatch (printf "^(%s)$" $region) "us-east-1") -}}
+{{- /* The tokens of the public registry come from us-east-1. */ -}}
+{{- if and (.config).publicRegistry $isForPublic (regexMatch (printf "^(%s)$" $region) "us-east-1") -}}
 {{- $starts = append $starts "(public[.]ecr[.]aws|ecr-public[.]aws[.]com)[:/]" -}}
 {{- end -}}
 ^({{ join "|" $starts }})
