@@ -132,8 +132,8 @@ export class MissedPodReporter {
       type: 'Warning',
       reason: 'PullSecretNotInjected',
       message:
-        `no reference to Secret ${secretName} for ${named}: the pod was created while ecr-pull-secrets was not answering, or ` +
-        `another webhook added the image later. ${remedy}, unless it can pull with other credentials`,
+        `no reference to Secret ${secretName} for ${named}: the pod was created while ecr-pull-secrets was not answering or ` +
+        `did not handle it, or another webhook added the image later. ${remedy}, unless it can pull with other credentials`,
     } as const;
     return this.#sendEvent(pod, event, () => this.#reported.delete(pod.uid));
   }

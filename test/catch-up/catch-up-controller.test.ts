@@ -287,8 +287,8 @@ describe('pending pods without a reference', () => {
     );
     assert.equal(
       message,
-      `no reference to Secret ecr-pull-secrets for ${host}: the pod was created while ecr-pull-secrets was not answering, or ` +
-        'another webhook added the image later. Delete it, so that ReplicaSet cart-5d creates it again, unless it can pull ' +
+      `no reference to Secret ecr-pull-secrets for ${host}: the pod was created while ecr-pull-secrets was not answering or ` +
+        'did not handle it, or another webhook added the image later. Delete it, so that ReplicaSet cart-5d creates it again, unless it can pull ' +
         'with other credentials',
     );
     state.pods.push(pendingPod('shop', 'web'));
