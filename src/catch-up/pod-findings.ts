@@ -23,7 +23,7 @@ export interface UninjectedPod {
   readonly hosts: readonly string[];
   /** Number of further registries. */
   readonly moreHosts: number;
-  /** Undefined if no controller owns it. */
+  /** Undefined if no controller owns it, or one with an impossible name. */
   readonly controller: PodController | undefined;
   /** No container has started yet, and the kubelet reports that an image cannot be pulled, or nothing. */
   readonly isStuck: boolean;
@@ -88,18 +88,26 @@ function describePod(pod: unknown, namespace: string, registries: readonly Regis
   };
 }
 
+/**
+ * Maximum length of what names a controller. The API server accepts a longer text, although no object has such a name, and a
+ * megabyte of it in each of many pods would fill the memory.
+ */
+const maxNameLength = 253;
+
 function findController(metadata: unknown): PodController | undefined {
   const owner = getItems(getField(metadata, 'ownerReferences')).find(
     (one) => getField(one, 'controller') === true,
   );
-  return owner === undefined
-    ? undefined
-    : {
-        apiVersion: getText(owner, 'apiVersion'),
-        kind: getText(owner, 'kind'),
-        name: getText(owner, 'name'),
-        uid: getText(owner, 'uid'),
-      };
+  if (owner === undefined) {
+    return undefined;
+  }
+  const controller = {
+    apiVersion: getText(owner, 'apiVersion'),
+    kind: getText(owner, 'kind'),
+    name: getText(owner, 'name'),
+    uid: getText(owner, 'uid'),
+  };
+  return Object.values(controller).every(({ length }) => length <= maxNameLength) ? controller : undefined;
 }
 
 const statusFields = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'] as const;

@@ -84,6 +84,22 @@ describe('what is found about a pending pod', () => {
   });
 });
 
+describe('the controller of a pod', () => {
+  for (const field of ['apiVersion', 'kind', 'name', 'uid']) {
+    it(`is not kept if its ${field} is longer than that of any object, so that pods cannot fill the memory`, () => {
+      const [owner] = ownedBy('ReplicaSet', 'cart')['ownerReferences'] as [object];
+      const controllerOf = (length: number) => {
+        const finding = examine({
+          metadata: { ownerReferences: [{ ...owner, [field]: 'x'.repeat(length) }] },
+        });
+        return finding?.kind === 'uninjected' ? finding.pod.controller : undefined;
+      };
+      assert.ok(controllerOf(253));
+      assert.equal(controllerOf(254), undefined);
+    });
+  }
+});
+
 describe('whether a pod never ran and cannot pull', () => {
   const waiting = (reason: string) => ({ state: { waiting: { reason } }, restartCount: 0, started: false });
   const cases: [string, Record<string, unknown>, boolean][] = [
