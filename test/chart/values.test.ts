@@ -136,6 +136,11 @@ describeWithHelm('invalid values', (helm) => {
     ],
     ['a host of 129 characters', withHost(`${'a'.repeat(117)}.example.com`), /maxLength: got 129/],
     [
+      'a port above 65535',
+      withHost('registry.example.com:65536'),
+      /'registry\.example\.com:65536' does not match/,
+    ],
+    [
       'a host without an account',
       { config: { hosts: { 'registry.example.com': { region: 'eu-west-1' } } } },
       /missing property 'account'/,
@@ -397,6 +402,7 @@ describeWithHelm('invalid values', (helm) => {
       'registry.example.com:5000': { ...own, endpoint: 'https://api.example.com/path' },
       'localhost:4566': { ...own, endpoint: 'http://localstack.example:4566' },
       '10.1.2.3:5000': own,
+      'registry:65535': own,
       [`${'a'.repeat(116)}.example.com`]: own,
       [registry]: { account: '123456789012', region: 'eu-central-1', endpoint: 'https://vpce.example.com' },
     };
