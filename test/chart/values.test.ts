@@ -403,6 +403,7 @@ describeWithHelm('invalid values', (helm) => {
       'localhost:4566': { ...own, endpoint: 'http://localstack.example:4566' },
       '10.1.2.3:5000': own,
       'registry:65535': own,
+      [`${registry}.proxy.example.com`]: own,
       [`${'a'.repeat(116)}.example.com`]: own,
       [registry]: { account: '123456789012', region: 'eu-central-1', endpoint: 'https://vpce.example.com' },
     };
