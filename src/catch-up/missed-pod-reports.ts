@@ -35,7 +35,7 @@ const maxLinesPerRound = 50;
 /** Minimum time between two log lines about one namespace, in ms. */
 const logIntervalMs = 3_600_000;
 
-/** Reports each pod once, as long as it is found. */
+/** Emits one Event for each pod, and logs each namespace once per hour, as long as pods are found. */
 export class MissedPodReporter {
   readonly #dependencies: MissedPodReporterDependencies;
   readonly #send: SendEvent;
@@ -72,8 +72,7 @@ export class MissedPodReporter {
           this.#reported.delete(pod.uid);
         }
       }
-      const hasNew = toReport.some(({ uid }) => !before.has(uid));
-      if (hasNew && lines < maxLinesPerRound && this.#logBudgets.trySpend(namespace)) {
+      if (toReport.length > 0 && lines < maxLinesPerRound && this.#logBudgets.trySpend(namespace)) {
         lines += 1;
         const names = toReport.slice(0, maxNamedPods).map(({ name }) => name);
         this.#dependencies.log.warn(

@@ -307,6 +307,22 @@ describe('pending pods without a reference', () => {
     );
   });
 
+  it('are in the log once per hour and namespace, as long as they are pending, and after the next round if there are many', async () => {
+    const { state, pass, runFirstRound } = setUpCatchUp();
+    state.pods = Array.from({ length: 60 }, (_, index) => pendingPod(`n${index}`, 'a'));
+    const countLines = () =>
+      state.lines.filter(({ msg }) => String(msg).startsWith('pods have no reference')).length;
+    await runFirstRound();
+    assert.equal(countLines(), 50);
+    await pass(5 * minuteMs);
+    assert.equal(countLines(), 60);
+    await pass(5 * minuteMs);
+    assert.equal(countLines(), 60);
+    await pass(60 * minuteMs);
+    await pass(5 * minuteMs);
+    assert.equal(countLines(), 120);
+  });
+
   it('get their Event in the next round if the queue of Events is full', async () => {
     const { state, pass, runFirstRound } = setUpCatchUp();
     state.pods = ['a', 'b', 'c'].flatMap((namespace) =>
