@@ -13,7 +13,7 @@ it('a rule is known before the labels of the namespace are, unless it selects by
     { namespaces: { selector: 'tier=lab' }, access: 'deny' },
   ] as const;
   const identities = createIdentities(rules, {} as ClusterConfig, Date.now);
-  assert.equal(identities.isRuleKnown('shop', registry), true);
-  assert.equal(identities.isRuleKnown('sandbox', registry), false);
+  assert.equal(identities.isUndecided('shop', registry), false);
+  assert.equal(identities.isUndecided('sandbox', registry), true);
   assert.equal(identities.findDenyingRule('sandbox', registry), undefined);
 });
