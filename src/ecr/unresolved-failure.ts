@@ -5,7 +5,7 @@ import type { UnresolvedIdentity } from './identity.ts';
 /** What prevents tokens from being fetched, and what the operator can do about it. */
 export interface UnresolvedFailure {
   readonly code: string;
-  /** It lasts until somebody changes the rule, the namespace or the ServiceAccount. */
+  /** It lasts until a user changes the rule, the namespace or the ServiceAccount. */
   readonly permanent: boolean;
   readonly message: string;
 }

@@ -16,7 +16,7 @@ export function hash32(text: string): number {
 
 /**
  * A 64-bit hash as 16 hexadecimal digits, the same in every process. Two 32-bit lanes with different multipliers and rotations,
- * and the finalizer of MurmurHash3 over both. Not cryptographic: somebody who chooses both texts can find two with one hash.
+ * and the finalizer of MurmurHash3 over both. Not cryptographic: anyone who chooses both texts can find two with one hash.
  */
 export function hash64(text: string): string {
   let a = 0x9747b28c;

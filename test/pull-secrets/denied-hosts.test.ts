@@ -128,7 +128,7 @@ describe('a token that was fetched before another identity came to apply', () =>
   });
   after(() => cluster.stop());
 
-  it('is not stored, and the pod is told that its host has no token yet', async () => {
+  it('is not stored, and the pod gets a warning that its host has no token yet', async () => {
     const namespace = await cluster.createNamespace();
     const one = createReplica(cluster);
     one.token = async () => {
