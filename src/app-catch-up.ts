@@ -57,7 +57,7 @@ export function createCatchUp(
       selector === ''
         ? undefined
         : async (signal) => {
-            const namespaces = await listNamespaces(app.cluster, selector, signal);
+            const namespaces = await listNamespaces(app.cluster, { selector }, signal);
             return new Set(namespaces.map(({ name }) => name));
           },
     isInSync,

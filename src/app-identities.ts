@@ -7,7 +7,7 @@ import type { Registry } from './ecr/registry.ts';
 import type { ClusterConfig } from './kube/client.ts';
 import type { KubeError } from './kube/errors.ts';
 import type { Informer } from './kube/informer.ts';
-import { listNamespaceLabels, watchNamespaceLabels } from './kube/namespace-labels.ts';
+import { listNamespaces, watchNamespaces } from './kube/namespaces.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import {
   listServiceAccountAnnotations,
@@ -60,17 +60,18 @@ export function createIdentities(
   now: () => number,
 ): Identities {
   const needed = findNeededFacts(rules);
-  const labelKeys = new Set(needed.labelKeys);
+  const needsLabels = needed.labelKeys.length > 0;
+  const selection = { selector: '', labelKeys: new Set(needed.labelKeys) };
   const annotationKeys = new Set<string>(roleAnnotations);
   let onChange: WatchHandlers['onChange'] = () => undefined;
   const facts = new IdentityFactsCache(now, (namespace) => onChange(namespace));
   const resolve = createIdentityResolver(rules, facts);
 
   const watchLabels = (handlers: WatchHandlers): Informer =>
-    watchNamespaceLabels({
+    watchNamespaces({
       ...handlers,
       config: cluster,
-      keys: labelKeys,
+      selection,
       handler: {
         replace: (items) => facts.replaceNamespaces(items),
         set: (item) => facts.setNamespace(item),
@@ -92,16 +93,6 @@ export function createIdentities(
       },
     });
 
-  const load = async (signal: AbortSignal) => {
-    if (labelKeys.size > 0) {
-      facts.replaceNamespaces(await listNamespaceLabels(cluster, labelKeys, signal));
-    }
-    for (const name of needed.serviceAccounts) {
-      const accounts = await listServiceAccountAnnotations(cluster, name, annotationKeys, signal);
-      facts.replaceServiceAccounts(name, accounts);
-    }
-  };
-
   return {
     resolve,
     findDenyingRule: (namespace, registry) => {
@@ -120,7 +111,13 @@ export function createIdentities(
     },
     load: async (signal) => {
       try {
-        await load(signal);
+        if (needsLabels) {
+          facts.replaceNamespaces(await listNamespaces(cluster, selection, signal));
+        }
+        for (const name of needed.serviceAccounts) {
+          const accounts = await listServiceAccountAnnotations(cluster, name, annotationKeys, signal);
+          facts.replaceServiceAccounts(name, accounts);
+        }
       } catch (error) {
         if (!signal.aborted) {
           throw error;
@@ -130,7 +127,7 @@ export function createIdentities(
     watch: (handlers) => {
       onChange = handlers.onChange;
       const watches = [
-        ...(labelKeys.size > 0 ? [watchLabels(handlers)] : []),
+        ...(needsLabels ? [watchLabels(handlers)] : []),
         ...needed.serviceAccounts.map((name) => watchServiceAccounts(name, handlers)),
       ];
       return {

@@ -99,7 +99,7 @@ async function selectNamespaces({ config, settings, interrupt }: SyncDependencie
     return { names: given, unmatched: [] };
   }
   try {
-    const listed = await listNamespaces(config, labelSelector, interrupt.signal);
+    const listed = await listNamespaces(config, { selector: labelSelector }, interrupt.signal);
     const names = listed.filter((namespace) => isSelected(namespace, settings)).map(({ name }) => name);
     const unmatched = given.filter((pattern) => !names.some((name) => matchesAny([pattern], name)));
     return { names, unmatched };

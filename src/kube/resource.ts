@@ -62,6 +62,11 @@ export function pickStrings(value: unknown): Record<string, string> {
   );
 }
 
+/** Returns the entries of an object whose keys are given and whose values are strings. */
+export function pickKeys(value: unknown, keys: ReadonlySet<string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(pickStrings(value)).filter(([key]) => keys.has(key)));
+}
+
 /** Returns the `metadata` of an object, or an empty object if it has none. */
 export function getMetadata(object: unknown): Record<string, unknown> {
   return isObject(object) && isObject(object['metadata']) ? object['metadata'] : {};

@@ -2,8 +2,13 @@
 import type { ClusterConfig } from './client.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { listAll } from './list.ts';
-import { pickKeys } from './namespace-labels.ts';
-import { acceptMetadata, getMetadata, type Resource, type ResourceEventHandler } from './resource.ts';
+import {
+  acceptMetadata,
+  getMetadata,
+  pickKeys,
+  type Resource,
+  type ResourceEventHandler,
+} from './resource.ts';
 
 /** A ServiceAccount with some of its annotations. */
 export interface AnnotatedServiceAccount {

@@ -91,7 +91,7 @@ export class ClusterCache {
 
   /** Marks a namespace as terminating before the watch reports it. */
   markTerminating(name: string): void {
-    this.#namespaces.set(name, { name, isTerminating: true });
+    this.#namespaces.set(name, { name, isTerminating: true, labels: {} });
   }
 
   #removeNamespace(name: string): void {

@@ -70,7 +70,7 @@ function watchSelectedNamespaces({
 }: InformerDependencies): Informer {
   return watchNamespaces({
     config,
-    selector: labelSelector,
+    selection: { selector: labelSelector },
     handler: cache.createNamespaceHandler(),
     onError,
     onObjectError,

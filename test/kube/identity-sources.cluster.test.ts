@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
-import { type LabelledNamespace, watchNamespaceLabels } from '../../src/kube/namespace-labels.ts';
+import { type Namespace, watchNamespaces } from '../../src/kube/namespaces.ts';
 import type { ResourceEventHandler } from '../../src/kube/resource.ts';
 import {
   type AnnotatedServiceAccount,
@@ -38,10 +38,10 @@ describeOnCluster('what identity rules read from the API server', (cluster) => {
   describe('labels of namespaces', () => {
     it('follow changes, without the labels that no rule needs', async (context) => {
       const name = await createLabelledNamespace(cluster(), { tier: 'prod', other: 'x' });
-      const observed = new Map<string, LabelledNamespace>();
-      const watch = watchNamespaceLabels({
+      const observed = new Map<string, Namespace>();
+      const watch = watchNamespaces({
         config: await connect(context),
-        keys: new Set(['tier']),
+        selection: { selector: '', labelKeys: new Set(['tier']) },
         handler: recordInto(observed, (item) => item.name),
       });
       context.after(() => watch.stop());

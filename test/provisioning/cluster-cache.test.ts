@@ -12,7 +12,7 @@ describe('object that cannot be parsed', () => {
     const changed: string[] = [];
     const cache = new ClusterCache((namespace) => void changed.push(namespace));
     const handler = cache.createNamespaceHandler();
-    handler.set({ name: 'team-a', isTerminating: false });
+    handler.set({ name: 'team-a', isTerminating: false, labels: {} });
     handler.reject?.({ ...malformed, namespace: '', name: 'team-a' });
     assert.equal(cache.getObserved('team-a').namespace, undefined);
     assert.deepEqual(changed, ['team-a', 'team-a']);

@@ -53,7 +53,7 @@ function observed(more: Partial<ObservedNamespace> = {}): ObservedNamespace {
   const name = more.name ?? 'shop';
   return {
     name,
-    namespace: { name, isTerminating: false },
+    namespace: { name, isTerminating: false, labels: {} },
     secret: complete,
     serviceAccounts: [referring],
     ...more,
@@ -201,7 +201,10 @@ describe('provisioning plan', () => {
 
   it('skips excluded and terminating namespaces', () => {
     const lacking = { secret: undefined, serviceAccounts: [account(), referring] };
-    assert.deepEqual(describePlan({ ...lacking, namespace: { name: 'shop', isTerminating: true } }), []);
+    assert.deepEqual(
+      describePlan({ ...lacking, namespace: { name: 'shop', isTerminating: true, labels: {} } }),
+      [],
+    );
     assert.deepEqual(describePlan({ ...lacking, name: 'lab-1' }), []);
     assert.deepEqual(describePlan({ ...lacking, name: 'lab-1' }, { registries: [] }), []);
     assert.deepEqual(describePlan({ ...lacking, name: 'lab-1' }, { namespaces: ['lab-1'] }), []);
