@@ -1,5 +1,5 @@
 // Builds what decides which AWS identity fetches a namespace's tokens, with the watches that the rules need.
-import type { IdentityResolver } from './ecr/identity.ts';
+import { getDenyingRule, type IdentityResolver } from './ecr/identity.ts';
 import { roleAnnotations } from './ecr/identity-facts.ts';
 import { IdentityFactsCache } from './ecr/identity-facts-cache.ts';
 import { createIdentityResolver, findNeededFacts, type IdentityRule } from './ecr/identity-rules.ts';
@@ -95,10 +95,7 @@ export function createIdentities(
 
   return {
     resolve,
-    findDenyingRule: (namespace, registry) => {
-      const decision = resolve(namespace, registry);
-      return decision.access === 'denied' ? decision.rule : undefined;
-    },
+    findDenyingRule: (namespace, registry) => getDenyingRule(resolve(namespace, registry)),
     isUndecided: (namespace, registry) => {
       const decision = resolve(namespace, registry);
       return decision.access === 'unresolved' && decision.code === 'namespace-unknown';

@@ -110,6 +110,32 @@ export function isOfIdentity(fingerprint: string | undefined, decision: Identity
   return decision.access === 'allowed' && decision.identity.fingerprint === fingerprint;
 }
 
+/** The path of the rule that denies the tokens; undefined: none does. */
+export function getDenyingRule(decision: IdentityDecision): string | undefined {
+  return decision.access === 'denied' ? decision.rule : undefined;
+}
+
+/**
+ * Separates the registries whose tokens a namespace may get from those that rules deny to it.
+ * @param findDenyingRule returns the path of the rule that denies a registry; undefined: none does
+ */
+export function splitDenied(
+  registries: readonly Registry[],
+  findDenyingRule: (registry: Registry) => string | undefined,
+): { readonly allowed: readonly Registry[]; readonly denied: readonly DeniedHost[] } {
+  const allowed: Registry[] = [];
+  const denied: DeniedHost[] = [];
+  for (const registry of registries) {
+    const rule = findDenyingRule(registry);
+    if (rule === undefined) {
+      allowed.push(registry);
+    } else {
+      denied.push({ host: registry.host, rule });
+    }
+  }
+  return { allowed, denied };
+}
+
 /** Returns a key for an identity and an endpoint of ECR. Accounts share endpoints. */
 export function getEndpointKey({ key }: Pick<Identity, 'key'>, registry: Registry): string {
   return JSON.stringify([key, getEndpointId(registry)]);

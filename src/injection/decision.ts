@@ -1,7 +1,7 @@
 // Decides whether a pod gets the reference to the pull Secret, and which tokens it needs. Pure.
 
 import type { Config } from '../config/schema.ts';
-import type { DeniedHost } from '../ecr/identity.ts';
+import { type DeniedHost, splitDenied } from '../ecr/identity.ts';
 import { getPodImages, getPodRegistries } from '../ecr/pod-images.ts';
 import { getImageHost, isInAccounts, type Registry, type RegistryResolver } from '../ecr/registry.ts';
 import { injectAnnotation } from '../labels.ts';
@@ -123,7 +123,7 @@ function decideOnCreate(
   if (skipReason !== undefined) {
     return skip(skipReason);
   }
-  const { allowed, denied } = splitDenied(namespace, registries, rules);
+  const { allowed, denied } = splitDenied(registries, (one) => rules.findDenyingRule(namespace, one));
   if (allowed.length === 0) {
     return { action: 'warn', reason: 'denied-by-rule', denied };
   }
@@ -149,7 +149,7 @@ function decideOnUpdate(
   rules: DecisionRules,
 ): Decision {
   if (hasReference(pod, rules.reference)) {
-    const { allowed, denied } = splitDenied(namespace, registries, rules);
+    const { allowed, denied } = splitDenied(registries, (one) => rules.findDenyingRule(namespace, one));
     return allowed.length === 0
       ? { action: 'warn', reason: 'denied-by-rule', denied }
       : { action: 'ensure', reason: 'new-image', registries: allowed, denied, patch: undefined };
@@ -165,25 +165,10 @@ function decideOnUpdate(
   if (newRegistries.length === 0) {
     return skip('no-new-image');
   }
-  const { allowed, denied } = splitDenied(namespace, newRegistries, rules);
+  const { allowed, denied } = splitDenied(newRegistries, (one) => rules.findDenyingRule(namespace, one));
   return allowed.length === 0
     ? { action: 'warn', reason: 'denied-by-rule', denied }
     : { action: 'warn', reason: 'missing-reference', registries: allowed };
-}
-
-/** Separates the registries whose tokens the namespace may get from the others. */
-function splitDenied(namespace: string, registries: readonly Registry[], { findDenyingRule }: DecisionRules) {
-  const allowed: Registry[] = [];
-  const denied: DeniedHost[] = [];
-  for (const registry of registries) {
-    const rule = findDenyingRule(namespace, registry);
-    if (rule === undefined) {
-      allowed.push(registry);
-    } else {
-      denied.push({ host: registry.host, rule });
-    }
-  }
-  return { allowed, denied };
 }
 
 /** Why a pod is skipped regardless of its images; undefined if it is not. */

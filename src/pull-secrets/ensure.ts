@@ -1,6 +1,5 @@
 // Makes a namespace's Secret hold valid tokens: for a pod at admission, and later for renewal and provisioning.
-import type { DeniedHost } from '../ecr/identity.ts';
-import { isOfIdentity } from '../ecr/identity.ts';
+import { type DeniedHost, getDenyingRule, isOfIdentity, splitDenied } from '../ecr/identity.ts';
 import type { Registry } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import { waitAtMost } from '../util/timeout.ts';
@@ -210,16 +209,9 @@ class PullSecretWriter implements PullSecrets {
     return this.#dependencies.hasSynced() ? this.#dependencies.secretCache.get(namespace) : undefined;
   }
 
-  /** Separates the registries whose tokens rules deny to a namespace from the others. */
-  #splitDenied(
-    namespace: string,
-    registries: readonly Registry[],
-  ): { readonly allowed: readonly Registry[]; readonly denied: readonly DeniedHost[] } {
-    const hosts = registries.map(({ host }) => host);
-    const denied = findDeniedHosts(namespace, hosts, this.#dependencies.rules);
-    return denied.length === 0
-      ? { allowed: registries, denied }
-      : { allowed: registries.filter(({ host }) => denied.every((other) => other.host !== host)), denied };
+  #splitDenied(namespace: string, registries: readonly Registry[]) {
+    const { rules } = this.#dependencies;
+    return splitDenied(registries, ({ host }) => getDenyingRule(rules.identityOf(namespace, host)));
   }
 
   /** Whether the identity that fetched a token is the one that applies now. */

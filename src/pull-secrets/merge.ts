@@ -1,5 +1,5 @@
 // Reads the content of a pull Secret and merges hosts and tokens into it. Pure.
-import { type DeniedHost, type HostIdentityResolver, isOfIdentity } from '../ecr/identity.ts';
+import { type DeniedHost, getDenyingRule, type HostIdentityResolver, isOfIdentity } from '../ecr/identity.ts';
 import type { RegistryResolver } from '../ecr/registry.ts';
 import type { Token } from '../ecr/token.ts';
 import type { StoredLifetime } from '../ecr/token-policy.ts';
@@ -156,8 +156,8 @@ export function findDeniedHosts(
   { identityOf }: Pick<MergeRules, 'identityOf'>,
 ): DeniedHost[] {
   return [...new Set(hosts)].flatMap((host) => {
-    const decision = identityOf(namespace, host);
-    return decision.access === 'denied' ? [{ host, rule: decision.rule }] : [];
+    const rule = getDenyingRule(identityOf(namespace, host));
+    return rule === undefined ? [] : [{ host, rule }];
   });
 }
 
