@@ -4,10 +4,7 @@ import { CatchUpController } from './catch-up/catch-up-controller.ts';
 import { MissedPodReporter } from './catch-up/missed-pod-reports.ts';
 import { PodEvictions } from './catch-up/pod-evictions.ts';
 import type { Config } from './config/schema.ts';
-import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
 import type { ClockReading } from './ecr/token-policy.ts';
-import { getAdmissionExclusions } from './injection/decision.ts';
-import { createPullSecretReference } from './injection/patch.ts';
 import { createEventApi } from './kube/events.ts';
 import { listNamespaces } from './kube/namespaces.ts';
 import { createPodApi, listPendingPods } from './kube/pods.ts';
@@ -44,13 +41,7 @@ export function createCatchUp(
   return new CatchUpController({
     secretCache: app.secretCache,
     secrets: app.secrets,
-    rules: {
-      reference: createPullSecretReference(config.secretName),
-      resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
-      exclude: getAdmissionExclusions(config),
-      findDenyingRule: app.identities.findDenyingRule,
-      isUndecided: app.identities.isUndecided,
-    },
+    rules: { ...app.createDecisionRules(), isUndecided: app.identities.isUndecided },
     resolveRegistry: app.resolveRegistry,
     listPendingPods: (onPage, signal) => listPendingPods(app.cluster, onPage, signal),
     listSelectedNamespaces:

@@ -3,6 +3,7 @@
 import { type AppCatchUpDependencies, createCatchUp } from './app-catch-up.ts';
 import type { CatchUpController } from './catch-up/catch-up-controller.ts';
 import type { DeniedHost } from './ecr/identity.ts';
+import type { KubeError } from './kube/errors.ts';
 import { createEventApi } from './kube/events.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import { watchSecretMetadata } from './kube/secret-metadata.ts';
@@ -55,10 +56,7 @@ export function createControllers(dependencies: ControllersDependencies): Contro
   });
   const identityWatches = app.identities.watch({
     onChange: (namespace) => provisioning.enqueue(namespace),
-    onError: (error) => {
-      metrics.countWatchFailure(error.code);
-      log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
-    },
+    onError: (error) => reportWatchError(error, dependencies),
     onObjectError: (error) => reportObjectError(error, dependencies),
   });
   const renewal = createRenewal(dependencies);
@@ -100,7 +98,7 @@ function createRenewal(dependencies: ControllersDependencies): RenewalController
     secrets: app.secrets,
     resolveRegistry: app.resolveRegistry,
     unstored: app.housekeeping.unstored,
-    rules: app.planRules(Date.now()),
+    rules: app.planRules,
     identityChangeCount: () => app.identities.changeCount,
     now: readClocks,
     random: Math.random,
@@ -133,7 +131,7 @@ function createProvisioning(
   dependencies: ControllersDependencies,
   whenSynced: () => Promise<void>,
 ): ProvisioningController {
-  const { config, app, log, metrics } = dependencies;
+  const { config, app, log } = dependencies;
   const unused = findUnusedSettings(config);
   if (unused.length > 0) {
     log.warn({ settings: unused }, 'provisioning is disabled because provisioning.registries is empty');
@@ -148,10 +146,7 @@ function createProvisioning(
         ? undefined
         : app.identities.findDenyingRule(namespace, registry) !== undefined,
     whenSynced,
-    onWatchError: (error) => {
-      metrics.countWatchFailure(error.code);
-      log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
-    },
+    onWatchError: (error) => reportWatchError(error, dependencies),
     onObjectError: (error) => reportObjectError(error, dependencies),
     monotonicNow: () => performance.now(),
     random: Math.random,
@@ -168,6 +163,11 @@ function eventReporterDependencies({ config, app, log }: ControllersDependencies
     now: Date.now,
     log,
   };
+}
+
+function reportWatchError(error: KubeError, { log, metrics }: ControllersDependencies): void {
+  metrics.countWatchFailure(error.code);
+  log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
 }
 
 function reportObjectError(error: ObjectError, { log, metrics }: ControllersDependencies): void {

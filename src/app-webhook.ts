@@ -5,9 +5,6 @@ import { type ClientCa, watchClientCa } from './certificates/certificate-files.t
 import { type CertificateSource, openCertificateSource } from './certificates/certificate-source.ts';
 import { getValidityState } from './certificates/key-pair.ts';
 import type { Config } from './config/schema.ts';
-import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
-import { getAdmissionExclusions } from './injection/decision.ts';
-import { createPullSecretReference } from './injection/patch.ts';
 import type { Log } from './telemetry/log.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 import { createAdmissionHandler } from './webhook/handler.ts';
@@ -98,12 +95,7 @@ export class AppWebhook {
       maxConnections: config.webhook.maxConnections,
       onRefused: (reason) => metrics.review('refused', reason),
       handleReview: createAdmissionHandler({
-        rules: {
-          reference: createPullSecretReference(config.secretName),
-          resolveRegistry: createCachedRegistryResolver(app.resolveRegistry),
-          exclude: getAdmissionExclusions(config),
-          findDenyingRule: app.identities.findDenyingRule,
-        },
+        rules: app.createDecisionRules(),
         onFailure: config.onFailure,
         deadlineMarginMs: config.webhook.deadlineMargin,
         pullSecrets: app.secrets,

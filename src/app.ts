@@ -8,6 +8,8 @@ import { createTokens, getHostFailure } from './app-tokens.ts';
 import { defaultDecision } from './ecr/identity.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
+import { type DecisionRules, getAdmissionExclusions } from './injection/decision.ts';
+import { createPullSecretReference } from './injection/patch.ts';
 import type { ClusterConfig } from './kube/client.ts';
 import { createServiceAccountTokenRequester } from './kube/service-account-tokens.ts';
 import type { PullSecrets } from './pull-secrets/ensure.ts';
@@ -26,8 +28,10 @@ export interface App {
   readonly secrets: PullSecrets;
   readonly resolveRegistry: RegistryResolver;
   readonly identities: Identities;
-  /** The rules of renewal for a replica that started at a time in ms. */
-  planRules(startedAt: number): Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
+  /** The rules of decisions about pods, with a registry cache of their own: one caller cannot push out what another needs. */
+  createDecisionRules(): DecisionRules;
+  /** The rules of renewal. */
+  readonly planRules: Omit<PlanRules, 'namespaceFailure' | 'lastStartAt'>;
   /** The dependencies of housekeeping. */
   readonly housekeeping: {
     readonly missing: MissingHosts;
@@ -76,7 +80,13 @@ export function createApp(dependencies: AppDependencies): App {
     secrets,
     resolveRegistry,
     identities,
-    planRules: (startedAt) => ({
+    createDecisionRules: () => ({
+      reference: createPullSecretReference(config.secretName),
+      resolveRegistry: createCachedRegistryResolver(resolveRegistry),
+      exclude: getAdmissionExclusions(config),
+      findDenyingRule: identities.findDenyingRule,
+    }),
+    planRules: {
       replica,
       freshness,
       startedAt,
@@ -90,7 +100,7 @@ export function createApp(dependencies: AppDependencies): App {
         const registry = resolveCachedRegistry(host);
         return registry && getHostFailure(tokens, namespace, registry);
       },
-    }),
+    },
     housekeeping: {
       missing: hosts.missing,
       unstored,

@@ -1,7 +1,7 @@
 // Finds pending pods that admission missed: ensures their tokens, reports those without a reference, and deletes some of them.
 import { setImmediate as yieldToEventLoop } from 'node:timers/promises';
 import type { Registry, RegistryResolver } from '../ecr/registry.ts';
-import type { ClockReading } from '../ecr/token-policy.ts';
+import { type ClockReading, isUnexpired } from '../ecr/token-policy.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
@@ -206,7 +206,7 @@ export class CatchUpController {
     const lacksToken = (namespace: string, { host }: Registry) => {
       const secret = secretCache.get(namespace);
       const expiresAt = secret?.isManaged === true ? secret.hosts.get(host)?.expiresAt : undefined;
-      return expiresAt === undefined || expiresAt <= now().wallMs;
+      return expiresAt === undefined || !isUnexpired(expiresAt, now().wallMs);
     };
     return new FindingCollector({
       rules: { ...rules, lacksToken },

@@ -142,7 +142,6 @@ const settings = {
     v.object(
       {
         /** Registries of the Secrets. Provisioning is disabled if empty. */
-        /** Which AWS identity fetches the tokens of which namespaces and registries. The first rule that matches applies. */
         registries: v.optional(v.array(ecrHost, 'a list of ECR hosts'), () => []),
         /** Namespaces to provision; default: all. */
         namespaces: v.optional(

@@ -1,5 +1,5 @@
 // Decides when a token is fresh, usable, replaceable and due for renewal. No other file decides any of these.
-import { hash32 } from '../util/hash.ts';
+import { hashFraction } from '../util/hash.ts';
 import type { HostIdentityResolver, IdentityDecision } from './identity.ts';
 
 /** When a token was received and when it expires, both in ms since the epoch by the wall clock. */
@@ -332,9 +332,4 @@ export function maxRetryDelayMs(expiresAt: number | undefined, now: number): num
 /** Converts a time of the monotonic clock to ms since the epoch. */
 export function toWallMs(monotonicMs: number, now: ClockReading): number {
   return now.wallMs + (monotonicMs - now.monotonicMs);
-}
-
-/** Maps a text to a number from 0 to 1, evenly spread over different texts and always the same for one text. */
-function hashFraction(text: string): number {
-  return hash32(text) / 2 ** 32;
 }

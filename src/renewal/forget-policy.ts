@@ -1,6 +1,6 @@
 // Decides whether a Secret has hosts to forget: hosts that have waited too long for their first token, or are not configured any more.
 import type { CachedSecret } from '../pull-secrets/secret-cache.ts';
-import { hash32 } from '../util/hash.ts';
+import { hashFraction } from '../util/hash.ts';
 
 export interface ForgetRules {
   /** How long a host may wait for its first token, in ms. */
@@ -33,7 +33,7 @@ export function isForgettable(
   if (!isManaged || !isIntact) {
     return false;
   }
-  const share = hash32(`${replica}/${namespace}`) / 2 ** 32;
+  const share = hashFraction(`${replica}/${namespace}`);
   const dueBefore = now - forgetAfterMs - Math.min(replicaPropagationMs, forgetAfterMs) * share;
   const expiredBefore = now - unconfiguredPropagationMs * share;
   return (

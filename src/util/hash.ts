@@ -14,6 +14,11 @@ export function hash32(text: string): number {
   return (hash ^ (hash >>> 16)) >>> 0;
 }
 
+/** Maps a text to a number from 0 to 1, evenly spread over different texts and always the same for one text. */
+export function hashFraction(text: string): number {
+  return hash32(text) / 2 ** 32;
+}
+
 /**
  * A 64-bit hash as 16 hexadecimal digits, the same in every process. Two 32-bit lanes with different multipliers and rotations,
  * and the finalizer of MurmurHash3 over both. Not cryptographic: anyone who chooses both texts can find two with one hash.

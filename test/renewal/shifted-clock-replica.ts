@@ -71,7 +71,7 @@ export async function startShiftedClockReplica({
     secrets: app.secrets,
     resolveRegistry: app.resolveRegistry,
     unstored: app.housekeeping.unstored,
-    rules: app.planRules(now()),
+    rules: app.planRules,
     now: clocks,
     random,
     concurrency: config.renewal.concurrency,

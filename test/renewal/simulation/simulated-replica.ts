@@ -114,7 +114,7 @@ export class SimulatedReplica {
       secretCache: this.#app.secretCache,
       secrets: this.#app.secrets,
       resolveRegistry: this.#app.resolveRegistry,
-      rules: this.#app.planRules(this.clock.wallMs()),
+      rules: this.#app.planRules,
       identityChangeCount: () => this.#app.identities.changeCount,
       now: () => ({ wallMs: this.clock.wallMs(), monotonicMs: this.clock.monotonicMs() }),
       random,
