@@ -1,5 +1,5 @@
 // Parses the host names that Amazon ECR assigns to registries. Pure.
-import { maxHostLength } from './host-name.ts';
+import { isPort, maxHostLength } from './host-name.ts';
 import { getPartition, type Partition } from './partitions.ts';
 
 /** What the host name of a private registry says. */
@@ -26,7 +26,7 @@ export function parsePrivateHost(host: string): PrivateHost | undefined {
     return undefined;
   }
   const groups = privatePattern.exec(host)?.groups;
-  if (groups === undefined || Number(groups['port'] ?? 1) > 65535) {
+  if (groups === undefined || !isPort(groups['port'])) {
     return undefined;
   }
   const { account = '', region = '', suffix = '' } = groups;
@@ -53,7 +53,7 @@ const publicPattern = /^(?:public\.ecr\.aws|(?<dualStack>ecr-public\.aws\.com))(
 /** Parses a host name of the public registry, which may have a port. The second name is reachable over IPv6 too. */
 export function parsePublicHost(host: string): { readonly dualStack: boolean } | undefined {
   const match = host.length > maxHostLength ? null : publicPattern.exec(host);
-  return match === null || Number(match.groups?.['port'] ?? 1) > 65535
+  return match === null || !isPort(match.groups?.['port'])
     ? undefined
     : { dualStack: match.groups?.['dualStack'] !== undefined };
 }

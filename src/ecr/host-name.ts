@@ -6,6 +6,11 @@
  */
 export const maxHostLength = 128;
 
+/** Whether the digits after the colon of a host are a port; undefined: there is none, which is legal too. */
+export function isPort(digits = '1'): boolean {
+  return Number(digits) <= 65_535;
+}
+
 /** Labels as in distribution/reference `regexp.go`, in lower case, and a port. An IPv4 address has this form too. */
 const hostNamePattern =
   /^[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*(?::(?<port>[1-9]\d{0,4}))?$/;
@@ -22,7 +27,7 @@ export function findHostNameProblem(host: string): string | undefined {
     return `is longer than ${maxHostLength} characters`;
   }
   const match = hostNamePattern.exec(host);
-  if (match === null || Number(match.groups?.['port'] ?? 1) > 65_535) {
+  if (match === null || !isPort(match.groups?.['port'])) {
     return 'is not a host name or IPv4 address in lowercase with an optional port, such as registry.example.com:5000';
   }
   if (dockerHubHosts.includes(host)) {

@@ -1,4 +1,5 @@
 // Keeps what watches report about namespaces and ServiceAccounts, for the rules of identities.
+import { LRUCache } from 'lru-cache';
 import type { Labels } from '../util/label-selector.ts';
 import { waitAtMost } from '../util/timeout.ts';
 import {
@@ -29,7 +30,7 @@ export class IdentityFactsCache implements IdentityFacts {
   readonly #labels = new Map<string, Labels>();
   /** Name of the ServiceAccount → namespace → role; a name is a key once all ServiceAccounts of the name were listed. */
   readonly #roles = new Map<string, Map<string, RoleAnnotation | undefined>>();
-  readonly #changedAt = new Map<string, number>();
+  readonly #changedAt = new LRUCache<string, number>({ max: maxChangeTimes });
   readonly #now: () => number;
   readonly #onChange: (namespace?: string) => void;
   /** Namespace → what resolves with its next change. */
@@ -64,7 +65,7 @@ export class IdentityFactsCache implements IdentityFacts {
    * namespace that appears later is a change, because one of its name may have been deleted before.
    */
   changedAt(namespace: string): number | undefined {
-    return this.#changedAt.get(namespace);
+    return this.#changedAt.peek(namespace); // a lookup does not make a change recent
   }
 
   /** Waits until a condition on a namespace's facts holds, but for at most `ms`. */
@@ -162,19 +163,10 @@ export class IdentityFactsCache implements IdentityFacts {
   #recordChange(namespace: string, isChange: boolean): void {
     this.#changeCount += 1;
     if (isChange) {
-      this.#changedAt.delete(namespace); // so that the oldest change comes first
       this.#changedAt.set(namespace, this.#now());
-      this.#dropOldestChange();
     }
     this.#notify(namespace);
     this.#onChange(namespace);
-  }
-
-  #dropOldestChange(): void {
-    const [oldest] = this.#changedAt.keys();
-    if (this.#changedAt.size > maxChangeTimes && oldest !== undefined) {
-      this.#changedAt.delete(oldest);
-    }
   }
 
   #notify(namespace: string): void {
