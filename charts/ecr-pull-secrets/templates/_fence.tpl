@@ -1,7 +1,35 @@
 {{/*
-CEL expressions for the fence. Every text is inserted as a JSON string, whose escapes are valid in CEL, so that no value can end a
-literal.
+Parts that the fence policies share, and their CEL expressions. Every text is inserted as a JSON string, whose escapes are valid in
+CEL, so that no value can end a literal.
 */}}
+
+{{/* The match condition that holds for requests of the program only. */}}
+{{- define "ecr-pull-secrets.fenceCaller" -}}
+- name: request-of-the-webhook
+  expression: >-
+    request.userInfo.username == {{ printf "system:serviceaccount:%s:%s" .Release.Namespace (include "ecr-pull-secrets.serviceAccountName" .) | toJson }}
+{{- end -}}
+
+{{/* The variables that say whether the namespace of a request is excluded and whether it is selected for injection. */}}
+{{- define "ecr-pull-secrets.fenceInjected" -}}
+- name: labels
+  expression: namespaceObject.metadata.?labels.orValue({})
+- name: excluded
+  expression: >-
+    {{ include "ecr-pull-secrets.celNames" (dict "names" (include "ecr-pull-secrets.notAdmittedNamespaces" . | fromJsonArray)) }}
+# Selected by the selector of the webhook or the policy.
+- name: injected
+  expression: >-
+    {{ include "ecr-pull-secrets.celInjected" . }}
+{{- end -}}
+
+{{/* The variable that says whether config.provisioning selects the namespace. It needs those of fenceInjected. */}}
+{{- define "ecr-pull-secrets.fenceProvisioned" -}}
+# Selected by config.provisioning, which may name excluded namespaces such as kube-system.
+- name: provisioned
+  expression: >-
+    {{ include "ecr-pull-secrets.celProvisioned" . }}
+{{- end -}}
 
 {{/* Whether `variables.labels` satisfy one requirement (key, operator, values), as labels.Requirement in Kubernetes. */}}
 {{- define "ecr-pull-secrets.celRequirement" -}}
