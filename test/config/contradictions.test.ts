@@ -1,21 +1,10 @@
 // Tests that settings without effect are rejected with the names of the settings that contradict each other.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { stringify } from 'yaml';
-import { ConfigError, readConfig } from '../../src/config/load-config.ts';
+import { problemsOf } from './config-problems.ts';
 
 const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const roleArn = 'arn:aws:iam::123456789012:role/x';
-
-function problemsOf(settings: object): string[] {
-  try {
-    readConfig(stringify(settings), 'test.yaml');
-  } catch (error) {
-    assert.ok(error instanceof ConfigError);
-    return error.problems.map(({ path, text }) => `${path} ${text}`);
-  }
-  return [];
-}
 
 describe('contradictory settings', () => {
   it('rejects excluded namespaces to provision, and names both settings', () => {

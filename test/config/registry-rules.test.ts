@@ -2,19 +2,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { ConfigError, readConfig } from '../../src/config/load-config.ts';
+import { readConfig } from '../../src/config/load-config.ts';
+import { problemsOf } from './config-problems.ts';
 
 const roleArn = 'arn:aws:iam::123456789012:role/x';
-
-function problemsOf(settings: object): string[] {
-  try {
-    readConfig(stringify(settings), 'test.yaml');
-  } catch (error) {
-    assert.ok(error instanceof ConfigError);
-    return error.problems.map(({ path, text }) => `${path} ${text}`);
-  }
-  return [];
-}
 
 const ruleProblems = (...registries: object[]) => problemsOf({ registries });
 

@@ -2,32 +2,16 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import type { IdentityFacts } from '../../src/ecr/identity-facts.ts';
-import { getField, getItems } from '../../src/util/json.ts';
+import { getField } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import type { OidcProvider, RoleTrust } from '../doubles/ecr/sts-sessions.ts';
+import type { RoleTrust } from '../doubles/ecr/sts-sessions.ts';
+import { readOidcProviders } from '../support/oidc-issuer.ts';
 import { getTokenError, registry, startAwsTokensFixture } from './token-fixtures.ts';
 
 const audience = 'sts.amazonaws.com';
 const roleArn = 'arn:aws:iam::123456789012:role/ecr-pull';
 
 describeOnCluster('a web identity of a real API server', (cluster) => {
-  const getJson = async (path: string, accept: string) => {
-    const { status, body } = await cluster().request('GET', path, undefined, { accept });
-    assert.equal(status, 200);
-    return body;
-  };
-
-  /** An OIDC provider of IAM for the cluster. */
-  async function readProviders(): Promise<Record<string, OidcProvider>> {
-    const issuer = String(
-      getField(await getJson('/.well-known/openid-configuration', 'application/json'), 'issuer'),
-    );
-    const keys = getItems(
-      getField(await getJson('/openid/v1/jwks', 'application/jwk-set+json'), 'keys'),
-    ) as OidcProvider['keys'];
-    return { [issuer]: { audiences: [audience], keys } };
-  }
-
   async function requestToken(namespace: string, name: string, wanted: string): Promise<string> {
     const { status, body } = await cluster().request(
       'POST',
@@ -52,7 +36,7 @@ describeOnCluster('a web identity of a real API server', (cluster) => {
   }
 
   it('gets a session of the role only for the ServiceAccount and the audience that its trust policy names', async () => {
-    const oidcProviders = await readProviders();
+    const oidcProviders = await readOidcProviders(cluster(), audience);
     const [issuer = ''] = Object.keys(oidcProviders);
     const [own, foreign] = [await createAccount('ecr-pull'), await createAccount('ecr-pull')];
     const subject = `system:serviceaccount:${own}:ecr-pull`;

@@ -7,10 +7,11 @@ import { after, before, it } from 'node:test';
 import { getField, getItems } from '../../src/util/json.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
-import type { OidcProvider, RoleTrust } from '../doubles/ecr/sts-sessions.ts';
+import type { RoleTrust } from '../doubles/ecr/sts-sessions.ts';
 import { createAccountWithRules, createServiceAccount } from '../provisioning/provisioning-fixture.ts';
 import { eventually } from '../support/eventually.ts';
 import { type RegisteredWebhook, registerWebhook } from '../support/installation.ts';
+import { readOidcProviders } from '../support/oidc-issuer.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
@@ -58,7 +59,7 @@ describeOnCluster('identity rules', (cluster) => {
   let program: RunningProgram;
   let webhook: RegisteredWebhook;
   before(async () => {
-    const oidcProviders = await readProviders();
+    const oidcProviders = await readOidcProviders(cluster(), audience);
     [issuer = ''] = Object.keys(oidcProviders);
     ecr = await startEcrDouble({ roles, oidcProviders });
     directory = await mkdtemp(join(tmpdir(), 'identity-rules-'));
@@ -79,16 +80,6 @@ describeOnCluster('identity rules', (cluster) => {
     await ecr?.stop();
     await rm(directory, { recursive: true, force: true });
   });
-
-  /** The cluster as an OIDC provider of IAM. */
-  async function readProviders(): Promise<Record<string, OidcProvider>> {
-    const read = async (path: string, accept: string) =>
-      (await cluster().request('GET', path, undefined, { accept })).body;
-    const configuration = await read('/.well-known/openid-configuration', 'application/json');
-    const keys = getItems(getField(await read('/openid/v1/jwks', 'application/jwk-set+json'), 'keys'));
-    const provider = { audiences: [audience], keys: keys as OidcProvider['keys'] };
-    return { [String(getField(configuration, 'issuer'))]: provider };
-  }
 
   async function merge(path: string, metadata: object): Promise<void> {
     const { status } = await cluster().request(

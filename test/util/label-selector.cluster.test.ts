@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { getField, getItems } from '../../src/util/json.ts';
 import { type Labels, parseLabelSelector } from '../../src/util/label-selector.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { invalidSelectors } from './invalid-selectors.ts';
 
 const objects: Readonly<Record<string, Labels>> = {
   none: {},
@@ -54,47 +55,9 @@ const selectors = [
     'a=in',
     'a=notin',
   ],
-  ...[
-    '=',
-    'a=b=c',
-    'a,',
-    ',a',
-    'a,,b',
-    'a b',
-    'a in',
-    'a in b',
-    'a in (b',
-    'a in b)',
-    'a notin',
-    '!a=b',
-    '!',
-    '!!a',
-  ],
-  ...[
-    'a/b/c',
-    '/a',
-    'a/',
-    'A/b',
-    '-a',
-    'a-',
-    'a=-b',
-    'a=b!',
-    'a=$x',
-    'a(b)',
-    '(a)',
-    'a="b"',
-    'a=b;c',
-    'a!',
-    'a!=!',
-  ],
-  ...[
-    `${'x'.repeat(64)}=a`,
-    `a=${'x'.repeat(64)}`,
-    `${'x'.repeat(63)}=a`,
-    `a=${'x'.repeat(63)}`,
-    'a\t=\na',
-    'a=é',
-  ],
+  ...invalidSelectors,
+  ...['a,', 'a!', 'a!=!'],
+  ...[`${'x'.repeat(63)}=a`, `a=${'x'.repeat(63)}`, 'a\t=\na', 'a=é'],
 ];
 
 /** Selectors of random tokens: most of them are invalid, but a few are not. */
