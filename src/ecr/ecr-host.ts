@@ -13,9 +13,13 @@ export interface PrivateHost {
   readonly dualStack: boolean;
 }
 
+const regionPattern = /[a-z]{2,8}(?:-[a-z]{1,16}){1,3}-\d{1,2}/.source;
+const wholeRegionPattern = new RegExp(`^${regionPattern}$`);
+
 /** `ACCOUNT.dkr.ecr` or `ACCOUNT.dkr-ecr`, region, suffix and port. No two adjacent parts overlap, so it does not backtrack. */
-const privatePattern =
-  /^(?<account>\d{12})\.dkr(?<dash>[.-])ecr(?<fips>-fips)?\.(?<region>[a-z]{2,8}(?:-[a-z]{1,16}){1,3}-\d{1,2})\.(?<suffix>[a-z][a-z0-9.-]*)(?::(?<port>[1-9]\d{0,4}))?$/;
+const privatePattern = new RegExp(
+  String.raw`^(?<account>\d{12})\.dkr(?<dash>[.-])ecr(?<fips>-fips)?\.(?<region>${regionPattern})\.(?<suffix>[a-z][a-z0-9.-]*)(?::(?<port>[1-9]\d{0,4}))?$`,
+);
 
 /**
  * Parses the host name of a private registry, which may have a port. Rejects look-alikes: upper case, eleven digits, a longer
@@ -44,7 +48,7 @@ function getSuffixes(partition: Partition, dualStack: boolean): readonly string[
 
 /** A region such as `eu-central-1` or `us-gov-west-1`, as it is part of host names. */
 export function isRegion(text: string): boolean {
-  return /^[a-z]{2,8}(?:-[a-z]{1,16}){1,3}-\d{1,2}$/.test(text);
+  return wholeRegionPattern.test(text);
 }
 
 /** The hosts of the public registry (Amazon ECR Public, user guide). */
