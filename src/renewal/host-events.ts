@@ -36,8 +36,7 @@ export function createHostEventReporter(
 
   function describeEvent(namespace: string, host: string, state: 'failing' | 'renewed') {
     const at = dependencies.now();
-    const uid = secretCache.get(namespace)?.uid;
-    const object = { kind: 'Secret', namespace, name: secretName, ...(uid && { uid }) };
+    const object = getSecretObject(dependencies, namespace);
     return { name: formatEventName(secretName, state, host, at), object, at };
   }
 
@@ -106,6 +105,15 @@ interface SecretReporterDependencies extends EventQueueDependencies {
   now(): number;
 }
 
+/** The pull Secret of a namespace as the object of an Event, with its UID if the Secret is known. */
+function getSecretObject(
+  { secretName, secretCache }: Pick<SecretReporterDependencies, 'secretName' | 'secretCache'>,
+  namespace: string,
+): KubeEvent['object'] {
+  const uid = secretCache.get(namespace)?.uid;
+  return { kind: 'Secret', namespace, name: secretName, ...(uid && { uid }) };
+}
+
 /** Hosts that a report names; the others are only counted. */
 const maxNamed = 5;
 
@@ -116,17 +124,16 @@ const maxNamed = 5;
 export function createDeniedHostReporter(
   dependencies: SecretReporterDependencies,
 ): (namespace: string, hosts: readonly DeniedHost[]) => void {
-  const { secretName, secretCache } = dependencies;
+  const { secretName } = dependencies;
   const send = createEventQueue(dependencies);
   return (namespace, hosts) => {
     const at = dependencies.now();
-    const uid = secretCache.get(namespace)?.uid;
     for (const [rule, ofRule] of Map.groupBy(hosts, (host) => host.rule)) {
       const names = ofRule.map(({ host }) => host).sort();
       const more = names.length > maxNamed ? ` and ${names.length - maxNamed} more` : '';
       send({
         name: formatEventName(secretName, 'denied', `${rule} ${names.join()}`, at),
-        object: { kind: 'Secret', namespace, name: secretName, ...(uid && { uid }) },
+        object: getSecretObject(dependencies, namespace),
         type: 'Warning',
         reason: 'PullTokenDenied',
         message:
@@ -142,7 +149,7 @@ export function createDeniedHostReporter(
 export function createFullSecretReporter(
   dependencies: SecretReporterDependencies,
 ): (secret: FullSecret) => void {
-  const { log, secretName, secretCache } = dependencies;
+  const { log, secretName } = dependencies;
   const send = createEventQueue(dependencies);
   return ({ namespace, hosts, stored, forbidden }) => {
     const at = dependencies.now();
@@ -151,10 +158,9 @@ export function createFullSecretReporter(
       ? 'and none can be removed because listing pods is forbidden. Set rbac.listPods, or run ecr-pull-secrets remove-host'
       : 'all in use or requested recently. Delete unneeded pods, run ecr-pull-secrets remove-host, or raise secrets.maxHosts';
     log.warn({ namespace, hosts: named, hostCount: hosts.length, stored, forbidden }, 'pull Secret is full');
-    const uid = secretCache.get(namespace)?.uid;
     send({
       name: formatEventName(secretName, 'full', namespace, at),
-      object: { kind: 'Secret', namespace, name: secretName, ...(uid && { uid }) },
+      object: getSecretObject(dependencies, namespace),
       type: 'Warning',
       reason: 'PullSecretFull',
       message:
