@@ -37,6 +37,8 @@ export interface Attack {
   readonly watchMs: number;
   readonly renewWithinMs: number;
   readonly stalledReader?: boolean;
+  /** The `registries` of the configuration; none if not given. */
+  readonly registries?: readonly object[];
   /** Resolves when the attack has started. */
   start(scene: Scene): Promise<Started>;
 }
@@ -120,6 +122,10 @@ export const attacks: readonly Attack[] = [
       return { end };
     },
   },
+  madeUpHosts('2d: pods that name 1,000 made-up hosts in regions that hang', []),
+  madeUpHosts('2e: the same, with an identity for each namespace', [
+    { roleArn: 'arn:aws:iam::123456789012:role/ecr-{namespace}' },
+  ]),
   attackPort('3a: POST of 7.9 MiB of empty objects', {
     kind: 'bodies',
     body: 'empty-objects',
@@ -218,7 +224,46 @@ function lifetimeExpiringIn(ms: number) {
 /** Creates a pod with regions whose endpoints do not respond. */
 async function attackerPod(scene: Scene, namespace: string, regions: readonly string[]): Promise<void> {
   createNamespace(scene.cluster, namespace);
-  await reviewPod(scene.program, namespace, regions.map(hostIn)).catch(() => undefined); // Its own delay is not measured.
+  await createPod(scene, namespace, regions);
+}
+
+async function createPod({ program }: Scene, namespace: string, regions: readonly string[]): Promise<void> {
+  await reviewPod(program, namespace, regions.map(hostIn)).catch(() => undefined); // Its own delay is not measured.
+}
+
+/** A tenant that can only create pods, and creates one after the other. */
+function madeUpHosts(name: string, registries: readonly object[]): Attack {
+  const pods = 20;
+  return {
+    name,
+    registries,
+    watchMs: 20_000,
+    renewWithinMs: 60_000,
+    start: async (scene) => {
+      const regions = generateNonexistentRegions(1_000);
+      for (const region of regions) {
+        scene.ecr.fail('hang', { region });
+      }
+      const callsBefore = scene.ecr.calls.length;
+      const stop = new AbortController();
+      createNamespace(scene.cluster, 'attacker');
+      const creating = everyHalfSecond(stop.signal, async () => {
+        const perPod = regions.length / pods;
+        const groups = Array.from({ length: pods }, (_, index) =>
+          regions.slice(perPod * index, perPod * (index + 1)),
+        );
+        await Promise.all(groups.map((group) => createPod(scene, 'attacker', group)));
+      });
+      const end = async () => {
+        stop.abort();
+        await creating;
+        const madeUp = new Set(regions);
+        const calls = scene.ecr.calls.slice(callsBefore).filter(({ region }) => madeUp.has(region)).length;
+        return [{ note: `${calls} AWS calls to made-up regions` }];
+      };
+      return { end };
+    },
+  };
 }
 
 /** Stores a Secret that looks as if the program had written it. */

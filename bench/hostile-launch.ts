@@ -35,6 +35,8 @@ export interface LaunchOptions {
   readonly environment: Readonly<Record<string, string>>;
   /** Whether standard output is a pipe that is not read after the program listens. */
   readonly stalledReader?: boolean;
+  /** The `registries` of the configuration. */
+  readonly registries: readonly object[];
 }
 
 const pollMs = 50;
@@ -89,12 +91,15 @@ export async function launch(options: LaunchOptions): Promise<Launched> {
 }
 
 async function spawnProgram(
-  { program, certificates, kubeconfigPath, environment, stalledReader = false }: LaunchOptions,
+  { program, certificates, kubeconfigPath, environment, stalledReader = false, registries }: LaunchOptions,
   directory: string,
   prefix: readonly string[],
 ): Promise<ChildProcess> {
   const config = join(directory, 'config.yaml');
-  await writeFile(config, stringify(configuration(kubeconfigPath, certificates.directory)));
+  await writeFile(
+    config,
+    stringify({ ...configuration(kubeconfigPath, certificates.directory), registries }),
+  );
   const output = await open(join(directory, 'output'), 'a');
   const image = imageLaunch();
   const node = [process.execPath, ...image.nodeOptions, program, 'serve', '--config', config];

@@ -63,9 +63,9 @@ async function measure(
     const ecr = await startEcrDouble();
     stops.push(() => ecr.stop());
     const kubeconfigPath = await installServiceAccount(cluster);
-    const stalledReader = attack.stalledReader ?? false;
+    const { stalledReader = false, registries = [] } = attack;
     const start = () =>
-      launch({ program, certificates, kubeconfigPath, environment: ecr.env(), stalledReader });
+      launch({ program, certificates, kubeconfigPath, environment: ecr.env(), stalledReader, registries });
     const tenants = new Tenants(cluster);
     stops.push(() => tenants.close());
     await tenants.prepare(regions.before);
