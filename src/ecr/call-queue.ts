@@ -23,7 +23,8 @@ const namespaceBudget = { burst: 10, refillMs: 5_000 };
 
 /**
  * Calls with identities of which users can cause any number, in one region. The rate is half of the 20 calls per second that ECR
- * allows in each account and region, for two replicas that both have a backlog. A region that hangs uses up its own calls only.
+ * allows in each account and region, for two replicas that both have a backlog. More replicas, and other clients of the account, share
+ * it because each throttled call slows its replica down. A region that hangs uses up its own calls only.
  */
 const regionLimits = { concurrency: 16, perNamespace: 2, maxWaiting: 64 };
 const regionRate = { burst: 20, refillMs: 100 };
@@ -50,7 +51,7 @@ export class CallQueue {
   readonly #claimed = new FairQueue({ concurrency: concurrency.claimed, ...namespaceLimits });
   readonly #unproven = new FairQueue({ concurrency: concurrency.unproven, ...namespaceLimits });
   /** Service → calls with identities of which users can cause any number. Its endpoint is proven, so there are few. */
-  readonly #services = new Map<string, FairQueue>();
+  readonly #services = new Map<string, { readonly queue: FairQueue; readonly rate: TokenBucket }>();
   readonly #budgets: NamespaceBudgets;
   readonly #identityBudgets: NamespaceBudgets;
   readonly #monotonicNow: () => number;
@@ -95,7 +96,7 @@ export class CallQueue {
     serializeBy: string,
     call: () => Promise<T>,
   ): QueuedCall<T> | undefined {
-    return addFairly(this.#getServiceQueue(service), this.#identityBudgets, namespace, serializeBy, call);
+    return addFairly(this.#getService(service).queue, this.#identityBudgets, namespace, serializeBy, call);
   }
 
   /**
@@ -114,11 +115,25 @@ export class CallQueue {
     return addFairly(queue, this.#budgets, namespace, serializeBy, call);
   }
 
-  #getServiceQueue(service: string): FairQueue {
-    const rate = () => new TokenBucket({ ...regionRate, now: this.#monotonicNow });
-    const queue = this.#services.get(service) ?? new FairQueue({ ...regionLimits, rate: rate() });
-    this.#services.set(service, queue);
-    return queue;
+  /** Adapts the rate of {@link addUnbounded} to the outcome of a call for the service. */
+  adaptRate(service: string, isThrottled: boolean): void {
+    const rate = this.#services.get(service)?.rate;
+    if (isThrottled) {
+      rate?.slowDown();
+    } else {
+      rate?.speedUp();
+    }
+  }
+
+  #getService(service: string): { readonly queue: FairQueue; readonly rate: TokenBucket } {
+    const known = this.#services.get(service);
+    if (known !== undefined) {
+      return known;
+    }
+    const rate = new TokenBucket({ ...regionRate, now: this.#monotonicNow });
+    const created = { queue: new FairQueue({ ...regionLimits, rate }), rate };
+    this.#services.set(service, created);
+    return created;
   }
 }
 

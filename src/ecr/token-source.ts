@@ -97,6 +97,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
 
   async function fetchAndRecord(
     caller: Caller,
+    service: string,
     trust: EndpointTrust,
     fetchToken: () => Promise<Token>,
   ): Promise<Token> {
@@ -104,6 +105,7 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     const result = await fetchOrClassify(fetchToken, caller.region);
     const durationMs = performance.now() - startedAt;
     const { identity, region } = caller;
+    queue.adaptRate(service, result instanceof TokenError && result.code === 'throttled');
     if (!(result instanceof TokenError)) {
       cache.recordSuccess(caller, result);
       options.onCall?.({ identity, region, outcome: 'success', durationMs, servedCached: false });
@@ -137,15 +139,16 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     const key = getEndpointKey(identity, registry);
     const { region } = registry;
     const endpoint = getEndpointId(registry);
+    const service = getServiceKey(registry);
     const trust = provenEndpoints.has(endpoint) ? 'proven' : getEndpointTrust(registry);
     const caller = { key, identity: identity.key, region, isUnbounded: identity.isUnbounded };
     const fetchToken = () =>
-      fetchAndRecord(caller, trust, async () => {
+      fetchAndRecord(caller, service, trust, async () => {
         const token = await options.fetchToken(identity, registry, trust);
         provenEndpoints.set(endpoint, true);
         return token;
       });
-    const queued = enqueue(namespace, identity, getServiceKey(registry), trust, fetchToken);
+    const queued = enqueue(namespace, identity, service, trust, fetchToken);
     if (queued === undefined) {
       const code = trust === 'proven' ? 'too-many-identities' : 'too-many-regions';
       return Promise.reject(new TokenError({ code, region }));

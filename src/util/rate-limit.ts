@@ -32,11 +32,17 @@ export interface TokenBucketOptions {
   readonly now: () => number;
 }
 
+/** How a {@link TokenBucket} follows a server that refuses operations: half of the rate, and back in steps of a hundredth. */
+const adaptation = { decrease: 0.5, increase: 0.01, minimum: 0.05, minIntervalMs: 1_000 };
+
 /** Allows `burst` operations at once, then one more every `refillMs`. */
 export class TokenBucket {
   readonly #options: TokenBucketOptions;
   #remaining: number;
   #at: number;
+  /** The part of the rate that is used now, up to 1. */
+  #share = 1;
+  #slowedAt = Number.NEGATIVE_INFINITY;
 
   constructor(options: TokenBucketOptions) {
     this.#options = options;
@@ -47,7 +53,28 @@ export class TokenBucket {
   /** How long until an operation is allowed, in ms; 0: now. */
   get waitMs(): number {
     this.#refill();
-    return this.#remaining >= 1 ? 0 : Math.ceil((1 - this.#remaining) * this.#options.refillMs);
+    return this.#remaining >= 1
+      ? 0
+      : Math.ceil(((1 - this.#remaining) * this.#options.refillMs) / this.#share);
+  }
+
+  /**
+   * Halves the rate, because the server allows fewer operations of all its clients together. Refusals within a second count once,
+   * because they are of operations that were started at the same rate. Nothing is saved up any more.
+   */
+  slowDown(): void {
+    this.#refill();
+    this.#remaining = Math.min(this.#remaining, 0);
+    if (this.#at - this.#slowedAt >= adaptation.minIntervalMs) {
+      this.#slowedAt = this.#at;
+      this.#share = Math.max(adaptation.minimum, this.#share * adaptation.decrease);
+    }
+  }
+
+  /** Raises a reduced rate a little, because the server did not refuse an operation. */
+  speedUp(): void {
+    this.#refill();
+    this.#share = Math.min(1, this.#share + adaptation.increase);
   }
 
   /** @returns false if no operation is allowed now */
@@ -67,7 +94,7 @@ export class TokenBucket {
   #refill(): void {
     const { burst, refillMs, now: getNow } = this.#options;
     const now = getNow();
-    this.#remaining = Math.min(burst, this.#remaining + (now - this.#at) / refillMs);
+    this.#remaining = Math.min(burst, this.#remaining + ((now - this.#at) * this.#share) / refillMs);
     this.#at = now;
   }
 }
