@@ -236,7 +236,7 @@ function cacheCredentials(fetchCredentials: CredentialProvider, now: () => numbe
  * The region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none.
  * @param profile undefined: that of AWS_PROFILE
  */
-function createRegionLookup(
+export function createRegionLookup(
   http: SharedHttpHandler,
   profile: string | undefined,
 ): () => Promise<string | undefined> {

@@ -13,6 +13,8 @@ interface TokenErrorDetails {
   readonly description?: string;
   /** A code of Node or AWS that says more than the code of this program. */
   readonly detail?: string | undefined;
+  /** What there is none of; by default, an ECR token for the region. */
+  readonly subject?: string;
   /** For codes that the catalog does not list. */
   readonly cause?: Cause;
   readonly retryAt?: number;
@@ -31,6 +33,10 @@ export class TokenError extends Error {
   readonly region: string;
   /** At most 40 characters, for a warning in kubectl. */
   readonly shortCause: string;
+  /** What happened, as a sentence without a final period. */
+  readonly description: string;
+  /** What the operator can do, as a sentence without a final period. */
+  readonly advice: string;
   /** When the next call for the region is allowed, in ms since the epoch by the wall clock; undefined: at any time. */
   readonly retryAt: number | undefined;
   readonly #details: TokenErrorDetails;
@@ -39,11 +45,14 @@ export class TokenError extends Error {
     const { code, region, detail, retryAt } = details;
     const cause = details.cause ?? causes.get(code) ?? unknownCause;
     const short = `${cause.summary ?? code}${detail === undefined ? '' : ` (${detail})`}`;
-    super(`No ECR token for ${region}: ${details.description ?? short}. ${cause.advice}.`);
+    const { subject = `ECR token for ${region}`, description = short } = details;
+    super(`No ${subject}: ${description}. ${cause.advice}.`);
     this.code = code;
     this.permanent = cause.permanent;
     this.region = region;
     this.shortCause = truncateCause(short, cause.permanent);
+    this.description = description;
+    this.advice = cause.advice;
     this.retryAt = retryAt;
     this.#details = details;
   }
@@ -69,6 +78,11 @@ export class TokenError extends Error {
       description,
       cause: { ...cause, summary, advice: advice ?? cause.advice },
     });
+  }
+
+  /** Returns the same error about something else than an ECR token, such as `AWS identity`. */
+  about(subject: string): TokenError {
+    return new TokenError({ ...this.#details, subject });
   }
 
   /** Returns the same error with the time of the next allowed call, in ms since the epoch. */

@@ -121,7 +121,19 @@ export function stsSession(operation: string, key: Key): AwsResponse {
   ];
   const fields = credentials.map(([name = '', value = '']) => element(name, escapeXml(value))).join('');
   const user = element('AssumedRoleUser', element('Arn', escapeXml(key.principal)));
-  const result = element(`${operation}Result`, element('Credentials', fields) + user);
+  return stsResult(operation, element('Credentials', fields) + user);
+}
+
+export function stsCallerIdentity({ principal, accessKeyId }: Key): AwsResponse {
+  const account = principal.split(':')[4] ?? '';
+  return stsResult(
+    'GetCallerIdentity',
+    element('Arn', escapeXml(principal)) + element('UserId', accessKeyId) + element('Account', account),
+  );
+}
+
+function stsResult(operation: string, fields: string): AwsResponse {
+  const result = element(`${operation}Result`, fields);
   const metadata = element('ResponseMetadata', element('RequestId', 'example'));
   return {
     status: 200,

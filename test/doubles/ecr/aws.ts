@@ -8,6 +8,7 @@ import {
   ecrToken,
   generatePassword,
   type IssuedPassword,
+  stsCallerIdentity,
   stsError,
   stsSession,
 } from './aws-responses.ts';
@@ -145,6 +146,9 @@ export class Aws {
     if (request.operation === 'GetAuthorizationToken') {
       const issued = this.#issueToken(request, key);
       return (fault && buildInvalidResponse(fault, issued, endpoint)) ?? ecrToken(issued, endpoint);
+    }
+    if (request.operation === 'GetCallerIdentity') {
+      return stsCallerIdentity(key);
     }
     return request.operation === 'AssumeRole' ? this.#assumeRole(request, key) : unknownOperation(request);
   }

@@ -1,0 +1,151 @@
+// Reads which AWS principal this process is (sts:GetCallerIdentity), and which provider its credentials are from.
+import { productName } from '../labels.ts';
+import { withTimeout } from '../util/timeout.ts';
+import type { Environment } from './aws-settings.ts';
+import { CredentialError, classifyCredentialError } from './credential-error.ts';
+import { type CredentialProviderName, nameCredentialProvider } from './credential-provider.ts';
+import {
+  type CredentialSource,
+  createCredentialSource,
+  createRegionLookup,
+  type RequestToken,
+} from './credentials.ts';
+import { createSharedHttpHandler, type SharedHttpHandler, type Timeouts } from './http-handler.ts';
+import { defaultIdentity, type Identity } from './identity.ts';
+import { getPartition, resolveStsRegion } from './partitions.ts';
+import { TokenError } from './token-error.ts';
+
+/** An AWS principal, as AWS STS names it. */
+export interface CallerIdentity {
+  readonly arn: string;
+  /** 12 digits. */
+  readonly account: string;
+  /** Where the credentials came from, or those that assumed the role. */
+  readonly provider: CredentialProviderName;
+}
+
+export interface CallerIdentityOptions {
+  /** In ms; `totalMs` bounds the call with the SDK's retries, and is twice `requestMs` by default. */
+  readonly timeouts: Timeouts & { readonly totalMs?: number };
+  /** Whose credentials are used; those of the process by default. */
+  readonly identity?: Identity;
+  /** For an identity with a web identity. */
+  readonly requestToken?: RequestToken;
+  /** A region of the partition in use, such as that of a registry, if the environment does not name one. */
+  readonly fallbackRegion?: string | undefined;
+}
+
+/**
+ * Calls GetCallerIdentity, with new connections and without cached credentials. The principal needs no permission for it.
+ * @param environment for proxies, CA and the role; the SDK reads its own variables from `process.env`
+ * @throws {TokenError} with the codes of the error catalog, about the AWS identity instead of a token
+ * @throws {ConfigError} for environment variables that cannot be used
+ */
+export async function readCallerIdentity(
+  environment: Environment,
+  options: CallerIdentityOptions,
+): Promise<CallerIdentity> {
+  const { timeouts, identity = defaultIdentity } = options;
+  const totalMs = timeouts.totalMs ?? 2 * timeouts.requestMs;
+  const http = createSharedHttpHandler(timeouts, environment);
+  let region = '';
+  try {
+    const credentials = createCredentialSource({
+      http,
+      environment,
+      timeoutMs: totalMs / 2,
+      maxRoles: 1,
+      requestToken: options.requestToken ?? (() => Promise.reject(new Error('no API server'))),
+      now: Date.now,
+    });
+    region = await findStsRegion(environment, identity, http, options.fallbackRegion);
+    const getCredentials = credentials.getProvider(identity);
+    // first, and with their own timeout, so that slow credentials are not reported as a slow endpoint
+    await getCredentials();
+    const provider = await findProvider(credentials, identity, environment);
+    const principal = await withTimeout(totalMs, 'TimeoutError', (signal) =>
+      callSts({ getCredentials, http, region, profile: identity.profile }, signal),
+    );
+    return { ...principal, provider };
+  } catch (error) {
+    throw explainFailure(error, identity, region);
+  } finally {
+    http.close();
+  }
+}
+
+/** The region whose STS is called: that of the environment, or the home region of the partition. */
+async function findStsRegion(
+  environment: Environment,
+  { role, profile }: Identity,
+  http: SharedHttpHandler,
+  fallbackRegion: string | undefined,
+): Promise<string> {
+  const configuredRegion = await createRegionLookup(http, profile)();
+  const roleArn =
+    role?.roleArn ?? (profile === undefined ? environment['AWS_ROLE_ARN'] || undefined : undefined);
+  return roleArn === undefined && configuredRegion === undefined && fallbackRegion !== undefined
+    ? getPartition(fallbackRegion).stsHomeRegion
+    : resolveStsRegion(roleArn, configuredRegion);
+}
+
+/** Names the provider of the base credentials. Those of an identity with a web identity come from a ServiceAccount's token. */
+async function findProvider(
+  credentials: CredentialSource,
+  { webIdentity, profile, rule }: Identity,
+  environment: Environment,
+): Promise<CredentialProviderName> {
+  if (webIdentity !== undefined) {
+    return 'web-identity';
+  }
+  return nameCredentialProvider(
+    await credentials.getProvider({ ...defaultIdentity, profile, rule })(),
+    environment,
+  );
+}
+
+interface StsCall {
+  readonly getCredentials: ReturnType<CredentialSource['getProvider']>;
+  readonly http: SharedHttpHandler;
+  readonly region: string;
+  readonly profile: string | undefined;
+}
+
+/** The client is loaded here, because most commands do not need it. */
+async function callSts(
+  { getCredentials, http, region, profile }: StsCall,
+  abortSignal: AbortSignal,
+): Promise<Pick<CallerIdentity, 'arn' | 'account'>> {
+  const { GetCallerIdentityCommand, STSClient } = await import('@aws-sdk/client-sts');
+  const client = new STSClient({
+    credentials: getCredentials,
+    requestHandler: http,
+    customUserAgent: productName,
+    region,
+    ...(profile !== undefined && { profile }),
+  });
+  const { Arn: arn = '', Account: account = '' } = await client.send(new GetCallerIdentityCommand({}), {
+    abortSignal,
+  });
+  // any server may have answered
+  if (
+    !/^arn:aws[a-z-]{0,20}:(?:iam|sts)::\d{12}:[\x21-\x7e]{1,700}$/.test(arn) ||
+    !/^\d{12}$/.test(account)
+  ) {
+    throw new TokenError({ code: 'invalid-response', region });
+  }
+  return { arn, account };
+}
+
+/** What the operator can do where the advice for a failed call of ECR or of another operation of STS does not apply. */
+const advice: Readonly<Record<string, string>> = {
+  AccessDenied:
+    'GetCallerIdentity needs no permission, so a policy of a VPC endpoint of STS denies it: allow sts:GetCallerIdentity there',
+  'invalid-response': 'Check which server responds at the STS endpoint, and the system clock',
+};
+
+function explainFailure(error: unknown, identity: Identity, region: string): TokenError {
+  const failure = classifyCredentialError(error, identity, region).about('AWS identity');
+  const own = error instanceof CredentialError ? undefined : advice[failure.code];
+  return own === undefined ? failure : failure.withAdvice(own);
+}
