@@ -5,6 +5,7 @@ import type { CatchUpController } from './catch-up/catch-up-controller.ts';
 import type { DeniedHost } from './ecr/identity.ts';
 import type { KubeError } from './kube/errors.ts';
 import { createEventApi } from './kube/events.ts';
+import type { InformerPhase } from './kube/informer.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import { watchSecretMetadata } from './kube/secret-metadata.ts';
 import { productName } from './labels.ts';
@@ -48,15 +49,19 @@ export function createControllers(dependencies: ControllersDependencies): Contro
     config: app.cluster,
     name: config.secretName,
     handler: notifyOnChange(app.secretCache, (namespace) => provisioning.enqueue(namespace)),
-    onError: (error) => {
+    onError: (error, phase) => {
       metrics.countWatchFailure(error.code);
-      log.warn({ err: error }, 'the watch of pull Secrets failed; reconnecting');
+      if (phase === 'list') {
+        log.warn({ err: error }, 'failed to list pull Secrets; will retry');
+      } else {
+        log.warn({ err: error }, 'the watch of pull Secrets failed; reconnecting');
+      }
     },
     onObjectError: (error) => reportObjectError(error, dependencies),
   });
   const identityWatches = app.identities.watch({
     onChange: (namespace) => provisioning.enqueue(namespace),
-    onError: (error) => reportWatchError(error, dependencies),
+    onError: (error, phase) => reportWatchError(error, phase, dependencies),
     onObjectError: (error) => reportObjectError(error, dependencies),
   });
   const renewal = createRenewal(dependencies);
@@ -146,7 +151,7 @@ function createProvisioning(
         ? undefined
         : app.identities.findDenyingRule(namespace, registry) !== undefined,
     whenSynced,
-    onWatchError: (error) => reportWatchError(error, dependencies),
+    onWatchError: (error, phase) => reportWatchError(error, phase, dependencies),
     onObjectError: (error) => reportObjectError(error, dependencies),
     monotonicNow: () => performance.now(),
     random: Math.random,
@@ -165,9 +170,17 @@ function eventReporterDependencies({ config, app, log }: ControllersDependencies
   };
 }
 
-function reportWatchError(error: KubeError, { log, metrics }: ControllersDependencies): void {
+function reportWatchError(
+  error: KubeError,
+  phase: InformerPhase,
+  { log, metrics }: ControllersDependencies,
+): void {
   metrics.countWatchFailure(error.code);
-  log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
+  if (phase === 'list') {
+    log.warn({ err: error }, 'failed to list namespaces or ServiceAccounts; will retry');
+  } else {
+    log.warn({ err: error }, 'a watch of namespaces or ServiceAccounts failed; reconnecting');
+  }
 }
 
 function reportObjectError(error: ObjectError, { log, metrics }: ControllersDependencies): void {

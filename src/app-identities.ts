@@ -6,7 +6,7 @@ import { createIdentityResolver, findNeededFacts, type IdentityRule } from './ec
 import type { Registry } from './ecr/registry.ts';
 import type { ClusterConfig } from './kube/client.ts';
 import type { KubeError } from './kube/errors.ts';
-import type { Informer } from './kube/informer.ts';
+import type { Informer, InformerPhase } from './kube/informer.ts';
 import { listNamespaces, watchNamespaces } from './kube/namespaces.ts';
 import type { ObjectError } from './kube/object-error.ts';
 import {
@@ -23,8 +23,8 @@ const maxFactWaitMs = 1_000;
 interface WatchHandlers {
   /** Called with the namespace of each change of what the rules need, or without one if every namespace may be concerned. */
   onChange(namespace?: string): void;
-  /** Called for each failure of a watch, which then reconnects. */
-  onError(error: KubeError): void;
+  /** Called for each failure of a list or a watch, which is then retried. */
+  onError(error: KubeError, phase: InformerPhase): void;
   /** Called for each object that cannot be parsed. */
   onObjectError(error: ObjectError): void;
   /** Returns the delay after the given number of consecutive failures, in ms; the default of the watches if not given. */

@@ -2,9 +2,29 @@
 // Entry point: parses the command line, runs one command, and is the only reader of process.env.
 import { parseCommandLine } from './cli.ts';
 import { ConfigError } from './config/load-config.ts';
+import { formatProblem } from './config/problems.ts';
 import { productName } from './labels.ts';
+import { createStandardLog } from './telemetry/log.ts';
 import { serializeError } from './telemetry/log-fields.ts';
 import { toPrintable } from './telemetry/redact.ts';
+
+/** Reports the error that ends the process. */
+let reportError: (error: unknown) => void = printError;
+
+function printError(error: unknown): void {
+  const { message, code, stack } = serializeError(error);
+  process.stderr.write(
+    toPrintable(
+      `${productName}: ${message}\n${code === undefined && stack !== undefined ? `${stack}\n` : ''}`,
+    ),
+  );
+}
+
+/** The log of a service is the only place where the operator looks, and its reader expects JSON. */
+function logError(error: unknown): void {
+  const problems = error instanceof ConfigError ? error.problems.map(formatProblem) : undefined;
+  createStandardLog('fatal').log.fatal({ problems, err: error }, 'failed to start');
+}
 
 async function main(args: readonly string[]): Promise<void> {
   const command = parseCommandLine(args);
@@ -15,6 +35,7 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const { env: environment, stdout, stderr } = process;
+  reportError = command.isService ? logError : printError;
   const exitCode = await command.run({ environment, stdout, stderr, signals: process });
   if (exitCode === undefined) {
     return;
@@ -40,11 +61,6 @@ process.stdout.on('error', ({ code }: NodeJS.ErrnoException) => {
 });
 
 main(process.argv.slice(2)).catch((error: unknown) => {
-  const { message, code, stack } = serializeError(error);
-  process.stderr.write(
-    toPrintable(
-      `${productName}: ${message}\n${code === undefined && stack !== undefined ? `${stack}\n` : ''}`,
-    ),
-  );
+  reportError(error);
   process.exit(error instanceof ConfigError ? 2 : 1);
 });

@@ -76,6 +76,11 @@ describe('the program', () => {
     assert.equal((await fetch(`${program.statusUrl}/healthz`)).status, 200);
     await eventually('it is ready', async () => (await readiness(program)).status === 200);
     assert.match(await program.metrics(), /ecr_pull_secrets_watch_failures_total\{code="server-error"\} 5/);
+    const failures = program.log().filter(({ level }) => level === 'warn');
+    assert.deepEqual(
+      [failures.length, new Set(failures.map(({ msg }) => msg))],
+      [5, new Set(['failed to list pull Secrets; will retry'])],
+    );
     await cluster.takeDown();
     assert.equal((await readiness(program)).status, 200);
     await cluster.bringUp();

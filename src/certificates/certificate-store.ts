@@ -1,6 +1,8 @@
 // Reads, writes and watches the certificate Secret and the webhook configuration in the cluster.
+
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
+import type { InformerPhase } from '../kube/informer.ts';
 import type { ObjectError } from '../kube/object-error.ts';
 import { findOwnServiceAccount } from '../kube/own-service-account.ts';
 import { createSecretApi, type OwnerReference, type SecretObject } from '../kube/secrets.ts';
@@ -102,7 +104,7 @@ export class CertificateStore {
    */
   watch(
     onChange: () => void,
-    onError: (error: KubeError) => void,
+    onError: (error: KubeError, phase: InformerPhase) => void,
     onObjectError: (error: ObjectError) => void,
   ): () => Promise<void> {
     const { namespace, secretName, webhookConfiguration } = this.#location;

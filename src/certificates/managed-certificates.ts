@@ -96,10 +96,14 @@ export class ManagedCertificates {
     const reportedWatchErrors = new Set<string>();
     this.#stopWatches = store.watch(
       () => this.#requestReconcile(),
-      (error) => {
+      (error, phase) => {
         const level = reportedWatchErrors.has(error.message) ? 'debug' : 'warn';
         reportedWatchErrors.add(error.message);
-        log[level]({ err: error }, 'watch for managed certificates failed; reconnecting');
+        if (phase === 'list') {
+          log[level]({ err: error }, 'failed to read objects of managed certificates; will retry');
+        } else {
+          log[level]({ err: error }, 'watch for managed certificates failed; reconnecting');
+        }
       },
       (error) => log.warn({ err: error }, 'skipped an object that cannot be parsed'),
     );

@@ -14,6 +14,7 @@ export const certificatesCommand = defineCommand<ConfigOption>({
   name: 'certificates',
   summary: "Manage only the webhook's certificate: issue it, renew it, and publish its CA",
   examples: ['certificates --config config.yaml'],
+  isService: true,
   declare: addConfigOption,
   read: configOption,
   run: async (options) => {

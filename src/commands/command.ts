@@ -20,6 +20,8 @@ export interface CommandContext {
 export interface ParsedCommand {
   readonly name: string;
   readonly options: object;
+  /** Whether it runs until a signal arrives and writes its log to standard output, where an error at its start belongs, too. */
+  readonly isService: boolean;
   /**
    * @returns the exit code; undefined for a command that keeps running until a signal arrives
    * @throws {ConfigError} for a configuration that cannot be used, and the errors of the command
@@ -36,6 +38,8 @@ export interface CommandDefinition<Options extends object> {
   readonly summary: string;
   /** Command lines that are shown in the help, without the name of the program. */
   readonly examples: readonly string[];
+  /** See {@link ParsedCommand.isService}; false by default. */
+  readonly isService?: boolean;
   /** Adds the options and arguments. */
   declare(command: Command): Command;
   /** Reads what was given. Reports what cannot be used with `command.error`, which does not return. */
@@ -48,7 +52,7 @@ export interface CommandDefinition<Options extends object> {
 export function defineCommand<Options extends object>(
   definition: CommandDefinition<Options>,
 ): CommandDeclaration {
-  const { name, summary, examples, declare, read, run } = definition;
+  const { name, summary, examples, isService = false, declare, read, run } = definition;
   return (onParsed) => {
     const command = declare(new Command(name).description(summary)).allowExcessArguments();
     const lines = examples.map((example) => `  $ ${productName} ${example}`);
@@ -56,7 +60,7 @@ export function defineCommand<Options extends object>(
       checkValues(command);
       checkArguments(command);
       const options = read(command);
-      onParsed({ name, options, run: (context) => run(options, context) });
+      onParsed({ name, options, isService, run: (context) => run(options, context) });
     });
   };
 }

@@ -17,6 +17,7 @@ export const serveCommand = defineCommand<ConfigOption>({
   name: 'serve',
   summary: 'Run the admission webhook (HTTPS) and the status server (HTTP)',
   examples: ['serve --config config.yaml'],
+  isService: true,
   declare: addConfigOption,
   read: configOption,
   run: async (options, { environment }) => {

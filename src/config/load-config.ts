@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { type Document, parseDocument, type YAMLParseError } from 'yaml';
 import { findContradictions } from './contradictions.ts';
-import { findUnknownKeys, type Problem, toProblem } from './problems.ts';
+import { findUnknownKeys, formatProblem, type Problem, toProblem } from './problems.ts';
 import { type Config, configSchema } from './schema.ts';
 
 /** The configuration is invalid. `problems` contains all problems, not only the first. */
@@ -13,7 +13,7 @@ export class ConfigError extends Error {
 
   /** @param source the file or other source of the configuration, for the message */
   constructor(source: string, problems: readonly Problem[]) {
-    const lines = problems.map(({ path, text }) => `  ${path === '' ? '' : `${path} `}${text}`);
+    const lines = problems.map((problem) => `  ${formatProblem(problem)}`);
     super(`${source} cannot be used:\n${lines.join('\n')}`);
     this.problems = problems;
   }

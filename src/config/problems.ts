@@ -11,6 +11,10 @@ export interface Problem {
   readonly text: string;
 }
 
+export function formatProblem({ path, text }: Problem): string {
+  return path === '' ? text : `${path} ${text}`;
+}
+
 /** Returns a problem for each key that is not in the schema, with the most similar known key. */
 export function findUnknownKeys(schema: unknown, value: unknown, path = ''): Problem[] {
   const known = unwrap(schema);

@@ -4,6 +4,14 @@ import type { Cause } from './error-catalog.ts';
 import type { Identity } from './identity.ts';
 import { classifyError, TokenError } from './token-error.ts';
 
+/** A file that an environment variable names, and that cannot be read. */
+export interface UnreadableFile {
+  readonly variable: string;
+  readonly path: string;
+  /** The code of the system error. */
+  readonly code: string;
+}
+
 /** The steps of getting credentials. */
 export type CredentialStep =
   /** The process's own credentials, or those of a profile. */
@@ -22,11 +30,14 @@ export type CredentialStep =
 export class CredentialError extends Error {
   override readonly name = 'CredentialError';
   readonly step: CredentialStep;
+  /** A file that may be the cause. */
+  readonly file: UnreadableFile | undefined;
   readonly #original: unknown;
 
-  constructor(step: CredentialStep, original: unknown) {
+  constructor(step: CredentialStep, original: unknown, file?: UnreadableFile) {
     super(`failed to get credentials: ${step}`);
     this.step = step;
+    this.file = file;
     this.#original = original;
   }
 
@@ -58,7 +69,21 @@ export function classifyCredentialError(error: unknown, identity: Identity, regi
     return new TokenError({ code: 'session-policy-too-long', region, description });
   }
   const failure = classifyError(original, region, identity.rule);
-  return error.step === 'base' ? explainProfile(failure, identity) : explainRole(failure, identity);
+  return error.step === 'base'
+    ? explainFile(explainProfile(failure, identity), error.file)
+    : explainRole(failure, identity);
+}
+
+/** Names the file that cannot be read. The SDK says only that a provider failed, or goes on to the next one. */
+function explainFile(failure: TokenError, file: UnreadableFile | undefined): TokenError {
+  if (file === undefined || failure.code !== 'no-credentials') {
+    return failure;
+  }
+  const { variable, path, code } = file;
+  return failure.explain(
+    `${failure.description}, because the file ${path} of ${variable} cannot be read (${code})`,
+    `Check that the file is mounted and readable, or correct ${variable}`,
+  );
 }
 
 /** Codes of the API server that last until the operator or the tenant changes something. */

@@ -1,4 +1,5 @@
 // Provides the AWS credentials of every identity: base credentials, and roles assumed with them or with a web identity.
+import { accessSync, constants } from 'node:fs';
 import { ECRClient } from '@aws-sdk/client-ecr';
 import {
   fromIni,
@@ -8,9 +9,10 @@ import {
 } from '@aws-sdk/credential-providers';
 import { LRUCache } from 'lru-cache';
 import { productName } from '../labels.ts';
+import { getField } from '../util/json.ts';
 import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
-import { CredentialError, runCredentialStep } from './credential-error.ts';
+import { CredentialError, runCredentialStep, type UnreadableFile } from './credential-error.ts';
 import type { SharedHttpHandler } from './http-handler.ts';
 import type { Identity, Role, WebIdentity } from './identity.ts';
 import { resolveStsRegion } from './partitions.ts';
@@ -131,10 +133,40 @@ function createBaseProvider(profile: string | undefined, options: CredentialsOpt
     profile === undefined
       ? fromNodeProviderChain(sdkOptions)
       : cacheCredentials(fromIni({ ...sdkOptions, profile }), now);
-  return () =>
-    runCredentialStep('base', () =>
-      withTimeout(timeoutMs, 'CredentialsTimeoutError', () => getCredentials()),
-    );
+  return async () => {
+    try {
+      return await withTimeout(timeoutMs, 'CredentialsTimeoutError', () => getCredentials());
+    } catch (error) {
+      throw new CredentialError('base', error, findUnreadableFile(environment, profile));
+    }
+  };
+}
+
+/** The variables that name files with credentials. A profile is only in the last two. */
+const sharedFileVariables = ['AWS_SHARED_CREDENTIALS_FILE', 'AWS_CONFIG_FILE'] as const;
+const fileVariables = [
+  'AWS_WEB_IDENTITY_TOKEN_FILE',
+  'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
+  ...sharedFileVariables,
+] as const;
+
+/** Finds a file with credentials that is configured and cannot be read. Only called after a failure. */
+function findUnreadableFile(
+  environment: Environment,
+  profile: string | undefined,
+): UnreadableFile | undefined {
+  for (const variable of profile === undefined ? fileVariables : sharedFileVariables) {
+    const path = environment[variable];
+    if (path) {
+      try {
+        accessSync(path, constants.R_OK);
+      } catch (error) {
+        const code = getField(error, 'code');
+        return { variable, path: path.slice(0, 200), code: typeof code === 'string' ? code : 'unknown' };
+      }
+    }
+  }
+  return undefined;
 }
 
 function createRoleProvider(

@@ -38,8 +38,9 @@ const proxyAuthenticationRequired = 407;
  * is evicted from the cache; that does nothing, so that the calls of other clients go on. `close` closes the connections.
  * The endpoint is not trusted, so a response that is too long fails with the code `RESPONSE_TOO_LARGE` without being read.
  *
- * Errors of requests through a proxy have a `proxyVariable`: the environment variable that the proxy is from. If the
- * proxy requires authentication, the code is `ERR_PROXY_TUNNEL` and the `statusCode` 407.
+ * Errors of requests through a proxy have a `proxyVariable`, the environment variable that the proxy is from, and a
+ * `proxyAddress`, its URL without user name and password. If the proxy requires authentication, the code is `ERR_PROXY_TUNNEL`
+ * and the `statusCode` 407.
  */
 export class SharedHttpHandler extends NodeHttpHandler {
   readonly #proxies: ProxySettings;
@@ -68,7 +69,7 @@ export class SharedHttpHandler extends NodeHttpHandler {
     this.#proxiedHandler.destroy();
   }
 
-  async #handleViaProxy({ variable }: ProxyServer, ...call: Parameters<NodeHttpHandler['handle']>) {
+  async #handleViaProxy({ url, variable }: ProxyServer, ...call: Parameters<NodeHttpHandler['handle']>) {
     try {
       const result = await this.#proxiedHandler.handle(...call);
       const { statusCode, body } = result.response;
@@ -81,7 +82,8 @@ export class SharedHttpHandler extends NodeHttpHandler {
       }
       return result;
     } catch (error) {
-      throw error instanceof Error ? Object.assign(error, { proxyVariable: variable }) : error;
+      const proxyAddress = new URL(url).origin;
+      throw error instanceof Error ? Object.assign(error, { proxyVariable: variable, proxyAddress }) : error;
     }
   }
 }

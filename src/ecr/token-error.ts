@@ -125,11 +125,7 @@ export function classifyError(error: unknown, region: string, rule?: string): To
       return createProxyError(error, code, variable, region);
     }
     if (ownCode !== undefined) {
-      return new TokenError({
-        code: ownCode,
-        region,
-        detail: ownCode === 'network' || ownCode === 'tls' ? code : undefined,
-      });
+      return createOwnError(error, ownCode, code, region);
     }
     if (causes.has(code)) {
       return createRejectedError(error, code, region, rule);
@@ -172,15 +168,60 @@ function createRejectedError(
   });
 }
 
+/**
+ * Creates an error with a code of this program.
+ * @param code of AWS or Node
+ */
+function createOwnError(error: unknown, ownCode: string, code: string, region: string): TokenError {
+  const host = getField(error, 'hostname');
+  if (code === 'ENOTFOUND' && typeof host === 'string' && region !== '' && host.split('.').includes(region)) {
+    const description = `there is no endpoint for region ${region} (${code})`;
+    return new TokenError({ code: ownCode, region, detail: code, description, cause: noEndpointCause });
+  }
+  const isInvalidNow = code === 'CERT_HAS_EXPIRED' || code === 'CERT_NOT_YET_VALID';
+  return new TokenError({
+    code: ownCode,
+    region,
+    ...(isInvalidNow && { cause: invalidNowCause }),
+    detail: ownCode === 'network' || ownCode === 'tls' ? code : undefined,
+  });
+}
+
+/** The name of the endpoint, which contains the region, does not exist. */
+const noEndpointCause: Cause = {
+  permanent: false,
+  summary: 'no such region',
+  advice:
+    'Check the spelling of the region in the image name; if the region exists, check DNS and network connectivity to AWS',
+};
+
+const invalidNowCause: Cause = {
+  permanent: true,
+  summary: 'TLS error',
+  advice:
+    'The certificate of the endpoint or proxy has expired or is not valid yet: check the system clock, then renew the certificate',
+};
+
 /** @param variable the environment variable that the proxy is from */
 function createProxyError(error: unknown, code: string, variable: string, region: string): TokenError {
-  const ownCode = getField(error, 'statusCode') === 407 ? 'proxy-authentication' : 'proxy';
-  const advice =
-    ownCode === 'proxy'
-      ? `Check the proxy in ${variable}, or add the host to NO_PROXY`
-      : `Check the user name and password of the proxy in ${variable}`;
-  const cause = { ...(causes.get(ownCode) ?? unknownCause), advice };
-  return new TokenError({ code: ownCode, region, cause, detail: ownCode === 'proxy' ? code : undefined });
+  const status = getField(error, 'statusCode');
+  const address = getField(error, 'proxyAddress');
+  const proxy = `the proxy in ${variable}${typeof address === 'string' ? ` (${address})` : ''}`;
+  if (status === 407) {
+    const cause = {
+      ...(causes.get('proxy-authentication') ?? unknownCause),
+      advice: `Check the user name and password of ${proxy}`,
+    };
+    return new TokenError({ code: 'proxy-authentication', region, cause });
+  }
+  const isRefused = typeof status === 'number' && status >= 400;
+  const cause = {
+    ...(causes.get('proxy') ?? unknownCause),
+    advice: isRefused
+      ? `Allow the host in ${proxy}, which refuses it with HTTP ${status}, or add the host to NO_PROXY`
+      : `Check ${proxy}, or add the host to NO_PROXY`,
+  };
+  return new TokenError({ code: 'proxy', region, cause, detail: code });
 }
 
 function classifyByStatus(error: unknown, region: string): TokenError {

@@ -10,6 +10,7 @@ import {
   type RequestContext,
   ServerConfiguration,
 } from '@kubernetes/client-node';
+import { getField } from '../util/json.ts';
 import { createBoundedHttp } from './bounded-http.ts';
 import { CallSlots, type CallSlotsState } from './call-slots.ts';
 import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
@@ -140,6 +141,20 @@ export class ClusterConfig extends KubeConfig {
   }
 }
 
+/** The message of the YAML parser is not repeated, because it quotes lines of the file, which may contain credentials. */
+function describeUnreadable(error: unknown, kubeconfigPath: string | undefined): string {
+  const failedPath = getField(error, 'path');
+  const path = kubeconfigPath ?? (typeof failedPath === 'string' ? failedPath : undefined);
+  const setBy = kubeconfigPath === undefined ? 'KUBECONFIG' : 'kubernetes.kubeconfig';
+  const code = getField(error, 'code');
+  if (path !== undefined && code === 'ENOENT') {
+    return `kubeconfig ${path} does not exist; check ${setBy}`;
+  }
+  const file =
+    path === undefined ? 'the kubeconfig that KUBECONFIG names, or ~/.kube/config' : `kubeconfig ${path}`;
+  return `cannot read ${file}${code === undefined ? '' : ` (${code})`}: it must be a file in YAML or JSON`;
+}
+
 function loadInto(config: ClusterConfig, kubeconfigPath: string | undefined): void {
   try {
     if (kubeconfigPath === undefined) {
@@ -148,13 +163,7 @@ function loadInto(config: ClusterConfig, kubeconfigPath: string | undefined): vo
       config.loadFromFile(kubeconfigPath);
     }
   } catch (error) {
-    // The message of the YAML parser quotes lines of the file, which may contain credentials.
-    const code = error instanceof Error && 'code' in error ? ` (${error.code})` : '';
-    const file = kubeconfigPath === undefined ? 'the default kubeconfig' : `kubeconfig ${kubeconfigPath}`;
-    throw new KubeConfigError(
-      'invalid-kubeconfig',
-      `cannot read ${file}${code}: it must be a file in YAML or JSON`,
-    );
+    throw new KubeConfigError('invalid-kubeconfig', describeUnreadable(error, kubeconfigPath));
   }
 }
 

@@ -51,6 +51,8 @@ interface KubeErrorDetails {
   detail?: string | undefined;
   /** Who denied the request, if the response says so. */
   refusal?: Refusal | undefined;
+  /** What to do, if more is known than the code says. */
+  advice?: string | undefined;
 }
 
 /**
@@ -65,11 +67,11 @@ export class KubeError extends Error {
   /** Who denied the request, or the code, for a kubectl warning. At most 60 characters. */
   readonly shortCause: string;
 
-  constructor({ code, operation, status, detail, refusal }: KubeErrorDetails) {
+  constructor({ code, operation, status, detail, refusal, advice }: KubeErrorDetails) {
     const facts = [code, status === undefined ? '' : `HTTP ${status}`, refusal?.text ?? detail ?? '']
       .filter(Boolean)
       .join(', ');
-    super(`cannot ${operation} (${facts}): ${refusal?.advice ?? adviceByCode[code]}`);
+    super(`cannot ${operation} (${facts}): ${refusal?.advice ?? advice ?? adviceByCode[code]}`);
     this.shortCause = refusal?.shortText ?? `API server: ${code}`;
     this.code = code;
     this.operation = operation;
@@ -139,21 +141,74 @@ const clientTimeoutCodes = new Set([
   'UND_ERR_BODY_TIMEOUT',
 ]);
 
-// A call reads no other files than token, CA and client certificate.
+// A call reads no other files than token, CA and client certificate, and starts no other program than that of `user.exec`.
 const credentialFileCodes = new Set(['ENOENT', 'EACCES', 'EPERM']);
+
+const untrustedAdvice =
+  "the certificate of the API server is not signed by the CA in use; check certificate-authority of the kubeconfig, or the CA in the ServiceAccount's volume";
+const validityAdvice =
+  'the certificate of the API server has expired or is not valid yet; check the clock of this machine, then the certificate';
+
+/** What to do about codes of Node that say more than that the connection failed. */
+const adviceBySystemCode: ReadonlyMap<string, string> = new Map([
+  ['CERT_HAS_EXPIRED', validityAdvice],
+  ['CERT_NOT_YET_VALID', validityAdvice],
+  ['CERT_UNTRUSTED', untrustedAdvice],
+  ['DEPTH_ZERO_SELF_SIGNED_CERT', untrustedAdvice],
+  ['SELF_SIGNED_CERT_IN_CHAIN', untrustedAdvice],
+  ['UNABLE_TO_GET_ISSUER_CERT', untrustedAdvice],
+  ['UNABLE_TO_GET_ISSUER_CERT_LOCALLY', untrustedAdvice],
+  ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', untrustedAdvice],
+  [
+    'ERR_TLS_CERT_ALTNAME_INVALID',
+    'the certificate of the API server is for another name than its address; use a name in the certificate, or set tls-server-name in the kubeconfig',
+  ],
+  ['ENOTFOUND', "the name in the API server's address does not exist; check the address and DNS"],
+  ['EAI_AGAIN', "DNS does not answer for the name in the API server's address; check DNS"],
+  [
+    'ECONNREFUSED',
+    'nothing listens at the address of the API server; check the address, and whether it runs',
+  ],
+]);
 
 /** Maximum depth of `cause`. Errors are wrapped two or three times; a longer chain is circular. */
 const maxCauses = 8;
 
-/** Returns the code of a system or TLS error, such as ECONNREFUSED or CERT_HAS_EXPIRED. It is a name and contains no data. */
-function findSystemCode(failure: unknown, remainingCauses = maxCauses): string | undefined {
+/** A system or TLS error. */
+interface SystemError extends Error {
+  /** Such as ECONNREFUSED or CERT_HAS_EXPIRED. It is a name and contains no data. */
+  readonly code: string;
+  /** The file or the program that could not be opened. */
+  readonly path?: unknown;
+  readonly syscall?: unknown;
+}
+
+function findSystemError(failure: unknown, remainingCauses = maxCauses): SystemError | undefined {
   if (!(failure instanceof Error) || remainingCauses === 0) {
     return undefined;
   }
   if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
-    return failure.code;
+    return failure as SystemError;
   }
-  return findSystemCode(failure.cause, remainingCauses - 1);
+  return findSystemError(failure.cause, remainingCauses - 1);
+}
+
+/** Describes a file of credentials that cannot be read, or a program that cannot be started. */
+function describeCredentialError({
+  code,
+  path,
+  syscall,
+}: SystemError): Pick<KubeErrorDetails, 'detail' | 'advice'> {
+  if (typeof path !== 'string') {
+    return { detail: code };
+  }
+  const isProgram = typeof syscall === 'string' && syscall.startsWith('spawn');
+  return {
+    detail: `${code} ${path.slice(0, 200)}`,
+    advice: isProgram
+      ? 'the program that user.exec of the kubeconfig names cannot be started; install it, or add it to PATH'
+      : 'the file cannot be read; check the kubeconfig, or the ServiceAccount token that is mounted into the pod',
+  };
 }
 
 function classifySystemCode(code: string | undefined): KubeErrorCode {
@@ -183,9 +238,14 @@ export function toKubeError(failure: unknown, operation: string): KubeError {
   if (failure instanceof OverloadedError) {
     return new KubeError({ code: 'overloaded', operation });
   }
-  const detail = findSystemCode(failure);
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });
   }
-  return new KubeError({ code: classifySystemCode(detail), operation, detail });
+  const systemError = findSystemError(failure);
+  const code = classifySystemCode(systemError?.code);
+  if (systemError !== undefined && code === 'unauthorized') {
+    return new KubeError({ code, operation, ...describeCredentialError(systemError) });
+  }
+  const detail = systemError?.code;
+  return new KubeError({ code, operation, detail, advice: adviceBySystemCode.get(detail ?? '') });
 }

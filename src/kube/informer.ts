@@ -9,10 +9,13 @@ import type { ObjectIdentity, Resource, ResourceEventHandler } from './resource.
 import { compareResourceVersions } from './resource-version.ts';
 import { streamEvents, type WatchEvent } from './watch-stream.ts';
 
+/** What an informer does: it lists, and then watches from there. */
+export type InformerPhase = 'list' | 'watch';
+
 /** Options of every informer. */
 export interface CommonInformerOptions {
   /** Called for each failure, which is then retried. An error that it throws is ignored. */
-  onError?: (error: KubeError) => void;
+  onError?: (error: KubeError, phase: InformerPhase) => void;
   /** Called for each object that cannot be parsed, once per namespace and name. An error that it throws is ignored. */
   onObjectError?: (error: ObjectError) => void;
   /** How long the stream may be interrupted while the informer still counts as in sync, in ms. */
@@ -124,12 +127,14 @@ class ListWatchInformer<T> implements Informer {
   async #run(): Promise<void> {
     const { signal } = this.#stop;
     while (!signal.aborted) {
+      let phase: InformerPhase = 'list';
       try {
         this.#watchFromVersion ??= await this.#list();
+        phase = 'watch';
         await this.#watch(this.#watchFromVersion);
       } catch (error) {
         if (!signal.aborted) {
-          this.#recordFailure(toKubeError(error, `watch ${this.#options.resource.noun}`));
+          this.#recordFailure(toKubeError(error, `${phase} ${this.#options.resource.noun}`), phase);
         }
       }
       if (this.#failures === 0) {
@@ -190,7 +195,7 @@ class ListWatchInformer<T> implements Informer {
       })) {
         if (event.type === 'INVALID') {
           if (!hasInvalidLine) {
-            this.#reportError(event.error);
+            this.#reportError(event.error, 'watch');
           }
           hasInvalidLine = true;
           continue;
@@ -285,17 +290,17 @@ class ListWatchInformer<T> implements Informer {
     }
   }
 
-  #recordFailure(error: KubeError): void {
+  #recordFailure(error: KubeError, phase: InformerPhase): void {
     this.#failures += 1;
     if (relistCodes.has(error.code)) {
       this.#watchFromVersion = undefined;
     }
-    this.#reportError(error);
+    this.#reportError(error, phase);
   }
 
-  #reportError(error: KubeError): void {
+  #reportError(error: KubeError, phase: InformerPhase): void {
     try {
-      this.#options.onError(error);
+      this.#options.onError(error, phase);
     } catch {
       // An error while reporting a failure must not cause another failure.
     }

@@ -1,6 +1,8 @@
 // Creates Secrets and ServiceAccount references ahead of any pod, and keeps them as configured.
+
 import type { ClusterConfig } from '../kube/client.ts';
 import type { KubeError } from '../kube/errors.ts';
+import type { InformerPhase } from '../kube/informer.ts';
 import type { ObjectError } from '../kube/object-error.ts';
 import { createServiceAccountApi } from '../kube/service-accounts.ts';
 import { ActionBackoff } from './action-backoff.ts';
@@ -17,7 +19,7 @@ export interface ProvisioningDependencies
   /** Resolves when the Secret cache is complete. */
   whenSynced(): Promise<void>;
   /** Called for each failure of a watch, which then reconnects. */
-  onWatchError(error: KubeError): void;
+  onWatchError(error: KubeError, phase: InformerPhase): void;
   /** Called for each object that cannot be parsed. */
   onObjectError(error: ObjectError): void;
   /** A monotonic clock in ms. */

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ClusterConfig } from '../kube/client.ts';
 import { type KubeError, toKubeError } from '../kube/errors.ts';
-import type { Informer } from '../kube/informer.ts';
+import type { Informer, InformerPhase } from '../kube/informer.ts';
 import { watchNamespaces } from '../kube/namespaces.ts';
 import type { ObjectError } from '../kube/object-error.ts';
 import {
@@ -21,7 +21,7 @@ export interface InformerDependencies {
   readonly cache: ClusterCache;
   readonly log: Log;
   whenSynced(): Promise<void>;
-  onWatchError(error: KubeError): void;
+  onWatchError(error: KubeError, phase: InformerPhase): void;
   onObjectError(error: ObjectError): void;
   random(): number;
 }
@@ -119,7 +119,7 @@ interface ServiceAccountWatchDependencies {
   readonly cache: Pick<ClusterCache, 'createServiceAccountHandler'>;
   readonly log: Log;
   /** Called for each failure of a watch, which then reconnects. */
-  onWatchError(error: KubeError): void;
+  onWatchError(error: KubeError, phase: InformerPhase): void;
   /** Called for each object that cannot be parsed. */
   onObjectError(error: ObjectError): void;
 }
@@ -173,9 +173,9 @@ function watchTogether(
   const { log, onWatchError } = dependencies;
   let separateWatches: ServiceAccountWatches | undefined;
   let stopped = false;
-  const onError = (error: KubeError) => {
+  const onError = (error: KubeError, phase: InformerPhase) => {
     if (error.code !== 'forbidden') {
-      onWatchError(error);
+      onWatchError(error, phase);
       return;
     }
     if (separateWatches !== undefined || stopped) {
@@ -205,7 +205,7 @@ function watchTogether(
 function watchSelection(
   selection: ServiceAccountSelection,
   { config, cache, onObjectError }: ServiceAccountWatchDependencies,
-  onError: (error: KubeError) => void,
+  onError: (error: KubeError, phase: InformerPhase) => void,
 ): Informer {
   return watchServiceAccounts({
     config,

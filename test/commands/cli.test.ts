@@ -379,6 +379,18 @@ describe('a command that cannot start', () => {
     });
   }
 
+  for (const command of ['serve', 'certificates']) {
+    it(`logs an error at the start of ${command} as one line of JSON on standard output`, async () => {
+      const file = await configFile('webhook: { port: 0, prot: 1 }\nstatus: { port: none }');
+      const { code, stdout, stderr } = await spawnProgram([command, '--config', file]);
+      assert.deepEqual([code, stderr, stdout.trimEnd().split('\n').length], [2, '', 1]);
+      const { level, msg, problems: found, err } = JSON.parse(stdout);
+      assert.deepEqual([level, msg, err.code], ['fatal', 'failed to start', 'invalid-config']);
+      assert.equal(found.length, 2, stdout);
+      assert.match(found.join(), /webhook\.prot is not a known key; did you mean port\?.*status\.port/);
+    });
+  }
+
   it('exits with 2 and writes only to standard error if the environment cannot be used', async () => {
     const environment = { ...unusable(), KUBECONFIG: await kubeconfigOfNoServer() };
     assert.deepEqual(await spawnProgram(['sync', '--registry', host], environment), {
@@ -411,9 +423,11 @@ describe('a command that cannot start', () => {
     const kubeconfig = await kubeconfigOfNoServer();
     const webhook = `webhook: { certFile: ${join(directory, 'none.crt')}, keyFile: ${join(directory, 'tls.key')} }`;
     const file = await configFile(`${webhook}\nkubernetes: { kubeconfig: ${kubeconfig} }`);
-    const { code, stderr } = await spawnProgram(['serve', '--config', file]);
-    assert.equal(code, 1);
-    assert.match(stderr, /webhook\.certFile .*none\.crt does not exist/);
-    assert.ok(!stderr.includes('obviously-fake'));
+    const { code, stdout, stderr } = await spawnProgram(['serve', '--config', file]);
+    assert.deepEqual([code, stderr], [1, '']);
+    const last = JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '');
+    assert.deepEqual([last.level, last.msg], ['fatal', 'failed to start']);
+    assert.match(last.err.message, /^webhook\.certFile .*none\.crt does not exist$/);
+    assert.ok(!stdout.includes('obviously-fake'));
   });
 });

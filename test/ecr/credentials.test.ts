@@ -73,6 +73,28 @@ describe('credentials', () => {
     assert.deepEqual([failure.code, failure.permanent], ['invalid-credentials', true]);
   });
 
+  it('are missing because of a file that cannot be read: the failure names the file and its variable', async () => {
+    await using aws = await startAwsTokensFixture({
+      timeouts: patient,
+      environment: {
+        AWS_ROLE_ARN: 'arn:aws:iam::123456789012:role/webhook',
+        AWS_WEB_IDENTITY_TOKEN_FILE: '/var/run/none/token',
+      },
+    });
+    Object.assign(process.env, {
+      AWS_ACCESS_KEY_ID: '',
+      AWS_SECRET_ACCESS_KEY: '',
+      AWS_ROLE_ARN: 'arn:aws:iam::123456789012:role/webhook',
+      AWS_WEB_IDENTITY_TOKEN_FILE: '/var/run/none/token',
+    });
+    const failure = await getTokenError(aws.tokens.get('team', registry()));
+    assert.deepEqual([failure.code, failure.permanent], ['no-credentials', true]);
+    assert.match(
+      failure.message,
+      /no AWS credentials, because the file \/var\/run\/none\/token of AWS_WEB_IDENTITY_TOKEN_FILE cannot be read \(ENOENT\)\. Check/,
+    );
+  });
+
   it('time out if their source hangs, and are requested again', async (t) => {
     const timeouts = { connectMs: 5_000, requestMs: 5_000, totalMs: 1_900 }; // the SDK warns if a source takes a second
     await using aws = await startAwsTokensFixture({ timeouts, getEndpointTrust: () => 'proven' });

@@ -188,7 +188,9 @@ describe('calls of AWS through a proxy', () => {
         assert.equal(failure.shortCause, 'proxy login failed (permanent)');
         assert.match(
           failure.message,
-          new RegExp(`Check the user name and password of the proxy in ${variable}\\.$`),
+          new RegExp(
+            `Check the user name and password of the proxy in ${variable} \\(http://127.0.0.1:\\d+\\)\\.$`,
+          ),
         );
         assertShowsNoProxy(failure, aws);
       });
@@ -200,7 +202,10 @@ describe('calls of AWS through a proxy', () => {
         const failure = await getTokenError(aws.tokens.get('team', registry()));
         assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
         assert.equal(failure.shortCause, 'proxy error (ECONNREFUSED)');
-        assert.match(failure.message, new RegExp(`Check the proxy in ${variable}, or add`));
+        assert.match(
+          failure.message,
+          new RegExp(`Check the proxy in ${variable} \\(http://127.0.0.1:\\d+\\), or add`),
+        );
         assertShowsNoProxy(failure, aws);
       });
     }

@@ -158,6 +158,31 @@ describe('a token error', () => {
     assert.ok(!failure.message.includes('canary'));
   });
 
+  it('says that the region may be misspelt if its endpoint does not exist', () => {
+    const notFound = (hostname: string, code = 'ENOTFOUND') =>
+      classifyError(Object.assign(nodeError(code), { hostname }), 'eu-centrall-1');
+    const failure = notFound('api.ecr.eu-centrall-1.amazonaws.com');
+    assert.deepEqual([failure.code, failure.permanent], ['network', false]);
+    assert.equal(failure.shortCause, 'no such region (ENOTFOUND)');
+    assert.match(
+      failure.message,
+      /there is no endpoint for region eu-centrall-1 \(ENOTFOUND\)\. Check the spelling/,
+    );
+    for (const other of [
+      notFound('vpce.example.com'),
+      notFound('api.ecr.eu-centrall-1.amazonaws.com', 'EAI_AGAIN'),
+    ]) {
+      assert.match(other.message, /Check DNS and network connectivity/);
+    }
+  });
+
+  it('tells a certificate that is not valid now from one that is not trusted', () => {
+    for (const code of ['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID']) {
+      assert.match(classifyError(nodeError(code), 'x').message, /check the system clock, then renew/);
+    }
+    assert.match(classifyError(nodeError('SELF_SIGNED_CERT_IN_CHAIN'), 'x').message, /set AWS_CA_BUNDLE/);
+  });
+
   it('names the variable of the proxy', () => {
     const through = (error: Error, statusCode?: number) =>
       classifyError(Object.assign(error, { proxyVariable: 'https_proxy', statusCode }), 'x');
@@ -170,6 +195,12 @@ describe('a token error', () => {
       assert.deepEqual([failure.code, failure.permanent], ['proxy', false]);
       assert.match(failure.message, /proxy error \(\w+\)\. Check the proxy in https_proxy, or add/);
     }
+    const proxyAddress = 'http://proxy.example.com:3128';
+    const forbidden = through(Object.assign(nodeError('ERR_PROXY_TUNNEL'), { proxyAddress }), 403);
+    assert.match(
+      forbidden.message,
+      /Allow the host in the proxy in https_proxy \(http:\/\/proxy\.example\.com:3128\), which refuses it with HTTP 403/,
+    );
     const refused = through(nodeError('ERR_PROXY_TUNNEL'), 407);
     assert.deepEqual([refused.code, refused.permanent], ['proxy-authentication', true]);
     assert.match(refused.message, /user name and password of the proxy in https_proxy/);

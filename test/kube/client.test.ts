@@ -43,4 +43,20 @@ describe('the kubeconfig', () => {
       );
     });
   }
+
+  it('that is missing is named, with the setting that names it', (t) => {
+    const missing = join(folder, 'none');
+    const load = (kubeconfigPath?: string) => () =>
+      loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 1, userAgent: '' });
+    const message = (setting: string) => ({
+      message: `kubeconfig ${missing} does not exist; check ${setting}`,
+    });
+    assert.throws(load(missing), message('kubernetes.kubeconfig'));
+    const before = process.env['KUBECONFIG'];
+    t.after(() => {
+      process.env['KUBECONFIG'] = before ?? '';
+    });
+    process.env['KUBECONFIG'] = missing;
+    assert.throws(load(), message('KUBECONFIG'));
+  });
 });

@@ -112,6 +112,33 @@ describe('the error of a failed call', () => {
     assert.equal(toKubeError(canaryText, operation).code, 'unknown');
   });
 
+  for (const [code, advice] of [
+    ['SELF_SIGNED_CERT_IN_CHAIN', /not signed by the CA in use; check certificate-authority/],
+    ['UNABLE_TO_VERIFY_LEAF_SIGNATURE', /not signed by the CA in use/],
+    ['CERT_HAS_EXPIRED', /expired or is not valid yet; check the clock/],
+    ['ERR_TLS_CERT_ALTNAME_INVALID', /for another name than its address/],
+    ['ENOTFOUND', /does not exist; check the address and DNS/],
+    ['ECONNREFUSED', /nothing listens at the address/],
+    ['ECONNRESET', /check the address of the API server and the network to it/],
+  ] as const) {
+    it(`says what to do about ${code}`, () => {
+      const failure = new TypeError('fetch failed', { cause: Object.assign(new Error(), { code }) });
+      const error = toKubeError(failure, operation);
+      assert.equal(error.code, 'network');
+      assert.match(error.message, advice);
+      assert.ok(error.message.includes(`(network, ${code})`), error.message);
+    });
+  }
+
+  it('names the file that cannot be read, and the program that cannot be started', () => {
+    const missing = { code: 'ENOENT', path: '/run/secrets/token', syscall: 'open' };
+    const file = toKubeError(Object.assign(new Error(canaryText), missing), operation);
+    assert.match(file.message, /\(unauthorized, ENOENT \/run\/secrets\/token\): the file cannot be read/);
+    const program = { code: 'ENOENT', path: 'kubelogin', syscall: 'spawn kubelogin' };
+    const plugin = toKubeError(Object.assign(new Error(canaryText), program), operation);
+    assert.match(plugin.message, /ENOENT kubelogin\): the program that user\.exec .* cannot be started/);
+  });
+
   it('is returned unchanged if it is a KubeError already', () => {
     const error = new KubeError({ code: 'gone', operation });
     assert.equal(toKubeError(error, 'another'), error);
