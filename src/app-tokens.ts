@@ -4,7 +4,7 @@ import type { Identities } from './app-identities.ts';
 import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
 import { getEndpointId, listMappedRegistries, type Registry, type RegistryResolver } from './ecr/registry.ts';
-import type { TokenSource } from './ecr/token-source.ts';
+import type { TokenCall, TokenSource } from './ecr/token-source.ts';
 import type { RequestServiceAccountToken } from './kube/service-account-tokens.ts';
 import { createClaimedEndpointCheck } from './pull-secrets/claimed-endpoints.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
@@ -15,6 +15,8 @@ interface TokensDependencies {
   readonly resolveRegistry: RegistryResolver;
   readonly identities: Pick<Identities, 'resolve'>;
   readonly requestToken: RequestServiceAccountToken;
+  /** Called after each call to ECR. */
+  onCall(call: TokenCall): void;
 }
 
 export function createTokens(app: AppDependencies, dependencies: TokensDependencies) {
@@ -31,8 +33,10 @@ export function createTokens(app: AppDependencies, dependencies: TokensDependenc
     random: Math.random,
     getEndpointTrust: createEndpointTrust(app, dependencies),
     monotonicNow,
-    onCall: ({ identity, region, outcome, failure, servedCached }) => {
-      metrics.countEcrCall(region, outcome);
+    onCall: (call) => {
+      const { identity, region, outcome, durationMs, failure, servedCached } = call;
+      metrics.countEcrCall(region, outcome, durationMs / 1000);
+      dependencies.onCall(call);
       if (failure === undefined) {
         log.info({ identity, region }, 'fetched ECR token');
       } else {

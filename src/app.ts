@@ -1,10 +1,12 @@
 // The composition root: builds the components between AWS and the API server from the configuration, for all commands.
 import { randomBytes } from 'node:crypto';
+import { createCallerIdentityMonitor } from './app-caller-identity.ts';
 import { connectToCluster } from './app-cluster.ts';
 import type { AppDependencies } from './app-dependencies.ts';
 import { createIdentities, type Identities } from './app-identities.ts';
 import { createHosts, createSecretWriter, createUnstoredHosts } from './app-pull-secrets.ts';
 import { createTokens, getHostFailure } from './app-tokens.ts';
+import type { CallerIdentityMonitor } from './ecr/caller-identity-monitor.ts';
 import { defaultDecision } from './ecr/identity.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
 import { createCachedRegistryResolver } from './ecr/registry-cache.ts';
@@ -28,6 +30,8 @@ export interface App {
   readonly secrets: PullSecrets;
   readonly resolveRegistry: RegistryResolver;
   readonly identities: Identities;
+  /** Which AWS identity the process has. Does nothing until it is started. */
+  readonly callerIdentity: CallerIdentityMonitor;
   /** The rules of decisions about pods, with a registry cache of their own: one caller cannot push out what another needs. */
   createDecisionRules(): DecisionRules;
   /** The rules of renewal. */
@@ -66,7 +70,11 @@ export function createApp(dependencies: AppDependencies): App {
     return registry === undefined ? defaultDecision : identities.resolve(namespace, registry);
   };
   const requestToken = createServiceAccountTokenRequester(cluster);
-  const tokens = createTokens(dependencies, { secretCache, resolveRegistry, identities, requestToken });
+  const callerIdentity = createCallerIdentityMonitor(dependencies);
+  const tokens = createTokens(dependencies, {
+    ...{ secretCache, resolveRegistry, identities, requestToken },
+    onCall: (call) => callerIdentity.recordCall(call),
+  });
   const hosts = createHosts(dependencies, { cluster, resolveRegistry });
   const unstored = createUnstoredHosts(dependencies);
   const { secrets, forgetHosts } = createSecretWriter(dependencies, {
@@ -80,6 +88,7 @@ export function createApp(dependencies: AppDependencies): App {
     secrets,
     resolveRegistry,
     identities,
+    callerIdentity,
     createDecisionRules: () => ({
       reference: createPullSecretReference(config.secretName),
       resolveRegistry: createCachedRegistryResolver(resolveRegistry),
@@ -111,6 +120,7 @@ export function createApp(dependencies: AppDependencies): App {
       forgetHosts,
     },
     close: async () => {
+      callerIdentity.stop();
       tokens.close();
       await cluster.close();
     },

@@ -87,6 +87,27 @@ describe('the program', () => {
     await program.stop();
   });
 
+  it('logs its AWS identity, and shows whether the AWS credentials are valid', async () => {
+    const valid = await start();
+    const line = await eventually('the identity is logged', () =>
+      valid.log().find(({ msg }) => msg === 'the AWS credentials are valid'),
+    );
+    assert.deepEqual(
+      [line['arn'], line['account'], line['provider']],
+      ['arn:aws:iam::123456789012:user/example', '123456789012', 'environment'],
+    );
+    assert.match(await valid.metrics(), /^ecr_pull_secrets_aws_credentials_ok\{identity="default"\} 1$/m);
+    await valid.stop();
+    const without = await start({ environment: { ...ecr.env(), AWS_ACCESS_KEY_ID: '' } });
+    const failure = await eventually('the failure is logged', () =>
+      without.log().find(({ msg }) => msg === 'failed to get the AWS identity; will retry'),
+    );
+    assert.match(JSON.stringify(failure['err']), /no AWS credentials\. Provide AWS credentials/);
+    assert.match(await without.metrics(), /^ecr_pull_secrets_aws_credentials_ok\{identity="default"\} 0$/m);
+    assert.equal((await readiness(without)).status, 200);
+    await without.stop();
+  });
+
   it('exits with 0 on SIGTERM: is not ready, closes each connection after its response, and loses no request', async () => {
     const namespace = await cluster.createNamespace();
     const program = await start({ config: { webhook: { shutdownDelay: '1s' } } });

@@ -35,6 +35,9 @@ export async function runOnce(
   const log = createCommandLog(config, context);
   const environment = configuredRegistries === undefined ? {} : context.environment;
   const app = createOneShotApp(config, environment, configuredRegistries ?? [], log);
+  if (configuredRegistries !== undefined && log.isLevelEnabled('error')) {
+    app.callerIdentity.start();
+  }
   const calls = {
     idle: () => app.cluster.waitUntilIdle(),
     timeoutMs: config.kubernetes.writeTimeout,

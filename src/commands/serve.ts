@@ -58,6 +58,9 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     apiCalls: () => app.cluster.calls,
     tokenExpiries: (labelOf) => app.secretCache.tokenExpiries(Date.now(), labelOf),
     due: () => controllers.renewal.state().due,
+    renewalLatenessMs: () => controllers.renewal.state().latenessMs,
+    areCredentialsValid: () => app.callerIdentity.areCredentialsValid,
+    unmanagedSecrets: () => controllers.renewal.state().unmanagedSecrets,
     certificateExpiresAt: () => webhook.certificateExpiresAt(),
     failingHosts: () => controllers.renewal.state().overdue.map(({ failure }) => failure),
     droppedLogLines: () => output.droppedLines(),
@@ -80,6 +83,7 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
 
   // The status server starts first, so that probes get responses while the webhook waits for a certificate.
   const statusAddress = await listenOn(status, 'status', config.status);
+  app.callerIdentity.start();
   controllers.start();
   const webhookAddress = await webhook.open();
   log.info({ version: packageJson.version, webhook: webhookAddress, status: statusAddress }, 'listening');

@@ -33,6 +33,8 @@ export interface CallerIdentityOptions {
   readonly requestToken?: RequestToken;
   /** A region of the partition in use, such as that of a registry, if the environment does not name one. */
   readonly fallbackRegion?: string | undefined;
+  /** Aborts the call, so that it does not keep the process alive. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -48,6 +50,7 @@ export async function readCallerIdentity(
   const { timeouts, identity = defaultIdentity } = options;
   const totalMs = timeouts.totalMs ?? 2 * timeouts.requestMs;
   const http = createSharedHttpHandler(timeouts, environment);
+  options.signal?.addEventListener('abort', () => http.close(), { once: true });
   let region = '';
   try {
     const credentials = createCredentialSource({
@@ -63,8 +66,11 @@ export async function readCallerIdentity(
     // first, and with their own timeout, so that slow credentials are not reported as a slow endpoint
     await getCredentials();
     const provider = await findProvider(credentials, identity, environment);
-    const principal = await withTimeout(totalMs, 'TimeoutError', (signal) =>
-      callSts({ getCredentials, http, region, profile: identity.profile }, signal),
+    const principal = await withTimeout(totalMs, 'TimeoutError', (timeout) =>
+      callSts(
+        { getCredentials, http, region, profile: identity.profile },
+        AbortSignal.any([timeout, ...(options.signal === undefined ? [] : [options.signal])]),
+      ),
     );
     return { ...principal, provider };
   } catch (error) {
@@ -137,15 +143,16 @@ async function callSts(
   return { arn, account };
 }
 
-/** What the operator can do where the advice for a failed call of ECR or of another operation of STS does not apply. */
-const advice: Readonly<Record<string, string>> = {
-  AccessDenied:
-    'GetCallerIdentity needs no permission, so a policy of a VPC endpoint of STS denies it: allow sts:GetCallerIdentity there',
-  'invalid-response': 'Check which server responds at the STS endpoint, and the system clock',
-};
-
+/** The call itself is not one for a token, and needs no permission. */
 function explainFailure(error: unknown, identity: Identity, region: string): TokenError {
   const failure = classifyCredentialError(error, identity, region).about('AWS identity');
-  const own = error instanceof CredentialError ? undefined : advice[failure.code];
-  return own === undefined ? failure : failure.withAdvice(own);
+  if (error instanceof CredentialError) {
+    return failure;
+  }
+  if (failure.code === 'AccessDenied') {
+    return new TokenError({ code: 'caller-identity-denied', region }).about('AWS identity');
+  }
+  return failure.code === 'invalid-response'
+    ? failure.withAdvice('Check which server responds at the STS endpoint, and the system clock')
+    : failure;
 }

@@ -279,6 +279,15 @@ export const causes: ReadonlyMap<string, Cause> = new Map<string, Cause>([
     },
   ],
   [
+    'caller-identity-denied',
+    {
+      permanent: true,
+      summary: 'call of AWS STS denied',
+      advice:
+        'GetCallerIdentity needs no permission, so the policy of a VPC endpoint of STS denies it: allow sts:GetCallerIdentity there',
+    },
+  ],
+  [
     'denied-by-rule',
     {
       permanent: true,

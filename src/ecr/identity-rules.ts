@@ -127,6 +127,33 @@ export function findNeededFacts(rules: readonly IdentityRule[]): NeededFacts {
   };
 }
 
+/**
+ * Whether the process's own credentials may be used: to fetch tokens where no rule matches, or to assume the role of a rule. They
+ * are not if rules that use others, or deny access, match everything.
+ */
+export function usesOwnCredentials(rules: readonly IdentityRule[]): boolean {
+  for (const rule of rules) {
+    if (rule.access !== 'deny' && rule.webIdentity === undefined && rule.credentials === undefined) {
+      return true;
+    }
+    if (matchesEverything(rule)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+function matchesEverything(rule: IdentityRule): boolean {
+  const { namespaces, accounts, regions } = rule;
+  return (
+    namespaces?.names === undefined &&
+    !namespaces?.selector &&
+    accounts === undefined &&
+    regions === undefined &&
+    !dependsOnAccount(rule)
+  );
+}
+
 function compileRules(rules: readonly IdentityRule[]): CompiledRule[] {
   const templates = new Map<string, IdentityTemplate>();
   return rules.map((rule, index) => {

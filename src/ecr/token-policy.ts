@@ -245,6 +245,16 @@ export function computeDueTime(stored: StoredHost, now: ClockReading, rules: Sch
   return first;
 }
 
+/** When this replica renews a token by its lifetime alone, in ms since the epoch. */
+export function computeScheduledTime(
+  lifetime: Validity,
+  namespace: string,
+  { freshness, replica }: Pick<ScheduleRules, 'freshness' | 'replica'>,
+): number {
+  const freshUntil = getFreshUntil(lifetime, freshness);
+  return freshUntil + computeDelayMs(lifetime.expiresAt - freshUntil, namespace, replica);
+}
+
 /** Whether another identity applies than the one that fetched the token. */
 function hasOtherIdentity({ identity }: StoredLifetime, decision: IdentityDecision): boolean {
   return decision.access === 'allowed' && decision.identity.fingerprint !== identity;

@@ -18,9 +18,12 @@ export interface UnavailableHost {
   readonly cause?: 'token' | 'write';
 }
 
+/** The code of a host whose token cannot be stored because an unmanaged Secret has the program's name. */
+export const unmanagedSecretCode = 'unmanaged-secret';
+
 /** Failures that last until the operator changes something. */
 const permanentCodes: ReadonlySet<string> = new Set([
-  'unmanaged-secret',
+  unmanagedSecretCode,
   'secret-full',
   'forbidden',
   'unauthorized',
@@ -40,7 +43,7 @@ export function isGone(code: string): boolean {
 /** An unmanaged Secret has the program's name. It is reported and not changed. */
 export class UnmanagedSecretError extends Error {
   override readonly name = 'UnmanagedSecretError';
-  readonly code = 'unmanaged-secret';
+  readonly code = unmanagedSecretCode;
   readonly secretName: string;
 
   constructor(namespace: string, secretName: string) {
@@ -60,7 +63,7 @@ export function unmanagedSecretHost(host: string, secretName?: string): Unavaila
     'ecr-pull-secrets.io/managed=false, or set another secretName';
   return {
     host,
-    code: 'unmanaged-secret',
+    code: unmanagedSecretCode,
     text: `${secret} exists but is unmanaged`,
     message,
     cause: 'write',

@@ -59,6 +59,8 @@ export interface Plan {
   readonly overdue: readonly Overdue[];
   /** When the next host becomes due, in ms since the epoch; infinite if none does. */
   readonly nextAt: number;
+  /** When the renewal that is most overdue became due, in ms since the epoch; infinite if none is due. */
+  readonly lateSince: number;
 }
 
 export interface PlanRules extends ScheduleRules {

@@ -4,7 +4,12 @@ import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/
 import type { ClockReading } from '../ecr/token-policy.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
-import { isGone, staleHost, type UnavailableHost } from '../pull-secrets/unavailable-host.ts';
+import {
+  isGone,
+  staleHost,
+  type UnavailableHost,
+  unmanagedSecretCode,
+} from '../pull-secrets/unavailable-host.ts';
 import type { UnstoredHosts } from '../pull-secrets/unstored-hosts.ts';
 import type { Log } from '../telemetry/log.ts';
 import { type FailureReport, FailureTracker } from './failure-reports.ts';
@@ -12,6 +17,7 @@ import type { Due, DueKind, Overdue, Plan, PlanRules } from './plan-types.ts';
 import { AttemptTracker } from './renewal-attempts.ts';
 import { planInSteps, planNamespace } from './renewal-plan.ts';
 import { RenewalQueue } from './renewal-queue.ts';
+import { emptyPlan } from './unstored-plan.ts';
 
 export interface RenewalDependencies {
   readonly secretCache: SecretCache;
@@ -48,6 +54,10 @@ export interface RenewalState {
   /** Renewals that are due or in flight. */
   readonly due: number;
   readonly overdue: readonly Overdue[];
+  /** How long the renewal that is most overdue has been due, in ms; 0 if none is. */
+  readonly latenessMs: number;
+  /** Namespaces in which an unmanaged Secret prevents tokens from being stored. */
+  readonly unmanagedSecrets: number;
 }
 
 /** A plan is replaced at this age even if no Secret has changed, in ms, because token calls succeed and fail meanwhile. */
@@ -77,7 +87,7 @@ export class RenewalController {
   /** Namespace → when a renewal last started there, in ms of the monotonic clock; only the last {@link recentStartMs}. */
   readonly #lastStartAt = new Map<string, number>();
   readonly #queues: Readonly<Record<DueKind, RenewalQueue>>;
-  #plan: Plan = { due: [], overdue: [], nextAt: Number.NEGATIVE_INFINITY };
+  #plan: Plan = { ...emptyPlan, nextAt: Number.NEGATIVE_INFINITY };
   #plannedFor = { changes: -1, wallMs: 0, monotonicMs: Number.NEGATIVE_INFINITY };
   #lastClock: ClockReading | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -107,8 +117,16 @@ export class RenewalController {
   }
 
   state(): RenewalState {
-    const due = this.#allQueues().reduce((sum, queue) => sum + queue.size, 0);
-    return { due, overdue: this.#plan.overdue };
+    const { overdue, lateSince } = this.#plan;
+    return {
+      due: this.#allQueues().reduce((sum, queue) => sum + queue.size, 0),
+      overdue,
+      latenessMs: Math.max(0, this.#dependencies.now().wallMs - lateSince),
+      get unmanagedSecrets() {
+        const blocked = overdue.filter(({ failure }) => failure.code === unmanagedSecretCode);
+        return new Set(blocked.map(({ namespace }) => namespace)).size;
+      },
+    };
   }
 
   /** Resolves when all renewals that were due at the last tick have succeeded or failed. */

@@ -4,7 +4,9 @@ import {
   type ClockReading,
   computeDueTime,
   computePromptTime,
+  computeScheduledTime,
   type DueTime,
+  getFreshUntil,
   isUnexpired,
   jitterAfter,
   maxRetryDelayMs,
@@ -53,17 +55,19 @@ export function* planInSteps(
   const due: Due[] = [];
   const overdue: Overdue[] = [];
   let nextAt = Number.POSITIVE_INFINITY;
+  let lateSince = Number.POSITIVE_INFINITY;
   let planned = 0;
   for (const plan of planEach(state, now, memoizedRules)) {
     due.push(...plan.due);
     overdue.push(...plan.overdue);
     nextAt = Math.min(nextAt, plan.nextAt);
+    lateSince = Math.min(lateSince, plan.lateSince);
     planned += 1;
     if (planned % namespacesPerStep === 0) {
       yield;
     }
   }
-  return { due: sortDue(due, rules), overdue, nextAt };
+  return { due: sortDue(due, rules), overdue, nextAt, lateSince };
 }
 
 function* planEach(
@@ -119,6 +123,7 @@ export function planNamespace(
     due: mergeDue([...unstored.due, ...stored.due]),
     overdue: [...unstored.overdue, ...stored.overdue],
     nextAt: Math.min(unstored.nextAt, stored.nextAt),
+    lateSince: stored.lateSince,
   };
 }
 
@@ -208,8 +213,12 @@ function planHosts(secret: HostsOfSecret, now: ClockReading, rules: PlanRules): 
   const due: Partial<Record<DueKind, MutableDue>> = {};
   const overdue: Overdue[] = [];
   let nextAt = Number.POSITIVE_INFINITY;
+  let lateSince = Number.POSITIVE_INFINITY;
   for (const [host, lifetime] of secret.hosts) {
     const { reason, kind, nextAttemptAt, ownFailure, report } = planHost(host, lifetime, secret, now, rules);
+    if (lifetime !== undefined && isTrusted && reason !== 'denied' && reason !== 'deleted') {
+      lateSince = Math.min(lateSince, findLateSince(namespace, lifetime, now, rules));
+    }
     if (report !== undefined && isTrusted) {
       overdue.push(report);
     } else if (ownFailure !== undefined && overdue.every((other) => other.kind !== kind)) {
@@ -223,7 +232,21 @@ function planHosts(secret: HostsOfSecret, now: ClockReading, rules: PlanRules): 
     due[kind].hosts.push(host);
     due[kind].expiresAt = Math.min(due[kind].expiresAt, lifetime?.expiresAt ?? Number.POSITIVE_INFINITY);
   }
-  return { due: Object.values(due), overdue, nextAt };
+  return { due: Object.values(due), overdue, nextAt, lateSince };
+}
+
+/** When the renewal of a token became due by its lifetime alone, in ms since the epoch; infinite if it is not due. */
+function findLateSince(
+  namespace: string,
+  lifetime: StoredLifetime,
+  { wallMs }: ClockReading,
+  rules: PlanRules,
+): number {
+  if (wallMs <= getFreshUntil(lifetime, rules.freshness)) {
+    return Number.POSITIVE_INFINITY;
+  }
+  const scheduledAt = computeScheduledTime(lifetime, namespace, rules);
+  return scheduledAt <= wallMs ? scheduledAt : Number.POSITIVE_INFINITY;
 }
 
 interface PlannedHost {

@@ -18,7 +18,12 @@ export interface NamespaceState {
   readonly unstored?: NamespaceUnstoredHosts | undefined;
 }
 
-export const emptyPlan: Plan = { due: [], overdue: [], nextAt: Number.POSITIVE_INFINITY };
+export const emptyPlan: Plan = {
+  due: [],
+  overdue: [],
+  nextAt: Number.POSITIVE_INFINITY,
+  lateSince: Number.POSITIVE_INFINITY,
+};
 const noHosts: ReadonlyMap<string, UnstoredHost> = new Map();
 
 /**
@@ -57,14 +62,14 @@ export function planUnstored(
     });
   });
   if (retryAt > now.wallMs) {
-    return { due: [], overdue, nextAt: retryAt };
+    return { ...emptyPlan, overdue, nextAt: retryAt };
   }
   const names = hosts.map(([host]) => host);
   const expiresAt = Number.POSITIVE_INFINITY;
   return {
+    ...emptyPlan,
     due: [{ namespace, kind: 'missing', reason: 'missing-token', hosts: names, expiresAt }],
     overdue,
-    nextAt: Number.POSITIVE_INFINITY,
   };
 }
 

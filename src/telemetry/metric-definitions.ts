@@ -38,6 +38,18 @@ export const metricDefinitions = {
       outcome: '`success`, or the code of the error; `other` for all codes after the first 64',
     },
   },
+  ecrRequestDuration: {
+    name: 'ecr_pull_secrets_ecr_request_duration_seconds',
+    type: 'histogram',
+    help: 'Duration of GetAuthorizationToken calls to Amazon ECR with retries, and with the calls to AWS STS for their credentials, by result.',
+    labels: { result: '`success` or `failure`' },
+  },
+  credentialsOk: {
+    name: 'ecr_pull_secrets_aws_credentials_ok',
+    type: 'gauge',
+    help: "Whether AWS accepted the process's own credentials when they were last used: 1 or 0. No value until that is known, or if registry rules never use them.",
+    labels: { identity: '`default`, as in the log' },
+  },
   tokenExpiration: {
     name: 'ecr_pull_secrets_token_expiration_timestamp_seconds',
     type: 'gauge',
@@ -65,6 +77,12 @@ export const metricDefinitions = {
     help: 'Namespaces whose pull Secret is due for renewal or being renewed.',
     labels: unlabeled,
   },
+  renewalLateness: {
+    name: 'ecr_pull_secrets_renewal_lateness_seconds',
+    type: 'gauge',
+    help: 'How long the renewal that is most overdue has been due; 0 if none is. Considers tokens in managed Secrets that no other writer has changed.',
+    labels: unlabeled,
+  },
   failingHosts: {
     name: 'ecr_pull_secrets_failing_hosts',
     type: 'gauge',
@@ -73,6 +91,12 @@ export const metricDefinitions = {
       permanent:
         '`true`: retrying does not help, you have to change something; `false`: the failure may resolve itself',
     },
+  },
+  unmanagedSecrets: {
+    name: 'ecr_pull_secrets_unmanaged_secrets',
+    type: 'gauge',
+    help: 'Namespaces in which an unmanaged Secret has the name of the pull Secret, so that tokens of hosts that the namespace needs cannot be stored. Without Secrets that are unmanaged on purpose (`ecr-pull-secrets.io/managed: "false"`).',
+    labels: unlabeled,
   },
   fullSecrets: {
     name: 'ecr_pull_secrets_full_secrets',

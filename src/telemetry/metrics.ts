@@ -23,6 +23,10 @@ interface MetricsState {
   tokenExpiries(labelOf: (region: string) => string): ReadonlyMap<string, number>;
   /** Namespaces whose Secret is due for renewal. */
   due(): number;
+  /** How long the most overdue renewal has been due, in ms; 0 if none is. */
+  renewalLatenessMs(): number;
+  /** Whether AWS accepts the process's own credentials; undefined: not known. */
+  areCredentialsValid(): boolean | undefined;
   /** When the serving certificate expires, in ms since the epoch; undefined until one is served. */
   certificateExpiresAt(): number | undefined;
   /**
@@ -32,6 +36,8 @@ interface MetricsState {
   failingHosts(): Iterable<{ readonly permanent: boolean }>;
   /** Log lines dropped since the process started. */
   droppedLogLines(): number;
+  /** Namespaces in which an unmanaged Secret prevents tokens from being stored. */
+  unmanagedSecrets(): number;
   /** Namespaces whose Secret has no room for a host that a pod requested. */
   fullSecrets(): number;
   /** Pods without a reference to the pull Secret. */
@@ -42,7 +48,7 @@ interface MetricsState {
 export interface Metrics {
   review(outcome: string, reason: string): void;
   admissionSeconds(seconds: number): void;
-  countEcrCall(region: string, outcome: string): void;
+  countEcrCall(region: string, outcome: string, seconds: number): void;
   countSecretWrite(outcome: string): void;
   countDroppedHosts(reason: string, hosts: number): void;
   countForgottenHosts(reason: string, hosts: number): void;
@@ -134,6 +140,11 @@ function createAdmissionMetrics(registers: Registry[]): Pick<Metrics, 'review' |
 
 function createEventCounters(registers: Registry[]) {
   const ecrRequests = new Counter({ ...describe(definitions.ecrRequests), registers });
+  const ecrDuration = new Histogram({
+    ...describe(definitions.ecrRequestDuration),
+    buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    registers,
+  });
   const secretWrites = new Counter({ ...describe(definitions.secretWrites), registers });
   const hostsDropped = new Counter({ ...describe(definitions.hostsDropped), registers });
   const hostsForgotten = new Counter({ ...describe(definitions.unstoredHostsForgotten), registers });
@@ -145,8 +156,10 @@ function createEventCounters(registers: Registry[]) {
   const regionLabel = createRegionLabeler();
   const outcomeLabel = createBoundedLabeler(maxOutcomeLabels);
   return {
-    countEcrCall: (region, outcome) =>
-      ecrRequests.inc({ region: regionLabel(region, outcome), outcome: outcomeLabel(outcome) }),
+    countEcrCall: (region, outcome, seconds) => {
+      ecrRequests.inc({ region: regionLabel(region, outcome), outcome: outcomeLabel(outcome) });
+      ecrDuration.observe({ result: outcome === 'success' ? 'success' : 'failure' }, seconds);
+    },
     countSecretWrite: (outcome) => secretWrites.inc({ outcome }),
     countDroppedHosts: (reason, hosts) => hostsDropped.inc({ reason }, hosts),
     countForgottenHosts: (reason, hosts) => hostsForgotten.inc({ reason }, hosts),
@@ -161,6 +174,8 @@ function createEventCounters(registers: Registry[]) {
 function registerStateMetrics(registers: Registry[], readState: ReadState): void {
   registerGauge(registers, definitions.inSync, () => (readState()?.isInSync() === true ? 1 : 0));
   registerGauge(registers, definitions.renewalsDue, () => readState()?.due() ?? 0);
+  registerGauge(registers, definitions.renewalLateness, () => (readState()?.renewalLatenessMs() ?? 0) / 1000);
+  registerGauge(registers, definitions.unmanagedSecrets, () => readState()?.unmanagedSecrets() ?? 0);
   registerGauge(registers, definitions.fullSecrets, () => readState()?.fullSecrets() ?? 0);
   registerGauge(registers, definitions.uninjectedPods, () => readState()?.uninjectedPods() ?? 0);
   registerStateCounter(
@@ -191,7 +206,18 @@ function registerStateMetrics(registers: Registry[], readState: ReadState): void
       this.set({ permanent: 'false' }, counts.false);
     },
   });
-  // It has a label because a gauge without one has the value 0 from the start.
+  // These have a label because a gauge without one has the value 0 from the start.
+  new Gauge({
+    ...describe(definitions.credentialsOk),
+    registers,
+    collect() {
+      this.reset();
+      const areValid = readState()?.areCredentialsValid();
+      if (areValid !== undefined) {
+        this.set({ identity: 'default' }, areValid ? 1 : 0);
+      }
+    },
+  });
   new Gauge({
     ...describe(definitions.certificateExpiration),
     registers,

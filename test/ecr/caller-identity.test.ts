@@ -143,7 +143,7 @@ describe('a failure to read the AWS identity', () => {
     [
       'a policy of an endpoint',
       { error: 'AccessDenied', status: 403 },
-      'AccessDenied',
+      'caller-identity-denied',
       /VPC endpoint of STS denies it/,
     ],
     [

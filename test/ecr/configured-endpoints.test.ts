@@ -39,6 +39,7 @@ async function getFailureCodes(settings: object, hosts: readonly string[]): Prom
     secretCache: new SecretCache(resolveRegistry),
     resolveRegistry,
     requestToken: () => Promise.reject(new Error('not used')),
+    onCall: ignore,
     identities: { resolve: () => ({ access: 'allowed', identity: defaultIdentity }) },
   });
   const registries = hosts.map((host): Registry => {

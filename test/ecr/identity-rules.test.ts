@@ -9,7 +9,12 @@ import {
   type ServiceAccountFact,
   unknownFacts,
 } from '../../src/ecr/identity-facts.ts';
-import { createIdentityResolver, findNeededFacts, type IdentityRule } from '../../src/ecr/identity-rules.ts';
+import {
+  createIdentityResolver,
+  findNeededFacts,
+  type IdentityRule,
+  usesOwnCredentials,
+} from '../../src/ecr/identity-rules.ts';
 import type { Labels } from '../../src/util/label-selector.ts';
 import { registryOfHost } from '../support/registries.ts';
 import { registry } from './token-fixtures.ts';
@@ -385,4 +390,34 @@ describe('keys and fingerprints', () => {
     assert.deepEqual(of(`arn:aws:iam::{account}:role/x`), [false, true]);
     assert.deepEqual(of(`${account}:role/{namespace}`), [true, true]);
   });
+});
+
+describe('the own credentials of the process', () => {
+  const web: IdentityRule = { webIdentity: { serviceAccount: 'ecr-pull', audience: 'sts.amazonaws.com' } };
+  const cases: [string, boolean, IdentityRule[]][] = [
+    ['without rules', true, []],
+    ['by a rule with a role', true, [{ roleArn: `${account}:role/a` }, { access: 'deny' }]],
+    ['by a rule that allows all', true, [{ access: 'allow' }]],
+    ['where no rule matches', true, [{ ...web, namespaces: { names: ['team-*'] } }]],
+    [
+      'where the rule does not match the public registry',
+      true,
+      [{ ...web, roleArn: `arn:aws:iam::{account}:role/a` }],
+    ],
+    ['never, if a rule with a web identity matches all', false, [web]],
+    ['never, if a rule with a profile matches all', false, [{ credentials: { profile: 'a' } }]],
+    [
+      'never, if all others are denied',
+      false,
+      [
+        { ...web, accounts: ['1*'] },
+        { namespaces: {}, access: 'deny' },
+      ],
+    ],
+  ];
+  for (const [name, expected, rules] of cases) {
+    it(`are used ${name}`, () => {
+      assert.equal(usesOwnCredentials(rules), expected);
+    });
+  }
 });

@@ -474,3 +474,49 @@ describe('renewal of all namespaces', () => {
     assert.equal(fixture.renewal.state().due, names.length - started);
   });
 });
+
+describe('the state of renewal', () => {
+  it('shows how late the most overdue renewal is, until it has succeeded', async () => {
+    const state = { fails: true };
+    const fixture = createRenewalFixture(['a', 'b'], async (namespace) => {
+      if (namespace === 'a' && state.fails) {
+        return quota();
+      }
+      fixture.writeToken(namespace);
+      return [];
+    });
+    const { renewal } = fixture;
+    await fixture.pass(5 * hourMs);
+    assert.equal(renewal.state().latenessMs, 0);
+    await fixture.pass(4 * hourMs);
+    await fixture.pass(10_000);
+    const late = renewal.state().latenessMs;
+    assert.ok(late > 2.4 * hourMs && late <= 3.1 * hourMs, `${late} ms`);
+    state.fails = false;
+    await fixture.pass(hourMs);
+    await fixture.pass(10_000);
+    assert.equal(renewal.state().latenessMs, 0);
+  });
+
+  it('counts the namespaces whose tokens an unmanaged Secret keeps from being stored', async () => {
+    const unstored = new UnstoredHosts({ maxHostsPerNamespace: 50, monotonicNow: () => 0 });
+    const fixture = createRenewalFixture([], async () => [], { unstored });
+    const { secretCache, renewal } = fixture;
+    const put = (namespace: string, annotations: Record<string, string> = {}) =>
+      secretCache.set({
+        ...{ namespace, uid: `uid-${namespace}`, resourceVersion: '9' },
+        ...{ labels: {}, annotations, fieldOwners: [] },
+      });
+    for (const namespace of ['needed', 'opted-out']) {
+      for (const one of [host, host.replace('1234', '4321')]) {
+        unstored.add(namespace, [one], toWriteFailure(quota()[0] ?? assert.fail()));
+      }
+    }
+    for (const namespace of ['needed', 'unneeded']) {
+      put(namespace);
+    }
+    put('opted-out', { 'ecr-pull-secrets.io/managed': 'false' });
+    await fixture.pass(1_000);
+    assert.equal(renewal.state().unmanagedSecrets, 1);
+  });
+});

@@ -165,7 +165,31 @@ describe('renewal plan', () => {
       due: [],
       overdue: [],
       nextAt: Number.POSITIVE_INFINITY,
+      lateSince: Number.POSITIVE_INFINITY,
     });
+  });
+
+  it('knows since when a renewal is late: by the lifetime of the token, also after it has expired', () => {
+    const one = secret(new Map([[east, lifetime]]));
+    const { nextAt } = planned(one, 0);
+    assert.equal(planned(one, nextAt - issued - 1).lateSince, Number.POSITIVE_INFINITY);
+    for (const at of [nextAt, nextAt + hourMs, issued + 13 * hourMs]) {
+      assert.equal(planned(one, at - issued).lateSince, nextAt);
+    }
+    const failing = { regionFailure: () => failure };
+    assert.equal(planned(one, 8 * hourMs, failing).lateSince, nextAt, 'also while it backs off');
+    const unknown = { identityOf: () => unresolved };
+    assert.equal(planned(one, 8 * hourMs, unknown).lateSince, nextAt, 'also if nothing is attempted');
+  });
+
+  it('counts no renewal as late that others can make up, or that nobody wants', () => {
+    const one = secret(new Map([[east, lifetime]]));
+    const isLate = (known: CachedSecret, changes: Partial<PlanRules> = {}) =>
+      planned(known, 8 * hourMs, changes).lateSince !== Number.POSITIVE_INFINITY;
+    assert.equal(isLate(one), true);
+    assert.equal(isLate(secret(new Map([[east, undefined]]))), false, 'there was never a token');
+    assert.equal(isLate({ ...one, isIntact: false }), false, 'another writer wrote the lifetime');
+    assert.equal(isLate(one, { identityOf: () => denied }), false);
   });
 
   it('renews tokens of another role that were issued before the start, and no others', () => {

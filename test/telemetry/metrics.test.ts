@@ -7,24 +7,38 @@ describe('metrics', () => {
   it('have a bounded number of regions, even if image names invent regions', async () => {
     const metrics = createPrometheusMetrics();
     for (let index = 0; index < 1000; index += 1) {
-      metrics.countEcrCall(`xx-made-up-${index}`, 'network');
+      metrics.countEcrCall(`xx-made-up-${index}`, 'network', 0.2);
     }
     const { text } = await metrics.render();
     const series = text.match(/^ecr_pull_secrets_ecr_requests_total\{.*$/gm) ?? [];
     assert.ok(series.length <= 65, `${series.length} series`);
     assert.match(text, /ecr_requests_total\{region="other",outcome="network"\} 984/);
-    metrics.countEcrCall('eu-west-1', 'success');
-    metrics.countEcrCall('eu-west-1', 'throttled');
+    metrics.countEcrCall('eu-west-1', 'success', 0.2);
+    metrics.countEcrCall('eu-west-1', 'throttled', 0.2);
     assert.match((await metrics.render()).text, /\{region="eu-west-1",outcome="throttled"\} 1/);
   });
 
   it('have a bounded number of codes, even if responses invent codes', async () => {
     const metrics = createPrometheusMetrics();
     for (let index = 0; index < 1000; index += 1) {
-      metrics.countEcrCall('eu-west-1', `Made${index}Exception`);
+      metrics.countEcrCall('eu-west-1', `Made${index}Exception`, 0.2);
     }
     const { text } = await metrics.render();
     assert.match(text, /ecr_requests_total\{region="eu-west-1",outcome="other"\} 936/);
+  });
+
+  it('show how long calls to ECR take, with the same number of series for any number of regions and codes', async () => {
+    const metrics = createPrometheusMetrics();
+    for (let index = 0; index < 100; index += 1) {
+      metrics.countEcrCall(`xx-made-up-${index}`, `Made${index}Exception`, 3);
+    }
+    metrics.countEcrCall('eu-west-1', 'success', 0.2);
+    const { text } = await metrics.render();
+    const name = 'ecr_pull_secrets_ecr_request_duration_seconds';
+    assert.match(text, new RegExp(`^${name}_bucket\\{le="0\\.25",result="success"\\} 1$`, 'm'));
+    assert.match(text, new RegExp(`^${name}_bucket\\{le="2\\.5",result="failure"\\} 0$`, 'm'));
+    assert.match(text, new RegExp(`^${name}_count\\{result="failure"\\} 100$`, 'm'));
+    assert.equal(text.match(new RegExp(`^${name}_count`, 'gm'))?.length, 2);
   });
 
   it('count every admission request between two scrapes', async () => {
@@ -64,6 +78,9 @@ describe('metrics', () => {
       isInSync: () => isInSync,
       tokenExpiries: (labelOf) => new Map([...ends].map(([region, end]) => [labelOf(region), end])),
       due: () => 7,
+      renewalLatenessMs: () => 90_500,
+      areCredentialsValid: () => (isInSync ? false : undefined),
+      unmanagedSecrets: () => 8,
       certificateExpiresAt: () => (isInSync ? 1_900_000_000_000 : undefined),
       failingHosts: () => failing,
       droppedLogLines: () => dropped,
@@ -79,6 +96,9 @@ describe('metrics', () => {
       /^ecr_pull_secrets_token_expiration_timestamp_seconds\{region="us-east-1"\} 1800000000$/m,
     );
     assert.match(first, /^ecr_pull_secrets_renewals_due 7$/m);
+    assert.match(first, /^ecr_pull_secrets_renewal_lateness_seconds 90\.5$/m);
+    assert.match(first, /^ecr_pull_secrets_unmanaged_secrets 8$/m);
+    assert.doesNotMatch(first, /^ecr_pull_secrets_aws_credentials_ok/m, 'it is not known yet');
     assert.match(first, /^ecr_pull_secrets_full_secrets 3$/m);
     assert.match(first, /^ecr_pull_secrets_uninjected_pods 6$/m);
     assert.match(first, /^ecr_pull_secrets_api_requests\{state="in-flight"\} 5$/m);
@@ -96,6 +116,7 @@ describe('metrics', () => {
     ends = new Map();
     const second = (await metrics.render()).text;
     assert.match(second, /^ecr_pull_secrets_in_sync 1$/m);
+    assert.match(second, /^ecr_pull_secrets_aws_credentials_ok\{identity="default"\} 0$/m);
     assert.match(second, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.match((await metrics.render()).text, /^ecr_pull_secrets_log_lines_dropped_total 12$/m);
     assert.doesNotMatch(second, /us-east-1/);
@@ -116,6 +137,9 @@ describe('metrics', () => {
           ]),
         ),
       due: () => 0,
+      renewalLatenessMs: () => 0,
+      areCredentialsValid: () => undefined,
+      unmanagedSecrets: () => 0,
       certificateExpiresAt: () => undefined,
       failingHosts: () => [],
       droppedLogLines: () => 0,
