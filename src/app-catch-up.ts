@@ -1,8 +1,10 @@
 // Builds what finds pending pods that admission missed.
 import type { App } from './app.ts';
 import { CatchUpController } from './catch-up/catch-up-controller.ts';
+import type { TokenFailure } from './catch-up/finding-collector.ts';
 import { MissedPodReporter } from './catch-up/missed-pod-reports.ts';
 import { PodEvictions } from './catch-up/pod-evictions.ts';
+import { WaitingPodReporter } from './catch-up/waiting-pod-reports.ts';
 import type { Config } from './config/schema.ts';
 import type { ClockReading } from './ecr/token-policy.ts';
 import { createEventApi } from './kube/events.ts';
@@ -30,10 +32,16 @@ export interface AppCatchUpDependencies {
   isWebhookReady(): boolean;
 }
 
+/** What catch-up gets from the other controllers. */
+interface CatchUpOptions {
+  isInSync(): boolean;
+  listTokenFailures(): ReadonlyMap<string, ReadonlyMap<string, TokenFailure>>;
+  now(): ClockReading;
+}
+
 export function createCatchUp(
   dependencies: AppCatchUpDependencies,
-  isInSync: () => boolean,
-  now: () => ClockReading,
+  { isInSync, listTokenFailures, now }: CatchUpOptions,
 ): CatchUpController {
   const { config, app, log, metrics } = dependencies;
   const { selector } = config.catchUp.namespaces;
@@ -53,6 +61,8 @@ export function createCatchUp(
           },
     isInSync,
     reporter,
+    waitingReporter: new WaitingPodReporter(createEventDependencies(dependencies)),
+    listTokenFailures,
     evictions: config.catchUp.evict ? createEvictions(dependencies, reporter) : undefined,
     intervalMs: config.catchUp.interval,
     minimumAgeMs: config.catchUp.minimumAge,
@@ -64,14 +74,17 @@ export function createCatchUp(
   });
 }
 
-function createReporter({ config, app, log }: AppCatchUpDependencies): MissedPodReporter {
+function createReporter(dependencies: AppCatchUpDependencies): MissedPodReporter {
   return new MissedPodReporter({
-    secretName: config.secretName,
-    createEvent: config.renewal.events ? createEventApi(app.cluster, productName).create : undefined,
-    now: Date.now,
+    ...createEventDependencies(dependencies),
+    secretName: dependencies.config.secretName,
     monotonicNow: () => performance.now(),
-    log,
   });
+}
+
+function createEventDependencies({ config, app, log }: AppCatchUpDependencies) {
+  const createEvent = config.renewal.events ? createEventApi(app.cluster, productName).create : undefined;
+  return { createEvent, now: Date.now, log };
 }
 
 function createEvictions(

@@ -12,6 +12,7 @@ import { productName } from './labels.ts';
 import { notifyOnChange } from './provisioning/cluster-cache.ts';
 import { ProvisioningController } from './provisioning/provisioning-controller.ts';
 import { findUnusedSettings, resolveSettings } from './provisioning/provisioning-settings.ts';
+import { findFailuresOfWaitingPods } from './renewal/failure-reports.ts';
 import {
   createDeniedHostReporter,
   createFullSecretReporter,
@@ -64,11 +65,15 @@ export function createControllers(dependencies: ControllersDependencies): Contro
     onError: (error, phase) => reportWatchError(error, phase, dependencies),
     onObjectError: (error) => reportObjectError(error, dependencies),
   });
-  const renewal = createRenewal(dependencies);
+  const renewal = createRenewal(dependencies, () => catchUp?.requestRound('failing-host'));
   const housekeeping = createHousekeeping(dependencies);
   const provisioning = createProvisioning(dependencies, () => watch.start());
   const catchUp = config.catchUp.enabled
-    ? createCatchUp(dependencies, () => watch.isInSync(), readClocks)
+    ? createCatchUp(dependencies, {
+        isInSync: () => watch.isInSync(),
+        listTokenFailures: () => findFailuresOfWaitingPods(renewal.state().overdue, Date.now()),
+        now: readClocks,
+      })
     : undefined;
   return {
     renewal,
@@ -96,8 +101,13 @@ export function createControllers(dependencies: ControllersDependencies): Contro
   };
 }
 
-function createRenewal(dependencies: ControllersDependencies): RenewalController {
+/** @param onNewWaitingHost called when pods may have come to wait for the token of a failing host */
+function createRenewal(
+  dependencies: ControllersDependencies,
+  onNewWaitingHost: () => void,
+): RenewalController {
   const { config, app, log, metrics } = dependencies;
+  const reportFailures = createHostEventReporter(eventReporterDependencies(dependencies));
   return new RenewalController({
     secretCache: app.secretCache,
     secrets: app.secrets,
@@ -112,7 +122,12 @@ function createRenewal(dependencies: ControllersDependencies): RenewalController
     tickMs: renewalTickMs,
     log,
     countRenewal: metrics.countRenewal,
-    onFailureReport: createHostEventReporter(eventReporterDependencies(dependencies)),
+    onFailureReport: (report, onUnsent) => {
+      reportFailures(report, onUnsent);
+      if (report.hasNewWaitingHost) {
+        onNewWaitingHost();
+      }
+    },
   });
 }
 

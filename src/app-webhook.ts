@@ -17,6 +17,8 @@ export interface AppWebhookDependencies {
   readonly app: App;
   readonly log: Log;
   readonly metrics: Metrics;
+  /** Called for each pod that is admitted although a token is missing. */
+  onMissingToken(): void;
 }
 
 /** The webhook server of `serve`. Everything may be called before {@link AppWebhook.open} has resolved. */
@@ -88,7 +90,7 @@ export class AppWebhook {
   }
 
   #createServer(identity: TlsIdentity): Webhook {
-    const { config, app, log, metrics } = this.#dependencies;
+    const { config, app, log, metrics, onMissingToken } = this.#dependencies;
     return createWebhook({
       identity,
       allowedNames: config.webhook.clientAuth?.allowedNames ?? [],
@@ -98,6 +100,7 @@ export class AppWebhook {
         rules: app.createDecisionRules(),
         onFailure: config.onFailure,
         deadlineMarginMs: config.webhook.deadlineMargin,
+        onMissingToken: () => onMissingToken(),
         pullSecrets: app.secrets,
         log,
         metrics,

@@ -9,10 +9,11 @@ import type { Log } from '../telemetry/log.ts';
 import { createRateLimit } from '../util/rate-limit.ts';
 import { createSlotLimit } from '../util/slot-limit.ts';
 import { replacementMs } from './eviction-policy.ts';
-import { FindingCollector, type NeededTokens } from './finding-collector.ts';
+import { FindingCollector, type NeededTokens, type TokenFailure } from './finding-collector.ts';
 import type { MissedPodReporter } from './missed-pod-reports.ts';
 import type { PodEvictions } from './pod-evictions.ts';
 import type { PodRules } from './pod-findings.ts';
+import type { WaitingPodReporter } from './waiting-pod-reports.ts';
 
 export interface CatchUpDependencies {
   readonly secretCache: Pick<SecretCache, 'get'>;
@@ -26,6 +27,9 @@ export interface CatchUpDependencies {
   /** Whether the cache of Secrets is current. Nothing is done while it is not. */
   isInSync(): boolean;
   readonly reporter: Pick<MissedPodReporter, 'report'>;
+  readonly waitingReporter: Pick<WaitingPodReporter, 'report'>;
+  /** Why hosts have no valid token, by namespace and host: those whose waiting pods get an Event. */
+  listTokenFailures(): ReadonlyMap<string, ReadonlyMap<string, TokenFailure>>;
   /** Deletes pods without a reference; undefined: none is deleted. */
   readonly evictions: Pick<PodEvictions, 'start' | 'stop' | 'waitUntilIdle'> | undefined;
   /** Interval between two rounds, in ms. */
@@ -54,6 +58,15 @@ const recheckMs = replacementMs + 1_000;
 
 /** Delay of the next round after one that failed for a reason that may pass, in ms. */
 const retryMs = 15_000;
+
+/**
+ * Delay of a requested round by its reason, in ms: one round serves several requests, and renewal notices within ten seconds that
+ * the host of a pod fails.
+ */
+const requestDelayMs = { 'failing-host': 2_000, 'admitted-pod': 15_000 } as const;
+
+/** Minimum time from the start of a round to that of a requested one, in ms: it lists all pending pods, and users cause requests. */
+const requestIntervalMs = 60_000;
 
 /** Bounds the namespaces that are ensured at a time. One whose calls hang delays the others by at most `maxWaitMs`. */
 const ensureLimits = { concurrency: 8, maxWaitMs: 3_000, maxDetached: 64 };
@@ -95,6 +108,10 @@ export class CatchUpController {
   readonly #tasks = new Set<Promise<void>>();
   #wasInSync = false;
   #nextAt = Number.NEGATIVE_INFINITY;
+  /** When the last round started, in ms of the monotonic clock. */
+  #startedAt = Number.NEGATIVE_INFINITY;
+  /** When the requested round starts, in ms of the monotonic clock; infinite: none was requested. */
+  #requestedAt = Number.POSITIVE_INFINITY;
   #round: Promise<void> | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isForbidden = false;
@@ -130,6 +147,15 @@ export class CatchUpController {
     return this.#uninjectedPods;
   }
 
+  /**
+   * Starts a round soon. @param reason a host has come to fail, or a pod was admitted without a token
+   */
+  requestRound(reason: keyof typeof requestDelayMs): void {
+    const { monotonicMs } = this.#dependencies.now();
+    const at = Math.max(monotonicMs + requestDelayMs[reason], this.#startedAt + requestIntervalMs);
+    this.#requestedAt = Math.min(this.#requestedAt, at);
+  }
+
   /** Starts a round if one is due. */
   tick(): void {
     const { isInSync, now, random } = this.#dependencies;
@@ -142,10 +168,13 @@ export class CatchUpController {
       this.#wasInSync = true;
       this.#nextAt = monotonicMs + random() * startJitterMs;
     }
-    if (this.#round !== undefined || this.#abort.signal.aborted || monotonicMs < this.#nextAt) {
+    const dueAt = Math.min(this.#nextAt, this.#requestedAt);
+    if (this.#round !== undefined || this.#abort.signal.aborted || monotonicMs < dueAt) {
       return;
     }
+    this.#startedAt = monotonicMs;
     this.#nextAt = Number.POSITIVE_INFINITY;
+    this.#requestedAt = Number.POSITIVE_INFINITY;
     this.#round = this.#runRound()
       .then((delayMs) => {
         // Earlier if the cache was out of sync during the round.
@@ -178,7 +207,7 @@ export class CatchUpController {
 
   /** @returns whether the next round should follow soon */
   async #catchUp(): Promise<boolean> {
-    const { listPendingPods, reporter, evictions } = this.#dependencies;
+    const { listPendingPods, reporter, waitingReporter, evictions } = this.#dependencies;
     const findings = this.#createCollector();
     const round: Round = {
       ...{ podCount: 0, ensuredNamespaces: 0, incompleteNamespaces: 0, tasks: [] },
@@ -193,6 +222,7 @@ export class CatchUpController {
     const pods = [...uninjected.values()].flatMap((ofNamespace) => ofNamespace.pods);
     this.#uninjectedPods = [...uninjected.values()].reduce((sum, { count }) => sum + count, 0);
     reporter.report(uninjected);
+    waitingReporter.report(await this.#select(findings.waiting(), round));
     const hasEvictions = evictions?.start(pods) === true;
     void this.#logRound(round, this.#uninjectedPods);
     if (round.selectionError !== undefined) {
@@ -202,7 +232,12 @@ export class CatchUpController {
   }
 
   #createCollector(): FindingCollector {
-    const { rules, resolveRegistry, minimumAgeMs, now, secretCache } = this.#dependencies;
+    const { rules, resolveRegistry, minimumAgeMs, now, secretCache, listTokenFailures } = this.#dependencies;
+    let failures: ReturnType<typeof listTokenFailures> | undefined; // read only if a pod waits
+    const findFailure = (namespace: string, host: string) => {
+      failures ??= listTokenFailures();
+      return failures.get(namespace)?.get(host);
+    };
     const lacksToken = (namespace: string, { host }: Registry) => {
       const secret = secretCache.get(namespace);
       const expiresAt = secret?.isManaged === true ? secret.hosts.get(host)?.expiresAt : undefined;
@@ -211,6 +246,7 @@ export class CatchUpController {
     return new FindingCollector({
       rules: { ...rules, lacksToken },
       resolveRegistry,
+      findFailure,
       minimumAgeMs,
       now: () => now().wallMs,
     });

@@ -1,6 +1,6 @@
 // Collects what a round of catch-up finds, in bounded memory.
 import { type Registry, type RegistryResolver, resolveRegistries } from '../ecr/registry.ts';
-import { examinePod, type PodRules, type UninjectedPod } from './pod-findings.ts';
+import { examinePod, type PodName, type PodRules, type UninjectedPod } from './pod-findings.ts';
 
 /**
  * Maximum number of pods without a reference that are kept in all and of one namespace. The others are only counted. Above `all`,
@@ -10,6 +10,27 @@ const maxPods = { all: 10_000, perNamespace: 500 };
 
 /** Maximum number of hosts that are ensured for one namespace in a round: the upper bound of `secrets.maxHosts`. */
 const maxHostsPerNamespace = 250;
+
+/**
+ * Maximum number of pods with a failing host that are kept in all and of one namespace: what can get an Event within minutes. The
+ * others get theirs in a later round, if they still wait.
+ */
+const maxWaitingPods = { all: 5_000, perNamespace: 200 };
+
+/** Why a host has no valid token. */
+export interface TokenFailure {
+  /** Retrying does not help; the operator or the tenant has to change something. */
+  readonly permanent: boolean;
+  readonly message: string;
+}
+
+/** A pod that has the reference and waits for the token of a host that fails. */
+export interface WaitingPod extends PodName {
+  readonly host: string;
+  /** Number of further hosts that fail. */
+  readonly moreHosts: number;
+  readonly failure: TokenFailure;
+}
 
 /** Registries of pods that have the reference, by namespace. */
 export type NeededTokens = ReadonlyMap<string, readonly Registry[]>;
@@ -33,6 +54,8 @@ export interface UninjectedPods {
 export interface FindingCollectorDependencies {
   readonly rules: PodRules;
   readonly resolveRegistry: RegistryResolver;
+  /** Why a host has no valid token; undefined: not known, or it does not fail for long enough to be reported. */
+  findFailure(namespace: string, host: string): TokenFailure | undefined;
   /** Age below which a pod is young, in ms. */
   readonly minimumAgeMs: number;
   /** The wall clock in ms. */
@@ -47,7 +70,9 @@ export class FindingCollector {
   /** Those of them that have not been taken yet. */
   readonly #newHosts = new Map<string, string[]>();
   readonly #uninjected = new Map<string, { count: number; readonly pods: FoundPod[] }>();
+  readonly #waiting = new Map<string, WaitingPod[]>();
   #kept = 0;
+  #keptWaiting = 0;
 
   constructor(dependencies: FindingCollectorDependencies) {
     this.#dependencies = dependencies;
@@ -57,7 +82,8 @@ export class FindingCollector {
   add(pod: unknown): void {
     const finding = examinePod(pod, this.#dependencies.rules);
     if (finding?.kind === 'needs-tokens') {
-      this.#addHosts(finding.namespace, finding.registries);
+      this.#addHosts(finding.pod.namespace, finding.registries);
+      this.#addWaiting(finding.pod, finding.registries);
     } else if (finding?.kind === 'uninjected') {
       this.#addPod(finding.pod, finding.isCertain);
     }
@@ -78,6 +104,30 @@ export class FindingCollector {
   /** The pods without a reference by namespace. */
   uninjected(): ReadonlyMap<string, UninjectedPods> {
     return this.#uninjected;
+  }
+
+  /** The pods that wait for the token of a failing host, by namespace. */
+  waiting(): ReadonlyMap<string, readonly WaitingPod[]> {
+    return this.#waiting;
+  }
+
+  #addWaiting(pod: PodName, registries: readonly Registry[]): void {
+    const { namespace } = pod;
+    const pods = this.#waiting.get(namespace) ?? [];
+    if (pods.length >= maxWaitingPods.perNamespace || this.#keptWaiting >= maxWaitingPods.all) {
+      return;
+    }
+    const failing = registries.flatMap(({ host }) => {
+      const failure = this.#dependencies.findFailure(namespace, host);
+      return failure === undefined ? [] : [{ host, failure }];
+    });
+    const first = failing.find(({ failure }) => failure.permanent) ?? failing[0];
+    if (first !== undefined) {
+      const moreHosts = failing.length - 1;
+      pods.push({ ...pod, host: copyText(first.host), failure: first.failure, moreHosts });
+      this.#waiting.set(namespace, pods);
+      this.#keptWaiting += 1;
+    }
   }
 
   #addHosts(namespace: string, registries: readonly Registry[]): void {

@@ -11,11 +11,15 @@ export interface PodController {
   readonly uid: string;
 }
 
-/** A pod that the webhook would have given the reference, and that does not have it. */
-export interface UninjectedPod {
+/** Identifies a pod. */
+export interface PodName {
   readonly namespace: string;
   readonly name: string;
   readonly uid: string;
+}
+
+/** A pod that the webhook would have given the reference, and that does not have it. */
+export interface UninjectedPod extends PodName {
   readonly resourceVersion: string;
   /** When the API server created it, in ms since the epoch. */
   readonly createdAt: number;
@@ -31,7 +35,12 @@ export interface UninjectedPod {
 
 /** What there is to do about a pending pod. */
 export type PodFinding =
-  | { readonly kind: 'needs-tokens'; readonly namespace: string; readonly registries: readonly Registry[] }
+  | {
+      readonly kind: 'needs-tokens';
+      readonly pod: PodName;
+      /** Those whose tokens are missing. */
+      readonly registries: readonly Registry[];
+    }
   | {
       readonly kind: 'uninjected';
       readonly pod: UninjectedPod;
@@ -70,15 +79,15 @@ export function examinePod(pod: unknown, rules: PodRules): PodFinding | undefine
     return { kind: 'uninjected', pod: describePod(pod, namespace, decision.registries), isCertain };
   }
   const registries = decision.registries.filter((registry) => rules.lacksToken(namespace, registry));
-  return registries.length === 0 ? undefined : { kind: 'needs-tokens', namespace, registries };
+  return registries.length === 0
+    ? undefined
+    : { kind: 'needs-tokens', pod: getPodName(metadata, namespace), registries };
 }
 
 function describePod(pod: unknown, namespace: string, registries: readonly Registry[]): UninjectedPod {
   const metadata = getField(pod, 'metadata');
   return {
-    namespace,
-    name: getText(metadata, 'name'),
-    uid: getText(metadata, 'uid'),
+    ...getPodName(metadata, namespace),
     resourceVersion: getText(metadata, 'resourceVersion'),
     createdAt: Date.parse(getText(metadata, 'creationTimestamp')),
     hosts: registries.slice(0, maxNamedHosts).map(({ host }) => host),
@@ -86,6 +95,10 @@ function describePod(pod: unknown, namespace: string, registries: readonly Regis
     controller: findController(metadata),
     isStuck: isStuck(getField(pod, 'status')),
   };
+}
+
+function getPodName(metadata: unknown, namespace: string): PodName {
+  return { namespace, name: getText(metadata, 'name'), uid: getText(metadata, 'uid') };
 }
 
 /**

@@ -45,7 +45,10 @@ async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<vo
     ...{ config, app, log, metrics },
     isWebhookReady: () => webhook.notReadyReasons().length === 0,
   });
-  const webhook = new AppWebhook({ config, app, log, metrics });
+  const webhook = new AppWebhook({
+    ...{ config, app, log, metrics },
+    onMissingToken: () => controllers.catchUp?.requestRound('admitted-pod'),
+  });
   const status = createStatusServer({
     getNotReadyReasons: () => [
       ...(controllers.isInSync() ? [] : ['not in sync with the API server']),

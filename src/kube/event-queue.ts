@@ -168,6 +168,15 @@ export function formatEventName(object: string, state: string, key: string, at: 
   return `${object}.${state}.${id}`;
 }
 
+/**
+ * Formats the name of an Event that exists once for an object in each hour, whichever replica creates it.
+ * @param uid of the object
+ * @param at ms since the epoch
+ */
+export function formatHourlyEventName(object: string, state: string, uid: string, at: number): string {
+  return formatUniqueEventName(object, state, `${uid} ${Math.floor(at / hourMs)}`);
+}
+
 /** Maximum length of an Event's name, which is a DNS subdomain. */
 const maxNameLength = 253;
 

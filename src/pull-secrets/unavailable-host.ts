@@ -35,6 +35,11 @@ export function isPermanent(code: string): boolean {
   return permanentCodes.has(code);
 }
 
+/** The reason of an Event about a host without a valid token. */
+export function getFailureReason({ permanent }: { readonly permanent: boolean }): string {
+  return permanent ? 'PullTokenRefused' : 'PullTokenRenewalFailed';
+}
+
 /** Whether a write failed because its namespace was deleted or is being deleted, so that nothing remains to be done. */
 export function isGone(code: string): boolean {
   return code === 'not-found' || code === 'namespace-terminating';

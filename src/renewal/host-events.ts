@@ -4,8 +4,9 @@ import type { DeniedHost } from '../ecr/identity.ts';
 import { createEventQueue, type EventQueueDependencies, formatEventName } from '../kube/event-queue.ts';
 import type { KubeEvent } from '../kube/events.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
+import { getFailureReason } from '../pull-secrets/unavailable-host.ts';
 import type { Log } from '../telemetry/log.ts';
-import type { FailureReport } from './failure-reports.ts';
+import { type FailureReport, getEventCause } from './failure-reports.ts';
 import type { FullSecret } from './housekeeping.ts';
 import type { Overdue } from './plan-types.ts';
 
@@ -30,22 +31,23 @@ const maxHostsPerNamespace = 5;
  */
 export function createHostEventReporter(
   dependencies: HostEventReporterDependencies,
-): (report: FailureReport, onUnsent?: (overdue: Overdue) => void) => void {
+): (report: Omit<FailureReport, 'hasNewWaitingHost'>, onUnsent?: (overdue: Overdue) => void) => void {
   const { log, secretName, secretCache } = dependencies;
   const send = createEventQueue(dependencies);
 
-  function describeEvent(namespace: string, host: string, state: 'failing' | 'renewed') {
+  function describeEvent(namespace: string, key: string, state: 'failing' | 'renewed') {
     const at = dependencies.now();
     const object = getSecretObject(dependencies, namespace);
-    return { name: formatEventName(secretName, state, host, at), object, at };
+    return { name: formatEventName(secretName, state, key, at), object, at };
   }
 
   return ({ failing, recovered, expiring }, onUnsent) => {
     for (const { first, more } of selectFirstPerNamespace(failing)) {
       const { namespace, host, failure } = first;
-      const reason = failure.permanent ? 'PullTokenRefused' : 'PullTokenRenewalFailed';
+      const reason = getFailureReason(failure);
       const message = `${host}${formatOtherHosts(more)}: ${failure.message}`;
-      send({ ...describeEvent(namespace, host, 'failing'), type: 'Warning', reason, message }, () =>
+      const key = `${host} ${getEventCause(failure)}`.trim();
+      send({ ...describeEvent(namespace, key, 'failing'), type: 'Warning', reason, message }, () =>
         onUnsent?.(first),
       );
     }

@@ -31,6 +31,8 @@ export interface AdmissionHandlerDependencies extends BoundedEnsureDependencies 
   readonly rules: DecisionRules;
   readonly onFailure: 'admit' | 'deny';
   readonly deadlineMarginMs: number;
+  /** Called for each pod that is admitted although a token is missing. */
+  onMissingToken?(): void;
   readonly metrics: {
     /** Counts a review by its outcome and the reason of the decision. */
     review(outcome: AdmissionOutcome, reason: string): void;
@@ -217,6 +219,9 @@ async function ensureAndRespond(
     ? { allowed: false, message: warning }
     : { allowed: true, patch: pending.patch, warnings: [warning] };
   const outcome = isRejected ? 'denied' : 'missing-token';
+  if (!isRejected) {
+    dependencies.onMissingToken?.();
+  }
   return recordResponse(
     outcome,
     subject,

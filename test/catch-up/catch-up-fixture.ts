@@ -1,7 +1,9 @@
 // Builds pending pods and the catch-up controller for tests, with a clock that the test drives.
 import { CatchUpController, type CatchUpDependencies } from '../../src/catch-up/catch-up-controller.ts';
+import type { TokenFailure } from '../../src/catch-up/finding-collector.ts';
 import { MissedPodReporter } from '../../src/catch-up/missed-pod-reports.ts';
 import { PodEvictions } from '../../src/catch-up/pod-evictions.ts';
+import { WaitingPodReporter } from '../../src/catch-up/waiting-pod-reports.ts';
 import type { Registry } from '../../src/ecr/registry.ts';
 import { createPullSecretReference } from '../../src/injection/patch.ts';
 import type { KubeEvent } from '../../src/kube/events.ts';
@@ -76,6 +78,8 @@ export function setUpCatchUp(overrides: Partial<CatchUpDependencies> = {}, evict
     deleted: [] as string[],
     rounds: [] as string[],
     evictions: [] as string[],
+    /** Why hosts have no token, by namespace and host. */
+    failures: new Map<string, Map<string, TokenFailure>>(),
     lines: [] as Record<string, unknown>[],
     ensure: async (_namespace: string, _registries: readonly Registry[]): Promise<UnavailableHost[]> => [],
     delete: (async () => true) as PodApi['delete'],
@@ -83,13 +87,16 @@ export function setUpCatchUp(overrides: Partial<CatchUpDependencies> = {}, evict
   const log = createJsonLog('debug', { write: (line) => void state.lines.push(JSON.parse(line)) });
   const monotonicNow = () => clock.monotonicMs;
   const secretCache = new SecretCache(resolveRegistry, monotonicNow);
-  const reporter = new MissedPodReporter({
-    secretName: 'ecr-pull-secrets',
-    createEvent: async (event) => state.events.push(event) > 0,
+  const eventDependencies = {
+    createEvent: async (event: KubeEvent) => state.events.push(event) > 0,
     eventsPerSecond: 100_000,
     now: () => clock.wallMs,
-    monotonicNow,
     log,
+  };
+  const reporter = new MissedPodReporter({
+    ...eventDependencies,
+    secretName: 'ecr-pull-secrets',
+    monotonicNow,
   });
   const evictions = new PodEvictions({
     pods: {
@@ -125,6 +132,8 @@ export function setUpCatchUp(overrides: Partial<CatchUpDependencies> = {}, evict
     listSelectedNamespaces: undefined,
     isInSync: () => state.isInSync,
     reporter,
+    waitingReporter: new WaitingPodReporter(eventDependencies),
+    listTokenFailures: () => state.failures,
     evictions: evicts ? evictions : undefined,
     intervalMs: 5 * minuteMs,
     minimumAgeMs: 30 * secondMs,

@@ -1,6 +1,7 @@
 // Tests the renewal of many namespaces on a clock that the test moves.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { IdentityDecision } from '../../src/ecr/identity.ts';
 import { KubeError, type KubeErrorCode } from '../../src/kube/errors.ts';
 import { failedHost, type UnavailableHost } from '../../src/pull-secrets/unavailable-host.ts';
 import { toWriteFailure, UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
@@ -518,5 +519,31 @@ describe('the state of renewal', () => {
     put('opted-out', { 'ecr-pull-secrets.io/managed': 'false' });
     await fixture.pass(1_000);
     assert.equal(renewal.state().unmanagedSecrets, 1);
+  });
+});
+
+describe('a role that is not allowed', () => {
+  it('is reported within half a minute, unless the ServiceAccount changes by then', async () => {
+    const reported: string[] = [];
+    let changedAt: number | undefined;
+    const decision: IdentityDecision = {
+      access: 'unresolved',
+      code: 'role-not-allowed',
+      rule: 'registries[0]',
+      message: 'allowedRoles of registries[0] does not contain the role',
+    };
+    const { rules } = createRenewalFixture([], async () => []);
+    const fixture = createRenewalFixture(['a'], async () => [], {
+      rules: { ...rules, identityOf: () => decision, identityChangedAt: () => changedAt },
+      onFailureReport: ({ failing }) => void reported.push(...failing.map(({ failure }) => failure.code)),
+    });
+    fixture.removeToken('a');
+    await fixture.pass(10_000);
+    changedAt = fixture.clock.wallMs;
+    await fixture.pass(10_000);
+    assert.deepEqual(reported, []);
+    await fixture.pass(10_000);
+    await fixture.pass(10_000);
+    assert.deepEqual(reported, ['role-not-allowed']);
   });
 });
