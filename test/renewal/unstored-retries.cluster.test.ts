@@ -64,7 +64,9 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
   ];
 
   for (const { name, permanent, put } of writeFailureCases) {
-    const delay = permanent ? 'within half a minute' : 'after a minute';
+    const [delay, beforeMs, untilMs] = permanent
+      ? ['within half a minute', 10 * secondMs, 20 * secondMs]
+      : ['after a minute', 40 * secondMs, 25 * secondMs];
     it(`gets an Event ${delay}, and its Secret within a minute after the fix: ${name}`, async () => {
       const namespace = await cluster().createNamespace();
       const fix = await put(cluster(), namespace);
@@ -77,9 +79,9 @@ describeOnCluster('a namespace that refuses its pull Secret for minutes', (clust
       assert.equal((await replica.admit(namespace, [first])).length, 1);
       // the pods of the namespace are listed meanwhile
       await createPod(cluster(), namespace, referringPod([`${first}/app`]));
-      await pass(permanent ? 10 * secondMs : 40 * secondMs);
+      await pass(beforeMs);
       assert.deepEqual([overdueCodes(namespace), await listEvents(namespace)], [[permanent], []]);
-      await pass(permanent ? 20 * secondMs : 25 * secondMs);
+      await pass(untilMs);
       const [event] = await eventually(
         'there is an Event',
         async () => {
