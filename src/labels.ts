@@ -3,6 +3,9 @@
 /** The name of the program, as the value of its label and as the component of its Events. */
 export const productName = 'ecr-pull-secrets';
 
+/** The address of the pages in docs/. */
+export const documentationUrl = 'https://github.com/ecr-pull-secrets/ecr-pull-secrets/blob/main/docs';
+
 /** Marks a managed Secret; its value is {@link productName}. */
 export const managedByLabel = 'app.kubernetes.io/managed-by';
 

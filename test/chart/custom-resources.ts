@@ -6,6 +6,7 @@ const kinds = [
   { group: 'cert-manager.io', kind: 'Issuer' },
   { group: 'monitoring.coreos.com', kind: 'ServiceMonitor' },
   { group: 'monitoring.coreos.com', kind: 'PodMonitor' },
+  { group: 'monitoring.coreos.com', kind: 'PrometheusRule' },
 ];
 
 /** Installs the kinds of cert-manager and the Prometheus operator that the chart uses, with a schema that accepts any object. */

@@ -104,6 +104,12 @@ export const installModes: readonly InstallMode[] = [
       metrics: {
         serviceMonitor: { enabled: true, labels: { release: 'prometheus' } },
         podMonitor: { enabled: true },
+        prometheusRule: {
+          enabled: true,
+          labels: { release: 'prometheus' },
+          alertLabels: { team: 'platform' },
+        },
+        dashboard: { enabled: true, annotations: { grafana_folder: 'Kubernetes' } },
       },
       namespaces: {
         select: 'optIn',

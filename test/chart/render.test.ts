@@ -53,7 +53,9 @@ describeWithHelm('every mode on every version of Kubernetes', (helm) => {
         }
         assert.deepEqual(podSpecs(objects).flatMap(findPodSecurityViolations), []);
         assert.equal(
-          parseSettings(findOne(objects, 'ConfigMap')).exclude.admissionNamespaces.includes('pulls'),
+          parseSettings(
+            findOne(objects, 'ConfigMap', 'ecr-pull-secrets'),
+          ).exclude.admissionNamespaces.includes('pulls'),
           true,
         );
       }

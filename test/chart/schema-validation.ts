@@ -7,6 +7,7 @@ export const customResourceKinds: readonly string[] = [
   'Issuer',
   'ServiceMonitor',
   'PodMonitor',
+  'PrometheusRule',
 ];
 
 interface Model {

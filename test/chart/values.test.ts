@@ -286,6 +286,28 @@ describeWithHelm('invalid values', (helm) => {
       /needs webhook\.clientAuth\.secretName or webhook\.clientAuth\.configMapName; set exactly one/,
     ],
     [
+      'an alert that does not exist',
+      { metrics: { prometheusRule: { disabled: ['EcrPullSecretsDwon'] } } },
+      /at '\/metrics\/prometheusRule\/disabled\/0': value must be one of 'EcrPullSecretsDown'/,
+    ],
+    [
+      'an alert label that the chart sets',
+      { metrics: { prometheusRule: { alertLabels: { severity: 'page' } } } },
+      /at '\/metrics\/prometheusRule\/alertLabels\/severity'/,
+    ],
+    ...['job', 'job=x', 'job="x"}', 'job="x",', '{job="x"}', 'job="x" or up', 'job="\\""'].map(
+      (selector): [string, Values, RegExp] => [
+        `the selector of metrics ${selector}`,
+        { metrics: { prometheusRule: { selector } } },
+        /at '\/metrics\/prometheusRule\/selector'/,
+      ],
+    ),
+    [
+      'a runbook address with an anchor',
+      { metrics: { prometheusRule: { runbookUrl: 'https://wiki.example/runbooks#x' } } },
+      /at '\/metrics\/prometheusRule\/runbookUrl'/,
+    ],
+    [
       'an operator without values',
       { namespaces: { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] } } },
       /missing property 'values'/,
@@ -339,6 +361,7 @@ describeWithHelm('invalid values', (helm) => {
     [{ ...alone, namespaces: { selector: { matchLabels: { a: 'b' } } } }, 'namespaces.selector.matchLabels'],
     [{ ...alone, autoscaling: { enabled: true } }, 'autoscaling.enabled'],
     [{ ...alone, metrics: { podMonitor: { enabled: true } } }, 'metrics.podMonitor.enabled'],
+    [{ ...alone, metrics: { dashboard: { enabled: true } } }, 'metrics.dashboard.enabled'],
     [
       { config: { provisioning: { namespaces: { names: ['shop'] } } } },
       'config.provisioning.namespaces.names',
@@ -379,7 +402,12 @@ describeWithHelm('invalid values', (helm) => {
     const labels = { release: 'prometheus' };
     await helm().template({
       fence: { enabled: false, allowedKeys: ['x'] },
-      metrics: { serviceMonitor: { enabled: false, labels }, podMonitor: { labels } },
+      metrics: {
+        serviceMonitor: { enabled: false, labels },
+        podMonitor: { labels },
+        prometheusRule: { labels, disabled: ['EcrPullSecretsDown'], alertLabels: { team: 'platform' } },
+        dashboard: { namespace: 'monitoring', annotations: { grafana_folder: 'x' } },
+      },
       cronJob: { enabled: false, timeZone: 'Europe/Berlin', suspend: true },
     });
   });

@@ -1,16 +1,12 @@
 // Checks whether this machine has the programs for a real pull.
-import { delimiter, join } from 'node:path';
-import { isExecutable } from '../support/executables.ts';
+import { findMissingPrograms } from '../support/executables.ts';
 
 /** Programs that a real pull requires, by their names in Debian. */
 export const requiredPullPrograms = { client: 'skopeo', registry: 'docker-registry' };
 
 /** Why a real pull is not possible; undefined if PATH contains all programs. */
 export function findPullTestObstacle(env: NodeJS.ProcessEnv): string | undefined {
-  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  const missing = Object.values(requiredPullPrograms).filter(
-    (name) => !folders.some((folder) => isExecutable(join(folder, name))),
-  );
+  const missing = findMissingPrograms(Object.values(requiredPullPrograms), env);
   if (missing.length === 0) {
     return undefined;
   }

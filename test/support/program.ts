@@ -57,9 +57,10 @@ export interface ProgramOptions {
 /** Creates files with a CA and a certificate for 127.0.0.1 and localhost, with the script for users. */
 export async function createCertificateFiles(
   directory: string,
+  { days = 365 } = {},
 ): Promise<{ directory: string; caPem: string }> {
-  const names = ['--dns', 'localhost', '--ip', '127.0.0.1'];
-  await promisify(execFile)(process.execPath, [certificatesScript, ...names, '--out', directory]);
+  const options = ['--dns', 'localhost', '--ip', '127.0.0.1', '--days', String(days), '--out', directory];
+  await promisify(execFile)(process.execPath, [certificatesScript, ...options]);
   return { directory, caPem: await readFile(join(directory, 'ca.crt'), 'utf8') };
 }
 

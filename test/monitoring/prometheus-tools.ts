@@ -1,0 +1,64 @@
+// Checks whether this machine has Prometheus, and runs promtool.
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { it } from 'node:test';
+import { describeWithHelm } from '../chart/chart-suite.ts';
+import type { Helm } from '../chart/helm.ts';
+import { isCi } from '../cluster/cluster-suite.ts';
+import { findMissingPrograms } from '../support/executables.ts';
+
+/** The programs of the Debian package `prometheus`. */
+export const prometheusPrograms = { server: 'prometheus', tool: 'promtool' } as const;
+
+/** Why queries and rules cannot be tested; undefined if PATH contains all programs. */
+function findPrometheusObstacle(env: NodeJS.ProcessEnv): string | undefined {
+  const missing = findMissingPrograms(Object.values(prometheusPrograms), env);
+  return missing.length === 0
+    ? undefined
+    : `NO PROMETHEUS: no ${missing.join(' and no ')} in PATH (on Debian: apt-get install prometheus)`;
+}
+
+/**
+ * Declares a suite that needs Helm, Prometheus and promtool. Without them it is skipped with the reason; in CI it fails.
+ * @param body declares the tests; its argument returns Helm and may be called within tests and hooks only
+ */
+export function describeWithPrometheus(name: string, body: (helm: () => Helm) => void): void {
+  const obstacle = findPrometheusObstacle(process.env);
+  if (obstacle !== undefined) {
+    it(name, { skip: !isCi(process.env) && obstacle }, () => assert.fail(obstacle));
+    return;
+  }
+  describeWithHelm(name, body);
+}
+
+/**
+ * Runs promtool in a temporary folder with the given files.
+ * @param files name → content; JSON is valid YAML
+ */
+export async function runPromtool(
+  args: readonly string[],
+  files: Readonly<Record<string, unknown>>,
+): Promise<{ readonly code: number; readonly output: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'promtool-'));
+  try {
+    for (const [name, content] of Object.entries(files)) {
+      await writeFile(join(folder, name), JSON.stringify(content));
+    }
+    const { promise, resolve } = Promise.withResolvers<{ code: number; output: string }>();
+    execFile(
+      prometheusPrograms.tool,
+      args,
+      { cwd: folder, timeout: 120_000, maxBuffer: 2 ** 26 },
+      (error, stdout, stderr) => {
+        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
+        resolve({ code, output: `${stdout}${stderr}` });
+      },
+    );
+    return await promise;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
