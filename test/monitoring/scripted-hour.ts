@@ -1,7 +1,6 @@
 // Installs the chart on a real API server, and lets everything fail once while a real Prometheus scrapes the program.
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
-import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ReplicaSetDouble } from '../catch-up/replica-set-double.ts';
@@ -14,11 +13,12 @@ import { type BulkClient, createBulkClient } from '../support/bulk-requests.ts';
 import { eventually } from '../support/eventually.ts';
 import { expectCreated } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { createCertificateFiles, type RunningProgram } from '../support/program.ts';
+import { createCertificateFiles } from '../support/program.ts';
 import { type ClusterMetrics, startClusterMetrics } from './cluster-metrics.ts';
 import { MonitoredReplicas, type Replica } from './monitored-replicas.ts';
 import { type PrometheusServer, startPrometheus } from './prometheus-server.ts';
 import { renderRules } from './rendered-alerts.ts';
+import { buildUnreachableWebhook, sendMalformedReview } from './webhook-faults.ts';
 
 const account = '123456789012';
 const imageIn = (region: string) => `${account}.dkr.ecr.${region}.amazonaws.com/app:1`;
@@ -167,21 +167,23 @@ class Hour {
 
   /** One Secret is not managed, one is full, and one has to drop a host. */
   async #fillSecrets(replica: Replica): Promise<void> {
-    const { cluster } = this.#parts;
+    const { cluster, bulk } = this.#parts;
     const regions = ['eu-north-1', 'eu-south-1', 'us-west-1'];
     const [unmanaged, full, changing] = [
       await this.#namespace(),
       await this.#namespace(),
       await this.#namespace(),
     ];
+    const lifetime = { issuedAt: Date.now(), expiresAt: Date.now() + 12 * hourMs };
+    const unused = regions.slice(0, 2).map((region) => [hostIn(region), lifetime] as const);
+    await bulk.storeSecrets([changing], new Map(unused));
+    await this.#replicas.until(replica, /token_expiration_timestamp_seconds\{region="eu-north-1"\}/);
     const secret = { metadata: { name: 'ecr-pull-secrets' }, type: 'Opaque' };
     await expectCreated(cluster, `/api/v1/namespaces/${unmanaged}/secrets`, secret);
     for (const region of regions) {
       await this.#createPod(unmanaged, [region]);
       await this.#createPod(full, [region]);
     }
-    const { name } = await this.#createPod(changing, regions.slice(0, 2));
-    await cluster.request('DELETE', `/api/v1/namespaces/${changing}/pods/${name}?gracePeriodSeconds=0`);
     await this.#createPod(changing, regions.slice(2));
     await this.#replicas.until(replica, /unmanaged_secrets [1-9]/);
     await this.#replicas.until(replica, /full_secrets [1-9]/);
@@ -268,35 +270,6 @@ class Hour {
   }
 
   async #createPod(namespace: string, regions: readonly string[]) {
-    const pod = podWith(regions.map(imageIn));
-    return { ...(await createPod(this.#parts.cluster, namespace, pod)), name: pod.metadata.name };
+    return await createPod(this.#parts.cluster, namespace, podWith(regions.map(imageIn)));
   }
-}
-
-async function sendMalformedReview({ webhookUrl, caPem }: RunningProgram): Promise<void> {
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const options = { method: 'POST', ca: caPem, headers: { 'content-type': 'application/json' } };
-  request(webhookUrl, options, (response) => response.resume().on('end', resolve))
-    .on('error', reject)
-    .end('{}');
-  await promise;
-}
-
-function buildUnreachableWebhook(namespace: string) {
-  return {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'MutatingWebhookConfiguration',
-    metadata: { name: 'unreachable' },
-    webhooks: [
-      {
-        name: 'pods.ecr-pull-secrets.io',
-        admissionReviewVersions: ['v1'],
-        clientConfig: { url: 'https://127.0.0.1:1/mutate' },
-        failurePolicy: 'Fail',
-        sideEffects: 'None',
-        namespaceSelector: { matchLabels: { 'kubernetes.io/metadata.name': namespace } },
-        rules: [{ apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['pods'] }],
-      },
-    ],
-  };
 }
