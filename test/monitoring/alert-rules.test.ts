@@ -89,7 +89,7 @@ const cases: readonly FiringCase[] = [
     ...{ alert: 'TokensExpiring', what: 'three hours before the end', silentFor: 9, firesAfter: 11 },
     series: change(
       day,
-      /^ecr_pull_secrets_token_expiration.*region="us-east-1"/,
+      /^ecr_pull_secrets_token_expiration_timestamp_seconds.*region="us-east-1"/,
       0,
       to((faultMinute + 180) * 60 - 1),
     ),
