@@ -7,7 +7,7 @@ import { type CredentialProviderName, nameCredentialProvider } from './credentia
 import {
   type CredentialSource,
   createCredentialSource,
-  createRegionLookup,
+  findRegion,
   type RequestToken,
 } from './credentials.ts';
 import { createSharedHttpHandler, type SharedHttpHandler, type Timeouts } from './http-handler.ts';
@@ -87,7 +87,7 @@ async function findStsRegion(
   http: SharedHttpHandler,
   fallbackRegion: string | undefined,
 ): Promise<string> {
-  const configuredRegion = await createRegionLookup(http, profile)();
+  const configuredRegion = await findRegion(http, profile);
   const roleArn =
     role?.roleArn ?? (profile === undefined ? environment['AWS_ROLE_ARN'] || undefined : undefined);
   return roleArn === undefined && configuredRegion === undefined && fallbackRegion !== undefined

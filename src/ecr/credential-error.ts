@@ -145,6 +145,12 @@ function isDenied(code: string): boolean {
 /** Adds the role and its rule to a failure of STS, and what to change. */
 function explainRole(failure: TokenError, identity: Identity): TokenError {
   const { role, rule, webIdentity } = identity;
+  if (role !== undefined && failure.code === 'invalid-response') {
+    return failure.explain(
+      `the response of AWS STS for ${role.roleArn} of ${rule} is invalid`,
+      'Check which server responds at the STS endpoint, and the system clock',
+    );
+  }
   if (role === undefined || !/^[A-Z]\w+$/.test(failure.code)) {
     return failure; // network, throttling and the like say nothing about the role
   }

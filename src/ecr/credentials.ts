@@ -1,21 +1,16 @@
 // Provides the AWS credentials of every identity: base credentials, and roles assumed with them or with a web identity.
 import { accessSync, constants } from 'node:fs';
 import { ECRClient } from '@aws-sdk/client-ecr';
-import {
-  fromIni,
-  fromNodeProviderChain,
-  fromTemporaryCredentials,
-  fromWebToken,
-} from '@aws-sdk/credential-providers';
+import { fromIni, fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { LRUCache } from 'lru-cache';
-import { productName } from '../labels.ts';
 import { getField } from '../util/json.ts';
 import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
 import { CredentialError, runCredentialStep, type UnreadableFile } from './credential-error.ts';
 import type { SharedHttpHandler } from './http-handler.ts';
-import type { Identity, Role, WebIdentity } from './identity.ts';
+import type { Identity, Role } from './identity.ts';
 import { resolveStsRegion } from './partitions.ts';
+import { RoleSessions } from './role-sessions.ts';
 
 type SdkProvider = ReturnType<typeof fromNodeProviderChain>;
 type Credentials = Awaited<ReturnType<SdkProvider>>;
@@ -76,9 +71,11 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
   const bases = new Map<string | undefined, CredentialProvider>();
   const roles = new LRUCache<string, RoleEntry>({ max: options.maxRoles });
   const unboundedRoles = new LRUCache<string, RoleEntry>({ max: options.maxRoles });
+  const regions = new RegionCache(options.http);
+  const sessions = new RoleSessions(options.http, getBase);
 
   function getBase(profile: string | undefined): CredentialProvider {
-    const base = bases.get(profile) ?? createBaseProvider(profile, options);
+    const base = bases.get(profile) ?? createBaseProvider(profile, regions, options);
     bases.set(profile, base);
     return base;
   }
@@ -90,7 +87,8 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
         return getBase(profile);
       }
       const cache = identity.isUnbounded ? unboundedRoles : roles;
-      const provider = cache.get(key)?.provider ?? createRoleProvider(identity, role, getBase, options);
+      const provider =
+        cache.get(key)?.provider ?? createRoleProvider(identity, role, { ...options, regions, sessions });
       const isDerivedFrom = (other: string | undefined) =>
         identity.webIdentity === undefined && other === profile;
       cache.set(key, { provider, isDerivedFrom });
@@ -102,6 +100,8 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
         return;
       }
       bases.delete(profile);
+      regions.delete(profile);
+      sessions.forget(profile);
       for (const cache of [roles, unboundedRoles]) {
         for (const [other, entry] of [...cache.entries()]) {
           if (entry.isDerivedFrom(profile)) {
@@ -117,16 +117,19 @@ export function createCredentialSource(options: CredentialsOptions): CredentialS
  * The process's own credentials, from the SDK's default chain, or those of a profile. A profile without credentials has no
  * fallback to the chain, which would find those of another identity.
  */
-function createBaseProvider(profile: string | undefined, options: CredentialsOptions): CredentialProvider {
+function createBaseProvider(
+  profile: string | undefined,
+  regions: RegionCache,
+  options: CredentialsOptions,
+): CredentialProvider {
   const { http, environment, timeoutMs, now } = options;
-  const getRegion = createRegionLookup(http, profile);
   const roleArn = profile === undefined ? environment['AWS_ROLE_ARN'] || undefined : undefined;
   const sdkOptions = {
     ignoreCache: true,
     clientConfig: { requestHandler: http },
     parentClientConfig: {
       requestHandler: http,
-      region: async () => resolveStsRegion(roleArn, await getRegion()),
+      region: async () => resolveStsRegion(roleArn, await regions.get(profile)),
     },
   };
   const getCredentials: CredentialProvider =
@@ -169,76 +172,46 @@ function findUnreadableFile(
   return undefined;
 }
 
+interface RoleProviderOptions extends CredentialsOptions {
+  readonly regions: RegionCache;
+  readonly sessions: RoleSessions;
+}
+
 function createRoleProvider(
   identity: Identity,
   role: Role,
-  getBase: (profile: string | undefined) => CredentialProvider,
-  options: CredentialsOptions,
+  options: RoleProviderOptions,
 ): CredentialProvider {
   const { timeoutMs, now } = options;
-  const assumeRole =
-    identity.webIdentity === undefined
-      ? createRoleAssumer(identity, role, getBase(identity.profile), options)
-      : createWebIdentityAssumer(identity.webIdentity, role, options);
   const { sessionPolicy = '' } = role;
   return cacheCredentials(async () => {
     if (sessionPolicy.length > maxSessionPolicyLength) {
       throw new CredentialError('session-policy', undefined);
     }
     return await runCredentialStep('role', () =>
-      withTimeout(timeoutMs, 'CredentialsTimeoutError', () => assumeRole()),
+      withTimeout(timeoutMs, 'CredentialsTimeoutError', (signal) =>
+        assumeRole(identity, role, options, signal),
+      ),
     );
   }, now);
 }
 
-function createRoleAssumer(
-  { profile }: Identity,
-  { roleArn, sessionName = productName, externalId, sessionPolicy, sessionTags = {} }: Role,
-  getBaseCredentials: CredentialProvider,
-  { http }: CredentialsOptions,
-): CredentialProvider {
-  const getRegion = createRegionLookup(http, profile);
-  const tags = Object.entries(sessionTags).map(([Key, Value]) => ({ Key, Value }));
-  const provider = fromTemporaryCredentials({
-    masterCredentials: getBaseCredentials,
-    clientConfig: {
-      requestHandler: http,
-      region: async () => resolveStsRegion(roleArn, await getRegion()),
-      ...(profile !== undefined && { profile }),
-    },
-    params: {
-      RoleArn: roleArn,
-      RoleSessionName: sessionName,
-      ExternalId: externalId,
-      Policy: sessionPolicy,
-      Tags: tags.length === 0 ? undefined : tags,
-    },
-  });
-  return async () => {
-    await getBaseCredentials(); // so that its errors are not taken for those of the role
-    return await provider();
-  };
-}
-
-function createWebIdentityAssumer(
-  { namespace, serviceAccount, audience }: WebIdentity,
-  { roleArn, sessionName = productName, sessionPolicy }: Role,
-  { http, requestToken }: CredentialsOptions,
-): CredentialProvider {
-  const getRegion = createRegionLookup(http, undefined);
-  return async () => {
-    const webIdentityToken = await runCredentialStep('service-account', () =>
-      requestToken(namespace, serviceAccount, audience),
-    );
-    const assumeRole = fromWebToken({
-      webIdentityToken,
-      roleArn,
-      roleSessionName: sessionName,
-      ...(sessionPolicy !== undefined && { policy: sessionPolicy }),
-      clientConfig: { requestHandler: http, region: resolveStsRegion(roleArn, await getRegion()) },
-    });
-    return await assumeRole();
-  };
+async function assumeRole(
+  { profile, webIdentity }: Identity,
+  role: Role,
+  { regions, sessions, requestToken }: RoleProviderOptions,
+  signal: AbortSignal,
+): Promise<Credentials> {
+  if (webIdentity === undefined) {
+    const region = resolveStsRegion(role.roleArn, await regions.get(profile));
+    return await sessions.assume(role, { profile, region, signal });
+  }
+  const { namespace, serviceAccount, audience } = webIdentity;
+  const token = await runCredentialStep('service-account', () =>
+    requestToken(namespace, serviceAccount, audience),
+  );
+  const region = resolveStsRegion(role.roleArn, await regions.get(undefined));
+  return await sessions.assumeWithToken(role, token, { region, signal });
 }
 
 /** Coalesces calls, and caches credentials until shortly before they expire. Failures are not cached. */
@@ -264,16 +237,37 @@ function cacheCredentials(fetchCredentials: CredentialProvider, now: () => numbe
   };
 }
 
+/** The region of each profile, once it is found: finding it takes a client of the SDK. */
+class RegionCache {
+  readonly #http: SharedHttpHandler;
+  readonly #regions = new Map<string | undefined, string>();
+
+  constructor(http: SharedHttpHandler) {
+    this.#http = http;
+  }
+
+  /** See {@link findRegion}. */
+  async get(profile: string | undefined): Promise<string | undefined> {
+    const region = this.#regions.get(profile) ?? (await findRegion(this.#http, profile));
+    if (region !== undefined) {
+      this.#regions.set(profile, region);
+    }
+    return region;
+  }
+
+  delete(profile: string | undefined): void {
+    this.#regions.delete(profile);
+  }
+}
+
 /**
- * The region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none.
+ * Returns the region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none.
  * @param profile undefined: that of AWS_PROFILE
  */
-export function createRegionLookup(
+export async function findRegion(
   http: SharedHttpHandler,
   profile: string | undefined,
-): () => Promise<string | undefined> {
-  return () =>
-    new ECRClient({ requestHandler: http, ...(profile !== undefined && { profile }) }).config
-      .region()
-      .catch(() => undefined);
+): Promise<string | undefined> {
+  const client = new ECRClient({ requestHandler: http, ...(profile !== undefined && { profile }) });
+  return await client.config.region().catch(() => undefined);
 }

@@ -427,6 +427,6 @@ export const codeAliases: ReadonlyMap<string, string> = new Map(
     'invalid-credentials': ['ERR_INVALID_CHAR'],
     'invalid-endpoint': ['EndpointError'],
     'invalid-endpoint-url': ['ERR_INVALID_URL'],
-    'invalid-response': ['RESPONSE_TOO_LARGE', 'HPE_INVALID_CONSTANT', 'SyntaxError'],
+    'invalid-response': ['INCOMPLETE_RESPONSE', 'RESPONSE_TOO_LARGE', 'HPE_INVALID_CONSTANT', 'SyntaxError'],
   }).flatMap(([code, aliases]) => aliases.map((alias): [string, string] => [alias, code])),
 );

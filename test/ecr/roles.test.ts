@@ -95,7 +95,7 @@ describe('a rule with a role', () => {
 
   for (const [fault, code] of [
     ['hang', 'timeout'],
-    ['html', 'no-credentials'],
+    ['html', 'invalid-response'],
     ['forbidden-page', 'http-403'],
     [{ error: 'PackedPolicyTooLarge' }, 'PackedPolicyTooLargeException'],
     [{ error: 'ExpiredToken', status: 403 }, 'ExpiredToken'],
@@ -107,6 +107,7 @@ describe('a rule with a role', () => {
       aws.double.fail(fault, { operation: 'AssumeRole' });
       const failure = await getTokenError(aws.tokens.get('team', otherRegistry));
       assert.equal(failure.code, code);
+      assert.doesNotMatch(failure.message, /ECR endpoint/);
       assertNoSecretLeaked(aws.double, failure);
       aws.double.heal();
       aws.pass(300_000);
