@@ -6,17 +6,18 @@
 // Files that take everything, the time too, as arguments: no I/O, no clock, no logger, no node: module.
 const pure = [
   '^src/labels[.]ts$',
-  '^src/ecr/(registry|ecr-host|host-name|partitions|pod-images|token|token-policy|token-error|error-catalog|identity|identity-facts|identity-rules|placeholders|unresolved-failure)[.]ts$',
+  '^src/ecr/(registry|ecr-host|host-name|partitions|pod-images|image-reference|look-alike|registry-error|token|token-policy|token-error|error-catalog|identity|identity-facts|identity-rules|placeholders|unresolved-failure)[.]ts$',
   '^src/pull-secrets/(docker-config|hosts-annotation|merge|droppable-hosts|host-needs|token-expirations|missing-hosts|unconfigured-hosts|unstored-hosts)[.]ts$',
   '^src/renewal/(plan-types|renewal-plan|unstored-plan|renewal-attempts|failure-reports|forget-policy)[.]ts$',
   '^src/provisioning/(provisioning-plan|provisioning-settings|action-backoff)[.]ts$',
-  '^src/commands/report-text[.]ts$',
+  '^src/commands/(report-text|doctor-report|doctor-style|terminal-style)[.]ts$',
   '^src/certificates/(certificate-policy|certificate-state)[.]ts$',
   '^src/injection/(decision|patch)[.]ts$',
   '^src/webhook/(admission-request|admission-response|warnings|json-scan)[.]ts$',
   '^src/catch-up/(pod-findings|eviction-policy)[.]ts$',
+  '^src/diagnosis/(chain|aws-targets|aws-connection-results|aws-identity-results|injection-results|manifest-results|secret-results|check|report-timeline|check-text|host-identity|manifest-pods|pod-explanation|pull-causes|pull-failures|secret-states|status-rows|token-checks|token-errors|changed-settings|program-rights|caller-rights|api-server-judgments|webhook-facts|webhook-judgments|namespace-judgment|network-policies|endpoint-judgments|dry-run-image|dry-run-judgment)[.]ts$',
   '^src/config/(contradictions|host-contradictions|rule-contradictions)[.]ts$',
-  '^src/util/(backoff|glob|hash|json|json-members|label-selector)[.]ts$',
+  '^src/util/(backoff|glob|hash|json|json-members|label-selector|selector-object)[.]ts$',
 ];
 
 const mayImport = (name, packages) => ({
@@ -53,6 +54,18 @@ module.exports = {
     onlyIn('only-cli-imports-commands', '^src/commands/', '^src/(cli[.]ts|commands/)'),
     mayImport('injection', ['ecr', 'config']),
     mayImport('catch-up', ['injection', 'pull-secrets', 'ecr', 'kube', 'telemetry', 'config']),
+    mayImport('diagnosis', [
+      'injection',
+      'catch-up',
+      'provisioning',
+      'renewal',
+      'pull-secrets',
+      'ecr',
+      'certificates',
+      'kube',
+      'telemetry',
+      'config',
+    ]),
     mayImport('webhook', ['injection', 'pull-secrets', 'ecr', 'certificates', 'telemetry', 'config']),
     {
       name: 'pure-files-do-no-io',

@@ -12,6 +12,8 @@ FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
 COPY --from=build /app/dist/main.mjs /app/dist/main.mjs.LEGAL.txt ./
 COPY LICENSE ./
+# Runs a command beside the server: kubectl exec deploy/ecr-pull-secrets -- ecr-pull-secrets doctor
+COPY --chmod=0755 image/ecr-pull-secrets /usr/local/bin/
 # MALLOC_ARENA_MAX: with more arenas, glibc allocates separate memory for each thread, here 8 to 16 MB.
 # UV_THREADPOOL_SIZE: libuv resolves host names on at most half of these threads, and a lookup whose DNS server does not respond
 # occupies its thread.

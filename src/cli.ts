@@ -2,9 +2,12 @@
 import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { certificatesCommand } from './commands/certificates.ts';
-import type { CommandDeclaration, ParsedCommand } from './commands/command.ts';
+import { type CommandDeclaration, commandPath, type ParsedCommand } from './commands/command.ts';
+import { doctorCommand } from './commands/doctor.ts';
+import { explainCommand } from './commands/explain.ts';
 import { removeHostCommand } from './commands/remove-host.ts';
 import { serveCommand } from './commands/serve.ts';
+import { statusCommand } from './commands/status.ts';
 import { syncCommand } from './commands/sync.ts';
 import { uninstallCommand } from './commands/uninstall.ts';
 import { productName } from './labels.ts';
@@ -16,6 +19,9 @@ const commands: readonly CommandDeclaration[] = [
   syncCommand,
   uninstallCommand,
   removeHostCommand,
+  doctorCommand,
+  statusCommand,
+  explainCommand,
 ];
 
 /** A command line that runs no command: help, the version, or a usage error. */
@@ -61,6 +67,8 @@ export function buildProgram(
 ): Command {
   const program = configure(new Command(productName), write)
     .version(packageJson.version, '-V, --version', 'show the version')
+    // Without this, options that follow the name of a subcommand would be taken for those of its parent.
+    .enablePositionalOptions()
     .helpCommand('help [command]', 'Show the help of a command')
     .description('Gives every pod with Amazon ECR images a pull Secret with a valid token.')
     .addHelpText(
@@ -83,6 +91,9 @@ class UsageError extends Error {
 }
 
 function configure(command: Command, write: (text: string) => void): Command {
+  for (const subcommand of command.commands) {
+    configure(subcommand, write);
+  }
   return command
     .helpOption('-h, --help', 'show this help')
     .configureOutput({
@@ -101,7 +112,7 @@ const helpWidth = 110;
 
 /** One line: what is wrong, and which help to read. */
 function usageMessage(error: CommanderError, command: Command): string {
-  const path = command.parent === null ? productName : `${productName} ${command.name()}`;
+  const path = command.parent === null ? productName : `${productName} ${commandPath(command)}`;
   return `${productName}: ${oneLine(problemOf(error, command))}; see '${path} --help'\n`;
 }
 

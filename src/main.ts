@@ -36,7 +36,13 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const { env: environment, stdout, stderr } = process;
   reportError = command.isService ? logError : printError;
-  const exitCode = await command.run({ environment, stdout, stderr, signals: process });
+  const exitCode = await command.run({
+    ...{ environment, stdout, stderr, signals: process },
+    // Opened only by a command that reads it.
+    get stdin() {
+      return process.stdin;
+    },
+  });
   if (exitCode === undefined) {
     return;
   }

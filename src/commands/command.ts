@@ -9,6 +9,8 @@ import type { OutputFormat, TextOutput } from './print-report.ts';
 /** What a command gets from the process. */
 export interface CommandContext {
   readonly environment: NodeJS.ProcessEnv;
+  /** Undefined: empty. */
+  readonly stdin?: AsyncIterable<Uint8Array>;
   /** For the result. */
   readonly stdout: TextOutput;
   /** For progress, and for the log of commands that run once. */
@@ -38,6 +40,8 @@ export interface CommandDefinition<Options extends object> {
   readonly summary: string;
   /** Command lines that are shown in the help, without the name of the program. */
   readonly examples: readonly string[];
+  /** Commands that follow the name of this one, such as `doctor pod`. */
+  readonly subcommands?: readonly CommandDeclaration[];
   /** See {@link ParsedCommand.isService}; false by default. */
   readonly isService?: boolean;
   /** Adds the options and arguments. */
@@ -52,17 +56,30 @@ export interface CommandDefinition<Options extends object> {
 export function defineCommand<Options extends object>(
   definition: CommandDefinition<Options>,
 ): CommandDeclaration {
-  const { name, summary, examples, isService = false, declare, read, run } = definition;
+  const { name, summary, examples, subcommands = [], isService = false, declare, read, run } = definition;
   return (onParsed) => {
     const command = declare(new Command(name).description(summary)).allowExcessArguments();
+    // Without this, the command would take the options of its subcommands.
+    command.enablePositionalOptions(subcommands.length > 0);
+    for (const declareSubcommand of subcommands) {
+      command.addCommand(declareSubcommand(onParsed));
+    }
     const lines = examples.map((example) => `  $ ${productName} ${example}`);
     return command.addHelpText('after', `\nExamples:\n${lines.join('\n')}`).action(() => {
       checkValues(command);
       checkArguments(command);
       const options = read(command);
-      onParsed({ name, options, isService, run: (context) => run(options, context) });
+      onParsed({ name: commandPath(command), options, isService, run: (context) => run(options, context) });
     });
   };
+}
+
+/** The names that run a command, without that of the program, such as `doctor pod`. */
+export function commandPath(command: Command): string {
+  const { parent } = command;
+  return parent === null || parent.parent === null
+    ? command.name()
+    : `${commandPath(parent)} ${command.name()}`;
 }
 
 /** An option that may be repeated: collects its values. */
@@ -107,18 +124,18 @@ export function checkNames(command: Command, flag: string, names: readonly strin
 }
 
 /** Makes a value visible that consists of nothing or of spaces. */
-function quoteBlank(value: string): string {
+export function quoteBlank(value: string): string {
   return value.trim() === '' ? `'${value}'` : value;
 }
 
-/** Reports a usage error for an empty value, and for a flag in place of another flag's value. */
+/** Reports a usage error for an empty value, and for a flag in place of another flag's value. `-` is standard input. */
 function checkValues(command: Command): void {
   for (const option of command.options) {
     const values: unknown[] = [command.getOptionValue(option.attributeName())].flat();
     if (values.includes('')) {
       command.error(`${option.long} must not be empty`);
     }
-    const flag = values.find((value) => typeof value === 'string' && value.startsWith('-'));
+    const flag = values.find((value) => typeof value === 'string' && value.startsWith('-') && value !== '-');
     if (flag !== undefined) {
       command.error(`${option.long} needs a value, not the flag ${flag}`);
     }
@@ -128,6 +145,8 @@ function checkValues(command: Command): void {
 /** Checked after the values, because a flag that lacks its value takes the next word. */
 function checkArguments(command: Command): void {
   if (command.registeredArguments.length === 0 && command.args.length > 0) {
-    command.error(`${command.name()} takes no arguments, but got ${command.args.map(quoteBlank).join(', ')}`);
+    command.error(
+      `${commandPath(command)} takes no arguments, but got ${command.args.map(quoteBlank).join(', ')}`,
+    );
   }
 }

@@ -9,11 +9,14 @@ export type OutputFormat = 'text' | 'json';
 export interface TextOutput {
   /** Whether it is a terminal. */
   readonly isTTY?: boolean;
+  /** The size of the terminal. */
+  readonly columns?: number;
+  readonly rows?: number;
   write(text: string): unknown;
 }
 
 /** Erases the line and moves to its start (ECMA-48, EL). */
-const eraseLine = '\r\u001b[2K';
+export const eraseLine = '\r\u001b[2K';
 
 /** Shows the progress of a sync on one line of a terminal that is rewritten; writes nothing to a file. */
 export function progressOn(output: TextOutput): (done: number, total: number, failed: number) => void {
@@ -54,6 +57,6 @@ export function printReport<T extends Report>(
 }
 
 /** One line of JSON. */
-function jsonText(result: Report): string {
+export function jsonText(result: object): string {
   return `${JSON.stringify(result, (_key, value) => (typeof value === 'string' ? escapeDeceptive(scrub(value)) : value))}\n`;
 }

@@ -145,10 +145,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
   };
 }
 
-/**
- * Creates the API that issues the tokens of a registry. Loads the client of ECR Public only if the registry is public.
- * @internal exported for its tests
- */
+/** Creates the API that issues the tokens of a registry. Loads the client of ECR Public only if the registry is public. */
 export async function createTokenApi(registry: Registry, options: TokenApiOptions): Promise<TokenApi> {
   if (registry.kind === 'private') {
     return createPrivateTokenApi(registry, options);

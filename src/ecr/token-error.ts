@@ -266,11 +266,13 @@ function isSafeToShow(value: unknown): value is string {
   );
 }
 
-/** Finds the denied principal in a message of IAM. The rest of it may contain the request with signature and session token. */
 function findPrincipal(error: unknown): string | undefined {
   const text: unknown = error instanceof Error ? error.message : '';
-  if (typeof text !== 'string') {
-    return undefined; // the SDK copies `message` from the response, whatever its type is
-  }
-  return /\barn:aws[a-z-]{0,16}:(?:iam|sts)::\d{12}:[\w+=,.@/-]{1,200}/.exec(text)?.[0];
+  // the SDK copies `message` from the response, whatever its type is
+  return typeof text === 'string' ? findPrincipalArn(text) : undefined;
+}
+
+/** Finds the denied principal in a message of IAM. The rest of it may contain the request with signature and session token. */
+export function findPrincipalArn(message: string): string | undefined {
+  return /\barn:aws[a-z-]{0,16}:(?:iam|sts)::\d{12}:[\w+=,.@/-]{1,200}/.exec(message)?.[0];
 }

@@ -21,6 +21,8 @@ import { KubeError, toKubeError } from './errors.ts';
 export interface KubeConfigOptions {
   /** A kubeconfig file. Default: KUBECONFIG, ~/.kube/config or the ServiceAccount of the pod, as client-node finds them. */
   kubeconfigPath?: string | undefined;
+  /** The context of the kubeconfig. Default: its current context. */
+  context?: string | undefined;
   /** Timeout of a read including its response, in ms. A watch sets its own timeouts. */
   requestTimeoutMs: number;
   /** Timeout of a write including its response, in ms. Default: {@link defaultWriteTimeoutMs}. */
@@ -31,13 +33,10 @@ export interface KubeConfigOptions {
   userAgent: string;
 }
 
-/**
- * The kubeconfig cannot be used: it is missing, invalid or names no cluster.
- * @internal exported for its tests
- */
+/** The kubeconfig cannot be used: it is missing, invalid or names no cluster. */
 export class KubeConfigError extends Error {
   override readonly name = 'KubeConfigError';
-  readonly code: 'no-cluster' | 'invalid-kubeconfig';
+  readonly code: 'no-cluster' | 'no-context' | 'invalid-kubeconfig';
 
   constructor(code: KubeConfigError['code'], message: string) {
     super(message);
@@ -167,14 +166,26 @@ function loadInto(config: ClusterConfig, kubeconfigPath: string | undefined): vo
   }
 }
 
+function selectContext(config: ClusterConfig, { context, kubeconfigPath }: KubeConfigOptions): void {
+  if (context === undefined) {
+    return;
+  }
+  if (config.getContextObject(context) === null) {
+    const file = kubeconfigPath === undefined ? 'the default kubeconfig' : `kubeconfig ${kubeconfigPath}`;
+    throw new KubeConfigError('no-context', `${file} has no context ${context}`);
+  }
+  config.setCurrentContext(context);
+}
+
 /**
  * Loads the kubeconfig.
- * @throws {KubeConfigError} with code `invalid-kubeconfig` if the file is missing or not a kubeconfig, `no-cluster` if no API
- *   server is configured
+ * @throws {KubeConfigError} with code `invalid-kubeconfig` if the file is missing or not a kubeconfig, `no-context` if it does
+ *   not have the context, `no-cluster` if no API server is configured
  */
 export function loadKubeConfig(options: KubeConfigOptions): ClusterConfig {
   const config = new ClusterConfig(options);
   loadInto(config, options.kubeconfigPath);
+  selectContext(config, options);
   const server = config.getCurrentCluster()?.server;
   // client-node falls back to this address and then rejects each request to it.
   if (server === undefined || (options.kubeconfigPath === undefined && server === 'http://localhost:8080')) {

@@ -66,12 +66,16 @@ export class KubeError extends Error {
   readonly status?: number | undefined;
   /** Who denied the request, or the code, for a kubectl warning. At most 60 characters. */
   readonly shortCause: string;
+  /** What the operator can do about it. */
+  readonly advice: string;
 
-  constructor({ code, operation, status, detail, refusal, advice }: KubeErrorDetails) {
+  constructor({ code, operation, status, detail, refusal, advice: givenAdvice }: KubeErrorDetails) {
     const facts = [code, status === undefined ? '' : `HTTP ${status}`, refusal?.text ?? detail ?? '']
       .filter(Boolean)
       .join(', ');
-    super(`cannot ${operation} (${facts}): ${refusal?.advice ?? advice ?? adviceByCode[code]}`);
+    const advice = refusal?.advice ?? givenAdvice ?? adviceByCode[code];
+    super(`cannot ${operation} (${facts}): ${advice}`);
+    this.advice = advice;
     this.shortCause = refusal?.shortText ?? `API server: ${code}`;
     this.code = code;
     this.operation = operation;

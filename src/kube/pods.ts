@@ -103,6 +103,53 @@ export async function listPendingPods(
   }
 }
 
+/**
+ * Lists the running pods of all namespaces, page by page, with one page in memory at a time, until a limit is reached.
+ * @param onPage called with the pods of each page, as the API server sent them
+ * @param signal aborts the list, as a failure
+ * @returns whether the list is complete: neither `maxPods` nor `timeoutMs` was reached
+ * @throws {KubeError} with code `forbidden` without permission to list pods
+ */
+export async function listRunningPods(
+  config: ClusterConfig,
+  onPage: (pods: readonly unknown[]) => void | Promise<void>,
+  signal: AbortSignal,
+  { pageSize, maxPods, timeoutMs }: RunningPodLimits = defaultRunningPodLimits,
+): Promise<boolean> {
+  const { maxPageBytes } = defaultLimits;
+  const request = { path: '/api/v1/pods', operation: 'list running pods', signal };
+  const endsAt = performance.now() + timeoutMs;
+  let continueToken: string | undefined;
+  let limit = pageSize;
+  let listed = 0;
+  while (listed < maxPods && performance.now() < endsAt) {
+    const query = { fieldSelector: 'status.phase=Running', ...pageQuery(limit, continueToken) };
+    const page = await fetchPage(config, { ...request, query }, limit > 1 ? maxPageBytes : maxObjectBytes);
+    if (page === undefined) {
+      limit = Math.max(1, Math.floor(limit / pageSizeFactor));
+      continue;
+    }
+    await onPage(page.objects);
+    if (page.continueToken === undefined) {
+      return true;
+    }
+    listed += page.objects.length;
+    limit = Math.min(pageSize, limit * pageSizeFactor);
+    continueToken = page.continueToken;
+  }
+  return false;
+}
+
+/** Limits of a list of running pods. */
+interface RunningPodLimits {
+  readonly pageSize: number;
+  readonly maxPods: number;
+  readonly timeoutMs: number;
+}
+
+/** A page of 250 pods of usual size has about 2 MB, and 20,000 pods are listed within two seconds. */
+const defaultRunningPodLimits: RunningPodLimits = { pageSize: 250, maxPods: 20_000, timeoutMs: 2_500 };
+
 /** The next request for pending pods. */
 interface PendingPage {
   readonly limit: number;

@@ -93,6 +93,14 @@ const refusalPatterns: readonly RefusalPattern[] = [
     }),
   ),
   createRefusalPattern(
+    `${forbiddenPrefix}violates PodSecurity "([a-z]{1,20}:[a-z0-9.]{1,20})"`,
+    ([level]) => ({
+      text: `violates PodSecurity "${level}"`,
+      shortText: `violates PodSecurity "${level}"`,
+      advice: 'make the pod comply with that Pod Security Standard, or change the label of the namespace',
+    }),
+  ),
+  createRefusalPattern(
     `${forbiddenPrefix}(?:User "([a-z0-9:.@/-]{1,253})"|User "[^"]{0,253}") cannot ([a-z]{1,20}) resource "([a-z/]{1,80})"` +
       `( in API group "[a-z0-9.-]{0,253}")?( in the namespace "[a-z0-9-]{1,63}"| at the cluster scope)?`,
     ([user, verb, resource, group, scope]) => ({

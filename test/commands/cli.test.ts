@@ -99,7 +99,16 @@ describe('the command line', () => {
       () => undefined,
     );
     const names = commands.map((command) => command.name());
-    assert.deepEqual(names, ['serve', 'certificates', 'sync', 'uninstall', 'remove-host']);
+    assert.deepEqual(names, [
+      'serve',
+      'certificates',
+      'sync',
+      'uninstall',
+      'remove-host',
+      'doctor',
+      'status',
+      'explain',
+    ]);
     for (const name of names) {
       const help = output([name, '--help']);
       assert.match(help, new RegExp(`^Usage: ecr-pull-secrets ${name} `));
@@ -126,9 +135,22 @@ describe('the command line', () => {
     ['sync', '--namespace', '--output', 'json'],
     ['uninstall', '--dry-run', '--registry', 'x'],
     ['remove-host', '--namespace', 'shop'],
+    ['status', '--state', 'broken'],
+    ['status', '--host', 'not a host'],
+    ['status', '--output', 'html'],
+    ['explain'],
+    ['explain', '-f', 'x', '--namespace', 'team-*'],
+    ['explain', '-f', 'x', '--namespace-labels', 'team'],
     ['remove-host', '--namespace', 'shop', 'docker.io'],
     ['remove-host', host],
     ['remove-host', '--yes', '--namespace', 'shop', host],
+    ['doctor', 'more'],
+    ['doctor', '--output', 'yaml'],
+    ['doctor', '--group', 'none'],
+    ['doctor', '--namespace', '..'],
+    ['doctor', '--install-namespace', 'a.b'],
+    ['doctor', '--timeout', '0s'],
+    ['doctor', '--timeout', '30'],
     ['help', 'frobnicate'],
   ]) {
     it(`refuses ${JSON.stringify(args)} with exit code 2 and one line that names the help`, () => {
@@ -137,6 +159,48 @@ describe('the command line', () => {
       assert.equal(help, `ecr-pull-secrets ${known ? `${args[0]} ` : ''}--help`);
     });
   }
+
+  for (const args of [
+    ['pod'],
+    ['pod', 'cart'],
+    ['pod', 'shop/Cart'],
+    ['pod', 'shop/cart', 'shop/more'],
+    ['pod', 'shop/cart', '--output', 'html'],
+    ['image'],
+    ['image', `${host}/a:1`, `${host}/b:1`],
+    ['image', `${host}/a:1`, '--platform', 'arm64'],
+    ['image', `${host}/a:1`, '--namespace', 'team-*'],
+  ]) {
+    it(`refuses doctor ${JSON.stringify(args)} with the help of that command`, () => {
+      assert.equal(usageError(['doctor', ...args]).help, `ecr-pull-secrets doctor ${args[0]} --help`);
+    });
+  }
+
+  it('reads the options of doctor pod and doctor image, and not as those of doctor', () => {
+    const pod = parse(['doctor', 'pod', 'shop/cart', '--config', 'c.yaml', '--output', 'json']);
+    assert.deepEqual(Object.fromEntries(Object.entries(pod).filter(([, value]) => value !== undefined)), {
+      name: 'cart',
+      namespace: 'shop',
+      configFile: 'c.yaml',
+      output: 'json',
+    });
+    const image = parse([
+      'doctor',
+      'image',
+      `${host}/a:1`,
+      '--platform',
+      'linux/arm64',
+      '--namespace',
+      'shop',
+    ]);
+    assert.deepEqual(Object.fromEntries(Object.entries(image).filter(([, value]) => value !== undefined)), {
+      name: 'doctor image',
+      image: `${host}/a:1`,
+      platform: 'linux/arm64',
+      namespace: 'shop',
+      output: 'text',
+    });
+  });
 
   it('suggests the command or flag that a misspelt one resembles', () => {
     assert.equal(usageError(['snyc']).problem, "unknown command 'snyc' (Did you mean sync?)");
@@ -272,6 +336,30 @@ describe('the command line', () => {
       assert.deepEqual(parse([name, '--config', 'c.yaml']), { name, configFile: 'c.yaml' });
       assert.deepEqual(parse([name]), { name, configFile: undefined });
     }
+  });
+
+  it('accepts every flag of doctor', () => {
+    const installation = { configFile: undefined, kubeconfig: undefined, context: undefined };
+    const plain = { name: 'doctor', ...installation, installNamespace: undefined };
+    const run = { output: 'text', groups: [], namespace: undefined, timeoutMs: 30_000 };
+    assert.deepEqual(parse(['doctor']), { ...plain, ...run });
+    const where = ['--config', 'c', '--kubeconfig', 'k', '--context', 'x', '--install-namespace', 'i'];
+    const what = [
+      '--output',
+      'html',
+      '--group',
+      'aws',
+      '--group',
+      'pods',
+      '--namespace',
+      'n',
+      '--timeout',
+      '2m',
+    ];
+    assert.deepEqual(parse(['doctor', ...where, ...what]), {
+      ...{ name: 'doctor', configFile: 'c', kubeconfig: 'k', context: 'x', installNamespace: 'i' },
+      ...{ output: 'html', groups: ['aws', 'pods'], namespace: 'n', timeoutMs: 120_000 },
+    });
   });
 
   it('accepts every flag of sync, repeated if it takes several values', () => {

@@ -1,5 +1,5 @@
 // Runs an image in a container as the chart does.
-import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,6 +13,8 @@ export interface Container {
   output(): string;
   /** Runs node in the container, with another user and flags if given, and returns its output. */
   runNode(script: string, user?: string, flags?: readonly string[]): string;
+  /** Runs a command in the container as `kubectl exec` does, and returns its output. */
+  run(command: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }>;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
@@ -71,6 +73,12 @@ export function startContainer(
     output: () => readFileSync(outputFile, 'utf8'),
     runNode: (script, user = config.User, flags = []) =>
       runc('exec', '--user', user, 'test', '/nodejs/bin/node', ...flags, '-e', script),
+    run: (command) => {
+      const { promise, resolve } = Promise.withResolvers<{ stdout: string; stderr: string }>();
+      const args = [...global, 'exec', '--user', config.User, 'test', ...command];
+      execFile(requiredImagePrograms.runtime, args, (_error, stdout, stderr) => resolve({ stdout, stderr }));
+      return promise;
+    },
     signal: (signal) => process.kill(Number(readFileSync(pidFile, 'utf8')), signal),
     exited,
     kill,

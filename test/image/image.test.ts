@@ -79,6 +79,28 @@ it('the image injects a pod as user 65532, without any writable path', {
   const { pullSecrets, warnings } = await createPod(cluster, namespace, podWith([image]));
   assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
 
+  // `kubectl exec` runs doctor beside the server.
+  const launcher = '/usr/local/bin/ecr-pull-secrets';
+  const args = ['doctor', '--output', 'json', '--config', `${mountPoint}/config.yaml`];
+  const { stdout } = await container.run([launcher, ...args]);
+  const results: { check: string; outcome: string }[] = JSON.parse(stdout).groups.flatMap(
+    ({ checks }: { checks: unknown[] }) => checks,
+  );
+  for (const check of ['configuration-valid', 'api-server-reachable']) {
+    assert.equal(results.find((result) => result.check === check)?.outcome, 'ok', stdout);
+  }
+  // Both processes fit into the memory limit of the container. The largest size of doctor is reported when it exits.
+  const report = 'process.on("exit",()=>process.stderr.write(String(process.resourceUsage().maxRSS)))';
+  const [, launcherFlag = ''] =
+    /^#!\S+ (.+)$/m.exec(readFileSync(join(testImage.rootfs, launcher), 'utf8')) ?? [];
+  const node = ['/nodejs/bin/node', launcherFlag, `--import=data:text/javascript,${report}`, '/app/main.mjs'];
+  const doctorKilobytes = Number((await container.run([...node, ...args])).stderr);
+  const serverKilobytes = Number.parseInt(readStatus(container)['VmHWM'] ?? '', 10);
+  t.diagnostic(`largest RSS: doctor ${doctorKilobytes} kB, server ${serverKilobytes} kB`);
+  assert.ok(doctorKilobytes > 10_000);
+  // Pages that both share, such as those of node itself, count twice here.
+  assert.ok((doctorKilobytes + serverKilobytes) * 1024 < memoryLimitBytes);
+
   const { Uid, Gid, NSpid, CapEff } = readStatus(container);
   assert.deepEqual(Uid?.split('\t'), Array(4).fill('65532'));
   assert.deepEqual(Gid?.split('\t'), Array(4).fill('65532'));

@@ -27,8 +27,19 @@ interface EcrHostOptions {
   readonly socketPath: string;
   /** Regions whose private hosts exist, for every account. */
   readonly regions: readonly string[];
+  /** Responds in place of the registry to requests with a valid token; undefined: the registry responds. */
+  readonly intercept?: (request: IncomingMessage) => InterceptedResponse | undefined;
   /** Other hosts, with a port if it is not 443, as a client names them. */
   readonly otherHosts?: Readonly<Record<string, Issuer>>;
+  /** Repositories whose manifests are denied to every caller, with the message of IAM. Read at each request. */
+  readonly denied?: ReadonlyMap<string, string>;
+}
+
+/** A response that the registry itself does not give. */
+export interface InterceptedResponse {
+  readonly status: number;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
 }
 
 const privateHost = /^[0-9]{12}\.dkr\.ecr\.(?<region>[a-z0-9-]+)\.amazonaws\.com$/;
@@ -102,7 +113,9 @@ function serve(incoming: IncomingMessage, response: ServerResponse, backends: Ec
   }
   const asksForBearerToken = isPublic && incoming.url?.startsWith('/token/') === true;
   const refused =
-    isPublic && !asksForBearerToken ? unauthorized : findRejection(scheme, credential, issuer, backends.ecr);
+    isPublic && !asksForBearerToken
+      ? unauthorized
+      : (findRejection(scheme, credential, issuer, backends.ecr) ?? findDenial(incoming.url, backends));
   if (refused !== undefined) {
     refuse(response, refused, host, isPublic);
   } else if (asksForBearerToken) {
@@ -110,7 +123,20 @@ function serve(incoming: IncomingMessage, response: ServerResponse, backends: Ec
     backends.bearerTokens.add(token);
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify({ token }));
   } else {
-    forwardRequest(incoming, response, backends.socketPath);
+    respond(incoming, response, backends);
+  }
+}
+
+function respond(
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  { intercept, socketPath }: EcrHostBackends,
+): void {
+  const intercepted = intercept?.(incoming);
+  if (intercepted === undefined) {
+    forwardRequest(incoming, response, socketPath);
+  } else {
+    response.writeHead(intercepted.status, intercepted.headers).end(intercepted.body);
   }
 }
 
@@ -138,6 +164,12 @@ function refuse(
     ...(status === 401 && { 'www-authenticate': challenge }),
   });
   response.end(JSON.stringify({ errors: [{ code, message }] }));
+}
+
+function findDenial(url: string | undefined, { denied }: EcrHostOptions): PullRejection | undefined {
+  const repository = /^\/v2\/(.+)\/manifests\//.exec(url ?? '')?.[1] ?? '';
+  const message = denied?.get(repository);
+  return message === undefined ? undefined : { status: 403, code: 'DENIED', message };
 }
 
 /** A token is valid for the hosts of every account in its region until it expires. */

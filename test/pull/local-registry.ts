@@ -14,6 +14,8 @@ export interface Registry {
   readonly socketPath: string;
   /** Creates a small image and pushes it to `REPOSITORY:TAG`. */
   push(repository: string, tag: string): Promise<Image>;
+  /** Creates an image index for platforms such as `linux/arm64`, all with the same small image, and pushes it. */
+  pushIndex(repository: string, tag: string, platforms: readonly string[]): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -21,6 +23,7 @@ export interface Registry {
 export type Image = ReadonlyMap<string, Buffer>;
 
 const manifestType = 'application/vnd.oci.image.manifest.v1+json';
+const indexType = 'application/vnd.oci.image.index.v1+json';
 
 /** Starts a registry on a new folder, which is removed when the registry stops or this process ends. */
 export async function startRegistry(): Promise<Registry> {
@@ -46,6 +49,7 @@ export async function startRegistry(): Promise<Registry> {
   return {
     socketPath,
     push: (repository, tag) => push(socketPath, repository, tag),
+    pushIndex: (repository, tag, platforms) => pushIndex(socketPath, repository, tag, platforms),
     stop: async () => {
       await server.kill();
       await rm(folder, { recursive: true, force: true });
@@ -54,6 +58,37 @@ export async function startRegistry(): Promise<Registry> {
 }
 
 async function push(socketPath: string, repository: string, tag: string): Promise<Image> {
+  const { image, manifest } = await pushLayers(socketPath, repository);
+  await uploadNew(socketPath, `/v2/${repository}/manifests/${tag}`, manifestType, manifest);
+  return image;
+}
+
+async function pushIndex(
+  socketPath: string,
+  repository: string,
+  tag: string,
+  platforms: readonly string[],
+): Promise<void> {
+  const { manifest } = await pushLayers(socketPath, repository);
+  const digest = `sha256:${sha256(manifest)}`;
+  await uploadNew(socketPath, `/v2/${repository}/manifests/${digest}`, manifestType, manifest);
+  const index = json({
+    schemaVersion: 2,
+    mediaType: indexType,
+    manifests: platforms.map((platform) => {
+      const [os, architecture, variant] = platform.split('/');
+      const described = describeBlob(manifestType, manifest);
+      return { ...described, platform: { os, architecture, ...(variant !== undefined && { variant }) } };
+    }),
+  });
+  await uploadNew(socketPath, `/v2/${repository}/manifests/${tag}`, indexType, index);
+}
+
+/** Uploads the blobs of an image, and returns its manifest. */
+async function pushLayers(
+  socketPath: string,
+  repository: string,
+): Promise<{ readonly image: Image; readonly manifest: Buffer }> {
   const tar = Buffer.alloc(1024); // Two blocks of zeros: an archive without files.
   const layer = gzipSync(tar);
   const config = json({
@@ -73,8 +108,7 @@ async function push(socketPath: string, repository: string, tag: string): Promis
     config: describeBlob('application/vnd.oci.image.config.v1+json', config),
     layers: [describeBlob('application/vnd.oci.image.layer.v1.tar+gzip', layer)],
   });
-  await uploadNew(socketPath, `/v2/${repository}/manifests/${tag}`, manifestType, manifest);
-  return new Map(blobs.map((blob) => [sha256(blob), blob]));
+  return { image: new Map(blobs.map((blob) => [sha256(blob), blob])), manifest };
 }
 
 function describeBlob(mediaType: string, blob: Buffer) {

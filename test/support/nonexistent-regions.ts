@@ -1,5 +1,8 @@
 // Generates names of regions that do not exist. A pod can contain such names in its images.
 
+/** A region that does not exist, as a user misspells it. */
+export const misspeltRegion = 'eu-centrall-1';
+
 /** Generates names that have the form of a region. */
 export function generateNonexistentRegions(count: number, from = 0): string[] {
   return Array.from({ length: count }, (_, index) => {

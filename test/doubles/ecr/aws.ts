@@ -107,8 +107,13 @@ export interface AwsOptions {
   readonly roles: Readonly<Record<string, RoleTrust>> | undefined;
   /** OIDC providers by issuer; by default, every text with the form of a token is accepted for every role. */
   readonly oidcProviders: Readonly<Record<string, OidcProvider>> | undefined;
+  /** Whether requests that were signed too early or too late are refused. */
+  readonly verifiesDates: boolean;
   now(): number;
 }
+
+/** How far the date of a signature may differ from the clock of AWS, in ms ("Signature expired" in the IAM user guide). */
+const maxSignatureAgeMs = 15 * 60_000;
 
 /** The part of AWS that the program calls, without HTTP: keys, tokens, sessions and denials. */
 export class Aws {
@@ -125,6 +130,15 @@ export class Aws {
   /** The token with a password or `auth`. */
   findIssued(secret: string): IssuedPassword | undefined {
     return this.#issuedBySecret.get(secret);
+  }
+
+  /** Creates a session of a role without a request. */
+  createSession(roleArn: string, expiresAt: number): Key {
+    const origin = readSessionOrigin(
+      new URLSearchParams({ RoleArn: roleArn, RoleSessionName: 'node' }),
+      undefined,
+    );
+    return this.keys.createSession(origin, this.#options.canary, expiresAt);
   }
 
   respond(request: AwsRequest, fault: Fault | undefined, endpoint: string): AwsResponse {
@@ -163,13 +177,19 @@ export class Aws {
     if (key === undefined) {
       return ecr ? 'UnrecognizedClientException' : 'InvalidClientTokenId';
     }
-    if (!isSignedBy(key, credential, message, body)) {
+    if (!isSignedBy(key, credential, message, body) || this.#isDateRefused(message)) {
       return ecr ? 'InvalidSignatureException' : 'SignatureDoesNotMatch';
     }
     if (key.expiresAt <= this.#options.now()) {
       return ecr ? 'ExpiredTokenException' : 'ExpiredToken';
     }
     return key;
+  }
+
+  #isDateRefused({ headers }: AwsRequest['message']): boolean {
+    const date = String(headers['x-amz-date']).replace(/^(....)(..)(..T..)(..)(..Z)$/, '$1-$2-$3:$4:$5');
+    const { verifiesDates, now } = this.#options;
+    return verifiesDates && Math.abs(Date.parse(date) - now()) > maxSignatureAgeMs;
   }
 
   #issueToken({ service, region }: AwsRequest, { principal, accessKeyId, origin }: Key): IssuedPassword {

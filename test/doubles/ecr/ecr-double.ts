@@ -23,6 +23,10 @@ export interface EcrDoubleOptions {
   readonly oidcProviders?: Readonly<Record<string, OidcProvider>>;
   /** The double's clock in ms; the wall clock by default. */
   readonly now?: () => number;
+  /** Whether the double refuses requests that were signed 15 minutes too early or too late, as AWS does; false by default. */
+  readonly verifiesDates?: boolean;
+  /** The time in the header `Date` of responses, in ms; the wall clock by default, whatever the double's clock says. */
+  readonly responseDate?: () => number;
 }
 
 /** An HTTP server with the protocols of ECR and STS, for the real AWS SDK. */
@@ -40,6 +44,8 @@ export interface EcrDouble {
   findIssued(secret: string): IssuedPassword | undefined;
   /** Creates the access key of another user, by its ARN. */
   createUser(principal: string): Pick<Key, 'accessKeyId' | 'secretAccessKey'>;
+  /** Environment variables with the temporary key of a role, which expired some ms ago. */
+  expiredEnv(roleArn: string, agoMs: number): Record<string, string>;
   /** Whether a registry would accept the password now. */
   isUnexpired(password: string): boolean;
   /** Fragments of all secrets of the double. None may appear in a log, an error or a metric. */
@@ -66,9 +72,11 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
     tokenLifetimeMs: options.tokenLifetimeMs ?? 12 * 3_600_000,
     sessionLifetimeMs: options.sessionLifetimeMs ?? 3_600_000,
     roles: options.roles,
+    verifiesDates: options.verifiesDates ?? false,
     oidcProviders: options.oidcProviders,
   });
-  const dependencies: EcrDoubleDependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now };
+  const { responseDate = Date.now } = options;
+  const dependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now, responseDate };
   const server = createServer((message, response) => {
     serve(message, response, dependencies).catch(() => response.destroy());
   });
@@ -86,6 +94,7 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
     issued: aws.issued,
     findIssued: (secret) => aws.findIssued(secret),
     createUser: (principal) => aws.keys.user(principal, canary),
+    expiredEnv: (roleArn, agoMs) => toEnvironment(aws.createSession(roleArn, now() - agoMs)),
     isUnexpired: (password) => aws.issued.some((one) => one.password === password && now() < one.expiresAt),
     secrets: () => getSecretFragments(canary, aws),
     fail: (fault, where = {}) => dependencies.faults.add(fault, where),
@@ -106,6 +115,7 @@ interface EcrDoubleDependencies {
   readonly calls: Calls;
   readonly faults: EcrFaults;
   now(): number;
+  responseDate(): number;
 }
 
 async function serve(
@@ -113,7 +123,7 @@ async function serve(
   response: ServerResponse,
   dependencies: EcrDoubleDependencies,
 ): Promise<void> {
-  const { aws, calls, faults, now } = dependencies;
+  const { aws, calls, faults, now, responseDate } = dependencies;
   const request = await readRequest(message);
   const key = aws.keys.find(request.credential?.accessKeyId ?? '');
   response.once('close', calls.begin(request, key, now()));
@@ -128,7 +138,11 @@ async function serve(
   }
   const endpoint = `https://123456789012.dkr.ecr.${request.region}.amazonaws.com`;
   const { status, type, body } = aws.respond(request, fault, endpoint);
-  response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) });
+  response.writeHead(status, {
+    'content-type': type,
+    'content-length': Buffer.byteLength(body),
+    date: new Date(responseDate()).toUTCString(),
+  });
   if (fault === 'hang-in-body') {
     response.write(body.slice(0, body.length / 2));
     return;
@@ -145,9 +159,7 @@ function buildEnvironment(url: string, { keys }: Aws): Record<string, string> {
     AWS_ENDPOINT_URL_ECR: url,
     AWS_ENDPOINT_URL_ECR_PUBLIC: url,
     AWS_ENDPOINT_URL_STS: url,
-    AWS_ACCESS_KEY_ID: keys.root.accessKeyId,
-    AWS_SECRET_ACCESS_KEY: keys.root.secretAccessKey,
-    AWS_SESSION_TOKEN: '',
+    ...toEnvironment(keys.root),
     AWS_REGION: 'us-east-1',
     AWS_PROFILE: '',
     AWS_CONFIG_FILE: '/dev/null',
@@ -155,6 +167,14 @@ function buildEnvironment(url: string, { keys }: Aws): Record<string, string> {
     AWS_EC2_METADATA_DISABLED: 'true',
     NO_PROXY: '127.0.0.1',
     no_proxy: '127.0.0.1',
+  };
+}
+
+function toEnvironment({ accessKeyId, secretAccessKey, sessionToken = '' }: Key): Record<string, string> {
+  return {
+    AWS_ACCESS_KEY_ID: accessKeyId,
+    AWS_SECRET_ACCESS_KEY: secretAccessKey,
+    AWS_SESSION_TOKEN: sessionToken,
   };
 }
 

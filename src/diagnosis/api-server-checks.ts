@@ -1,0 +1,106 @@
+// Checks of the group `api-server`: whether it responds, its version, and the rights of the caller and of the program.
+import {
+  type AccessReviewer,
+  type AccessRight,
+  createAccessReviewer,
+  formatRight,
+  serviceAccountUser,
+} from '../kube/access-reviews.ts';
+import { KubeError } from '../kube/errors.ts';
+import { readObject } from '../kube/objects.ts';
+import { getField } from '../util/json.ts';
+import { judgeReachability, judgeVersion } from './api-server-judgments.ts';
+import { judgeCallerRights, listCallerRights } from './caller-rights.ts';
+import type { CheckResult } from './check.ts';
+import type { CheckGroupRunner, Installation } from './installation.ts';
+import {
+  judgeExcessRights,
+  judgeRequiredRights,
+  listExcessRights,
+  listRequiredRights,
+} from './program-rights.ts';
+import { settleChecks } from './settle-checks.ts';
+import { listWorkloads } from './workloads.ts';
+
+export const checkApiServer: CheckGroupRunner = async (installation, signal) => {
+  const { viewpoint } = installation;
+  const [reachable, version] = await settleChecks(
+    [{ check: 'api-server-reachable', run: () => checkReachability(installation, signal) }],
+    viewpoint,
+    signal,
+  );
+  if (reachable?.outcome !== 'ok') {
+    return reachable === undefined ? [] : [reachable];
+  }
+  const rights = await settleChecks(
+    [
+      { check: 'caller-rights', run: () => checkCallerRights(installation) },
+      { check: 'program-rights', run: () => checkProgramRights(installation, signal) },
+    ],
+    viewpoint,
+    signal,
+  );
+  return [reachable, ...(version === undefined ? [] : [version]), ...rights];
+};
+
+async function checkReachability({ cluster }: Installation, signal: AbortSignal): Promise<CheckResult[]> {
+  const address = cluster.getCurrentCluster()?.server ?? '';
+  try {
+    const version = await readObject(cluster, { path: '/version', noun: 'the version' }, signal);
+    const gitVersion = String(getField(version, 'gitVersion')).slice(0, 50);
+    return [judgeReachability(address, undefined), judgeVersion(gitVersion)];
+  } catch (error) {
+    if (error instanceof KubeError) {
+      return [judgeReachability(address, error)];
+    }
+    throw error;
+  }
+}
+
+async function checkCallerRights({ cluster, namespace, viewpoint }: Installation): Promise<CheckResult> {
+  const missing = await findMissing(listCallerRights(namespace, viewpoint), createAccessReviewer(cluster));
+  return judgeCallerRights(missing, formatRight, viewpoint);
+}
+
+/** Inside, the caller is the program. Outside, its user is that of the Deployment. */
+async function checkProgramRights(installation: Installation, signal: AbortSignal): Promise<CheckResult[]> {
+  const { config, cluster, namespace, viewpoint } = installation;
+  const account = viewpoint === 'inside' ? undefined : await findServiceAccount(installation, signal);
+  if (viewpoint === 'outside' && (account === undefined || namespace === undefined)) {
+    const summary = 'not checked, because no Deployment of the chart was found that names the ServiceAccount';
+    return [{ check: 'program-rights', outcome: 'skipped', summary }];
+  }
+  const user =
+    account === undefined || namespace === undefined ? undefined : serviceAccountUser(namespace, account);
+  const review = createAccessReviewer(cluster, user);
+  const name = user === undefined ? 'the program' : `ServiceAccount ${namespace}/${account}`;
+  const [missing, unnecessary] = await Promise.all([
+    findMissing(listRequiredRights(config, namespace), review),
+    findGranted(listExcessRights(config), review),
+  ]);
+  return [judgeRequiredRights(missing, formatRight, name), judgeExcessRights(unnecessary, formatRight, name)];
+}
+
+async function findServiceAccount(
+  { cluster, namespace }: Installation,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const workloads = namespace === undefined ? [] : await listWorkloads(cluster, namespace, signal);
+  return workloads.find(({ component }) => component === 'webhook')?.serviceAccount;
+}
+
+async function findMissing<T extends AccessRight>(
+  rights: readonly T[],
+  review: AccessReviewer,
+): Promise<T[]> {
+  const allowed = await Promise.all(rights.map(review));
+  return rights.filter((_, index) => allowed[index] === false);
+}
+
+async function findGranted<T extends AccessRight>(
+  rights: readonly T[],
+  review: AccessReviewer,
+): Promise<T[]> {
+  const allowed = await Promise.all(rights.map(review));
+  return rights.filter((_, index) => allowed[index] === true);
+}

@@ -1,0 +1,45 @@
+// The steps from an image to its pull, as doctor pod and doctor image report them. Pure.
+import type { CheckResult } from './check.ts';
+
+/** Steps that belong together. */
+export interface ChainPart {
+  /** What they are about, such as `pod shop/cart` or an image. */
+  readonly title: string;
+  readonly checks: readonly CheckResult[];
+}
+
+/** Why a pod or an image is pulled, or is not. */
+export interface Chain {
+  readonly parts: readonly ChainPart[];
+}
+
+/** What the steps are about. The text of a result does not show the name of its check. */
+const subjects: ReadonlyMap<string, string> = new Map([
+  ['pod-found', 'the pod'],
+  ['pod-injection', 'the decision of the webhook'],
+  ['pod-reference', 'the reference'],
+  ['pod-events', 'the Events of the pod'],
+  ['pull-secret', 'the pull Secret'],
+  ['pull-secret-content', 'the content of the Secret'],
+  ['pull-token', 'the token'],
+  ['image-registry', 'the registry'],
+  ['image-manifest', 'the manifest of the image'],
+  ['image-platform', 'the platform of the image'],
+]);
+
+/** What cannot be found out, or need not be. @param reason the end of a sentence after "because" */
+export function skipStep(check: string, reason: string, remedy?: string): CheckResult {
+  const summary = `${subjects.get(check) ?? check}: not checked, because ${reason}`;
+  return { check, outcome: 'skipped', summary, remedy };
+}
+
+/** Turns failures that an earlier step explains into skipped steps, so that only the cause counts. */
+export function explainedBy(reason: string, results: readonly CheckResult[]): CheckResult[] {
+  return results.map((result) =>
+    result.outcome === 'failed' || result.outcome === 'warning' ? skipStep(result.check, reason) : result,
+  );
+}
+
+export function hasFailed(results: readonly CheckResult[]): boolean {
+  return results.some(({ outcome }) => outcome === 'failed');
+}

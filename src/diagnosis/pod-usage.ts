@@ -1,0 +1,186 @@
+// Counts the pods that use each host of a pull Secret, and finds pods that lack the reference to it.
+import type { Config } from '../config/schema.ts';
+import { getDenyingRule, type IdentityResolver } from '../ecr/identity.ts';
+import { getPodRegistries } from '../ecr/pod-images.ts';
+import type { RegistryResolver } from '../ecr/registry.ts';
+import { type DecisionRules, decide, getAdmissionExclusions } from '../injection/decision.ts';
+import { createPullSecretReference, hasReference } from '../injection/patch.ts';
+import type { ClusterConfig } from '../kube/client.ts';
+import { listNamespaces } from '../kube/namespaces.ts';
+import { listPendingPods, listPods, listRunningPods } from '../kube/pods.ts';
+import { getField } from '../util/json.ts';
+import { type Gap, readOptional } from './read-gaps.ts';
+import type { SurveyScope } from './secret-survey.ts';
+
+/** The pods of one namespace that would get the reference now, and do not have it. */
+export interface UninjectedPodNames {
+  readonly count: number;
+  /** The names of the first ones. */
+  readonly names: readonly string[];
+  /** Hosts of these pods, at most {@link maxHostsPerNamespace}. */
+  readonly hosts: ReadonlySet<string>;
+}
+
+export interface PodUsage {
+  /** Number of pending and running pods that use a host through the reference; undefined: the pods could not be listed. */
+  count(namespace: string, host: string): number | undefined;
+  /** Empty if `catchUp.enabled` is false. */
+  readonly uninjected: ReadonlyMap<string, UninjectedPodNames>;
+  /** Whether all pods were counted. There may be more than can be listed in time. */
+  readonly isComplete: boolean;
+}
+
+/** The upper bound of `secrets.maxHosts`. */
+const maxHostsPerNamespace = 250;
+/** Maximum number of pods without a reference that are named, of one namespace and in all. */
+const maxNames = { perNamespace: 20, all: 10_000 };
+/** Maximum number of counts. */
+const maxCounts = 200_000;
+
+export function createDiagnosisRules(
+  config: Pick<Config, 'secretName' | 'exclude'>,
+  resolveRegistry: RegistryResolver,
+  resolveIdentity: IdentityResolver,
+): DecisionRules {
+  return {
+    reference: createPullSecretReference(config.secretName),
+    resolveRegistry,
+    exclude: getAdmissionExclusions(config),
+    findDenyingRule: (namespace, registry) => getDenyingRule(resolveIdentity(namespace, registry)),
+  };
+}
+
+/** What a pod does with registries. Keeps nothing of a pod but names. */
+class PodUsageCollector {
+  readonly #rules: DecisionRules;
+  readonly #isSelected: (namespace: string) => boolean;
+  readonly #counts = new Map<string, Map<string, number>>();
+  readonly #uninjected = new Map<string, { count: number; names: string[]; hosts: Set<string> }>();
+  #countCount = 0;
+  #nameCount = 0;
+
+  /** @param isSelected whether the API server calls the webhook for pods of a namespace */
+  constructor(rules: DecisionRules, isSelected: (namespace: string) => boolean) {
+    this.#rules = rules;
+    this.#isSelected = isSelected;
+  }
+
+  /** @param pod as the API server sent it */
+  add(pod: unknown): void {
+    const metadata = getField(pod, 'metadata');
+    const namespace = getField(metadata, 'namespace');
+    if (typeof namespace !== 'string' || getField(metadata, 'deletionTimestamp') !== undefined) {
+      return;
+    }
+    if (hasReference(pod, this.#rules.reference)) {
+      for (const { host } of getPodRegistries(pod, this.#rules.resolveRegistry)) {
+        this.#count(namespace, host);
+      }
+      return;
+    }
+    const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
+    const decision = decide(request, this.#rules);
+    if (decision.action === 'ensure' && decision.patch !== undefined && this.#isSelected(namespace)) {
+      const name = getField(metadata, 'name');
+      const hosts = decision.registries.map(({ host }) => host);
+      this.#addUninjected(namespace, typeof name === 'string' ? name : '', hosts);
+    }
+  }
+
+  count(namespace: string, host: string): number {
+    return this.#counts.get(namespace)?.get(host) ?? 0;
+  }
+
+  get uninjected(): ReadonlyMap<string, UninjectedPodNames> {
+    return this.#uninjected;
+  }
+
+  #count(namespace: string, host: string): void {
+    const counts = this.#counts.get(namespace) ?? new Map<string, number>();
+    const known = counts.get(host);
+    if (known === undefined && (this.#countCount >= maxCounts || counts.size >= maxHostsPerNamespace)) {
+      return;
+    }
+    this.#countCount += known === undefined ? 1 : 0;
+    this.#counts.set(namespace, counts.set(host, (known ?? 0) + 1));
+  }
+
+  #addUninjected(namespace: string, name: string, hosts: readonly string[]): void {
+    const found = this.#uninjected.get(namespace) ?? { count: 0, names: [], hosts: new Set<string>() };
+    this.#uninjected.set(namespace, found);
+    found.count += 1;
+    if (found.names.length < maxNames.perNamespace && this.#nameCount < maxNames.all) {
+      this.#nameCount += 1;
+      found.names.push(name);
+    }
+    for (const host of hosts) {
+      if (found.hosts.size < maxHostsPerNamespace) {
+        found.hosts.add(host);
+      }
+    }
+  }
+}
+
+/**
+ * Reads which namespaces the webhook is called for. The chart sets the selector of catch-up to that of the webhook.
+ * @param gaps receives why it could not be read; every namespace counts as selected then
+ */
+export async function readSelectedNamespaces(
+  { catchUp }: Pick<Config, 'catchUp'>,
+  cluster: ClusterConfig,
+  gaps: Gap[],
+  signal: AbortSignal,
+): Promise<(namespace: string) => boolean> {
+  const { selector } = catchUp.namespaces;
+  if (selector === '') {
+    return () => true;
+  }
+  const namespaces = await readOptional('list namespaces', gaps, () =>
+    listNamespaces(cluster, { selector }, signal),
+  );
+  const names = namespaces && new Set(namespaces.map(({ name }) => name));
+  return (namespace) => names === undefined || names.has(namespace);
+}
+
+/**
+ * Lists pending and running pods, and counts what they use.
+ * @param gaps receives why pods could not be listed
+ */
+export async function readPodUsage(
+  { config, cluster }: { readonly config: Config; readonly cluster: ClusterConfig },
+  rules: DecisionRules,
+  { names, includes }: SurveyScope,
+  gaps: Gap[],
+  signal: AbortSignal,
+): Promise<PodUsage> {
+  // The chart turns catch-up off where no webhook adds references, and the settings have no selector then.
+  const isSelected = config.catchUp.enabled
+    ? await readSelectedNamespaces(config, cluster, gaps, signal)
+    : () => false;
+  const collector = new PodUsageCollector(rules, isSelected);
+  const add = (pod: unknown) => {
+    const namespace = getField(getField(pod, 'metadata'), 'namespace');
+    if (typeof namespace === 'string' && includes(namespace)) {
+      collector.add(pod);
+    }
+  };
+  const onPage = (pods: readonly unknown[]) => pods.forEach(add);
+  const listAllPods = async () => {
+    await listPendingPods(cluster, onPage, signal);
+    return await listRunningPods(cluster, onPage, signal);
+  };
+  const listByNamespace = async (namespaces: readonly string[]) => {
+    for (const namespace of namespaces) {
+      await listPods(cluster, namespace, add);
+    }
+    return true;
+  };
+  const isComplete = await readOptional('list pods', gaps, () =>
+    names === undefined ? listAllPods() : listByNamespace(names),
+  );
+  return {
+    count: (namespace, host) => (isComplete === undefined ? undefined : collector.count(namespace, host)),
+    uninjected: collector.uninjected,
+    isComplete: isComplete ?? false,
+  };
+}

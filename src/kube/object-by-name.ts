@@ -1,0 +1,70 @@
+// Reads one object by its name, with the right to get or to list it.
+import type { ClusterConfig } from './client.ts';
+import { KubeError } from './errors.ts';
+import { parsePage } from './list.ts';
+import { type GetRequest, getText, parseJson } from './request.ts';
+
+/** Where an object is. */
+export interface ObjectLocation {
+  /** Path of its resource, such as `/api/v1/namespaces/shop/pods`. */
+  readonly path: string;
+  readonly name: string;
+  /** Its name in errors, such as `Pod shop/cart`. */
+  readonly noun: string;
+}
+
+/** Maximum size of an object as JSON in bytes: that of a page of pods. */
+const maxBytes = 4 * 1024 * 1024;
+
+export function locatePod(namespace: string, name: string): ObjectLocation {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
+  return { path, name, noun: `Pod ${namespace}/${name}` };
+}
+
+export function locateNamespace(name: string): ObjectLocation {
+  return { path: '/api/v1/namespaces', name, noun: `Namespace ${name}` };
+}
+
+export function locateNode(name: string): ObjectLocation {
+  return { path: '/api/v1/nodes', name, noun: `Node ${name}` };
+}
+
+export function locateServiceAccount(namespace: string, name: string): ObjectLocation {
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts`;
+  return { path, name, noun: `ServiceAccount ${namespace}/${name}` };
+}
+
+/**
+ * Reads an object. Without the right to get it, lists it, because the program may list pods and namespaces and not get them.
+ * @returns the object as the API server sent it; undefined if it does not exist
+ * @throws {KubeError} with code `forbidden` if neither is allowed
+ */
+export async function readByName(
+  config: ClusterConfig,
+  { path, name, noun }: ObjectLocation,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const operation = `get ${noun}`;
+  const request: GetRequest = {
+    path: `${path}/${encodeURIComponent(name)}`,
+    query: {},
+    accept: 'application/json',
+    signal,
+    operation,
+  };
+  try {
+    return parseJson(await getText(config, request, maxBytes), operation);
+  } catch (error) {
+    if (!(error instanceof KubeError)) {
+      throw error;
+    }
+    if (error.code === 'not-found') {
+      return undefined;
+    }
+    if (error.code !== 'forbidden') {
+      throw error;
+    }
+  }
+  const query = { fieldSelector: `metadata.name=${name}`, limit: '1' };
+  return parsePage(await getText(config, { ...request, path, query }, maxBytes), operation).objects[0];
+}

@@ -1,0 +1,93 @@
+// Runs doctor as a child process, and reads the results from its JSON.
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { CheckResult } from '../../src/diagnosis/check.ts';
+import { isObject } from '../../src/util/json.ts';
+
+/** How one run ended. */
+export interface DoctorRun {
+  readonly code: number;
+  /** The checks of all groups, in their order. */
+  readonly checks: readonly CheckResult[];
+  /** Both streams. */
+  readonly output: string;
+  readonly durationMs: number;
+}
+
+/** What the child process of doctor gets instead of, or in addition to, what a healthy one gets. */
+export interface DoctorChanges {
+  /** Environment variables; undefined removes one. */
+  readonly environment?: Readonly<Record<string, string | undefined>>;
+  /** Settings that replace those of the installed configuration, by their top-level key. Only from inside. */
+  readonly config?: Readonly<Record<string, unknown>>;
+  /** The URL of a module that the process loads first, to change what it sees of this machine. */
+  readonly preload?: string;
+}
+
+export interface DoctorProcessOptions {
+  /** The bundled program. */
+  readonly program: string;
+  /** The command and its flags, without `--output` and `--config`. */
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** The content of the file for `--config`; undefined: no such flag. */
+  readonly config: Readonly<Record<string, unknown>> | undefined;
+  /** Where the file is written. */
+  readonly folder: string;
+  /** A module that the process loads first. */
+  readonly preload?: string | undefined;
+}
+
+let runs = 0;
+
+/** Runs a command of doctor. Rejects if its standard output is not JSON. */
+export async function runDoctor(options: DoctorProcessOptions): Promise<DoctorRun> {
+  const { program, args, environment, config, folder, preload } = options;
+  const flags = ['--output', 'json'];
+  if (config !== undefined) {
+    const file = join(folder, `doctor-${runs++}.yaml`);
+    await writeFile(file, stringify(config));
+    flags.push('--config', file);
+  }
+  const nodeFlags = preload === undefined ? [] : ['--import', preload];
+  const started = performance.now();
+  const { code, stdout, stderr } = await run([...nodeFlags, program, ...args, ...flags], environment);
+  const durationMs = performance.now() - started;
+  return { code, checks: findChecks(parse(stdout, stderr)), output: stdout + stderr, durationMs };
+}
+
+function run(
+  args: readonly string[],
+  environment: DoctorProcessOptions['environment'],
+): Promise<{ code: number; stdout: string; stderr: string }> {
+  const { promise, resolve } = Promise.withResolvers<{ code: number; stdout: string; stderr: string }>();
+  const options = { env: { PATH: process.env['PATH'], ...environment }, timeout: 60_000, maxBuffer: 2 ** 26 };
+  execFile(process.execPath, args, options, (error, stdout, stderr) => {
+    const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+    resolve({ code, stdout, stderr });
+  });
+  return promise;
+}
+
+function parse(stdout: string, stderr: string): unknown {
+  try {
+    return JSON.parse(stdout);
+  } catch (cause) {
+    throw new Error(`doctor did not print JSON:\n${stdout}${stderr}`, { cause });
+  }
+}
+
+/** All results at any depth, in the order of the document. */
+function findChecks(value: unknown): CheckResult[] {
+  if (Array.isArray(value)) {
+    return value.flatMap(findChecks);
+  }
+  if (!isObject(value)) {
+    return [];
+  }
+  return typeof value['check'] === 'string' && typeof value['outcome'] === 'string'
+    ? [value as unknown as CheckResult]
+    : Object.values(value).flatMap(findChecks);
+}

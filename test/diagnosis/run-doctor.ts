@@ -1,0 +1,37 @@
+// Runs doctor in this process, and returns its report.
+import assert from 'node:assert/strict';
+import type { DoctorReport } from '../../src/commands/doctor-report.ts';
+import type { CheckResult } from '../../src/diagnosis/check.ts';
+import { FakeSignals, parseValid } from '../commands/run-command.ts';
+
+export interface DoctorRun {
+  readonly code: number | undefined;
+  readonly report: DoctorReport;
+  /** All results, by the name of their check. */
+  readonly checks: ReadonlyMap<string, CheckResult>;
+  /** The first failed check with its summary, or `none`. */
+  readonly firstFailure: string;
+}
+
+/** @param args without `--output` */
+export async function runDoctor(
+  args: readonly string[],
+  signals = new FakeSignals(),
+  environment: NodeJS.ProcessEnv = {},
+): Promise<DoctorRun> {
+  let stdout = '';
+  const code = await parseValid(['doctor', ...args, '--output', 'json']).run({
+    environment,
+    stdout: { write: (text) => (stdout += text) },
+    stderr: { write: (text) => assert.fail(text) },
+    signals,
+  });
+  const report: DoctorReport = JSON.parse(stdout);
+  const results = report.groups.flatMap(({ checks }) => checks);
+  const first = results.find(({ outcome }) => outcome === 'failed');
+  return {
+    ...{ code, report },
+    checks: new Map(results.map((result) => [result.check, result])),
+    firstFailure: first === undefined ? 'none' : `${first.check}: ${first.summary}`,
+  };
+}
