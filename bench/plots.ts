@@ -13,9 +13,14 @@ const docs = join(import.meta.dirname, '../docs');
 export async function generateFiles(): Promise<ReadonlyMap<string, string>> {
   const hotPath = await readResult<HotPathResult>('hot-path');
   const scale = await readResult<ScaleResult>('scale');
+  const scaleIdentities = await readResult<ScaleResult>('scale-identities');
   const simulation = await readResult<SimulationResult>('simulation');
   const page = join(docs, 'performance.md');
-  const tables = { 'bench-hot-path': hotPathTable(hotPath), 'bench-scale': scaleTable(scale) };
+  const tables = {
+    'bench-hot-path': hotPathTable(hotPath),
+    'bench-scale': scaleTable(scale),
+    'bench-scale-identities': scaleTable(scaleIdentities),
+  };
   return new Map([
     [join(docs, 'images/hot-path.svg'), await drawHotPath(hotPath)],
     [join(docs, 'images/scale.svg'), await drawScale(scale)],

@@ -10,6 +10,8 @@ export async function writeResult(file: string, result: object): Promise<void> {
 }
 
 /** Reads a committed result. */
-export async function readResult<Result>(name: 'hot-path' | 'scale' | 'simulation'): Promise<Result> {
+export async function readResult<Result>(
+  name: 'hot-path' | 'scale' | 'scale-identities' | 'simulation',
+): Promise<Result> {
   return JSON.parse(await readFile(new URL(`results/${name}.json`, import.meta.url), 'utf8'));
 }
