@@ -119,4 +119,12 @@ function judgeRefusal({ code, cause, message }: Refused, namespace: string): Che
   };
 }
 
+/** Whether the result of a dry run shows that the API server could not call the webhook, or did not. */
+export function showsNoCall({ outcome, summary }: CheckResult): boolean {
+  return outcome === 'failed' && !summary.includes(deniedByWebhook);
+}
+
+/** How `shortCause` of KubeError names a webhook that responded. */
+const deniedByWebhook = 'denied by webhook';
+
 const unansweredCodes: ReadonlySet<string> = new Set(['timeout', 'unauthorized', 'server-error']);

@@ -80,6 +80,17 @@ export function softenIfCalled(result: CheckResult): CheckResult {
     : result;
 }
 
+/** The same result after a dry run for which the webhook was not called, and that no other check explains. */
+export function hardenIfNotCalled(result: CheckResult): CheckResult {
+  return result.check === check && result.outcome === 'warning'
+    ? {
+        ...result,
+        outcome: 'failed',
+        meaning: 'The API server does not reach the webhook, so new pods get no reference',
+      }
+    : result;
+}
+
 function restrictsIngress(policy: unknown, podLabels: Labels): boolean {
   const spec = getField(policy, 'spec');
   const types = getItems(getField(spec, 'policyTypes'));

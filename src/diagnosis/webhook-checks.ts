@@ -11,11 +11,11 @@ import { formatSelector } from '../util/selector-object.ts';
 import { findCertificate, probeTarget } from './certificate-sources.ts';
 import type { CheckResult } from './check.ts';
 import { chooseImage } from './dry-run-image.ts';
-import { type DryRunOutcome, judgeDryRun } from './dry-run-judgment.ts';
+import { type DryRunOutcome, judgeDryRun, showsNoCall } from './dry-run-judgment.ts';
 import { judgeEndpoints, judgeProbe } from './endpoint-judgments.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
 import { judgeNamespaces, type NamespaceFacts } from './namespace-judgment.ts';
-import { judgeNetworkPolicies, softenIfCalled } from './network-policies.ts';
+import { hardenIfNotCalled, judgeNetworkPolicies, softenIfCalled } from './network-policies.ts';
 import { judgeServingCertificate } from './serving-certificate.ts';
 import { type PendingCheck, settleChecks } from './settle-checks.ts';
 import type { CalledTarget, WebhookConfigurationFacts, WebhookFacts } from './webhook-facts.ts';
@@ -34,6 +34,9 @@ export function createWebhookChecks(namespace: string | undefined): CheckGroupRu
       signal,
     );
     const isCalled = last.some(({ outcome }) => outcome === 'ok') && !(await context.mayHavePolicy());
+    if (last.some(showsNoCall)) {
+      return [...before.map(hardenIfNotCalled), ...last];
+    }
     return [...(isCalled ? before.map(softenIfCalled) : before), ...last];
   };
 }

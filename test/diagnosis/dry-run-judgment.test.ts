@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readConfig } from '../../src/config/load-config.ts';
 import { chooseImage } from '../../src/diagnosis/dry-run-image.ts';
-import { type DryRunFacts, judgeDryRun } from '../../src/diagnosis/dry-run-judgment.ts';
+import { type DryRunFacts, judgeDryRun, showsNoCall } from '../../src/diagnosis/dry-run-judgment.ts';
 import { createStatusError } from '../../src/kube/errors.ts';
 import { brief } from './diagnosis-fixtures.ts';
 
@@ -21,6 +21,19 @@ describe('a dry run', () => {
         ...facts,
       }),
     );
+
+  it('shows whether the webhook was called', () => {
+    const result = (outcome: 'ok' | 'failed', summary: string) => ({
+      check: 'webhook-dry-run',
+      outcome,
+      summary,
+    });
+    const own = '"pods.ecr-pull-secrets.io"';
+    assert.equal(showsNoCall(result('failed', 'a pod with image x gets no reference')), true);
+    assert.equal(showsNoCall(result('failed', `refused: webhook failed: ${own}`)), true);
+    assert.equal(showsNoCall(result('failed', `refused: denied by webhook ${own}`)), false);
+    assert.equal(showsNoCall(result('ok', 'the webhook adds the reference')), false);
+  });
 
   it('is ok if the pod has the reference', () => {
     const outcome = { kind: 'admitted', pullSecrets: ['other', 'ecr-pull-secrets'] } as const;

@@ -1,7 +1,11 @@
 // Tests what NetworkPolicies show about connections from the API server.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { judgeNetworkPolicies, softenIfCalled } from '../../src/diagnosis/network-policies.ts';
+import {
+  hardenIfNotCalled,
+  judgeNetworkPolicies,
+  softenIfCalled,
+} from '../../src/diagnosis/network-policies.ts';
 import { brief } from './diagnosis-fixtures.ts';
 
 describe('NetworkPolicies', () => {
@@ -61,5 +65,16 @@ describe('NetworkPolicies', () => {
     assert.equal(softenIfCalled(closed).outcome, 'warning');
     const other = { ...closed, check: 'webhook-rules' };
     assert.equal(softenIfCalled(other), other);
+  });
+
+  it('are a failure if the webhook was not called and they do not name the API server', () => {
+    const unclear = { check: 'webhook-network-policy', outcome: 'warning', summary: 'unclear' } as const;
+    assert.equal(hardenIfNotCalled(unclear).outcome, 'failed');
+    for (const other of [
+      { ...unclear, check: 'webhook-order' },
+      { ...unclear, outcome: 'ok' as const },
+    ]) {
+      assert.equal(hardenIfNotCalled(other), other);
+    }
   });
 });
