@@ -3,7 +3,14 @@ import assert from 'node:assert/strict';
 import { runOnce } from '../commands/run-command.ts';
 import { misspeltRegion } from '../support/nonexistent-regions.ts';
 import type { Broken, BrokenSetup } from './broken-setup.ts';
-import { type HealthyInstallation, ownHost, partnerHost, partnerRole } from './healthy-installation.ts';
+import {
+  type HealthyInstallation,
+  ownHost,
+  partnerHost,
+  partnerRole,
+  vendorHost,
+  vendorRole,
+} from './healthy-installation.ts';
 import { createNamedNamespace, createUserPod, deletePod, imagePullBackOff } from './simulated-workloads.ts';
 
 const none = async () => undefined;
@@ -42,11 +49,10 @@ export const brokenAwsSetups: readonly BrokenSetup[] = [
     command: ['doctor'],
     from: 'inside',
     check: 'aws-rule-identities',
-    summary: `AWS STS refuses role ${partnerRole} of registries[2] with its externalId (AccessDenied)`,
+    summary: `AWS STS refuses role ${vendorRole} of registries[3] (AccessDenied)`,
     break: async ({ roles }) => {
-      const trust = roles[partnerRole];
-      delete roles[partnerRole];
-      return { repair: async () => void Object.assign(roles, { [partnerRole]: trust }) };
+      delete roles[vendorRole];
+      return { repair: async () => void Object.assign(roles, { [vendorRole]: {} }) };
     },
   },
   {
@@ -148,7 +154,7 @@ async function breakRegion({ cluster, ecr }: HealthyInstallation): Promise<Broke
   const image = `123456789012.dkr.ecr.${misspeltRegion}.amazonaws.com/shop/cart:1.4`;
   await createNamedNamespace(cluster, 'typo');
   await createUserPod(cluster, 'typo', 'web', image, { waiting: imagePullBackOff(image) });
-  const hosts = [ownHost, partnerHost].map((host) => {
+  const hosts = [ownHost, partnerHost, vendorHost].map((host) => {
     const [account = ''] = host.split('.');
     return [host, { account, region: 'eu-central-1', endpoint: ecr.url }];
   });

@@ -1,7 +1,7 @@
 // Setups in which the API server cannot call the webhook, or does not.
 import { issueTestCa } from '../certificates/test-certificates.ts';
 import type { BrokenSetup } from './broken-setup.ts';
-import { send } from './simulated-workloads.ts';
+import { apiServerAddress, send } from './simulated-workloads.ts';
 
 const configuration =
   '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/zz-ecr-pull-secrets';
@@ -84,22 +84,27 @@ export const brokenWebhookSetups: readonly BrokenSetup[] = [
   },
   {
     name: 'wrong NetworkPolicy',
-    broken: 'A NetworkPolicy lets no packets of the API server pass to the webhook',
+    broken: 'A NetworkPolicy names other addresses than those of the API server',
     command: ['doctor'],
     from: 'outside',
     check: 'webhook-network-policy',
-    summary: "NetworkPolicy default-deny allows no connection to port 8443 of the webhook's pods",
+    summary: `NetworkPolicy webhook restricts who connects to the webhook, and does not name the API server (${apiServerAddress})`,
+    consequences: ['webhook-dry-run'],
     break: async ({ cluster, gateway, release }) => {
       const policies = `/apis/networking.k8s.io/v1/namespaces/${release.namespace}/networkpolicies`;
       await send(cluster, 'POST', policies, {
-        metadata: { name: 'default-deny' },
-        spec: { podSelector: {}, policyTypes: ['Ingress'] },
+        metadata: { name: 'webhook' },
+        spec: {
+          podSelector: { matchLabels: { 'app.kubernetes.io/component': 'webhook' } },
+          policyTypes: ['Ingress'],
+          ingress: [{ ports: [{ port: 8443 }], from: [{ ipBlock: { cidr: '10.99.0.0/28' } }] }],
+        },
       });
       await gateway.set('silent');
       return {
         repair: async () => {
           await gateway.set('open');
-          await send(cluster, 'DELETE', `${policies}/default-deny`);
+          await send(cluster, 'DELETE', `${policies}/webhook`);
         },
       };
     },

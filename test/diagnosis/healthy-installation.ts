@@ -24,18 +24,21 @@ import {
   createNamedNamespace,
   createReplicaObjects,
   createUserPod,
+  publishApiServer,
   type ReplicaObjects,
   send,
 } from './simulated-workloads.ts';
 
-/** The host of most images, and that of an account that lends a role. */
+/** The host of most images, and those of accounts that lend a role, one of them only with an external ID. */
 export const ownHost = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 export const partnerHost = '210987654321.dkr.ecr.eu-central-1.amazonaws.com';
+export const vendorHost = '444444444444.dkr.ecr.eu-central-1.amazonaws.com';
 
 /** The image of the pods that run. */
 export const ownImage = `${ownHost}/shop/cart:1.4`;
 
 export const partnerRole = 'arn:aws:iam::210987654321:role/ecr-pull';
+export const vendorRole = 'arn:aws:iam::444444444444:role/ecr-pull';
 const paymentsRole = 'arn:aws:iam::123456789012:role/payments-pull';
 
 /** The flags of an API server whose Services have addresses of this machine, so that it can call a webhook by its Service. */
@@ -51,6 +54,7 @@ const config = {
       allowedRoles: ['arn:aws:iam::123456789012:role/payments-*'],
     },
     { accounts: ['210987654321'], roleArn: partnerRole, externalId: 'our-cluster' },
+    { accounts: ['444444444444'], roleArn: vendorRole },
   ],
   provisioning: { registries: [ownHost], namespaces: { names: ['shop'] } },
 };
@@ -109,7 +113,7 @@ async function start(
 ): Promise<HealthyInstallation> {
   const bundle = join(folder, 'main.mjs');
   await bundleInto(bundle);
-  const roles: Record<string, RoleTrust> = { [partnerRole]: { externalId: 'our-cluster' } };
+  const roles: Record<string, RoleTrust> = { [partnerRole]: { externalId: 'our-cluster' }, [vendorRole]: {} };
   const ecr = await startEcrDouble({ roles, verifiesDates: true });
   cleanups.push(() => ecr.stop());
   const deniedRepositories = new Map<string, string>();
@@ -144,6 +148,7 @@ async function start(
   cleanups.push(() => gateway.stop());
   const replicas = createReplicaObjects(cluster, release.namespace, 8443, await release.pods());
   await replicas.create();
+  await publishApiServer(cluster);
   await createUsers(cluster);
 
   const developer = await createDeveloper(cluster);
@@ -222,7 +227,13 @@ async function readClusterIp(cluster: Cluster, namespace: string): Promise<strin
 
 /** Creates the namespaces of users, each with a pod that runs. */
 async function createUsers(cluster: Cluster): Promise<void> {
-  for (const namespace of ['shop', 'partner', 'payments']) {
+  const images = {
+    shop: ownImage,
+    partner: `${partnerHost}/shop/cart:1.4`,
+    vendor: `${vendorHost}/shop/cart:1.4`,
+    payments: ownImage,
+  };
+  for (const namespace of Object.keys(images)) {
     await createNamedNamespace(cluster, namespace);
   }
   await send(cluster, 'POST', '/api/v1/namespaces/payments/serviceaccounts', {
@@ -232,7 +243,6 @@ async function createUsers(cluster: Cluster): Promise<void> {
     const pod = podWith([ownImage]);
     return (await createPod(cluster, 'shop', pod, { dryRun: true })).pullSecrets.length > 0;
   });
-  const images = { shop: ownImage, partner: `${partnerHost}/shop/cart:1.4`, payments: ownImage };
   for (const [namespace, image] of Object.entries(images)) {
     await createUserPod(cluster, namespace, 'web', image);
     const [host = ''] = image.split('/');

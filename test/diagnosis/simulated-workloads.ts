@@ -20,6 +20,19 @@ export async function createNamedNamespace(cluster: Cluster, name: string): Prom
   });
 }
 
+/** Where the Service `kubernetes` leads, as the API servers of a cluster publish it. */
+export const apiServerAddress = '10.0.8.4';
+
+/** Publishes the address of the API server. */
+export async function publishApiServer(cluster: Cluster): Promise<void> {
+  await send(cluster, 'POST', '/apis/discovery.k8s.io/v1/namespaces/default/endpointslices', {
+    metadata: { name: 'kubernetes', labels: { 'kubernetes.io/service-name': 'kubernetes' } },
+    addressType: 'IPv4',
+    endpoints: [{ addresses: [apiServerAddress], conditions: { ready: true } }],
+    ports: [{ name: 'https', port: 6443, protocol: 'TCP' }],
+  });
+}
+
 const podPath = (namespace: string, name: string) => `/api/v1/namespaces/${namespace}/pods/${name}`;
 
 /** Why a container does not run, as the kubelet reports it. */
