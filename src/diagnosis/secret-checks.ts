@@ -3,12 +3,13 @@
 import type { CheckResult } from './check.ts';
 import { countOf, limitDetails, skippedCheck } from './check-text.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
+import { createDiagnosisRules, readPodUsage } from './pod-usage.ts';
 import { describeGap } from './read-gaps.ts';
 import type { ReportTimeline } from './report-timeline.ts';
 import type { SecretCondition, SecretStatus } from './secret-states.ts';
-import type { SecretSurvey } from './secret-survey.ts';
+import { allNamespaces, type SecretSurvey } from './secret-survey.ts';
 import { checkWrites } from './secret-write-check.ts';
-import { checkTokens } from './token-checks.ts';
+import { checkTokens, lacksToken } from './token-checks.ts';
 
 /** Reads the pull Secrets, or returns what another group has read. */
 export type SurveyReader = (installation: Installation, signal: AbortSignal) => Promise<SecretSurvey>;
@@ -28,15 +29,33 @@ export function createSecretChecks(
     onTimeline(createTimeline(survey));
     const { secretName } = installation.config;
     const writes = await checkWrites(installation, survey, signal);
+    const isUnused = await findUnusedHosts(installation, survey, signal);
     return [
       checkTypes(survey, secretName),
       checkUnmanaged(survey, secretName),
       writes.result,
       checkFull(survey),
       checkEdited(survey),
-      checkTokens(installation, survey, writes.unwritable),
+      checkTokens(installation, survey, writes.unwritable, isUnused),
     ];
   };
+}
+
+/**
+ * Lists the pods if a host has no valid token. If they cannot be listed, every host may be needed.
+ * @returns whether it is known that no pod of a namespace needs a host
+ */
+async function findUnusedHosts(
+  installation: Installation,
+  { secrets, now, resolveRegistry, resolveIdentity }: SecretSurvey,
+  signal: AbortSignal,
+): Promise<(namespace: string, host: string) => boolean> {
+  if (![...secrets.values()].some(({ hosts }) => hosts.some((host) => lacksToken(host, now)))) {
+    return () => false;
+  }
+  const rules = createDiagnosisRules(installation.config, resolveRegistry, resolveIdentity);
+  const usage = await readPodUsage(installation, rules, allNamespaces, [], signal);
+  return (namespace, host) => usage.isComplete && usage.count(namespace, host) === 0;
 }
 
 function createTimeline({ secrets }: SecretSurvey): ReportTimeline {

@@ -16,19 +16,29 @@ const maxWaitMs = 120_000;
 const check = 'secret-tokens';
 const page = 'troubleshooting.md#the-secret-has-no-token-for-the-host';
 
-/** @param unwritable namespaces for which another check names why there is no token */
+/**
+ * @param unwritable namespaces for which another check names why there is no token
+ * @param isUnused whether it is known that no pod of a namespace needs a host
+ */
 export function checkTokens(
   installation: Pick<Installation, 'viewpoint' | 'namespace'>,
   survey: Pick<SecretSurvey, 'secrets' | 'counts' | 'now' | 'gaps'>,
   unwritable: ReadonlySet<string>,
+  isUnused: (namespace: string, host: string) => boolean,
 ): CheckResult {
   const hosts = [...survey.secrets.values()].flatMap(({ namespace, hosts }) =>
     hosts.map((host): NamespacedHost => ({ ...host, namespace })),
   );
   const failing = hosts.filter((host) => isFailing(host, survey.now));
   const unexplained = failing.filter(({ namespace }) => !unwritable.has(namespace));
+  const needed = unexplained.filter(
+    (host) => !lacksToken(host, survey.now) || !isUnused(host.namespace, host.host),
+  );
+  if (needed.length > 0) {
+    return describeFailures(needed, installation, survey);
+  }
   if (unexplained.length > 0) {
-    return describeFailures(unexplained, installation, survey);
+    return describeUnused(unexplained, survey.now);
   }
   if (failing.length > 0) {
     const summary = `${countOf(failing.length, 'host')} without a valid token, because the Secrets cannot be written (secret-writable)`;
@@ -43,6 +53,25 @@ function isFailing({ state, waitingSince }: HostStatus, now: number): boolean {
     state === 'failing' ||
     (state === 'waiting' && (waitingSince === undefined || now - waitingSince > maxWaitMs))
   );
+}
+
+/** Whether pods that need the host cannot pull now. */
+export function lacksToken({ expiresAt }: HostStatus, now: number): boolean {
+  return expiresAt === undefined || expiresAt <= now;
+}
+
+/** A pod named them earlier, for example with a misspelt region. They leave the Secret after `secrets.forgetAfter`. */
+function describeUnused(hosts: readonly NamespacedHost[], now: number): CheckResult {
+  const [first] = hosts;
+  return {
+    check,
+    outcome: 'warning',
+    summary: `${countOf(hosts.length, 'host')} without a valid token, which no pod needs`,
+    meaning: 'The program tries to fetch their tokens until secrets.forgetAfter has passed',
+    remedy: `If they are not needed any more, run ecr-pull-secrets remove-host --namespace ${first?.namespace} ${first?.host}`,
+    page: 'how-to/remove-a-host.md',
+    details: limitDetails(hosts.map((host) => describeHost(host, now))),
+  };
 }
 
 /** Names the cause that concerns most hosts. */
@@ -60,7 +89,7 @@ function describeFailures(
   const unknownCause =
     noEvents === undefined ? 'no Event names the cause' : `the cause is not known, because ${noEvents.why}`;
   const namespaces = new Set(hosts.map(({ namespace }) => namespace)).size;
-  const areValid = hosts.every(({ expiresAt }) => expiresAt !== undefined && expiresAt > now);
+  const areValid = hosts.every((host) => !lacksToken(host, now));
   const problem = areValid ? 'cannot be renewed' : 'without a valid token';
   return {
     check,

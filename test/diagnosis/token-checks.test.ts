@@ -32,8 +32,14 @@ function surveyOf(hosts: readonly (Partial<HostStatus> & { state: HostState; nam
   return { secrets, counts, now, gaps: [] };
 }
 
-const check = (survey: ReturnType<typeof surveyOf>, unwritable: readonly string[] = []) =>
-  checkTokens({ viewpoint: 'inside', namespace: 'ecr' }, survey, new Set(unwritable));
+const check = (
+  survey: ReturnType<typeof surveyOf>,
+  unwritable: readonly string[] = [],
+  unused: readonly string[] = [],
+) =>
+  checkTokens({ viewpoint: 'inside', namespace: 'ecr' }, survey, new Set(unwritable), (namespace) =>
+    unused.includes(namespace),
+  );
 
 describe('the check of tokens', () => {
   const valid = { state: 'valid', expiresAt: now + 5 * 3_600_000 } as const;
@@ -80,6 +86,18 @@ describe('the check of tokens', () => {
     assert.equal(check(waiting(now - 10_000)).outcome, 'warning');
   });
 
+  it('warns of hosts without a token that no pod needs, and fails for one whose token cannot be renewed', () => {
+    const survey = surveyOf([
+      { namespace: 'a', state: 'failing', error: 'no such region' },
+      { namespace: 'b', state: 'failing', error: 'denied', expiresAt: now + 3_600_000 },
+    ]);
+    assert.match(check(survey, [], ['a', 'b']).summary, /^1 host cannot be renewed in 1 namespace: denied$/);
+    assert.match(check(survey, [], ['b']).summary, /: no such region$|: denied$/);
+    const onlyUnused = check(surveyOf([{ namespace: 'a', state: 'failing', error: 'x' }]), [], ['a']);
+    assert.equal(onlyUnused.outcome, 'warning');
+    assert.match(onlyUnused.remedy ?? '', /remove-host --namespace a 123456789012/);
+  });
+
   it('does not report again what a Secret that cannot be written explains', () => {
     const survey = surveyOf([{ namespace: 'a', state: 'failing', error: 'quota' }]);
     assert.equal(check(survey, ['a']).outcome, 'skipped');
@@ -94,6 +112,7 @@ describe('the check of tokens', () => {
       { viewpoint: 'outside', namespace: undefined },
       { ...survey, gaps },
       new Set(),
+      () => false,
     );
     assert.match(summary, new RegExp(`${why}$`));
   });
