@@ -7,6 +7,7 @@ import { shareSurvey } from '../../src/diagnosis/secret-survey.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { createAccountWithRules, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { eventually } from '../support/eventually.ts';
+import { createPod, podWith } from '../support/pods.ts';
 import { secretPath } from '../support/pull-secret.ts';
 import { bindPolicy, createAdmissionPolicy, createSecretQuota } from '../support/secret-refusers.ts';
 import {
@@ -168,6 +169,10 @@ describeOnCluster("doctor's group secrets", (cluster) => {
     const namespace = await createNamespace();
     await storePullSecret(cluster(), namespace, new Map([[host, undefined]]));
     await reportFailure(cluster(), namespace, `${host}: AWS returned AccessDeniedException`);
+    const unused = (await results(cluster().kubeconfigPath, 'outside')).get('secret-tokens');
+    assert.deepEqual([unused?.outcome, /which no pod needs/.test(unused?.text ?? '')], ['warning', true]);
+    const references = { imagePullSecrets: [{ name: 'ecr-pull-secrets' }] };
+    await createPod(cluster(), namespace, podWith([`${host}/app:1`], references));
     const outside = await results(cluster().kubeconfigPath, 'outside');
     const { outcome, text = '' } = outside.get('secret-tokens') ?? {};
     assert.equal(outcome, 'failed');
