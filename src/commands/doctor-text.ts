@@ -21,7 +21,7 @@ export function groupText({ name, checks }: NamedChecks, style: TerminalStyle): 
     .join('')}\n`;
 }
 
-/** One line for all checks that are skipped for the same reason. */
+/** One line for all checks that are skipped for the same reason. It names them, unless the summary of a single one does. */
 function mergeSkipped(checks: readonly CheckResult[]): readonly CheckResult[] {
   const bySummary = Map.groupBy(
     checks.filter(({ outcome }) => outcome === 'skipped'),
@@ -29,13 +29,16 @@ function mergeSkipped(checks: readonly CheckResult[]): readonly CheckResult[] {
   );
   return checks.flatMap((result) => {
     const same = result.outcome === 'skipped' ? (bySummary.get(result.summary) ?? []) : [];
-    if (same.length < 2) {
+    if (same.length < 2 && !result.summary.startsWith(unnamed)) {
       return [result];
     }
     const names = same.map(({ check }) => check).join(', ');
     return result === same[0] ? [{ ...result, summary: `${names}: ${result.summary}` }] : [];
   });
 }
+
+/** How the summary of a skipped check begins that does not say what is checked. */
+const unnamed = 'not checked';
 
 /** The line of a check, and for a result that is not ok what follows from it and what to do. */
 function checkText(result: CheckResult, style: TerminalStyle): string {

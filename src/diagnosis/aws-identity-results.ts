@@ -169,7 +169,10 @@ function describeRules(
   const ok = attempts.rules.flatMap(({ target, attempt }) =>
     'value' in attempt ? [`${target.identity.rule}: ${attempt.value.arn}`] : [],
   );
-  const untested = targets.untestedRules.map((rule) => `${rule}: not tested, because nothing uses it`);
+  const broken = new Set(targets.unresolved.map(({ decision }) => decision.rule));
+  const untested = targets.untestedRules
+    .filter((rule) => !broken.has(rule))
+    .map((rule) => `${rule}: not tested, because no namespace uses it`);
   const results = [...unresolved, ...failed];
   if (ok.length > 0) {
     const summary = `${ok.length === 1 ? 'the identity of 1 rule works' : `the identities of ${ok.length} rules work`}`;

@@ -49,13 +49,17 @@ export function judgeCallerRights(
   viewpoint: Viewpoint,
 ): CheckResult {
   const check = 'caller-rights';
-  const who = viewpoint === 'outside' ? 'you have' : 'the program has';
+  const isOutside = viewpoint === 'outside';
   return missing.length === 0
-    ? { check, outcome: 'ok', summary: `${who} all rights that the checks need` }
+    ? {
+        check,
+        outcome: 'ok',
+        summary: `${isOutside ? 'you have' : 'the program has'} all rights that the checks need`,
+      }
     : {
         check,
         outcome: 'skipped',
-        summary: `some checks are skipped, because ${who} not all rights that the checks need`,
+        summary: `some checks are skipped, because ${isOutside ? 'you lack' : 'the program lacks'} rights that they need`,
         remedy: 'Run doctor as an administrator to check the rest',
         page: 'how-to/diagnose.md#grant-the-rights',
         details: missing.map((right) => `${format(right)} (${right.checks})`),

@@ -46,7 +46,7 @@ export function judgeDryRun(facts: DryRunFacts): CheckResult {
     return {
       check,
       outcome: 'skipped',
-      summary: `not decided, because ${facts.exclusion}`,
+      summary: `not checked, because ${facts.exclusion}`,
       remedy: 'Choose a namespace whose pods should get the reference, with --namespace',
       page: 'how-to/exclude.md',
     };

@@ -139,7 +139,7 @@ export function describeLookAlike(host: string, problem: string, isFailing: bool
   return {
     check: 'image-registry',
     outcome: isFailing ? 'failed' : 'warning',
-    summary: `${host} looks like a host of Amazon ECR and is none: it ${problem}`,
+    summary: `${host} looks like a host of Amazon ECR, but is not one: it ${problem}`,
     meaning: 'The program fetches no tokens for this host',
     remedy: 'Correct the host in the image, or map it to a registry with hosts in the configuration',
     page: 'how-to/other-host-names.md',

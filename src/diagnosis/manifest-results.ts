@@ -36,7 +36,8 @@ export function describeManifest(facts: ManifestFacts): CheckResult[] {
         {
           ...failed(`${image.host} says that the token in Secret ${secret} has expired`),
           meaning: 'The kubelet cannot pull until the Secret holds another token',
-          remedy: 'Check that nobody edits the Secret, and the clock of the program',
+          remedy:
+            'Check whether another writer edits the Secret, and whether the clock of the program is right',
           page: 'troubleshooting.md#the-token-has-expired',
         },
       ];
@@ -45,7 +46,8 @@ export function describeManifest(facts: ManifestFacts): CheckResult[] {
         {
           ...failed(`${image.host} does not accept the token in Secret ${secret} (HTTP ${result.status})`),
           meaning: 'The token is not one of this registry, or it was edited',
-          remedy: 'Check that nobody edits the Secret, and the account and region of the host in hosts',
+          remedy:
+            'Check whether another writer edits the Secret, and whether hosts maps the host to the right account and region',
           page: refusalPage,
         },
       ];
@@ -58,8 +60,8 @@ export function describeManifest(facts: ManifestFacts): CheckResult[] {
         {
           check,
           outcome: 'warning',
-          summary: `${image.host} did not answer the request for the manifest (HTTP ${result.status})`,
-          meaning: 'ECR limits the rate of requests, or fails for the moment; the kubelet retries',
+          summary: `${image.host} did not return the manifest (HTTP ${result.status})`,
+          meaning: 'ECR limits the rate of requests, or has a temporary failure; the kubelet retries',
           remedy: 'Run the command again in a minute',
         },
       ];
@@ -68,7 +70,7 @@ export function describeManifest(facts: ManifestFacts): CheckResult[] {
       return [
         {
           ...failed(`the server at ${image.host} does not respond as a registry (HTTP ${result.status})`),
-          meaning: 'Another server than ECR receives the request, for example a proxy that requires a login',
+          meaning: 'The request reaches another server than ECR, for example a proxy that requires a login',
           remedy: 'Check DNS, the proxy, and the host in hosts of the configuration',
           page: 'how-to/use-a-proxy.md#check-the-proxy',
         },

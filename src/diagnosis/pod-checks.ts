@@ -151,8 +151,8 @@ function describeWaiting(
     check,
     outcome: 'failed',
     summary: `${subjectOf(found)} cannot pull, because Secret ${secretName} has no valid token: ${explainToken(first, survey)}`,
-    meaning: 'They pull by themselves within five minutes after the token is stored',
-    remedy: 'Follow the cause; the groups secrets and aws show more',
+    meaning: 'The pods pull without further action within five minutes after the token is stored',
+    remedy: 'Remove the cause that is named; the groups secrets and aws show more',
     page: 'troubleshooting.md#the-secret-has-no-token-for-the-host',
     details: listPods(found, (pod) => explainToken(pod, survey)),
   };

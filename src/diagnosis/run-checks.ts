@@ -70,7 +70,7 @@ function describeBug(error: unknown): readonly CheckResult[] {
     {
       check: 'group-unfinished',
       outcome: 'failed',
-      summary: `ended by an unexpected error: ${message}`,
+      summary: `ended with an unexpected error: ${message}`,
       remedy: 'Report this error with the output of doctor --output json',
     },
   ];

@@ -83,7 +83,7 @@ const conditionTexts: Readonly<Record<Exclude<SecretCondition, 'missing'>, Condi
   'opted-out': {
     outcome: 'warning',
     summary: 'is not managed by the program, on purpose',
-    meaning: 'The program does not change it, so its credentials are those of the operator',
+    meaning: 'The program does not change it, so pods pull with the credentials that its owner stores in it',
   },
 };
 

@@ -45,7 +45,7 @@ export async function checkWrites(
   });
   if (installation.viewpoint === 'outside') {
     return skipped(
-      'not checked from outside; run doctor in the cluster, with the rights of the program: ' +
+      'not checked, because only the rights of the program show it; run doctor in its pod: ' +
         `kubectl exec -n ${installation.namespace ?? 'ecr-pull-secrets'} deploy/ecr-pull-secrets -- ecr-pull-secrets doctor --group secrets`,
     );
   }

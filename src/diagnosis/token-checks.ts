@@ -100,8 +100,8 @@ function describeFailures(
       : 'Pods that need these hosts cannot pull',
     remedy:
       viewpoint === 'inside'
-        ? 'Follow the cause; the group aws shows whether AWS issues tokens now'
-        : 'Follow the cause; to see whether AWS issues tokens now, run ' +
+        ? 'Remove the cause that is named; the group aws shows whether AWS issues tokens now'
+        : 'Remove the cause that is named; to see whether AWS issues tokens now, run ' +
           `kubectl exec -n ${installNamespace ?? 'ecr-pull-secrets'} deploy/ecr-pull-secrets -- ecr-pull-secrets doctor --group aws`,
     page,
     details: limitDetails(failing.map((host) => describeHost(host, now))),
@@ -138,7 +138,7 @@ function describeWaiting({ counts }: Pick<SecretSurvey, 'counts'>): CheckResult 
     check,
     outcome: 'warning',
     summary: `${countOf(counts.waiting, 'host')} waiting for the first token for less than ${formatDuration(maxWaitMs)}`,
-    meaning: 'Pods that need them pull as soon as the token is there',
+    meaning: 'Pods that need them pull as soon as the token is stored',
     remedy: 'Run doctor again in two minutes',
     page,
   };

@@ -200,7 +200,7 @@ describeOnCluster('doctor pod and doctor image', (cluster) => {
     const misspelt = await examine(['pod', await createFailingPod(namespace, [`${similar}/cart:1`])]);
     assert.match(
       firstFailed(misspelt.checks).summary,
-      /looks like a host of Amazon ECR and is none: .* 11 digits/,
+      /looks like a host of Amazon ECR, but is not one: .* 11 digits/,
     );
 
     for (const { checks } of [optedOut, other, denied, misspelt]) {

@@ -50,6 +50,11 @@ describe('the text of doctor', () => {
     assert.equal(text, 'webhook\n-------\n[skipped] a, c: x\n[skipped] y\n\n');
   });
 
+  it('names a skipped check whose summary says only why it is not checked', () => {
+    const skipped: CheckResult = { check: 'a', outcome: 'skipped', summary: 'not checked, because x' };
+    assert.match(groupText(group(skipped), plain), /^\[skipped\] a: not checked, because x$/m);
+  });
+
   it('lets no value control the terminal or begin a line', () => {
     const hostile = '\u001b]0;x\u0007\n[ok] forged\u202e';
     const text = groupText(group({ ...failed, summary: hostile, details: [hostile] }), plain);

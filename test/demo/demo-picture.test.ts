@@ -12,7 +12,7 @@ describe('the picture of the demo', () => {
 
   it('escapes text and keeps bold and colours', () => {
     const picture = renderTerminal(
-      'a <b> & "c"\n\u001b[1mbold\u001b[22m \u001b[33myellow\u001b[39m\u001b[31mred',
+      'a <b> & "c"\n\u001b[1mbold\u001b[22m \u001b[33myellow\u001b[39m\u001b[35mplain',
       {
         title: 'x < y',
         description: '',
@@ -23,7 +23,14 @@ describe('the picture of the demo', () => {
     assert.match(picture, />a &lt;b&gt; &amp; &quot;c&quot;<\/text>/);
     assert.match(
       picture,
-      /<tspan class="bold">bold<\/tspan> <tspan class="yellow">yellow<\/tspan>red<\/text>/,
+      /<tspan class="bold">bold<\/tspan> <tspan class="yellow">yellow<\/tspan>plain<\/text>/,
     );
+  });
+
+  it('wraps long lines at the width of the terminal and keeps their style', () => {
+    const options = { title: '', description: '', command: 'run', columns: 6 };
+    const picture = renderTerminal('ab\u001b[31mcdefgh\u001b[0mi', options);
+    assert.match(picture, />ab<tspan class="red">cdef<\/tspan><\/text>/);
+    assert.match(picture, />\n<text [^>]+><tspan class="red">gh<\/tspan>i<\/text>/);
   });
 });

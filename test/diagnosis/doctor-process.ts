@@ -40,29 +40,42 @@ export interface DoctorProcessOptions {
   readonly preload?: string | undefined;
 }
 
-let runs = 0;
+/** What a process wrote, and how it ended. */
+export interface ProcessOutput {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 /** Runs a command of doctor. Rejects if its standard output is not JSON. */
 export async function runDoctor(options: DoctorProcessOptions): Promise<DoctorRun> {
+  const started = performance.now();
+  const { code, stdout, stderr } = await runCommand({ ...options, args: [...options.args, ...jsonFlags] });
+  const durationMs = performance.now() - started;
+  return { code, checks: findChecks(parse(stdout, stderr)), output: stdout + stderr, durationMs };
+}
+
+const jsonFlags = ['--output', 'json'];
+let runs = 0;
+
+/** Runs a command that examines an installation. */
+export async function runCommand(options: DoctorProcessOptions): Promise<ProcessOutput> {
   const { program, args, environment, config, folder, preload } = options;
-  const flags = ['--output', 'json'];
+  const flags: string[] = [];
   if (config !== undefined) {
     const file = join(folder, `doctor-${runs++}.yaml`);
     await writeFile(file, stringify(config));
     flags.push('--config', file);
   }
   const nodeFlags = preload === undefined ? [] : ['--import', preload];
-  const started = performance.now();
-  const { code, stdout, stderr } = await run([...nodeFlags, program, ...args, ...flags], environment);
-  const durationMs = performance.now() - started;
-  return { code, checks: findChecks(parse(stdout, stderr)), output: stdout + stderr, durationMs };
+  return await run([...nodeFlags, program, ...args, ...flags], environment);
 }
 
 function run(
   args: readonly string[],
   environment: DoctorProcessOptions['environment'],
-): Promise<{ code: number; stdout: string; stderr: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ code: number; stdout: string; stderr: string }>();
+): Promise<ProcessOutput> {
+  const { promise, resolve } = Promise.withResolvers<ProcessOutput>();
   const options = { env: { PATH: process.env['PATH'], ...environment }, timeout: 60_000, maxBuffer: 2 ** 26 };
   execFile(process.execPath, args, options, (error, stdout, stderr) => {
     const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;

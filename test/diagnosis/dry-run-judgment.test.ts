@@ -43,7 +43,7 @@ describe('a dry run', () => {
 
   it('fails without the reference, unless an exclusion or an earlier check explains it', () => {
     assert.match(judge({}), /^failed: .+ a pod with image host\/image gets no reference$/);
-    assert.equal(judge({ exclusion: 'it is excluded' }), 'skipped: not decided, because it is excluded');
+    assert.equal(judge({ exclusion: 'it is excluded' }), 'skipped: not checked, because it is excluded');
     assert.match(
       judge({ earlierFailure: 'webhook-endpoints' }),
       /^skipped: .+webhook-endpoints explains it$/,

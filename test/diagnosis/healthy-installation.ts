@@ -18,7 +18,14 @@ import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { bundleInto, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
-import { type DoctorChanges, type DoctorRun, runDoctor } from './doctor-process.ts';
+import {
+  type DoctorChanges,
+  type DoctorProcessOptions,
+  type DoctorRun,
+  type ProcessOutput,
+  runCommand,
+  runDoctor,
+} from './doctor-process.ts';
 import { type ServiceGateway, startServiceGateway } from './service-gateway.ts';
 import {
   createNamedNamespace,
@@ -84,6 +91,8 @@ export interface HealthyInstallation {
   serve(validity: 'valid' | 'expired'): Promise<void>;
   /** Runs doctor with the rights of a caller. */
   doctor(caller: Caller, command: readonly string[], changes?: DoctorChanges): Promise<DoctorRun>;
+  /** Runs a command that examines the installation, and returns its text. */
+  print(caller: Caller, command: readonly string[], changes?: DoctorChanges): Promise<ProcessOutput>;
   stop(): Promise<void>;
 }
 
@@ -153,30 +162,34 @@ async function start(
 
   const developer = await createDeveloper(cluster);
   const kubeconfigs = { administrator: cluster.kubeconfigPath, developer };
+  const createRun = async (
+    caller: Caller,
+    command: readonly string[],
+    { environment: changed, config: settings, preload }: DoctorChanges = {},
+  ): Promise<DoctorProcessOptions> => {
+    if (caller !== 'inside') {
+      const args = [...command, '--kubeconfig', kubeconfigs[caller]];
+      const own = { HOME: folder, ...changed };
+      return { program: bundle, args, folder, preload, config: undefined, environment: own };
+    }
+    return {
+      program: bundle,
+      args: [...command, '--install-namespace', release.namespace],
+      environment: { ...environment, ...changed },
+      config: {
+        ...(await release.configFile()),
+        webhook: { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') },
+        kubernetes: { kubeconfig: kubeconfigPath },
+        ...settings,
+      },
+      ...{ folder, preload },
+    };
+  };
   return {
     ...{ cluster, release, ecr, roles, deniedRepositories, gateway, replicas, stop },
     serve: certificates.serve,
-    doctor: async (caller, command, { environment: changed, config: settings, preload } = {}) => {
-      if (caller !== 'inside') {
-        const args = [...command, '--kubeconfig', kubeconfigs[caller]];
-        return await runDoctor({
-          ...{ program: bundle, args, folder, preload, config: undefined },
-          environment: { HOME: folder, ...changed },
-        });
-      }
-      return await runDoctor({
-        program: bundle,
-        args: [...command, '--install-namespace', release.namespace],
-        environment: { ...environment, ...changed },
-        config: {
-          ...(await release.configFile()),
-          webhook: { certFile: join(folder, 'tls.crt'), keyFile: join(folder, 'tls.key') },
-          kubernetes: { kubeconfig: kubeconfigPath },
-          ...settings,
-        },
-        ...{ folder, preload },
-      });
-    },
+    doctor: async (...run) => await runDoctor(await createRun(...run)),
+    print: async (...run) => await runCommand(await createRun(...run)),
   };
 }
 

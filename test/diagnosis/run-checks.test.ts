@@ -84,7 +84,7 @@ describe('groups of checks', () => {
       { name: 'aws', run: () => Promise.reject(new Error('boom')) },
       { name: 'pods', run: async () => [ok('b')] },
     ]);
-    assert.deepEqual(lines, ['aws: failed: ended by an unexpected error: boom', 'pods: ok: b']);
+    assert.deepEqual(lines, ['aws: failed: ended with an unexpected error: boom', 'pods: ok: b']);
   });
 
   it('that need the configuration are skipped if it is not known', async () => {
