@@ -7,15 +7,13 @@ import type { Config } from '../config/schema.ts';
 import { serializeError } from '../telemetry/log-fields.ts';
 
 export interface ConfigOption {
-  /** Undefined: every setting has its default. */
+  /** Undefined: every setting has its default, or the command finds the configuration itself. */
   readonly configFile: string | undefined;
 }
 
-export function addConfigOption(command: Command): Command {
-  return command.option(
-    '--config <file>',
-    'configuration file in YAML; without it, all settings have their defaults',
-  );
+/** @param otherwise what applies without the option */
+export function addConfigOption(command: Command, otherwise = 'all settings have their defaults'): Command {
+  return command.option('--config <file>', `configuration file in YAML; without it, ${otherwise}`);
 }
 
 export function configOption(command: Command): ConfigOption {

@@ -12,7 +12,7 @@ export interface InstallationOptions extends ConfigOption {
 }
 
 export function addInstallationOptions(command: Command): Command {
-  return addConfigOption(command)
+  return addConfigOption(command, 'that of the installation is read')
     .option('--kubeconfig <file>', 'kubeconfig; without it, KUBECONFIG, ~/.kube/config or the ServiceAccount')
     .option('--context <name>', 'context of the kubeconfig; without it, the current one')
     .option('--install-namespace <name>', 'namespace of the installation; without it, it is searched for');

@@ -15,6 +15,7 @@ export function listCallerRights(namespace: string | undefined, viewpoint: Viewp
   return [
     { ...core, ...list, resource: 'secrets', checks: 'secrets' },
     { ...core, ...list, resource: 'pods', checks: 'pods' },
+    { ...core, ...list, resource: 'events', checks: 'secret-tokens, pods' },
     { ...core, ...list, resource: 'namespaces', checks: 'webhook-namespaces' },
     { ...core, ...list, resource: 'serviceaccounts', checks: 'provisioning' },
     {

@@ -70,7 +70,7 @@ function describeUnused(hosts: readonly NamespacedHost[], now: number): CheckRes
     meaning: 'The program tries to fetch their tokens until secrets.forgetAfter has passed',
     remedy: `If they are not needed any more, run ecr-pull-secrets remove-host --namespace ${first?.namespace} ${first?.host}`,
     page: 'how-to/remove-a-host.md',
-    details: limitDetails(hosts.map((host) => describeHost(host, now))),
+    details: limitDetails(hosts.map((host) => describeHost(host, now, undefined))),
   };
 }
 
@@ -104,7 +104,7 @@ function describeFailures(
         : 'Remove the cause that is named; to see whether AWS issues tokens now, run ' +
           `kubectl exec -n ${installNamespace ?? 'ecr-pull-secrets'} deploy/ecr-pull-secrets -- ecr-pull-secrets doctor --group aws`,
     page,
-    details: limitDetails(failing.map((host) => describeHost(host, now))),
+    details: limitDetails(failing.map((host) => describeHost(host, now, cause))),
   };
 }
 
@@ -115,9 +115,11 @@ function firstExpiry(hosts: readonly NamespacedHost[]): number {
   );
 }
 
+/** @param cause the error that the summary names, and the line of the host does not repeat */
 function describeHost(
   { namespace, host, state, expiresAt, waitingSince, error }: NamespacedHost,
   now: number,
+  cause: string | undefined,
 ): string {
   const facts = [
     ...(expiresAt === undefined
@@ -128,7 +130,7 @@ function describeHost(
             : `expired ${formatDuration(now - expiresAt)} ago`,
         ]),
     ...(waitingSince === undefined ? [] : [`has waited for ${formatDuration(now - waitingSince)}`]),
-    ...(error === undefined ? [] : [error]),
+    ...(error === undefined || error === cause ? [] : [error]),
   ];
   return `${namespace}: ${host}: ${facts.length === 0 ? state : facts.join(', ')}`;
 }

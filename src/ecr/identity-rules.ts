@@ -323,7 +323,7 @@ function findAnnotatedRole(
     : unresolved(
         compiled,
         'role-not-allowed',
-        `${path}.allowedRoles does not contain ${roleArn}, which annotation ${annotation} of ${name} names`,
+        `${path}.allowedRoles does not contain ${roleArn}, the role in annotation ${annotation} of ${name}`,
       );
 }
 

@@ -168,7 +168,7 @@ const adviceBySystemCode: ReadonlyMap<string, string> = new Map([
     'the certificate of the API server is for another name than its address; use a name in the certificate, or set tls-server-name in the kubeconfig',
   ],
   ['ENOTFOUND', "the name in the API server's address does not exist; check the address and DNS"],
-  ['EAI_AGAIN', "DNS does not answer for the name in the API server's address; check DNS"],
+  ['EAI_AGAIN', "DNS does not resolve the name in the API server's address at the moment; check DNS"],
   [
     'ECONNREFUSED',
     'nothing listens at the address of the API server; check the address, and whether it runs',

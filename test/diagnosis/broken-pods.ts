@@ -72,7 +72,7 @@ export const brokenPodSetups: readonly BrokenSetup[] = [
     command: ['doctor', 'pod', 'payments/stuck'],
     from: 'inside',
     check: 'pull-token',
-    summary: `there is no token for ${ownHost}: registries[1].allowedRoles does not contain ${otherRole}, which annotation eks.amazonaws.com/role-arn of ServiceAccount payments/ecr-pull names`,
+    summary: `there is no token for ${ownHost}: registries[1].allowedRoles does not contain ${otherRole}, the role in annotation eks.amazonaws.com/role-arn of ServiceAccount payments/ecr-pull`,
     break: async (installation) => {
       const { cluster } = installation;
       const path = '/api/v1/namespaces/payments/serviceaccounts/ecr-pull';

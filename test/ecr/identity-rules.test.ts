@@ -158,7 +158,7 @@ describe('a web identity', () => {
     );
     assert.deepEqual(codeOf(decide(annotated(`${account}:role/team-b`))), [
       'role-not-allowed',
-      `registries[0].allowedRoles does not contain ${account}:role/team-b, which annotation eks.amazonaws.com/role-arn of ${name} names`,
+      `registries[0].allowedRoles does not contain ${account}:role/team-b, the role in annotation eks.amazonaws.com/role-arn of ${name}`,
     ]);
   });
 

@@ -125,7 +125,7 @@ replica keep the label `pod`. The others take the maximum or minimum of all repl
   expr: max(ecr_pull_secrets_unmanaged_secrets{ {{- $s -}} }) > 0
   summary: Unmanaged Secrets have the name of the pull Secret.
   description: >-
-    In {{`{{ $value }}`}} namespaces, the program cannot store tokens, because a Secret with its name belongs to someone else.
+    In {{`{{ $value }}`}} namespaces, tokens cannot be stored, because an unmanaged Secret has the name of the pull Secret.
 - alert: EcrPullSecretsFullSecrets
   severity: warning
   for: 10m
