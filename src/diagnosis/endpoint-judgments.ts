@@ -1,5 +1,6 @@
 // Judges whether something accepts connections where the API server calls the webhook. Pure.
 import type { CheckResult } from './check.ts';
+import { countOf } from './check-text.ts';
 import type { ProbeResult } from './tls-probe.ts';
 import type { CalledTarget } from './webhook-facts.ts';
 import type { Endpoints, Workload } from './workloads.ts';
@@ -19,7 +20,7 @@ export interface ServiceFacts {
 export function judgeEndpoints({ target, exists, endpoints, deployment }: ServiceFacts): CheckResult {
   const service = `Service ${target.namespace}/${target.name}`;
   if (endpoints.ready > 0) {
-    return { check, outcome: 'ok', summary: `${service} has ${endpoints.ready} ready endpoints` };
+    return { check, outcome: 'ok', summary: `${service} has ${countOf(endpoints.ready, 'ready endpoint')}` };
   }
   const failed = (summary: string, remedy: string): CheckResult => ({
     ...{ check, outcome: 'failed', summary, meaning, remedy, page },
@@ -36,7 +37,7 @@ export function judgeEndpoints({ target, exists, endpoints, deployment }: Servic
   }
   if (deployment !== undefined && deployment.ready > 0) {
     return failed(
-      `${service} has no ready endpoints, although Deployment ${deployment.name} has ${deployment.ready} ready pods`,
+      `${service} has no ready endpoints, although Deployment ${deployment.name} has ${countOf(deployment.ready, 'ready pod')}`,
       `Compare the selector of the Service with the labels of the pods: ${pods} --show-labels`,
     );
   }

@@ -217,7 +217,7 @@ function describeRefused(found: FailingPods, scope: string): CheckResult {
     meaning: 'The identity that fetched the token may not pull from the repository',
     remedy:
       `Allow ${action ?? 'ecr:BatchGetImage and ecr:GetDownloadUrlForLayer'} in the policies of the repository and of the identity; ` +
-      `this names the identity and the ARN: ${chainOf(found)}`,
+      `to see the identity and the ARN, run: ${chainOf(found)}`,
     page: 'troubleshooting.md#ecr-refuses-the-pull',
     details: listPods(found, imageOf),
   };
@@ -237,7 +237,7 @@ const notFound: ProblemText = {
   outcome: 'failed',
   what: 'cannot pull, because the registry has no such repository or tag',
   meaning: 'The credentials work; the image reference is wrong, or the image was not pushed or was deleted',
-  remedy: 'Correct the image, or push it. This shows what exists',
+  remedy: 'Correct the image, or push it. To see whether the repository or the tag is missing, run',
 };
 
 const wrongPlatform: ProblemText = {
@@ -245,7 +245,7 @@ const wrongPlatform: ProblemText = {
   outcome: 'failed',
   what: 'cannot pull, because the image does not exist for the platform of the node',
   meaning: 'The credentials work; the image was built for other processors or operating systems',
-  remedy: 'Build the image for the platform of the nodes. This names the platforms',
+  remedy: 'Build the image for the platform of the nodes. To see the platforms of the image, run',
 };
 
 const unreachable: ProblemText = {
@@ -253,7 +253,7 @@ const unreachable: ProblemText = {
   outcome: 'failed',
   what: 'cannot pull, because the node cannot reach the registry',
   meaning: 'The kubelet found no network path to Amazon ECR or Amazon S3, which the layers come from',
-  remedy: 'Check routes, DNS, proxies and VPC endpoints of the nodes. This follows the chain',
+  remedy: 'Check routes, DNS, proxies and VPC endpoints of the nodes. To check each step of the pull, run',
 };
 
 const throttled: ProblemText = {
@@ -261,7 +261,8 @@ const throttled: ProblemText = {
   outcome: 'warning',
   what: 'failed to pull, because Amazon ECR limits the rate of requests',
   meaning: 'The kubelet tries again, and succeeds when fewer pulls are made at once',
-  remedy: 'Raise the quota of the registry, or use imagePullPolicy: IfNotPresent. This follows the chain',
+  remedy:
+    'Raise the quota of the registry, or use imagePullPolicy: IfNotPresent. To check each step of the pull, run',
 };
 
 const unexplained: ProblemText = {
@@ -269,7 +270,7 @@ const unexplained: ProblemText = {
   outcome: 'warning',
   what: 'cannot pull with a valid token, and the status does not say why',
   meaning: 'The kubelet is backing off, and there is no Event about the cause',
-  remedy: 'Find the cause with kubectl describe pod. This follows the chain',
+  remedy: 'Find the cause with kubectl describe pod. To check each step of the pull, run',
 };
 
 function describeProblem(

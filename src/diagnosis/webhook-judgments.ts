@@ -1,5 +1,6 @@
 // Judges the webhook configuration: whose it is, its rules, and other webhooks that run after it. Pure.
 import type { CheckResult } from './check.ts';
+import { countOf } from './check-text.ts';
 import type { WebhookConfigurationFacts, WebhookFacts } from './webhook-facts.ts';
 
 const chartModes = 'reference/chart.md#modes';
@@ -158,7 +159,7 @@ export function judgeOrder(
     const why =
       later.length === 0
         ? 'no other webhook for pods runs after this one'
-        : `${later.length} other webhooks for pods run after this one, and their changes are seen`;
+        : `changes of images by ${countOf(later.length, 'later webhook')} are handled too`;
     return { check, outcome: 'ok', summary: why };
   }
   return {
