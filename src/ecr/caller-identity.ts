@@ -50,7 +50,8 @@ export async function readCallerIdentity(
   const { timeouts, identity = defaultIdentity } = options;
   const totalMs = timeouts.totalMs ?? 2 * timeouts.requestMs;
   const http = createSharedHttpHandler(timeouts, environment);
-  options.signal?.addEventListener('abort', () => http.close(), { once: true });
+  const closeConnections = () => http.close();
+  options.signal?.addEventListener('abort', closeConnections, { once: true });
   let region = '';
   try {
     const credentials = createCredentialSource({
@@ -76,6 +77,7 @@ export async function readCallerIdentity(
   } catch (error) {
     throw explainFailure(error, identity, region);
   } finally {
+    options.signal?.removeEventListener('abort', closeConnections);
     http.close();
   }
 }

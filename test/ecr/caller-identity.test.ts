@@ -1,5 +1,6 @@
 // Tests that the AWS identity of the process and its credential provider are found with the real SDK, and how failures are explained.
 import assert from 'node:assert/strict';
+import { getEventListeners } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -122,6 +123,15 @@ describe('the AWS identity', () => {
     };
     const { arn, provider } = await readIdentity({ identity });
     assert.deepEqual([arn, provider], [`${session}/ecr-pull-secrets`, 'environment']);
+  });
+
+  it('leaves nothing at the signal that can abort it, which lives as long as the process', async () => {
+    await using aws = await startAwsTokensFixture();
+    const { signal } = new AbortController();
+    await readIdentity({ signal });
+    aws.double.fail({ error: 'AccessDenied', status: 403 }, { operation: 'GetCallerIdentity' });
+    await getTokenError(readIdentity({ signal }));
+    assert.equal(getEventListeners(signal, 'abort').length, 0);
   });
 
   it('is read in the configured region, or else in the home region of the partition in use', async () => {
