@@ -12,8 +12,8 @@ const maxPods = { all: 10_000, perNamespace: 500 };
 const maxHostsPerNamespace = 250;
 
 /**
- * Maximum number of pods with a failing host that are kept in all and of one namespace: what can get an Event within minutes. The
- * others get theirs in a later round, if they still wait.
+ * Maximum number of pods with a failing host that are kept in all and of one namespace: what can get an Event within minutes. Above
+ * `all`, the first pod of each namespace is kept, as for pods without a reference.
  */
 const maxWaitingPods = { all: 5_000, perNamespace: 200 };
 
@@ -114,7 +114,7 @@ export class FindingCollector {
   #addWaiting(pod: PodName, registries: readonly Registry[]): void {
     const { namespace } = pod;
     const pods = this.#waiting.get(namespace) ?? [];
-    if (pods.length >= maxWaitingPods.perNamespace || this.#keptWaiting >= maxWaitingPods.all) {
+    if (pods.length >= (this.#keptWaiting < maxWaitingPods.all ? maxWaitingPods.perNamespace : 1)) {
       return;
     }
     const failing = registries.flatMap(({ host }) => {

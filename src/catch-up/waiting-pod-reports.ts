@@ -25,7 +25,7 @@ export class WaitingPodReporter {
   readonly #dependencies: WaitingPodReporterDependencies;
   readonly #send: SendEvent;
   /** UID → when the pod got its last Event, in ms since the epoch; only of pods of the last round. */
-  #reported: ReadonlyMap<string, number> = new Map();
+  #reported = new Map<string, number>();
 
   constructor(dependencies: WaitingPodReporterDependencies) {
     this.#dependencies = dependencies;
@@ -45,8 +45,10 @@ export class WaitingPodReporter {
       const last = before.get(pod.uid);
       const isRecent = last !== undefined && Math.abs(at - last) < hourMs;
       reported.set(pod.uid, isRecent ? last : at);
-      if (!isRecent && !this.#sendEvent(pod, at, () => reported.delete(pod.uid))) {
-        reported.delete(pod.uid);
+      // another round may have ended when this is known
+      const markUnreported = () => void this.#reported.delete(pod.uid);
+      if (!isRecent && !this.#sendEvent(pod, at, markUnreported)) {
+        markUnreported();
       }
     }
   }

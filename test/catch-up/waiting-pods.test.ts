@@ -1,6 +1,9 @@
 // Tests which pods that wait for a token get an Event, when, and how many.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { WaitingPodReporter } from '../../src/catch-up/waiting-pod-reports.ts';
+import { KubeError } from '../../src/kube/errors.ts';
+import { createJsonLog } from '../../src/telemetry/log.ts';
 import { eventually } from '../support/eventually.ts';
 import {
   host,
@@ -104,6 +107,45 @@ describe('pods that wait for the token of a failing host', () => {
     await runFirstRound();
     await eventually('the bounded number is sent', () => state.events.length === 201);
     assert.equal(state.events.filter(({ object }) => object.namespace === 'shop').length, 1);
+  });
+
+  it('of many namespaces do not displace those of one that comes later in the list', async () => {
+    const { state, runFirstRound, pass } = setUpCatchUp();
+    const names = [...Array.from({ length: 30 }, (_, index) => `many-${index}`), 'shop'];
+    state.failures = new Map(names.map((namespace) => [namespace, new Map([[host, refused]])]));
+    state.pods = names.flatMap((namespace) =>
+      Array.from({ length: namespace === 'shop' ? 1 : 200 }, (_, index) =>
+        waitingPod(namespace, `${namespace}-${index}`),
+      ),
+    );
+    await runFirstRound();
+    await pass(6 * minuteMs);
+    await eventually('the pod has an Event', () =>
+      state.events.some(({ object }) => object.namespace === 'shop'),
+    );
+  });
+
+  it('get the Event in a later round if the API server did not accept it, however late that is known', async () => {
+    const pod = { namespace: 'shop', name: 'cart', uid: 'uid-cart', host, moreHosts: 0, failure: refused };
+    const sent: { readonly reject: (error: Error) => void; readonly resolve: (created: boolean) => void }[] =
+      [];
+    const reporter = new WaitingPodReporter({
+      createEvent: () => new Promise((resolve, reject) => void sent.push({ resolve, reject })),
+      eventsPerSecond: 100_000,
+      now: () => start,
+      log: createJsonLog('silent', { write: () => undefined }),
+    });
+    const waiting = new Map([['shop', [pod]]]);
+    reporter.report(waiting);
+    await eventually('the Event is in flight', () => sent.length === 1);
+    reporter.report(waiting);
+    sent[0]?.reject(new KubeError({ code: 'timeout', operation: 'create an Event' }));
+    await new Promise((resolve) => setImmediate(resolve));
+    reporter.report(waiting);
+    await eventually('it is sent again', () => sent.length === 2);
+    sent[1]?.resolve(true);
+    reporter.report(waiting);
+    assert.equal(sent.length, 2);
   });
 });
 
