@@ -86,7 +86,7 @@ function expiries(timeline: readonly TimelineEntry[], now: number): string {
   if (entries.length === 0) {
     return '';
   }
-  const longestMs = Math.max(1, ...entries.map(({ expiresAt }) => expiresAt - now));
+  const longestMs = Math.max(1, (entries.at(-1)?.expiresAt ?? now) - now);
   const rows = entries.slice(0, maxHosts).map(({ namespace, host, expiresAt }) => {
     const remainingMs = expiresAt - now;
     const width = Math.max(0, Math.min(100, (100 * remainingMs) / longestMs)).toFixed(1);
