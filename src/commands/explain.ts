@@ -123,13 +123,16 @@ async function readManifest(file: string, stdin: CommandContext['stdin']): Promi
   return Buffer.concat(chunks).toString();
 }
 
+/** With merge keys (`<<`), as kubectl. Warnings would quote the manifest. */
+const parseOptions = { merge: true, logLevel: 'error' } as const;
+
 /**
  * Parses the documents of a manifest. Errors do not quote it, because it may contain secrets.
  * @throws {ManifestError}
  */
 function parseManifest(text: string, file: string): unknown[] {
   const source = file === '-' ? 'standard input' : file;
-  const documents = [...parseAllDocuments(text)];
+  const documents = [...parseAllDocuments(text, parseOptions)];
   const [error] = documents.flatMap(({ errors }) => errors);
   if (error !== undefined) {
     const place = error.linePos?.[0];

@@ -158,6 +158,19 @@ describe('explain', () => {
     });
   });
 
+  it('shows no key of a manifest in a warning', async (t) => {
+    const warnings = t.mock.method(process, 'emitWarning', () => undefined);
+    await explain(
+      'kind: Pod\nspec: { containers: [{ image: a/b, env: [{ ? { PASSWORD: hunter2 } : x }] }] }\n',
+    );
+    assert.equal(warnings.mock.callCount(), 0);
+  });
+
+  it('resolves merge keys as kubectl does', async () => {
+    const text = `base: &base\n  image: ${host}/x\nkind: Pod\nspec:\n  containers:\n  - <<: *base\n    name: app\n`;
+    assert.equal((await explainFirst(text)).action, 'inject');
+  });
+
   it('reports a manifest that cannot be read', async () => {
     await assert.rejects(run(['explain', '-f', join(folder, 'gone')]), /gone cannot be read \(ENOENT\)/);
     const bomb = `a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\nc: [${'*b,'.repeat(200)}]`;
