@@ -81,6 +81,9 @@ async function requestManifest(
     return { outcome: 'found', digest, platforms: undefined, hasPlatform: undefined };
   }
   const index = await client.send('GET', path, accept);
+  if (index.status !== 200) {
+    return classifyRefusal(index.status, index.body);
+  }
   const platforms = listPlatforms(index.body);
   const hasPlatform = platforms.some((one) => one === platform || one.startsWith(`${platform}/`));
   return { outcome: 'found', digest, platforms: platforms.slice(0, maxPlatforms), hasPlatform };

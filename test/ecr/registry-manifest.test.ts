@@ -144,6 +144,12 @@ describe('the manifest of an image', { skip: !isCi(process.env) && obstacle }, (
     assert.equal(single.outcome === 'found' && single.hasPlatform, undefined);
   });
 
+  it('is not said to lack a platform if the registry does not return the list of platforms', async () => {
+    intercept = ({ method }) => (method === 'GET' ? { status: 429 } : undefined);
+    const result = await check(`${frankfurt}/shop/cart:1`, { platform: 'linux/amd64' });
+    assert.equal(result.outcome, 'throttled');
+  });
+
   it('is not fetched from another host', async () => {
     intercept = () => ({ status: 307, headers: { location: `https://${ireland}/v2/cart/manifests/1` } });
     assert.equal((await check(`${frankfurt}/cart:1`)).outcome, 'redirected');
