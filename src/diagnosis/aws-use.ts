@@ -37,7 +37,11 @@ export async function readAwsTargets(
   const [example = 'default'] = config.provisioning.namespaces.names.filter((name) => !name.includes('*'));
   const targets = selectAwsTargets({
     rules: config.registries,
-    uses: [...stored, ...configured.map((registry) => ({ namespace: example, registry }))],
+    uses: [
+      ...stored.withToken,
+      ...configured.map((registry) => ({ namespace: example, registry })),
+      ...stored.waiting,
+    ],
     namespaces: names,
     resolveIdentity,
     resolveRegistry,
@@ -45,13 +49,22 @@ export async function readAwsTargets(
   return { targets, gaps };
 }
 
-/** The hosts in the annotations of managed Secrets, those with a token first: others may be made up. */
+interface StoredUses {
+  readonly withToken: readonly RegistryUse[];
+  readonly waiting: readonly RegistryUse[];
+}
+
+/**
+ * The hosts in the annotations of managed Secrets. Only the first endpoints are examined, and a tenant can make up any number of
+ * hosts in its namespaces, so those that most namespaces use come first.
+ */
 function listStoredUses(
   secrets: readonly SecretMetadata[],
   resolveRegistry: ReturnType<typeof createRegistryResolver>,
-): RegistryUse[] {
+): StoredUses {
   const withToken: RegistryUse[] = [];
   const waiting: RegistryUse[] = [];
+  const namespaceCounts = new Map<string, number>();
   for (const secret of secrets) {
     if (withToken.length + waiting.length >= maxUses) {
       break;
@@ -63,8 +76,11 @@ function listStoredUses(
       const registry = resolveRegistry(host);
       if (registry !== undefined) {
         (lifetime === undefined ? waiting : withToken).push({ namespace: secret.namespace, registry });
+        namespaceCounts.set(host, (namespaceCounts.get(host) ?? 0) + 1);
       }
     }
   }
-  return [...withToken, ...waiting];
+  const countOf = ({ registry }: RegistryUse) => namespaceCounts.get(registry.host) ?? 0;
+  const sort = (uses: readonly RegistryUse[]) => uses.toSorted((a, b) => countOf(b) - countOf(a));
+  return { withToken: sort(withToken), waiting: sort(waiting) };
 }

@@ -272,6 +272,24 @@ describe('the checks of AWS', () => {
     await api.request('DELETE', '/api/v1/namespaces/shop/serviceaccounts/puller');
   });
 
+  it('examine what several namespaces or the configuration use before what one tenant has made up', async (t) => {
+    const invented = await startApiStandIn();
+    t.after(() => invented.stop());
+    const crowded = loadKubeConfig({
+      ...{ kubeconfigPath: invented.kubeconfigPath, requestTimeoutMs: 20_000, userAgent: 'test' },
+    });
+    t.after(() => crowded.close());
+    const madeUp = Array.from(
+      { length: 25 },
+      (_, index) => `123456789012.dkr.ecr.xx-fake-${index}.amazonaws.com`,
+    );
+    await createPullSecret(invented, 'aaa', madeUp);
+    await createPullSecret(invented, 'shop', [frankfurt]);
+    await createPullSecret(invented, 'web', [frankfurt]);
+    const { double } = await run({ installation: { cluster: crowded } });
+    assert.ok(double.issued.some(({ region }) => region === 'eu-central-1'));
+  });
+
   it('have bounded durations where nothing responds', async () => {
     const silent = createServer();
     await new Promise<void>((resolve) => silent.listen(0, '127.0.0.1', resolve));
