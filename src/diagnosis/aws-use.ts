@@ -1,7 +1,12 @@
 // Reads which registries are in use and which identities fetch their tokens, as far as the caller may.
-import { createRegistryResolver, listMappedRegistries, resolveRegistries } from '../ecr/registry.ts';
+import {
+  createRegistryResolver,
+  listMappedRegistries,
+  type RegistryResolver,
+  resolveRegistries,
+} from '../ecr/registry.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
-import { listSecretMetadata, type SecretMetadata } from '../kube/secret-metadata.ts';
+import { type SecretMetadata, visitSecretMetadata } from '../kube/secret-metadata.ts';
 import { hostsAnnotation } from '../labels.ts';
 import { parseAnnotation } from '../pull-secrets/hosts-annotation.ts';
 import { ownsSecret } from '../pull-secrets/ownership.ts';
@@ -19,28 +24,36 @@ export async function readAwsTargets(
   signal: AbortSignal,
 ): Promise<{ readonly targets: AwsTargets; readonly gaps: readonly Gap[] }> {
   const gaps: Gap[] = [];
-  const [secrets, namespaces, resolveIdentity] = await Promise.all([
-    readOptional('list secrets', gaps, () => listSecretMetadata(cluster, config.secretName, signal)),
+  const resolveRegistry = createRegistryResolver(config);
+  const stored = new StoredUses(resolveRegistry);
+  const [namespaces, resolveIdentity] = await Promise.all([
     // Only examples: without them, rules that nothing uses are not tested.
     config.registries.length === 0
       ? undefined
       : readOptional('list namespaces', [], () => listNamespaces(cluster, { selector: '' }, signal)),
     readIdentities(config, cluster, gaps, signal),
+    readOptional('list secrets', gaps, () =>
+      visitSecretMetadata(
+        cluster,
+        config.secretName,
+        {},
+        { onSecret: (secret) => stored.add(secret) },
+        signal,
+      ),
+    ),
   ]);
-  const resolveRegistry = createRegistryResolver(config);
   const configured = [
     ...resolveRegistries(config.provisioning.registries, resolveRegistry),
     ...listMappedRegistries(config),
   ];
-  const stored = listStoredUses(secrets?.items ?? [], resolveRegistry);
   const names = (namespaces ?? []).filter(({ isTerminating }) => !isTerminating).map(({ name }) => name);
   const [example = 'default'] = config.provisioning.namespaces.names.filter((name) => !name.includes('*'));
   const targets = selectAwsTargets({
     rules: config.registries,
     uses: [
-      ...stored.withToken,
+      ...stored.withToken(),
       ...configured.map((registry) => ({ namespace: example, registry })),
-      ...stored.waiting,
+      ...stored.waiting(),
     ],
     namespaces: names,
     resolveIdentity,
@@ -49,38 +62,45 @@ export async function readAwsTargets(
   return { targets, gaps };
 }
 
-interface StoredUses {
-  readonly withToken: readonly RegistryUse[];
-  readonly waiting: readonly RegistryUse[];
-}
-
 /**
  * The hosts in the annotations of managed Secrets. Only the first endpoints are examined, and a tenant can make up any number of
  * hosts in its namespaces, so those that most namespaces use come first.
  */
-function listStoredUses(
-  secrets: readonly SecretMetadata[],
-  resolveRegistry: ReturnType<typeof createRegistryResolver>,
-): StoredUses {
-  const withToken: RegistryUse[] = [];
-  const waiting: RegistryUse[] = [];
-  const namespaceCounts = new Map<string, number>();
-  for (const secret of secrets) {
-    if (withToken.length + waiting.length >= maxUses) {
-      break;
+class StoredUses {
+  readonly #resolveRegistry: RegistryResolver;
+  readonly #withToken: RegistryUse[] = [];
+  readonly #waiting: RegistryUse[] = [];
+  readonly #namespaceCounts = new Map<string, number>();
+
+  constructor(resolveRegistry: RegistryResolver) {
+    this.#resolveRegistry = resolveRegistry;
+  }
+
+  add(secret: SecretMetadata): void {
+    if (!ownsSecret(secret) || this.#withToken.length + this.#waiting.length >= maxUses) {
+      return;
     }
-    const { hosts } = ownsSecret(secret)
-      ? parseAnnotation(secret.annotations[hostsAnnotation], resolveRegistry)
-      : { hosts: new Map<string, undefined>() };
+    const { namespace, annotations } = secret;
+    const { hosts } = parseAnnotation(annotations[hostsAnnotation], this.#resolveRegistry);
     for (const [host, lifetime] of hosts) {
-      const registry = resolveRegistry(host);
+      const registry = this.#resolveRegistry(host);
       if (registry !== undefined) {
-        (lifetime === undefined ? waiting : withToken).push({ namespace: secret.namespace, registry });
-        namespaceCounts.set(host, (namespaceCounts.get(host) ?? 0) + 1);
+        (lifetime === undefined ? this.#waiting : this.#withToken).push({ namespace, registry });
+        this.#namespaceCounts.set(host, (this.#namespaceCounts.get(host) ?? 0) + 1);
       }
     }
   }
-  const countOf = ({ registry }: RegistryUse) => namespaceCounts.get(registry.host) ?? 0;
-  const sort = (uses: readonly RegistryUse[]) => uses.toSorted((a, b) => countOf(b) - countOf(a));
-  return { withToken: sort(withToken), waiting: sort(waiting) };
+
+  withToken(): RegistryUse[] {
+    return this.#sort(this.#withToken);
+  }
+
+  waiting(): RegistryUse[] {
+    return this.#sort(this.#waiting);
+  }
+
+  #sort(uses: readonly RegistryUse[]): RegistryUse[] {
+    const countOf = ({ registry }: RegistryUse) => this.#namespaceCounts.get(registry.host) ?? 0;
+    return uses.toSorted((a, b) => countOf(b) - countOf(a));
+  }
 }
