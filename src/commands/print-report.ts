@@ -9,6 +9,8 @@ export type OutputFormat = 'text' | 'json';
 export interface TextOutput {
   /** Whether it is a terminal. */
   readonly isTTY?: boolean;
+  /** False once its reader is gone. */
+  readonly writable?: boolean;
   /** The size of the terminal. */
   readonly columns?: number;
   readonly rows?: number;

@@ -121,7 +121,7 @@ async function runStatus(options: StatusOptions, context: CommandContext): Promi
       // The first failure ends the command, because a wrong address or a missing right does not go away.
       let shown = await read();
       printStatus(shown, options, context);
-      while (options.isWatching && !interrupt.signal.aborted) {
+      while (options.isWatching && !interrupt.signal.aborted && context.stdout.writable !== false) {
         await sleep(watchIntervalMs, undefined, { signal: interrupt.signal }).catch(() => undefined);
         if (!interrupt.signal.aborted) {
           shown = await read().catch((error: unknown) => addFailure(shown, error));

@@ -166,6 +166,15 @@ describeOnCluster('status', (cluster) => {
     assert.deepEqual([code, errors.join('')], [130, '']);
   });
 
+  it('ends with --watch when nobody reads its output any more', async (t) => {
+    const args = ['status', '--watch', '--output', 'json', '--kubeconfig', cluster().kubeconfigPath];
+    const child = spawn(process.execPath, [mainFile, ...args], { stdio: ['ignore', 'pipe', 'inherit'] });
+    t.after(() => child.kill('SIGKILL'));
+    await once(child.stdout, 'data');
+    child.stdout.destroy();
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  });
+
   it('shows 1,000 namespaces within five seconds, and doctor checks them within five', async (t) => {
     const names = Array.from({ length: 1000 }, (_, index) => `many-${index}`);
     await bulk.createNamespaces(names);
