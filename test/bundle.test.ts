@@ -1,5 +1,6 @@
 // Tests that the bundle in the image runs without node_modules: it injects a pod.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -34,6 +35,23 @@ describe('the bundle in the image', () => {
     assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
     await program.stop();
     await Promise.all([ecr.stop(), cluster.stop()]);
+    await rm(directory, { recursive: true, force: true });
+  });
+
+  it('says which Node.js it needs, because npm and kubectl may run it with an older one', async () => {
+    const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
+    const bundle = join(directory, 'main.mjs');
+    await bundleInto(bundle);
+    const asOldNode = "data:text/javascript,Object.defineProperty(process.versions,'node',{value:'20.20.2'})";
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', asOldNode, bundle, 'doctor', '--help'],
+      { encoding: 'utf8' },
+    );
+    assert.deepEqual(
+      [status, stdout, stderr],
+      [1, '', 'ecr-pull-secrets: needs Node.js 24 or later, and this is 20.20.2\n'],
+    );
     await rm(directory, { recursive: true, force: true });
   });
 });
