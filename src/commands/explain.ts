@@ -1,4 +1,5 @@
 // The command `explain`: shows offline what the webhook would do with the pods of a manifest, and why.
+import { isUtf8 } from 'node:buffer';
 import { createReadStream } from 'node:fs';
 import { parseAllDocuments } from 'yaml';
 import type { Config } from '../config/schema.ts';
@@ -120,7 +121,11 @@ async function readManifest(file: string, stdin: CommandContext['stdin']): Promi
   if (length > maxManifestBytes) {
     throw new ManifestError(`${source} is larger than 16 MiB; pass fewer objects`);
   }
-  return Buffer.concat(chunks).toString();
+  const content = Buffer.concat(chunks);
+  if (!isUtf8(content)) {
+    throw new ManifestError(`${source} is not UTF-8; save it as UTF-8`);
+  }
+  return content.toString();
 }
 
 /** With merge keys (`<<`), as kubectl. Warnings would quote the manifest. */

@@ -173,6 +173,8 @@ describe('explain', () => {
 
   it('reports a manifest that cannot be read', async () => {
     await assert.rejects(run(['explain', '-f', join(folder, 'gone')]), /gone cannot be read \(ENOENT\)/);
+    await writeFile(join(folder, 'utf16.yaml'), Buffer.from('\ufeffkind: Pod\n', 'utf16le'));
+    await assert.rejects(run(['explain', '-f', join(folder, 'utf16.yaml')]), /utf16\.yaml is not UTF-8/);
     const bomb = `a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\nc: [${'*b,'.repeat(200)}]`;
     await assert.rejects(explain(bomb), /has too many YAML aliases/);
   });
