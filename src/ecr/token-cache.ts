@@ -14,6 +14,8 @@ export interface Caller {
   readonly region: string;
   /** Whether users can cause any number of such identities. */
   readonly isUnbounded: boolean;
+  /** The namespace, if the identity belongs to one. */
+  readonly namespace?: string | undefined;
 }
 
 /** State of one identity, region and kind of endpoint. */
@@ -70,15 +72,41 @@ export class TokenCache {
   readonly #tokens: LRUCache<string, CacheEntry<Token>>;
   readonly #unboundedTokens: LRUCache<string, CacheEntry<Token>>;
   readonly #failures: LRUCache<string, CacheEntry<FailureEntry>>;
-  readonly #unboundedFailures = new LRUCache<string, CacheEntry<FailureEntry>>({ max: maxUnboundedFailures });
+  readonly #unboundedFailures: LRUCache<string, CacheEntry<FailureEntry>>;
+  /** Namespace → the number of its tokens and failures, of identities that belong to one namespace. */
+  readonly #entryCounts = new Map<string, number>();
   readonly #untrustedFailures = new LRUCache<string, CacheEntry<FailureEntry>>({ max: maxUntrustedFailures });
   readonly #options: TokenCacheOptions;
 
   constructor(options: TokenCacheOptions) {
     this.#tokens = new LRUCache({ max: options.maxKeys });
-    this.#unboundedTokens = new LRUCache({ max: options.maxKeys });
+    const dispose = ({ caller }: CacheEntry<unknown>) => this.#count(caller, -1);
+    this.#unboundedTokens = new LRUCache<string, CacheEntry<Token>>({ max: options.maxKeys, dispose });
+    this.#unboundedFailures = new LRUCache<string, CacheEntry<FailureEntry>>({
+      max: maxUnboundedFailures,
+      dispose,
+    });
     this.#failures = new LRUCache({ max: options.maxKeys });
     this.#options = options;
+  }
+
+  /**
+   * Whether there may be a token or a failure of an identity that belongs to the namespace. Cheaper than the key of the identity,
+   * which a plan would need for each of 10,000 namespaces.
+   */
+  hasEntriesOf(namespace: string): boolean {
+    return this.#entryCounts.has(namespace);
+  }
+
+  #count({ namespace }: Caller, change: 1 | -1): void {
+    if (namespace !== undefined) {
+      const count = (this.#entryCounts.get(namespace) ?? 0) + change;
+      if (count > 0) {
+        this.#entryCounts.set(namespace, count);
+      } else {
+        this.#entryCounts.delete(namespace);
+      }
+    }
   }
 
   /** Returns the last token, which may have expired. */
@@ -119,6 +147,7 @@ export class TokenCache {
 
   recordSuccess(caller: Caller, token: Token): void {
     const tokens = caller.isUnbounded ? this.#unboundedTokens : this.#tokens;
+    this.#count(caller, 1);
     tokens.set(caller.key, { caller, value: token });
     this.#failures.delete(caller.key);
     this.#untrustedFailures.delete(caller.key);
@@ -136,6 +165,7 @@ export class TokenCache {
     const error = failure.withRetryAt(retryAt);
     const provenFailures = trust === 'proven' ? this.#failures : this.#untrustedFailures;
     const failures = caller.isUnbounded ? this.#unboundedFailures : provenFailures;
+    this.#count(caller, 1);
     failures.set(caller.key, { caller, value: { error, since, at, retryAt, consecutive } });
     return error;
   }

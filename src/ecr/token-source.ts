@@ -89,10 +89,12 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   /** Endpoints from which any identity has received a token. */
   const provenEndpoints = new LRUCache<string, true>({ max: maxProvenEndpoints });
 
-  /** The key of the cached token; undefined if no identity may fetch one now. */
+  /** The key of the cached token and failure; undefined if there are none, or if no identity may fetch one now. */
   const findKey = (namespace: string, registry: Registry) => {
     const decision = options.resolveIdentity(namespace, registry);
-    return decision.access === 'allowed' ? getEndpointKey(decision.identity, registry) : undefined;
+    return decision.access !== 'allowed' || (decision.identity.isNamespaced && !cache.hasEntriesOf(namespace))
+      ? undefined
+      : getEndpointKey(decision.identity, registry);
   };
 
   async function fetchAndRecord(
@@ -141,7 +143,10 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
     const endpoint = getEndpointId(registry);
     const service = getServiceKey(registry);
     const trust = provenEndpoints.has(endpoint) ? 'proven' : getEndpointTrust(registry);
-    const caller = { key, identity: identity.key, region, isUnbounded: identity.isUnbounded };
+    const caller = {
+      ...{ key, identity: identity.key, region, isUnbounded: identity.isUnbounded },
+      namespace: identity.isNamespaced ? namespace : undefined,
+    };
     const fetchToken = () =>
       fetchAndRecord(caller, service, trust, async () => {
         const token = await options.fetchToken(identity, registry, trust);

@@ -184,4 +184,28 @@ describe('a region with an identity for each namespace', () => {
     assert.equal(states.filter(({ expiresAt }) => expiresAt !== undefined).length, 16);
     assert.equal(states.filter(({ failure }) => failure !== undefined).length, 300);
   });
+
+  it('finds the tokens and failures that are still cached, and no others', async (t) => {
+    const { tokens, pass } = createFixture(t, 'fail');
+    const good = registry('eu-west-1');
+    const bad = registry('eu-west-2', '999999999999');
+    const fetch = async (namespace: string, one: Registry) => {
+      const call = tokens.get(namespace, one).catch(() => undefined);
+      await pass(200);
+      await call;
+    };
+    await fetch('team-0', good);
+    await fetch('team-0', bad);
+    await fetch('team-0', good);
+    assert.notEqual(tokens.getCached('team-0', good), undefined);
+    assert.equal(tokens.getFailure('team-0', bad)?.error.code, 'AccessDenied');
+    assert.equal(tokens.getFailure('team-0', good), undefined);
+    for (const namespace of namespaces.slice(1, 17)) {
+      await fetch(namespace, good);
+    }
+    assert.equal(tokens.getCached('team-0', good), undefined, 'other namespaces have evicted it');
+    assert.notEqual(tokens.getFailure('team-0', bad), undefined);
+    assert.notEqual(tokens.getCached('team-16', good), undefined);
+    assert.equal(tokens.getCached('team-200', good), undefined);
+  });
 });
