@@ -196,6 +196,8 @@ class Hour {
   async #startWithBrokenCredentials(): Promise<Replica> {
     const { ecr, folder } = this.#parts;
     ecr.fail({ error: 'InvalidClientTokenId', status: 403 }, { operation: 'GetCallerIdentity' });
+    // A token would show that the credentials are valid.
+    ecr.fail({ error: 'UnrecognizedClientException' }, { operation: 'GetAuthorizationToken' });
     const certificates = await createCertificateFiles(join(folder, 'tls'), { days: 3 });
     const replica = await this.#replicas.start('bbbbb', { certificates });
     await this.#replicas.until(replica, /aws_credentials_ok\{.*\} 0/);
