@@ -65,9 +65,9 @@ const maxPlanAgeMs = 10_000;
 
 /**
  * Minimum age of a plan before it is replaced, in ms for each pending renewal, because planning 10,000 namespaces takes
- * 10 to 40 ms and some MB of memory. An older plan does no harm: whether a renewal is still due is checked when it starts.
+ * 10 to 40 ms and up to 25 MB of memory. An older plan does no harm: whether a renewal is still due is checked when it starts.
  */
-const planAgePerPendingMs = 0.5;
+const planAgePerPendingMs = 1;
 
 /** Namespaces in which a renewal has started within this time come after the others, in ms. */
 const recentStartMs = 600_000;

@@ -1,5 +1,5 @@
 // Plans which hosts of which namespaces are due for renewal, which are overdue, and when the next one is due.
-import type { IdentityDecision, UnresolvedIdentity } from '../ecr/identity.ts';
+import type { HostIdentityResolver, IdentityDecision, UnresolvedIdentity } from '../ecr/identity.ts';
 import {
   type ClockReading,
   computeDueTime,
@@ -375,10 +375,11 @@ function computeRetryAt(
  * identities that differ from namespace to namespace, there is nothing to share.
  */
 function memoizePerIdentity(rules: PlanRules): PlanRules {
+  const identityOf = rememberLast(rules.identityOf);
   const memoize = <T>(compute: (namespace: string, host: string) => T | undefined): typeof compute => {
     const byIdentity = new Map<string | undefined, Map<string, T | undefined>>();
     return (namespace, host) => {
-      const decision = rules.identityOf(namespace, host);
+      const decision = identityOf(namespace, host);
       if (decision.access !== 'allowed' || decision.identity.isNamespaced) {
         return compute(namespace, host);
       }
@@ -393,7 +394,21 @@ function memoizePerIdentity(rules: PlanRules): PlanRules {
   };
   return {
     ...rules,
+    identityOf,
     cachedToken: memoize(rules.cachedToken),
     regionFailure: memoize(rules.regionFailure),
+  };
+}
+
+/** Keeps the last decision, because several rules need it for the same host one after the other. */
+function rememberLast(resolve: HostIdentityResolver): HostIdentityResolver {
+  let last:
+    | { readonly namespace: string; readonly host: string; readonly decision: IdentityDecision }
+    | undefined;
+  return (namespace, host) => {
+    if (last?.namespace !== namespace || last.host !== host) {
+      last = { namespace, host, decision: resolve(namespace, host) };
+    }
+    return last.decision;
   };
 }
