@@ -1,9 +1,13 @@
 // Formats the report of doctor as one self-contained HTML page for tickets, without scripts and external resources.
 import type { CheckGroup, CheckResult } from '../diagnosis/check.ts';
 import type { TimelineEntry } from '../diagnosis/report-timeline.ts';
+import { maxLifetimeMs } from '../ecr/token-policy.ts';
 import { toPrintable } from '../telemetry/redact.ts';
 import { countsText, type DoctorReport, findFirstFailure, pageUrl } from './doctor-report.ts';
 import { pageStyle } from './doctor-style.ts';
+
+/** How much the clock of this machine may differ from that of AWS, in ms. */
+const maxClockDifferenceMs = 15 * 60_000;
 
 /** Hosts that the timeline and the table of failing hosts show. */
 const maxHosts = 200;
@@ -78,7 +82,10 @@ function item(result: CheckResult): string {
   ].join('');
 }
 
-/** A bar for each token, from the time of the report to its expiry; the soonest first. */
+/**
+ * A bar for each token, from the time of the report to its expiry; the soonest first. Anyone who may edit a Secret can write any time
+ * into its annotation, so a bar ends where that of a new token does.
+ */
 function expiries(timeline: readonly TimelineEntry[], now: number): string {
   const entries = timeline
     .flatMap((entry) => (entry.expiresAt === undefined ? [] : [{ ...entry, expiresAt: entry.expiresAt }]))
@@ -86,12 +93,14 @@ function expiries(timeline: readonly TimelineEntry[], now: number): string {
   if (entries.length === 0) {
     return '';
   }
-  const longestMs = Math.max(1, (entries.at(-1)?.expiresAt ?? now) - now);
+  const longestMs = Math.min(maxLifetimeMs, Math.max(1, (entries.at(-1)?.expiresAt ?? now) - now));
   const rows = entries.slice(0, maxHosts).map(({ namespace, host, expiresAt }) => {
     const remainingMs = expiresAt - now;
     const width = Math.max(0, Math.min(100, (100 * remainingMs) / longestMs)).toFixed(1);
-    const text = remainingMs <= 0 ? 'expired' : `in ${formatRemaining(remainingMs)}`;
-    return `<tr><th scope="row">${escapeHtml(namespace)}</th><td>${escapeHtml(host)}</td><td class="bar"><div style="width:${width}%"></div></td><td>${text} (${new Date(expiresAt).toISOString()})</td></tr>`;
+    const isPossible = remainingMs <= maxLifetimeMs + maxClockDifferenceMs;
+    const text = isPossible ? remainingText(remainingMs) : 'later than any ECR token; the Secret was edited';
+    const bar = `<div${isPossible ? '' : ' class="impossible"'} style="width:${width}%"></div>`;
+    return `<tr><th scope="row">${escapeHtml(namespace)}</th><td>${escapeHtml(host)}</td><td class="bar">${bar}</td><td>${text} (${new Date(expiresAt).toISOString()})</td></tr>`;
   });
   return `<section>
 <h2>Token expiries</h2>
@@ -127,9 +136,12 @@ function omitted(length: number): string {
   return length > maxHosts ? `<p>and ${length - maxHosts} more, which --output json lists</p>` : '';
 }
 
-function formatRemaining(ms: number): string {
+function remainingText(ms: number): string {
+  if (ms <= 0) {
+    return 'expired';
+  }
   const minutes = Math.floor(ms / 60_000);
-  return minutes >= 60 ? `${Math.floor(minutes / 60)}h ${minutes % 60}m` : `${minutes}m`;
+  return minutes >= 60 ? `in ${Math.floor(minutes / 60)}h ${minutes % 60}m` : `in ${minutes}m`;
 }
 
 const entities: Readonly<Record<string, string>> = {

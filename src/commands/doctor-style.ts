@@ -21,6 +21,7 @@ dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 1rem; } dt { 
 table { border-collapse: collapse; width: 100%; } th, td { text-align: left; padding: .2rem .5rem; font-weight: normal;
   border-bottom: 1px solid var(--line); vertical-align: top; } thead th { font-weight: 600; }
 .bar { min-width: 8rem; width: 30%; } .bar div { height: .8rem; margin-top: .3rem; background: var(--bar); }
+.bar .impossible { background: repeating-linear-gradient(135deg, var(--failed) 0 4px, transparent 4px 8px); }
 a { color: var(--bar); }
 @media print {
   body { margin: 0; max-width: none; font-size: 11px; } .checks > li, tr { break-inside: avoid; }
