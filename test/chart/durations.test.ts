@@ -23,6 +23,7 @@ const durationsOfOthers: Readonly<Record<string, Bounds>> = {
   'certificates.certManager.duration': { fromMs: hourMs, toMs: 87_600 * hourMs }, // cert-manager's own minimum
   'metrics.serviceMonitor.interval': { fromMs: 1_000, toMs: 24 * hourMs },
   'metrics.podMonitor.interval': { fromMs: 1_000, toMs: 24 * hourMs },
+  'metrics.prometheusRule.syncOverdueAfter': { fromMs: hourMs, toMs: 168 * hourMs },
 };
 
 const schemaFile = () => readFile(join(chartFolder, 'values.schema.json'), 'utf8');

@@ -212,9 +212,10 @@ describeWithPrometheus('the rules, with promtool', (helm: () => Helm) => {
     minutes: number,
     expected: readonly { readonly minute: number; readonly firing: readonly string[] }[],
     expression = 'group by (alertname) (ALERTS{alertstate="firing"})',
+    file = rules,
   ): Promise<void> {
     const { code, output } = await runPromtool(['test', 'rules', 'test.yaml'], {
-      'rules.yaml': rules,
+      'rules.yaml': file,
       'test.yaml': {
         rule_files: ['rules.yaml'],
         evaluation_interval: '1m',
@@ -269,6 +270,19 @@ describeWithPrometheus('the rules, with promtool', (helm: () => Helm) => {
       return [...failing].filter(([name]) => !name.startsWith('kube_') && !name.startsWith('apiserver_'));
     });
     await check(new Map([...day, ...others]), 120, [{ minute: 120, firing: [] }]);
+  });
+
+  it('are silent between two runs of a CronJob that are eight hours apart, with a limit of nine', async () => {
+    const series = change(
+      day,
+      /^kube_cronjob_status_last_successful_time/,
+      0,
+      (minute) => Math.floor(minute / 480) * 480 * 60 + 60,
+    );
+    const nineHours = await renderRules(helm(), undefined, { syncOverdueAfter: '9h' });
+    const silent = [{ minute: 479, firing: [] }];
+    await check(series, 480, silent, undefined, nineHours);
+    await check(series, 480, [{ minute: 479, firing: ['SyncOverdue'] }]);
   });
 
   it('are silent when a counter starts again, and when a pod is scraped again after a gap', async () => {

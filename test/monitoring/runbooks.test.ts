@@ -97,6 +97,14 @@ describeWithHelm('the alerts of the chart', (helm) => {
     assert.ok(!(await of('certificates from cert-manager')).includes('CertificateControllerDown'));
   });
 
+  it('of the CronJob waits longer than the default schedule, and as long as the settings say', async () => {
+    const exprOf = async (settings: Parameters<typeof renderRules>[2]) =>
+      alertsOf(await renderRules(helm(), undefined, settings)).find(({ alert }) => /SyncOverdue$/.test(alert))
+        ?.expr ?? '';
+    assert.match(await exprOf({}), /> 25200$/);
+    assert.match(await exprOf({ syncOverdueAfter: '9h' }), /> 32400$/);
+  });
+
   it('have thresholds that follow the settings', async () => {
     const exprOf = async (name: string, values: Parameters<typeof renderRules>[1]) =>
       alertsOf(await renderRules(helm(), values)).find(({ alert }) => alert === `EcrPullSecrets${name}`)

@@ -247,7 +247,7 @@ replica keep the label `pod`. The others take the maximum or minimum of all repl
     time() - max(
       kube_cronjob_status_last_successful_time{namespace="{{ $ns }}",cronjob="{{ $name }}-sync"}
       or kube_cronjob_created{namespace="{{ $ns }}",cronjob="{{ $name }}-sync"}
-    ) > 25200
+    ) > {{ include "ecr-pull-secrets.seconds" .Values.metrics.prometheusRule.syncOverdueAfter }}
   summary: The CronJob has not updated the pull Secrets.
   description: >-
     The last successful run was {{`{{ $value | humanizeDuration }}`}} ago. Tokens that it stored are valid for 12 hours.
