@@ -171,6 +171,11 @@ function explainToken({ namespace, failure }: FailingPod, survey: SecretSurvey |
       return `the program does not manage the Secret of namespace ${namespace}, because ${secret.detail}`;
     case 'edited':
       return `the Secret of namespace ${namespace} is not as the program wrote it, because ${secret.detail}`;
+    case 'missing': {
+      const reported = secret.hosts.find(({ host }) => host === failure.host) ?? secret.hosts[0];
+      const error = reported?.error === undefined ? '' : ` (${reported.host}: ${reported.error})`;
+      return `namespace ${namespace} has no such Secret${error}`;
+    }
     default: {
       const host = secret.hosts.find((one) => one.host === failure.host);
       if (host === undefined) {

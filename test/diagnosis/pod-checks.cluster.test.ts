@@ -103,6 +103,18 @@ describeOnCluster("doctor's groups pods and provisioning", (cluster) => {
     await deletePods([valid, waiting, bare]);
   });
 
+  it('says why there is no Secret if an Event about another host of the namespace names the refusal', async () => {
+    const namespace = await cluster().createNamespace('refused');
+    await createFailingPod(cluster(), namespace);
+    const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
+    await reportFailure(cluster(), namespace, `${other}: exceeded quota "few"`, 'PullTokenRefused');
+    assert.match(
+      (await podResults()).get('pods-waiting')?.text ?? '',
+      new RegExp(`: namespace ${namespace} has no such Secret \\(${other}: exceeded quota "few"\\)`),
+    );
+    await deletePods([namespace]);
+  });
+
   it('says that a pod is excluded by the labels of its namespace', async () => {
     const namespace = await createLabelledNamespace(cluster(), { 'ecr-pull-secrets.io/inject': 'false' });
     await createFailingPod(cluster(), namespace, { hasReference: false });
