@@ -221,8 +221,8 @@ function addFailure(shown: Status, error: unknown): Status {
   return { ...shown, notes: [`not refreshed since ${at}: ${message}`] };
 }
 
-/** Moves the cursor to the top and erases the screen and what was scrolled out of it (ECMA-48 CUP and ED, and xterm). */
-const clearScreen = '\u001b[H\u001b[2J\u001b[3J';
+/** Moves the cursor to the top and erases the screen below it (ECMA-48 CUP and ED). What was scrolled out of it stays. */
+const clearScreen = '\u001b[H\u001b[J';
 
 function printStatus(status: Status, { output, isWatching }: StatusOptions, context: CommandContext): void {
   const { stdout, environment } = context;

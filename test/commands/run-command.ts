@@ -42,7 +42,10 @@ export async function runOnce(
 ): Promise<Ended> {
   const folder = await mkdtemp(join(tmpdir(), 'command-'));
   const file = join(folder, 'config.yaml');
-  await writeFile(file, stringify({ ...settings, kubernetes: { kubeconfig: kubeconfigPath } }));
+  await writeFile(
+    file,
+    stringify({ ...settings, kubernetes: { ...Object(settings['kubernetes']), kubeconfig: kubeconfigPath } }),
+  );
   const written = { stdout: '', stderr: '' };
   try {
     const code = await parseValid([...args, '--config', file]).run({

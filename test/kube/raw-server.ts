@@ -10,6 +10,7 @@ import { Listener } from '../doubles/api-server/http-listener.ts';
 /** A server whose responses a test defines, in place of an API server. */
 export interface RawServer {
   readonly config: ClusterConfig;
+  readonly kubeconfigPath: string;
   stop(): Promise<void>;
 }
 
@@ -45,6 +46,7 @@ export async function startRawServer(
   });
   return {
     config,
+    kubeconfigPath: path,
     stop: async () => {
       await config.close();
       await listener.close();
