@@ -1,6 +1,7 @@
 // What the commands `doctor pod` and `doctor image` share: their options, and how they print what they found.
 import type { Command } from 'commander';
-import { type Chain, hasFailed } from '../diagnosis/chain.ts';
+import { findUnreachable } from '../diagnosis/api-server-checks.ts';
+import { type Chain, type ChainPart, hasFailed } from '../diagnosis/chain.ts';
 import type { CheckResult } from '../diagnosis/check.ts';
 import type { Installation } from '../diagnosis/installation.ts';
 import { toPrintable } from '../telemetry/redact.ts';
@@ -46,7 +47,7 @@ export async function runChain(
     try {
       const signal = AbortSignal.any([interrupt.signal, AbortSignal.timeout(timeoutMs)]);
       // Without the configuration, the steps would be those of the defaults, and name a wrong cause.
-      const { parts } = problem?.outcome === 'failed' ? { parts: [] } : await follow(installation, signal);
+      const parts = problem?.outcome === 'failed' ? [] : await followIfReachable(installation, follow, signal);
       const chain = { parts: [...describeProblem(problem), ...parts] };
       const style = terminalStyle(context.stdout, context.environment);
       context.stdout.write(options.output === 'json' ? jsonText(chain) : chainText(chain, style));
@@ -55,6 +56,18 @@ export async function runChain(
       await close();
     }
   });
+}
+
+/** If the API server does not respond, every step would only repeat that. */
+async function followIfReachable(
+  installation: Installation,
+  follow: (installation: Installation, signal: AbortSignal) => Promise<Chain>,
+  signal: AbortSignal,
+): Promise<readonly ChainPart[]> {
+  const unreachable = await findUnreachable(installation, signal);
+  return unreachable === undefined
+    ? (await follow(installation, signal)).parts
+    : [{ title: 'api-server', checks: [unreachable] }];
 }
 
 /** Why the configuration is not known, or may be another one than that of the program. */

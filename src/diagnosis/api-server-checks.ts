@@ -6,6 +6,7 @@ import {
   formatRight,
   serviceAccountUser,
 } from '../kube/access-reviews.ts';
+import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import { readObject } from '../kube/objects.ts';
 import { getField } from '../util/json.ts';
@@ -44,14 +45,38 @@ export const checkApiServer: CheckGroupRunner = async (installation, signal) => 
 };
 
 async function checkReachability({ cluster }: Installation, signal: AbortSignal): Promise<CheckResult[]> {
-  const address = cluster.getCurrentCluster()?.server ?? '';
+  const version = await readVersion(cluster, signal);
+  const address = getAddress(cluster);
+  return version instanceof KubeError
+    ? [judgeReachability(address, version)]
+    : [
+        judgeReachability(address, undefined),
+        judgeVersion(String(getField(version, 'gitVersion')).slice(0, 50)),
+      ];
+}
+
+/** Returns why nothing can be read from the API server; undefined if it responds, or if the user interrupts the request. */
+export async function findUnreachable(
+  { cluster }: Pick<Installation, 'cluster'>,
+  signal: AbortSignal,
+): Promise<CheckResult | undefined> {
+  const version = await readVersion(cluster, signal);
+  // The right to read the version says nothing about other rights.
+  return version instanceof KubeError && version.code !== 'forbidden' && !version.isAborted
+    ? judgeReachability(getAddress(cluster), version)
+    : undefined;
+}
+
+function getAddress(cluster: ClusterConfig): string {
+  return cluster.getCurrentCluster()?.server ?? '';
+}
+
+async function readVersion(cluster: ClusterConfig, signal: AbortSignal): Promise<unknown> {
   try {
-    const version = await readObject(cluster, { path: '/version', noun: 'the version' }, signal);
-    const gitVersion = String(getField(version, 'gitVersion')).slice(0, 50);
-    return [judgeReachability(address, undefined), judgeVersion(gitVersion)];
+    return await readObject(cluster, { path: '/version', noun: 'the version' }, signal);
   } catch (error) {
     if (error instanceof KubeError) {
-      return [judgeReachability(address, error)];
+      return error;
     }
     throw error;
   }

@@ -1,5 +1,6 @@
 // The steps from an image to its pull, as doctor pod and doctor image report them. Pure.
 import type { CheckResult } from './check.ts';
+import type { Gap } from './read-gaps.ts';
 
 /** Steps that belong together. */
 export interface ChainPart {
@@ -31,6 +32,22 @@ const subjects: ReadonlyMap<string, string> = new Map([
 export function skipStep(check: string, reason: string, remedy?: string): CheckResult {
   const summary = `${subjects.get(check) ?? check}: not checked, because ${reason}`;
   return { check, outcome: 'skipped', summary, remedy };
+}
+
+/**
+ * What could not be read. A right that the caller lacks, or an interruption, says nothing about the image, so the step is skipped. If
+ * the API server does not respond as expected, nothing was found out, and the step failed.
+ */
+export function describeGapStep(check: string, gap: Gap, remedy?: string): CheckResult {
+  const skipped = skipStep(check, gap.why, remedy);
+  return gap.isForbidden || gap.isInterrupted === true
+    ? skipped
+    : {
+        ...skipped,
+        outcome: 'failed',
+        meaning: 'It is not known whether the image can be pulled',
+        remedy: 'Run the command again. If this repeats, run ecr-pull-secrets doctor --group api-server',
+      };
 }
 
 /** Turns failures that an earlier step explains into skipped steps, so that only the cause counts. */

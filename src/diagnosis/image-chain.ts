@@ -4,7 +4,7 @@ import { explainLookAlike } from '../ecr/look-alike.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
 import { decide } from '../injection/decision.ts';
 import { KubeError } from '../kube/errors.ts';
-import { type Chain, explainedBy, hasFailed, skipStep } from './chain.ts';
+import { type Chain, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import { checkImagePull } from './image-pull.ts';
 import { describeInjection, describeLookAlike } from './injection-results.ts';
@@ -130,8 +130,8 @@ async function findNamespace(
     return found?.namespace ?? skipStep(check, `no namespace has a valid token for ${host}`, remedy);
   } catch (error) {
     if (error instanceof KubeError) {
-      const { why } = describeGap(error, `list secrets named ${installation.config.secretName}`);
-      return skipStep(check, why, remedy);
+      const gap = describeGap(error, `list secrets named ${installation.config.secretName}`);
+      return describeGapStep(check, gap, remedy);
     }
     throw error;
   }

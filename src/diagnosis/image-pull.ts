@@ -4,7 +4,7 @@ import type { Environment } from '../ecr/aws-settings.ts';
 import type { ImageReference } from '../ecr/image-reference.ts';
 import type { Registry } from '../ecr/registry.ts';
 import { checkManifest } from '../ecr/registry-manifest.ts';
-import { hasFailed, skipStep } from './chain.ts';
+import { describeGapStep, hasFailed, skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import type { Installation } from './installation.ts';
 import { describeManifest } from './manifest-results.ts';
@@ -39,8 +39,13 @@ export async function checkImagePull(
     return [...results, skipStep(check, 'there is no valid token for the host')];
   }
   if (auth === undefined) {
-    const reason = secret.gap?.why ?? 'the Secret holds no token for the host';
-    return [...results, skipStep(check, reason, secret.gap && rightsRemedy)];
+    const { gap } = secret;
+    return [
+      ...results,
+      gap === undefined
+        ? skipStep(check, 'the Secret holds no token for the host')
+        : describeGapStep(check, gap, gap.isForbidden ? rightsRemedy : undefined),
+    ];
   }
   return [...results, ...(await requestManifest(installation, pull, auth, signal))];
 }

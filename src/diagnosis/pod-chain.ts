@@ -8,7 +8,7 @@ import { KubeError } from '../kube/errors.ts';
 import { locateNode, locatePod, readByName } from '../kube/object-by-name.ts';
 import { pickStrings } from '../kube/resource.ts';
 import { getField } from '../util/json.ts';
-import { type Chain, type ChainPart, explainedBy, hasFailed, skipStep } from './chain.ts';
+import { type Chain, type ChainPart, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import { describeRegistry } from './image-chain.ts';
 import { checkImagePull } from './image-pull.ts';
@@ -83,7 +83,7 @@ async function readPod(
       : { object };
   } catch (error) {
     if (error instanceof KubeError) {
-      return skipStep(check, describeGap(error, `get pods in namespace ${namespace}`).why);
+      return describeGapStep(check, describeGap(error, `get pods in namespace ${namespace}`));
     }
     throw error;
   }

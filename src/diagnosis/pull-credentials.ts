@@ -1,6 +1,7 @@
 // Reads the credentials for a host from a pull Secret, for a request to that host only.
 import type { ClusterConfig } from '../kube/client.ts';
-import { createSecretApi } from '../kube/secrets.ts';
+import { readObject } from '../kube/objects.ts';
+import { pickStrings } from '../kube/resource.ts';
 import { parseDockerConfig } from '../pull-secrets/docker-config.ts';
 import { dockerConfigKey } from '../pull-secrets/ownership.ts';
 import { getField, parseJsonOrUndefined } from '../util/json.ts';
@@ -32,20 +33,27 @@ export class PullCredentials {
   }
 }
 
+/** The name of a Secret. */
+interface SecretName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
 /**
  * @param gaps receives why the Secret could not be read
  * @returns undefined if it could not be read, or does not exist
  */
 export async function readPullCredentials(
   cluster: ClusterConfig,
-  namespace: string,
-  secretName: string,
+  { namespace, name }: SecretName,
   gaps: Gap[],
+  signal: AbortSignal,
 ): Promise<PullCredentials | undefined> {
-  const secret = await readOptional(`get secrets named ${secretName}`, gaps, () =>
-    createSecretApi(cluster).read(namespace, secretName),
+  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/secrets/${encodeURIComponent(name)}`;
+  const secret = await readOptional(`get secrets named ${name}`, gaps, () =>
+    readObject(cluster, { path, noun: `Secret ${namespace}/${name}` }, signal),
   );
-  const encoded = secret?.data?.[dockerConfigKey];
+  const encoded = pickStrings(getField(secret, 'data'))[dockerConfigKey];
   return secret === undefined
     ? undefined
     : new PullCredentials(encoded === undefined ? undefined : Buffer.from(encoded, 'base64').toString());

@@ -5,8 +5,10 @@ import { KubeError } from '../kube/errors.ts';
 export interface Gap {
   /** The verb and the resource, such as `list pods`. */
   readonly request: string;
-  /** Whether the caller lacks the right. Otherwise the request failed. */
+  /** Whether the caller lacks the right. Otherwise the request failed, or was interrupted. */
   readonly isForbidden: boolean;
+  /** Whether the user interrupted the request. */
+  readonly isInterrupted?: boolean;
   /** Why, as the rest of a sentence: `there is no right to list pods`. */
   readonly why: string;
 }
@@ -17,6 +19,9 @@ export function describeGap(error: unknown, request: string): Gap {
     throw error;
   }
   const isForbidden = error.code === 'forbidden' || error.code === 'unauthorized';
+  if (error.isAborted) {
+    return { request, isForbidden, isInterrupted: true, why: `the request to ${request} was interrupted` };
+  }
   return {
     request,
     isForbidden,

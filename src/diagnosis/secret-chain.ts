@@ -1,6 +1,6 @@
 // Reads the pull Secret of one namespace, as a step from an image to its pull.
 import { KubeError } from '../kube/errors.ts';
-import { skipStep } from './chain.ts';
+import { describeGapStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import type { Installation } from './installation.ts';
 import { type PullCredentials, readPullCredentials } from './pull-credentials.ts';
@@ -32,11 +32,11 @@ export async function readNamespaceSecret(
     surveySecrets(installation, { names: [namespace], includes: () => true }, signal).catch(
       (error: unknown) => toGap(error, `list secrets named ${config.secretName}`),
     ),
-    readPullCredentials(cluster, namespace, config.secretName, gaps),
+    readPullCredentials(cluster, { namespace, name: config.secretName }, gaps, signal),
   ]);
   const known = { namespace, credentials, gap: gaps[0] };
   if ('why' in survey) {
-    return { ...known, status: undefined, results: [skipStep('pull-secret', survey.why)] };
+    return { ...known, status: undefined, results: [describeGapStep('pull-secret', survey)] };
   }
   const status = survey.secrets.get(namespace);
   const found = describeSecret(`${namespace}/${config.secretName}`, status);

@@ -28,7 +28,9 @@ export async function settleChecks(
     const unfinished = (): CheckResult => ({
       check,
       outcome: 'skipped',
-      summary: 'not finished in the given time',
+      summary: isInterrupted(signal)
+        ? 'not finished, because you interrupted it'
+        : 'not finished in the given time',
     });
     try {
       return [await Promise.race([run(), aborted.then(unfinished)])].flat();
@@ -37,6 +39,11 @@ export async function settleChecks(
     }
   });
   return (await Promise.all(results)).flat();
+}
+
+/** Whether the user ended the checks, and not their deadline, which aborts with a TimeoutError. */
+function isInterrupted({ reason }: AbortSignal): boolean {
+  return reason instanceof Error && reason.name === 'AbortError';
 }
 
 /** The result of a check that failed for another reason than what it checks. */

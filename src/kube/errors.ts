@@ -53,6 +53,8 @@ interface KubeErrorDetails {
   refusal?: Refusal | undefined;
   /** What to do, if more is known than the code says. */
   advice?: string | undefined;
+  /** Whether the caller aborted the call. */
+  isAborted?: boolean;
 }
 
 /**
@@ -68,14 +70,18 @@ export class KubeError extends Error {
   readonly shortCause: string;
   /** What the operator can do about it. */
   readonly advice: string;
+  /** Whether the caller aborted the call, for example because the user interrupted the command. */
+  readonly isAborted: boolean;
 
-  constructor({ code, operation, status, detail, refusal, advice: givenAdvice }: KubeErrorDetails) {
+  constructor(details: KubeErrorDetails) {
+    const { code, operation, status, detail, refusal, advice: givenAdvice, isAborted = false } = details;
     const facts = [code, status === undefined ? '' : `HTTP ${status}`, refusal?.text ?? detail ?? '']
       .filter(Boolean)
       .join(', ');
     const advice = refusal?.advice ?? givenAdvice ?? adviceByCode[code];
     super(`cannot ${operation} (${facts}): ${advice}`);
     this.advice = advice;
+    this.isAborted = isAborted;
     this.shortCause = refusal?.shortText ?? `API server: ${code}`;
     this.code = code;
     this.operation = operation;
@@ -244,6 +250,9 @@ export function toKubeError(failure: unknown, operation: string): KubeError {
   }
   if (failure instanceof Error && failure.name === 'TimeoutError') {
     return new KubeError({ code: 'timeout', operation });
+  }
+  if (failure instanceof Error && failure.name === 'AbortError') {
+    return new KubeError({ code: 'unknown', operation, isAborted: true });
   }
   const systemError = findSystemError(failure);
   const code = classifySystemCode(systemError?.code);

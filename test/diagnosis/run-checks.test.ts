@@ -74,7 +74,7 @@ describe('groups of checks', () => {
     interrupt.abort();
     assert.deepEqual(await running, [
       'webhook: ok: a',
-      'webhook: skipped: not finished in the given time',
+      'webhook: skipped: not finished, because you interrupted it',
       'pods: skipped: not finished, because you interrupted it',
     ]);
   });
