@@ -39,8 +39,8 @@ export const diagnosisPictures: readonly DiagnosisPicture[] = [
     command: ['status'],
     columns: 168,
     description:
-      'A table with three hosts in three pull Secrets. The host of namespace payments is failing and has no token, and two ' +
-      'pods use it. Those of partner and shop are valid for almost twelve hours.',
+      'A table with four hosts in four pull Secrets. The host of namespace payments is failing and has no token, and two ' +
+      'pods use it. Those of partner, shop and vendor are valid for almost twelve hours.',
   },
 ];
 

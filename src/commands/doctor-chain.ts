@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { findUnreachable } from '../diagnosis/api-server-checks.ts';
 import { type Chain, type ChainPart, hasFailed } from '../diagnosis/chain.ts';
-import type { CheckResult } from '../diagnosis/check.ts';
+import { describeSource } from '../diagnosis/configuration-checks.ts';
 import type { Installation } from '../diagnosis/installation.ts';
 import { toPrintable } from '../telemetry/redact.ts';
 import { addOutputOption, type CommandContext, outputFormat } from './command.ts';
@@ -43,12 +43,23 @@ export async function runChain(
   follow: (installation: Installation, signal: AbortSignal) => Promise<Chain>,
 ): Promise<number> {
   return await interruptible(context.signals, async (interrupt) => {
-    const { installation, problem, close } = await openInstallation(options, context, interrupt.signal);
+    const { installation, problem, source, close } = await openInstallation(
+      options,
+      context,
+      interrupt.signal,
+    );
     try {
       const signal = AbortSignal.any([interrupt.signal, AbortSignal.timeout(timeoutMs)]);
+      const configuration = problem ?? describeSource(source);
       // Without the configuration, the steps would be those of the defaults, and name a wrong cause.
-      const parts = problem?.outcome === 'failed' ? [] : await followIfReachable(installation, follow, signal);
-      const chain = { parts: [...describeProblem(problem), ...parts] };
+      const parts =
+        problem?.outcome === 'failed' ? [] : await followIfReachable(installation, follow, signal);
+      const chain = {
+        parts: [
+          ...(configuration === undefined ? [] : [{ title: 'configuration', checks: [configuration] }]),
+          ...parts,
+        ],
+      };
       const style = terminalStyle(context.stdout, context.environment);
       context.stdout.write(options.output === 'json' ? jsonText(chain) : chainText(chain, style));
       return interrupt.exitCode ?? (chain.parts.some(({ checks }) => hasFailed(checks)) ? 1 : 0);
@@ -68,11 +79,6 @@ async function followIfReachable(
   return unreachable === undefined
     ? (await follow(installation, signal)).parts
     : [{ title: 'api-server', checks: [unreachable] }];
-}
-
-/** Why the configuration is not known, or may be another one than that of the program. */
-function describeProblem(problem: CheckResult | undefined): Chain['parts'] {
-  return problem === undefined ? [] : [{ title: 'configuration', checks: [problem] }];
 }
 
 /**

@@ -127,11 +127,11 @@ async function examine(
   if (opened instanceof KubeConfigError) {
     add({ name: 'api-server', checks: [describeKubeConfigError(opened)] });
   } else {
-    const { installation, problem, close } = opened;
+    const { installation, problem, source, close } = opened;
     const onTimeline = (entries: ReportTimeline) => {
       timeline = entries;
     };
-    const all = createCheckGroups({ problem, namespace: options.namespace, onTimeline });
+    const all = createCheckGroups({ problem, source, namespace: options.namespace, onTimeline });
     const wanted = all.filter(({ name }) => options.groups.length === 0 || options.groups.includes(name));
     const { timeoutMs } = options;
     await runChecks(wanted, installation, { timeoutMs, signal: interrupt.signal, onGroup: add }).finally(

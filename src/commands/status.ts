@@ -1,5 +1,6 @@
 // The command `status`: shows the state of each host in each pull Secret, and the pods that use it.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { describeSource } from '../diagnosis/configuration-checks.ts';
 import type { Installation } from '../diagnosis/installation.ts';
 import { createDiagnosisRules, readPodUsage } from '../diagnosis/pod-usage.ts';
 import type { Gap } from '../diagnosis/read-gaps.ts';
@@ -115,8 +116,13 @@ const watchIntervalMs = 5_000;
 /** @throws {KubeConfigError}, {ConfigError}, {StatusRightsError}, or {KubeError} if the Secrets cannot be listed */
 async function runStatus(options: StatusOptions, context: CommandContext): Promise<number> {
   return await interruptible(context.signals, async (interrupt) => {
-    const { installation, problem, close } = await openInstallation(options, context, interrupt.signal);
-    const read = () => readStatus(installation, options, problem?.summary, interrupt.signal);
+    const { installation, problem, source, close } = await openInstallation(
+      options,
+      context,
+      interrupt.signal,
+    );
+    const configuration = problem?.summary ?? describeSource(source)?.summary;
+    const read = () => readStatus(installation, options, configuration, interrupt.signal);
     try {
       // The first failure ends the command, because a wrong address or a missing right does not go away.
       let shown = await read();
@@ -149,7 +155,7 @@ class StatusRightsError extends Error {
 async function readStatus(
   installation: Installation,
   { namespaces, hosts, states }: StatusOptions,
-  problem: string | undefined,
+  configuration: string | undefined,
   signal: AbortSignal,
 ): Promise<Status> {
   const { config } = installation;
@@ -175,7 +181,7 @@ async function readStatus(
     states,
   };
   const notes = [
-    ...(problem === undefined ? [] : [problem]),
+    ...(configuration === undefined ? [] : [configuration]),
     ...[...survey.gaps, ...podGaps].map(
       ({ why, request }) => `${why}, so ${missingFacts[request] ?? 'facts'} are missing`,
     ),

@@ -4,7 +4,7 @@ import { checkApiServer } from './api-server-checks.ts';
 import { checkAws } from './aws-checks.ts';
 import type { CheckResult, GroupName } from './check.ts';
 import { createConfigurationChecks } from './configuration-checks.ts';
-import type { CheckGroupRunner } from './installation.ts';
+import type { CheckGroupRunner, ConfigSource } from './installation.ts';
 import { createPodChecks } from './pod-checks.ts';
 import { checkProvisioning } from './provisioning-checks.ts';
 import type { ReportTimeline } from './report-timeline.ts';
@@ -16,6 +16,8 @@ import { createWebhookChecks } from './webhook-checks.ts';
 export interface CheckGroupOptions {
   /** Why the configuration of the installation is not known. */
   readonly problem: CheckResult | undefined;
+  /** Where it comes from. */
+  readonly source: ConfigSource | undefined;
   /** The namespace of the pod that the API server admits on a dry run; undefined: one that is selected. */
   readonly namespace: string | undefined;
   /** Receives the tokens of all pull Secrets. */
@@ -31,7 +33,7 @@ export interface CheckGroupDefinition {
 export function createCheckGroups(options: CheckGroupOptions): readonly CheckGroupDefinition[] {
   const readSurvey = shareSurvey();
   const groups: CheckGroupDefinition[] = [
-    { name: 'configuration', run: createConfigurationChecks(options.problem) },
+    { name: 'configuration', run: createConfigurationChecks(options.problem, options.source) },
     { name: 'api-server', run: checkApiServer },
     { name: 'webhook', run: createWebhookChecks(options.namespace) },
     { name: 'aws', run: checkAws },

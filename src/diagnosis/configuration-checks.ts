@@ -1,28 +1,71 @@
 // Checks of the group `configuration`: whether it is valid, what differs from the defaults, and what has no effect.
 import { readConfig } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
+import { productName } from '../labels.ts';
 import { findUnusedSettings } from '../provisioning/provisioning-settings.ts';
 import { listChangedSettings } from './changed-settings.ts';
 import type { CheckResult } from './check.ts';
-import type { CheckGroupRunner } from './installation.ts';
+import type { CheckGroupRunner, ConfigSource } from './installation.ts';
 
-/** @param problem why the configuration of the installation is not known */
-export function createConfigurationChecks(problem: CheckResult | undefined): CheckGroupRunner {
+/**
+ * @param problem why the configuration of the installation is not known
+ * @param source where it comes from; undefined: it was not found
+ */
+export function createConfigurationChecks(
+  problem: CheckResult | undefined,
+  source: ConfigSource | undefined,
+): CheckGroupRunner {
   return async ({ config }) =>
-    problem === undefined ? [judgeSettings(config), judgeUnused(config)] : [problem];
+    problem === undefined ? [judgeSettings(config, source), judgeUnused(config)] : [problem];
 }
 
-function judgeSettings(config: Config): CheckResult {
+function judgeSettings(config: Config, source: ConfigSource | undefined): CheckResult {
   const changed = listChangedSettings(config, readConfig('', 'the default configuration'));
+  const valid = `the configuration is valid${source === undefined ? '' : ` (${source.name})`}`;
+  const summary =
+    changed.length === 0
+      ? `${valid}, and all settings have their defaults`
+      : `${valid}; ${changed.length === 1 ? 'one setting differs' : `${changed.length} settings differ`} from the defaults`;
+  return source?.foundBy === 'label'
+    ? { ...describeFoundByLabel(source), summary: `${summary}; ${foundByLabel}`, details: changed }
+    : { check: 'configuration-valid', outcome: 'ok', summary, details: changed };
+}
+
+const foundByLabel = 'it was found by its label only';
+
+function describeFoundByLabel({ name }: ConfigSource): CheckResult {
   return {
     check: 'configuration-valid',
-    outcome: 'ok',
-    summary:
-      changed.length === 0
-        ? 'the configuration is valid, and all settings have their defaults'
-        : `the configuration is valid; ${changed.length === 1 ? 'one setting differs' : `${changed.length} settings differ`} from the defaults`,
-    details: changed,
+    outcome: 'warning',
+    summary: `the configuration is that of ${name}; ${foundByLabel}`,
+    meaning:
+      'Everyone who may create ConfigMaps in that namespace may have created it, so the program may use another configuration',
+    remedy:
+      'If the program is installed in another namespace, select it with --install-namespace. With the right to list ' +
+      'mutatingwebhookconfigurations or clusterrolebindings, the namespace is found without it',
+    page: 'how-to/diagnose.md#run-it-on-your-machine',
   };
+}
+
+/**
+ * Describes where a configuration comes from.
+ * @returns undefined if the caller chose it, or if it is in the namespace that the documentation uses
+ */
+export function describeSource(source: ConfigSource | undefined): CheckResult | undefined {
+  switch (source?.foundBy) {
+    case 'label':
+      return describeFoundByLabel(source);
+    case 'cluster':
+      return source.name.startsWith(`ConfigMap ${productName}/`)
+        ? undefined
+        : {
+            check: 'configuration-valid',
+            outcome: 'ok',
+            summary: `the configuration is that of ${source.name}`,
+          };
+    default:
+      return undefined;
+  }
 }
 
 /** A configuration with contradictions is not valid, so only settings without an effect remain. */

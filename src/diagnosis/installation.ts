@@ -9,6 +9,18 @@ import type { CheckResult } from './check.ts';
  */
 export type Viewpoint = 'inside' | 'outside';
 
+/** Where the configuration of the installation comes from. */
+export interface ConfigSource {
+  /** `ConfigMap NAMESPACE/NAME`, or the path of a file. */
+  readonly name: string;
+  /**
+   * How it was found. `given`: it is the program's own file, or the caller named the file or the namespace. `usual`: the namespace is
+   * the one that the documentation uses. `cluster`: an object of the cluster names the namespace. `label`: by its label in all
+   * namespaces, so every tenant who may create ConfigMaps could have created it.
+   */
+  readonly foundBy: 'given' | 'usual' | 'cluster' | 'label';
+}
+
 /** An installation of the program, and how it is examined. */
 export interface Installation {
   readonly viewpoint: Viewpoint;

@@ -1,53 +1,81 @@
-// Lists ConfigMaps by their labels, and keeps one key of each.
+// Lists the metadata of ConfigMaps by their labels, and reads single ones.
+import { getField } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 import { listAll } from './list.ts';
-import { acceptObjects, getMetadata, pickKeys, pickStrings, type Resource } from './resource.ts';
+import { readByName } from './object-by-name.ts';
+import { acceptMetadata, getMetadata, pickKeys, pickStrings, type Resource } from './resource.ts';
 
-/** One key of a ConfigMap. */
-export interface ConfigMapFile {
+/** The name of a ConfigMap. */
+export interface ConfigMapName {
   readonly namespace: string;
   readonly name: string;
-  /** Only the labels that were asked for. */
-  readonly labels: Readonly<Record<string, string>>;
-  /** The value of the key. */
-  readonly content: string;
 }
 
-/** Which ConfigMaps, and which parts of them. */
+/** Which ConfigMaps to list. */
 interface ConfigMapSelection {
-  /** Default: all namespaces. */
+  /** Undefined: all namespaces. */
   readonly namespace: string | undefined;
   /** A label selector as for kubectl. */
   readonly selector: string;
-  readonly key: string;
-  /** Keys of the labels to keep. */
+  /** Keys of the labels that `matches` receives. */
   readonly labelKeys: ReadonlySet<string>;
+  matches(labels: Readonly<Record<string, string>>): boolean;
+  /** Maximum number of names that are kept; all are counted. */
+  readonly maxNames: number;
+}
+
+/** The first ConfigMaps that were found, and the number of all. */
+export interface ConfigMapNames {
+  readonly names: readonly ConfigMapName[];
+  readonly count: number;
 }
 
 /**
- * Lists the ConfigMaps that have a key.
+ * Lists the names of ConfigMaps in bounded memory, because tenants may create ConfigMaps of any number and size.
  * @throws {KubeError}
  */
-export async function listConfigMapFiles(
+export async function listConfigMapNames(
   config: ClusterConfig,
-  { namespace, selector, key, labelKeys }: ConfigMapSelection,
+  { namespace, selector, labelKeys, matches, maxNames }: ConfigMapSelection,
   signal: AbortSignal,
-): Promise<ConfigMapFile[]> {
-  const resource: Resource<ConfigMapFile> = {
+): Promise<ConfigMapNames> {
+  const resource: Resource<ConfigMapName> = {
     noun: namespace === undefined ? 'ConfigMaps' : `ConfigMaps of namespace ${namespace}`,
-    path:
-      namespace === undefined
-        ? '/api/v1/configmaps'
-        : `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps`,
+    path: namespace === undefined ? '/api/v1/configmaps' : pathIn(namespace),
     query: { labelSelector: selector },
-    accept: acceptObjects,
+    accept: acceptMetadata,
     parseItem: (object) => {
       const { namespace: own, name, labels } = getMetadata(object);
-      const content = pickStrings(Object(object)['data'])[key];
-      return typeof own === 'string' && typeof name === 'string' && content !== undefined
-        ? { namespace: own, name, labels: pickKeys(labels, labelKeys), content }
+      return typeof own === 'string' && typeof name === 'string' && matches(pickKeys(labels, labelKeys))
+        ? { namespace: own, name }
         : undefined;
     },
   };
-  return (await listAll(config, resource, signal)).items;
+  let count = 0;
+  const accept = () => {
+    count += 1;
+    return count <= maxNames;
+  };
+  const { items } = await listAll(config, resource, signal, { accept, reject: () => undefined });
+  return { names: items, count };
+}
+
+/**
+ * Reads one key of a ConfigMap.
+ * @returns undefined if the ConfigMap or the key does not exist
+ * @throws {KubeError}
+ */
+export async function readConfigMapKey(
+  config: ClusterConfig,
+  { namespace, name }: ConfigMapName,
+  key: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  const noun = `ConfigMap ${namespace}/${name}`;
+  const object = await readByName(config, { path: pathIn(namespace), name, noun }, signal);
+  return pickStrings(getField(object, 'data'))[key];
+}
+
+function pathIn(namespace: string): string {
+  return `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps`;
 }

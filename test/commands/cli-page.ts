@@ -197,7 +197,8 @@ function doctorExample(): string {
         {
           check: 'configuration-valid',
           outcome: 'ok',
-          summary: 'the configuration is valid, and all settings have their defaults',
+          summary:
+            'the configuration is valid (ConfigMap ecr-pull-secrets/ecr-pull-secrets), and all settings have their defaults',
         },
       ],
     },

@@ -42,12 +42,15 @@ function suite(...[cluster, helm]: Parameters<Parameters<typeof describeChartOnC
   for (const picture of diagnosisPictures) {
     const { file, command, columns } = picture;
     it(`show what ${command.join(' ')} prints (update them with npm run docs:pictures)`, limits, async () => {
-      const { stdout, stderr } = await installation.print('administrator', command, {
+      const { namespace } = installation.release;
+      // A picture shows the usual namespace, for which status has no note.
+      const args = [...command, '--install-namespace', namespace];
+      const { stdout, stderr } = await installation.print('administrator', args, {
         preload: new URL('./terminal-output.ts', import.meta.url).href,
         environment: { LANG: 'C.UTF-8', COLUMNS: String(columns) },
       });
       assert.equal(stderr, '');
-      const drawn = drawDiagnosis(stdout, installation.release.namespace, picture);
+      const drawn = drawDiagnosis(stdout, namespace, picture);
       if (process.env['UPDATE_PICTURES'] === '1') {
         await writeFile(file, drawn);
       }

@@ -9,7 +9,7 @@ import { brief } from './diagnosis-fixtures.ts';
 
 describe('the group configuration', () => {
   const check = async (yaml: string, problem?: CheckResult) =>
-    await createConfigurationChecks(problem)(
+    await createConfigurationChecks(problem, { name: 'config.yaml', foundBy: 'given' })(
       {
         viewpoint: 'inside',
         config: readConfig(yaml, 'test'),
@@ -29,7 +29,7 @@ registries: [{ roleArn: "arn:aws:iam::123456789012:role/a", externalId: canary-e
 `);
     assert.equal(
       valid && brief(valid),
-      'ok: the configuration is valid; 6 settings differ from the defaults',
+      'ok: the configuration is valid (config.yaml); 6 settings differ from the defaults',
     );
     assert.deepEqual(valid?.details, [
       'exclude.accounts: 111111111111',

@@ -96,12 +96,16 @@ describeChartOnCluster('doctor', (cluster, helm) => {
     });
   });
 
-  it('finds the installation in another namespace than the usual one', async () => {
+  it('finds the installation in another namespace than the usual one, and says where', async () => {
     const { report, checks } = await runDoctor([
       ...['--kubeconfig', cluster().kubeconfigPath, '--group', 'configuration'],
     ]);
     assert.equal(report.namespace, release.namespace);
     assert.equal(checks.get('configuration-valid')?.outcome, 'ok');
+    assert.match(
+      checks.get('configuration-valid')?.summary ?? '',
+      new RegExp(`\\(ConfigMap ${release.namespace}/ecr-pull-secrets\\)`),
+    );
   });
 
   it('fails nothing with the rights of a developer, and names the missing ones', async () => {
@@ -353,12 +357,19 @@ describeChartOnCluster('doctor', (cluster, helm) => {
 
   it('asks which of several installations is meant', async () => {
     const path = `/api/v1/namespaces/${namespace}/configmaps`;
-    const labels = { 'app.kubernetes.io/name': 'ecr-pull-secrets' };
-    await request('POST', path, { metadata: { name: 'second', labels }, data: { 'config.yaml': '' } });
+    const bindings = '/apis/rbac.authorization.k8s.io/v1/clusterrolebindings';
+    const metadata = { name: 'second', labels: { 'app.kubernetes.io/name': 'ecr-pull-secrets' } };
+    await request('POST', path, { metadata, data: { 'config.yaml': '' } });
     undo.push(() => request('DELETE', `${path}/second`));
+    await request('POST', bindings, {
+      metadata,
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'second' },
+      subjects: [{ kind: 'ServiceAccount', name: 'second', namespace }],
+    });
+    undo.push(() => request('DELETE', `${bindings}/second`));
     await assert.rejects(
       runDoctor(['--kubeconfig', cluster().kubeconfigPath]),
-      /several installations .+select one with --install-namespace$/,
+      /several installations .+select one with --install-namespace, or its configuration with --config$/,
     );
   });
 

@@ -89,7 +89,10 @@ describe('groups of checks', () => {
 
   it('that need the configuration are skipped if it is not known', async () => {
     const problem = { check: 'configuration-valid', outcome: 'failed', summary: 'not valid' } as const;
-    const groups = createCheckGroups({ problem, namespace: undefined, onTimeline: () => undefined });
+    const groups = createCheckGroups({
+      ...{ problem, source: undefined, namespace: undefined },
+      onTimeline: () => undefined,
+    });
     const dependent = groups.filter(({ name }) => name !== 'configuration' && name !== 'api-server');
     for (const { run: runGroup } of dependent) {
       const [result] = await runGroup(installation, new AbortController().signal);
