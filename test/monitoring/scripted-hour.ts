@@ -18,7 +18,7 @@ import { type ClusterMetrics, startClusterMetrics } from './cluster-metrics.ts';
 import { MonitoredReplicas, type Replica } from './monitored-replicas.ts';
 import { type PrometheusServer, startPrometheus } from './prometheus-server.ts';
 import { renderRules } from './rendered-alerts.ts';
-import { buildUnreachableWebhook, sendMalformedReview } from './webhook-faults.ts';
+import { buildUnreachableWebhook, fillLog, freeLog, sendMalformedReview } from './webhook-faults.ts';
 
 const account = '123456789012';
 const imageIn = (region: string) => `${account}.dkr.ecr.${region}.amazonaws.com/app:1`;
@@ -31,8 +31,10 @@ const values = {
 
 const hourMs = 3_600_000;
 
-/** Requests of which an alert wants more than 20. */
-const slowNamespaces = 25;
+/** Slow writes: more than the program has in flight, so that the others wait in vain, and an alert wants more than 20 requests. */
+const slowNamespaces = 100;
+/** Longer than a write waits until it can start, which is 15 s. */
+const slowWriteMs = 25_000;
 
 /** Everything that the hour needs. */
 interface Parts {
@@ -103,6 +105,7 @@ class Hour {
     const second = await this.#startWithBrokenCredentials();
     await this.#loseApiServer(second);
     await this.#slowDown(first);
+    await this.#fillLog(first);
     await this.#restart(first);
     await this.#rejectPods();
     await this.stop();
@@ -214,17 +217,26 @@ class Hour {
     await this.#replicas.until(replica, /in_sync 1/);
   }
 
-  async #slowDown({ proxy }: Replica): Promise<void> {
+  async #slowDown(replica: Replica): Promise<void> {
     const { bulk, cluster } = this.#parts;
+    const { proxy } = replica;
     const namespaces = Array.from({ length: slowNamespaces }, (_, index) => `slow-${index}`);
     await bulk.createNamespaces(namespaces);
-    proxy.delay(3_000, (method, path) => method !== 'GET' && path.includes('/secrets'));
+    proxy.delay(slowWriteMs, (method, path) => method !== 'GET' && path.includes('/secrets'));
     const pods = namespaces.map((namespace) =>
       createPod(cluster, namespace, podWith([imageIn('eu-central-1')])),
     );
     await Promise.all(pods);
-    await proxy.heal();
+    await this.#replicas.until(replica, /api_requests_dropped_total [1-9]/);
     await this.#replicas.scrape();
+    await proxy.heal();
+  }
+
+  async #fillLog(replica: Replica): Promise<void> {
+    await fillLog(replica.program);
+    await this.#replicas.until(replica, /log_lines_dropped_total [1-9]/);
+    await this.#replicas.scrape();
+    await freeLog(replica.program);
   }
 
   /** While no replica that the API server knows is running, pods are created without the reference. */
