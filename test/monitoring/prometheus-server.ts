@@ -52,7 +52,9 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Prome
   const folder = await mkdtemp(join(tmpdir(), 'prometheus-'));
   const port = await findFreePort();
   const targetsFile = join(folder, 'targets.json');
+  let hosts: readonly string[] = [];
   const setReplicas = async (replicas: readonly ScrapedReplica[]) => {
+    hosts = replicas.map(({ statusUrl }) => new URL(statusUrl).host);
     const groups = replicas.map(({ pod, statusUrl }) => ({
       targets: [new URL(statusUrl).host],
       labels: { namespace: release.namespace, pod },
@@ -96,7 +98,10 @@ export async function startPrometheus(options: PrometheusOptions): Promise<Prome
         const isScraped = (target: unknown) =>
           Date.parse(getValueAt(target, 'lastScrape')) > since &&
           !String(getValueAt(target, 'lastError')).includes('deadline exceeded');
-        return targets.length > 0 && targets.every(isScraped);
+        // Prometheus finds new replicas seconds after they were set.
+        const isFound = (host: string) =>
+          targets.some((target) => new URL(getValueAt(target, 'scrapeUrl')).host === host);
+        return targets.length > 0 && hosts.every(isFound) && targets.every(isScraped);
       });
     },
     queryAll: async (query) => {
