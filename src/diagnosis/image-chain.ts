@@ -3,7 +3,6 @@ import { parseImageReference } from '../ecr/image-reference.ts';
 import { explainLookAlike } from '../ecr/look-alike.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
 import { decide } from '../injection/decision.ts';
-import { KubeError } from '../kube/errors.ts';
 import { type Chain, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import { checkImagePull } from './image-pull.ts';
@@ -129,10 +128,7 @@ async function findNamespace(
     );
     return found?.namespace ?? skipStep(check, `no namespace has a valid token for ${host}`, remedy);
   } catch (error) {
-    if (error instanceof KubeError) {
-      const gap = describeGap(error, `list secrets named ${installation.config.secretName}`);
-      return describeGapStep(check, gap, remedy);
-    }
-    throw error;
+    const gap = describeGap(error, `list secrets named ${installation.config.secretName}`);
+    return describeGapStep(check, gap, remedy);
   }
 }

@@ -4,7 +4,6 @@ import { getPodImages } from '../ecr/pod-images.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
 import { type DecisionRules, decide } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
-import { KubeError } from '../kube/errors.ts';
 import { locateNode, locatePod, readByName } from '../kube/object-by-name.ts';
 import { pickStrings } from '../kube/resource.ts';
 import { getField } from '../util/json.ts';
@@ -82,10 +81,7 @@ async function readPod(
         }
       : { object };
   } catch (error) {
-    if (error instanceof KubeError) {
-      return describeGapStep(check, describeGap(error, `get pods in namespace ${namespace}`));
-    }
-    throw error;
+    return describeGapStep(check, describeGap(error, `get pods in namespace ${namespace}`));
   }
 }
 

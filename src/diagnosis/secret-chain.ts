@@ -1,5 +1,4 @@
 // Reads the pull Secret of one namespace, as a step from an image to its pull.
-import { KubeError } from '../kube/errors.ts';
 import { describeGapStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import type { Installation } from './installation.ts';
@@ -30,7 +29,7 @@ export async function readNamespaceSecret(
   const gaps: Gap[] = [];
   const [survey, credentials] = await Promise.all([
     surveySecrets(installation, { names: [namespace], includes: () => true }, signal).catch(
-      (error: unknown) => toGap(error, `list secrets named ${config.secretName}`),
+      (error: unknown) => describeGap(error, `list secrets named ${config.secretName}`),
     ),
     readPullCredentials(cluster, { namespace, name: config.secretName }, gaps, signal),
   ]);
@@ -42,14 +41,6 @@ export async function readNamespaceSecret(
   const found = describeSecret(`${namespace}/${config.secretName}`, status);
   const malformed = found.outcome === 'failed' ? [] : describeMalformed(credentials);
   return { ...known, status, results: [found, ...malformed] };
-}
-
-/** @throws the error, unless it is one of a request */
-function toGap(error: unknown, request: string): Gap {
-  if (error instanceof KubeError) {
-    return describeGap(error, request);
-  }
-  throw error;
 }
 
 function describeMalformed(credentials: PullCredentials | undefined): CheckResult[] {
