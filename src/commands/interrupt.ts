@@ -1,5 +1,5 @@
 // Stops commands that run once on SIGINT and SIGTERM, so that they report what they did.
-import { waitAtMost } from '../util/timeout.ts';
+import { waitAtMost, whenAborted } from '../util/timeout.ts';
 
 /** 128 and the number of the signal, as shells report it. */
 const exitCodes = { SIGINT: 130, SIGTERM: 143 } as const;
@@ -88,15 +88,4 @@ export async function finishWork(
     await calls.close();
   });
   await Promise.race([work, stopped]);
-}
-
-/** Resolves when the signal is aborted. */
-export function whenAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) {
-      resolve();
-    } else {
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    }
-  });
 }

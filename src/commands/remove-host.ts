@@ -11,6 +11,7 @@ import { omitHosts, type SecretContent } from '../pull-secrets/merge.ts';
 import { SecretCache } from '../pull-secrets/secret-cache.ts';
 import { createSecretStore } from '../pull-secrets/secret-store.ts';
 import type { Log } from '../telemetry/log.ts';
+import { whenAborted } from '../util/timeout.ts';
 import {
   addOutputOption,
   type CommandContext,
@@ -22,7 +23,7 @@ import {
   outputFormat,
 } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
-import { type Interrupt, whenAborted } from './interrupt.ts';
+import type { Interrupt } from './interrupt.ts';
 import { type OutputFormat, printReport } from './print-report.ts';
 import { removeHostsText } from './report-text.ts';
 import type { HostRemoval, RemoveHostsResult } from './results.ts';

@@ -11,6 +11,7 @@ import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
 import { TokenError } from '../ecr/token-error.ts';
 import { createServiceAccountTokenRequester } from '../kube/service-account-tokens.ts';
 import { productName } from '../labels.ts';
+import { whenAborted } from '../util/timeout.ts';
 import { describeConnection, type RegionProbe, skip } from './aws-connection-results.ts';
 import { type Attempt, describeIdentities } from './aws-identity-results.ts';
 import { type AwsTarget, type AwsTargets, toHost } from './aws-targets.ts';
@@ -168,13 +169,4 @@ async function attempt<T>(call: () => Promise<T>): Promise<Attempt<T>> {
     }
     throw error;
   }
-}
-
-async function whenAborted(signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) {
-      resolve();
-    }
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -1,5 +1,7 @@
 // Runs groups of checks at the same time, each within a deadline, and passes their results on in order.
+import { setTimeout as wait } from 'node:timers/promises';
 import { serializeError } from '../telemetry/log-fields.ts';
+import { whenAborted } from '../util/timeout.ts';
 import type { CheckGroup, CheckResult } from './check.ts';
 import type { CheckGroupDefinition } from './check-groups.ts';
 import type { Installation } from './installation.ts';
@@ -54,14 +56,8 @@ async function runGroup(
 
 /** Resolves some time after the signal is aborted. */
 async function whenOverdue(signal: AbortSignal): Promise<void> {
-  await new Promise<void>((resolve) => {
-    const wait = () => setTimeout(resolve, graceMs).unref();
-    if (signal.aborted) {
-      wait();
-    } else {
-      signal.addEventListener('abort', wait, { once: true });
-    }
-  });
+  await whenAborted(signal);
+  await wait(graceMs, undefined, { ref: false });
 }
 
 function describeBug(error: unknown): readonly CheckResult[] {

@@ -1,6 +1,7 @@
 // Runs the checks of a group at the same time, and turns what prevents a check into a result.
 import { KubeError } from '../kube/errors.ts';
 import { serializeError } from '../telemetry/log-fields.ts';
+import { whenAborted } from '../util/timeout.ts';
 import type { CheckResult } from './check.ts';
 import type { Viewpoint } from './installation.ts';
 
@@ -18,12 +19,7 @@ export async function settleChecks(
   viewpoint: Viewpoint,
   signal: AbortSignal,
 ): Promise<CheckResult[]> {
-  const aborted = new Promise<void>((resolve) => {
-    if (signal.aborted) {
-      resolve();
-    }
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  const aborted = whenAborted(signal);
   const results = pending.map(async ({ check, run }): Promise<readonly CheckResult[]> => {
     const unfinished = (): CheckResult => ({
       check,

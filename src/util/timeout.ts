@@ -1,4 +1,4 @@
-// Bounds how long a caller waits for work that may hang.
+// Bounds how long a caller waits for work that may hang, and waits for a signal.
 import pTimeout from 'p-timeout';
 
 export interface WaitOptions {
@@ -40,5 +40,16 @@ export async function withTimeout<T>(
   return await waitAtMost(ms, work(controller.signal), () => {
     controller.abort();
     throw Object.assign(new Error(`timed out after ${ms} ms`), { name: errorName });
+  });
+}
+
+/** Resolves when the signal is aborted. */
+export function whenAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) {
+      resolve();
+    } else {
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    }
   });
 }
