@@ -1,6 +1,6 @@
 // Finds pending pods that lack tokens or the reference to the pull Secret. Pure.
 import type { Registry } from '../ecr/registry.ts';
-import { type DecisionRules, decide } from '../injection/decision.ts';
+import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import { getField, getItems, isObject } from '../util/json.ts';
 
 /** The controller that owns a pod. */
@@ -69,8 +69,7 @@ export function examinePod(pod: unknown, rules: PodRules): PodFinding | undefine
   if (namespace === '' || getField(metadata, 'deletionTimestamp') !== undefined) {
     return undefined;
   }
-  const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
-  const decision = decide(request, rules);
+  const decision = decideOnPod(pod, namespace, rules);
   if (decision.action !== 'ensure') {
     return undefined;
   }

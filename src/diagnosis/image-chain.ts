@@ -2,7 +2,7 @@
 import { parseImageReference } from '../ecr/image-reference.ts';
 import { explainLookAlike } from '../ecr/look-alike.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
-import { decide } from '../injection/decision.ts';
+import { decideOnPod } from '../injection/decision.ts';
 import { type Chain, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
 import { checkImagePull } from './image-pull.ts';
@@ -105,9 +105,9 @@ async function checkInjection(
   }
   const { config } = installation;
   const pod = { spec: { containers: [{ name: 'main', image }] } };
-  const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
-  const decision = decide(
-    request,
+  const decision = decideOnPod(
+    pod,
+    namespace,
     createDiagnosisRules(config, createRegistryResolver(config), facts.resolveIdentity),
   );
   return describeInjection({ ...facts, namespace, decision, pod, namespaceSelector, isFailing: true });

@@ -2,7 +2,7 @@
 import { type ImageReference, parseImageReference } from '../ecr/image-reference.ts';
 import { getPodImages } from '../ecr/pod-images.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
-import { type DecisionRules, decide } from '../injection/decision.ts';
+import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import { locateNode, locatePod, readByName } from '../kube/object-by-name.ts';
 import { pickStrings } from '../kube/resource.ts';
@@ -47,8 +47,7 @@ export async function followPod(
     readPullErrors(installation, podName, signal),
   ]);
   const rules = createDiagnosisRules(config, createRegistryResolver(config), facts.resolveIdentity);
-  const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod.object, oldObject: null };
-  const decision = decide(request, rules);
+  const decision = decideOnPod(pod.object, namespace, rules);
   const isFailing = isPullFailing(pod.object);
   const injection = describeInjection({
     ...{ ...facts, namespace, decision, namespaceSelector, isFailing },

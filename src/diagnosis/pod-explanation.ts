@@ -2,7 +2,7 @@
 import type { IdentityResolver } from '../ecr/identity.ts';
 import { getPodRegistries } from '../ecr/pod-images.ts';
 import { isInAccounts, type Registry } from '../ecr/registry.ts';
-import { type Decision, type DecisionRules, decide } from '../injection/decision.ts';
+import { type Decision, type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import type { Patch } from '../injection/patch.ts';
 import { getField, getItems } from '../util/json.ts';
 import { describeIdentity, type HostIdentity } from './host-identity.ts';
@@ -41,8 +41,7 @@ export function explainPod(
   rules: DecisionRules,
   resolveIdentity: IdentityResolver,
 ): PodExplanation {
-  const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
-  const decision = decide(request, rules);
+  const decision = decideOnPod(pod, namespace, rules);
   const patch = decision.action === 'ensure' ? decision.patch : undefined;
   return {
     action: decision.action === 'ensure' ? (patch === undefined ? 'keep' : 'inject') : 'skip',

@@ -3,7 +3,7 @@ import type { Config } from '../config/schema.ts';
 import { getDenyingRule, type IdentityResolver } from '../ecr/identity.ts';
 import { getPodRegistries } from '../ecr/pod-images.ts';
 import type { RegistryResolver } from '../ecr/registry.ts';
-import { type DecisionRules, decide, getAdmissionExclusions } from '../injection/decision.ts';
+import { type DecisionRules, decideOnPod, getAdmissionExclusions } from '../injection/decision.ts';
 import { createPullSecretReference, hasReference } from '../injection/patch.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
@@ -78,8 +78,7 @@ class PodUsageCollector {
       }
       return;
     }
-    const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
-    const decision = decide(request, this.#rules);
+    const decision = decideOnPod(pod, namespace, this.#rules);
     if (decision.action === 'ensure' && decision.patch !== undefined && this.#isSelected(namespace)) {
       const name = getField(metadata, 'name');
       const hosts = decision.registries.map(({ host }) => host);

@@ -1,5 +1,5 @@
 // Lists the pods whose images cannot be pulled from the registries, and groups them by cause, in bounded memory.
-import { type DecisionRules, decide } from '../injection/decision.ts';
+import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { visitWarnings } from '../kube/event-list.ts';
@@ -120,8 +120,7 @@ class FailureCollector {
 
   #record(pod: unknown, namespace: string, name: string, failure: PullFailure): void {
     const { survey, rules, now } = this.#dependencies;
-    const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
-    const decision = decide(request, rules);
+    const decision = decideOnPod(pod, namespace, rules);
     const isSelected = this.#dependencies.isSelected(namespace);
     const registry = rules.resolveRegistry(failure.host);
     const denyingRule = registry && rules.findDenyingRule(namespace, registry);

@@ -1,7 +1,7 @@
 // Checks on a dry run whether the program can write the pull Secrets of the namespaces that need it.
 import pLimit from 'p-limit';
 import { isUnexpired } from '../ecr/token-policy.ts';
-import { decide } from '../injection/decision.ts';
+import { decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import { KubeError } from '../kube/errors.ts';
 import { listPendingPods } from '../kube/pods.ts';
@@ -134,8 +134,7 @@ async function findWaitingNamespaces(
     ) {
       return;
     }
-    const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
-    const decision = decide(request, rules);
+    const decision = decideOnPod(pod, namespace, rules);
     const secret = survey.secrets.get(namespace);
     const isMissing =
       decision.action === 'ensure' &&

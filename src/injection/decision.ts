@@ -113,6 +113,12 @@ export function decide(request: PodRequest, rules: DecisionRules): Decision {
     : decideOnUpdate(object, oldObject, namespace, registries, rules);
 }
 
+/** Decides about a pod that exists or may exist as about the request that creates it. */
+export function decideOnPod(pod: unknown, namespace: string, rules: DecisionRules): Decision {
+  const request = { resource: 'pods', operation: 'CREATE', namespace, object: pod, oldObject: null };
+  return decide(request, rules);
+}
+
 function decideOnCreate(
   pod: unknown,
   namespace: string,
