@@ -1,8 +1,9 @@
 // The command `status`: shows the state of each host in each pull Secret, and the pods that use it.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describeSource } from '../diagnosis/configuration-checks.ts';
+import { createDiagnosisRules } from '../diagnosis/diagnosis-rules.ts';
 import type { Installation } from '../diagnosis/installation.ts';
-import { createDiagnosisRules, readPodUsage } from '../diagnosis/pod-usage.ts';
+import { readPodUsage } from '../diagnosis/pod-usage.ts';
 import type { Gap } from '../diagnosis/read-gaps.ts';
 import { type SurveyScope, surveySecrets } from '../diagnosis/secret-survey.ts';
 import {

@@ -9,6 +9,7 @@ import { pickStrings } from '../kube/resource.ts';
 import { getField } from '../util/json.ts';
 import { type Chain, type ChainPart, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
+import { createDiagnosisRules } from './diagnosis-rules.ts';
 import { describeRegistry } from './image-chain.ts';
 import { checkImagePull } from './image-pull.ts';
 import { describeInjection, isPullFailing } from './injection-results.ts';
@@ -16,7 +17,6 @@ import type { Installation } from './installation.ts';
 import { readNamespace } from './namespace-identities.ts';
 import { readNamespaceSelector } from './namespace-selector.ts';
 import { readPullErrors } from './pod-errors.ts';
-import { createDiagnosisRules } from './pod-usage.ts';
 import { describeGap, readOptional } from './read-gaps.ts';
 import { readNamespaceSecret } from './secret-chain.ts';
 

@@ -1,14 +1,12 @@
 // Counts the pods that use each host of a pull Secret, and finds pods that lack the reference to it.
 import type { Config } from '../config/schema.ts';
-import { getDenyingRule, type IdentityResolver } from '../ecr/identity.ts';
 import { getPodRegistries } from '../ecr/pod-images.ts';
-import type { RegistryResolver } from '../ecr/registry.ts';
-import { type DecisionRules, decideOnPod, getAdmissionExclusions } from '../injection/decision.ts';
-import { createPullSecretReference, hasReference } from '../injection/patch.ts';
+import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
+import { hasReference } from '../injection/patch.ts';
 import type { ClusterConfig } from '../kube/client.ts';
-import { listNamespaces } from '../kube/namespaces.ts';
 import { listPendingPods, listPods, listRunningPods } from '../kube/pods.ts';
 import { getField } from '../util/json.ts';
+import { readSelectedNamespaces } from './diagnosis-rules.ts';
 import { type Gap, readOptional } from './read-gaps.ts';
 import type { SurveyScope } from './secret-survey.ts';
 
@@ -36,19 +34,6 @@ const maxHostsPerNamespace = 250;
 const maxNames = { perNamespace: 20, all: 10_000 };
 /** Maximum number of counts. */
 const maxCounts = 200_000;
-
-export function createDiagnosisRules(
-  config: Pick<Config, 'secretName' | 'exclude'>,
-  resolveRegistry: RegistryResolver,
-  resolveIdentity: IdentityResolver,
-): DecisionRules {
-  return {
-    reference: createPullSecretReference(config.secretName),
-    resolveRegistry,
-    exclude: getAdmissionExclusions(config),
-    findDenyingRule: (namespace, registry) => getDenyingRule(resolveIdentity(namespace, registry)),
-  };
-}
 
 /** What a pod does with registries. Keeps nothing of a pod but names. */
 class PodUsageCollector {
@@ -118,27 +103,6 @@ class PodUsageCollector {
       }
     }
   }
-}
-
-/**
- * Reads which namespaces the webhook is called for. The chart sets the selector of catch-up to that of the webhook.
- * @param gaps receives why it could not be read; every namespace counts as selected then
- */
-export async function readSelectedNamespaces(
-  { catchUp }: Pick<Config, 'catchUp'>,
-  cluster: ClusterConfig,
-  gaps: Gap[],
-  signal: AbortSignal,
-): Promise<(namespace: string) => boolean> {
-  const { selector } = catchUp.namespaces;
-  if (selector === '') {
-    return () => true;
-  }
-  const namespaces = await readOptional('list namespaces', gaps, () =>
-    listNamespaces(cluster, { selector }, signal),
-  );
-  const names = namespaces && new Set(namespaces.map(({ name }) => name));
-  return (namespace) => names === undefined || names.has(namespace);
 }
 
 /**

@@ -2,8 +2,9 @@
 
 import type { CheckResult } from './check.ts';
 import { countOf, limitDetails, skippedCheck } from './check-text.ts';
+import { createDiagnosisRules } from './diagnosis-rules.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
-import { createDiagnosisRules, readPodUsage } from './pod-usage.ts';
+import { readPodUsage } from './pod-usage.ts';
 import { describeGap } from './read-gaps.ts';
 import type { ReportTimeline } from './report-timeline.ts';
 import type { SecretCondition, SecretStatus } from './secret-states.ts';

@@ -2,8 +2,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { readConfig } from '../../src/config/load-config.ts';
+import { createDiagnosisRules } from '../../src/diagnosis/diagnosis-rules.ts';
 import { describeInjection, isPullFailing } from '../../src/diagnosis/injection-results.ts';
-import { createDiagnosisRules } from '../../src/diagnosis/pod-usage.ts';
 import { unknownFacts } from '../../src/ecr/identity-facts.ts';
 import { createIdentityResolver } from '../../src/ecr/identity-rules.ts';
 import { createRegistryResolver } from '../../src/ecr/registry.ts';
