@@ -92,7 +92,7 @@ function describePod(pod: unknown, namespace: string, registries: readonly Regis
     hosts: registries.slice(0, maxNamedHosts).map(({ host }) => host),
     moreHosts: Math.max(0, registries.length - maxNamedHosts),
     controller: findController(metadata),
-    isStuck: isStuck(getField(pod, 'status')),
+    isStuck: isStuck(pod),
   };
 }
 
@@ -125,16 +125,24 @@ function findController(metadata: unknown): PodController | undefined {
 const statusFields = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'] as const;
 
 /** Reasons of the kubelet for a container whose image cannot be pulled (kubernetes `pkg/kubelet/images/types.go`). */
-const pullFailures: ReadonlySet<unknown> = new Set(['ErrImagePull', 'ImagePullBackOff']);
+export const pullFailures: ReadonlySet<unknown> = new Set(['ErrImagePull', 'ImagePullBackOff']);
 
-function isStuck(status: unknown): boolean {
-  const statuses = statusFields.flatMap((field) => getItems(getField(status, field)));
+/** The statuses of all containers of a pod. */
+export function listContainerStatuses(pod: unknown): readonly unknown[] {
+  const status = getField(pod, 'status');
+  return statusFields.flatMap((field) => getItems(getField(status, field)));
+}
+
+/** What a container waits for; undefined: it does not wait. */
+export function getWaiting(containerStatus: unknown): unknown {
+  return getField(getField(containerStatus, 'state'), 'waiting');
+}
+
+function isStuck(pod: unknown): boolean {
+  const statuses = listContainerStatuses(pod);
   return (
     statuses.every(neverStarted) &&
-    (statuses.length === 0 ||
-      statuses.some((one) =>
-        pullFailures.has(getField(getField(getField(one, 'state'), 'waiting'), 'reason')),
-      ))
+    (statuses.length === 0 || statuses.some((one) => pullFailures.has(getField(getWaiting(one), 'reason'))))
   );
 }
 

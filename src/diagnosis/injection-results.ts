@@ -1,4 +1,5 @@
 // Describes whether the webhook gives a pod the reference to the pull Secret, and if not, why. Pure.
+import { getWaiting, listContainerStatuses, pullFailures } from '../catch-up/pod-findings.ts';
 import { explainLookAlike } from '../ecr/look-alike.ts';
 import { getPodImages } from '../ecr/pod-images.ts';
 import { getImageHost } from '../ecr/registry.ts';
@@ -124,7 +125,7 @@ function describeSelection(
 /** Hosts that are reported at most. */
 const maxHosts = 5;
 
-/** Hosts that somebody meant as ECR hosts. The pod is untrusted input. */
+/** Hosts that are likely meant as ECR hosts. The pod is untrusted input. */
 function describeLookAlikes(pod: unknown, isFailing: boolean): CheckResult[] {
   const hosts = new Set(getPodImages(pod).map(getImageHost));
   return [...hosts]
@@ -148,18 +149,13 @@ export function describeLookAlike(host: string, problem: string, isFailing: bool
 
 /** Whether the kubelet reports that an image of a pod cannot be pulled. */
 export function isPullFailing(pod: unknown): boolean {
-  const status = getField(pod, 'status');
-  return statusFields
-    .flatMap((field) => {
-      const statuses = getField(status, field);
-      return Array.isArray(statuses) ? statuses : [];
-    })
-    .some((one) => pullFailures.has(getField(getField(getField(one, 'state'), 'waiting'), 'reason')));
+  return listContainerStatuses(pod).some((one) => {
+    const reason = getField(getWaiting(one), 'reason');
+    return pullFailures.has(reason) || otherFailures.has(reason);
+  });
 }
 
-const statusFields = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'] as const;
-
-/** Reasons of the kubelet (kubernetes `pkg/kubelet/images/types.go`). */
-const pullFailures: ReadonlySet<unknown> = new Set([
-  ...['ErrImagePull', 'ImagePullBackOff', 'ErrImageNeverPull', 'InvalidImageName', 'RegistryUnavailable'],
+/** Further reasons of the kubelet for an image that is not pulled (kubernetes `pkg/kubelet/images/types.go`). */
+const otherFailures: ReadonlySet<unknown> = new Set([
+  ...['ErrImageNeverPull', 'InvalidImageName', 'RegistryUnavailable'],
 ]);

@@ -1,6 +1,7 @@
 // Finds containers whose images cannot be pulled from a registry, and classifies what the kubelet reports. Pure.
+import { getWaiting, listContainerStatuses, pullFailures } from '../catch-up/pod-findings.ts';
 import { getImageHost, type RegistryResolver } from '../ecr/registry.ts';
-import { getField, getItems } from '../util/json.ts';
+import { getField } from '../util/json.ts';
 
 /** What the message of the kubelet says about a failed pull. */
 type PullProblem =
@@ -27,18 +28,12 @@ export interface PullFailure {
   readonly action: string | undefined;
 }
 
-/** Reasons of the kubelet for a container whose image cannot be pulled (kubernetes `pkg/kubelet/images/types.go`). */
-const pullReasons: ReadonlySet<unknown> = new Set(['ErrImagePull', 'ImagePullBackOff']);
-
-const statusFields = ['initContainerStatuses', 'containerStatuses', 'ephemeralContainerStatuses'] as const;
-
 /** Returns the failures of a pod whose images are in registries that the program handles. */
 export function findPullFailures(pod: unknown, resolveRegistry: RegistryResolver): PullFailure[] {
-  const statuses = statusFields.flatMap((field) => getItems(getField(getField(pod, 'status'), field)));
-  return statuses.flatMap((status) => {
-    const waiting = getField(getField(status, 'state'), 'waiting');
+  return listContainerStatuses(pod).flatMap((status) => {
+    const waiting = getWaiting(status);
     const image = getField(status, 'image');
-    if (!pullReasons.has(getField(waiting, 'reason')) || typeof image !== 'string') {
+    if (!pullFailures.has(getField(waiting, 'reason')) || typeof image !== 'string') {
       return [];
     }
     const host = getImageHost(image);
