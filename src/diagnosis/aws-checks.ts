@@ -12,11 +12,12 @@ import { TokenError } from '../ecr/token-error.ts';
 import { createServiceAccountTokenRequester } from '../kube/service-account-tokens.ts';
 import { productName } from '../labels.ts';
 import { whenAborted } from '../util/timeout.ts';
-import { describeConnection, type RegionProbe, skip } from './aws-connection-results.ts';
+import { describeConnection, type RegionProbe } from './aws-connection-results.ts';
 import { type Attempt, describeIdentities } from './aws-identity-results.ts';
 import { type AwsTarget, type AwsTargets, toHost } from './aws-targets.ts';
 import { readAwsTargets } from './aws-use.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
 
 /**
@@ -35,11 +36,11 @@ export const checkAws: CheckGroupRunner = async (installation, signal) => {
   }
   const invalid = findInvalidSettings(installation);
   if (invalid !== undefined) {
-    return [invalid, skip('aws-credentials', 'the program does not start with these variables')];
+    return [invalid, skipCheck('aws-credentials', 'the program does not start with these variables')];
   }
   const found: CheckResult[] = [];
   const work = checkInside(installation, signal, (results) => found.push(...results));
-  const unfinished = skip('aws-tokens', 'the time was over');
+  const unfinished = skipCheck('aws-tokens', 'the time was over');
   await Promise.race([work, whenAborted(signal).then(() => void found.push(unfinished))]);
   return [...found];
 };
@@ -47,8 +48,11 @@ export const checkAws: CheckGroupRunner = async (installation, signal) => {
 function describeOutside({ namespace = productName }: Installation): CheckResult {
   const run = `kubectl exec --namespace ${namespace} deploy/${productName} -- ${productName} doctor --group aws`;
   return {
-    ...skip('aws-credentials', 'the AWS credentials of this machine are not those of the program'),
-    remedy: `Run the checks in the program's pod: ${run}`,
+    ...skipCheck(
+      'aws-credentials',
+      'the AWS credentials of this machine are not those of the program',
+      `Run the checks in the program's pod: ${run}`,
+    ),
     page: 'how-to/aws-credentials.md#check-the-credentials',
   };
 }
@@ -81,9 +85,9 @@ async function checkInside(
   const { targets, gaps } = await readAwsTargets(installation, signal);
   const probes = await probeTargets(targets, installation);
   const connection = describeConnection(probes.inUse, probes.reference);
-  report([...connection.results, ...gaps.map(({ why }) => skip('aws-rule-identities', why))]);
+  report([...connection.results, ...gaps.map(({ why }) => skipCheck('aws-rule-identities', why))]);
   if (connection.obstacle !== undefined) {
-    report([skip('aws-credentials', connection.obstacle)]);
+    report([skipCheck('aws-credentials', connection.obstacle)]);
     return;
   }
   const silent = probes.inUse.filter(({ failure }) => failure !== undefined);

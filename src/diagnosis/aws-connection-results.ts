@@ -1,7 +1,7 @@
 // Describes whether AWS can be reached, through which proxy, and whether the clock is right. Pure.
 import type { EndpointProbe } from '../ecr/endpoint-probe.ts';
 import type { CheckResult } from './check.ts';
-import { formatDuration } from './check-text.ts';
+import { formatDuration, skipCheck } from './check-text.ts';
 
 /** AWS refuses requests whose signature is older or newer (AWS STS API reference, "RequestExpired"), in ms. */
 const maxSkewMs = 300_000;
@@ -45,29 +45,10 @@ export function describeConnection(
   const first = all.find(({ isUnknownHost }) => !isUnknownHost) ?? reference;
   const isProxyFailure = first.failure?.code.startsWith('proxy') === true;
   const results = isProxyFailure
-    ? [describeProxyFailure(first), skip('aws-connection', 'the proxy does not forward requests')]
+    ? [describeProxyFailure(first), skipCheck('aws-connection', 'the proxy does not forward requests')]
     : [describeProxy(proxied?.proxy), describeUnreachable(first)];
   const obstacle = 'AWS cannot be reached';
-  return { results: [...results, skip('aws-clock', obstacle)], obstacle, isClockOff: false };
-}
-
-/** What the checks are about. The text of a result does not show the name of its check. */
-const subjects: ReadonlyMap<string, string> = new Map([
-  ['aws-connection', 'the connection to AWS'],
-  ['aws-clock', 'the clock'],
-  ['aws-credentials', 'the AWS credentials'],
-  ['aws-caller-identity', 'the AWS identity of the program'],
-  ['aws-rule-identities', 'the identities of rules'],
-  ['aws-tokens', 'the tokens of ECR'],
-]);
-
-/** @param reason the end of a sentence after "because" */
-export function skip(check: string, reason: string): CheckResult {
-  return {
-    check,
-    outcome: 'skipped',
-    summary: `${subjects.get(check) ?? check}: not checked, because ${reason}`,
-  };
+  return { results: [...results, skipCheck('aws-clock', obstacle)], obstacle, isClockOff: false };
 }
 
 function describeProxy(proxy: EndpointProbe['proxy']): CheckResult {
@@ -119,7 +100,7 @@ function describeUnreachable({ endpoint, failure, region, isUnknownHost }: Regio
 function describeClock(reached: readonly RegionProbe[]): { result: CheckResult; isOff: boolean } {
   const aheadMs = reached.find(({ clockAheadMs }) => clockAheadMs !== undefined)?.clockAheadMs;
   if (aheadMs === undefined) {
-    return { result: skip('aws-clock', 'the response of AWS has no date'), isOff: false };
+    return { result: skipCheck('aws-clock', 'the response of AWS has no date'), isOff: false };
   }
   const check = 'aws-clock';
   const differenceMs = Math.abs(aheadMs);

@@ -1,9 +1,10 @@
 // Describes whether the program gets AWS credentials, roles and tokens. Pure.
 import type { CallerIdentity } from '../ecr/caller-identity.ts';
 import type { TokenError } from '../ecr/token-error.ts';
-import { listNames, type RegionProbe, skip } from './aws-connection-results.ts';
+import { listNames, type RegionProbe } from './aws-connection-results.ts';
 import type { AwsTarget, AwsTargets } from './aws-targets.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 
 /** What a call returned, or why it failed. */
 export type Attempt<T> = { readonly value: T } | { readonly failure: TokenError };
@@ -72,19 +73,19 @@ function describeOwnIdentity({ targets, attempts, isClockOff }: IdentityFindings
   const all = [...targets.endpoints, ...targets.rules];
   if (all.length > 0 && !all.some(usesOwnCredentials)) {
     const reason = 'no registry in use needs credentials of the program itself';
-    return { results: [skip('aws-credentials', reason)], obstacle: undefined };
+    return { results: [skipCheck('aws-credentials', reason)], obstacle: undefined };
   }
   const works = tokens.some(({ target, attempt }) => usesOwnCredentials(target) && 'value' in attempt);
   if (works) {
     return { results: [describeUnknownCaller(failure)], obstacle: undefined };
   }
   if (isClockOff && clockCodes.has(failure.code)) {
-    return { results: [skip('aws-credentials', clockReason)], obstacle: clockReason };
+    return { results: [skipCheck('aws-credentials', clockReason)], obstacle: clockReason };
   }
   const obstacle =
     failure.code === 'no-credentials' ? 'there are no credentials' : 'the credentials cannot be used';
   return {
-    results: [describeCredentials(failure), skip('aws-caller-identity', obstacle)],
+    results: [describeCredentials(failure), skipCheck('aws-caller-identity', obstacle)],
     obstacle,
   };
 }
@@ -178,7 +179,10 @@ function describeRules(
     const summary = `${ok.length === 1 ? 'the identity of 1 rule works' : `the identities of ${ok.length} rules work`}`;
     results.push({ check, outcome: 'ok', summary, details: [...ok, ...untested] });
   } else if (results.length === 0 && untested.length > 0) {
-    results.push({ ...skip(check, 'no namespace uses a rule that names an identity'), details: untested });
+    results.push({
+      ...skipCheck(check, 'no namespace uses a rule that names an identity'),
+      details: untested,
+    });
   }
   return results.length > 0 ? results : [{ check, outcome: 'ok', summary: 'no rule names another identity' }];
 }
@@ -192,7 +196,7 @@ function describeUnresolvedRule({
 }: AwsTargets['unresolved'][number]['decision']): CheckResult {
   const check = 'aws-rule-identities';
   return unknownCodes.has(code)
-    ? skip(check, message)
+    ? skipCheck(check, message)
     : {
         check,
         outcome: 'failed',
@@ -219,10 +223,10 @@ function describeRuleFailure(
   const check = 'aws-rule-identities';
   const { rule = '', role } = target.identity;
   if (obstacle !== undefined && usesOwnCredentials(target)) {
-    return skip(check, obstacle);
+    return skipCheck(check, obstacle);
   }
   if (isClockOff && clockCodes.has(code)) {
-    return skip(check, clockReason);
+    return skipCheck(check, clockReason);
   }
   const isDenied = code === 'AccessDenied' || code === 'AccessDeniedException';
   const withId = role?.externalId === undefined ? '' : ' with its externalId';
@@ -248,7 +252,7 @@ function describeTokens(
 ): CheckResult[] {
   const check = 'aws-tokens';
   if (targets.endpoints.length === 0) {
-    return [skip(check, 'no registry is in use yet')];
+    return [skipCheck(check, 'no registry is in use yet')];
   }
   const brokenRules = new Set(
     attempts.rules.flatMap(({ target, attempt }) => ('failure' in attempt ? [target.identity.rule] : [])),
@@ -259,13 +263,13 @@ function describeTokens(
     }
     const { rule } = target.identity;
     if (obstacle !== undefined && usesOwnCredentials(target)) {
-      return [skip(check, obstacle)];
+      return [skipCheck(check, obstacle)];
     }
     if (rule !== undefined && brokenRules.has(rule)) {
-      return [skip(check, `${rule} does not get its credentials`)];
+      return [skipCheck(check, `${rule} does not get its credentials`)];
     }
     return isClockOff && clockCodes.has(attempt.failure.code)
-      ? [skip(check, clockReason)]
+      ? [skipCheck(check, clockReason)]
       : [describeTokenFailure(target, attempt.failure)];
   });
   const regions = attempts.tokens.flatMap(({ target, attempt }) =>

@@ -1,5 +1,6 @@
 // The steps from an image to its pull, as doctor pod and doctor image report them. Pure.
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import type { Gap } from './read-gaps.ts';
 
 /** Steps that belong together. */
@@ -14,32 +15,12 @@ export interface Chain {
   readonly parts: readonly ChainPart[];
 }
 
-/** What the steps are about. The text of a result does not show the name of its check. */
-const subjects: ReadonlyMap<string, string> = new Map([
-  ['pod-found', 'the pod'],
-  ['pod-injection', 'the decision of the webhook'],
-  ['pod-reference', 'the reference'],
-  ['pod-events', 'the Events of the pod'],
-  ['pull-secret', 'the pull Secret'],
-  ['pull-secret-content', 'the content of the Secret'],
-  ['pull-token', 'the token'],
-  ['image-registry', 'the registry'],
-  ['image-manifest', 'the manifest of the image'],
-  ['image-platform', 'the platform of the image'],
-]);
-
-/** What cannot be found out, or need not be. @param reason the end of a sentence after "because" */
-export function skipStep(check: string, reason: string, remedy?: string): CheckResult {
-  const summary = `${subjects.get(check) ?? check}: not checked, because ${reason}`;
-  return { check, outcome: 'skipped', summary, remedy };
-}
-
 /**
  * What could not be read. A right that the caller lacks, or an interruption, says nothing about the image, so the step is skipped. If
  * the API server does not respond as expected, nothing was found out, and the step failed.
  */
 export function describeGapStep(check: string, gap: Gap, remedy?: string): CheckResult {
-  const skipped = skipStep(check, gap.why, remedy);
+  const skipped = skipCheck(check, gap.why, remedy);
   return gap.isForbidden || gap.isInterrupted === true
     ? skipped
     : {
@@ -53,7 +34,7 @@ export function describeGapStep(check: string, gap: Gap, remedy?: string): Check
 /** Turns failures that an earlier step explains into skipped steps, so that only the cause counts. */
 export function explainedBy(reason: string, results: readonly CheckResult[]): CheckResult[] {
   return results.map((result) =>
-    result.outcome === 'failed' || result.outcome === 'warning' ? skipStep(result.check, reason) : result,
+    result.outcome === 'failed' || result.outcome === 'warning' ? skipCheck(result.check, reason) : result,
   );
 }
 

@@ -1,5 +1,4 @@
 // Helps to word the results of checks: counts, durations, lists, and results of what could not be checked. Pure.
-
 import type { CheckResult } from './check.ts';
 import type { Gap } from './read-gaps.ts';
 
@@ -34,8 +33,34 @@ export function formatDuration(ms: number): string {
   return minutes > 0 ? `${minutes}m` : `${seconds}s`;
 }
 
+/** What checks are about that have their subject in the summary if they are skipped, because the text does not show their names. */
+const subjects: ReadonlyMap<string, string> = new Map([
+  ['aws-connection', 'the connection to AWS'],
+  ['aws-clock', 'the clock'],
+  ['aws-credentials', 'the AWS credentials'],
+  ['aws-caller-identity', 'the AWS identity of the program'],
+  ['aws-rule-identities', 'the identities of rules'],
+  ['aws-tokens', 'the tokens of ECR'],
+  ['pod-found', 'the pod'],
+  ['pod-injection', 'the decision of the webhook'],
+  ['pod-reference', 'the reference'],
+  ['pod-events', 'the Events of the pod'],
+  ['pull-secret', 'the pull Secret'],
+  ['pull-secret-content', 'the content of the Secret'],
+  ['pull-token', 'the token'],
+  ['image-registry', 'the registry'],
+  ['image-manifest', 'the manifest of the image'],
+  ['image-platform', 'the platform of the image'],
+]);
+
+/** The result of a check that cannot or need not be made. @param reason the end of a sentence after "because" */
+export function skipCheck(check: string, reason: string, remedy?: string): CheckResult {
+  const summary = `${subjects.get(check) ?? check}: not checked, because ${reason}`;
+  return { check, outcome: 'skipped', summary, remedy };
+}
+
 /** The result of a check for which something could not be read. */
-export function skippedCheck(check: string, { why, request, isForbidden }: Gap): CheckResult {
+export function skipForGap(check: string, { why, request, isForbidden }: Gap): CheckResult {
   return {
     check,
     outcome: 'skipped',

@@ -3,8 +3,9 @@ import { parseImageReference } from '../ecr/image-reference.ts';
 import { explainLookAlike } from '../ecr/look-alike.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
 import { decideOnPod } from '../injection/decision.ts';
-import { type Chain, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
+import { type Chain, describeGapStep, explainedBy, hasFailed } from './chain.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import { createDiagnosisRules } from './diagnosis-rules.ts';
 import { checkImagePull } from './image-pull.ts';
 import { describeInjection, describeLookAlike } from './injection-results.ts';
@@ -39,7 +40,7 @@ export async function followImage(
   const injection =
     namespace === undefined ? [] : await checkInjection(installation, image, namespace, signal);
   if (hasFailed(injection)) {
-    return parts([named, ...injection, skipStep('pull-secret', 'pods with the image get no token')]);
+    return parts([named, ...injection, skipCheck('pull-secret', 'pods with the image get no token')]);
   }
   const chosen = namespace ?? (await findNamespace(installation, parsed.host, signal));
   if (typeof chosen === 'object') {
@@ -126,7 +127,7 @@ async function findNamespace(
     const found = [...secrets.values()].find(({ hosts }) =>
       hosts.some((one) => one.host === host && (one.state === 'valid' || one.state === 'due')),
     );
-    return found?.namespace ?? skipStep(check, `no namespace has a valid token for ${host}`, remedy);
+    return found?.namespace ?? skipCheck(check, `no namespace has a valid token for ${host}`, remedy);
   } catch (error) {
     const gap = describeGap(error, `list secrets named ${installation.config.secretName}`);
     return describeGapStep(check, gap, remedy);

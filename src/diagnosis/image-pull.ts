@@ -4,8 +4,9 @@ import type { Environment } from '../ecr/aws-settings.ts';
 import type { ImageReference } from '../ecr/image-reference.ts';
 import type { Registry } from '../ecr/registry.ts';
 import { checkManifest } from '../ecr/registry-manifest.ts';
-import { describeGapStep, hasFailed, skipStep } from './chain.ts';
+import { describeGapStep, hasFailed } from './chain.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import type { Installation } from './installation.ts';
 import { describeManifest } from './manifest-results.ts';
 import type { NamespaceSecret } from './secret-chain.ts';
@@ -36,14 +37,14 @@ export async function checkImagePull(
   const results = token === undefined ? [] : [token];
   const auth = secret.credentials?.auth(image.host);
   if (hasFailed(results)) {
-    return [...results, skipStep(check, 'there is no valid token for the host')];
+    return [...results, skipCheck(check, 'there is no valid token for the host')];
   }
   if (auth === undefined) {
     const { gap } = secret;
     return [
       ...results,
       gap === undefined
-        ? skipStep(check, 'the Secret holds no token for the host')
+        ? skipCheck(check, 'the Secret holds no token for the host')
         : describeGapStep(check, gap, gap.isForbidden ? rightsRemedy : undefined),
     ];
   }
@@ -69,7 +70,7 @@ async function requestManifest(
     return describeManifest({ image, registry, result, platform, viewpoint, secret: name });
   } catch (error) {
     if (error instanceof ConfigError) {
-      return [skipStep(check, 'the environment variables for proxies or CAs cannot be used')];
+      return [skipCheck(check, 'the environment variables for proxies or CAs cannot be used')];
     }
     throw error;
   }

@@ -2,8 +2,8 @@
 import type { ImageReference } from '../ecr/image-reference.ts';
 import type { Registry } from '../ecr/registry.ts';
 import type { ManifestResult } from '../ecr/registry-manifest.ts';
-import { skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import type { Viewpoint } from './installation.ts';
 
 export interface ManifestFacts {
@@ -215,7 +215,7 @@ function describeUnreachable(
   { description, advice }: Extract<ManifestResult, { outcome: 'unreachable' }>['failure'],
 ): CheckResult {
   if (viewpoint === 'outside') {
-    return skipStep(
+    return skipCheck(
       check,
       `${image.host} cannot be reached from this machine (${description})`,
       "Run the command in the program's pod with kubectl exec",

@@ -7,8 +7,9 @@ import { hasReference } from '../injection/patch.ts';
 import { locateNode, locatePod, readByName } from '../kube/object-by-name.ts';
 import { pickStrings } from '../kube/resource.ts';
 import { getField } from '../util/json.ts';
-import { type Chain, type ChainPart, describeGapStep, explainedBy, hasFailed, skipStep } from './chain.ts';
+import { type Chain, type ChainPart, describeGapStep, explainedBy, hasFailed } from './chain.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import { createDiagnosisRules } from './diagnosis-rules.ts';
 import { describeRegistry } from './image-chain.ts';
 import { checkImagePull } from './image-pull.ts';
@@ -114,7 +115,7 @@ function describeReference(
   }
   const isSkipped = injection.some(({ outcome }) => outcome !== 'ok');
   if (isSkipped) {
-    return skipStep(check, 'the webhook does not add the reference');
+    return skipCheck(check, 'the webhook does not add the reference');
   }
   return {
     check,

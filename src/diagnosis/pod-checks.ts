@@ -2,7 +2,7 @@
 import { createRegistryResolver } from '../ecr/registry.ts';
 import { createCachedRegistryResolver } from '../ecr/registry-cache.ts';
 import type { CheckResult } from './check.ts';
-import { countOf, limitDetails, skippedCheck } from './check-text.ts';
+import { countOf, limitDetails, skipForGap } from './check-text.ts';
 import { readIdentities } from './identity-reader.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
 import { reasonTexts } from './pod-explanation.ts';
@@ -33,7 +33,7 @@ export function createPodChecks(readSurvey: SurveyReader): CheckGroupRunner {
     const podGap = report.gaps.find(({ request }) => request === 'list pods');
     return podGap === undefined
       ? describeReport(report, installation, survey, gaps)
-      : [skippedCheck('pods-waiting', podGap)];
+      : [skipForGap('pods-waiting', podGap)];
   };
 }
 

@@ -1,7 +1,7 @@
 // Reads what the kubelet reports about the pulls of one pod.
 import { type ListedEvent, visitWarnings } from '../kube/event-list.ts';
-import { skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
+import { skipCheck } from './check-text.ts';
 import type { Installation } from './installation.ts';
 import { type Gap, readOptional } from './read-gaps.ts';
 
@@ -28,7 +28,7 @@ export async function readPullErrors(
   );
   const [gap] = gaps;
   if (gap !== undefined) {
-    return skipStep(check, gap.why);
+    return skipCheck(check, gap.why);
   }
   const events = [...newest.values()].sort((a, b) => b.at - a.at);
   return events.length === 0

@@ -11,7 +11,7 @@ import {
   resolveSettings,
 } from '../provisioning/provisioning-settings.ts';
 import type { CheckResult } from './check.ts';
-import { countOf, limitDetails, skippedCheck } from './check-text.ts';
+import { countOf, limitDetails, skipForGap } from './check-text.ts';
 import { readIdentities } from './identity-reader.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
 import {
@@ -40,7 +40,7 @@ export const checkProvisioning: CheckGroupRunner = async (installation, signal) 
   ]);
   const [gap] = gaps;
   if (namespaces === undefined || accounts === undefined) {
-    return gap === undefined ? [] : [skippedCheck('provisioning-references', gap)];
+    return gap === undefined ? [] : [skipForGap('provisioning-references', gap)];
   }
   const unmatched = findUnmatchedNames(settings, namespaces, accounts);
   const missing = findMissingReferences(settings, namespaces, accounts, createDenial(resolveIdentity));

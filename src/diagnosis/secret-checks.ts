@@ -1,7 +1,7 @@
 // Checks of the group `secrets`: which pull Secrets the program cannot use or write, and which hosts lack a valid token.
 
 import type { CheckResult } from './check.ts';
-import { countOf, limitDetails, skippedCheck } from './check-text.ts';
+import { countOf, limitDetails, skipForGap } from './check-text.ts';
 import { createDiagnosisRules } from './diagnosis-rules.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
 import { readPodUsage } from './pod-usage.ts';
@@ -25,7 +25,7 @@ export function createSecretChecks(
     try {
       survey = await readSurvey(installation, signal);
     } catch (error) {
-      return [skippedCheck('secret-tokens', describeGap(error, 'list secrets'))];
+      return [skipForGap('secret-tokens', describeGap(error, 'list secrets'))];
     }
     onTimeline(createTimeline(survey));
     const { secretName } = installation.config;

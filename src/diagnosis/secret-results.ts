@@ -1,8 +1,7 @@
 // Describes the pull Secret of one namespace and its tokens for some hosts. Pure.
 
-import { skipStep } from './chain.ts';
 import type { CheckResult } from './check.ts';
-import { formatDuration } from './check-text.ts';
+import { formatDuration, skipCheck } from './check-text.ts';
 import type { HostStatus, SecretCondition, SecretStatus } from './secret-states.ts';
 
 const check = 'pull-secret';
@@ -97,7 +96,7 @@ export function describeToken(host: string, status: SecretStatus, now: number): 
     return { check: tokenCheck, ...describeState(found, now) };
   }
   if (status.condition !== 'managed' && status.condition !== 'edited') {
-    return skipStep(tokenCheck, 'the program does not manage the Secret');
+    return skipCheck(tokenCheck, 'the program does not manage the Secret');
   }
   return {
     check: tokenCheck,
