@@ -1,10 +1,12 @@
 // Describes whether the program gets AWS credentials, roles and tokens. Pure.
 import type { CallerIdentity } from '../ecr/caller-identity.ts';
+import type { UnresolvedIdentity } from '../ecr/identity.ts';
 import type { TokenError } from '../ecr/token-error.ts';
 import { listNames, type RegionProbe } from './aws-connection-results.ts';
 import type { AwsTarget, AwsTargets } from './aws-targets.ts';
 import type { CheckResult } from './check.ts';
 import { skipCheck } from './check-text.ts';
+import { isUnknown } from './host-identity.ts';
 
 /** What a call returned, or why it failed. */
 export type Attempt<T> = { readonly value: T } | { readonly failure: TokenError };
@@ -187,15 +189,10 @@ function describeRules(
   return results.length > 0 ? results : [{ check, outcome: 'ok', summary: 'no rule names another identity' }];
 }
 
-/** Facts that the caller may not read, although the program does. */
-const unknownCodes: ReadonlySet<string> = new Set(['namespace-unknown', 'service-account-unknown']);
-
-function describeUnresolvedRule({
-  code,
-  message,
-}: AwsTargets['unresolved'][number]['decision']): CheckResult {
+function describeUnresolvedRule(decision: UnresolvedIdentity): CheckResult {
   const check = 'aws-rule-identities';
-  return unknownCodes.has(code)
+  const { code, message } = decision;
+  return isUnknown(decision)
     ? skipCheck(check, message)
     : {
         check,

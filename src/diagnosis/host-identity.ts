@@ -1,5 +1,5 @@
 // Describes which AWS identity fetches the tokens of a host. Pure.
-import type { IdentityDecision } from '../ecr/identity.ts';
+import type { IdentityDecision, UnresolvedIdentity } from '../ecr/identity.ts';
 
 /** Which identity fetches the tokens of a host in a namespace. Contains neither external ID nor policy. */
 export type HostIdentity =
@@ -14,15 +14,17 @@ export type HostIdentity =
   /** It was not possible to find out. */
   | { readonly kind: 'unknown'; readonly rule: string };
 
-/** Facts that the caller could not read, although the program knows them. */
-const unknownCodes: ReadonlySet<string> = new Set(['namespace-unknown', 'service-account-unknown']);
+/** Whether an identity is not resolved because of facts that the caller could not read, although the program knows them. */
+export function isUnknown({ code }: Pick<UnresolvedIdentity, 'code'>): boolean {
+  return code === 'namespace-unknown' || code === 'service-account-unknown';
+}
 
 export function describeIdentity(decision: IdentityDecision): HostIdentity {
   switch (decision.access) {
     case 'denied':
       return { kind: 'denied', rule: decision.rule };
     case 'unresolved':
-      return unknownCodes.has(decision.code)
+      return isUnknown(decision)
         ? { kind: 'unknown', rule: decision.rule }
         : { kind: 'unresolved', rule: decision.rule, cause: decision.message };
     case 'allowed': {
