@@ -117,7 +117,7 @@ function describeExcluded(found: FailingPods): CheckResult {
   return {
     check: 'pods-excluded',
     outcome: 'failed',
-    summary: `${subjectOf(found)} cannot pull, and the program does not handle ${found.count === 1 ? 'it' : 'them'}: ${explainExclusion(first)}`,
+    summary: `${subjectOf(found)} cannot pull, and the program does not handle ${found.count === 1 ? 'it' : 'them'}: ${first === undefined ? 'it is excluded' : explainExclusion(first)}`,
     meaning: 'The program gives these pods neither a reference nor a token, so they need other credentials',
     remedy: 'If the program should handle them, remove the exclusion and recreate the pods',
     page: 'how-to/exclude.md',
@@ -125,16 +125,13 @@ function describeExcluded(found: FailingPods): CheckResult {
   };
 }
 
-function explainExclusion(pod: FailingPod | undefined): string {
-  const { exclusion, denyingRule, namespace } = pod ?? {};
+function explainExclusion({ exclusion, denyingRule, namespace, failure }: FailingPod): string {
   if (denyingRule !== undefined) {
-    return `${denyingRule} denies namespace ${namespace} the tokens of ${pod?.failure.host}`;
+    return `${denyingRule} denies namespace ${namespace} the tokens of ${failure.host}`;
   }
-  if (exclusion === 'namespace-not-selected') {
-    return `the labels of namespace ${namespace} do not match the selector of the webhook`;
-  }
-  const known = Object.entries(reasonTexts).find(([reason]) => reason === exclusion);
-  return known?.[1] ?? 'it is excluded';
+  return exclusion === 'namespace-not-selected'
+    ? `the labels of namespace ${namespace} do not match the selector of the webhook`
+    : reasonTexts[exclusion];
 }
 
 function describeWaiting(

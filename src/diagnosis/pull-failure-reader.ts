@@ -1,5 +1,5 @@
 // Lists the pods whose images cannot be pulled from the registries, and groups them by cause, in bounded memory.
-import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
+import { type Decision, type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { visitWarnings } from '../kube/event-list.ts';
@@ -17,8 +17,8 @@ export interface FailingPod {
   readonly namespace: string;
   readonly name: string;
   readonly failure: PullFailure;
-  /** The reason of the webhook's decision, or `namespace-not-selected`. */
-  readonly exclusion: string;
+  /** The reason of the webhook's decision; `namespace-not-selected`: the API server does not call the webhook. */
+  readonly exclusion: Decision['reason'] | 'namespace-not-selected';
   /** Path of the rule that denies the namespace the token; undefined: none does. */
   readonly denyingRule: string | undefined;
 }
