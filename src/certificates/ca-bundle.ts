@@ -19,9 +19,14 @@ export interface CaBundle {
 
 const pemCertificatePattern = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 
+/** The certificates in a text in PEM. */
+export function splitPem(pem: string): readonly string[] {
+  return pem.match(pemCertificatePattern) ?? [];
+}
+
 /** Parses concatenated CA certificates in PEM. Never throws; anything that is not a CA certificate is skipped. */
 export function parseCaBundle(pem: string): CaBundle {
-  const blocks = pem.match(pemCertificatePattern) ?? [];
+  const blocks = splitPem(pem);
   const caCertificates = blocks.map(parseCaCertificate).filter((ca) => ca !== undefined);
   const rest = pem.replaceAll(pemCertificatePattern, '').trim();
   return { caCertificates, isMalformed: rest !== '' || caCertificates.length < blocks.length };

@@ -1,4 +1,5 @@
 // Gets the certificate that the webhook serves: by a connection, or from the Secret that stores it.
+import { splitPem } from '../certificates/ca-bundle.ts';
 import { KubeError } from '../kube/errors.ts';
 import { createSecretApi } from '../kube/secrets.ts';
 import type { Installation } from './installation.ts';
@@ -77,8 +78,4 @@ export async function findCertificate(
     }
     throw error;
   }
-}
-
-function splitPem(pem: string): readonly string[] {
-  return pem.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
 }

@@ -1,6 +1,7 @@
 // Judges the certificate that the webhook serves: whether the API server trusts it, its names and its validity.
 import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
+import { splitPem } from '../certificates/ca-bundle.ts';
 import type { CheckResult } from './check.ts';
 
 /** A certificate, how it was obtained, and what the API server compares it with. */
@@ -55,7 +56,7 @@ function judgeTrust(
       'Check the component that publishes it: kubectl logs deploy/ecr-pull-secrets-certificates, or cert-manager',
     );
   }
-  const roots = caBundle.match(pemPattern)?.flatMap(parse) ?? [];
+  const roots = splitPem(caBundle).flatMap(parse);
   if (roots.length === 0) {
     return failed(
       check,
@@ -72,7 +73,6 @@ function judgeTrust(
       );
 }
 
-const pemPattern = /-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g;
 const maxDepth = 5;
 
 /** Whether a chain of issuers leads from a certificate to one of the roots. */
