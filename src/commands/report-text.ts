@@ -1,4 +1,5 @@
 // Formats the results of sync, uninstall and remove-host as text.
+import { countOf } from '../diagnosis/check-text.ts';
 import type {
   HostRemoval,
   NamespaceResult,
@@ -10,7 +11,7 @@ import type {
 
 /** One line that shows the progress of a sync. */
 export function progressText(done: number, total: number, failed: number): string {
-  return `${done} of ${count(total, 'namespace')} done${failed > 0 ? `, ${failed} failed` : ''}`;
+  return `${done} of ${countOf(total, 'namespace')} done${failed > 0 ? `, ${failed} failed` : ''}`;
 }
 
 /** A summary of a sync, a table of what failed, and what was not done because of an interrupt. */
@@ -37,13 +38,13 @@ function syncSummary({ namespaces, failed, failures, interrupted }: SyncResult):
     .flatMap(({ serviceAccounts }) => serviceAccounts)
     .filter(({ reference }) => reference === 'added').length;
   const facts = [
-    `${count(secrets('updated'), 'Secret')} updated`,
+    `${countOf(secrets('updated'), 'Secret')} updated`,
     `${secrets('unchanged')} unchanged`,
     ...(secrets('denied') > 0 ? [`${secrets('denied')} denied by rules`] : []),
-    `${count(added, 'reference')} added`,
-    ...(failed > 0 ? [`${count(failed, 'namespace')} failed`] : []),
+    `${countOf(added, 'reference')} added`,
+    ...(failed > 0 ? [`${countOf(failed, 'namespace')} failed`] : []),
   ];
-  return `${count(namespaces.length, 'namespace')}: ${facts.join(', ')}\n`;
+  return `${countOf(namespaces.length, 'namespace')}: ${facts.join(', ')}\n`;
 }
 
 /** Namespaces that are named in the text; JSON has all of them. */
@@ -59,7 +60,7 @@ function syncInterrupted({ namespaces, interrupted }: SyncResult): string {
   const names = namespaces.filter(isIncomplete).map(({ namespace }) => namespace);
   const more = names.length > maxNamed ? ` and ${names.length - maxNamed} more` : '';
   const which = names.length === 0 ? '' : `: ${names.slice(0, maxNamed).join(', ')}${more}`;
-  return `interrupted by ${interrupted}; ${names.length} of ${count(namespaces.length, 'namespace')} not completed${which}\n`;
+  return `interrupted by ${interrupted}; ${names.length} of ${countOf(namespaces.length, 'namespace')} not completed${which}\n`;
 }
 
 function isIncomplete({ secret, serviceAccounts }: NamespaceResult): boolean {
@@ -87,7 +88,7 @@ export function uninstallText({ dryRun, removals, failed, interrupted }: Uninsta
   const end =
     interrupted === undefined
       ? ''
-      : `interrupted by ${interrupted}; ${count(numberOf('interrupted'), 'object')} not completed\n`;
+      : `interrupted by ${interrupted}; ${countOf(numberOf('interrupted'), 'object')} not completed\n`;
   return `${table([['NAMESPACE', 'WHAT', 'OUTCOME'], ...rows])}\n${facts.join(', ')}\n${why.join('')}${end}`;
 }
 
@@ -125,10 +126,6 @@ const outcomeTexts: Readonly<Record<Removal['outcome'], string>> = {
 
 function whatOf({ kind, name }: Removal): string {
   return kind === 'Secret' ? `Secret ${name}` : `reference of ServiceAccount ${name}`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }
 
 /** Formats rows in aligned columns. The last column is not padded. A line break in a cell does not begin a row. */

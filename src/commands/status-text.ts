@@ -1,5 +1,5 @@
 // Formats the status as a table for readers.
-import { countOf, formatDuration } from '../diagnosis/check-text.ts';
+import { countOf, formatDuration, formatTime } from '../diagnosis/check-text.ts';
 import { formatIdentity, type HostIdentity } from '../diagnosis/host-identity.ts';
 import { type RowState, rowStates, type StatusRow, type StatusSummary } from '../diagnosis/status-rows.ts';
 import { toPrintable } from '../telemetry/redact.ts';
@@ -151,8 +151,4 @@ const colors: Readonly<Record<RowState, number>> = {
 
 function formatDistance(at: number, now: number): string {
   return at >= now ? `in ${formatDuration(at - now)}` : `${formatDuration(now - at)} ago`;
-}
-
-function formatTime(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 }

@@ -1,5 +1,6 @@
 // The command `status`: shows the state of each host in each pull Secret, and the pods that use it.
 import { setTimeout as sleep } from 'node:timers/promises';
+import { formatTime } from '../diagnosis/check-text.ts';
 import { describeSource } from '../diagnosis/configuration-checks.ts';
 import { createDiagnosisRules } from '../diagnosis/diagnosis-rules.ts';
 import type { Installation } from '../diagnosis/installation.ts';
@@ -248,7 +249,7 @@ function printStatus(status: Status, { output, isWatching }: StatusOptions, cont
 }
 
 function watchFrame(text: string, now: number, { isTTY }: TextOutput): string {
-  const time = `${new Date(now).toISOString().slice(0, 19)}Z`;
+  const time = formatTime(now);
   return isTTY === true ? `${clearScreen}${time}\n${text}` : `${time}\n${text}\n`;
 }
 

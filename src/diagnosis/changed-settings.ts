@@ -1,6 +1,7 @@
 // Lists the settings of a configuration that differ from the defaults, without values that should not be shown. Pure.
 import type { Config } from '../config/schema.ts';
 import { isObject } from '../util/json.ts';
+import { countOf } from './check-text.ts';
 
 const maxValueLength = 120;
 
@@ -15,7 +16,7 @@ function* findChanges(value: unknown, usual: unknown, path: string): Generator<s
   }
   // Its keys are host names, and not settings.
   if (path === 'hosts' && isObject(value)) {
-    yield `hosts: ${count(Object.keys(value).length, 'host name')}`;
+    yield `hosts: ${countOf(Object.keys(value).length, 'host name')}`;
     return;
   }
   if (isObject(value) && (isObject(usual) || usual === undefined)) {
@@ -37,7 +38,7 @@ const durationPattern = /(Timeout|Delay|Margin|Life|After|interval|Age)$/;
 function formatValue(value: unknown, path: string): string {
   // Rules contain external IDs and policies.
   if (path === 'registries' && Array.isArray(value)) {
-    return count(value.length, 'rule');
+    return countOf(value.length, 'rule');
   }
   if (typeof value === 'number' && durationPattern.test(path)) {
     return formatDuration(value);
@@ -53,8 +54,4 @@ function formatDuration(ms: number): string {
   const [divisor, unit] =
     ms % 3_600_000 === 0 ? [3_600_000, 'h'] : ms % 60_000 === 0 ? [60_000, 'm'] : [1000, 's'];
   return ms % divisor === 0 ? `${ms / divisor}${unit}` : `${ms}ms`;
-}
-
-function count(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
 }

@@ -1,4 +1,4 @@
-// Helps to word the results of checks: counts, durations, lists, and results of what could not be checked. Pure.
+// Helps to word the results of checks: counts, durations, times, lists, and results of what could not be checked. Pure.
 import type { CheckResult } from './check.ts';
 import type { Gap } from './read-gaps.ts';
 
@@ -52,6 +52,11 @@ const subjects: ReadonlyMap<string, string> = new Map([
   ['image-manifest', 'the manifest of the image'],
   ['image-platform', 'the platform of the image'],
 ]);
+
+/** A time in ISO 8601 without fractions of a second. @param ms since the epoch */
+export function formatTime(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
+}
 
 /** The result of a check that cannot or need not be made. @param reason the end of a sentence after "because" */
 export function skipCheck(check: string, reason: string, remedy?: string): CheckResult {

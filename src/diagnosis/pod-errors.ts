@@ -1,7 +1,7 @@
 // Reads what the kubelet reports about the pulls of one pod.
 import { type ListedEvent, visitWarnings } from '../kube/event-list.ts';
 import type { CheckResult } from './check.ts';
-import { skipCheck } from './check-text.ts';
+import { formatTime, skipCheck } from './check-text.ts';
 import type { Installation } from './installation.ts';
 import { type Gap, readOptional } from './read-gaps.ts';
 
@@ -37,9 +37,7 @@ export async function readPullErrors(
         check,
         outcome: 'warning',
         summary: `the kubelet reports ${events.length === 1 ? 'a pull error' : `${events.length} pull errors`}`,
-        details: events.map(
-          ({ at, message }) => `${new Date(at).toISOString().slice(0, 19)}Z ${toLine(message)}`,
-        ),
+        details: events.map(({ at, message }) => `${formatTime(at)} ${toLine(message)}`),
       };
 }
 

@@ -3,6 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { splitPem } from '../certificates/ca-bundle.ts';
 import type { CheckResult } from './check.ts';
+import { formatTime } from './check-text.ts';
 
 /** A certificate, how it was obtained, and what the API server compares it with. */
 export interface ServedCertificate {
@@ -141,10 +142,6 @@ function parse(certificate: string | Uint8Array): X509Certificate[] {
   } catch {
     return [];
   }
-}
-
-function formatTime(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d+Z$/, 'Z');
 }
 
 function formatDuration(ms: number): string {
