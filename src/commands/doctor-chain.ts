@@ -4,7 +4,6 @@ import { findUnreachable } from '../diagnosis/api-server-checks.ts';
 import { type Chain, type ChainPart, hasFailed } from '../diagnosis/chain.ts';
 import { describeSource } from '../diagnosis/configuration-checks.ts';
 import type { Installation } from '../diagnosis/installation.ts';
-import { toPrintable } from '../telemetry/redact.ts';
 import { addOutputOption, type CommandContext, outputFormat } from './command.ts';
 import { groupText } from './doctor-text.ts';
 import {
@@ -86,9 +85,6 @@ async function followIfReachable(
  * @internal exported for the command line reference
  */
 export function chainText({ parts }: Chain, style: TerminalStyle): string {
-  // a title can contain an image, which is untrusted input
-  const text = parts
-    .map(({ title, checks }) => groupText({ name: toPrintable(title).replace(/\s+/g, ' '), checks }, style))
-    .join('');
+  const text = parts.map(({ title, checks }) => groupText({ name: title, checks }, style)).join('');
   return `${text.trimEnd()}\n`;
 }

@@ -1,13 +1,13 @@
 // Formats the results of doctor as text, one group at a time.
 import type { CheckGroup, CheckResult } from '../diagnosis/check.ts';
-import { toPrintable } from '../telemetry/redact.ts';
+import { toPrintableLine } from '../telemetry/redact.ts';
 import { countsText, findFirstFailure, pageUrl } from './doctor-report.ts';
 import { bold, outcomeMark, type TerminalStyle } from './terminal-style.ts';
 
 /** Details that the text shows of one check; JSON and HTML have all of them. */
 const maxDetails = 10;
 
-/** A heading, and results below it. */
+/** A heading, which can contain an image that a user typed, and results below it. */
 interface NamedChecks {
   readonly name: string;
   readonly checks: readonly CheckResult[];
@@ -15,7 +15,8 @@ interface NamedChecks {
 
 /** The heading of a group, and a line for each check. */
 export function groupText({ name, checks }: NamedChecks, style: TerminalStyle): string {
-  const heading = `${bold(name, style)}\n${'-'.repeat(name.length)}\n`;
+  const title = toPrintableLine(name);
+  const heading = `${bold(title, style)}\n${'-'.repeat(title.length)}\n`;
   return `${heading}${mergeSkipped(checks)
     .map((check) => checkText(check, style))
     .join('')}\n`;
@@ -48,8 +49,8 @@ function checkText(result: CheckResult, style: TerminalStyle): string {
   const more = details.length > maxDetails ? [`and ${details.length - maxDetails} more`] : [];
   const lines = [...details.slice(0, maxDetails).map((detail) => `- ${detail}`), ...more, ...notes];
   return [
-    `${outcomeMark(outcome, style)} ${oneLine(summary)}\n`,
-    ...lines.filter((line) => line !== undefined).map((line) => `    ${oneLine(line)}\n`),
+    `${outcomeMark(outcome, style)} ${toPrintableLine(summary)}\n`,
+    ...lines.filter((line) => line !== undefined).map((line) => `    ${toPrintableLine(line)}\n`),
   ].join('');
 }
 
@@ -58,12 +59,7 @@ export function summaryText(groups: readonly CheckGroup[], interrupted: string |
   const first = findFirstFailure(groups);
   return [
     `${countsText(groups)}\n`,
-    first === undefined ? '' : `first failed check: ${first.check}: ${oneLine(first.summary)}\n`,
+    first === undefined ? '' : `first failed check: ${first.check}: ${toPrintableLine(first.summary)}\n`,
     interrupted === undefined ? '' : `interrupted by ${interrupted}; the checks are not complete\n`,
   ].join('');
-}
-
-/** A value can neither control the terminal nor begin a line. */
-function oneLine(text: string): string {
-  return toPrintable(text).replace(/\s+/g, ' ');
 }

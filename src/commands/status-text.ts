@@ -2,7 +2,7 @@
 import { countOf, formatDuration, formatTime } from '../diagnosis/check-text.ts';
 import { formatIdentity, type HostIdentity } from '../diagnosis/host-identity.ts';
 import { type RowState, rowStates, type StatusRow, type StatusSummary } from '../diagnosis/status-rows.ts';
-import { toPrintable } from '../telemetry/redact.ts';
+import { toPrintableLine } from '../telemetry/redact.ts';
 import { paint } from './terminal-style.ts';
 
 /** What `status` shows. */
@@ -27,7 +27,7 @@ export interface StatusLayout {
 /** A summary, the table, and what could not be read. */
 export function statusText(status: Status, layout: StatusLayout): string {
   const head = [summaryText(status.summary)];
-  const notes = status.notes.map((note) => toLine(`note: ${note}`));
+  const notes = status.notes.map((note) => toPrintableLine(`note: ${note}`));
   if (status.rows.length === 0) {
     return `${[...head, ...notes].join('\n')}\n`;
   }
@@ -64,7 +64,7 @@ type Row = readonly string[];
 function tableLines(rows: readonly StatusRow[], now: number, layout: StatusLayout): string[] {
   const { isWide, hasColor } = layout;
   const header = ['NAMESPACE', 'HOST', 'STATE', 'EXPIRES', 'PODS', 'IDENTITY', 'LAST ERROR'];
-  const cells = rows.map((row) => (isWide ? wideCells(row) : shortCells(row, now)).map(toLine));
+  const cells = rows.map((row) => (isWide ? wideCells(row) : shortCells(row, now)).map(toPrintableLine));
   const widths = header.map((title, column) =>
     cells.reduce((width, row) => Math.max(width, row[column]?.length ?? 0), title.length),
   );
@@ -129,11 +129,6 @@ function formatShortIdentity(identity: HostIdentity): string {
     default:
       return formatIdentity(identity);
   }
-}
-
-/** Characters that end a line or move the cursor become visible, so that a value cannot begin a row. */
-function toLine(text: string): string {
-  return toPrintable(text).replace(/\s+/g, ' ');
 }
 
 function cut(text: string, width: number | undefined): string {

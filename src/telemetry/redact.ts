@@ -142,6 +142,11 @@ export function toPrintable(text: string): string {
   return escapeDeceptive(scrub(text)).replace(controlCharacters, formatCodePoint);
 }
 
+/** Prepares a value that is part of a line. It can neither control the terminal nor begin another line. */
+export function toPrintableLine(text: string): string {
+  return toPrintable(text).replace(/\s+/g, ' ');
+}
+
 function formatCodePoint(character: string): string {
   const hex = (character.codePointAt(0) ?? 0).toString(16).toUpperCase();
   return `<U+${hex.padStart(4, '0')}>`;
