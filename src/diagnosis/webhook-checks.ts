@@ -18,6 +18,7 @@ import { judgeNamespaces, type NamespaceFacts } from './namespace-judgment.ts';
 import { hardenIfNotCalled, judgeNetworkPolicies, softenIfCalled } from './network-policies.ts';
 import { judgeServingCertificate } from './serving-certificate.ts';
 import { type PendingCheck, settleChecks } from './settle-checks.ts';
+import type { ProbeResult } from './tls-probe.ts';
 import type { CalledTarget, WebhookConfigurationFacts, WebhookFacts } from './webhook-facts.ts';
 import { judgeInjection, judgeOrder, judgePolicies, judgeRules } from './webhook-judgments.ts';
 import { type Configurations, type PolicyFacts, readConfigurations, readPolicies } from './webhook-reads.ts';
@@ -41,6 +42,13 @@ export function createWebhookChecks(namespace: string | undefined): CheckGroupRu
   };
 }
 
+/** Where the API server calls the webhook. */
+interface FoundTarget {
+  readonly target: CalledTarget;
+  /** In PEM; undefined: not known. */
+  readonly caBundle: string | undefined;
+}
+
 /** What several checks share. Everything is read once, when it is needed first. */
 class WebhookContext {
   readonly #installation: Installation;
@@ -49,6 +57,7 @@ class WebhookContext {
   readonly #policies: Promise<readonly PolicyFacts[] | undefined>;
   readonly #workloads: Promise<readonly Workload[]>;
   readonly #namespaces: Promise<NamespaceFacts>;
+  #probe: Promise<ProbeResult | undefined> | undefined;
 
   constructor(installation: Installation, signal: AbortSignal) {
     this.#installation = installation;
@@ -111,14 +120,20 @@ class WebhookContext {
       caBundle: string | undefined,
     ) => Promise<CheckResult | readonly CheckResult[]> | readonly CheckResult[],
   ): Promise<CheckResult | readonly CheckResult[]> {
+    const found = await this.#findTarget();
+    return found === undefined ? [] : await run(found.target, found.caBundle);
+  }
+
+  /** Without the right to read the webhook configuration, the settings of the program say what the API server calls. */
+  async #findTarget(): Promise<FoundTarget | undefined> {
     try {
-      return await this.#withWebhook((_, { target, caBundle }) =>
-        target.kind === 'none' ? [] : run(target, caBundle),
-      );
+      const [webhook] = (await this.#configurations).own[0]?.webhooks ?? [];
+      const { target, caBundle } = webhook ?? {};
+      return target === undefined || target.kind === 'none' ? undefined : { target, caBundle };
     } catch (error) {
       const assumed = this.#assumeTarget();
       if (assumed !== undefined && error instanceof KubeError && error.code === 'forbidden') {
-        return await run(assumed, undefined);
+        return { target: assumed, caBundle: undefined };
       }
       throw error;
     }
@@ -146,7 +161,7 @@ class WebhookContext {
   async #checkEndpoints(target: CalledTarget): Promise<CheckResult> {
     const { cluster } = this.#installation;
     if (target.kind === 'url') {
-      const probe = await probeTarget(target, this.#installation, this.#signal);
+      const probe = await this.#probeTarget(target);
       return judgeProbe(
         target,
         probe ?? { problem: 'timeout' },
@@ -162,13 +177,19 @@ class WebhookContext {
       const deployment = await this.#findServingWorkload();
       return judgeEndpoints({ target, exists, endpoints, deployment });
     } catch (error) {
-      const probe = await probeTarget(target, this.#installation, this.#signal);
+      const probe = await this.#probeTarget(target);
       if (probe !== undefined && error instanceof KubeError && error.code === 'forbidden') {
         // The Service is reached only within the cluster, where this process may not be.
         return judgeProbe(target, probe, 'problem' in probe && probe.problem === 'refused');
       }
       throw error;
     }
+  }
+
+  /** Connects to the target once. All checks have the same one. */
+  #probeTarget(target: CalledTarget): Promise<ProbeResult | undefined> {
+    this.#probe ??= probeTarget(target, this.#installation, this.#signal);
+    return this.#probe;
   }
 
   async #findServingWorkload(): Promise<Workload | undefined> {
@@ -180,7 +201,7 @@ class WebhookContext {
     target: CalledTarget,
     caBundle: string | undefined,
   ): Promise<CheckResult | readonly CheckResult[]> {
-    const probe = await probeTarget(target, this.#installation, this.#signal);
+    const probe = await this.#probeTarget(target);
     const tlsSecret = (await this.#findServingWorkload())?.tlsSecret;
     const found = await findCertificate(target, probe, tlsSecret, this.#installation);
     return 'unknownBecause' in found
@@ -271,10 +292,9 @@ class WebhookContext {
     const { cluster, config } = this.#installation;
     const [own] = (await this.#configurations).own;
     const selector = formatSelector(own?.webhooks[0]?.namespaceSelector) ?? '';
-    const [all, matching] = await Promise.all([
-      listNamespaces(cluster, { selector: '' }, this.#signal),
-      listNamespaces(cluster, { selector }, this.#signal),
-    ]);
+    const list = (by: string) => listNamespaces(cluster, { selector: by }, this.#signal);
+    const listing = list('');
+    const [all, matching] = await Promise.all([listing, selector === '' ? listing : list(selector)]);
     const patterns = getAdmissionExclusions(config).namespaces;
     const selected = matching.map(({ name }) => name).filter((name) => !matchesAny(patterns, name));
     const isSelected = new Set(selected);
