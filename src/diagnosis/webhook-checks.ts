@@ -1,8 +1,6 @@
 // Checks of the group `webhook`: whether the API server calls the program for new pods, and what comes of it.
 import { BlockList, isIPv6 } from 'node:net';
 import { getAdmissionExclusions } from '../injection/decision.ts';
-import { getOwnNamespace } from '../kube/client.ts';
-import { createPodOnDryRun } from '../kube/dry-run-pods.ts';
 import { KubeError } from '../kube/errors.ts';
 import { listNamespaces } from '../kube/namespaces.ts';
 import { listObjects, readObject } from '../kube/objects.ts';
@@ -10,8 +8,8 @@ import { matchesAny } from '../util/glob.ts';
 import { formatSelector } from '../util/selector-object.ts';
 import { findCertificate, probeTarget } from './certificate-sources.ts';
 import type { CheckResult } from './check.ts';
-import { chooseImage } from './dry-run-image.ts';
-import { type DryRunOutcome, judgeDryRun, showsNoCall } from './dry-run-judgment.ts';
+import { checkDryRun } from './dry-run-check.ts';
+import { showsNoCall } from './dry-run-judgment.ts';
 import { judgeEndpoints, judgeProbe } from './endpoint-judgments.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
 import { judgeNamespaces, type NamespaceFacts } from './namespace-judgment.ts';
@@ -242,45 +240,12 @@ class WebhookContext {
 
   /** @param before the results of the checks that may explain the result */
   async dryRun(namespace: string | undefined, before: readonly CheckResult[]): Promise<CheckResult> {
-    const { config, cluster } = this.#installation;
-    const namespaces = await this.#namespaces.catch(() => undefined);
-    const chosen = namespace ?? this.#chooseNamespace(namespaces);
-    const image = chooseImage(config, chosen);
-    if (image === undefined) {
-      return {
-        check: 'webhook-dry-run',
-        outcome: 'skipped',
-        summary: 'not checked, because the configuration excludes or denies all registries that were tried',
-      };
-    }
-    const earlier = before.find(({ outcome }) => outcome === 'failed');
     const policies = await this.#policies.catch(() => undefined);
-    return judgeDryRun({
-      namespace: chosen,
-      secretName: config.secretName,
-      image,
-      outcome: await tryPod(() => createPodOnDryRun(cluster, chosen, image)),
-      exclusion: this.#explainExclusion(chosen, namespaces),
-      earlierFailure: earlier?.check,
+    return await checkDryRun(this.#installation, {
+      ...{ namespace, before },
+      namespaces: await this.#namespaces.catch(() => undefined),
       hasPolicy: (policies?.length ?? 0) > 0,
     });
-  }
-
-  #chooseNamespace(namespaces: NamespaceFacts | undefined): string {
-    const { cluster, viewpoint } = this.#installation;
-    const wanted = (viewpoint === 'outside' ? getOwnNamespace(cluster) : undefined) ?? 'default';
-    const selected = namespaces?.selected ?? [];
-    return selected.length === 0 || selected.includes(wanted) ? wanted : (selected[0] ?? wanted);
-  }
-
-  #explainExclusion(namespace: string, namespaces: NamespaceFacts | undefined): string | undefined {
-    const { config } = this.#installation;
-    if (matchesAny(getAdmissionExclusions(config).namespaces, namespace)) {
-      return `exclude.namespaces or exclude.admissionNamespaces excludes namespace ${namespace}`;
-    }
-    return namespaces?.excluded.includes(namespace)
-      ? `the namespaceSelector of the webhook does not select namespace ${namespace}`
-      : undefined;
   }
 
   async #readWorkloads(): Promise<readonly Workload[]> {
@@ -306,17 +271,6 @@ class WebhookContext {
 function handled<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined);
   return promise;
-}
-
-async function tryPod(create: () => Promise<readonly string[]>): Promise<DryRunOutcome> {
-  try {
-    return { kind: 'admitted', pullSecrets: await create() };
-  } catch (error) {
-    if (error instanceof KubeError && error.status !== undefined) {
-      return { kind: 'refused', code: error.code, cause: error.shortCause, message: error.message };
-    }
-    throw error;
-  }
 }
 
 /** Whether a connection from here to a URL is likely to succeed or fail as one from the API server. */
