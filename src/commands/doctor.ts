@@ -1,6 +1,6 @@
 // The command `doctor`: checks the installation in groups, and reports what is wrong, what follows from it, and what to do.
 import packageJson from '../../package.json' with { type: 'json' };
-import type { CheckGroup, CheckResult, GroupName } from '../diagnosis/check.ts';
+import { type CheckGroup, type CheckResult, type GroupName, groupNames } from '../diagnosis/check.ts';
 import { createCheckGroups } from '../diagnosis/check-groups.ts';
 import type { ReportTimeline } from '../diagnosis/report-timeline.ts';
 import { runChecks } from '../diagnosis/run-checks.ts';
@@ -31,10 +31,6 @@ interface DoctorOptions extends InstallationOptions {
   readonly namespace: string | undefined;
   readonly timeoutMs: number;
 }
-
-const groupNames: readonly GroupName[] = [
-  ...(['configuration', 'api-server', 'webhook', 'aws', 'secrets', 'pods', 'provisioning'] as const),
-];
 
 export const doctorCommand = defineCommand<DoctorOptions>({
   name: 'doctor',

@@ -23,14 +23,18 @@ export interface CheckResult {
   readonly details?: readonly string[] | undefined;
 }
 
-export type GroupName =
-  | 'configuration'
-  | 'api-server'
-  | 'webhook'
-  | 'aws'
-  | 'secrets'
-  | 'pods'
-  | 'provisioning';
+/** In the order in which doctor prints them. */
+export const groupNames = [
+  'configuration',
+  'api-server',
+  'webhook',
+  'aws',
+  'secrets',
+  'pods',
+  'provisioning',
+] as const;
+
+export type GroupName = (typeof groupNames)[number];
 
 export interface CheckGroup {
   readonly name: GroupName;
