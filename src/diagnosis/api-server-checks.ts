@@ -83,7 +83,11 @@ async function readVersion(cluster: ClusterConfig, signal: AbortSignal): Promise
 }
 
 async function checkCallerRights({ cluster, namespace, viewpoint }: Installation): Promise<CheckResult> {
-  const missing = await findMissing(listCallerRights(namespace, viewpoint), createAccessReviewer(cluster));
+  const missing = await selectRights(
+    listCallerRights(namespace, viewpoint),
+    'missing',
+    createAccessReviewer(cluster),
+  );
   return judgeCallerRights(missing, formatRight, viewpoint);
 }
 
@@ -100,8 +104,8 @@ async function checkProgramRights(installation: Installation, signal: AbortSigna
   const review = createAccessReviewer(cluster, user);
   const name = user === undefined ? 'the program' : `ServiceAccount ${namespace}/${account}`;
   const [missing, unnecessary] = await Promise.all([
-    findMissing(listRequiredRights(config, namespace), review),
-    findGranted(listExcessRights(config), review),
+    selectRights(listRequiredRights(config, namespace), 'missing', review),
+    selectRights(listExcessRights(config), 'granted', review),
   ]);
   return [judgeRequiredRights(missing, formatRight, name), judgeExcessRights(unnecessary, formatRight, name)];
 }
@@ -114,18 +118,12 @@ async function findServiceAccount(
   return workloads.find(({ component }) => component === 'webhook')?.serviceAccount;
 }
 
-async function findMissing<T extends AccessRight>(
+/** The rights that are granted, or those that are missing. */
+async function selectRights<T extends AccessRight>(
   rights: readonly T[],
+  which: 'granted' | 'missing',
   review: AccessReviewer,
 ): Promise<T[]> {
   const allowed = await Promise.all(rights.map(review));
-  return rights.filter((_, index) => allowed[index] === false);
-}
-
-async function findGranted<T extends AccessRight>(
-  rights: readonly T[],
-  review: AccessReviewer,
-): Promise<T[]> {
-  const allowed = await Promise.all(rights.map(review));
-  return rights.filter((_, index) => allowed[index] === true);
+  return rights.filter((_, index) => allowed[index] === (which === 'granted'));
 }
