@@ -15,6 +15,7 @@ import {
 } from './pull-failure-reader.ts';
 import { describeGap, type Gap } from './read-gaps.ts';
 import type { SurveyReader } from './secret-checks.ts';
+import { findHost } from './secret-states.ts';
 import type { SecretSurvey } from './secret-survey.ts';
 
 export function createPodChecks(readSurvey: SurveyReader): CheckGroupRunner {
@@ -169,12 +170,12 @@ function explainToken({ namespace, failure }: FailingPod, survey: SecretSurvey |
     case 'edited':
       return `the Secret of namespace ${namespace} is not as the program wrote it, because ${secret.detail}`;
     case 'missing': {
-      const reported = secret.hosts.find(({ host }) => host === failure.host) ?? secret.hosts[0];
+      const reported = findHost(secret, failure.host) ?? secret.hosts[0];
       const error = reported?.error === undefined ? '' : ` (${reported.host}: ${reported.error})`;
       return `namespace ${namespace} has no such Secret${error}`;
     }
     default: {
-      const host = secret.hosts.find((one) => one.host === failure.host);
+      const host = findHost(secret, failure.host);
       if (host === undefined) {
         return `the Secret does not name ${failure.host}`;
       }

@@ -1,8 +1,7 @@
 // Determines why a pod cannot pull an image: from its reference, from the pull Secret, and from what the kubelet reports. Pure.
-import { isUnexpired } from '../ecr/token-policy.ts';
 import type { Decision } from '../injection/decision.ts';
 import type { PullFailure } from './pull-failures.ts';
-import type { SecretStatus } from './secret-states.ts';
+import { findHost, lacksToken, type SecretStatus } from './secret-states.ts';
 
 /** Why an image cannot be pulled. */
 export type PullCause =
@@ -77,8 +76,8 @@ function determineTokenCause(facts: PullFacts): PullCause {
   if (secret?.condition === 'edited') {
     return 'no-token'; // the annotation of the Secret does not say what its content is now
   }
-  const host = secret?.hosts.find((one) => one.host === failure.host);
-  if (host?.expiresAt === undefined || !isUnexpired(host.expiresAt, now)) {
+  const host = findHost(secret, failure.host);
+  if (host === undefined || lacksToken(host, now)) {
     return isHandled(facts) ? 'no-token' : 'excluded';
   }
   const isNew = host.issuedAt !== undefined && now - host.issuedAt < maxBackoffMs;

@@ -7,10 +7,10 @@ import type { CheckGroupRunner, Installation } from './installation.ts';
 import { readPodUsage } from './pod-usage.ts';
 import { describeGap } from './read-gaps.ts';
 import type { ReportTimeline } from './report-timeline.ts';
-import type { SecretCondition, SecretStatus } from './secret-states.ts';
+import { lacksToken, type SecretCondition, type SecretStatus } from './secret-states.ts';
 import { allNamespaces, type SecretSurvey } from './secret-survey.ts';
 import { checkWrites } from './secret-write-check.ts';
-import { checkTokens, lacksToken } from './token-checks.ts';
+import { checkTokens } from './token-checks.ts';
 
 /** Reads the pull Secrets, or returns what another group has read. */
 export type SurveyReader = (installation: Installation, signal: AbortSignal) => Promise<SecretSurvey>;

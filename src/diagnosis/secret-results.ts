@@ -2,7 +2,7 @@
 
 import type { CheckResult } from './check.ts';
 import { formatDuration, skipCheck } from './check-text.ts';
-import type { HostStatus, SecretCondition, SecretStatus } from './secret-states.ts';
+import { findHost, type HostStatus, type SecretCondition, type SecretStatus } from './secret-states.ts';
 
 const check = 'pull-secret';
 const waitingMeaning = 'The kubelet cannot pull until the Secret holds a token';
@@ -91,7 +91,7 @@ const failingPage = 'troubleshooting.md#the-secret-has-no-token-for-the-host';
 
 /** @param now the wall clock in ms */
 export function describeToken(host: string, status: SecretStatus, now: number): CheckResult {
-  const found = status.hosts.find((one) => one.host === host);
+  const found = findHost(status, host);
   if (found !== undefined) {
     return { check: tokenCheck, ...describeState(found, now) };
   }

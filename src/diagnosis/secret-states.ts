@@ -43,6 +43,11 @@ export interface HostStatus {
   readonly error: string | undefined;
 }
 
+/** Whether pods that need a host cannot pull now. @param host undefined: the Secret does not name it */
+export function lacksToken(host: Pick<HostStatus, 'expiresAt'> | undefined, now: number): boolean {
+  return host?.expiresAt === undefined || !isUnexpired(host.expiresAt, now);
+}
+
 /** Whether the program writes a Secret, and whether it is as the program wrote it. */
 export type SecretCondition =
   | 'managed'
@@ -66,6 +71,11 @@ export interface SecretStatus {
   readonly isFull: boolean;
   /** Empty for a Secret that is not managed. */
   readonly hosts: readonly HostStatus[];
+}
+
+/** What a Secret says about a host; undefined: it does not exist, or does not name the host. */
+export function findHost(secret: SecretStatus | undefined, host: string): HostStatus | undefined {
+  return secret?.hosts.find((one) => one.host === host);
 }
 
 export interface SecretRules {

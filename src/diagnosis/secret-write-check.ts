@@ -1,6 +1,5 @@
 // Checks on a dry run whether the program can write the pull Secrets of the namespaces that need it.
 import pLimit from 'p-limit';
-import { isUnexpired } from '../ecr/token-policy.ts';
 import { decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import { KubeError } from '../kube/errors.ts';
@@ -16,7 +15,7 @@ import { countOf, limitDetails } from './check-text.ts';
 import { createDiagnosisRules, readSelectedNamespaces } from './diagnosis-rules.ts';
 import type { Installation } from './installation.ts';
 import { readOptional } from './read-gaps.ts';
-import type { SecretStatus } from './secret-states.ts';
+import { findHost, lacksToken, type SecretStatus } from './secret-states.ts';
 import type { SecretSurvey } from './secret-survey.ts';
 
 /** Maximum number of namespaces in which a write is tried: all that need one, and some that do not. */
@@ -138,7 +137,7 @@ async function findWaitingNamespaces(
     const secret = survey.secrets.get(namespace);
     const isMissing =
       decision.action === 'ensure' &&
-      decision.registries.some(({ host }) => !hasValidToken(secret, host, survey.now));
+      decision.registries.some(({ host }) => lacksToken(findHost(secret, host), survey.now));
     if (isMissing && (secret === undefined || isWritten(secret))) {
       namespaces.add(namespace);
     }
@@ -147,11 +146,6 @@ async function findWaitingNamespaces(
     listPendingPods(cluster, (pods) => pods.forEach(examine), signal),
   );
   return namespaces;
-}
-
-function hasValidToken(secret: SecretStatus | undefined, host: string, now: number): boolean {
-  const expiresAt = secret?.hosts.find((one) => one.host === host)?.expiresAt;
-  return expiresAt !== undefined && isUnexpired(expiresAt, now);
 }
 
 /** @returns why the Secret cannot be written; undefined: it can, or it is gone or unmanaged by now */

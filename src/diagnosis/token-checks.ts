@@ -2,7 +2,7 @@
 import type { CheckResult } from './check.ts';
 import { countOf, formatDuration, limitDetails } from './check-text.ts';
 import type { Installation } from './installation.ts';
-import type { HostState, HostStatus } from './secret-states.ts';
+import { type HostState, type HostStatus, lacksToken } from './secret-states.ts';
 import type { SecretSurvey } from './secret-survey.ts';
 
 /** A host of a Secret. */
@@ -53,11 +53,6 @@ function isFailing({ state, waitingSince }: HostStatus, now: number): boolean {
     state === 'failing' ||
     (state === 'waiting' && (waitingSince === undefined || now - waitingSince > maxWaitMs))
   );
-}
-
-/** Whether pods that need the host cannot pull now. */
-export function lacksToken({ expiresAt }: HostStatus, now: number): boolean {
-  return expiresAt === undefined || expiresAt <= now;
 }
 
 /** A pod named them earlier, for example with a misspelt region. They leave the Secret after `secrets.forgetAfter`. */
