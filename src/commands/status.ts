@@ -6,7 +6,7 @@ import { createDiagnosisRules } from '../diagnosis/diagnosis-rules.ts';
 import type { Installation } from '../diagnosis/installation.ts';
 import { readPodUsage } from '../diagnosis/pod-usage.ts';
 import type { Gap } from '../diagnosis/read-gaps.ts';
-import { type SurveyScope, surveySecrets } from '../diagnosis/secret-survey.ts';
+import { allNamespaces, type SurveyScope, surveySecrets } from '../diagnosis/secret-survey.ts';
 import {
   createStatusRows,
   type RowFilter,
@@ -216,7 +216,7 @@ const maxSingleReads = 50;
 
 function createScope(namespaces: readonly string[]): SurveyScope {
   if (namespaces.length === 0) {
-    return { names: undefined, includes: () => true };
+    return allNamespaces;
   }
   const isSingle = namespaces.length <= maxSingleReads && namespaces.every((name) => !name.includes('*'));
   return { names: isSingle ? [...new Set(namespaces)] : undefined, includes: compilePatterns(namespaces) };

@@ -14,9 +14,8 @@ import {
   readPullFailures,
 } from './pull-failure-reader.ts';
 import { describeGap, type Gap } from './read-gaps.ts';
-import type { SurveyReader } from './secret-checks.ts';
 import { findHost } from './secret-states.ts';
-import type { SecretSurvey } from './secret-survey.ts';
+import type { SecretSurvey, SurveyReader } from './secret-survey.ts';
 
 export function createPodChecks(readSurvey: SurveyReader): CheckGroupRunner {
   return async (installation, signal) => {

@@ -8,12 +8,9 @@ import { readPodUsage } from './pod-usage.ts';
 import { describeGap } from './read-gaps.ts';
 import type { ReportTimeline } from './report-timeline.ts';
 import { lacksToken, type SecretCondition, type SecretStatus } from './secret-states.ts';
-import { allNamespaces, type SecretSurvey } from './secret-survey.ts';
+import { allNamespaces, type SecretSurvey, type SurveyReader } from './secret-survey.ts';
 import { checkWrites } from './secret-write-check.ts';
 import { checkTokens } from './token-checks.ts';
-
-/** Reads the pull Secrets, or returns what another group has read. */
-export type SurveyReader = (installation: Installation, signal: AbortSignal) => Promise<SecretSurvey>;
 
 /** @param onTimeline receives the tokens of all pull Secrets */
 export function createSecretChecks(

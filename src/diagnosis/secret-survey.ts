@@ -181,16 +181,17 @@ class StatusCollector {
   }
 }
 
-/**
- * Wraps a survey of all namespaces, so that several groups of checks share one. An aborted survey is not shared.
- * @returns a function that resolves with the survey that is in flight or was read before
- */
-export function shareSurvey(
-  survey: typeof surveySecrets = surveySecrets,
-): (installation: Parameters<typeof surveySecrets>[0], signal: AbortSignal) => Promise<SecretSurvey> {
+/** Reads the pull Secrets of all namespaces, or returns the survey that another group of checks began. */
+export type SurveyReader = (
+  installation: Parameters<typeof surveySecrets>[0],
+  signal: AbortSignal,
+) => Promise<SecretSurvey>;
+
+/** Returns a reader that reads once, with the signal of the first caller. All groups of checks have the same deadline. */
+export function shareSurvey(): SurveyReader {
   let shared: Promise<SecretSurvey> | undefined;
   return (installation, signal) => {
-    shared ??= survey(installation, allNamespaces, signal);
+    shared ??= surveySecrets(installation, allNamespaces, signal);
     return shared;
   };
 }
