@@ -81,7 +81,7 @@ function judgeRefusal({ code, cause, message }: Refused, namespace: string): Che
       remedy: 'Choose another one with --namespace',
     };
   }
-  // Without a cause, nobody refused the pod.
+  // An error without a refusal says nothing about the pod.
   if (unansweredCodes.has(code) && cause === `API server: ${code}`) {
     return {
       check,

@@ -112,7 +112,7 @@ function listCertificateRights({ certificates }: Config, namespace: string | und
   ];
 }
 
-/** A right that nothing in the program needs, and what it allows to somebody who takes over the ServiceAccount. */
+/** A right that nothing in the program needs, and what it allows an attacker who takes over the ServiceAccount. */
 export interface ExcessRight extends AccessRight {
   readonly danger: string;
 }
