@@ -88,8 +88,8 @@ export const statusCommand = defineCommand<StatusOptions>({
       return command.error(`--host takes a registry host such as ${exampleHost}, not ${quoteBlank(invalid)}`);
     }
     const states = rowStates.filter((known) => state.includes(known));
-    if (state.some((one) => !states.includes(one as RowState))) {
-      const unknown = state.find((one) => !states.includes(one as RowState)) ?? '';
+    const unknown = state.find((one) => !states.some((known) => known === one));
+    if (unknown !== undefined) {
       return command.error(`--state takes ${rowStates.join(', ')}, not ${quoteBlank(unknown)}`);
     }
     if (output !== 'text' && output !== 'wide' && output !== 'json') {

@@ -13,9 +13,9 @@ export interface TlsTarget {
 const connectTimeoutMs = 5_000;
 
 /** The certificates in DER, the one of the server first, or why there are none. */
-export type ProbeResult =
-  | { readonly chain: readonly Uint8Array[] }
-  | { readonly problem: 'refused' | 'timeout' | 'unknown-host' | 'no-tls' };
+export type ProbeResult = { readonly chain: readonly Uint8Array[] } | { readonly problem: ProbeProblem };
+
+type ProbeProblem = 'refused' | 'timeout' | 'unknown-host' | 'no-tls';
 
 /** Verifies nothing, because the caller judges the certificates. Never rejects. */
 export async function probeTls(
@@ -40,7 +40,7 @@ export async function probeTls(
   });
 }
 
-function describeError(code: string | undefined): 'refused' | 'timeout' | 'unknown-host' | 'no-tls' {
+function describeError(code: string | undefined): ProbeProblem {
   switch (code) {
     case 'ECONNREFUSED':
       return 'refused';
