@@ -1,5 +1,5 @@
 // Finds the configuration of an installation in the cluster: the ConfigMap of the chart.
-import { ConfigError, readConfig } from '../config/load-config.ts';
+import { ConfigError, readConfig, readDefaultConfig } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { CheckResult } from '../diagnosis/check.ts';
 import type { ConfigSource } from '../diagnosis/installation.ts';
@@ -40,7 +40,7 @@ export async function findConfig(
   given: string | undefined,
   signal: AbortSignal,
 ): Promise<FoundConfig> {
-  const defaults = readConfig('', 'the default configuration');
+  const defaults = readDefaultConfig();
   let namespaces = given === undefined ? [] : [given];
   try {
     if (given === undefined) {

@@ -1,7 +1,7 @@
 // Finds the installation that doctor, status and similar commands examine, and reads its configuration.
 import { access } from 'node:fs/promises';
 import packageJson from '../../package.json' with { type: 'json' };
-import { readConfig } from '../config/load-config.ts';
+import { readDefaultConfig } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
 import type { CheckResult } from '../diagnosis/check.ts';
 import type { ConfigSource, Installation } from '../diagnosis/installation.ts';
@@ -72,7 +72,7 @@ async function readConfigFile(configFile: string): Promise<FoundConfig> {
   try {
     return { config: await loadConfig({ configFile }), source };
   } catch (error) {
-    const config = readConfig('', 'the default configuration');
+    const config = readDefaultConfig();
     return { config, problem: describeConfigError(error, configFile), source };
   }
 }

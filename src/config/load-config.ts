@@ -47,6 +47,11 @@ export function readConfig(yaml: string, source: string): Config {
   return result.output;
 }
 
+/** The configuration in which all settings have their defaults. */
+export function readDefaultConfig(): Config {
+  return readConfig('', 'the default configuration');
+}
+
 /** Problems in the syntax of YAML that are reported; the others mostly follow from the first ones. */
 const maxSyntaxProblems = 10;
 

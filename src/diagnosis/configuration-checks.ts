@@ -1,5 +1,5 @@
 // Checks of the group `configuration`: whether it is valid, what differs from the defaults, and what has no effect.
-import { readConfig } from '../config/load-config.ts';
+import { readDefaultConfig } from '../config/load-config.ts';
 import type { Config } from '../config/schema.ts';
 import { productName } from '../labels.ts';
 import { findUnusedSettings } from '../provisioning/provisioning-settings.ts';
@@ -15,12 +15,16 @@ export function createConfigurationChecks(
   problem: CheckResult | undefined,
   source: ConfigSource | undefined,
 ): CheckGroupRunner {
-  return async ({ config }) =>
-    problem === undefined ? [judgeSettings(config, source), judgeUnused(config)] : [problem];
+  return async ({ config }) => {
+    const defaults = readDefaultConfig();
+    return problem === undefined
+      ? [judgeSettings(config, defaults, source), judgeUnused(config, defaults)]
+      : [problem];
+  };
 }
 
-function judgeSettings(config: Config, source: ConfigSource | undefined): CheckResult {
-  const changed = listChangedSettings(config, readConfig('', 'the default configuration'));
+function judgeSettings(config: Config, defaults: Config, source: ConfigSource | undefined): CheckResult {
+  const changed = listChangedSettings(config, defaults);
   const valid = `the configuration is valid${source === undefined ? '' : ` (${source.name})`}`;
   const summary =
     changed.length === 0
@@ -69,17 +73,16 @@ export function describeSource(source: ConfigSource | undefined): CheckResult | 
 }
 
 /** A configuration with contradictions is not valid, so only settings without an effect remain. */
-function judgeUnused(config: Config): CheckResult {
+function judgeUnused(config: Config, defaults: Config): CheckResult {
   const check = 'configuration-contradictions';
   const { exclude, certificates, webhook } = config;
-  const ofFiles = readConfig('', 'the default configuration').webhook;
   const unused = [
     ...findUnusedSettings(config).map(
       (path) => `${path} has no effect, because provisioning.registries is empty`,
     ),
     ...(certificates.source === 'managed'
       ? (['certFile', 'keyFile'] as const)
-          .filter((key) => webhook[key] !== ofFiles[key])
+          .filter((key) => webhook[key] !== defaults.webhook[key])
           .map((key) => `webhook.${key} has no effect, because certificates.source is managed`)
       : []),
     ...(exclude.namespaces.includes('*')
