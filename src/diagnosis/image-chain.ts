@@ -11,10 +11,10 @@ import { checkImagePull } from './image-pull.ts';
 import { describeInjection, describeLookAlike } from './injection-results.ts';
 import type { Installation } from './installation.ts';
 import { readNamespace } from './namespace-identities.ts';
-import { readNamespaceSelector } from './namespace-selector.ts';
 import { describeGap } from './read-gaps.ts';
 import { readNamespaceSecret } from './secret-chain.ts';
 import { allNamespaces, surveySecrets } from './secret-survey.ts';
+import { readNamespaceSelector } from './webhook-reads.ts';
 
 export interface ImageQuestion {
   readonly image: string;

@@ -5,6 +5,7 @@ import { listObjects, type ObjectListRequest } from '../kube/objects.ts';
 import { productName } from '../labels.ts';
 import { getField, getItems } from '../util/json.ts';
 import { parseConfiguration } from './webhook-facts.ts';
+import { webhookConfigurations } from './webhook-reads.ts';
 
 /** Objects of the chart that name its namespace. */
 interface NamingResource extends ObjectListRequest {
@@ -12,9 +13,8 @@ interface NamingResource extends ObjectListRequest {
   findNamespaces(object: unknown): readonly string[] | undefined;
 }
 
-const webhookConfigurations: NamingResource = {
-  path: '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations',
-  noun: 'mutatingwebhookconfigurations',
+const configurations: NamingResource = {
+  ...webhookConfigurations,
   findNamespaces: (object) => {
     const configuration = parseConfiguration(object);
     return configuration?.isOwn === true || configuration?.name === `zz-${productName}`
@@ -48,7 +48,7 @@ export async function findInstallationNamespaces(
   signal: AbortSignal,
 ): Promise<readonly string[]> {
   const found = await Promise.all(
-    [webhookConfigurations, roleBindings].map((resource) => listNamespaces(cluster, resource, signal)),
+    [configurations, roleBindings].map((resource) => listNamespaces(cluster, resource, signal)),
   );
   return [...new Set(found.flat())].sort().slice(0, maxNamespaces);
 }

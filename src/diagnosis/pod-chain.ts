@@ -16,10 +16,10 @@ import { checkImagePull } from './image-pull.ts';
 import { describeInjection, isPullFailing } from './injection-results.ts';
 import type { Installation } from './installation.ts';
 import { readNamespace } from './namespace-identities.ts';
-import { readNamespaceSelector } from './namespace-selector.ts';
 import { readPullErrors } from './pod-errors.ts';
 import { describeGap, readOptional } from './read-gaps.ts';
 import { readNamespaceSecret } from './secret-chain.ts';
+import { readNamespaceSelector } from './webhook-reads.ts';
 
 /** Images of one pod that are requested. */
 const maxImages = 10;

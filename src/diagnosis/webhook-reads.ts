@@ -1,13 +1,21 @@
-// Reads what the checks of the webhook need from the API server.
+// Reads how the API server calls the webhook, and which policies add references instead.
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
+import { readByName } from '../kube/object-by-name.ts';
 import { listObjects, readObject } from '../kube/objects.ts';
 import { productName } from '../labels.ts';
 import { getField } from '../util/json.ts';
 import type { Installation } from './installation.ts';
+import { readOptional } from './read-gaps.ts';
 import { parseConfiguration, type WebhookConfigurationFacts } from './webhook-facts.ts';
 
 const admissionPath = '/apis/admissionregistration.k8s.io/v1';
+
+/** How to list the MutatingWebhookConfigurations of the cluster. */
+export const webhookConfigurations = {
+  path: `${admissionPath}/mutatingwebhookconfigurations`,
+  noun: 'mutatingwebhookconfigurations',
+} as const;
 
 /** The webhook configurations of the cluster. */
 export interface Configurations {
@@ -22,11 +30,10 @@ export async function readConfigurations(
   { cluster, config, namespace }: Installation,
   signal: AbortSignal,
 ): Promise<Configurations> {
-  const path = `${admissionPath}/mutatingwebhookconfigurations`;
+  const { path, noun } = webhookConfigurations;
   const expected = config.certificates.webhookConfiguration;
   try {
-    const noun = 'mutatingwebhookconfigurations';
-    const all = await listObjects(cluster, { path, noun }, parseConfiguration, signal);
+    const all = await listObjects(cluster, webhookConfigurations, parseConfiguration, signal);
     const isHere = ({ webhooks, name }: WebhookConfigurationFacts) =>
       name === expected ||
       webhooks.some(({ target }) => target.kind === 'service' && target.namespace === namespace);
@@ -36,10 +43,28 @@ export async function readConfigurations(
     if (!(error instanceof KubeError && error.code === 'forbidden')) {
       throw error;
     }
-    const request = { path: `${path}/${expected}`, noun: `mutatingwebhookconfigurations named ${expected}` };
+    const request = { path: `${path}/${expected}`, noun: `${noun} named ${expected}` };
     const own = parseConfiguration(await readObject(cluster, request, signal));
     return { all: undefined, own: own === undefined ? [] : [own] };
   }
+}
+
+/**
+ * Reads which namespaces the API server calls the webhook for.
+ * @returns the selector as in the API; undefined if the caller may not read it, or if it selects everything
+ */
+export async function readNamespaceSelector(
+  { cluster, config }: Installation,
+  signal: AbortSignal,
+): Promise<unknown> {
+  const { path } = webhookConfigurations;
+  const name = config.certificates.webhookConfiguration;
+  const noun = `MutatingWebhookConfiguration ${name}`;
+  // It is only a further explanation, so a missing right is no gap.
+  const configuration = await readOptional('get mutatingwebhookconfigurations', [], () =>
+    readByName(cluster, { path, name, noun }, signal),
+  );
+  return parseConfiguration(configuration)?.webhooks[0]?.namespaceSelector;
 }
 
 /** The MutatingAdmissionPolicies of the chart, and whether each of them has a binding. */
