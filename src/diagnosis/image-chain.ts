@@ -12,7 +12,7 @@ import { describeInjection, describeLookAlike } from './injection-results.ts';
 import type { Installation } from './installation.ts';
 import { readNamespace } from './namespace-identities.ts';
 import { describeGap } from './read-gaps.ts';
-import { readNamespaceSecret } from './secret-chain.ts';
+import { type KnownNamespace, readNamespaceSecret } from './secret-chain.ts';
 import { allNamespaces, surveySecrets } from './secret-survey.ts';
 import { readNamespaceSelector } from './webhook-reads.ts';
 
@@ -37,13 +37,14 @@ export async function followImage(
   if (typeof parsed !== 'object' || registry === undefined) {
     return parts([named]);
   }
-  const injection =
-    namespace === undefined ? [] : await checkInjection(installation, image, namespace, signal);
+  const given =
+    namespace === undefined ? undefined : await checkInjection(installation, image, namespace, signal);
+  const injection = given?.results ?? [];
   if (hasFailed(injection)) {
     return parts([named, ...injection, skipCheck('pull-secret', 'pods with the image get no token')]);
   }
-  const chosen = namespace ?? (await findNamespace(installation, parsed.host, signal));
-  if (typeof chosen === 'object') {
+  const chosen = given ?? (await findNamespace(installation, parsed.host, signal));
+  if ('check' in chosen) {
     return parts([named, chosen]);
   }
   const secret = await readNamespaceSecret(installation, chosen, signal);
@@ -89,29 +90,33 @@ function describeKind(registry: Registry): string {
     : `the registry of AWS account ${registry.account} in ${registry.region}`;
 }
 
-/** The decision about a new pod with the image. */
+/** The namespace, and the decision about a new pod with the image in it. */
 async function checkInjection(
   installation: Installation,
   image: string,
   namespace: string,
   signal: AbortSignal,
-): Promise<CheckResult[]> {
+): Promise<KnownNamespace & { readonly results: readonly CheckResult[] }> {
   const [facts, namespaceSelector] = await Promise.all([
     readNamespace(installation, namespace, signal),
     readNamespaceSelector(installation, signal),
   ]);
+  const { resolveIdentity } = facts;
+  const known = { namespace, resolveIdentity };
   if (facts.exists === false) {
     const check = 'pod-injection';
-    return [{ check, outcome: 'failed', summary: `namespace ${namespace} does not exist` }];
+    const summary = `namespace ${namespace} does not exist`;
+    return { ...known, results: [{ check, outcome: 'failed', summary }] };
   }
   const { config } = installation;
   const pod = { spec: { containers: [{ name: 'main', image }] } };
   const decision = decideOnPod(
     pod,
     namespace,
-    createDiagnosisRules(config, createRegistryResolver(config), facts.resolveIdentity),
+    createDiagnosisRules(config, createRegistryResolver(config), resolveIdentity),
   );
-  return describeInjection({ ...facts, namespace, decision, pod, namespaceSelector, isFailing: true });
+  const injection = { ...facts, namespace, decision, pod, namespaceSelector, isFailing: true };
+  return { ...known, results: describeInjection(injection) };
 }
 
 /** A namespace whose Secret has a token for a host, or why none is known. */
@@ -119,7 +124,7 @@ async function findNamespace(
   installation: Installation,
   host: string,
   signal: AbortSignal,
-): Promise<string | CheckResult> {
+): Promise<KnownNamespace | CheckResult> {
   const check = 'pull-secret';
   const remedy = 'Name a namespace with --namespace';
   try {
@@ -127,7 +132,9 @@ async function findNamespace(
     const found = [...secrets.values()].find(({ hosts }) =>
       hosts.some((one) => one.host === host && (one.state === 'valid' || one.state === 'due')),
     );
-    return found?.namespace ?? skipCheck(check, `no namespace has a valid token for ${host}`, remedy);
+    return found === undefined
+      ? skipCheck(check, `no namespace has a valid token for ${host}`, remedy)
+      : { namespace: found.namespace, secrets };
   } catch (error) {
     const gap = describeGap(error, `list secrets named ${installation.config.secretName}`);
     return describeGapStep(check, gap, remedy);

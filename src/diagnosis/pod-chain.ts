@@ -1,4 +1,5 @@
 // Follows one pod from the decision of the webhook to the response of the registries of its images.
+import type { IdentityResolver } from '../ecr/identity.ts';
 import { type ImageReference, parseImageReference } from '../ecr/image-reference.ts';
 import { getPodImages } from '../ecr/pod-images.ts';
 import { createRegistryResolver, type Registry } from '../ecr/registry.ts';
@@ -59,7 +60,8 @@ export async function followPod(
   const reference =
     images.length === 0 ? [] : [describeReference(hasRef, injection, isFailing, config.secretName)];
   const cause = hasRef ? undefined : 'the pod has no reference to the pull Secret';
-  const steps = { installation, namespace, images, cause, pod: pod.object };
+  const { resolveIdentity } = facts;
+  const steps = { installation, namespace, resolveIdentity, images, cause, pod: pod.object };
   const pulls = images.length === 0 ? [] : await followImages(steps, signal);
   return { parts: [{ title, checks: [...injection, ...reference, errors] }, ...pulls] };
 }
@@ -133,6 +135,7 @@ function describeReference(
 interface Steps {
   readonly installation: Installation;
   readonly namespace: string;
+  readonly resolveIdentity: IdentityResolver;
   readonly images: readonly RegistryImage[];
   /** Why the kubelet does not use the Secret, as the end of a sentence after "because"; undefined: it does. */
   readonly cause: string | undefined;
@@ -140,11 +143,11 @@ interface Steps {
 }
 
 async function followImages(
-  { installation, namespace, images, cause, pod }: Steps,
+  { installation, namespace, resolveIdentity, images, cause, pod }: Steps,
   signal: AbortSignal,
 ): Promise<ChainPart[]> {
   const [secret, platform] = await Promise.all([
-    readNamespaceSecret(installation, namespace, signal),
+    readNamespaceSecret(installation, { namespace, resolveIdentity }, signal),
     findPlatform(installation, pod, signal),
   ]);
   const reason = cause ?? (hasFailed(secret.results) ? 'the Secret is not usable' : undefined);

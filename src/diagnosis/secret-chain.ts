@@ -6,7 +6,7 @@ import { type PullCredentials, readPullCredentials } from './pull-credentials.ts
 import { describeGap, type Gap } from './read-gaps.ts';
 import { describeSecret } from './secret-results.ts';
 import type { SecretStatus } from './secret-states.ts';
-import { surveySecrets } from './secret-survey.ts';
+import { type SecretSurvey, surveySecrets } from './secret-survey.ts';
 
 /** What is known of the pull Secret of a namespace. */
 export interface NamespaceSecret {
@@ -20,27 +20,44 @@ export interface NamespaceSecret {
   readonly gap: Gap | undefined;
 }
 
+/** A namespace, and what was read about it before: its identities, or the pull Secrets. */
+export type KnownNamespace = { readonly namespace: string } & (
+  | Pick<SecretSurvey, 'resolveIdentity'>
+  | Pick<SecretSurvey, 'secrets'>
+);
+
 export async function readNamespaceSecret(
   installation: Installation,
-  namespace: string,
+  known: KnownNamespace,
   signal: AbortSignal,
 ): Promise<NamespaceSecret> {
   const { cluster, config } = installation;
+  const { namespace } = known;
   const gaps: Gap[] = [];
-  const [survey, credentials] = await Promise.all([
-    surveySecrets(installation, { names: [namespace], includes: () => true }, signal).catch(
-      (error: unknown) => describeGap(error, `list secrets named ${config.secretName}`),
-    ),
+  const [found, credentials] = await Promise.all([
+    'secrets' in known ? known : survey(installation, known, signal),
     readPullCredentials(cluster, { namespace, name: config.secretName }, gaps, signal),
   ]);
-  const known = { namespace, credentials, gap: gaps[0] };
-  if ('why' in survey) {
-    return { ...known, status: undefined, results: [describeGapStep('pull-secret', survey)] };
+  const read = { namespace, credentials, gap: gaps[0] };
+  if ('why' in found) {
+    return { ...read, status: undefined, results: [describeGapStep('pull-secret', found)] };
   }
-  const status = survey.secrets.get(namespace);
-  const found = describeSecret(`${namespace}/${config.secretName}`, status);
-  const malformed = found.outcome === 'failed' ? [] : describeMalformed(credentials);
-  return { ...known, status, results: [found, ...malformed] };
+  const status = found.secrets.get(namespace);
+  const result = describeSecret(`${namespace}/${config.secretName}`, status);
+  const malformed = result.outcome === 'failed' ? [] : describeMalformed(credentials);
+  return { ...read, status, results: [result, ...malformed] };
+}
+
+/** Rights in the namespace suffice. */
+async function survey(
+  installation: Installation,
+  { namespace, resolveIdentity }: { readonly namespace: string } & Pick<SecretSurvey, 'resolveIdentity'>,
+  signal: AbortSignal,
+): Promise<SecretSurvey | Gap> {
+  const scope = { names: [namespace], includes: () => true };
+  return await surveySecrets(installation, scope, signal, resolveIdentity).catch((error: unknown) =>
+    describeGap(error, `list secrets named ${installation.config.secretName}`),
+  );
 }
 
 function describeMalformed(credentials: PullCredentials | undefined): CheckResult[] {

@@ -63,12 +63,14 @@ const concurrency = 8;
 /**
  * Reads the pull Secrets of the namespaces in the scope. Rights on Secrets of the program's name suffice; without further ones, it
  * has gaps.
+ * @param known the identities of the namespaces in the scope; without it, what decides about them is read in all namespaces
  * @throws {KubeError} if the Secrets cannot be listed
  */
 export async function surveySecrets(
   { config, cluster }: { readonly config: Config; readonly cluster: ClusterConfig },
   scope: SurveyScope,
   signal: AbortSignal,
+  known?: IdentityResolver,
 ): Promise<SecretSurvey> {
   const { secretName } = config;
   const gaps: Gap[] = [];
@@ -81,7 +83,7 @@ export async function surveySecrets(
   };
   const eventsSignal = AbortSignal.any([signal, AbortSignal.timeout(eventsTimeoutMs)]);
   const [resolveIdentity] = await Promise.all([
-    readIdentities(config, cluster, gaps, signal),
+    known ?? readIdentities(config, cluster, gaps, signal),
     visitEach((namespace) => {
       const selection = { namespace, otherThanType: secretType };
       const onSecret = (secret: { namespace: string }) => void otherTypes.add(secret.namespace);
