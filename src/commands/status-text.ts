@@ -3,7 +3,7 @@ import { countOf, formatDuration, formatTime } from '../diagnosis/check-text.ts'
 import { formatIdentity, type HostIdentity } from '../diagnosis/host-identity.ts';
 import { type RowState, rowStates, type StatusRow, type StatusSummary } from '../diagnosis/status-rows.ts';
 import { toPrintableLine } from '../telemetry/redact.ts';
-import { paint } from './terminal-style.ts';
+import { colors, paint } from './terminal-style.ts';
 
 /** What `status` shows. */
 export interface Status {
@@ -81,7 +81,7 @@ function tableLines(rows: readonly StatusRow[], now: number, layout: StatusLayou
       .trimEnd();
   return [
     format(header, undefined),
-    ...cells.map((row, index) => format(row, colors[rows[index]?.state ?? 'valid'])),
+    ...cells.map((row, index) => format(row, stateColors[rows[index]?.state ?? 'valid'])),
   ];
 }
 
@@ -135,10 +135,9 @@ function cut(text: string, width: number | undefined): string {
   return width === undefined || text.length <= width ? text : `${text.slice(0, width - 3)}...`;
 }
 
-/** Red, yellow, green and grey, as codes of {@link paint}. */
-const [red, yellow, green, grey] = [31, 33, 32, 90] as const;
+const { red, yellow, green, grey } = colors;
 
-const colors: Readonly<Record<RowState, number>> = {
+const stateColors: Readonly<Record<RowState, number>> = {
   ...{ expired: red, failing: red, 'wrong-type': red, unmanaged: red, uninjected: red },
   ...{ waiting: yellow, denied: yellow, edited: yellow, due: yellow },
   ...{ unconfigured: grey, 'opted-out': grey, valid: green },

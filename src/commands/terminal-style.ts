@@ -22,11 +22,14 @@ export function terminalStyle({ isTTY }: TextOutput, environment: NodeJS.Process
   };
 }
 
+/** Codes for {@link paint}. */
+export const colors = { red: 31, green: 32, yellow: 33, grey: 90 } as const;
+
 const marks: Readonly<Record<Outcome, { unicode: string; ascii: string; color: number }>> = {
-  ok: { unicode: '√', ascii: '[ok]', color: 32 },
-  warning: { unicode: '‼', ascii: '[warning]', color: 33 },
-  failed: { unicode: '×', ascii: '[failed]', color: 31 },
-  skipped: { unicode: '–', ascii: '[skipped]', color: 90 },
+  ok: { unicode: '√', ascii: '[ok]', color: colors.green },
+  warning: { unicode: '‼', ascii: '[warning]', color: colors.yellow },
+  failed: { unicode: '×', ascii: '[failed]', color: colors.red },
+  skipped: { unicode: '–', ascii: '[skipped]', color: colors.grey },
 };
 
 /** The mark at the beginning of the line of a check. */
