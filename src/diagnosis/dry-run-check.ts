@@ -8,14 +8,14 @@ import type { CheckResult } from './check.ts';
 import { chooseImage } from './dry-run-image.ts';
 import { type DryRunOutcome, judgeDryRun } from './dry-run-judgment.ts';
 import type { Installation } from './installation.ts';
-import type { NamespaceFacts } from './namespace-judgment.ts';
+import type { NamespaceSelection } from './namespace-judgment.ts';
 
 /** What the earlier checks of the webhook found. */
 export interface DryRunContext {
   /** The namespace of the pod; undefined: one that is selected. */
   readonly namespace: string | undefined;
   /** For which namespaces the webhook is called; undefined: not known. */
-  readonly namespaces: NamespaceFacts | undefined;
+  readonly namespaces: NamespaceSelection | undefined;
   readonly hasPolicy: boolean;
   /** The results of the checks that may explain the result. */
   readonly before: readonly CheckResult[];
@@ -48,7 +48,7 @@ export async function checkDryRun(
 
 function chooseNamespace(
   { cluster, viewpoint }: Installation,
-  namespaces: NamespaceFacts | undefined,
+  namespaces: NamespaceSelection | undefined,
 ): string {
   const wanted = (viewpoint === 'outside' ? getOwnNamespace(cluster) : undefined) ?? 'default';
   const selected = namespaces?.selected ?? [];
@@ -58,7 +58,7 @@ function chooseNamespace(
 function explainExclusion(
   { config }: Installation,
   namespace: string,
-  namespaces: NamespaceFacts | undefined,
+  namespaces: NamespaceSelection | undefined,
 ): string | undefined {
   if (matchesAny(getAdmissionExclusions(config).namespaces, namespace)) {
     return `exclude.namespaces or exclude.admissionNamespaces excludes namespace ${namespace}`;

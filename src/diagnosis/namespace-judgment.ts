@@ -1,7 +1,8 @@
 // Judges which namespaces the webhook is called for. Pure.
 import type { CheckResult } from './check.ts';
 
-export interface NamespaceFacts {
+/** The namespaces for which the API server calls the webhook, and the others. */
+export interface NamespaceSelection {
   readonly selected: readonly string[];
   readonly excluded: readonly string[];
 }
@@ -9,7 +10,7 @@ export interface NamespaceFacts {
 /** Namespaces that the details name. */
 const maxNamed = 20;
 
-export function judgeNamespaces({ selected, excluded }: NamespaceFacts): CheckResult {
+export function judgeNamespaces({ selected, excluded }: NamespaceSelection): CheckResult {
   const check = 'webhook-namespaces';
   const total = selected.length + excluded.length;
   const more = excluded.length > maxNamed ? [`and ${excluded.length - maxNamed} more`] : [];

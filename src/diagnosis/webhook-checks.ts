@@ -12,7 +12,7 @@ import { checkDryRun } from './dry-run-check.ts';
 import { showsNoCall } from './dry-run-judgment.ts';
 import { judgeEndpoints, judgeProbe } from './endpoint-judgments.ts';
 import type { CheckGroupRunner, Installation } from './installation.ts';
-import { judgeNamespaces, type NamespaceFacts } from './namespace-judgment.ts';
+import { judgeNamespaces, type NamespaceSelection } from './namespace-judgment.ts';
 import { hardenIfNotCalled, judgeNetworkPolicies, softenIfCalled } from './network-policies.ts';
 import { judgeServingCertificate } from './serving-certificate.ts';
 import { type PendingCheck, settleChecks } from './settle-checks.ts';
@@ -54,7 +54,7 @@ class WebhookContext {
   readonly #configurations: Promise<Configurations>;
   readonly #policies: Promise<readonly PolicyFacts[] | undefined>;
   readonly #workloads: Promise<readonly Workload[]>;
-  readonly #namespaces: Promise<NamespaceFacts>;
+  readonly #namespaces: Promise<NamespaceSelection>;
   #probe: Promise<ProbeResult | undefined> | undefined;
 
   constructor(installation: Installation, signal: AbortSignal) {
@@ -253,7 +253,7 @@ class WebhookContext {
     return namespace === undefined ? [] : await listWorkloads(cluster, namespace, this.#signal);
   }
 
-  async #readNamespaces(): Promise<NamespaceFacts> {
+  async #readNamespaces(): Promise<NamespaceSelection> {
     const { cluster, config } = this.#installation;
     const [own] = (await this.#configurations).own;
     const selector = formatSelector(own?.webhooks[0]?.namespaceSelector) ?? '';
