@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { formatTime } from '../diagnosis/check-text.ts';
 import { describeSource } from '../diagnosis/configuration-checks.ts';
-import { createDiagnosisRules } from '../diagnosis/diagnosis-rules.ts';
+import { createDiagnosisRules, readSelectedNamespaces } from '../diagnosis/diagnosis-rules.ts';
 import type { Installation } from '../diagnosis/installation.ts';
 import { readPodUsage } from '../diagnosis/pod-usage.ts';
 import type { Gap } from '../diagnosis/read-gaps.ts';
@@ -160,7 +160,7 @@ async function readStatus(
   configuration: string | undefined,
   signal: AbortSignal,
 ): Promise<Status> {
-  const { config } = installation;
+  const { config, cluster } = installation;
   const scope = createScope(namespaces);
   const survey = await surveySecrets(installation, scope, signal).catch((error: unknown) => {
     throw error instanceof KubeError && error.code === 'forbidden' && scope.names === undefined
@@ -171,7 +171,11 @@ async function readStatus(
   });
   const podGaps: Gap[] = [];
   const rules = createDiagnosisRules(config, survey.resolveRegistry, survey.resolveIdentity);
-  const usage = await readPodUsage(installation, rules, scope, podGaps, signal);
+  // The chart turns catch-up off where no webhook adds references, and the settings have no selector then.
+  const collectsUninjected = config.catchUp.enabled
+    ? await readSelectedNamespaces(config, cluster, podGaps, signal)
+    : () => false;
+  const usage = await readPodUsage(cluster, { rules, scope, collectsUninjected }, podGaps, signal);
   const input = {
     secrets: [...survey.secrets.values()],
     countPods: usage.count,

@@ -1,12 +1,10 @@
 // Counts the pods that use each host of a pull Secret, and finds pods that lack the reference to it.
-import type { Config } from '../config/schema.ts';
 import { getPodRegistries } from '../ecr/pod-images.ts';
 import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { listPendingPods, listPods, listRunningPods } from '../kube/pods.ts';
 import { getField } from '../util/json.ts';
-import { readSelectedNamespaces } from './diagnosis-rules.ts';
 import { type Gap, readOptional } from './read-gaps.ts';
 import type { SurveyScope } from './secret-survey.ts';
 
@@ -22,7 +20,6 @@ export interface UninjectedPodNames {
 export interface PodUsage {
   /** Number of pending and running pods that use a host through the reference; undefined: the pods could not be listed. */
   count(namespace: string, host: string): number | undefined;
-  /** Empty if `catchUp.enabled` is false. */
   readonly uninjected: ReadonlyMap<string, UninjectedPodNames>;
   /** Whether all pods were counted. There may be more than can be listed in time. */
   readonly isComplete: boolean;
@@ -38,16 +35,15 @@ const maxCounts = 200_000;
 /** What a pod does with registries. Keeps nothing of a pod but names. */
 class PodUsageCollector {
   readonly #rules: DecisionRules;
-  readonly #isSelected: (namespace: string) => boolean;
+  readonly #collectsUninjected: (namespace: string) => boolean;
   readonly #counts = new Map<string, Map<string, number>>();
   readonly #uninjected = new Map<string, { count: number; names: string[]; hosts: Set<string> }>();
   #countCount = 0;
   #nameCount = 0;
 
-  /** @param isSelected whether the API server calls the webhook for pods of a namespace */
-  constructor(rules: DecisionRules, isSelected: (namespace: string) => boolean) {
+  constructor(rules: DecisionRules, collectsUninjected: (namespace: string) => boolean) {
     this.#rules = rules;
-    this.#isSelected = isSelected;
+    this.#collectsUninjected = collectsUninjected;
   }
 
   /** @param pod as the API server sent it */
@@ -63,8 +59,11 @@ class PodUsageCollector {
       }
       return;
     }
+    if (!this.#collectsUninjected(namespace)) {
+      return;
+    }
     const decision = decideOnPod(pod, namespace, this.#rules);
-    if (decision.action === 'ensure' && decision.patch !== undefined && this.#isSelected(namespace)) {
+    if (decision.action === 'ensure' && decision.patch !== undefined) {
       const name = getField(metadata, 'name');
       const hosts = decision.registries.map(({ host }) => host);
       this.#addUninjected(namespace, typeof name === 'string' ? name : '', hosts);
@@ -105,22 +104,24 @@ class PodUsageCollector {
   }
 }
 
+export interface PodUsageOptions {
+  readonly rules: DecisionRules;
+  readonly scope: SurveyScope;
+  /** Whether pods of a namespace that lack the reference are collected. */
+  collectsUninjected(namespace: string): boolean;
+}
+
 /**
  * Lists pending and running pods, and counts what they use.
  * @param gaps receives why pods could not be listed
  */
 export async function readPodUsage(
-  { config, cluster }: { readonly config: Config; readonly cluster: ClusterConfig },
-  rules: DecisionRules,
-  { names, includes }: SurveyScope,
+  cluster: ClusterConfig,
+  { rules, scope: { names, includes }, collectsUninjected }: PodUsageOptions,
   gaps: Gap[],
   signal: AbortSignal,
 ): Promise<PodUsage> {
-  // The chart turns catch-up off where no webhook adds references, and the settings have no selector then.
-  const isSelected = config.catchUp.enabled
-    ? await readSelectedNamespaces(config, cluster, gaps, signal)
-    : () => false;
-  const collector = new PodUsageCollector(rules, isSelected);
+  const collector = new PodUsageCollector(rules, collectsUninjected);
   const add = (pod: unknown) => {
     const namespace = getField(getField(pod, 'metadata'), 'namespace');
     if (typeof namespace === 'string' && includes(namespace)) {

@@ -52,7 +52,12 @@ async function findUnusedHosts(
     return () => false;
   }
   const rules = createDiagnosisRules(installation.config, resolveRegistry, resolveIdentity);
-  const usage = await readPodUsage(installation, rules, allNamespaces, [], signal);
+  const usage = await readPodUsage(
+    installation.cluster,
+    { rules, scope: allNamespaces, collectsUninjected: () => false },
+    [],
+    signal,
+  );
   return (namespace, host) => usage.isComplete && usage.count(namespace, host) === 0;
 }
 
