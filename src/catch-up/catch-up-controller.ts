@@ -148,7 +148,8 @@ export class CatchUpController {
   }
 
   /**
-   * Starts a round soon. @param reason a host has come to fail, or a pod was admitted without a token
+   * Starts a round soon.
+   * @param reason a host has come to fail, or a pod was admitted without a token
    */
   requestRound(reason: keyof typeof requestDelayMs): void {
     const { monotonicMs } = this.#dependencies.now();

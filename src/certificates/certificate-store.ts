@@ -1,5 +1,4 @@
 // Reads, writes and watches the certificate Secret and the webhook configuration in the cluster.
-
 import type { ClusterConfig } from '../kube/client.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { InformerPhase } from '../kube/informer.ts';

@@ -125,12 +125,12 @@ export class CallerIdentityMonitor {
 
   #recordIdentity(identity: CallerIdentity): void {
     const { arn, account, provider } = identity;
-    const isNews = this.#isFailing || this.#known?.arn !== arn || this.#known.provider !== provider;
+    const hasChanged = this.#isFailing || this.#known?.arn !== arn || this.#known.provider !== provider;
     this.#known = identity;
     this.#areValid = true;
     this.#loggedCodes.clear();
     this.#failures = 0;
-    if (isNews) {
+    if (hasChanged) {
       this.#dependencies.log.info({ arn, account, provider }, 'the AWS credentials are valid');
     }
   }

@@ -8,8 +8,8 @@ const similarPattern =
   /^(?<account>[^.]+)\.dkr(?<dash>[.-])ecr(?:-fips)?\.(?<region>[^.]+)\.(?<suffix>[^:]+)/;
 
 /**
- * Returns why a host that somebody meant as an ECR host is not one, as the rest of a sentence that begins with the host; undefined if
- * it does not look like one, or is one. The host is untrusted input.
+ * Returns why a host that was meant as an ECR host is not one, as the rest of a sentence that begins with the host; undefined if it
+ * does not look like one, or is one. The host is untrusted input.
  */
 export function explainLookAlike(host: string): string | undefined {
   const lower = host.toLowerCase();

@@ -37,8 +37,9 @@ export interface RegistryClientOptions {
 }
 
 /**
- * Creates the client, whose connections and the size of whose responses are bounded as those of the AWS clients. As the kubelet does, it sends the credentials with basic authentication, or exchanges them for a bearer token
- * if the registry demands one, as ECR Public does.
+ * Creates the client, whose connections and the size of whose responses are bounded as those of the AWS clients. As the kubelet
+ * does, it sends the credentials with basic authentication, or exchanges them for a bearer token if the registry demands one, as
+ * ECR Public does.
  * @throws {ConfigError} if the environment has invalid settings for proxies or CAs
  */
 export function createRegistryClient(options: RegistryClientOptions): RegistryClient {

@@ -118,11 +118,11 @@ export async function listRunningPods(
 ): Promise<boolean> {
   const { maxPageBytes } = defaultLimits;
   const request = { path: '/api/v1/pods', operation: 'list running pods', signal };
-  const endsAt = performance.now() + timeoutMs;
+  const deadline = performance.now() + timeoutMs;
   let continueToken: string | undefined;
   let limit = pageSize;
   let listed = 0;
-  while (listed < maxPods && performance.now() < endsAt) {
+  while (listed < maxPods && performance.now() < deadline) {
     const query = { fieldSelector: 'status.phase=Running', ...pageQuery(limit, continueToken) };
     const page = await fetchPage(config, { ...request, query }, limit > 1 ? maxPageBytes : maxObjectBytes);
     if (page === undefined) {

@@ -1,5 +1,4 @@
 // Creates Secrets and ServiceAccount references ahead of any pod, and keeps them as configured.
-
 import type { ClusterConfig } from '../kube/client.ts';
 import type { KubeError } from '../kube/errors.ts';
 import type { InformerPhase } from '../kube/informer.ts';
