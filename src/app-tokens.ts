@@ -4,7 +4,8 @@ import type { Identities } from './app-identities.ts';
 import { createAwsTokenSource } from './ecr/aws-token-source.ts';
 import type { EndpointTrust } from './ecr/call-queue.ts';
 import { getEndpointId, listMappedRegistries, type Registry, type RegistryResolver } from './ecr/registry.ts';
-import type { TokenCall, TokenSource } from './ecr/token-source.ts';
+import type { FailureState } from './ecr/token-cache.ts';
+import type { TokenCall } from './ecr/token-source.ts';
 import type { RequestServiceAccountToken } from './kube/service-account-tokens.ts';
 import { createClaimedEndpointCheck } from './pull-secrets/claimed-endpoints.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
@@ -69,15 +70,6 @@ function createEndpointTrust(
 }
 
 /** Why the last fetch of a host's token failed, as renewal needs it. */
-export function getHostFailure(
-  tokens: TokenSource,
-  namespace: string,
-  registry: Registry,
-): HostFailure | undefined {
-  const failure = tokens.getFailure(namespace, registry);
-  if (failure === undefined) {
-    return undefined;
-  }
-  const { error, since, at, retryAt } = failure;
+export function toHostFailure({ error, since, at, retryAt }: FailureState): HostFailure {
   return { code: error.code, permanent: error.permanent, message: error.message, since, at, retryAt };
 }

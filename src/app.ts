@@ -5,7 +5,7 @@ import { connectToCluster } from './app-cluster.ts';
 import type { AppDependencies } from './app-dependencies.ts';
 import { createIdentities, type Identities } from './app-identities.ts';
 import { createHosts, createSecretWriter, createUnstoredHosts } from './app-pull-secrets.ts';
-import { createTokens, getHostFailure } from './app-tokens.ts';
+import { createTokens, toHostFailure } from './app-tokens.ts';
 import type { CallerIdentityMonitor } from './ecr/caller-identity-monitor.ts';
 import { defaultDecision } from './ecr/identity.ts';
 import { createRegistryResolver, type RegistryResolver } from './ecr/registry.ts';
@@ -101,13 +101,14 @@ export function createApp(dependencies: AppDependencies): App {
       startedAt,
       identityOf,
       identityChangedAt: identities.changedAt,
-      cachedToken: (namespace, host) => {
+      cachedToken: (namespace, host, decision) => {
         const registry = resolveCachedRegistry(host);
-        return registry && tokens.getCached(namespace, registry);
+        return registry && tokens.getCached(namespace, registry, decision);
       },
-      regionFailure: (namespace, host) => {
+      regionFailure: (namespace, host, decision) => {
         const registry = resolveCachedRegistry(host);
-        return registry && getHostFailure(tokens, namespace, registry);
+        const failure = registry && tokens.getFailure(namespace, registry, decision);
+        return failure && toHostFailure(failure);
       },
     },
     housekeeping: {

@@ -159,6 +159,12 @@ export interface DueTime {
   readonly reason: DueReason;
 }
 
+/**
+ * Looks up what depends on a host and on the identity that fetches its tokens for a namespace.
+ * @param decision which identity applies: what {@link ScheduleRules.identityOf} returns for the namespace and the host
+ */
+export type HostRule<T> = (namespace: string, host: string, decision: IdentityDecision) => T | undefined;
+
 export interface ScheduleRules {
   /** Distinguishes this replica from the others. */
   readonly replica: string;
@@ -172,7 +178,7 @@ export interface ScheduleRules {
    */
   identityChangedAt(namespace: string): number | undefined;
   /** The cached token for a host in a namespace. It may have expired. */
-  cachedToken(namespace: string, host: string): Validity | undefined;
+  readonly cachedToken: HostRule<Validity>;
 }
 
 /** Both clocks at one moment, in ms. */
@@ -238,7 +244,7 @@ export function computeDueTime(stored: StoredHost, now: ClockReading, rules: Sch
   if (hasOtherIdentity(lifetime, decision)) {
     considerAt(computeIdentityTime(lifetime, stored, now, rules), 'role-changed');
   }
-  const token = rules.cachedToken(namespace, host);
+  const token = rules.cachedToken(namespace, host, decision);
   if (token !== undefined && isNew(token, now.wallMs) && expiresMuchLater(token, lifetime)) {
     considerAt(token.issuedAt + delayMs, 'newer-token');
   }

@@ -5,6 +5,7 @@ import {
   type DeniedIdentity,
   getEndpointKey,
   type Identity,
+  type IdentityDecision,
   type IdentityResolver,
   type UnresolvedIdentity,
 } from './identity.ts';
@@ -67,10 +68,16 @@ export interface TokenSource {
    *   may fetch the token
    */
   get(namespace: string, registry: Registry, options?: GetTokenOptions): Promise<Token>;
-  /** Returns the validity of the cached token, which may have expired. Never calls AWS. */
-  getCached(namespace: string, registry: Registry): Validity | undefined;
-  /** Returns why the last call failed; undefined if it succeeded or there was none. */
-  getFailure(namespace: string, registry: Registry): FailureState | undefined;
+  /**
+   * Returns the validity of the cached token, which may have expired. Never calls AWS.
+   * @param decision which identity applies, if the caller knows it already
+   */
+  getCached(namespace: string, registry: Registry, decision?: IdentityDecision): Validity | undefined;
+  /**
+   * Returns why the last call failed; undefined if it succeeded or there was none.
+   * @param decision as for `getCached`
+   */
+  getFailure(namespace: string, registry: Registry, decision?: IdentityDecision): FailureState | undefined;
   snapshot(): TokenState[];
 }
 
@@ -90,12 +97,14 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
   const provenEndpoints = new LRUCache<string, true>({ max: maxProvenEndpoints });
 
   /** The key of the cached token and failure; undefined if there are none, or if no identity may fetch one now. */
-  const findKey = (namespace: string, registry: Registry) => {
-    const decision = options.resolveIdentity(namespace, registry);
-    return decision.access !== 'allowed' || (decision.identity.isNamespaced && !cache.hasEntriesOf(namespace))
+  const findKey = (
+    namespace: string,
+    registry: Registry,
+    decision = options.resolveIdentity(namespace, registry),
+  ) =>
+    decision.access !== 'allowed' || (decision.identity.isNamespaced && !cache.hasEntriesOf(namespace))
       ? undefined
       : getEndpointKey(decision.identity, registry);
-  };
 
   async function fetchAndRecord(
     caller: Caller,
@@ -185,12 +194,12 @@ export function createTokenSource(options: TokenSourceOptions): TokenSource {
       }
       return await startCall(namespace, decision.identity, registry);
     },
-    getCached: (namespace, registry) => {
-      const key = findKey(namespace, registry);
+    getCached: (namespace, registry, decision) => {
+      const key = findKey(namespace, registry, decision);
       return key === undefined ? undefined : cache.getToken(key);
     },
-    getFailure: (namespace, registry) => {
-      const key = findKey(namespace, registry);
+    getFailure: (namespace, registry, decision) => {
+      const key = findKey(namespace, registry, decision);
       return key === undefined ? undefined : cache.getFailure(key);
     },
     snapshot: () => cache.snapshot(),

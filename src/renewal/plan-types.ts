@@ -1,5 +1,5 @@
 // Types of the renewal plan: what is due, what is overdue, and the rules that the plan follows.
-import type { DueReason, ScheduleRules } from '../ecr/token-policy.ts';
+import type { DueReason, HostRule, ScheduleRules } from '../ecr/token-policy.ts';
 
 /**
  * Whether the due hosts of a namespace have valid tokens. Hosts with a valid token are renewed in a queue of their own, so that
@@ -68,7 +68,7 @@ export interface PlanRules extends ScheduleRules {
    * Why the last token call for the host's region, with the identity of the namespace, failed; undefined: it succeeded. Called
    * only for hosts whose identity is known.
    */
-  regionFailure(namespace: string, host: string): HostFailure | undefined;
+  readonly regionFailure: HostRule<HostFailure>;
   /** Why the last renewal of this kind of hosts failed in a namespace, and when to retry; undefined: it succeeded. */
   namespaceFailure(namespace: string, kind: DueKind): HostFailure | undefined;
   /** When this replica last started a renewal in a namespace, in ms of the monotonic clock; undefined: not recently. */

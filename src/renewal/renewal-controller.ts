@@ -229,10 +229,14 @@ export class RenewalController {
       unavailable.push(...due.hosts.map(staleHost));
     }
     const { wallMs } = this.#dependencies.now();
-    const isNamespaceFailure = ({ host, cause }: UnavailableHost) =>
-      cause === 'write' ||
-      (this.#rules.identityOf(namespace, host).access === 'allowed' &&
-        this.#rules.regionFailure(namespace, host) === undefined);
+    const { identityOf, regionFailure } = this.#rules;
+    const isNamespaceFailure = ({ host, cause }: UnavailableHost) => {
+      const decision = identityOf(namespace, host);
+      return (
+        cause === 'write' ||
+        (decision.access === 'allowed' && regionFailure(namespace, host, decision) === undefined)
+      );
+    };
     const namespaceFailures = unavailable.filter(isNamespaceFailure);
     this.#attempts.record(
       due,

@@ -1,5 +1,5 @@
 // Plans which hosts of which namespaces are due for renewal, which are overdue, and when the next one is due.
-import type { HostIdentityResolver, IdentityDecision, UnresolvedIdentity } from '../ecr/identity.ts';
+import type { IdentityDecision, UnresolvedIdentity } from '../ecr/identity.ts';
 import {
   type ClockReading,
   computeDueTime,
@@ -7,6 +7,7 @@ import {
   computeScheduledTime,
   type DueTime,
   getFreshUntil,
+  type HostRule,
   isUnexpired,
   jitterAfter,
   maxRetryDelayMs,
@@ -283,7 +284,8 @@ function planHost(
     return { reason, kind, nextAttemptAt: at, report: unresolved };
   }
   const ownFailure = findOwnFailure(namespace, kind, decision, rules);
-  const regionFailure = decision.access === 'allowed' ? rules.regionFailure(namespace, host) : undefined;
+  const regionFailure =
+    decision.access === 'allowed' ? rules.regionFailure(namespace, host, decision) : undefined;
   const failure = selectLaterRetry(ownFailure, regionFailure, expiresAt, now.wallMs);
   if (failure === undefined) {
     return { reason, kind, nextAttemptAt: now.wallMs, report: unresolved };
@@ -375,40 +377,24 @@ function computeRetryAt(
  * identities that differ from namespace to namespace, there is nothing to share.
  */
 function memoizePerIdentity(rules: PlanRules): PlanRules {
-  const identityOf = rememberLast(rules.identityOf);
-  const memoize = <T>(compute: (namespace: string, host: string) => T | undefined): typeof compute => {
+  const memoize = <T>(compute: HostRule<T>): HostRule<T> => {
     const byIdentity = new Map<string | undefined, Map<string, T | undefined>>();
-    return (namespace, host) => {
-      const decision = identityOf(namespace, host);
+    return (namespace, host, decision) => {
       if (decision.access !== 'allowed' || decision.identity.isNamespaced) {
-        return compute(namespace, host);
+        return compute(namespace, host, decision);
       }
       const { fingerprint } = decision.identity;
       const results = byIdentity.get(fingerprint) ?? new Map<string, T | undefined>();
       byIdentity.set(fingerprint, results);
       if (!results.has(host)) {
-        results.set(host, compute(namespace, host));
+        results.set(host, compute(namespace, host, decision));
       }
       return results.get(host);
     };
   };
   return {
     ...rules,
-    identityOf,
     cachedToken: memoize(rules.cachedToken),
     regionFailure: memoize(rules.regionFailure),
-  };
-}
-
-/** Keeps the last decision, because several rules need it for the same host one after the other. */
-function rememberLast(resolve: HostIdentityResolver): HostIdentityResolver {
-  let last:
-    | { readonly namespace: string; readonly host: string; readonly decision: IdentityDecision }
-    | undefined;
-  return (namespace, host) => {
-    if (last?.namespace !== namespace || last.host !== host) {
-      last = { namespace, host, decision: resolve(namespace, host) };
-    }
-    return last.decision;
   };
 }
