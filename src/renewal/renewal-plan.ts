@@ -19,6 +19,7 @@ import { describeUnresolved } from '../ecr/unresolved-failure.ts';
 import { hasTrustedHosts } from '../pull-secrets/cached-secret.ts';
 import type { HostLifetimes } from '../pull-secrets/hosts-annotation.ts';
 import type { CachedSecret, DeletedSecret } from '../pull-secrets/secret-cache.ts';
+import { unmanagedSecretCode } from '../pull-secrets/unavailable-host.ts';
 import type { NamespaceUnstoredHosts } from '../pull-secrets/unstored-hosts.ts';
 import { hash32 } from '../util/hash.ts';
 import {
@@ -150,7 +151,7 @@ const resolvedRetryMs = 1_000;
  * the cause is gone.
  */
 function shortenResolvedRetry(failure: HostFailure | undefined): HostFailure | undefined {
-  return failure?.code === 'unmanaged-secret'
+  return failure?.code === unmanagedSecretCode
     ? { ...failure, retryAt: Math.min(failure.retryAt, failure.at + resolvedRetryMs) }
     : failure;
 }
