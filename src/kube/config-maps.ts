@@ -3,7 +3,14 @@ import { getField } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 import { listAll } from './list.ts';
 import { readByName } from './object-by-name.ts';
-import { acceptMetadata, getMetadata, pickKeys, pickStrings, type Resource } from './resource.ts';
+import {
+  acceptMetadata,
+  getMetadata,
+  getResourcePath,
+  pickKeys,
+  pickStrings,
+  type Resource,
+} from './resource.ts';
 
 /** The name of a ConfigMap. */
 export interface ConfigMapName {
@@ -41,7 +48,7 @@ export async function listConfigMapNames(
 ): Promise<ConfigMapNames> {
   const resource: Resource<ConfigMapName> = {
     noun: namespace === undefined ? 'ConfigMaps' : `ConfigMaps of namespace ${namespace}`,
-    path: namespace === undefined ? '/api/v1/configmaps' : pathIn(namespace),
+    path: getResourcePath('configmaps', namespace),
     query: { labelSelector: selector },
     accept: acceptMetadata,
     parseItem: (object) => {
@@ -72,10 +79,10 @@ export async function readConfigMapKey(
   signal: AbortSignal,
 ): Promise<string | undefined> {
   const noun = `ConfigMap ${namespace}/${name}`;
-  const object = await readByName(config, { path: pathIn(namespace), name, noun }, signal);
+  const object = await readByName(
+    config,
+    { path: getResourcePath('configmaps', namespace), name, noun },
+    signal,
+  );
   return pickStrings(getField(object, 'data'))[key];
-}
-
-function pathIn(namespace: string): string {
-  return `/api/v1/namespaces/${encodeURIComponent(namespace)}/configmaps`;
 }

@@ -2,7 +2,7 @@
 import { getField } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 import { listAll } from './list.ts';
-import { acceptObjects, getMetadata, type Resource } from './resource.ts';
+import { acceptObjects, getMetadata, getResourcePath, type Resource } from './resource.ts';
 
 /** The parts of an Event that are kept. They are untrusted, because users may create Events. */
 export interface ListedEvent {
@@ -47,7 +47,7 @@ export async function visitWarnings(
 function createEventResource({ kind, name, namespace }: EventSubject): Resource<ListedEvent> {
   return {
     noun: namespace === undefined ? 'Events' : `Events of namespace ${namespace}`,
-    path: `/api/v1/${namespace === undefined ? '' : `namespaces/${encodeURIComponent(namespace)}/`}events`,
+    path: getResourcePath('events', namespace),
     query: { fieldSelector: `involvedObject.kind=${kind},involvedObject.name=${name},type=Warning` },
     accept: acceptObjects,
     parseItem: parseEvent,

@@ -3,6 +3,7 @@ import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { parsePage } from './list.ts';
 import { type GetRequest, getText, parseJson } from './request.ts';
+import { getResourcePath } from './resource.ts';
 
 /** Where an object is. */
 export interface ObjectLocation {
@@ -17,21 +18,23 @@ export interface ObjectLocation {
 const maxBytes = 4 * 1024 * 1024;
 
 export function locatePod(namespace: string, name: string): ObjectLocation {
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
-  return { path, name, noun: `Pod ${namespace}/${name}` };
+  return { path: getResourcePath('pods', namespace), name, noun: `Pod ${namespace}/${name}` };
 }
 
 export function locateNamespace(name: string): ObjectLocation {
-  return { path: '/api/v1/namespaces', name, noun: `Namespace ${name}` };
+  return { path: getResourcePath('namespaces'), name, noun: `Namespace ${name}` };
 }
 
 export function locateNode(name: string): ObjectLocation {
-  return { path: '/api/v1/nodes', name, noun: `Node ${name}` };
+  return { path: getResourcePath('nodes'), name, noun: `Node ${name}` };
 }
 
 export function locateServiceAccount(namespace: string, name: string): ObjectLocation {
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/serviceaccounts`;
-  return { path, name, noun: `ServiceAccount ${namespace}/${name}` };
+  return {
+    path: getResourcePath('serviceaccounts', namespace),
+    name,
+    noun: `ServiceAccount ${namespace}/${name}`,
+  };
 }
 
 /**

@@ -4,6 +4,7 @@ import { type ClusterConfig, createCoreApi, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type Page, parsePage } from './list.ts';
 import { type GetRequest, getText } from './request.ts';
+import { getResourcePath } from './resource.ts';
 
 /** Limits of one list. A list that exceeds them fails, because a partial list does not show which pods do not exist. */
 export interface PodListLimits {
@@ -41,7 +42,7 @@ export async function listPods(
   const signal = AbortSignal.timeout(timeoutMs);
   let limit = pageSize;
   let continueToken: string | undefined;
-  const path = `/api/v1/namespaces/${encodeURIComponent(namespace)}/pods`;
+  const path = getResourcePath('pods', namespace);
   for (let requests = 1; requests <= maxPages; requests += 1) {
     const query = { fieldSelector: unfinished, ...pageQuery(limit, continueToken) };
     const page = await fetchPage(config, { path, query, operation, signal }, maxPageBytes);
@@ -78,7 +79,7 @@ export async function listPendingPods(
 ): Promise<void> {
   const { pageSize, maxPageBytes } = { ...defaultLimits, ...limits };
   const operation = 'list pending pods';
-  const path = '/api/v1/pods';
+  const path = getResourcePath('pods');
   let next: PendingPage = { limit: pageSize, isCached: true, continueToken: undefined };
   for (;;) {
     const { limit, isCached, continueToken } = next;
@@ -117,7 +118,7 @@ export async function listRunningPods(
   { pageSize, maxPods, timeoutMs }: RunningPodLimits = defaultRunningPodLimits,
 ): Promise<boolean> {
   const { maxPageBytes } = defaultLimits;
-  const request = { path: '/api/v1/pods', operation: 'list running pods', signal };
+  const request = { path: getResourcePath('pods'), operation: 'list running pods', signal };
   const deadline = performance.now() + timeoutMs;
   let continueToken: string | undefined;
   let limit = pageSize;

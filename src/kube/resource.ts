@@ -41,6 +41,16 @@ export interface ResourceEventHandler<T> {
   reject?(object: ObjectIdentity): void;
 }
 
+/**
+ * Returns the path of a resource of the core group, such as `pods`.
+ * @param namespace undefined: all namespaces
+ */
+export function getResourcePath(resource: string, namespace?: string): string {
+  return namespace === undefined
+    ? `/api/v1/${resource}`
+    : `/api/v1/namespaces/${encodeURIComponent(namespace)}/${resource}`;
+}
+
 const acceptJson = 'application/json';
 
 /** Whole objects. */

@@ -3,7 +3,14 @@ import type { ClusterConfig } from './client.ts';
 import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { type ListResult, listAll } from './list.ts';
-import { acceptMetadata, getMetadata, type ObjectIdentity, pickStrings, type Resource } from './resource.ts';
+import {
+  acceptMetadata,
+  getMetadata,
+  getResourcePath,
+  type ObjectIdentity,
+  pickStrings,
+  type Resource,
+} from './resource.ts';
 
 /** The metadata of a Secret, without its data. */
 export interface SecretMetadata {
@@ -74,7 +81,7 @@ function createSecretResource(
   const type = otherThanType === undefined ? '' : `,type!=${otherThanType}`;
   return {
     noun: `Secrets named ${name}${where}`,
-    path: `/api/v1/${namespace === undefined ? '' : `namespaces/${encodeURIComponent(namespace)}/`}secrets`,
+    path: getResourcePath('secrets', namespace),
     query: { fieldSelector: `metadata.name=${name}${type}` },
     accept: acceptMetadata,
     parseItem: parseSecretMetadata,
