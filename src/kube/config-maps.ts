@@ -1,7 +1,7 @@
 // Lists the metadata of ConfigMaps by their labels, and reads single ones.
 import { getField } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
-import { listAll } from './list.ts';
+import { visitAll } from './list.ts';
 import { readByName } from './object-by-name.ts';
 import {
   acceptMetadata,
@@ -58,13 +58,15 @@ export async function listConfigMapNames(
         : undefined;
     },
   };
+  const names: ConfigMapName[] = [];
   let count = 0;
-  const accept = () => {
+  await visitAll(config, resource, signal, (name) => {
     count += 1;
-    return count <= maxNames;
-  };
-  const { items } = await listAll(config, resource, signal, { accept, reject: () => undefined });
-  return { names: items, count };
+    if (names.length < maxNames) {
+      names.push(name);
+    }
+  });
+  return { names, count };
 }
 
 /**

@@ -1,7 +1,7 @@
 // Lists Events about objects: of all Secrets of one name, or of one pod.
 import { getField } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
-import { listAll } from './list.ts';
+import { visitAll } from './list.ts';
 import { acceptObjects, getMetadata, getResourcePath, type Resource } from './resource.ts';
 
 /** The parts of an Event that are kept. They are untrusted, because users may create Events. */
@@ -35,13 +35,7 @@ export async function visitWarnings(
   onEvent: (event: ListedEvent) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  await listAll(config, createEventResource(subject), signal, {
-    accept: (event) => {
-      onEvent(event);
-      return false;
-    },
-    reject: () => undefined,
-  });
+  await visitAll(config, createEventResource(subject), signal, onEvent);
 }
 
 function createEventResource({ kind, name, namespace }: EventSubject): Resource<ListedEvent> {

@@ -100,6 +100,27 @@ export async function listAll<T>(
   }
 }
 
+/**
+ * Lists a resource page by page as {@link listAll}, and keeps nothing of it.
+ * @param onItem called with each item as its page arrives; must not throw
+ * @param onInvalid called for each object that cannot be parsed; must not throw
+ */
+export async function visitAll<T>(
+  config: ClusterConfig,
+  resource: Resource<T>,
+  signal: AbortSignal,
+  onItem: (item: T) => void,
+  onInvalid: (identity: ObjectIdentity) => void = () => undefined,
+): Promise<void> {
+  await listAll(config, resource, signal, {
+    accept: (item) => {
+      onItem(item);
+      return false;
+    },
+    reject: onInvalid,
+  });
+}
+
 function parseItem<T>(
   object: unknown,
   identity: ObjectIdentity,

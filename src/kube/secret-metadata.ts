@@ -2,7 +2,7 @@
 import type { ClusterConfig } from './client.ts';
 import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
-import { type ListResult, listAll } from './list.ts';
+import { type ListResult, listAll, visitAll } from './list.ts';
 import {
   acceptMetadata,
   getMetadata,
@@ -112,7 +112,7 @@ export async function listSecretMetadata(
 }
 
 /**
- * Lists the metadata of Secrets of one name page by page, and keeps nothing of it; see {@link listAll}.
+ * Lists the metadata of Secrets of one name page by page, and keeps nothing of it; see {@link visitAll}.
  * @param onSecret called with each Secret as its page arrives; must not throw
  * @param onInvalid called with each Secret that cannot be parsed
  * @throws {KubeError}
@@ -127,11 +127,5 @@ export async function visitSecretMetadata(
   }: { onSecret(secret: SecretMetadata): void; onInvalid?(object: ObjectIdentity): void },
   signal: AbortSignal,
 ): Promise<void> {
-  await listAll(config, createSecretResource(name, selection), signal, {
-    accept: (secret) => {
-      onSecret(secret);
-      return false;
-    },
-    reject: (object) => onInvalid?.(object),
-  });
+  await visitAll(config, createSecretResource(name, selection), signal, onSecret, onInvalid);
 }
