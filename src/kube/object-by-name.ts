@@ -1,9 +1,9 @@
 // Reads one object by its name, with the right to get or to list it.
-import type { ClusterConfig } from './client.ts';
+import { type ClusterConfig, undefinedIfNotFound } from './client.ts';
 import { KubeError } from './errors.ts';
 import { parsePage } from './list.ts';
 import { type GetRequest, getText, parseJson } from './request.ts';
-import { getResourcePath } from './resource.ts';
+import { acceptObjects, getResourcePath } from './resource.ts';
 
 /** Where an object is. */
 export interface ObjectLocation {
@@ -51,20 +51,16 @@ export async function readByName(
   const request: GetRequest = {
     path: `${path}/${encodeURIComponent(name)}`,
     query: {},
-    accept: 'application/json',
+    accept: acceptObjects.list,
     signal,
     operation,
   };
   try {
-    return parseJson(await getText(config, request, maxBytes), operation);
+    return await undefinedIfNotFound(operation, async () =>
+      parseJson(await getText(config, request, maxBytes), operation),
+    );
   } catch (error) {
-    if (!(error instanceof KubeError)) {
-      throw error;
-    }
-    if (error.code === 'not-found') {
-      return undefined;
-    }
-    if (error.code !== 'forbidden') {
+    if (!(error instanceof KubeError) || error.code !== 'forbidden') {
       throw error;
     }
   }

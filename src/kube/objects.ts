@@ -1,7 +1,6 @@
 // Reads objects of any resource as the API server sends them, in responses of bounded size.
 import { maxObjectBytes } from './bounded-http.ts';
-import type { ClusterConfig } from './client.ts';
-import { KubeError } from './errors.ts';
+import { type ClusterConfig, undefinedIfNotFound } from './client.ts';
 import { listAll } from './list.ts';
 import { getText, parseJson } from './request.ts';
 import { acceptObjects } from './resource.ts';
@@ -24,19 +23,10 @@ export async function readObject(
   signal: AbortSignal,
 ): Promise<unknown> {
   const operation = `read ${noun}`;
-  try {
-    const text = await getText(
-      config,
-      { path, query: {}, accept: acceptObjects.list, signal, operation },
-      maxObjectBytes,
-    );
-    return parseJson(text, operation);
-  } catch (error) {
-    if (error instanceof KubeError && error.code === 'not-found') {
-      return undefined;
-    }
-    throw error;
-  }
+  const request = { path, query: {}, accept: acceptObjects.list, signal, operation };
+  return await undefinedIfNotFound(operation, async () =>
+    parseJson(await getText(config, request, maxObjectBytes), operation),
+  );
 }
 
 /** Which objects to list. */
