@@ -50,7 +50,7 @@ export async function listPods(
       throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
     }
     if (page === undefined) {
-      limit = Math.max(1, Math.floor(limit / pageSizeFactor));
+      limit = shrinkLimit(limit);
       continue;
     }
     page.objects.forEach(onPod);
@@ -108,7 +108,7 @@ export async function listPendingPods(
  * Lists the running pods of all namespaces, page by page, with one page in memory at a time, until a limit is reached.
  * @param onPage called with the pods of each page, as the API server sent them
  * @param signal aborts the list, as a failure
- * @returns whether the list is complete: neither `maxPods` nor `timeoutMs` was reached
+ * @returns whether the list is complete: neither `maxPods` nor `timeoutMs` was reached, and no pod was too large to be read
  * @throws {KubeError} with code `forbidden` without permission to list pods
  */
 export async function listRunningPods(
@@ -126,8 +126,11 @@ export async function listRunningPods(
   while (listed < maxPods && performance.now() < deadline) {
     const query = { fieldSelector: 'status.phase=Running', ...pageQuery(limit, continueToken) };
     const page = await fetchPage(config, { ...request, query }, limit > 1 ? maxPageBytes : maxObjectBytes);
+    if (page === undefined && limit === 1) {
+      return false; // no page with this pod is small enough
+    }
     if (page === undefined) {
-      limit = Math.max(1, Math.floor(limit / pageSizeFactor));
+      limit = shrinkLimit(limit);
       continue;
     }
     await onPage(page.objects);
@@ -167,7 +170,7 @@ function shrinkPage(page: PendingPage, operation: string): PendingPage {
   if (page.limit === 1) {
     throw new KubeError({ code: 'unknown', operation, detail: 'a pod is too large' });
   }
-  return { ...page, limit: Math.max(1, Math.floor(page.limit / pageSizeFactor)) };
+  return { ...page, limit: shrinkLimit(page.limit) };
 }
 
 /** Finished pods pull no images, and there may be thousands of them. */
@@ -175,6 +178,10 @@ const unfinished = 'status.phase!=Succeeded,status.phase!=Failed';
 
 /** By how much pages become smaller if pods are large. */
 const pageSizeFactor = 8;
+
+function shrinkLimit(limit: number): number {
+  return Math.max(1, Math.floor(limit / pageSizeFactor));
+}
 
 function pageQuery(limit: number, continueToken: string | undefined): Record<string, string> {
   return { limit: String(limit), ...(continueToken !== undefined && { continue: continueToken }) };
