@@ -1,5 +1,4 @@
 // Reads which AWS principal this process is (sts:GetCallerIdentity), and which provider its credentials are from.
-import { productName } from '../labels.ts';
 import { withTimeout } from '../util/timeout.ts';
 import type { Environment } from './aws-settings.ts';
 import { CredentialError, classifyCredentialError } from './credential-error.ts';
@@ -13,6 +12,7 @@ import {
 import { createSharedHttpHandler, type SharedHttpHandler, type Timeouts } from './http-handler.ts';
 import { defaultIdentity, type Identity } from './identity.ts';
 import { getPartition, resolveStsRegion } from './partitions.ts';
+import { createStsClient, loadSts, type StsClientOptions } from './sts-client.ts';
 import { TokenError } from './token-error.ts';
 
 /** An AWS principal, as AWS STS names it. */
@@ -69,7 +69,7 @@ export async function readCallerIdentity(
     const provider = await findProvider(credentials, identity, environment);
     const principal = await withTimeout(totalMs, 'TimeoutError', (timeout) =>
       callSts(
-        { getCredentials, http, region, profile: identity.profile },
+        { credentials: getCredentials, http, region, profile: identity.profile },
         AbortSignal.any([timeout, ...(options.signal === undefined ? [] : [options.signal])]),
       ),
     );
@@ -112,26 +112,12 @@ async function findProvider(
   );
 }
 
-interface StsCall {
-  readonly getCredentials: ReturnType<CredentialSource['getProvider']>;
-  readonly http: SharedHttpHandler;
-  readonly region: string;
-  readonly profile: string | undefined;
-}
-
-/** The client is loaded here, because most commands do not need it. */
 async function callSts(
-  { getCredentials, http, region, profile }: StsCall,
+  options: StsClientOptions,
   abortSignal: AbortSignal,
 ): Promise<Pick<CallerIdentity, 'arn' | 'account'>> {
-  const { GetCallerIdentityCommand, STSClient } = await import('@aws-sdk/client-sts');
-  const client = new STSClient({
-    credentials: getCredentials,
-    requestHandler: http,
-    customUserAgent: productName,
-    region,
-    ...(profile !== undefined && { profile }),
-  });
+  const { GetCallerIdentityCommand } = await loadSts();
+  const client = await createStsClient(options);
   const { Arn: arn = '', Account: account = '' } = await client.send(new GetCallerIdentityCommand({}), {
     abortSignal,
   });
@@ -140,7 +126,7 @@ async function callSts(
     !/^arn:aws[a-z-]{0,20}:(?:iam|sts)::\d{12}:[\x21-\x7e]{1,700}$/.test(arn) ||
     !/^\d{12}$/.test(account)
   ) {
-    throw new TokenError({ code: 'invalid-response', region });
+    throw new TokenError({ code: 'invalid-response', region: options.region });
   }
   return { arn, account };
 }

@@ -11,10 +11,7 @@ import type { SharedHttpHandler } from './http-handler.ts';
 import type { Identity, Role } from './identity.ts';
 import { resolveStsRegion } from './partitions.ts';
 import { RoleSessions } from './role-sessions.ts';
-
-type SdkProvider = ReturnType<typeof fromNodeProviderChain>;
-type Credentials = Awaited<ReturnType<SdkProvider>>;
-type CredentialProvider = () => Promise<Credentials>;
+import type { CredentialProvider, Credentials } from './sts-client.ts';
 
 /**
  * Returns a token of a ServiceAccount for an audience (TokenRequest). Rejects with an error whose `code` is that of a failed call

@@ -1,12 +1,9 @@
 // Assumes roles with AWS STS, with one client for each profile and region, because a client takes longer to create than to call.
 import type { STSClient, Credentials as StsCredentials } from '@aws-sdk/client-sts';
-import type { fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { productName } from '../labels.ts';
 import type { SharedHttpHandler } from './http-handler.ts';
 import type { Role } from './identity.ts';
-
-type CredentialProvider = ReturnType<typeof fromNodeProviderChain>;
-type Credentials = Awaited<ReturnType<CredentialProvider>>;
+import { type CredentialProvider, type Credentials, createStsClient, loadSts } from './sts-client.ts';
 
 /** How to call STS. */
 interface StsCall {
@@ -14,17 +11,14 @@ interface StsCall {
   readonly signal: AbortSignal;
 }
 
-/** The client of STS is loaded when it is needed, because most installations assume no role. */
-const loadSts = () => import('@aws-sdk/client-sts');
-
 /** Assumes roles. Rejects with errors of the SDK, and of the base credentials. */
 export class RoleSessions {
   readonly #http: SharedHttpHandler;
-  readonly #getBase: (profile: string | undefined) => () => Promise<Credentials>;
+  readonly #getBase: (profile: string | undefined) => CredentialProvider;
   readonly #clients = new Map<string, { readonly client: STSClient; readonly profile: string | undefined }>();
 
   /** @param getBase returns the provider of a profile's credentials; undefined: those of the process */
-  constructor(http: SharedHttpHandler, getBase: (profile: string | undefined) => () => Promise<Credentials>) {
+  constructor(http: SharedHttpHandler, getBase: (profile: string | undefined) => CredentialProvider) {
     this.#http = http;
     this.#getBase = getBase;
   }
@@ -73,14 +67,8 @@ export class RoleSessions {
     if (known !== undefined) {
       return known.client;
     }
-    const { STSClient } = await loadSts();
-    const client = new STSClient({
-      credentials: this.#getBase(profile),
-      requestHandler: this.#http,
-      customUserAgent: productName,
-      region,
-      ...(profile !== undefined && { profile }),
-    });
+    const credentials = this.#getBase(profile);
+    const client = await createStsClient({ credentials, http: this.#http, region, profile });
     this.#clients.set(key, { client, profile });
     return client;
   }
