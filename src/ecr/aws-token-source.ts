@@ -3,7 +3,7 @@ import type { Environment } from './aws-settings.ts';
 import type { EndpointTrust } from './call-queue.ts';
 import type { RequestToken } from './credentials.ts';
 import { createEcrTokenClient } from './ecr-client.ts';
-import type { Timeouts } from './http-handler.ts';
+import type { CallTimeouts } from './http-handler.ts';
 import type { IdentityResolver } from './identity.ts';
 import type { Registry } from './registry.ts';
 import type { Freshness } from './token-policy.ts';
@@ -12,8 +12,7 @@ import { createTokenSource, type TokenCall, type TokenSource } from './token-sou
 export interface AwsTokenSourceOptions {
   readonly resolveIdentity: IdentityResolver;
   readonly freshness: Freshness;
-  /** In ms; `totalMs` bounds a whole call with the SDK's retries, and is twice `requestMs` by default. */
-  readonly timeouts: Timeouts & { readonly totalMs?: number };
+  readonly timeouts: CallTimeouts;
   /** Max tokens, failures, clients and role sessions in each cache: one per identity, region and kind of endpoint. */
   readonly maxKeys: number;
   readonly environment: Environment;
@@ -35,9 +34,9 @@ export function createAwsTokenSource(options: AwsTokenSourceOptions): TokenSourc
   const { timeouts, environment, maxKeys, now, freshness } = options;
   const aws = createEcrTokenClient({
     environment,
-    timeouts: { totalMs: 2 * timeouts.requestMs, ...timeouts },
+    timeouts,
     maxClients: maxKeys,
-    requestToken: options.requestToken ?? (() => Promise.reject(new Error('no API server'))),
+    requestToken: options.requestToken,
     now: () => now(),
   });
   const source = createTokenSource({

@@ -9,7 +9,12 @@ import {
   findRegion,
   type RequestToken,
 } from './credentials.ts';
-import { createSharedHttpHandler, type SharedHttpHandler, type Timeouts } from './http-handler.ts';
+import {
+  type CallTimeouts,
+  createSharedHttpHandler,
+  getTotalMs,
+  type SharedHttpHandler,
+} from './http-handler.ts';
 import { defaultIdentity, type Identity } from './identity.ts';
 import { getPartition, resolveStsRegion } from './partitions.ts';
 import { createStsClient, loadSts, type StsClientOptions } from './sts-client.ts';
@@ -25,11 +30,10 @@ export interface CallerIdentity {
 }
 
 export interface CallerIdentityOptions {
-  /** In ms; `totalMs` bounds the call with the SDK's retries, and is twice `requestMs` by default. */
-  readonly timeouts: Timeouts & { readonly totalMs?: number };
+  readonly timeouts: CallTimeouts;
   /** Whose credentials are used; those of the process by default. */
   readonly identity?: Identity;
-  /** For an identity with a web identity. */
+  /** For an identity with a web identity; by default, it gets no token. */
   readonly requestToken?: RequestToken;
   /** A region of the partition in use, such as that of a registry, if the environment does not name one. */
   readonly fallbackRegion?: string | undefined;
@@ -48,7 +52,7 @@ export async function readCallerIdentity(
   options: CallerIdentityOptions,
 ): Promise<CallerIdentity> {
   const { timeouts, identity = defaultIdentity } = options;
-  const totalMs = timeouts.totalMs ?? 2 * timeouts.requestMs;
+  const totalMs = getTotalMs(timeouts);
   const http = createSharedHttpHandler(timeouts, environment);
   const closeConnections = () => http.close();
   options.signal?.addEventListener('abort', closeConnections, { once: true });
@@ -59,7 +63,7 @@ export async function readCallerIdentity(
       environment,
       timeoutMs: totalMs / 2,
       maxRoles: 1,
-      requestToken: options.requestToken ?? (() => Promise.reject(new Error('no API server'))),
+      requestToken: options.requestToken,
       now: Date.now,
     });
     region = await findStsRegion(environment, identity, http, options.fallbackRegion);

@@ -35,7 +35,8 @@ export interface CredentialsOptions {
    * their session only until all regions of the namespace have a token.
    */
   readonly maxRoles: number;
-  readonly requestToken: RequestToken;
+  /** For identities with a web identity; by default, they get no token. */
+  readonly requestToken?: RequestToken | undefined;
   /** The wall clock in ms. */
   readonly now: () => number;
 }
@@ -193,10 +194,12 @@ function createRoleProvider(
   }, now);
 }
 
+const rejectTokenRequest: RequestToken = () => Promise.reject(new Error('no API server'));
+
 async function assumeRole(
   { profile, webIdentity }: Identity,
   role: Role,
-  { regions, sessions, requestToken }: RoleProviderOptions,
+  { regions, sessions, requestToken = rejectTokenRequest }: RoleProviderOptions,
   signal: AbortSignal,
 ): Promise<Credentials> {
   if (webIdentity === undefined) {

@@ -6,7 +6,7 @@ import type { Environment } from './aws-settings.ts';
 import type { EndpointTrust } from './call-queue.ts';
 import { CredentialError, classifyCredentialError } from './credential-error.ts';
 import { createCredentialSource, type RequestToken } from './credentials.ts';
-import { createSharedHttpHandler, type Timeouts } from './http-handler.ts';
+import { type CallTimeouts, createSharedHttpHandler, getTotalMs } from './http-handler.ts';
 import { getEndpointKey, type Identity } from './identity.ts';
 import { createPrivateTokenApi } from './private-token-api.ts';
 import type { Registry } from './registry.ts';
@@ -18,13 +18,14 @@ export interface EcrTokenClientOptions {
   /** The environment of the process, for proxies and `AWS_ROLE_ARN`. The SDK reads its own variables itself. */
   readonly environment: Environment;
   /**
-   * `totalMs` bounds a whole call with the SDK's retries. A claimed endpoint gets half of it and an unproven one a quarter.
-   * Getting the credentials may take another half of it before the call.
+   * A claimed endpoint gets half of `totalMs` and an unproven one a quarter. Getting the credentials may take another half of it
+   * before the call.
    */
-  readonly timeouts: Timeouts & { readonly totalMs: number };
+  readonly timeouts: CallTimeouts;
   /** Max SDK clients, and max roles whose sessions are cached. */
   readonly maxClients: number;
-  readonly requestToken: RequestToken;
+  /** For identities with a web identity; by default, they get no token. */
+  readonly requestToken?: RequestToken | undefined;
   /** The wall clock in ms. */
   readonly now: () => number;
 }
@@ -52,11 +53,12 @@ const credentialReloadIntervalMs = 60_000;
  */
 export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenClient {
   const { environment, timeouts, now } = options;
+  const totalMs = getTotalMs(timeouts);
   const http = createSharedHttpHandler(timeouts, environment);
   const credentials = createCredentialSource({
     http,
     environment,
-    timeoutMs: timeouts.totalMs / 2,
+    timeoutMs: totalMs / 2,
     maxRoles: options.maxClients,
     requestToken: options.requestToken,
     now,
@@ -116,7 +118,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
 
   async function callApi(identity: Identity, registry: Registry, trust: EndpointTrust): Promise<unknown> {
     const api = await getApi(identity, registry);
-    const timeoutMs = timeouts.totalMs * timeoutFraction[trust];
+    const timeoutMs = totalMs * timeoutFraction[trust];
     try {
       return await withTimeout(timeoutMs, 'TimeoutError', (abortSignal) =>
         api.getAuthorizationToken(abortSignal),

@@ -4,7 +4,12 @@ import { getField } from '../util/json.ts';
 import { withTimeout } from '../util/timeout.ts';
 import { type Environment, readAwsSettings } from './aws-settings.ts';
 import { createTokenApi } from './ecr-client.ts';
-import { createSharedHttpHandler, type SharedHttpHandler, type Timeouts } from './http-handler.ts';
+import {
+  type CallTimeouts,
+  createSharedHttpHandler,
+  getTotalMs,
+  type SharedHttpHandler,
+} from './http-handler.ts';
 import { selectProxy } from './proxy.ts';
 import type { Registry } from './registry.ts';
 import { classifyTokenApiError, type TokenError } from './token-error.ts';
@@ -25,8 +30,7 @@ export interface EndpointProbe {
 
 export interface EndpointProbeOptions {
   readonly environment: Environment;
-  /** In ms; `totalMs` bounds the request with the SDK's retries. */
-  readonly timeouts: Timeouts & { readonly totalMs: number };
+  readonly timeouts: CallTimeouts;
 }
 
 /** An access key that does not exist. The response to it has the date of the server. */
@@ -50,7 +54,7 @@ export async function probeEndpoint(
   try {
     const options = { credentials: unknownKey, requestHandler, customUserAgent: productName };
     const api = await createTokenApi(registry, options);
-    await withTimeout(timeouts.totalMs, 'TimeoutError', (signal) => api.getAuthorizationToken(signal));
+    await withTimeout(getTotalMs(timeouts), 'TimeoutError', (signal) => api.getAuthorizationToken(signal));
   } catch (error) {
     failure = classifyTokenApiError(error, registry);
   } finally {

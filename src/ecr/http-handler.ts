@@ -17,6 +17,16 @@ export interface Timeouts {
   readonly requestMs: number;
 }
 
+/** Timeouts of a whole call to AWS, in ms. */
+export interface CallTimeouts extends Timeouts {
+  /** Bounds the call with the SDK's retries; twice `requestMs` by default. */
+  readonly totalMs?: number;
+}
+
+export function getTotalMs({ requestMs, totalMs = 2 * requestMs }: CallTimeouts): number {
+  return totalMs;
+}
+
 /** Idle connections are closed before AWS, a proxy or a load balancer closes them, in ms. */
 const idleTimeoutMs = 20_000;
 
