@@ -4,8 +4,9 @@ import type { KubeEvent } from '../kube/events.ts';
 import type { Log } from '../telemetry/log.ts';
 import { NamespaceBudgets } from '../util/rate-limit.ts';
 import { maxAttempts, type OwnedPod } from './eviction-policy.ts';
-import type { UninjectedPods } from './finding-collector.ts';
+import type { FoundPod, UninjectedPods } from './finding-collector.ts';
 import type { PodController, UninjectedPod } from './pod-findings.ts';
+import { maxEventsPerNamespacePerHour, ReportedPods } from './reported-pods.ts';
 
 export interface MissedPodReporterDependencies {
   readonly secretName: string;
@@ -19,12 +20,6 @@ export interface MissedPodReporterDependencies {
   monotonicNow(): number;
   readonly log: Log;
 }
-
-/**
- * Events about pods in one namespace and hour. More than for hosts, because each pod gets one, and fewer than a namespace can
- * have pods.
- */
-const maxEventsPerNamespacePerHour = 200;
 
 /** Pods that a log line names. */
 const maxNamedPods = 5;
@@ -40,8 +35,7 @@ export class MissedPodReporter {
   readonly #dependencies: MissedPodReporterDependencies;
   readonly #send: SendEvent;
   readonly #logBudgets: NamespaceBudgets;
-  /** UIDs of the pods that have an Event, among those of the last round. */
-  #reported = new Set<string>();
+  readonly #reported = new ReportedPods(Number.POSITIVE_INFINITY);
 
   constructor(dependencies: MissedPodReporterDependencies) {
     this.#dependencies = dependencies;
@@ -61,17 +55,14 @@ export class MissedPodReporter {
    * @param uninjected all pods without a reference, by namespace; young ones are skipped
    */
   report(uninjected: ReadonlyMap<string, UninjectedPods>): void {
-    const before = this.#reported;
-    this.#reported = new Set();
+    const isOld = ({ isYoung }: FoundPod) => !isYoung;
+    const all = [...uninjected.values()].flatMap(({ pods }) => pods.filter(isOld));
+    this.#reported.report(all, this.#dependencies.now(), (pod, onUnsent) =>
+      this.#sendNotInjected(pod, onUnsent),
+    );
     let lines = 0;
     for (const [namespace, { count, pods }] of uninjected) {
-      const toReport = pods.filter(({ isYoung }) => !isYoung);
-      for (const pod of toReport) {
-        this.#reported.add(pod.uid);
-        if (!before.has(pod.uid) && !this.#sendNotInjected(pod)) {
-          this.#reported.delete(pod.uid);
-        }
-      }
+      const toReport = pods.filter(isOld);
       if (toReport.length > 0 && lines < maxLinesPerRound && this.#logBudgets.trySpend(namespace)) {
         lines += 1;
         const names = toReport.slice(0, maxNamedPods).map(({ name }) => name);
@@ -118,7 +109,7 @@ export class MissedPodReporter {
     });
   }
 
-  #sendNotInjected(pod: UninjectedPod): boolean {
+  #sendNotInjected(pod: UninjectedPod, onUnsent: () => void): boolean {
     const { secretName } = this.#dependencies;
     const { hosts, moreHosts, controller } = pod;
     const named = moreHosts === 0 ? hosts.join(', ') : `${hosts.join(', ')} and ${moreHosts} more`;
@@ -134,7 +125,7 @@ export class MissedPodReporter {
         `no reference to Secret ${secretName} for ${named}: the pod was created while ecr-pull-secrets was not answering or ` +
         `did not handle it, or another webhook added the image later. ${remedy}, unless it can pull with other credentials`,
     } as const;
-    return this.#sendEvent(pod, event, () => this.#reported.delete(pod.uid));
+    return this.#sendEvent(pod, event, onUnsent);
   }
 
   #sendEvent(

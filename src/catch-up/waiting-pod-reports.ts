@@ -4,6 +4,7 @@ import type { KubeEvent } from '../kube/events.ts';
 import { getFailureReason } from '../pull-secrets/unavailable-host.ts';
 import type { Log } from '../telemetry/log.ts';
 import type { WaitingPod } from './finding-collector.ts';
+import { maxEventsPerNamespacePerHour, ReportedPods } from './reported-pods.ts';
 
 export interface WaitingPodReporterDependencies {
   /** Resolves with false if the Event exists already; undefined: Events are disabled. */
@@ -15,17 +16,13 @@ export interface WaitingPodReporterDependencies {
   readonly log: Log;
 }
 
-/** Events about pods in one namespace and hour, as for pods without a reference. */
-const maxEventsPerNamespacePerHour = 200;
-
 const hourMs = 3_600_000;
 
 /** Emits one Event for each pod and hour, as long as it waits. */
 export class WaitingPodReporter {
   readonly #dependencies: WaitingPodReporterDependencies;
   readonly #send: SendEvent;
-  /** UID → when the pod got its last Event, in ms since the epoch; only of pods of the last round. */
-  #reported = new Map<string, number>();
+  readonly #reported = new ReportedPods(hourMs);
 
   constructor(dependencies: WaitingPodReporterDependencies) {
     this.#dependencies = dependencies;
@@ -38,19 +35,9 @@ export class WaitingPodReporter {
   /** Reports the pods of a round that have got no Event for an hour. @param waiting by namespace */
   report(waiting: ReadonlyMap<string, readonly WaitingPod[]>): void {
     const at = this.#dependencies.now();
-    const before = this.#reported;
-    const reported = new Map<string, number>();
-    this.#reported = reported;
-    for (const pod of [...waiting.values()].flat()) {
-      const last = before.get(pod.uid);
-      const isRecent = last !== undefined && Math.abs(at - last) < hourMs;
-      reported.set(pod.uid, isRecent ? last : at);
-      // another round may have ended when this is known
-      const markUnreported = () => void this.#reported.delete(pod.uid);
-      if (!isRecent && !this.#sendEvent(pod, at, markUnreported)) {
-        markUnreported();
-      }
-    }
+    this.#reported.report([...waiting.values()].flat(), at, (pod, onUnsent) =>
+      this.#sendEvent(pod, at, onUnsent),
+    );
   }
 
   #sendEvent(pod: WaitingPod, at: number, onUnsent: () => void): boolean {
