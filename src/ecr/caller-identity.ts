@@ -1,14 +1,10 @@
 // Reads which AWS principal this process is (sts:GetCallerIdentity), and which provider its credentials are from.
 import { withTimeout } from '../util/timeout.ts';
+import { findRegion } from './aws-region.ts';
 import type { Environment } from './aws-settings.ts';
 import { CredentialError, classifyCredentialError } from './credential-error.ts';
 import { type CredentialProviderName, nameCredentialProvider } from './credential-provider.ts';
-import {
-  type CredentialSource,
-  createCredentialSource,
-  findRegion,
-  type RequestToken,
-} from './credentials.ts';
+import { type CredentialSource, createCredentialSource, type RequestToken } from './credentials.ts';
 import {
   type CallTimeouts,
   createSharedHttpHandler,

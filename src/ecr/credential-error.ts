@@ -1,16 +1,9 @@
 // Which step of getting an identity's credentials failed, and how its failure is explained.
 import { getField } from '../util/json.ts';
+import type { UnreadableFile } from './credential-files.ts';
 import type { Cause } from './error-catalog.ts';
 import type { Identity } from './identity.ts';
 import { classifyError, TokenError } from './token-error.ts';
-
-/** A file that an environment variable names, and that cannot be read. */
-export interface UnreadableFile {
-  readonly variable: string;
-  readonly path: string;
-  /** The code of the system error. */
-  readonly code: string;
-}
 
 /** The steps of getting credentials. */
 export type CredentialStep =

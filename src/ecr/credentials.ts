@@ -1,12 +1,11 @@
 // Provides the AWS credentials of every identity: base credentials, and roles assumed with them or with a web identity.
-import { accessSync, constants } from 'node:fs';
-import { ECRClient } from '@aws-sdk/client-ecr';
 import { fromIni, fromNodeProviderChain } from '@aws-sdk/credential-providers';
 import { LRUCache } from 'lru-cache';
-import { getField } from '../util/json.ts';
 import { withTimeout } from '../util/timeout.ts';
+import { RegionCache } from './aws-region.ts';
 import type { Environment } from './aws-settings.ts';
-import { CredentialError, runCredentialStep, type UnreadableFile } from './credential-error.ts';
+import { CredentialError, runCredentialStep } from './credential-error.ts';
+import { findUnreadableFile } from './credential-files.ts';
 import type { SharedHttpHandler } from './http-handler.ts';
 import type { Identity, Role } from './identity.ts';
 import { resolveStsRegion } from './partitions.ts';
@@ -143,33 +142,6 @@ function createBaseProvider(
   };
 }
 
-/** The variables that name files with credentials. A profile is only in the last two. */
-const sharedFileVariables = ['AWS_SHARED_CREDENTIALS_FILE', 'AWS_CONFIG_FILE'] as const;
-const fileVariables = [
-  'AWS_WEB_IDENTITY_TOKEN_FILE',
-  'AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE',
-  ...sharedFileVariables,
-] as const;
-
-/** Finds a file with credentials that is configured and cannot be read. Only called after a failure. */
-function findUnreadableFile(
-  environment: Environment,
-  profile: string | undefined,
-): UnreadableFile | undefined {
-  for (const variable of profile === undefined ? fileVariables : sharedFileVariables) {
-    const path = environment[variable];
-    if (path) {
-      try {
-        accessSync(path, constants.R_OK);
-      } catch (error) {
-        const code = getField(error, 'code');
-        return { variable, path: path.slice(0, 200), code: typeof code === 'string' ? code : 'unknown' };
-      }
-    }
-  }
-  return undefined;
-}
-
 interface RoleProviderOptions extends CredentialsOptions {
   readonly regions: RegionCache;
   readonly sessions: RoleSessions;
@@ -235,39 +207,4 @@ function cacheCredentials(fetchCredentials: CredentialProvider, now: () => numbe
       });
     return inFlight;
   };
-}
-
-/** The region of each profile, once it is found: finding it takes a client of the SDK. */
-class RegionCache {
-  readonly #http: SharedHttpHandler;
-  readonly #regions = new Map<string | undefined, string>();
-
-  constructor(http: SharedHttpHandler) {
-    this.#http = http;
-  }
-
-  /** See {@link findRegion}. */
-  async get(profile: string | undefined): Promise<string | undefined> {
-    const region = this.#regions.get(profile) ?? (await findRegion(this.#http, profile));
-    if (region !== undefined) {
-      this.#regions.set(profile, region);
-    }
-    return region;
-  }
-
-  delete(profile: string | undefined): void {
-    this.#regions.delete(profile);
-  }
-}
-
-/**
- * Returns the region that the SDK finds in AWS_REGION, the profile or the node's metadata; undefined if there is none.
- * @param profile undefined: that of AWS_PROFILE
- */
-export async function findRegion(
-  http: SharedHttpHandler,
-  profile: string | undefined,
-): Promise<string | undefined> {
-  const client = new ECRClient({ requestHandler: http, ...(profile !== undefined && { profile }) });
-  return await client.config.region().catch(() => undefined);
 }
