@@ -2,7 +2,7 @@
 import { withTimeout } from '../util/timeout.ts';
 import { findRegion } from './aws-region.ts';
 import type { Environment } from './aws-settings.ts';
-import { CredentialError, classifyCredentialError } from './credential-error.ts';
+import { adviceOnStsResponse, CredentialError, classifyCredentialError } from './credential-error.ts';
 import { type CredentialProviderName, nameCredentialProvider } from './credential-provider.ts';
 import { type CredentialSource, createCredentialSource, type RequestToken } from './credentials.ts';
 import {
@@ -140,7 +140,5 @@ function explainFailure(error: unknown, identity: Identity, region: string): Tok
   if (failure.code === 'AccessDenied') {
     return new TokenError({ code: 'caller-identity-denied', region }).about('AWS identity');
   }
-  return failure.code === 'invalid-response'
-    ? failure.withAdvice('Check which server responds at the STS endpoint, and the system clock')
-    : failure;
+  return failure.code === 'invalid-response' ? failure.withAdvice(adviceOnStsResponse) : failure;
 }

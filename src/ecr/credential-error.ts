@@ -135,13 +135,16 @@ function isDenied(code: string): boolean {
   return code === 'AccessDenied' || code === 'AccessDeniedException';
 }
 
+/** What to do about a response at the endpoint of AWS STS that is none of AWS STS. */
+export const adviceOnStsResponse = 'Check which server responds at the STS endpoint, and the system clock';
+
 /** Adds the role and its rule to a failure of STS, and what to change. */
 function explainRole(failure: TokenError, identity: Identity): TokenError {
   const { role, rule, webIdentity } = identity;
   if (role !== undefined && failure.code === 'invalid-response') {
     return failure.explain(
       `the response of AWS STS for ${role.roleArn} of ${rule} is invalid`,
-      'Check which server responds at the STS endpoint, and the system clock',
+      adviceOnStsResponse,
     );
   }
   if (role === undefined || !/^[A-Z]\w+$/.test(failure.code)) {

@@ -13,7 +13,9 @@ export interface ImageReference {
 /** Maximum length of a repository of Amazon ECR (API reference, CreateRepository), and of a tag (distribution/reference). */
 const maxRepositoryLength = 256;
 const tagPattern = /^\w[\w.-]{0,127}$/;
-const digestPattern = /^sha256:[0-9a-f]{64}$/;
+
+/** A digest, as the whole text. */
+export const digestPattern = /^sha256:[0-9a-f]{64}$/;
 
 /** Components in lower case, joined by slashes (distribution/reference `regexp.go`). No two adjacent parts overlap. */
 const repositoryPattern =

@@ -1,6 +1,6 @@
 // Checks whether a registry returns the manifest of an image to the owner of a token.
 import { getField, getItems, parseJsonOrUndefined } from '../util/json.ts';
-import type { ImageReference } from './image-reference.ts';
+import { digestPattern, type ImageReference } from './image-reference.ts';
 import type { Registry } from './registry.ts';
 import { createRegistryClient, type RegistryClient, type RegistryClientOptions } from './registry-client.ts';
 import { classifyRefusal, type ManifestRefusal } from './registry-error.ts';
@@ -75,7 +75,7 @@ async function requestManifest(
     const { status, body } = await client.send('GET', path, accept);
     return classifyRefusal(status === 200 ? head.status : status, body);
   }
-  const digest = /^sha256:[0-9a-f]{64}$/.exec(head.headers['docker-content-digest'] ?? '')?.[0];
+  const digest = digestPattern.exec(head.headers['docker-content-digest'] ?? '')?.[0];
   const type = head.headers['content-type']?.split(';')[0]?.trim() ?? '';
   if (platform === undefined || !indexTypes.includes(type)) {
     return { outcome: 'found', digest, platforms: undefined, hasPlatform: undefined };
