@@ -1,4 +1,4 @@
-{{/* Parts of the pod spec that the Deployments and the CronJob share. They meet the Pod Security Standard `restricted`. */}}
+{{/* Parts of the pod spec that the Deployments, the CronJob and the tests share. They meet the Pod Security Standard `restricted`. */}}
 
 {{- define "ecr-pull-secrets.podSecurityContext" -}}
 runAsNonRoot: true
@@ -35,6 +35,21 @@ readOnlyRootFilesystem: true
 {{- end }}
 {{- with .Values.env }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* `env` and `envFrom` of a container that calls AWS; empty if it needs neither. */}}
+{{- define "ecr-pull-secrets.environment" -}}
+{{- with include "ecr-pull-secrets.env" . | trim }}
+env:
+  {{- . | nindent 2 }}
+{{- end }}
+{{- with .Values.aws.credentials }}
+{{- if eq .source "secret" }}
+envFrom:
+  - secretRef:
+      name: {{ .secret.name }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
