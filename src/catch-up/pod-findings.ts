@@ -1,7 +1,7 @@
 // Finds pending pods that lack tokens or the reference to the pull Secret. Pure.
 import type { Registry } from '../ecr/registry.ts';
 import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
-import { getField, getItems, isObject } from '../util/json.ts';
+import { getField, getItems, isObject, toText } from '../util/json.ts';
 
 /** The controller that owns a pod. */
 export interface PodController {
@@ -154,6 +154,5 @@ function neverStarted(container: unknown): boolean {
 }
 
 function getText(value: unknown, field: string): string {
-  const text = getField(value, field);
-  return typeof text === 'string' ? text : '';
+  return toText(getField(value, field));
 }

@@ -1,5 +1,5 @@
 // Finds the pods that the objects of a manifest describe: pods, and the pod templates of workloads. Pure.
-import { getField, getItems, isObject } from '../util/json.ts';
+import { getField, getItems, isObject, toText } from '../util/json.ts';
 
 /** A pod that an object of a manifest describes. */
 interface ManifestPod {
@@ -71,8 +71,4 @@ function identify(object: unknown): Pick<ManifestPod, 'kind' | 'name' | 'namespa
     name: toText(getField(metadata, 'name')) || toText(getField(metadata, 'generateName')) || '(no name)',
     namespace: typeof namespace === 'string' && namespace !== '' ? namespace : undefined,
   };
-}
-
-function toText(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

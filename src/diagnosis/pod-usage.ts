@@ -4,7 +4,7 @@ import { type DecisionRules, decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import type { ClusterConfig } from '../kube/client.ts';
 import { listPendingPods, listPods, listRunningPods } from '../kube/pods.ts';
-import { getField } from '../util/json.ts';
+import { getField, toText } from '../util/json.ts';
 import { type Gap, readOptional } from './read-gaps.ts';
 import type { SurveyScope } from './secret-survey.ts';
 
@@ -64,9 +64,8 @@ class PodUsageCollector {
     }
     const decision = decideOnPod(pod, namespace, this.#rules);
     if (decision.action === 'ensure' && decision.patch !== undefined) {
-      const name = getField(metadata, 'name');
       const hosts = decision.registries.map(({ host }) => host);
-      this.#addUninjected(namespace, typeof name === 'string' ? name : '', hosts);
+      this.#addUninjected(namespace, toText(getField(metadata, 'name')), hosts);
     }
   }
 

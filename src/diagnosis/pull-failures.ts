@@ -1,7 +1,7 @@
 // Finds containers whose images cannot be pulled from a registry, and classifies what the kubelet reports. Pure.
 import { getWaiting, listContainerStatuses, pullFailures } from '../catch-up/pod-findings.ts';
 import { getImageHost, type RegistryResolver } from '../ecr/registry.ts';
-import { getField } from '../util/json.ts';
+import { getField, toText } from '../util/json.ts';
 
 /** What the message of the kubelet says about a failed pull. */
 type PullProblem =
@@ -38,14 +38,13 @@ export function findPullFailures(pod: unknown, resolveRegistry: RegistryResolver
     }
     const host = getImageHost(image);
     const registry = host === undefined ? undefined : resolveRegistry(host);
-    const message = getField(waiting, 'message');
     return registry === undefined
       ? []
       : [
           {
             image: image.slice(0, maxImageLength),
             host: registry.host,
-            ...classifyMessage(typeof message === 'string' ? message : '', image),
+            ...classifyMessage(toText(getField(waiting, 'message')), image),
           },
         ];
   });

@@ -1,5 +1,5 @@
 // Classifies the response of a registry that does not return a manifest. Pure.
-import { getField, getItems, parseJsonOrUndefined } from '../util/json.ts';
+import { getField, getItems, parseJsonOrUndefined, toText } from '../util/json.ts';
 import { findPrincipalArn } from './token-error.ts';
 
 /** Why a registry does not return a manifest. Contains nothing of the request. */
@@ -37,8 +37,7 @@ export type ManifestRefusal =
 export function classifyRefusal(status: number, body: string): ManifestRefusal {
   const [error] = getItems(getField(parseJsonOrUndefined(body), 'errors'));
   const code = getField(error, 'code');
-  const message = getField(error, 'message');
-  const text = typeof message === 'string' ? message.slice(0, maxMessageLength) : '';
+  const text = toText(getField(error, 'message')).slice(0, maxMessageLength);
   if (status === 400 || status === 401 || status === 403) {
     return classifyRejection(status, text);
   }

@@ -1,5 +1,5 @@
 // Parses the `Status` in an error response of the API server.
-import { isObject, parseJsonOrUndefined } from '../util/json.ts';
+import { isObject, parseJsonOrUndefined, toText } from '../util/json.ts';
 
 /** The parts of a Kubernetes `Status` that errors are classified by. */
 export interface Status {
@@ -30,14 +30,10 @@ export function parseStatus(body: unknown): Status {
   const details = isObject(status['details']) ? status['details'] : {};
   const causes: unknown[] = Array.isArray(details['causes']) ? details['causes'] : [];
   return {
-    reason: stringOrEmpty(status['reason']),
+    reason: toText(status['reason']),
     causes: causes
       .filter(isObject)
-      .map(({ reason, field }) => ({ reason: stringOrEmpty(reason), field: stringOrEmpty(field) })),
-    message: stringOrEmpty(status['message']),
+      .map(({ reason, field }) => ({ reason: toText(reason), field: toText(field) })),
+    message: toText(status['message']),
   };
-}
-
-function stringOrEmpty(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

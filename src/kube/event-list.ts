@@ -1,5 +1,5 @@
 // Lists Events about objects: of all Secrets of one name, or of one pod.
-import { getField } from '../util/json.ts';
+import { getField, toText } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 import { visitAll } from './list.ts';
 import { acceptObjects, getMetadata, getResourcePath, type Resource } from './resource.ts';
@@ -68,8 +68,4 @@ function parseEvent(object: unknown): ListedEvent | undefined {
     source: toText(getField(getField(object, 'source'), 'component')),
     at,
   };
-}
-
-function toText(value: unknown): string {
-  return typeof value === 'string' ? value : '';
 }

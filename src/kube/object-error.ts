@@ -1,5 +1,6 @@
 // The error for an object that cannot be parsed, reported once per object.
 import { LRUCache } from 'lru-cache';
+import { toText } from '../util/json.ts';
 import type { ObjectIdentity, Resource } from './resource.ts';
 import { getMetadata } from './resource.ts';
 
@@ -32,12 +33,11 @@ export class ObjectError extends Error {
 /** Returns the identity of an object from its metadata. Never throws. */
 export function getObjectIdentity(object: unknown): ObjectIdentity {
   const { namespace, name, uid, resourceVersion } = getMetadata(object);
-  const text = (value: unknown): string => (typeof value === 'string' ? value : '');
   return {
-    namespace: text(namespace),
-    name: text(name),
-    uid: text(uid),
-    resourceVersion: text(resourceVersion),
+    namespace: toText(namespace),
+    name: toText(name),
+    uid: toText(uid),
+    resourceVersion: toText(resourceVersion),
   };
 }
 

@@ -1,6 +1,6 @@
 // Reads and patches the caBundles of a MutatingWebhookConfiguration.
 import { AdmissionregistrationV1Api, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
-import { isObject } from '../util/json.ts';
+import { isObject, toText } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
 import { createApiConfiguration, undefinedIfNotFound, withKubeErrors } from './client.ts';
 import { getMetadata } from './resource.ts';
@@ -40,8 +40,8 @@ export function parseWebhookConfiguration(name: string, object: unknown): Webhoo
   });
   return {
     name,
-    uid: typeof uid === 'string' ? uid : '',
-    resourceVersion: typeof resourceVersion === 'string' ? resourceVersion : '',
+    uid: toText(uid),
+    resourceVersion: toText(resourceVersion),
     caBundles,
   };
 }

@@ -5,7 +5,7 @@ import { getPodImages } from '../ecr/pod-images.ts';
 import { getImageHost, type RegistryResolver } from '../ecr/registry.ts';
 import { KubeError } from '../kube/errors.ts';
 import type { Log } from '../telemetry/log.ts';
-import { getField, getItems } from '../util/json.ts';
+import { getField, getItems, toText } from '../util/json.ts';
 
 /** ECR hosts that the pods of a namespace name, each with the name of one such pod. */
 export type HostsInUse = ReadonlyMap<string, string>;
@@ -48,8 +48,7 @@ export function createHostCollector(resolveRegistry: RegistryResolver, secretNam
     }
   };
   const add = (pod: unknown) => {
-    const metadataName = getField(getField(pod, 'metadata'), 'name');
-    const name = typeof metadataName === 'string' ? metadataName : '';
+    const name = toText(getField(getField(pod, 'metadata'), 'name'));
     const isReferring = secretName !== undefined && refersToSecret(pod, secretName);
     for (const image of getPodImages(pod)) {
       const host = getImageHost(image);

@@ -15,6 +15,11 @@ export function getItems(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
+/** A text; empty if the value is none. */
+export function toText(value: unknown): string {
+  return typeof value === 'string' ? value : '';
+}
+
 /** Parses JSON; undefined if the text is not valid JSON. */
 export function parseJsonOrUndefined(text: string): unknown {
   try {

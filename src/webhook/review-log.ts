@@ -1,6 +1,6 @@
 // What the log shows of a review: names, outcome and reason, but no other part of the pod.
 import type { UnavailableHost } from '../pull-secrets/unavailable-host.ts';
-import { getField } from '../util/json.ts';
+import { getField, toText } from '../util/json.ts';
 import type { AdmissionRequest } from './admission-request.ts';
 import { maxNameLength } from './limits.ts';
 
@@ -51,8 +51,7 @@ export function describeReview(
 /** A pod of a ReplicaSet has no name yet when it is reviewed, only a `generateName`. */
 function getPodName(pod: unknown): string {
   const metadata = getField(pod, 'metadata');
-  const name = getField(metadata, 'name') ?? getField(metadata, 'generateName');
-  return typeof name === 'string' ? name : '';
+  return toText(getField(metadata, 'name') ?? getField(metadata, 'generateName'));
 }
 
 /** Replaces a text that is longer than any name in Kubernetes. The API server is going to reject such an object. */
