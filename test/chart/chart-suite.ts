@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import type { Cluster } from '../cluster/cluster.ts';
-import { type ClusterSuiteOptions, describeOnCluster, isCi } from '../cluster/cluster-suite.ts';
+import { type ClusterSuiteOptions, describeOnCluster } from '../cluster/cluster-suite.ts';
+import { declareUnless } from '../support/required-tools.ts';
 import { findHelm, type Helm, obtainHelm } from './helm.ts';
 import { firstMinorWithPolicy, getMinorVersion } from './install-modes.ts';
 
@@ -12,20 +13,18 @@ import { firstMinorWithPolicy, getMinorVersion } from './install-modes.ts';
  */
 export function describeWithHelm(name: string, body: (helm: () => Helm) => void): void {
   const search = findHelm(process.env);
-  if ('reason' in search) {
-    it(name, { skip: !isCi(process.env) && search.reason }, () => assert.fail(search.reason));
-    return;
-  }
-  describe(name, () => {
-    let helm: Helm | undefined;
-    before(async () => {
-      helm = await obtainHelm();
-    });
-    body(() => {
-      assert.ok(helm, 'Helm is available within tests and hooks only');
-      return helm;
-    });
-  });
+  declareUnless('reason' in search ? search.reason : undefined, name, () =>
+    describe(name, () => {
+      let helm: Helm | undefined;
+      before(async () => {
+        helm = await obtainHelm();
+      });
+      body(() => {
+        assert.ok(helm, 'Helm is available within tests and hooks only');
+        return helm;
+      });
+    }),
+  );
 }
 
 /** Declares a suite that needs Helm and a real API server, see describeOnCluster. */

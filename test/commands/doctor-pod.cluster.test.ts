@@ -7,6 +7,7 @@ import { after, before, beforeEach, it } from 'node:test';
 import { stringify } from 'yaml';
 import type { Chain } from '../../src/diagnosis/chain.ts';
 import type { CheckResult } from '../../src/diagnosis/check.ts';
+import type { Cluster } from '../cluster/cluster.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
@@ -22,13 +23,16 @@ import {
 import { podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
+import { declareUnless } from '../support/required-tools.ts';
 import { type Ended, FakeSignals, parseValid } from './run-command.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const image = `${host}/cart:1`;
-const obstacle = findPullTestObstacle(process.env);
+const name = 'doctor pod and doctor image';
 
-describeOnCluster('doctor pod and doctor image', (cluster) => {
+declareUnless(findPullTestObstacle(process.env), name, () => describeOnCluster(name, suite));
+
+function suite(cluster: () => Cluster): void {
   let ecr: EcrDouble;
   let registry: Registry;
   let hosts: EcrHosts;
@@ -39,7 +43,6 @@ describeOnCluster('doctor pod and doctor image', (cluster) => {
   let intercepted: InterceptedResponse | undefined;
 
   before(async () => {
-    assert.equal(obstacle, undefined, obstacle);
     ecr = await startEcrDouble();
     registry = await startRegistry();
     await registry.push('cart', '1');
@@ -300,4 +303,4 @@ describeOnCluster('doctor pod and doctor image', (cluster) => {
     const { stdout } = await run(['pod', pod], {}, developer);
     assert.match(stdout, /Failed to pull image "cart:1": <U\+001B>\[31mdenied failed/);
   });
-});
+}

@@ -2,59 +2,43 @@
 // With UPDATE_PICTURES=1, it writes the pictures (npm run docs:pictures).
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
-import { after, before, it } from 'node:test';
+import { before, it } from 'node:test';
 import { diagnosisPictures, drawDiagnosis } from '../../demo/diagnosis-pictures.ts';
-import { describeChartOnCluster } from '../chart/chart-suite.ts';
-import { isCi } from '../cluster/cluster-suite.ts';
 import { brokenSetups } from '../diagnosis/broken-setups.ts';
-import {
-  type HealthyInstallation,
-  loopbackServices,
-  startHealthyInstallation,
-} from '../diagnosis/healthy-installation.ts';
-import { findPullTestObstacle } from '../pull/pull-tools.ts';
+import { describeOnHealthyInstallation, doctorLimits } from '../diagnosis/healthy-installation-suite.ts';
 import { eventually } from '../support/eventually.ts';
 
-const name = 'the pictures of doctor and status';
-const limits = { timeout: 120_000 };
-const obstacle = findPullTestObstacle(process.env);
-
-if (obstacle === undefined) {
-  describeChartOnCluster(name, suite, { ownApiServer: true, args: loopbackServices });
-} else {
-  it(name, { skip: !isCi(process.env) && obstacle }, () => assert.fail(obstacle));
-}
-
-function suite(...[cluster, helm]: Parameters<Parameters<typeof describeChartOnCluster>[1]>): void {
-  let installation: HealthyInstallation;
+describeOnHealthyInstallation('the pictures of doctor and status', (installation) => {
   before(async () => {
-    installation = await startHealthyInstallation(cluster(), helm());
     const setup = brokenSetups.find((one) => one.name === 'a role outside allowedRoles');
     assert.ok(setup);
-    await setup.break(installation);
+    await setup.break(installation());
     await eventually('the program has reported the failure', async () => {
-      const { stdout } = await installation.print('administrator', ['status', '--namespace', 'payments']);
+      const { stdout } = await installation().print('administrator', ['status', '--namespace', 'payments']);
       return /failing .*allowedRoles/.test(stdout);
     });
-  }, limits);
-  after(() => installation?.stop());
+  }, doctorLimits);
 
   for (const picture of diagnosisPictures) {
     const { file, command, columns } = picture;
-    it(`show what ${command.join(' ')} prints (update them with npm run docs:pictures)`, limits, async () => {
-      const { namespace } = installation.release;
-      // A picture shows the usual namespace, for which status has no note.
-      const args = [...command, '--install-namespace', namespace];
-      const { stdout, stderr } = await installation.print('administrator', args, {
-        preload: new URL('./terminal-output.ts', import.meta.url).href,
-        environment: { LANG: 'C.UTF-8', COLUMNS: String(columns) },
-      });
-      assert.equal(stderr, '');
-      const drawn = drawDiagnosis(stdout, namespace, picture);
-      if (process.env['UPDATE_PICTURES'] === '1') {
-        await writeFile(file, drawn);
-      }
-      assert.equal(await readFile(file, 'utf8'), drawn);
-    });
+    it(
+      `show what ${command.join(' ')} prints (update them with npm run docs:pictures)`,
+      doctorLimits,
+      async () => {
+        const { namespace } = installation().release;
+        // A picture shows the usual namespace, for which status has no note.
+        const args = [...command, '--install-namespace', namespace];
+        const { stdout, stderr } = await installation().print('administrator', args, {
+          preload: new URL('./terminal-output.ts', import.meta.url).href,
+          environment: { LANG: 'C.UTF-8', COLUMNS: String(columns) },
+        });
+        assert.equal(stderr, '');
+        const drawn = drawDiagnosis(stdout, namespace, picture);
+        if (process.env['UPDATE_PICTURES'] === '1') {
+          await writeFile(file, drawn);
+        }
+        assert.equal(await readFile(file, 'utf8'), drawn);
+      },
+    );
   }
-}
+});

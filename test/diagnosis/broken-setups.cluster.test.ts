@@ -1,67 +1,42 @@
 // Tests that the first failed line of doctor names the cause of each broken setup, with the real program on a real API server.
 import assert from 'node:assert/strict';
-import { after, before, it } from 'node:test';
+import { it } from 'node:test';
 import type { CheckResult } from '../../src/diagnosis/check.ts';
-import { describeChartOnCluster } from '../chart/chart-suite.ts';
-import { isCi } from '../cluster/cluster-suite.ts';
-import { findPullTestObstacle } from '../pull/pull-tools.ts';
 import { eventually } from '../support/eventually.ts';
 import { type BrokenSetup, matchesSummary } from './broken-setup.ts';
 import { brokenSetups } from './broken-setups.ts';
 import type { DoctorRun } from './doctor-process.ts';
-import {
-  type Caller,
-  fullChecks,
-  type HealthyInstallation,
-  loopbackServices,
-  startHealthyInstallation,
-} from './healthy-installation.ts';
+import { type Caller, fullChecks, type HealthyInstallation } from './healthy-installation.ts';
+import { describeOnHealthyInstallation, doctorLimits } from './healthy-installation-suite.ts';
 
-const name = 'doctor in a broken setup';
-/** More than the default of the suite, because each test runs doctor at least once. */
-const limits = { timeout: 120_000 };
-const obstacle = findPullTestObstacle(process.env);
-
-if (obstacle === undefined) {
-  describeChartOnCluster(name, suite, { ownApiServer: true, args: loopbackServices });
-} else {
-  it(name, { skip: !isCi(process.env) && obstacle }, () => assert.fail(obstacle));
-}
-
-function suite(...[cluster, helm]: Parameters<Parameters<typeof describeChartOnCluster>[1]>): void {
-  let installation: HealthyInstallation;
-  before(async () => {
-    installation = await startHealthyInstallation(cluster(), helm());
-  }, limits);
-  after(() => installation?.stop());
-
+describeOnHealthyInstallation('doctor in a broken setup', (installation) => {
   const assertHealthy = async () => {
     for (const caller of ['inside', 'administrator', 'developer'] as const) {
-      await assertNothingWrong(installation, caller);
+      await assertNothingWrong(installation(), caller);
     }
   };
 
-  it('nothing is wrong in a healthy one, for all callers', limits, assertHealthy);
+  it('nothing is wrong in a healthy one, for all callers', doctorLimits, assertHealthy);
   for (const setup of brokenSetups) {
-    it(`${setup.name} is named, and nothing else`, limits, async () => {
-      const { repair, ...changes } = await setup.break(installation);
+    it(`${setup.name} is named, and nothing else`, doctorLimits, async () => {
+      const { repair, ...changes } = await setup.break(installation());
       try {
         const caller = setup.from === 'inside' ? 'inside' : 'administrator';
-        const run = await installation.doctor(caller, setup.command, changes);
+        const run = await installation().doctor(caller, setup.command, changes);
         assertNamed(setup, run);
-        assertNoSecret(installation, run);
+        assertNoSecret(installation(), run);
       } finally {
         await repair();
       }
     });
   }
-  it('nothing is wrong after all repairs', limits, async () => {
+  it('nothing is wrong after all repairs', doctorLimits, async () => {
     await eventually('nothing is wrong', async () => {
       await assertHealthy();
       return true;
     });
   });
-}
+});
 
 const isFailed = ({ outcome }: CheckResult) => outcome === 'failed';
 

@@ -9,19 +9,21 @@ import { inspect } from 'node:util';
 import { parseImageReference } from '../../src/ecr/image-reference.ts';
 import { createRegistryResolver } from '../../src/ecr/registry.ts';
 import { checkManifest, type ManifestRequest } from '../../src/ecr/registry-manifest.ts';
-import { isCi } from '../cluster/cluster-suite.ts';
 import { type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
 import { type Registry, startRegistry } from '../pull/local-registry.ts';
 import { findPullTestObstacle } from '../pull/pull-tools.ts';
+import { declareUnless } from '../support/required-tools.ts';
 import { type AwsTokensFixture, startAwsTokensFixture } from './token-fixtures.ts';
 
 const frankfurt = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const ireland = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
 const publicHost = 'public.ecr.aws';
 const resolveRegistry = createRegistryResolver({ publicRegistry: true });
-const obstacle = findPullTestObstacle(process.env);
+const name = 'the manifest of an image';
 
-describe('the manifest of an image', { skip: !isCi(process.env) && obstacle }, () => {
+declareUnless(findPullTestObstacle(process.env), name, () => describe(name, suite));
+
+function suite(): void {
   let aws: AwsTokensFixture;
   let storage: Registry;
   let hosts: EcrHosts;
@@ -183,4 +185,4 @@ describe('the manifest of an image', { skip: !isCi(process.env) && obstacle }, (
     }
     assert.deepEqual(codes, ['proxy', 'proxy', 'timeout']);
   });
-});
+}

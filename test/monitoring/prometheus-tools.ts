@@ -1,14 +1,12 @@
 // Checks whether this machine has Prometheus, and runs promtool.
-import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { it } from 'node:test';
 import { describeWithHelm } from '../chart/chart-suite.ts';
 import type { Helm } from '../chart/helm.ts';
-import { isCi } from '../cluster/cluster-suite.ts';
 import { findMissingPrograms } from '../support/executables.ts';
+import { declareUnless } from '../support/required-tools.ts';
 
 /** The programs of the Debian package `prometheus`. */
 export const prometheusPrograms = { server: 'prometheus', tool: 'promtool' } as const;
@@ -26,12 +24,7 @@ function findPrometheusObstacle(env: NodeJS.ProcessEnv): string | undefined {
  * @param body declares the tests; its argument returns Helm and may be called within tests and hooks only
  */
 export function describeWithPrometheus(name: string, body: (helm: () => Helm) => void): void {
-  const obstacle = findPrometheusObstacle(process.env);
-  if (obstacle !== undefined) {
-    it(name, { skip: !isCi(process.env) && obstacle }, () => assert.fail(obstacle));
-    return;
-  }
-  describeWithHelm(name, body);
+  declareUnless(findPrometheusObstacle(process.env), name, () => describeWithHelm(name, body));
 }
 
 /**

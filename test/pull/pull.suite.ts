@@ -2,7 +2,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { getField } from '../../src/util/json.ts';
-import { isCi } from '../cluster/cluster-suite.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
@@ -10,6 +9,7 @@ import { installServiceAccount, type RegisteredWebhook, registerWebhook } from '
 import { createPod, podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { secretPath } from '../support/pull-secret.ts';
+import { declareUnless } from '../support/required-tools.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { type EcrHosts, startEcrHosts } from './ecr-hosts.ts';
 import { type Image, type Registry, startRegistry } from './local-registry.ts';
@@ -23,19 +23,15 @@ const mappedHost = 'registry.example.com:5000';
 const publicHost = 'public.ecr.aws';
 const dayMs = 86_400_000;
 
-describeOnEachApiServer('pulls', pullSuite);
+describeOnEachApiServer('pulls', (apiServer) =>
+  declareUnless(findPullTestObstacle(process.env), 'a real pull', () => pullSuite(apiServer)),
+);
 
 /**
  * Pulls an image with a real client and the Secret that the program wrote, from a registry that requires a valid token of
  * the host's region.
  */
 function pullSuite(apiServer: () => TestApiServer): void {
-  const obstacle = findPullTestObstacle(process.env);
-  if (obstacle !== undefined) {
-    it('a real pull', { skip: !isCi(process.env) && obstacle }, () => assert.fail(obstacle));
-    return;
-  }
-
   describe('a real pull', () => {
     let ecr: EcrDouble;
     let registry: Registry;
