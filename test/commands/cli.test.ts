@@ -13,7 +13,7 @@ import { buildProgram, parseCommandLine } from '../../src/cli.ts';
 import { ConfigError } from '../../src/config/load-config.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { createCertificateFiles } from '../support/program.ts';
-import { type Ended, FakeSignals, parseValid } from './run-command.ts';
+import { type Ended, parseValid, runCommand } from './run-command.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
@@ -49,18 +49,6 @@ function output(args: readonly string[]): string {
   assert.ok('exitCode' in ended);
   assert.deepEqual([ended.exitCode, ended.stderr], [0, '']);
   return ended.stdout;
-}
-
-/** Runs a command in this process. */
-async function run(args: readonly string[], environment: Record<string, string>): Promise<Ended> {
-  const written = { stdout: '', stderr: '' };
-  const code = await parseValid(args).run({
-    environment,
-    stdout: { write: (text) => (written.stdout += text) },
-    stderr: { write: (text) => (written.stderr += text) },
-    signals: new FakeSignals(),
-  });
-  return { code: code ?? 0, ...written };
 }
 
 describe('the command line', () => {
@@ -425,20 +413,20 @@ describe('a command that cannot start', () => {
 
   it('reports all problems of a configuration', async () => {
     const file = await configFile('onFailure: maybe\nsecretNam: x');
-    const message = await configError(run(['serve', '--config', file], {}));
+    const message = await configError(runCommand(['serve', '--config', file]));
     assert.match(message, /onFailure must be admit or deny/);
     assert.match(message, /did you mean secretName/);
   });
 
   it('names the file that it cannot read', async () => {
-    const message = await configError(run(['serve', '--config', join(directory, 'none.yaml')], {}));
+    const message = await configError(runCommand(['serve', '--config', join(directory, 'none.yaml')]));
     assert.match(message, /none\.yaml cannot be used:\n {2}does not exist/);
   });
 
   it('refuses a directory, and a file that is larger than a ConfigMap', async () => {
-    const ofDirectory = await configError(run(['serve', '--config', directory], {}));
+    const ofDirectory = await configError(runCommand(['serve', '--config', directory]));
     assert.match(ofDirectory, /is a directory, not a file$/);
-    const ofDevice = await configError(run(['serve', '--config', '/dev/zero'], {}));
+    const ofDevice = await configError(runCommand(['serve', '--config', '/dev/zero']));
     assert.match(ofDevice, /is larger than 1 MiB, the limit of a ConfigMap$/);
   });
 
@@ -462,7 +450,9 @@ describe('a command that cannot start', () => {
 
   for (const args of [['serve'], ['sync', '--registry', host]]) {
     it(`reports all errors of ${args[0]} with AWS or proxy variables that cannot be used`, async () => {
-      const running = run([...args, '--config', await configOfNoServer()], unusable());
+      const running = runCommand([...args, '--config', await configOfNoServer()], {
+        environment: unusable(),
+      });
       assert.equal(await configError(running), problems);
     });
   }
@@ -494,17 +484,20 @@ describe('a command that cannot start', () => {
       ['uninstall', '--dry-run'],
       ['remove-host', '--namespace', 'shop', host],
     ]) {
-      await assert.rejects(run([...args, '--config', config], unusable()), (error: unknown) => {
-        assert.ok(error instanceof KubeError);
-        assert.match(error.message, /^cannot (list|read) /);
-        return true;
-      });
+      await assert.rejects(
+        runCommand([...args, '--config', config], { environment: unusable() }),
+        (error: unknown) => {
+          assert.ok(error instanceof KubeError);
+          assert.match(error.message, /^cannot (list|read) /);
+          return true;
+        },
+      );
     }
   });
 
   it('reports what is wrong with the kubeconfig', async () => {
     const file = await configFile(`kubernetes: { kubeconfig: ${join(directory, 'none')} }`);
-    await assert.rejects(run(['serve', '--config', file], {}), /kubeconfig/);
+    await assert.rejects(runCommand(['serve', '--config', file]), /kubeconfig/);
   });
 
   it('reports what is wrong with the certificate, with exit code 1', async () => {

@@ -24,7 +24,7 @@ import { podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { declareUnless } from '../support/required-tools.ts';
-import { type Ended, FakeSignals, parseValid } from './run-command.ts';
+import { type Ended, runCommand } from './run-command.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const image = `${host}/cart:1`;
@@ -79,17 +79,16 @@ function suite(cluster: () => Cluster): void {
   ): Promise<Ended> {
     const file = join(folder, 'config.yaml');
     await writeFile(file, stringify({ ...settings, kubernetes: { kubeconfig: kubeconfigPath } }));
-    const written = { stdout: '', stderr: '' };
     const where = outsideKubeconfig === undefined ? ['--config', file] : ['--kubeconfig', outsideKubeconfig];
-    const code = await parseValid(['doctor', ...args, ...where]).run({
-      environment: { ...ecr.env(), HTTPS_PROXY: hosts.proxyUrl, AWS_CA_BUNDLE: join(folder, 'ca.crt') },
-      stdout: { write: (text) => (written.stdout += text) },
-      stderr: { write: (text) => (written.stderr += text) },
-      signals: new FakeSignals(),
-    });
-    const shown = written.stdout + written.stderr;
+    const environment = {
+      ...ecr.env(),
+      HTTPS_PROXY: hosts.proxyUrl,
+      AWS_CA_BUNDLE: join(folder, 'ca.crt'),
+    };
+    const ended = await runCommand(['doctor', ...args, ...where], { environment });
+    const shown = ended.stdout + ended.stderr;
     assert.ok(ecr.secrets().every((secret) => !shown.includes(secret)));
-    return { code: code ?? 0, ...written };
+    return ended;
   }
 
   async function examine(

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { stringify } from 'yaml';
-import { type Ended, FakeSignals, parseValid } from './run-command.ts';
+import { type Ended, runCommand } from './run-command.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const publicImage = 'docker.io/library/nginx:1';
@@ -32,19 +32,7 @@ describe('explain', () => {
       typeof documents === 'string' ? documents : documents.map((one) => stringify(one)).join('---\n');
     await writeFile(manifest, text);
     await writeFile(config, stringify(settings));
-    return await run(['explain', '-f', manifest, '--config', config, ...args]);
-  }
-
-  async function run(args: readonly string[], input?: string): Promise<Ended> {
-    const written = { stdout: '', stderr: '' };
-    const code = await parseValid(args).run({
-      environment: {},
-      ...(input !== undefined && { stdin: streamOf(input) }),
-      stdout: { write: (text) => (written.stdout += text) },
-      stderr: { write: (text) => (written.stderr += text) },
-      signals: new FakeSignals(),
-    });
-    return { code: code ?? 0, ...written };
+    return await runCommand(['explain', '-f', manifest, '--config', config, ...args]);
   }
 
   const explainFirst = async (...args: Parameters<typeof explain>) => {
@@ -136,7 +124,9 @@ describe('explain', () => {
     const text = [podOf([`${host}/a`]), podOf([publicImage])]
       .map((pod) => JSON.stringify({ kind: 'Pod', ...pod }))
       .join('\n---\n');
-    const { stdout } = await run(['explain', '-f', '-', '--output', 'json'], text);
+    const { stdout } = await runCommand(['explain', '-f', '-', '--output', 'json'], {
+      stdin: streamOf(text),
+    });
     assert.deepEqual(
       JSON.parse(stdout).pods.map(({ action }: { action: string }) => action),
       ['inject', 'skip'],
@@ -172,9 +162,15 @@ describe('explain', () => {
   });
 
   it('reports a manifest that cannot be read', async () => {
-    await assert.rejects(run(['explain', '-f', join(folder, 'gone')]), /gone cannot be read \(ENOENT\)/);
+    await assert.rejects(
+      runCommand(['explain', '-f', join(folder, 'gone')]),
+      /gone cannot be read \(ENOENT\)/,
+    );
     await writeFile(join(folder, 'utf16.yaml'), Buffer.from('\ufeffkind: Pod\n', 'utf16le'));
-    await assert.rejects(run(['explain', '-f', join(folder, 'utf16.yaml')]), /utf16\.yaml is not UTF-8/);
+    await assert.rejects(
+      runCommand(['explain', '-f', join(folder, 'utf16.yaml')]),
+      /utf16\.yaml is not UTF-8/,
+    );
     const bomb = `a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\nc: [${'*b,'.repeat(200)}]`;
     await assert.rejects(explain(bomb), /has too many YAML aliases/);
   });

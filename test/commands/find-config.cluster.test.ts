@@ -4,7 +4,7 @@ import { before, it } from 'node:test';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type DoctorRun, runDoctor } from '../diagnosis/run-doctor.ts';
 import { createAccountWithRules, expectCreated } from '../provisioning/provisioning-fixture.ts';
-import { FakeSignals, parseValid } from './run-command.ts';
+import { runCommand } from './run-command.ts';
 
 const labels = { 'app.kubernetes.io/name': 'ecr-pull-secrets' };
 const webhookPath = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
@@ -57,13 +57,8 @@ describeOnCluster(
     };
     /** Runs a command that prints JSON, with the default configuration. */
     const run = async (...args: string[]) => {
-      let stdout = '';
-      await parseValid([...args, '--output', 'json']).run({
-        environment: {},
-        stdout: { write: (text) => (stdout += text) },
-        stderr: { write: (text) => assert.fail(text) },
-        signals: new FakeSignals(),
-      });
+      const { stdout, stderr } = await runCommand([...args, '--output', 'json']);
+      assert.equal(stderr, '');
       return JSON.parse(stdout);
     };
 

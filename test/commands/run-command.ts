@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import { parseCommandLine } from '../../src/cli.ts';
-import type { ParsedCommand } from '../../src/commands/command.ts';
+import type { CommandContext, ParsedCommand } from '../../src/commands/command.ts';
 import type { SignalSource } from '../../src/commands/interrupt.ts';
 
 /** How a command ended. */
@@ -33,7 +33,26 @@ export function parseValid(args: readonly string[]): ParsedCommand {
   return command;
 }
 
-/** Runs `sync`, `uninstall` or `remove-host` in this process, as the command line does, with a configuration file. */
+/** Runs a command that exits when its work is done, in this process. By default, its environment is empty. */
+export async function runCommand(
+  args: readonly string[],
+  context: Partial<Omit<CommandContext, 'stdout' | 'stderr'>> = {},
+): Promise<Ended> {
+  const written = { stdout: '', stderr: '' };
+  const code = await parseValid(args).run({
+    environment: {},
+    signals: new FakeSignals(),
+    ...context,
+    stdout: { write: (text) => (written.stdout += text) },
+    stderr: { write: (text) => (written.stderr += text) },
+  });
+  if (code === undefined) {
+    throw new Error(`${args[0]} keeps running`);
+  }
+  return { code, ...written };
+}
+
+/** Runs a command in this process, as the command line does, with a configuration file. */
 export async function runOnce(
   args: readonly string[],
   kubeconfigPath: string,
@@ -46,15 +65,8 @@ export async function runOnce(
     file,
     stringify({ ...settings, kubernetes: { ...Object(settings['kubernetes']), kubeconfig: kubeconfigPath } }),
   );
-  const written = { stdout: '', stderr: '' };
   try {
-    const code = await parseValid([...args, '--config', file]).run({
-      environment: process.env,
-      stdout: { write: (text) => (written.stdout += text) },
-      stderr: { write: (text) => (written.stderr += text) },
-      signals,
-    });
-    return { code: code ?? 0, ...written };
+    return await runCommand([...args, '--config', file], { environment: process.env, signals });
   } finally {
     await rm(folder, { recursive: true });
   }

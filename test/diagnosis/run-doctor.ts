@@ -2,10 +2,10 @@
 import assert from 'node:assert/strict';
 import type { DoctorReport } from '../../src/commands/doctor-report.ts';
 import type { CheckResult } from '../../src/diagnosis/check.ts';
-import { FakeSignals, parseValid } from '../commands/run-command.ts';
+import { FakeSignals, runCommand } from '../commands/run-command.ts';
 
 export interface DoctorRun {
-  readonly code: number | undefined;
+  readonly code: number;
   readonly report: DoctorReport;
   /** All results, by the name of their check. */
   readonly checks: ReadonlyMap<string, CheckResult>;
@@ -14,18 +14,9 @@ export interface DoctorRun {
 }
 
 /** @param args without `--output` */
-export async function runDoctor(
-  args: readonly string[],
-  signals = new FakeSignals(),
-  environment: NodeJS.ProcessEnv = {},
-): Promise<DoctorRun> {
-  let stdout = '';
-  const code = await parseValid(['doctor', ...args, '--output', 'json']).run({
-    environment,
-    stdout: { write: (text) => (stdout += text) },
-    stderr: { write: (text) => assert.fail(text) },
-    signals,
-  });
+export async function runDoctor(args: readonly string[], signals = new FakeSignals()): Promise<DoctorRun> {
+  const { code, stdout, stderr } = await runCommand(['doctor', ...args, '--output', 'json'], { signals });
+  assert.equal(stderr, '');
   const report: DoctorReport = JSON.parse(stdout);
   const results = report.groups.flatMap(({ checks }) => checks);
   const first = results.find(({ outcome }) => outcome === 'failed');
