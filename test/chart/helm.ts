@@ -1,5 +1,4 @@
 // Finds, unpacks and runs Helm, and finds the kubectl that comes with it.
-import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
@@ -8,6 +7,7 @@ import { delimiter, join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
 import { isExecutable } from '../support/executables.ts';
+import { type ProcessOutput, runProgram } from '../support/run-program.ts';
 import type { KubeObject } from './rendered-objects.ts';
 import { fileFromZip } from './zip.ts';
 
@@ -62,13 +62,6 @@ export async function obtainKubectl(env: NodeJS.ProcessEnv = process.env): Promi
   return await unpack(archive, 'kubectl/kubectl', program);
 }
 
-/** The result of a Helm command. */
-interface HelmResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 interface RenderOptions {
   readonly release?: string;
   readonly namespace?: string;
@@ -81,7 +74,7 @@ interface RenderOptions {
 /** Runs Helm commands. */
 export interface Helm {
   /** Runs Helm with the values as a file. Does not reject for an exit code other than 0. */
-  run(args: readonly string[], values?: Values, kubeconfigPath?: string): Promise<HelmResult>;
+  run(args: readonly string[], values?: Values, kubeconfigPath?: string): Promise<ProcessOutput>;
   /**
    * Returns the objects that `helm template` renders.
    * @throws {Error} with the output of Helm if it fails
@@ -163,19 +156,12 @@ interface Execution {
   readonly kubeconfigPath: string | undefined;
 }
 
-function execute({ program, home, args, values, kubeconfigPath }: Execution): Promise<HelmResult> {
+function execute({ program, home, args, values, kubeconfigPath }: Execution): Promise<ProcessOutput> {
   const env = {
     PATH: process.env['PATH'],
     HOME: home,
     KUBECONFIG: kubeconfigPath ?? '/dev/null',
   };
   const all = values === undefined ? args : [...args, '--values', '-'];
-  const { promise, resolve } = Promise.withResolvers<HelmResult>();
-  const options = { env, maxBuffer: 2 ** 26, timeout: 120_000 };
-  const child = execFile(program, all, options, (error, stdout, stderr) => {
-    const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-    resolve({ code, stdout, stderr: error?.killed === true ? `${stderr}\nhelm took too long` : stderr });
-  });
-  child.stdin?.on('error', () => undefined).end(values === undefined ? '' : stringify(values));
-  return promise;
+  return runProgram(program, all, { env, timeout: 120_000 }, values && stringify(values));
 }

@@ -1,6 +1,6 @@
 // Tests help, flags, exit codes and error messages of all commands, before they connect to anything.
 import assert from 'node:assert/strict';
-import { execFile, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, open, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,6 +13,7 @@ import { buildProgram, parseCommandLine } from '../../src/cli.ts';
 import { ConfigError } from '../../src/config/load-config.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { createCertificateFiles } from '../support/program.ts';
+import { runProgram } from '../support/run-program.ts';
 import { type Ended, parseValid, runCommand } from './run-command.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -20,12 +21,8 @@ const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 /** Runs the program in a separate process. */
 function spawnProgram(args: readonly string[], environment: Record<string, string> = {}): Promise<Ended> {
-  const { promise, resolve } = Promise.withResolvers<Ended>();
-  const options = { env: { PATH: process.env['PATH'], ...environment }, timeout: 20_000 };
-  execFile(process.execPath, [mainFile, ...args], options, (error, stdout, stderr) => {
-    resolve({ code: Number(error?.code ?? 0), stdout, stderr });
-  });
-  return promise;
+  const env = { PATH: process.env['PATH'], ...environment };
+  return runProgram(process.execPath, [mainFile, ...args], { env, timeout: 20_000 });
 }
 
 function parse(args: readonly string[]): object {

@@ -1,6 +1,5 @@
 // Tests serve, sync and uninstall as separate processes on a real API server: output streams, exit codes and signals.
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -20,6 +19,7 @@ import {
 import { eventually } from '../support/eventually.ts';
 import { startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
+import { runProgram } from '../support/run-program.ts';
 import type { Ended } from './run-command.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -41,12 +41,8 @@ describeOnCluster('the program in a separate process', (cluster) => {
   async function run(args: readonly string[], config: Record<string, unknown> = {}): Promise<Ended> {
     const file = join(folder, 'config.yaml');
     await writeFile(file, stringify({ ...config, kubernetes: { kubeconfig: cluster().kubeconfigPath } }));
-    const { promise, resolve } = Promise.withResolvers<Ended>();
     const options = { env: { PATH: process.env['PATH'], ...ecr.env() }, timeout: 30_000 };
-    execFile(process.execPath, [mainFile, ...args, '--config', file], options, (error, stdout, stderr) => {
-      resolve({ code: Number(error?.code ?? 0), stdout, stderr });
-    });
-    return await promise;
+    return await runProgram(process.execPath, [mainFile, ...args, '--config', file], options);
   }
 
   function assertNoSecretShown(text: string): void {

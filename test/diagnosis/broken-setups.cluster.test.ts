@@ -5,7 +5,7 @@ import type { CheckResult } from '../../src/diagnosis/check.ts';
 import { eventually } from '../support/eventually.ts';
 import { type BrokenSetup, matchesSummary } from './broken-setup.ts';
 import { brokenSetups } from './broken-setups.ts';
-import type { DoctorRun } from './doctor-process.ts';
+import type { DoctorOutput } from './doctor-process.ts';
 import { type Caller, fullChecks, type HealthyInstallation } from './healthy-installation.ts';
 import { describeOnHealthyInstallation, doctorLimits } from './healthy-installation-suite.ts';
 
@@ -40,7 +40,10 @@ describeOnHealthyInstallation('doctor in a broken setup', (installation) => {
 
 const isFailed = ({ outcome }: CheckResult) => outcome === 'failed';
 
-function assertNamed({ check, summary, consequences = [] }: BrokenSetup, { code, checks }: DoctorRun): void {
+function assertNamed(
+  { check, summary, consequences = [] }: BrokenSetup,
+  { code, checks }: DoctorOutput,
+): void {
   const failed = checks.filter(isFailed);
   const [first] = failed;
   const found = JSON.stringify(
@@ -68,7 +71,7 @@ async function assertNothingWrong(installation: HealthyInstallation, caller: Cal
 }
 
 /** No output contains a key or a token. */
-function assertNoSecret({ ecr }: HealthyInstallation, { output }: DoctorRun): void {
+function assertNoSecret({ ecr }: HealthyInstallation, { output }: DoctorOutput): void {
   for (const secret of ecr.secrets()) {
     assert.ok(!output.includes(secret) && !output.includes(btoa(secret).slice(0, 20)));
   }

@@ -1,13 +1,13 @@
 // Runs doctor as a child process, and reads the results from its JSON.
-import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { CheckResult } from '../../src/diagnosis/check.ts';
 import { isObject } from '../../src/util/json.ts';
+import { type ProcessOutput, runProgram } from '../support/run-program.ts';
 
 /** How one run ended. */
-export interface DoctorRun {
+export interface DoctorOutput {
   readonly code: number;
   /** The checks of all groups, in their order. */
   readonly checks: readonly CheckResult[];
@@ -40,17 +40,10 @@ export interface DoctorProcessOptions {
   readonly preload?: string | undefined;
 }
 
-/** What a process wrote, and how it ended. */
-export interface ProcessOutput {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
 /** Runs a command of doctor. Rejects if its standard output is not JSON. */
-export async function runDoctor(options: DoctorProcessOptions): Promise<DoctorRun> {
+export async function spawnDoctor(options: DoctorProcessOptions): Promise<DoctorOutput> {
   const started = performance.now();
-  const { code, stdout, stderr } = await runCommand({ ...options, args: [...options.args, ...jsonFlags] });
+  const { code, stdout, stderr } = await spawnCommand({ ...options, args: [...options.args, ...jsonFlags] });
   const durationMs = performance.now() - started;
   return { code, checks: findChecks(parse(stdout, stderr)), output: stdout + stderr, durationMs };
 }
@@ -59,7 +52,7 @@ const jsonFlags = ['--output', 'json'];
 let runs = 0;
 
 /** Runs a command that examines an installation. */
-export async function runCommand(options: DoctorProcessOptions): Promise<ProcessOutput> {
+export async function spawnCommand(options: DoctorProcessOptions): Promise<ProcessOutput> {
   const { program, args, environment, config, folder, preload } = options;
   const flags: string[] = [];
   if (config !== undefined) {
@@ -68,20 +61,9 @@ export async function runCommand(options: DoctorProcessOptions): Promise<Process
     flags.push('--config', file);
   }
   const nodeFlags = preload === undefined ? [] : ['--import', preload];
-  return await run([...nodeFlags, program, ...args, ...flags], environment);
-}
-
-function run(
-  args: readonly string[],
-  environment: DoctorProcessOptions['environment'],
-): Promise<ProcessOutput> {
-  const { promise, resolve } = Promise.withResolvers<ProcessOutput>();
-  const options = { env: { PATH: process.env['PATH'], ...environment }, timeout: 60_000, maxBuffer: 2 ** 26 };
-  execFile(process.execPath, args, options, (error, stdout, stderr) => {
-    const code = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-    resolve({ code, stdout, stderr });
-  });
-  return promise;
+  const env = { PATH: process.env['PATH'], ...environment };
+  const all = [...nodeFlags, program, ...args, ...flags];
+  return await runProgram(process.execPath, all, { env, timeout: 60_000 });
 }
 
 function parse(stdout: string, stderr: string): unknown {

@@ -18,13 +18,13 @@ import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { bundleInto, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
+import type { ProcessOutput } from '../support/run-program.ts';
 import {
   type DoctorChanges,
+  type DoctorOutput,
   type DoctorProcessOptions,
-  type DoctorRun,
-  type ProcessOutput,
-  runCommand,
-  runDoctor,
+  spawnCommand,
+  spawnDoctor,
 } from './doctor-process.ts';
 import { type ServiceGateway, startServiceGateway } from './service-gateway.ts';
 import {
@@ -90,7 +90,7 @@ export interface HealthyInstallation {
   /** Replaces the certificate that the program serves with one for the same names. */
   serve(validity: 'valid' | 'expired'): Promise<void>;
   /** Runs doctor with the rights of a caller. */
-  doctor(caller: Caller, command: readonly string[], changes?: DoctorChanges): Promise<DoctorRun>;
+  doctor(caller: Caller, command: readonly string[], changes?: DoctorChanges): Promise<DoctorOutput>;
   /** Runs a command that examines the installation, and returns its text. */
   print(caller: Caller, command: readonly string[], changes?: DoctorChanges): Promise<ProcessOutput>;
   stop(): Promise<void>;
@@ -188,8 +188,8 @@ async function start(
   return {
     ...{ cluster, release, ecr, roles, deniedRepositories, gateway, replicas, stop },
     serve: certificates.serve,
-    doctor: async (...run) => await runDoctor(await createRun(...run)),
-    print: async (...run) => await runCommand(await createRun(...run)),
+    doctor: async (...run) => await spawnDoctor(await createRun(...run)),
+    print: async (...run) => await spawnCommand(await createRun(...run)),
   };
 }
 

@@ -1,8 +1,9 @@
 // Runs an image in a container as the chart does.
-import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { type ProcessOutput, runProgram } from '../support/run-program.ts';
 import { requiredImagePrograms } from './image-tools.ts';
 import type { TestImage } from './test-image.ts';
 
@@ -14,7 +15,7 @@ export interface Container {
   /** Runs node in the container, with another user and flags if given, and returns its output. */
   runNode(script: string, user?: string, flags?: readonly string[]): string;
   /** Runs a command in the container as `kubectl exec` does, and returns its output. */
-  run(command: readonly string[]): Promise<{ readonly stdout: string; readonly stderr: string }>;
+  run(command: readonly string[]): Promise<ProcessOutput>;
   signal(signal: NodeJS.Signals): void;
   /** Resolves with the exit code. */
   readonly exited: Promise<number | null>;
@@ -74,10 +75,8 @@ export function startContainer(
     runNode: (script, user = config.User, flags = []) =>
       runc('exec', '--user', user, 'test', '/nodejs/bin/node', ...flags, '-e', script),
     run: (command) => {
-      const { promise, resolve } = Promise.withResolvers<{ stdout: string; stderr: string }>();
       const args = [...global, 'exec', '--user', config.User, 'test', ...command];
-      execFile(requiredImagePrograms.runtime, args, (_error, stdout, stderr) => resolve({ stdout, stderr }));
-      return promise;
+      return runProgram(requiredImagePrograms.runtime, args, {});
     },
     signal: (signal) => process.kill(Number(readFileSync(pidFile, 'utf8')), signal),
     exited,

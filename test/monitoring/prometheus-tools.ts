@@ -1,5 +1,4 @@
 // Checks whether this machine has Prometheus, and runs promtool.
-import { execFile } from 'node:child_process';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +6,7 @@ import { describeWithHelm } from '../chart/chart-suite.ts';
 import type { Helm } from '../chart/helm.ts';
 import { findMissingPrograms } from '../support/executables.ts';
 import { declareUnless } from '../support/required-tools.ts';
+import { runProgram } from '../support/run-program.ts';
 
 /** The programs of the Debian package `prometheus`. */
 export const prometheusPrograms = { server: 'prometheus', tool: 'promtool' } as const;
@@ -40,17 +40,9 @@ export async function runPromtool(
     for (const [name, content] of Object.entries(files)) {
       await writeFile(join(folder, name), JSON.stringify(content));
     }
-    const { promise, resolve } = Promise.withResolvers<{ code: number; output: string }>();
-    execFile(
-      prometheusPrograms.tool,
-      args,
-      { cwd: folder, timeout: 120_000, maxBuffer: 2 ** 26 },
-      (error, stdout, stderr) => {
-        const code = error === null ? 0 : typeof error.code === 'number' ? error.code : 1;
-        resolve({ code, output: `${stdout}${stderr}` });
-      },
-    );
-    return await promise;
+    const options = { cwd: folder, timeout: 120_000 };
+    const { code, stdout, stderr } = await runProgram(prometheusPrograms.tool, args, options);
+    return { code, output: `${stdout}${stderr}` };
   } finally {
     await rm(folder, { recursive: true, force: true });
   }

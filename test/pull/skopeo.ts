@@ -1,8 +1,8 @@
 // Pulls an image with skopeo, authenticated only by the content of a pull Secret.
-import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { runProgram } from '../support/run-program.ts';
 import type { EcrHosts } from './ecr-hosts.ts';
 import { requiredPullPrograms } from './pull-tools.ts';
 
@@ -41,13 +41,13 @@ export async function pull(hosts: EcrHosts, image: string, dockerconfigjson: str
   }
 }
 
-function skopeo(args: readonly string[], env: NodeJS.ProcessEnv): Promise<{ ok: boolean; output: string }> {
-  const { promise, resolve } = Promise.withResolvers<{ ok: boolean; output: string }>();
-  execFile(requiredPullPrograms.client, args, { env, timeout: 60_000 }, (error, stdout, stderr) => {
-    const end = error?.killed ? '\nskopeo did not end within 60 s' : '';
-    resolve({ ok: error === null, output: `${stdout}${stderr}${end}` });
-  });
-  return promise;
+async function skopeo(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+): Promise<{ ok: boolean; output: string }> {
+  const options = { env, timeout: 60_000 };
+  const { code, stdout, stderr } = await runProgram(requiredPullPrograms.client, args, options);
+  return { ok: code === 0, output: `${stdout}${stderr}` };
 }
 
 async function filesIn(folder: string): Promise<Map<string, Buffer>> {
