@@ -9,12 +9,12 @@ import { chromium, type Page } from 'playwright-core';
 import { htmlReport } from '../../src/commands/doctor-html.ts';
 import type { DoctorReport } from '../../src/commands/doctor-report.ts';
 import { isCi } from '../cluster/cluster-suite.ts';
-import { findChromium, requiredBrowser } from './chromium.ts';
+import { findProgram } from '../support/executables.ts';
 
-const executablePath = findChromium(process.env);
+const executablePath = findProgram('chromium', process.env);
 const obstacle =
   executablePath === undefined
-    ? `NO BROWSER: no ${requiredBrowser} in PATH (on Debian: apt-get install ${requiredBrowser})`
+    ? 'NO BROWSER: no chromium in PATH (on Debian: apt-get install chromium)'
     : undefined;
 
 const hostile = '<img src=x onerror="document.title=\'owned\'"><script>document.title="owned"</script>\u202e';

@@ -3,10 +3,10 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { homedir, tmpdir } from 'node:os';
-import { delimiter, join } from 'node:path';
+import { join } from 'node:path';
 import { parseAllDocuments, stringify } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
-import { isExecutable } from '../support/executables.ts';
+import { findProgram, isExecutable } from '../support/executables.ts';
 import { type ProcessOutput, runProgram } from '../support/run-program.ts';
 import type { KubeObject } from './rendered-objects.ts';
 import { fileFromZip } from './zip.ts';
@@ -27,8 +27,7 @@ export function findHelm(env: NodeJS.ProcessEnv): HelmSearch {
     const program = cached('helm', env);
     return { program: isExecutable(program) ? program : undefined, archive };
   }
-  const folders = (env['PATH'] ?? '').split(delimiter);
-  const program = folders.map((folder) => join(folder, 'helm')).find(isExecutable);
+  const program = findProgram('helm', env);
   if (program !== undefined) {
     return { program, archive: undefined };
   }

@@ -12,8 +12,13 @@ export function isExecutable(file: string): boolean {
   }
 }
 
+/** The path of a program; undefined if no folder in PATH contains it. */
+export function findProgram(name: string, env: NodeJS.ProcessEnv): string | undefined {
+  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
+  return folders.map((folder) => join(folder, name)).find(isExecutable);
+}
+
 /** The programs that no folder in PATH contains. */
 export function findMissingPrograms(names: readonly string[], env: NodeJS.ProcessEnv): string[] {
-  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '');
-  return names.filter((name) => !folders.some((folder) => isExecutable(join(folder, name))));
+  return names.filter((name) => findProgram(name, env) === undefined);
 }
