@@ -14,13 +14,12 @@ import {
   reportFailure,
   storePullSecret,
 } from '../diagnosis/stored-findings.ts';
-import { createAccountWithRules, secretsRule } from '../provisioning/provisioning-fixture.ts';
+import { createAccountWithRules, podsRule, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { type BulkClient, createBulkClient } from '../support/bulk-requests.ts';
 import { secretPath } from '../support/pull-secret.ts';
 import { runOnce } from './run-command.ts';
 
 const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
-const podsRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
 
 interface Row {

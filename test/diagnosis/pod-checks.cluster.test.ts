@@ -10,6 +10,7 @@ import {
   createAccountWithRules,
   createLabelledNamespace,
   createServiceAccount,
+  podsRule,
   secretsRule,
 } from '../provisioning/provisioning-fixture.ts';
 import {
@@ -20,8 +21,6 @@ import {
   reportFailure,
   storePullSecret,
 } from './stored-findings.ts';
-
-const podsRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 
 describeOnCluster("doctor's groups pods and provisioning", (cluster) => {
   const podResults = async (settings: object = {}, kubeconfigPath = cluster().kubeconfigPath) => {

@@ -5,7 +5,7 @@ import type { ReportTimeline } from '../../src/diagnosis/report-timeline.ts';
 import { createSecretChecks } from '../../src/diagnosis/secret-checks.ts';
 import { shareSurvey } from '../../src/diagnosis/secret-survey.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
-import { createAccountWithRules, secretsRule } from '../provisioning/provisioning-fixture.ts';
+import { createAccountWithRules, podsRule, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { secretPath } from '../support/pull-secret.ts';
@@ -19,8 +19,6 @@ import {
   reportFailure,
   storePullSecret,
 } from './stored-findings.ts';
-
-const podsRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 
 describeOnCluster("doctor's group secrets", (cluster) => {
   let program: string;

@@ -29,6 +29,9 @@ export const secretsRule = {
   verbs: ['get', 'list', 'watch', 'create', 'patch'],
 };
 
+/** The program's permission for pods. */
+export const podsRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
+
 /** The additional permissions for provisioning with ServiceAccounts by name. */
 export const provisioningRules = [
   { apiGroups: [''], resources: ['namespaces'], verbs: ['list', 'watch'] },

@@ -9,7 +9,12 @@ import { podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { runOnce } from '../commands/run-command.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { createAccountWithRules, secretsRule, startEcr } from '../provisioning/provisioning-fixture.ts';
+import {
+  createAccountWithRules,
+  podsRule,
+  secretsRule,
+  startEcr,
+} from '../provisioning/provisioning-fixture.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod, podWith } from '../support/pods.ts';
@@ -18,7 +23,6 @@ import { resolveRegistry } from '../support/registries.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { type HousekeepingFixture, startHousekeepingFixture } from './housekeeping-fixture.ts';
 
-const podRule = { apiGroups: [''], resources: ['pods'], verbs: ['list'] };
 const hostOf = (account: number, region = 'eu-central-1') =>
   `${String(account).padStart(12, '0')}.dkr.ecr.${region}.amazonaws.com`;
 const real = hostOf(123_456_789_012);
@@ -32,7 +36,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   const fixtures: HousekeepingFixture[] = [];
   before(async () => {
     ecr = await startEcr();
-    account = await createAccountWithRules(apiServer(), [secretsRule, podRule]);
+    account = await createAccountWithRules(apiServer(), [secretsRule, podsRule]);
   });
   after(() => ecr.stop());
   afterEach(async () => {
