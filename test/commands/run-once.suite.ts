@@ -14,7 +14,7 @@ import {
   startEcr,
 } from '../provisioning/provisioning-fixture.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
-import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { readPullSecret, secretPath, secretsPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import { runOnce } from './run-command.ts';
 
@@ -125,7 +125,7 @@ function onceSuite(apiServer: () => TestApiServer): void {
 
     it('reports each namespace that failed with the cause, updates the others, and returns exit code 1', async () => {
       const [good, unmanaged] = [await namespace(), await namespace()];
-      const path = secretPath(unmanaged).replace(/\/[^/]+$/, '');
+      const path = secretsPath(unmanaged);
       await apiServer().request('POST', path, { metadata: { name: ownName } });
       const args = ['sync', '--registry', host, '--service-account', 'default', '--service-account', 'gone'];
       const { code, stdout } = await run([...args, '--namespace', good, '--namespace', unmanaged]);

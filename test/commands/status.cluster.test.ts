@@ -16,7 +16,7 @@ import {
 } from '../diagnosis/stored-findings.ts';
 import { createAccountWithRules, podsRule, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { type BulkClient, createBulkClient } from '../support/bulk-requests.ts';
-import { secretPath } from '../support/pull-secret.ts';
+import { secretsPath } from '../support/pull-secret.ts';
 import { runOnce } from './run-command.ts';
 
 const other = '210987654321.dkr.ecr.us-east-1.amazonaws.com';
@@ -71,7 +71,7 @@ describeOnCluster('status', (cluster) => {
     );
     await reportFailure(cluster(), shop, `${other}: AWS returned AccessDeniedException`);
     await storePullSecret(cluster(), cart, new Map([[host, issuedHoursAgo(13)]]));
-    await cluster().request('POST', secretPath(unmanaged).replace(/\/[^/]+$/, ''), {
+    await cluster().request('POST', secretsPath(unmanaged), {
       metadata: { name: 'ecr-pull-secrets' },
     });
     await storePullSecret(cluster(), edited, new Map([[host, issuedHoursAgo(1)]]));

@@ -1,7 +1,7 @@
 // Setups in which the program cannot store the pull Secret of a namespace.
 import { startScriptedWebhook } from '../doubles/scripted-webhook.ts';
 import { eventually } from '../support/eventually.ts';
-import { secretPath } from '../support/pull-secret.ts';
+import { secretPath, secretsPath } from '../support/pull-secret.ts';
 import { createSecretQuota, registerRefusingWebhook } from '../support/secret-refusers.ts';
 import type { Broken, BrokenSetup } from './broken-setup.ts';
 import { type HealthyInstallation, ownImage } from './healthy-installation.ts';
@@ -35,9 +35,8 @@ function storeSecret(name: string, secret: object) {
   return (installation: HealthyInstallation): Promise<Broken> =>
     createStuckNamespace(installation, name, async () => {
       const { cluster } = installation;
-      const path = secretPath(name);
-      await send(cluster, 'POST', path.replace(/\/[^/]+$/, ''), secret);
-      return () => send(cluster, 'DELETE', path);
+      await send(cluster, 'POST', secretsPath(name), secret);
+      return () => send(cluster, 'DELETE', secretPath(name));
     });
 }
 
@@ -84,8 +83,8 @@ export const brokenSecretSetups: readonly BrokenSetup[] = [
           webhook,
         );
         await eventually('the webhook is called', async () => {
-          const secrets = '/api/v1/namespaces/governed/secrets?dryRun=All';
-          const { status } = await cluster.request('POST', secrets, { metadata: { name: 'probe' } });
+          const path = `${secretsPath('governed')}?dryRun=All`;
+          const { status } = await cluster.request('POST', path, { metadata: { name: 'probe' } });
           return status >= 400;
         });
         return async () => {

@@ -8,7 +8,7 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { createAccountWithRules, podsRule, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
-import { secretPath } from '../support/pull-secret.ts';
+import { secretPath, secretsPath } from '../support/pull-secret.ts';
 import { bindPolicy, createAdmissionPolicy, createSecretQuota } from '../support/secret-refusers.ts';
 import {
   createFailingPod,
@@ -86,16 +86,17 @@ describeOnCluster("doctor's group secrets", (cluster) => {
       await createNamespace(),
       await createNamespace(),
     ];
-    const secrets = (namespace: string) => secretPath(namespace).replace(/\/[^/]+$/, '');
     const labels = { 'app.kubernetes.io/managed-by': 'ecr-pull-secrets' };
     const type = 'kubernetes.io/dockerconfigjson';
     const data = { '.dockerconfigjson': btoa('{}') };
-    await cluster().request('POST', secrets(unmanaged), {
+    await cluster().request('POST', secretsPath(unmanaged), {
       metadata: { name: 'ecr-pull-secrets' },
       type,
       data,
     });
-    await cluster().request('POST', secrets(otherType), { metadata: { name: 'ecr-pull-secrets', labels } });
+    await cluster().request('POST', secretsPath(otherType), {
+      metadata: { name: 'ecr-pull-secrets', labels },
+    });
     await storePullSecret(cluster(), edited, new Map([[host, issuedHoursAgo(1)]]));
     await editAnnotation(cluster(), edited, {});
     const found = await results();
@@ -142,7 +143,7 @@ describeOnCluster("doctor's group secrets", (cluster) => {
     await createAdmissionPolicy(cluster(), 'Validating', 'no-changes', { validations });
     await bindPolicy(cluster(), 'Validating', 'no-changes', policed);
     await eventually('the policy is in force', async () => {
-      const path = `/api/v1/namespaces/${policed}/secrets?dryRun=All`;
+      const path = `${secretsPath(policed)}?dryRun=All`;
       const { status } = await cluster().request('POST', path, { metadata: { name: 'probe' } });
       return status >= 400;
     });

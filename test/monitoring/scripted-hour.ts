@@ -14,6 +14,7 @@ import { eventually } from '../support/eventually.ts';
 import { expectCreated } from '../support/installation.ts';
 import { createPod, podWith } from '../support/pods.ts';
 import { createCertificateFiles } from '../support/program.ts';
+import { secretsPath } from '../support/pull-secret.ts';
 import { type ClusterMetrics, startClusterMetrics } from './cluster-metrics.ts';
 import { MonitoredReplicas, type Replica } from './monitored-replicas.ts';
 import { type PrometheusServer, startPrometheus } from './prometheus-server.ts';
@@ -182,7 +183,7 @@ class Hour {
     await bulk.storeSecrets([changing], new Map(unused));
     await this.#replicas.until(replica, /token_expiration_timestamp_seconds\{region="eu-north-1"\}/);
     const secret = { metadata: { name: 'ecr-pull-secrets' }, type: 'Opaque' };
-    await expectCreated(cluster, `/api/v1/namespaces/${unmanaged}/secrets`, secret);
+    await expectCreated(cluster, secretsPath(unmanaged), secret);
     for (const region of regions) {
       await this.#createPod(unmanaged, [region]);
       await this.#createPod(full, [region]);

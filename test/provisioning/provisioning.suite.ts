@@ -5,7 +5,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
-import { readPullSecret, secretPath } from '../support/pull-secret.ts';
+import { readPullSecret, secretPath, secretsPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 import {
   allAccountsRule,
@@ -201,7 +201,7 @@ function provisioningSuite(apiServer: () => TestApiServer): void {
 
     test('continues in other namespaces while an unmanaged Secret exists, logs it, and retries until it is gone', async () => {
       const [taken, free] = [await namespace(), await namespace()];
-      await apiServer().request('POST', secretPath(taken).replace(/\/[^/]+$/, ''), {
+      await apiServer().request('POST', secretsPath(taken), {
         metadata: { name: pullSecretName },
       });
       const { log } = await start();

@@ -27,7 +27,10 @@ interface SecretBody {
   readonly data?: Record<string, string>;
 }
 
-export const secretPath = (namespace: string) => `/api/v1/namespaces/${namespace}/secrets/ecr-pull-secrets`;
+/** Where the Secrets of a namespace are created. */
+export const secretsPath = (namespace: string) => `/api/v1/namespaces/${namespace}/secrets`;
+
+export const secretPath = (namespace: string) => `${secretsPath(namespace)}/ecr-pull-secrets`;
 
 /** Reads the pull Secret of a namespace; undefined if there is none. */
 export async function readPullSecret(

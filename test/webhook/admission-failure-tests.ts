@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { eventually } from '../support/eventually.ts';
 import { podWith } from '../support/pods.ts';
 import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-fixture.ts';
-import { secretPath } from '../support/pull-secret.ts';
+import { secretPath, secretsPath } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
 /** What happens to pods and Secrets during failures: ECR is unavailable, or a user has changed the Secret. */
@@ -81,16 +81,12 @@ export function failuresSuite(apiServer: () => TestApiServer): void {
       it(`reports an unmanaged Secret with the program's name and ${what}, and does not change it`, async () => {
         const namespace = await fixture().createNamespace();
         const metadata = { name: 'ecr-pull-secrets', ...('metadata' in secret ? secret.metadata : {}) };
-        const created = await fixture().apiServer.request(
-          'POST',
-          secretPath(namespace).replace(/\/[^/]+$/, ''),
-          {
-            apiVersion: 'v1',
-            kind: 'Secret',
-            ...secret,
-            metadata,
-          },
-        );
+        const created = await fixture().apiServer.request('POST', secretsPath(namespace), {
+          apiVersion: 'v1',
+          kind: 'Secret',
+          ...secret,
+          metadata,
+        });
         assert.equal(created.status, 201);
         const before = await fixture().apiServer.request('GET', secretPath(namespace));
         const { status, warnings } = await fixture().createPod(
