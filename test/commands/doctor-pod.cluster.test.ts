@@ -9,7 +9,9 @@ import type { Chain } from '../../src/diagnosis/chain.ts';
 import type { CheckResult } from '../../src/diagnosis/check.ts';
 import type { Cluster } from '../cluster/cluster.ts';
 import { describeOnCluster } from '../cluster/cluster-suite.ts';
+import { type FailingPodOptions, createFailingPod as storeFailingPod } from '../diagnosis/stored-findings.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { createAccountWithRules } from '../provisioning/provisioning-fixture.ts';
 import { type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
 import { type Registry, startRegistry } from '../pull/local-registry.ts';
 import { findPullTestObstacle } from '../pull/pull-tools.ts';
@@ -20,7 +22,6 @@ import {
   type RegisteredWebhook,
   registerWebhook,
 } from '../support/installation.ts';
-import { podWith } from '../support/pods.ts';
 import { type RunningProgram, startProgram } from '../support/program.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { declareUnless } from '../support/required-tools.ts';
@@ -110,38 +111,27 @@ function suite(cluster: () => Cluster): void {
     return checks.find(({ check }) => check === name)?.outcome;
   }
 
-  /** Creates a pod, as the kubelet shows it while it cannot pull. */
+  /** Creates a pod, as the kubelet shows it while it cannot pull. Returns its namespace and name. */
   async function createFailingPod(
     namespace: string,
-    images: readonly string[],
-    spec: Record<string, unknown> = {},
-    annotations?: Record<string, string>,
+    of = image,
+    more: Pick<FailingPodOptions, 'spec' | 'annotations'> = {},
   ): Promise<string> {
-    const pod = podWith(images, spec, annotations);
-    const path = `/api/v1/namespaces/${namespace}/pods`;
-    await expectCreated(cluster(), path, pod);
-    const { name } = pod.metadata;
-    const { body } = await cluster().request('GET', `${path}/${name}`);
-    const containerStatuses = images.map((one, index) => ({
-      ...{ name: `c${index}`, image: one, imageID: '', ready: false, restartCount: 0 },
-      state: { waiting: { reason: 'ImagePullBackOff' } },
-    }));
-    const status = { phase: 'Pending', containerStatuses };
-    const updated = await cluster().request('PUT', `${path}/${name}/status`, { ...Object(body), status });
-    assert.equal(updated.status, 200);
-    return `${namespace}/${name}`;
+    const message = `Back-off pulling image "${of}"`;
+    const options = { image: of, hasReference: false, message, ...more };
+    return `${namespace}/${await storeFailingPod(cluster(), namespace, options)}`;
   }
 
   async function createNamespaceWithToken(): Promise<string> {
     const namespace = await webhook.createNamespace();
-    await createFailingPod(namespace, [image]);
+    await createFailingPod(namespace);
     await eventually('the token', async () => (await readPullSecret(cluster(), namespace))?.auths[host]);
     return namespace;
   }
 
   it('find nothing wrong with a pod whose image can be pulled', async () => {
     const namespace = await createNamespaceWithToken();
-    const pod = await createFailingPod(namespace, [image]);
+    const pod = await createFailingPod(namespace);
     const { code, checks } = await examine(['pod', pod]);
     assert.equal(code, 0, JSON.stringify(checks, undefined, 1));
     for (const name of ['pod-injection', 'pod-reference', 'pull-secret', 'pull-token', 'image-manifest']) {
@@ -158,11 +148,12 @@ function suite(cluster: () => Cluster): void {
     assert.equal(none.code, 1);
     assert.match(firstFailed(none.checks).summary, /pod .*\/none does not exist/);
 
-    const noTag = await examine(['pod', await createFailingPod(namespace, [`${host}/cart:2`])]);
+    const noTag = await examine(['pod', await createFailingPod(namespace, `${host}/cart:2`)]);
     assert.match(firstFailed(noTag.checks).summary, /repository cart of .* has no tag 2/);
 
-    const armOnly = { nodeSelector: { 'kubernetes.io/arch': 'arm64' } };
-    const noPlatform = await createFailingPod(namespace, [`${host}/shop/cart:1`], armOnly);
+    const noPlatform = await createFailingPod(namespace, `${host}/shop/cart:1`, {
+      spec: { nodeSelector: { 'kubernetes.io/arch': 'arm64' } },
+    });
     const { checks } = await examine(['pod', noPlatform]);
     assert.match(firstFailed(checks).summary, /not available for linux\/arm64, only for linux\/amd64/);
   });
@@ -186,11 +177,17 @@ function suite(cluster: () => Cluster): void {
   it('name why the webhook skips the pod, and not what follows from it', async () => {
     const namespace = await webhook.createNamespace();
     const optOut = { 'ecr-pull-secrets.io/inject': 'false' };
-    const optedOut = await examine(['pod', await createFailingPod(namespace, [image], {}, optOut)]);
+    const optedOut = await examine([
+      'pod',
+      await createFailingPod(namespace, image, { annotations: optOut }),
+    ]);
     assert.match(firstFailed(optedOut.checks).summary, /annotation ecr-pull-secrets\.io\/inject=false/);
 
     const excluded = { exclude: { namespaces: [namespace] } };
-    const other = await examine(['pod', await createFailingPod(namespace, [image], {}, optOut)], excluded);
+    const other = await examine(
+      ['pod', await createFailingPod(namespace, image, { annotations: optOut })],
+      excluded,
+    );
     assert.match(firstFailed(other.checks).summary, new RegExp(`excludes namespace ${namespace}`));
 
     const denied = await examine(['image', image, '--namespace', namespace], {
@@ -199,7 +196,7 @@ function suite(cluster: () => Cluster): void {
     assert.match(firstFailed(denied.checks).summary, /registries\[0\] of the configuration denies/);
 
     const similar = '12345678901.dkr.ecr.eu-central-1.amazonaws.com';
-    const misspelt = await examine(['pod', await createFailingPod(namespace, [`${similar}/cart:1`])]);
+    const misspelt = await examine(['pod', await createFailingPod(namespace, `${similar}/cart:1`)]);
     assert.match(
       firstFailed(misspelt.checks).summary,
       /looks like a host of Amazon ECR, but is not one: .* 11 digits/,
@@ -218,7 +215,7 @@ function suite(cluster: () => Cluster): void {
       { metadata: { labels: { 'ecr-pull-secrets.io/inject': 'false' } } },
       { contentType: 'application/merge-patch+json' },
     );
-    const pod = await createFailingPod(namespace, [image]);
+    const pod = await createFailingPod(namespace);
     const { checks } = await examine(['pod', pod]);
     const { summary, remedy } = firstFailed(checks);
     assert.match(summary, /has the label ecr-pull-secrets\.io\/inject=false/);
@@ -227,7 +224,7 @@ function suite(cluster: () => Cluster): void {
 
   it('name a pod that was created without the webhook', async () => {
     const namespace = await cluster().createNamespace();
-    const { checks } = await examine(['pod', await createFailingPod(namespace, [image])]);
+    const { checks } = await examine(['pod', await createFailingPod(namespace)]);
     assert.equal(firstFailed(checks).check, 'pod-reference');
     assert.equal(outcomeOf(checks, 'pull-secret'), 'skipped');
   });
@@ -240,7 +237,7 @@ function suite(cluster: () => Cluster): void {
       type: 'Opaque',
       metadata: { name: 'ecr-pull-secrets' },
     });
-    const { checks } = await examine(['pod', await createFailingPod(namespace, [image])]);
+    const { checks } = await examine(['pod', await createFailingPod(namespace)]);
     assert.match(firstFailed(checks).summary, /has the wrong type/);
     assert.equal(checks.filter(({ outcome }) => outcome === 'failed').length, 1);
   });
@@ -249,7 +246,7 @@ function suite(cluster: () => Cluster): void {
     const other = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
     const gate = ecr.hold({ region: 'eu-west-1' });
     const namespace = await webhook.createNamespace();
-    const pod = await createFailingPod(namespace, [`${other}/cart:1`]);
+    const pod = await createFailingPod(namespace, `${other}/cart:1`);
     const { checks } = await examine(['pod', pod]);
     gate.open();
     assert.match(firstFailed(checks).summary, /eu-west-1\.amazonaws\.com waits for its first token since/);
@@ -268,25 +265,9 @@ function suite(cluster: () => Cluster): void {
 
   it('skip what a developer may not read, and say so', async () => {
     const namespace = await createNamespaceWithToken();
-    const pod = await createFailingPod(namespace, [image]);
-    const developer = await cluster().serviceAccountKubeconfig(namespace, 'developer');
-    await expectCreated(cluster(), `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/roles`, {
-      apiVersion: 'rbac.authorization.k8s.io/v1',
-      kind: 'Role',
-      metadata: { name: 'developer' },
-      rules: [{ apiGroups: [''], resources: ['pods', 'events'], verbs: ['get', 'list'] }],
-    });
-    await expectCreated(
-      cluster(),
-      `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}/rolebindings`,
-      {
-        apiVersion: 'rbac.authorization.k8s.io/v1',
-        kind: 'RoleBinding',
-        metadata: { name: 'developer' },
-        roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'developer' },
-        subjects: [{ kind: 'ServiceAccount', name: 'developer', namespace }],
-      },
-    );
+    const pod = await createFailingPod(namespace);
+    const rules = [{ apiGroups: [''], resources: ['pods', 'events'], verbs: ['get', 'list'] }];
+    const developer = await createAccountWithRules(cluster(), rules, namespace);
     await expectCreated(cluster(), `/api/v1/namespaces/${namespace}/events`, {
       apiVersion: 'v1',
       kind: 'Event',

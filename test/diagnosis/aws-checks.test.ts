@@ -8,11 +8,13 @@ import { checkAws } from '../../src/diagnosis/aws-checks.ts';
 import type { CheckResult } from '../../src/diagnosis/check.ts';
 import type { Installation } from '../../src/diagnosis/installation.ts';
 import { type ClusterConfig, loadKubeConfig } from '../../src/kube/client.ts';
-import { hostsAnnotation, managedByLabel, productName } from '../../src/labels.ts';
 import { type ApiStandIn, startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import type { EcrDoubleOptions } from '../doubles/ecr/ecr-double.ts';
 import { type AwsTokensFixture, startAwsTokensFixture } from '../ecr/token-fixtures.ts';
+import { buildPullSecret } from '../support/bulk-requests.ts';
 import { expectCreated } from '../support/installation.ts';
+import { secretsPath } from '../support/pull-secret.ts';
+import { issuedHoursAgo } from './stored-findings.ts';
 
 const frankfurt = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const virginia = '123456789012.dkr.ecr.us-east-1.amazonaws.com';
@@ -336,18 +338,6 @@ async function createPullSecret(api: ApiStandIn, namespace: string, hosts: reado
     kind: 'Namespace',
     metadata: { name: namespace },
   });
-  const issuedAt = new Date(Date.now() - hourMs).toISOString();
-  const expiresAt = new Date(Date.now() + 11 * hourMs).toISOString();
-  const annotation = Object.fromEntries(hosts.map((host) => [host, { issuedAt, expiresAt }]));
-  await expectCreated(api, `/api/v1/namespaces/${namespace}/secrets`, {
-    apiVersion: 'v1',
-    kind: 'Secret',
-    type: 'kubernetes.io/dockerconfigjson',
-    metadata: {
-      name: 'ecr-pull-secrets',
-      labels: { [managedByLabel]: productName },
-      annotations: { [hostsAnnotation]: JSON.stringify(annotation) },
-    },
-    data: { '.dockerconfigjson': Buffer.from('{"auths":{}}').toString('base64') },
-  });
+  const secret = buildPullSecret(new Map(hosts.map((host) => [host, issuedHoursAgo(1)])), 1);
+  await expectCreated(api, secretsPath(namespace), secret);
 }

@@ -1,4 +1,5 @@
 // Opens installations for tests of checks, and stores what the checks are to find: Secrets, Events and failing pods.
+import assert from 'node:assert/strict';
 import { stringify } from 'yaml';
 import { readConfig } from '../../src/config/load-config.ts';
 import type { CheckGroupRunner, Installation, Viewpoint } from '../../src/diagnosis/installation.ts';
@@ -70,12 +71,14 @@ export async function reportFailure(
 }
 
 /** A pod whose image the kubelet cannot pull. */
-interface FailingPodOptions {
+export interface FailingPodOptions {
   readonly image?: string;
   readonly hasReference?: boolean;
   /** What the kubelet reports. */
   readonly message?: string;
   readonly annotations?: Record<string, string>;
+  /** Added to the spec of the pod. */
+  readonly spec?: Record<string, unknown>;
   /** `Running` if another image of the pod was pulled before. */
   readonly phase?: 'Pending' | 'Running';
 }
@@ -89,11 +92,12 @@ export async function createFailingPod(
     hasReference = true,
     message = 'no basic auth credentials',
     annotations,
+    spec = {},
     phase = 'Pending',
   }: FailingPodOptions = {},
 ): Promise<string> {
-  const spec = hasReference ? { imagePullSecrets: [{ name: productName }] } : {};
-  const pod = podWith([image], spec, annotations);
+  const reference = hasReference ? { imagePullSecrets: [{ name: productName }] } : {};
+  const pod = podWith([image], { ...spec, ...reference }, annotations);
   const path = `/api/v1/namespaces/${namespace}/pods`;
   await expectCreated(cluster, path, pod);
   const waiting = { reason: 'ImagePullBackOff', message };
@@ -104,7 +108,8 @@ export async function createFailingPod(
     ],
   };
   const options = { contentType: 'application/merge-patch+json' };
-  await cluster.request('PATCH', `${path}/${pod.metadata.name}/status`, { status }, options);
+  const updated = await cluster.request('PATCH', `${path}/${pod.metadata.name}/status`, { status }, options);
+  assert.equal(updated.status, 200);
   return pod.metadata.name;
 }
 
