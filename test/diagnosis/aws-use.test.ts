@@ -1,11 +1,10 @@
 // Tests that finding the registries in use takes bounded memory, whatever tenants write into the metadata of Secrets.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { readConfig } from '../../src/config/load-config.ts';
 import { readAwsTargets } from '../../src/diagnosis/aws-use.ts';
 import { startRawServer } from '../kube/raw-server.ts';
+import { measureHeap } from '../support/heap.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const pages = 20;
@@ -48,11 +47,3 @@ it('the registries in use are found without keeping the metadata of all Secrets'
     await server.stop();
   }
 });
-
-setFlagsFromString('--expose-gc');
-const collectGarbage: () => void = runInNewContext('gc');
-
-function measureHeap(): number {
-  collectGarbage();
-  return process.memoryUsage().heapUsed;
-}

@@ -1,11 +1,10 @@
 // Tests that reading the pull Secrets of very many namespaces takes bounded memory, whatever tenants store.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { readConfig } from '../../src/config/load-config.ts';
 import { shareSurvey, surveySecrets } from '../../src/diagnosis/secret-survey.ts';
 import { startRawServer } from '../kube/raw-server.ts';
+import { measureHeap } from '../support/heap.ts';
 
 const config = readConfig('', 'the test');
 const pageSize = 500;
@@ -92,12 +91,5 @@ describe('a survey of 10,000 namespaces', () => {
     }
   });
 });
-
-/** The bytes of the heap that are in use after a garbage collection. */
-function measureHeap(): number {
-  setFlagsFromString('--expose-gc');
-  runInNewContext('gc')();
-  return process.memoryUsage().heapUsed;
-}
 
 const everywhere = { names: undefined, includes: () => true };
