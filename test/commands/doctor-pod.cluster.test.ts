@@ -12,7 +12,7 @@ import { describeOnCluster } from '../cluster/cluster-suite.ts';
 import { type FailingPodOptions, createFailingPod as storeFailingPod } from '../diagnosis/stored-findings.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { createAccountWithRules } from '../provisioning/provisioning-fixture.ts';
-import { type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
+import { denyPull, type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
 import { type Registry, startRegistry } from '../pull/local-registry.ts';
 import { findPullTestObstacle } from '../pull/pull-tools.ts';
 import { eventually } from '../support/eventually.ts';
@@ -163,7 +163,7 @@ function suite(cluster: () => Cluster): void {
     const message =
       'User: arn:aws:iam::111122223333:user/puller is not authorized to perform: ecr:BatchGetImage on resource: ' +
       'arn:aws:ecr:eu-central-1:123456789012:repository/cart because no resource-based policy allows the ecr:BatchGetImage action';
-    intercepted = { status: 403, body: JSON.stringify({ errors: [{ code: 'DENIED', message }] }) };
+    intercepted = denyPull(message);
     const { code, checks } = await examine(['image', image, '--namespace', namespace]);
     assert.equal(code, 1);
     const { summary, remedy = '' } = firstFailed(checks);

@@ -1,5 +1,6 @@
 // Installs the chart with a configuration that uses every feature that can break, and runs the program behind its Service.
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import type { IncomingMessage } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
@@ -12,7 +13,7 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { findFreePort } from '../cluster/server-process.ts';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import type { RoleTrust } from '../doubles/ecr/sts-sessions.ts';
-import { type EcrHosts, startEcrHosts } from '../pull/ecr-hosts.ts';
+import { denyPull, type EcrHosts, startEcrHosts } from '../pull/ecr-hosts.ts';
 import { startRegistry } from '../pull/local-registry.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, podWith } from '../support/pods.ts';
@@ -202,7 +203,12 @@ async function startRegistryHosts(
   cleanups.push(() => registry.stop());
   await registry.push('shop/cart', '1.4');
   const regions = ['eu-central-1'];
-  const hosts = await startEcrHosts({ ecr, regions, denied, socketPath: registry.socketPath });
+  const intercept = ({ url = '' }: IncomingMessage) => {
+    const [, repository = ''] = /^\/v2\/(.+)\/manifests\//.exec(url) ?? [];
+    const message = denied.get(repository);
+    return message === undefined ? undefined : denyPull(message);
+  };
+  const hosts = await startEcrHosts({ ecr, regions, intercept, socketPath: registry.socketPath });
   cleanups.push(() => hosts.stop());
   return hosts;
 }

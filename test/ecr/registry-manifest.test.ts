@@ -9,7 +9,7 @@ import { inspect } from 'node:util';
 import { parseImageReference } from '../../src/ecr/image-reference.ts';
 import { createRegistryResolver } from '../../src/ecr/registry.ts';
 import { checkManifest, type ManifestRequest } from '../../src/ecr/registry-manifest.ts';
-import { type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
+import { denyPull, type EcrHosts, type InterceptedResponse, startEcrHosts } from '../pull/ecr-hosts.ts';
 import { type Registry, startRegistry } from '../pull/local-registry.ts';
 import { findPullTestObstacle } from '../pull/pull-tools.ts';
 import { declareUnless } from '../support/required-tools.ts';
@@ -123,7 +123,7 @@ function suite(): void {
     const message =
       'User: arn:aws:iam::111122223333:user/puller is not authorized to perform: ecr:BatchGetImage on resource: ' +
       'arn:aws:ecr:eu-central-1:123456789012:repository/cart because no resource-based policy allows the ecr:BatchGetImage action';
-    intercept = () => ({ status: 403, body: JSON.stringify({ errors: [{ code: 'DENIED', message }] }) });
+    intercept = () => denyPull(message);
     assert.deepEqual(await check(`${frankfurt}/cart:1`), {
       outcome: 'denied',
       principal: 'arn:aws:iam::111122223333:user/puller',

@@ -31,8 +31,6 @@ interface EcrHostOptions {
   readonly intercept?: (request: IncomingMessage) => InterceptedResponse | undefined;
   /** Other hosts, with a port if it is not 443, as a client names them. */
   readonly otherHosts?: Readonly<Record<string, Issuer>>;
-  /** Repositories whose manifests are denied to every caller, with the message of IAM. Read at each request. */
-  readonly denied?: ReadonlyMap<string, string>;
 }
 
 /** A response that the registry itself does not give. */
@@ -40,6 +38,11 @@ export interface InterceptedResponse {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: string;
+}
+
+/** The response of ECR to a caller that IAM denies a pull. */
+export function denyPull(message: string): InterceptedResponse {
+  return { status: 403, body: JSON.stringify({ errors: [{ code: 'DENIED', message }] }) };
 }
 
 const privateHost = /^[0-9]{12}\.dkr\.ecr\.(?<region>[a-z0-9-]+)\.amazonaws\.com$/;
@@ -113,9 +116,7 @@ function serve(incoming: IncomingMessage, response: ServerResponse, backends: Ec
   }
   const asksForBearerToken = isPublic && incoming.url?.startsWith('/token/') === true;
   const refused =
-    isPublic && !asksForBearerToken
-      ? unauthorized
-      : (findRejection(scheme, credential, issuer, backends.ecr) ?? findDenial(incoming.url, backends));
+    isPublic && !asksForBearerToken ? unauthorized : findRejection(scheme, credential, issuer, backends.ecr);
   if (refused !== undefined) {
     refuse(response, refused, host, isPublic);
   } else if (asksForBearerToken) {
@@ -164,12 +165,6 @@ function refuse(
     ...(status === 401 && { 'www-authenticate': challenge }),
   });
   response.end(JSON.stringify({ errors: [{ code, message }] }));
-}
-
-function findDenial(url: string | undefined, { denied }: EcrHostOptions): PullRejection | undefined {
-  const repository = /^\/v2\/(.+)\/manifests\//.exec(url ?? '')?.[1] ?? '';
-  const message = denied?.get(repository);
-  return message === undefined ? undefined : { status: 403, code: 'DENIED', message };
 }
 
 /** A token is valid for the hosts of every account in its region until it expires. */
