@@ -1,6 +1,6 @@
 // The result of the hot path benchmark and its goals, as text and as a Markdown table.
+import { formatMarkdownTable } from '../test/support/markdown-table.ts';
 import type { BucketCount } from './latency-histogram.ts';
-import { markdownTable } from './markdown-table.ts';
 
 interface Ratios {
   readonly rps_ratio: number;
@@ -92,7 +92,7 @@ export function hotPathTable(result: HotPathResult): string {
       .join(', '),
     goal,
   ]);
-  return markdownTable([head, ...rows]);
+  return formatMarkdownTable([head, ...rows]);
 }
 
 function launchesOf({ launches }: HotPathResult, ratio: keyof Ratios): number[] {

@@ -37,7 +37,7 @@ function replaceTables(markdown: string, tables: Readonly<Record<string, string>
     if (after === undefined) {
       throw new Error(`docs/performance.md has no place for the table ${name}`);
     }
-    return `${before}<!-- ${name} -->\n\n${table}\n\n<!-- /${name} -->${after}`;
+    return `${before}<!-- ${name} -->\n\n${table}\n<!-- /${name} -->${after}`;
   }, markdown);
 }
 

@@ -1,5 +1,5 @@
 // The figures of the scale benchmark and their goals, as text and as a Markdown table.
-import { markdownTable } from './markdown-table.ts';
+import { formatMarkdownTable } from '../test/support/markdown-table.ts';
 import type { RenewalCourse } from './scale-course.ts';
 
 /** The figures of one run. MB are 1,000,000 bytes. */
@@ -92,7 +92,7 @@ export function scaleTable(figures: ScaleFigures): string {
     return [row.name.replace(/^ +/, '&nbsp;&nbsp;'), figure, goalOf(row)];
   });
   const load = ['load average of the machine before', figures.load_average.toFixed(1), ''];
-  return markdownTable([['', 'measured', 'goal'], ...rows, load]);
+  return formatMarkdownTable([['', 'measured', 'goal'], ...rows, load]);
 }
 
 function goalOf({ max, goal = max === undefined ? '' : `≤ ${max}` }: Row): string {
