@@ -1,54 +1,15 @@
 // The attacks that a tenant, or any client of the webhook's port, can carry out.
 
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Worker } from 'node:worker_threads';
 import { hostsAnnotation, managedByLabel, productName } from '../src/labels.ts';
 import { maxParsedHosts } from '../src/pull-secrets/hosts-annotation.ts';
 import { secretType } from '../src/pull-secrets/ownership.ts';
-import type { ApiStandIn } from '../test/doubles/api-server/api-stand-in.ts';
-import type { EcrDouble } from '../test/doubles/ecr/ecr-double.ts';
 import { eventually } from '../test/support/eventually.ts';
 import { generateNonexistentRegions } from '../test/support/nonexistent-regions.ts';
 import { sumOf } from './exposition.ts';
-import type { AttackerData, Order, Tally } from './hostile-attacker.ts';
-import type { Launched } from './hostile-launch.ts';
+import type { Attack, Finding, Scene } from './hostile-attack.ts';
+import { attackPort } from './hostile-port-attacks.ts';
 import { createNamespace, expiryOf, hostIn, reviewPod } from './hostile-tenants.ts';
-
-/** What an attack can reach, and where its effect shows. */
-export interface Scene {
-  readonly cluster: ApiStandIn;
-  readonly ecr: EcrDouble;
-  program: Launched;
-  /** Stops the program and starts it again. */
-  restart(): Promise<void>;
-}
-
-/** An effect of an attack that the common measures do not cover. */
-export interface Finding {
-  readonly note: string;
-  /** Whether it meets its goal; not set if there is no goal. */
-  readonly met?: boolean;
-}
-
-export interface Attack {
-  readonly name: string;
-  /** Minimum duration of the measurement, and how long the renewals of the other tenants may take, in ms. */
-  readonly watchMs: number;
-  readonly renewWithinMs: number;
-  readonly stalledReader?: boolean;
-  /** The `registries` of the configuration; none if not given. */
-  readonly registries?: readonly object[];
-  /** Resolves when the attack has started. */
-  start(scene: Scene): Promise<Started>;
-}
-
-export interface Started {
-  /** Resolves when all of its connections and requests have started; the measurement lasts until then. Not set if they have. */
-  readonly complete?: Promise<unknown>;
-  /** Ends the attack after the measurement. */
-  end(): Promise<readonly Finding[]>;
-}
 
 const mebibyte = 1024 * 1024;
 const largestReview = Math.floor(2.9 * mebibyte);
@@ -59,10 +20,7 @@ export const attacks: readonly Attack[] = [
     watchMs: 10_000,
     renewWithinMs: 120_000,
     start: async (scene) => {
-      const regions = generateNonexistentRegions(64);
-      for (const region of regions) {
-        scene.ecr.fail('hang', { region });
-      }
+      const regions = failMadeUpRegions(scene, 64, 'hang');
       await Promise.all(
         Array.from({ length: 16 }, (_, index) =>
           attackerPod(scene, `attacker-${index}`, regions.slice(4 * index, 4 * index + 4)),
@@ -76,16 +34,12 @@ export const attacks: readonly Attack[] = [
     watchMs: 10_000,
     renewWithinMs: 60_000,
     start: async (scene) => {
-      const regions = generateNonexistentRegions(200);
-      for (const region of regions) {
-        scene.ecr.fail('hang', { region });
-      }
+      const regions = failMadeUpRegions(scene, 200, 'hang');
       await attackerPod(scene, 'attacker', regions);
-      const callsBefore = scene.ecr.calls.length;
+      const countCalls = counterOfCalls(scene, regions);
       await scene.restart();
-      const calls = () => scene.ecr.calls.slice(callsBefore).filter(({ region }) => regions.includes(region));
       // If it makes no call, there is nothing to wait for.
-      await eventually('the program tries the made-up regions', () => calls().length >= 4, 6_000).catch(
+      await eventually('the program tries the made-up regions', () => countCalls() >= 4, 6_000).catch(
         () => undefined,
       );
       const cached = firstToken(scene, 'first-known', 'eu-central-1');
@@ -107,16 +61,14 @@ export const attacks: readonly Attack[] = [
       for (const namespace of namespaces) {
         await tenantSecret(scene, namespace, { [host]: past });
       }
-      const stop = new AbortController();
-      const rewriting = everyHalfSecond(stop.signal, async () => {
+      const stop = everyHalfSecond(async () => {
         const lifetime = lifetimeExpiringIn(5 * 60_000);
         await Promise.all(
           namespaces.map((one) => rewriteAnnotation(scene, one, 'ecr-pull-secrets', { [host]: lifetime })),
         );
       });
       const end = async () => {
-        stop.abort();
-        await rewriting;
+        await stop();
         return [];
       };
       return { end };
@@ -176,19 +128,15 @@ export const attacks: readonly Attack[] = [
     watchMs: 27_000,
     renewWithinMs: 60_000,
     start: async (scene) => {
-      const regions = generateNonexistentRegions(5 * 1_900);
-      for (const region of regions) {
-        scene.ecr.fail('reset', { region });
-      }
+      const regions = failMadeUpRegions(scene, 5 * 1_900, 'reset');
       const before = await scene.program.metrics();
-      const callsBefore = scene.ecr.calls.length;
+      const countCalls = counterOfCalls(scene, regions);
       for (let index = 0; index < 5; index += 1) {
         const hosts = regions.slice(1_900 * index, 1_900 * (index + 1)).map(hostIn);
         await tenantSecret(scene, `attacker-${index}`, Object.fromEntries(hosts.map((host) => [host, past])));
       }
       const end = async () => {
-        const madeUp = new Set(regions);
-        const calls = scene.ecr.calls.slice(callsBefore).filter(({ region }) => madeUp.has(region)).length;
+        const calls = countCalls();
         const after = await scene.program.metrics();
         const series = seriesIn(after) - seriesIn(before);
         const failing = sumOf(after, 'ecr_pull_secrets_failing_hosts');
@@ -221,6 +169,22 @@ function lifetimeExpiringIn(ms: number) {
   return { issuedAt: text(expiresAt - 12 * 3_600_000), expiresAt: text(expiresAt) };
 }
 
+/** Lets AWS fail in regions that do not exist, and returns their names. */
+function failMadeUpRegions({ ecr }: Scene, count: number, fault: 'hang' | 'reset'): string[] {
+  const regions = generateNonexistentRegions(count);
+  for (const region of regions) {
+    ecr.fail(fault, { region });
+  }
+  return regions;
+}
+
+/** Returns a function that counts the AWS calls to these regions since now. */
+function counterOfCalls({ ecr }: Scene, regions: readonly string[]): () => number {
+  const before = ecr.calls.length;
+  const names = new Set(regions);
+  return () => ecr.calls.slice(before).filter(({ region }) => names.has(region)).length;
+}
+
 /** Creates a pod with regions whose endpoints do not respond. */
 async function attackerPod(scene: Scene, namespace: string, regions: readonly string[]): Promise<void> {
   createNamespace(scene.cluster, namespace);
@@ -231,7 +195,7 @@ async function createPod({ program }: Scene, namespace: string, regions: readonl
   await reviewPod(program, namespace, regions.map(hostIn)).catch(() => undefined); // Its own delay is not measured.
 }
 
-/** A tenant that can only create pods, and creates one after the other. */
+/** A tenant that can only create pods, and creates them again and again. */
 function madeUpHosts(name: string, registries: readonly object[]): Attack {
   const pods = 20;
   return {
@@ -240,14 +204,10 @@ function madeUpHosts(name: string, registries: readonly object[]): Attack {
     watchMs: 20_000,
     renewWithinMs: 60_000,
     start: async (scene) => {
-      const regions = generateNonexistentRegions(1_000);
-      for (const region of regions) {
-        scene.ecr.fail('hang', { region });
-      }
-      const callsBefore = scene.ecr.calls.length;
-      const stop = new AbortController();
+      const regions = failMadeUpRegions(scene, 1_000, 'hang');
+      const countCalls = counterOfCalls(scene, regions);
       createNamespace(scene.cluster, 'attacker');
-      const creating = everyHalfSecond(stop.signal, async () => {
+      const stop = everyHalfSecond(async () => {
         const perPod = regions.length / pods;
         const groups = Array.from({ length: pods }, (_, index) =>
           regions.slice(perPod * index, perPod * (index + 1)),
@@ -255,11 +215,8 @@ function madeUpHosts(name: string, registries: readonly object[]): Attack {
         await Promise.all(groups.map((group) => createPod(scene, 'attacker', group)));
       });
       const end = async () => {
-        stop.abort();
-        await creating;
-        const madeUp = new Set(regions);
-        const calls = scene.ecr.calls.slice(callsBefore).filter(({ region }) => madeUp.has(region)).length;
-        return [{ note: `${calls} AWS calls to made-up regions` }];
+        await stop();
+        return [{ note: `${countCalls()} AWS calls to made-up regions` }];
       };
       return { end };
     },
@@ -301,21 +258,19 @@ function expiredToken(
       const region = 'eu-central-1';
       const namespace = 'attacker';
       await tenantSecret(scene, namespace, { [hostIn(region)]: past });
-      const stop = new AbortController();
-      const rewriting = everyHalfSecond(stop.signal, () =>
+      const stopRewriting = everyHalfSecond(() =>
         rewriteAnnotation(scene, namespace, fieldManager, { [hostIn(region)]: past }),
       );
       let scrapes = 0;
       let hidden = 0;
-      const scraping = everyHalfSecond(stop.signal, async () => {
+      const stopScraping = everyHalfSecond(async () => {
         scrapes += 1;
         if (shownExpiry(await scene.program.metrics(), region) < Date.now()) {
           hidden += 1;
         }
       });
       const end = async () => {
-        stop.abort();
-        await Promise.all([rewriting, scraping]);
+        await Promise.all([stopRewriting(), stopScraping()]);
         const note = `${hidden} of ${scrapes} scrapes show the made-up expiry in place of the real one`;
         return [goal ? { note, met: hidden === 0 } : { note }];
       };
@@ -342,11 +297,20 @@ async function rewriteAnnotation(
   );
 }
 
-async function everyHalfSecond(end: AbortSignal, act: () => Promise<void>): Promise<void> {
-  while (!end.aborted) {
-    await act();
-    await sleep(500, undefined, { signal: end }).catch(() => undefined); // The abort only ends the wait.
-  }
+/** Repeats an action until the returned function is called, which resolves when the last one is complete. */
+function everyHalfSecond(act: () => Promise<void>): () => Promise<void> {
+  const stop = new AbortController();
+  const repeat = async () => {
+    while (!stop.signal.aborted) {
+      await act();
+      await sleep(500, undefined, { signal: stop.signal }).catch(() => undefined); // The abort only ends the wait.
+    }
+  };
+  const repeating = repeat();
+  return async () => {
+    stop.abort();
+    await repeating;
+  };
 }
 
 /** Returns the expiry that the metric of a region shows, in ms since the epoch, or infinity if there is none. */
@@ -376,52 +340,4 @@ async function firstToken({ cluster, program }: Scene, namespace: string, region
 
 function seriesIn(exposition: string): number {
   return exposition.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length;
-}
-
-/** An attack on the webhook's port that continues during the measurement. */
-function attackPort(name: string, ...orders: readonly Order[]): Attack {
-  return {
-    name,
-    watchMs: 10_000,
-    renewWithinMs: 30_000,
-    start: async (scene) => {
-      const [region = ''] = generateNonexistentRegions(1);
-      scene.ecr.fail('hang', { region });
-      createNamespace(scene.cluster, 'attacker');
-      const started = orders.map((order) => carryOut(order, region, scene.program));
-      return {
-        complete: Promise.all(started.map(({ complete }) => complete)),
-        end: async () => (await Promise.all(started.map(({ end }) => end()))).flat(),
-      };
-    },
-  };
-}
-
-function carryOut(order: Order, region: string, { webhookUrl, caPem }: Launched): Started {
-  // Pods whose log lines matter get a cached token, so that many of them are admitted quickly.
-  const host = hostIn(order.kind === 'bodies' && order.body === 'long-name' ? 'eu-central-1' : region);
-  const data: AttackerData = { webhookUrl, caPem, host, order };
-  const worker = new Worker(new URL('hostile-attacker.ts', import.meta.url), { workerData: data });
-  let tally: Tally = {};
-  worker.on('message', (latest: Tally) => {
-    tally = latest;
-  });
-  const failed = once(worker, 'error').then(([error]) => Promise.reject(error));
-  failed.catch(() => undefined); // Rethrown below.
-  const endless = order.kind === 'bodies' && order.count === undefined;
-  // If the machine is too slow to send everything, the tally shows how much was sent.
-  const sent = () =>
-    eventually('all is sent', () => tally['all sent'] !== undefined, 45_000).catch(() => undefined);
-  return {
-    complete: endless ? Promise.resolve() : Promise.race([sent(), failed]),
-    end: async () => {
-      await Promise.race([worker.terminate(), failed]);
-      return [{ note: formatTally(tally) }];
-    },
-  };
-}
-
-function formatTally(tally: Tally): string {
-  const counts = Object.entries(tally).filter(([outcome]) => outcome !== 'all sent');
-  return counts.map(([outcome, times]) => `${outcome}: ${times}`).join(', ') || 'no response';
 }

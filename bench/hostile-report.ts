@@ -1,5 +1,5 @@
 // The goals of each attack, and the table of the measured figures.
-import type { Finding } from './hostile-attacks.ts';
+import type { Finding } from './hostile-attack.ts';
 import { dueNamespaces, type Measurements } from './hostile-tenants.ts';
 
 /** The figures of one attack. */
