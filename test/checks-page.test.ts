@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { anchorsOf } from './support/markdown-anchors.ts';
 
 const root = join(import.meta.dirname, '..');
 const read = (file: string) => readFileSync(join(root, file), 'utf8');
@@ -34,13 +35,8 @@ describe('the page of checks', () => {
     const pages = sources.flatMap((file) => [...read(file).matchAll(pagePattern)]);
     assert.ok(pages.length > 10, `only ${pages.length} pages were found; correct this test`);
     const missing = pages.filter(([, page = '', heading]) => {
-      const headings = [...read(`docs/${page}`).matchAll(/^#+ (.+)$/gm)].map(([, text = '']) =>
-        text
-          .toLowerCase()
-          .replaceAll(/[^\p{L}\p{N}\s_-]/gu, '')
-          .replaceAll(' ', '-'),
-      );
-      return heading !== undefined && !headings.includes(heading);
+      const anchors = anchorsOf(read(`docs/${page}`));
+      return heading !== undefined && !anchors.has(heading);
     });
     assert.deepEqual(
       missing.map(([text]) => text),

@@ -4,6 +4,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, matchesGlob, relative } from 'node:path';
 import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { anchorsOf, withoutCode } from './support/markdown-anchors.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const topFolders = ['src', 'test', 'bench', 'demo', 'certs-scripts', 'image', 'charts', 'docs', '.github'];
@@ -15,24 +16,6 @@ const pages = files.filter((file) => file.endsWith('.md'));
 const read = (file: string): string => readFileSync(join(root, file), 'utf8');
 const packageJson: { scripts: Record<string, string> } = JSON.parse(read('package.json'));
 
-/** The text of a page without its code blocks. */
-const withoutCode = (page: string): string => read(page).replaceAll(/^( *)```.*?^\1```$/gms, '');
-
-/** The anchors that GitHub generates for the headings of a page. */
-function anchorsOf(page: string): ReadonlySet<string> {
-  const anchors = new Set<string>();
-  for (const [, heading = ''] of withoutCode(page).matchAll(/^#{1,6} (.+)$/gm)) {
-    const text = heading.replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1').toLowerCase();
-    const slug = text.replaceAll(/[^\p{L}\p{N}\s_-]/gu, '').replaceAll(/\s/g, '-');
-    let anchor = slug;
-    for (let number = 1; anchors.has(anchor); number += 1) {
-      anchor = `${slug}-${number}`;
-    }
-    anchors.add(anchor);
-  }
-  return anchors;
-}
-
 /** Why `target`, a path with an optional anchor, cannot be opened from `folder`; undefined if it can. */
 function findProblem(folder: string, target: string, samePage: string): string | undefined {
   const [path = '', anchor] = target.split('#');
@@ -40,7 +23,7 @@ function findProblem(folder: string, target: string, samePage: string): string |
   if (!existsSync(join(root, file))) {
     return `${target}: no such file`;
   }
-  if (anchor !== undefined && file.endsWith('.md') && !anchorsOf(file).has(anchor)) {
+  if (anchor !== undefined && file.endsWith('.md') && !anchorsOf(read(file)).has(anchor)) {
     return `${target}: no such heading in ${file}`;
   }
   return undefined;
@@ -49,7 +32,7 @@ function findProblem(folder: string, target: string, samePage: string): string |
 /** Targets of inline links, reference definitions and HTML attributes. */
 function linksOf(page: string): string[] {
   const patterns = [/\]\(<?([^)\s>]+)/g, /^\[[^\]]+\]: (\S+)/gm, /\b(?:href|src|srcset)="([^"\s]+)/g];
-  const text = withoutCode(page);
+  const text = withoutCode(read(page));
   return patterns.flatMap((pattern) => [...text.matchAll(pattern)].map(([, target = '']) => target));
 }
 
