@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { type StatusLayout, statusText } from '../../src/commands/status-text.ts';
-import type { HostState, HostStatus, SecretStatus } from '../../src/diagnosis/secret-states.ts';
-import { hostStates } from '../../src/diagnosis/secret-states.ts';
+import type { SecretStatus } from '../../src/diagnosis/secret-states.ts';
 import { createStatusRows, type RowFilter, summarizeStatus } from '../../src/diagnosis/status-rows.ts';
+import { countStates, hostStatus, secretStatus } from '../diagnosis/secret-status-fixtures.ts';
 
 const now = Date.parse('2026-01-02T12:00:00Z');
 const hour = 3_600_000;
@@ -13,29 +13,15 @@ const plain: StatusLayout = { isWide: false, hasColor: false, columns: undefined
 const everything: RowFilter = { matchesHost: () => true, keepsSecrets: true, states: [] };
 const noPods = { count: 0, names: [], hosts: new Set<string>() };
 
-const status = (state: HostState, changes: Partial<HostStatus> = {}): HostStatus => ({
-  ...{ host, state, issuedAt: undefined, expiresAt: undefined, waitingSince: undefined, error: undefined },
-  identity: { kind: 'own' },
-  ...changes,
-});
-const secret = (
-  namespace: string,
-  hosts: HostStatus[],
-  changes: Partial<SecretStatus> = {},
-): SecretStatus => ({
-  ...{ namespace, condition: 'managed', detail: undefined, isFull: false, hosts },
-  ...changes,
-});
-
 const role = { kind: 'role', roleArn: 'arn:aws:iam::111122223333:role/pull', rule: 'registries[0]' } as const;
 const secrets = [
-  secret('cart', [status('valid', { expiresAt: now + 5.2 * hour })]),
-  secret('shop', [
-    status('valid', { expiresAt: now + 5 * hour, identity: role }),
-    status('expired', { host: 'b.example.com', expiresAt: now - 2 * hour, error: 'no network' }),
+  secretStatus('cart', [hostStatus('valid', { expiresAt: now + 5.2 * hour })]),
+  secretStatus('shop', [
+    hostStatus('valid', { expiresAt: now + 5 * hour, identity: role }),
+    hostStatus('expired', { host: 'b.example.com', expiresAt: now - 2 * hour, error: 'no network' }),
   ]),
-  secret('web', [status('waiting', { waitingSince: now - 90_000 })]),
-  secret('zoo', [], { condition: 'unmanaged', detail: 'it has no label' }),
+  secretStatus('web', [hostStatus('waiting', { waitingSince: now - 90_000 })]),
+  secretStatus('zoo', [], { condition: 'unmanaged', detail: 'it has no label' }),
 ];
 
 function textOf(
@@ -46,12 +32,7 @@ function textOf(
 ): string {
   const uninjected = new Map([['bar', { ...noPods, count: 2, names: ['p1', 'p2'], hosts: new Set([host]) }]]);
   const input = { secrets: of, countPods: () => 3, uninjected };
-  const counts = Object.fromEntries(
-    hostStates.map((state) => [
-      state,
-      of.flatMap(({ hosts }) => hosts).filter((one) => one.state === state).length,
-    ]),
-  ) as Record<HostState, number>;
+  const counts = countStates(of.flatMap(({ hosts }) => hosts));
   const rows = createStatusRows(input, { ...everything, ...filter });
   return statusText({ rows, summary: summarizeStatus(counts, input), notes, now }, { ...plain, ...layout });
 }
@@ -103,14 +84,14 @@ describe('the table of status', () => {
   });
 
   it('shortens errors to the width of the terminal, and rows to its height', () => {
-    const long = [secret('shop', [status('failing', { error: 'word '.repeat(100) })])];
+    const long = [secretStatus('shop', [hostStatus('failing', { error: 'word '.repeat(100) })])];
     const lines = textOf({}, { columns: 150, rows: 30 }, long).split('\n');
     assert.ok(
       lines.every((line) => line.length <= 150),
       lines.join('\n'),
     );
     assert.match(textOf({}, { isWide: true }, long), /(word ){99}word/);
-    const many = Array.from({ length: 50 }, (_, index) => secret(`n${index}`, [status('valid')]));
+    const many = Array.from({ length: 50 }, (_, index) => secretStatus(`n${index}`, [hostStatus('valid')]));
     const shown = textOf({}, { rows: 20 }, many).split('\n');
     assert.ok(shown.length < 20, String(shown.length));
     assert.match(shown.join('\n'), /and 38 more rows/);
@@ -123,7 +104,7 @@ describe('the table of status', () => {
 
   it('shows no credentials, and no text that could control the terminal or begin a row', () => {
     const error = `\u001b[2Jfake\nshop   ${host}   valid \u202e AWS:c2VjcmV0LXNlY3JldA`;
-    const text = textOf({}, { isWide: true }, [secret('shop', [status('failing', { error })])]);
+    const text = textOf({}, { isWide: true }, [secretStatus('shop', [hostStatus('failing', { error })])]);
     assert.ok(
       ['\u001b', '\u202e', 'c2VjcmV0'].every((hidden) => !text.includes(hidden)),
       text,
@@ -134,8 +115,7 @@ describe('the table of status', () => {
   it('says what is missing, and that there is nothing', () => {
     assert.match(textOf({}, {}, secrets, ['pods are missing']), /\nnote: pods are missing\n$/);
     const input = { secrets: [], countPods: () => 0, uninjected: new Map() };
-    const counts = Object.fromEntries(hostStates.map((state) => [state, 0])) as Record<HostState, number>;
-    const empty = { rows: [], summary: summarizeStatus(counts, input), notes: [], now };
+    const empty = { rows: [], summary: summarizeStatus(countStates([]), input), notes: [], now };
     assert.equal(statusText(empty, plain), 'no pull Secret exists in these namespaces\n');
   });
 });

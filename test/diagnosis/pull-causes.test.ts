@@ -3,8 +3,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { determineCause, type PullFacts } from '../../src/diagnosis/pull-causes.ts';
 import { classifyMessage, findPullFailures } from '../../src/diagnosis/pull-failures.ts';
-import type { HostStatus, SecretStatus } from '../../src/diagnosis/secret-states.ts';
+import type { HostStatus } from '../../src/diagnosis/secret-states.ts';
 import { resolveRegistry } from '../support/registries.ts';
+import { hostStatus, secretStatus } from './secret-status-fixtures.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const image = `${host}/cart:1`;
@@ -89,16 +90,9 @@ describe('the message of the kubelet', () => {
 
 describe('the cause of a failed pull', () => {
   const now = Date.parse('2026-01-02T12:00:00Z');
-  const secretWith = (changes: Partial<HostStatus>): SecretStatus => ({
-    ...{ namespace: 'shop', condition: 'managed', detail: undefined, isFull: false },
-    hosts: [
-      {
-        ...{ host, state: 'valid', issuedAt: now - 3_600_000, expiresAt: now + 3_600_000 },
-        ...{ waitingSince: undefined, identity: { kind: 'own' }, error: undefined },
-        ...changes,
-      },
-    ],
-  });
+  const lifetime = { issuedAt: now - 3_600_000, expiresAt: now + 3_600_000 };
+  const secretWith = (changes: Partial<HostStatus>) =>
+    secretStatus('shop', [hostStatus('valid', { ...lifetime, ...changes })]);
   const ensure = { action: 'ensure', reason: 'ecr-image', registries: [], denied: [], patch: 'x' } as const;
   const causeOf = (
     changes: Partial<PullFacts>,

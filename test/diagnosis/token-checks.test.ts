@@ -1,35 +1,19 @@
 // Tests the check of tokens: which cause it names, and when it is silent.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import {
-  type HostState,
-  type HostStatus,
-  hostStates,
-  type SecretStatus,
-} from '../../src/diagnosis/secret-states.ts';
+import type { HostState, HostStatus, SecretStatus } from '../../src/diagnosis/secret-states.ts';
 import { checkTokens } from '../../src/diagnosis/token-checks.ts';
+import { countStates, hostStatus, secretStatus } from './secret-status-fixtures.ts';
 
 const now = Date.parse('2026-01-02T12:00:00Z');
-const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
 function surveyOf(hosts: readonly (Partial<HostStatus> & { state: HostState; namespace: string })[]) {
   const secrets = new Map<string, SecretStatus>();
-  for (const { namespace, ...changes } of hosts) {
-    const status: HostStatus = {
-      ...{ host, issuedAt: undefined, expiresAt: undefined, waitingSince: undefined, error: undefined },
-      identity: { kind: 'own' },
-      ...changes,
-    };
+  for (const { namespace, state, ...changes } of hosts) {
     const before = secrets.get(namespace)?.hosts ?? [];
-    secrets.set(namespace, {
-      ...{ namespace, condition: 'managed', detail: undefined, isFull: false },
-      hosts: [...before, status],
-    });
+    secrets.set(namespace, secretStatus(namespace, [...before, hostStatus(state, changes)]));
   }
-  const counts = Object.fromEntries(
-    hostStates.map((state) => [state, hosts.filter((one) => one.state === state).length]),
-  ) as Record<HostState, number>;
-  return { secrets, counts, now, gaps: [] };
+  return { secrets, counts: countStates(hosts), now, gaps: [] };
 }
 
 const check = (
