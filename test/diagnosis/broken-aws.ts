@@ -11,7 +11,8 @@ import {
   vendorHost,
   vendorRole,
 } from './healthy-installation.ts';
-import { createNamedNamespace, createUserPod, deletePod, imagePullBackOff } from './simulated-workloads.ts';
+import { createNamedNamespace } from './simulated-workloads.ts';
+import { createStuckPod } from './stuck-pods.ts';
 
 const none = async () => undefined;
 const caller = 'arn:aws:iam::123456789012:user/example';
@@ -130,18 +131,17 @@ export const brokenAwsSetups: readonly BrokenSetup[] = [
     from: 'inside',
     check: 'image-manifest',
     summary: `ECR refuses the pull: ${caller} is denied ecr:BatchGetImage on ${borrowedRepository}`,
-    break: async ({ cluster, deniedRepositories }) => {
+    break: async (installation) => {
+      const { deniedRepositories } = installation;
       deniedRepositories.set(
         'shop/base',
         `User: ${caller} is not authorized to perform: ecr:BatchGetImage on resource: ${borrowedRepository} because no resource-based policy allows the ecr:BatchGetImage action`,
       );
-      await createUserPod(cluster, 'shop', 'base', borrowedImage, {
-        waiting: imagePullBackOff(borrowedImage),
-      });
+      const { repair } = await createStuckPod(installation, 'shop', 'base', { image: borrowedImage });
       return {
         repair: async () => {
           deniedRepositories.clear();
-          await deletePod(cluster, 'shop', 'base');
+          await repair();
         },
       };
     },
@@ -149,11 +149,12 @@ export const brokenAwsSetups: readonly BrokenSetup[] = [
 ];
 
 /** Only the misspelt region has the endpoint of AWS, whose name the DNS does not know. */
-async function breakRegion({ cluster, ecr }: HealthyInstallation): Promise<Broken> {
+async function breakRegion(installation: HealthyInstallation): Promise<Broken> {
+  const { cluster, ecr } = installation;
   ecr.fail('reset', { region: misspeltRegion });
   const image = `123456789012.dkr.ecr.${misspeltRegion}.amazonaws.com/shop/cart:1.4`;
   await createNamedNamespace(cluster, 'typo');
-  await createUserPod(cluster, 'typo', 'web', image, { waiting: imagePullBackOff(image) });
+  const { repair } = await createStuckPod(installation, 'typo', 'web', { image });
   const hosts = [ownHost, partnerHost, vendorHost].map((host) => {
     const [account = ''] = host.split('.');
     return [host, { account, region: 'eu-central-1', endpoint: ecr.url }];
@@ -163,7 +164,7 @@ async function breakRegion({ cluster, ecr }: HealthyInstallation): Promise<Broke
     config: { hosts: Object.fromEntries(hosts) },
     preload: new URL('./missing-region.ts', import.meta.url).href,
     repair: async () => {
-      await deletePod(cluster, 'typo', 'web');
+      await repair();
       const { code, stderr } = await runOnce(
         ['remove-host', '--namespace', 'typo', image.split('/')[0] ?? ''],
         cluster.kubeconfigPath,

@@ -4,31 +4,12 @@ import type { Cluster } from '../cluster/cluster.ts';
 import { eventually } from '../support/eventually.ts';
 import { secretPath } from '../support/pull-secret.ts';
 import type { Broken, BrokenSetup } from './broken-setup.ts';
-import { type HealthyInstallation, ownHost, ownImage } from './healthy-installation.ts';
-import {
-  createNamedNamespace,
-  createUserPod,
-  deletePod,
-  imagePullBackOff,
-  send,
-} from './simulated-workloads.ts';
+import { type HealthyInstallation, ownHost } from './healthy-installation.ts';
+import { send } from './simulated-workloads.ts';
+import { createStuckNamespace, createStuckPod } from './stuck-pods.ts';
 
 /** A role that the rule for `payments` does not allow. */
 const otherRole = 'arn:aws:iam::123456789012:role/administrator';
-
-/** Creates a pod that does not get its image. */
-async function createStuckPod(
-  { cluster }: HealthyInstallation,
-  namespace: string,
-  name: string,
-  annotations: Record<string, string> = {},
-): Promise<Broken> {
-  await createUserPod(cluster, namespace, name, ownImage, {
-    annotations,
-    waiting: imagePullBackOff(ownImage),
-  });
-  return { repair: () => deletePod(cluster, namespace, name) };
-}
 
 export const brokenPodSetups: readonly BrokenSetup[] = [
   {
@@ -39,10 +20,7 @@ export const brokenPodSetups: readonly BrokenSetup[] = [
     check: 'pod-injection',
     summary:
       'exclude.namespaces or exclude.admissionNamespaces of the configuration excludes namespace build-1',
-    break: async (installation) => {
-      await createNamedNamespace(installation.cluster, 'build-1');
-      return await createStuckPod(installation, 'build-1', 'web');
-    },
+    break: (installation) => createStuckNamespace(installation, 'build-1'),
   },
   {
     name: 'opt-out annotation',
@@ -52,7 +30,9 @@ export const brokenPodSetups: readonly BrokenSetup[] = [
     check: 'pod-injection',
     summary: 'the pod has the annotation ecr-pull-secrets.io/inject=false',
     break: (installation) =>
-      createStuckPod(installation, 'shop', 'stuck', { 'ecr-pull-secrets.io/inject': 'false' }),
+      createStuckPod(installation, 'shop', 'stuck', {
+        annotations: { 'ecr-pull-secrets.io/inject': 'false' },
+      }),
   },
   {
     name: 'a rule that denies',
@@ -61,10 +41,7 @@ export const brokenPodSetups: readonly BrokenSetup[] = [
     from: 'inside',
     check: 'pod-injection',
     summary: `registries[0] of the configuration denies the namespace the tokens of ${ownHost}`,
-    break: async (installation) => {
-      await createNamedNamespace(installation.cluster, 'sandbox');
-      return await createStuckPod(installation, 'sandbox', 'web');
-    },
+    break: (installation) => createStuckNamespace(installation, 'sandbox'),
   },
   {
     name: 'a role outside allowedRoles',

@@ -4,31 +4,9 @@ import { eventually } from '../support/eventually.ts';
 import { secretPath, secretsPath } from '../support/pull-secret.ts';
 import { createSecretQuota, registerRefusingWebhook } from '../support/secret-refusers.ts';
 import type { Broken, BrokenSetup } from './broken-setup.ts';
-import { type HealthyInstallation, ownImage } from './healthy-installation.ts';
-import {
-  createNamedNamespace,
-  createUserPod,
-  deletePod,
-  imagePullBackOff,
-  send,
-} from './simulated-workloads.ts';
-
-/** Creates a namespace with something that is in the way of its Secret, and then a pod that does not get its image. */
-async function createStuckNamespace(
-  { cluster }: HealthyInstallation,
-  namespace: string,
-  obstruct: () => Promise<() => Promise<unknown>>,
-): Promise<Broken> {
-  await createNamedNamespace(cluster, namespace);
-  const clear = await obstruct();
-  await createUserPod(cluster, namespace, 'web', ownImage, { waiting: imagePullBackOff(ownImage) });
-  return {
-    repair: async () => {
-      await deletePod(cluster, namespace, 'web');
-      await clear();
-    },
-  };
-}
+import type { HealthyInstallation } from './healthy-installation.ts';
+import { send } from './simulated-workloads.ts';
+import { createStuckNamespace } from './stuck-pods.ts';
 
 /** Stores a Secret of the program's name, as another tool or a user did. */
 function storeSecret(name: string, secret: object) {
@@ -131,9 +109,9 @@ export const brokenSecretSetups: readonly BrokenSetup[] = [
     check: 'secret-writable',
     consequences: ['pods-waiting'],
     summary: 'Secret edited/ecr-pull-secrets cannot be written: Secret is immutable; delete it',
-    break: async ({ cluster }) => {
-      await createNamedNamespace(cluster, 'edited');
-      await createUserPod(cluster, 'edited', 'web', ownImage, { waiting: imagePullBackOff(ownImage) });
+    break: async (installation) => {
+      const { cluster } = installation;
+      const { repair } = await createStuckNamespace(installation, 'edited');
       const path = secretPath('edited');
       await eventually('the content is replaced', async () => {
         const { status, body } = await cluster.request('GET', path);
@@ -146,7 +124,7 @@ export const brokenSecretSetups: readonly BrokenSetup[] = [
       });
       return {
         repair: async () => {
-          await deletePod(cluster, 'edited', 'web');
+          await repair();
           await send(cluster, 'DELETE', path);
         },
       };
