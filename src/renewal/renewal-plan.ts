@@ -285,8 +285,9 @@ function planHost(
     return { reason, kind, nextAttemptAt: at, report: unresolved };
   }
   const ownFailure = findOwnFailure(namespace, kind, decision, rules);
-  const regionFailure =
-    decision.access === 'allowed' ? rules.regionFailure(namespace, host, decision) : undefined;
+  // A deleted Secret is written again even without tokens, so that its hosts are stored, and a deleted namespace is noticed.
+  const needsRegion = decision.access === 'allowed' && reason !== 'deleted';
+  const regionFailure = needsRegion ? rules.regionFailure(namespace, host, decision) : undefined;
   const failure = selectLaterRetry(ownFailure, regionFailure, expiresAt, now.wallMs);
   if (failure === undefined) {
     return { reason, kind, nextAttemptAt: now.wallMs, report: unresolved };

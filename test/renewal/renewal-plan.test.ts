@@ -159,6 +159,17 @@ describe('renewal plan', () => {
     assert.deepEqual([lost.due[0]?.reason, lost.due[0]?.hosts], ['deleted', [east, west]]);
   });
 
+  it('restores a deleted Secret while ECR fails, but not before the backoff of its own failed writes', () => {
+    const state: ClusterState = {
+      secrets: [],
+      deleted: [['team-a', { hosts: new Map([[east, lifetime]]), isIntact: true, observedAt: 0 }]],
+    };
+    const now = { wallMs: failure.at + 1, monotonicMs: 3_000 };
+    const dueWith = (changes: Partial<PlanRules>) => plan(state, now, rules(changes)).due.length;
+    assert.equal(dueWith({ regionFailure: () => failure }), 1);
+    assert.equal(dueWith({ namespaceFailure: () => failure }), 0);
+  });
+
   it('skips an unmanaged Secret', () => {
     const unmanaged = secret(new Map([[east, undefined]]), { isManaged: false, isIntact: false });
     assert.deepEqual(planned(unmanaged, 24 * hourMs), {
