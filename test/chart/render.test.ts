@@ -1,12 +1,12 @@
 // Renders every mode for every supported version of Kubernetes and validates the objects.
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
+import { customResourceKinds, findSchemaProblem } from '../support/manifest-schemas.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder } from './helm.ts';
 import { getApiVersions, getMinorVersion, installModes } from './install-modes.ts';
 import { findPodSecurityViolations } from './pod-security.ts';
 import { findOne, getValueAt, type KubeObject, parseSettings } from './rendered-objects.ts';
-import { customResourceKinds, findSchemaProblem } from './schema-validation.ts';
 
 const kubeVersions = Array.from({ length: 8 }, (_, index) => `1.${30 + index}.0`);
 
