@@ -3,6 +3,8 @@ import { Command, CommanderError } from 'commander';
 import packageJson from '../package.json' with { type: 'json' };
 import { certificatesCommand } from './commands/certificates.ts';
 import { type CommandDeclaration, commandPath, type ParsedCommand } from './commands/command.ts';
+import { completeCommandName, completionReply } from './commands/complete.ts';
+import { completionCommand } from './commands/completion.ts';
 import { doctorCommand } from './commands/doctor.ts';
 import { explainCommand } from './commands/explain.ts';
 import { removeHostCommand } from './commands/remove-host.ts';
@@ -22,6 +24,7 @@ const commands: readonly CommandDeclaration[] = [
   doctorCommand,
   statusCommand,
   explainCommand,
+  completionCommand,
 ];
 
 /** A command line that runs no command: help, the version, or a usage error. */
@@ -43,6 +46,9 @@ export function parseCommandLine(args: readonly string[]): ParsedCommand | Immed
       stdout += text;
     },
   );
+  if (args[0] === completeCommandName) {
+    return { exitCode: 0, stdout: completionReply(program, args.slice(1)), stderr: '' };
+  }
   try {
     program.parse(args, { from: 'user' });
   } catch (error) {
@@ -125,7 +131,10 @@ function problemOf(error: CommanderError, { args, commands }: Command): string {
   if (flag !== undefined && commands.some(isFlagOf)) {
     return `${flag} belongs after the command`;
   }
-  return error.message.replace(/^error: /, '').replace(/\n(\(Did you mean [\w ,-]+\?\))$/, ' $1');
+  return error.message
+    .replace(/^error: /, '')
+    .replace(/^(command-argument .+)\.$/, '$1')
+    .replace(/\n(\(Did you mean [\w ,-]+\?\))$/, ' $1');
 }
 
 /** What a user typed can neither control the terminal nor begin a line. */

@@ -1,5 +1,5 @@
 // The contract of a command, and what the declarations of all commands share.
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { findHostNameProblem } from '../ecr/host-name.ts';
 import { productName } from '../labels.ts';
 import { isNameOrPattern } from '../util/glob.ts';
@@ -87,8 +87,21 @@ export function collect(value: string, previous: readonly string[] = []): readon
   return [...previous, value];
 }
 
+/** An option with a fixed set of values, which completion proposes. The command itself reports other values. */
+export class EnumOption extends Option {
+  readonly values: readonly string[];
+
+  constructor(flags: string, description: string, values: readonly string[]) {
+    super(flags, description);
+    this.values = values;
+  }
+}
+
 export function addOutputOption(command: Command): Command {
-  return command.option('--output <format>', 'text, or json for one object on standard output', 'text');
+  const description = 'text, or json for one object on standard output';
+  return command.addOption(
+    new EnumOption('--output <format>', description, ['text', 'json']).default('text'),
+  );
 }
 
 export function outputFormat(command: Command): OutputFormat {

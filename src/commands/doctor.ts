@@ -5,7 +5,14 @@ import { createCheckGroups } from '../diagnosis/check-groups.ts';
 import type { ReportTimeline } from '../diagnosis/report-timeline.ts';
 import { runChecks } from '../diagnosis/run-checks.ts';
 import { KubeConfigError } from '../kube/client.ts';
-import { type CommandContext, checkNames, collect, defineCommand, quoteBlank } from './command.ts';
+import {
+  type CommandContext,
+  checkNames,
+  collect,
+  defineCommand,
+  EnumOption,
+  quoteBlank,
+} from './command.ts';
 import { htmlReport } from './doctor-html.ts';
 import { doctorImageCommand } from './doctor-image.ts';
 import { doctorPodCommand } from './doctor-pod.ts';
@@ -39,8 +46,18 @@ export const doctorCommand = defineCommand<DoctorOptions>({
   subcommands: [doctorPodCommand, doctorImageCommand],
   declare: (command) =>
     addInstallationOptions(command)
-      .option('--output <format>', 'text, json, or html for one self-contained page', 'text')
-      .option('--group <name>', `run only this group: ${groupNames.join(', ')} (repeatable)`, collect)
+      .addOption(
+        new EnumOption('--output <format>', 'text, json, or html for one self-contained page', [
+          ...['text', 'json', 'html'],
+        ]).default('text'),
+      )
+      .addOption(
+        new EnumOption(
+          '--group <name>',
+          `run only this group: ${groupNames.join(', ')} (repeatable)`,
+          groupNames,
+        ).argParser(collect),
+      )
       .option('--namespace <name>', 'namespace of the pod that is created on a dry run')
       .option('--timeout <duration>', 'how long each group may take, such as 30s or 2m', '30s'),
   read: (command) => {

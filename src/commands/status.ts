@@ -24,6 +24,7 @@ import {
   checkNames,
   collect,
   defineCommand,
+  EnumOption,
   exampleHost,
   quoteBlank,
 } from './command.ts';
@@ -61,12 +62,20 @@ export const statusCommand = defineCommand<StatusOptions>({
         collect,
       )
       .option('--host <host>', 'show only this ECR host; may be repeated; * matches any characters', collect)
-      .option('--state <state>', `show only this state: ${rowStates.join(', ')} (repeatable)`, collect)
+      .addOption(
+        new EnumOption(
+          '--state <state>',
+          `show only this state: ${rowStates.join(', ')} (repeatable)`,
+          rowStates,
+        ).argParser(collect),
+      )
       .option('--watch', 'show the status again every five seconds')
-      .option(
-        '--output <format>',
-        'text, wide for all facts, or json for one object on standard output',
-        'text',
+      .addOption(
+        new EnumOption(
+          '--output <format>',
+          'text, wide for all facts, or json for one object on standard output',
+          ['text', 'wide', 'json'],
+        ).default('text'),
       ),
   read: (command) => {
     const {

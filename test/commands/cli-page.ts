@@ -137,6 +137,7 @@ const examples: Readonly<Record<string, readonly [command: string, output: strin
     ),
   ],
   status: ['status', statusExample()],
+  completion: ['completion kubectl > kubectl_complete-ecr_pull_secrets', ''],
   explain: ['explain -f deployment.yaml --config config.yaml', explainExample()],
 };
 

@@ -93,6 +93,7 @@ describe('the command line', () => {
       'doctor',
       'status',
       'explain',
+      'completion',
     ]);
     for (const name of names) {
       const help = output([name, '--help']);
@@ -124,6 +125,9 @@ describe('the command line', () => {
     ['status', '--host', 'not a host'],
     ['status', '--output', 'html'],
     ['explain'],
+    ['completion'],
+    ['completion', 'tcsh'],
+    ['completion', 'bash', 'zsh'],
     ['explain', '-f', 'x', '--namespace', 'team-*'],
     ['explain', '-f', 'x', '--namespace-labels', 'team'],
     ['remove-host', '--namespace', 'shop', 'docker.io'],
