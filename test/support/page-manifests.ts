@@ -1,14 +1,14 @@
 // Finds the Kubernetes manifests in the code blocks of documentation pages.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { LineCounter, parseAllDocuments } from 'yaml';
+import { LineCounter, parse, parseAllDocuments } from 'yaml';
 import type { KubeObject } from '../chart/rendered-objects.ts';
 
 const root = join(import.meta.dirname, '../..');
 
 /** An object in a YAML code block. */
 export interface PageManifest {
-  /** The page and the line of the object, as `docs/page.md:12`. */
+  /** The page and the line of the object, for example `README.md:12`. */
   readonly place: string;
   readonly object: KubeObject;
 }
@@ -21,7 +21,7 @@ export interface PageManifest {
  * @throws {Error} with the page and line if a block is not valid YAML
  */
 export function readPageManifests(page: string): PageManifest[] {
-  return findManifests(page, readFileSync(join(root, page), 'utf8'));
+  return findManifests(page, readPage(page));
 }
 
 /** Like {@link readPageManifests}, for the text of a page. */
@@ -35,6 +35,21 @@ export function findManifests(page: string, markdown: string): PageManifest[] {
     return parseBlock(code.replaceAll(new RegExp(`^${indentation}`, 'gm'), ''), page, firstLine);
   });
 }
+
+/**
+ * Returns the values of the chart in a page: the only YAML block that begins with the comment `# values of the chart`.
+ * @throws {Error} if there is no such block, or more than one
+ */
+export function readPageValues(page: string): Record<string, unknown> {
+  const blocks = [...readPage(page).matchAll(/^```yaml\n# values of the chart\n(.*?)^```$/gms)];
+  const [, values] = blocks[0] ?? [];
+  if (values === undefined || blocks.length > 1) {
+    throw new Error(`${page}: ${blocks.length} blocks with values of the chart`);
+  }
+  return parse(values);
+}
+
+const readPage = (page: string): string => readFileSync(join(root, page), 'utf8');
 
 function parseBlock(code: string, page: string, firstLine: number): PageManifest[] {
   const lineCounter = new LineCounter();
