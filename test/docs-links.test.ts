@@ -7,7 +7,18 @@ import { fileURLToPath } from 'node:url';
 import { anchorsOf, withoutCode } from './support/markdown-anchors.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const topFolders = ['src', 'test', 'bench', 'demo', 'certs-scripts', 'image', 'charts', 'docs', '.github'];
+const topFolders = [
+  'src',
+  'test',
+  'bench',
+  'demo',
+  'certs-scripts',
+  'image',
+  'plugins',
+  'charts',
+  'docs',
+  '.github',
+];
 const files = globSync(['*', '.*', ...topFolders.map((folder) => `${folder}/**/*`)], { cwd: root })
   .filter((file) => /\.\w+$/.test(file) || file === 'Dockerfile')
   .filter((file) => !file.includes('node_modules'));
@@ -50,7 +61,7 @@ describe('documentation', () => {
     it(`${page}: the files and npm scripts that it mentions exist`, () => {
       const text = read(page);
       const mentioned = text.matchAll(
-        /(?<![\w./:@-])(?:src|test|bench|demo|certs-scripts|image)\/[\w./*-]*/g,
+        /(?<![\w./:@-])(?:src|test|bench|demo|certs-scripts|image|plugins)\/[\w./*-]*/g,
       );
       const paths = [...mentioned].map(([path]) => path.replace(/[./]+$/, ''));
       const exists = (path: string) =>

@@ -43,7 +43,9 @@ describe('source layout', () => {
   });
 
   it('has a comment with its purpose on the first line of each file', () => {
-    const files = globSync('{build.ts,{src,test,bench,demo,image,certs-scripts}/**/*.ts}', { cwd: root });
+    const files = globSync('{build.ts,{src,test,bench,demo,image,plugins,certs-scripts}/**/*.ts}', {
+      cwd: root,
+    });
     const without = files.filter((file) => {
       const text = readFileSync(join(root, file), 'utf8').replace(/^#!.*\n/, '');
       return !/^\/\/ \S+ \S+/.test(text);
