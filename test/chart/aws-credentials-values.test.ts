@@ -61,7 +61,7 @@ describeWithHelm('AWS credentials', (helm) => {
 function rolesAnywhere(): Values {
   const arn = (what: string) => `arn:aws:rolesanywhere:eu-central-1:123456789012:${what}/1`;
   const values = {
-    image: 'registry.example/aws-signing-helper:1',
+    image: { repository: 'registry.example/aws-signing-helper', tag: '1' },
     certificateSecret: 'roles-anywhere',
     trustAnchorArn: arn('trust-anchor'),
     profileArn: arn('profile'),

@@ -35,7 +35,7 @@ const configuration = `${configurations}/zz-ecr-pull-secrets`;
 /** Installs a release whose Service resolves to this machine, because there are no nodes. */
 async function installWithService(cluster: Cluster, release: Release, values: Values): Promise<Values> {
   const port = await findFreePort();
-  const all = { ...values, service: { port }, config: { webhook: { port } } };
+  const all = { ...values, service: { port }, webhook: { port } };
   await release.install(all);
   const service = `/api/v1/namespaces/${release.namespace}/services/ecr-pull-secrets`;
   assert.equal((await cluster.request('DELETE', service)).status, 200);

@@ -75,7 +75,7 @@ export const installModes: readonly InstallMode[] = [
         credentials: {
           source: 'rolesAnywhere',
           rolesAnywhere: {
-            image: 'registry.example/aws-signing-helper:1',
+            image: { repository: 'registry.example/aws-signing-helper', tag: '1' },
             certificateSecret: 'roles-anywhere',
             trustAnchorArn:
               'arn:aws:rolesanywhere:eu-central-1:123456789012:trust-anchor/00000000-0000-0000-0000-000000000000',
@@ -123,9 +123,9 @@ export const installModes: readonly InstallMode[] = [
       imagePullSecrets: [{ name: 'mirror' }],
       podAnnotations: { team: 'platform' },
       podLabels: { team: 'platform' },
-      env: [{ name: 'HTTPS_PROXY', value: 'http://proxy.example:3128' }],
-      volumes: [{ name: 'ca', configMap: { name: 'company-ca' } }],
-      volumeMounts: [{ name: 'ca', mountPath: '/etc/company-ca' }],
+      extraEnv: [{ name: 'HTTPS_PROXY', value: 'http://proxy.example:3128' }],
+      extraVolumes: [{ name: 'ca', configMap: { name: 'company-ca' } }],
+      extraVolumeMounts: [{ name: 'ca', mountPath: '/etc/company-ca' }],
       tolerations: [{ key: 'infra', operator: 'Exists' }],
       affinity: { nodeAffinity: {} },
       serviceAccount: { annotations: { 'eks.amazonaws.com/role-arn': 'arn:aws:iam::123456789012:role/ecr' } },
@@ -142,7 +142,7 @@ export const installModes: readonly InstallMode[] = [
       podDisruptionBudget: { enabled: false },
       rbac: { create: false },
       serviceAccount: { create: false, name: 'existing' },
-      topologySpread: [],
+      topologySpreadConstraints: [],
       nodeSelector: null,
       webhook: { url: 'https://192.0.2.1:8443/mutate' },
     },
@@ -157,9 +157,9 @@ export function getMinorVersion(version: string): number {
 /** The first minor version of Kubernetes with MutatingAdmissionPolicy. */
 export const firstMinorWithPolicy = 36;
 
-/** The flags `--api-versions` that `helm template` needs for a cluster of this version. */
+/** The flags `--api-versions` with which `helm template` renders what `helm install` does on a cluster of this version. */
 export function getApiVersions(kubeVersion: string): string[] {
   return getMinorVersion(kubeVersion) >= firstMinorWithPolicy
-    ? ['admissionregistration.k8s.io/v1/MutatingAdmissionPolicy']
-    : [];
+    ? ['v1/Pod', 'admissionregistration.k8s.io/v1/MutatingAdmissionPolicy']
+    : ['v1/Pod'];
 }

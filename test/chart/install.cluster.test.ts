@@ -156,7 +156,7 @@ describeChartOnCluster('the chart, installed by Helm', (cluster, helm) => {
       const release = await createRelease(cluster(), helm());
       await release.install();
       assert.equal((await publish()).status, 200);
-      await release.upgrade({ replicas: 3, webhook: { timeoutSeconds: 3 } });
+      await release.upgrade({ replicaCount: 3, webhook: { timeoutSeconds: 3 } });
       assert.equal(await caBundle(), btoa('managed'), 'an upgrade must not remove the CA');
       await assert.rejects(release.upgrade(own), /conflict with "ecr-pull-secrets".*\n?.*caBundle/s);
       await release.upgrade(own, ['--force-conflicts']);

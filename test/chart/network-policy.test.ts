@@ -28,7 +28,6 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
   };
   const http = (cidrs: string[]) => cidrs.map((cidr) => `80 ${cidr}`);
   const rolesAnywhere = {
-    image: 'x',
     certificateSecret: 'x',
     trustAnchorArn: 'x',
     profileArn: 'x',
@@ -58,11 +57,11 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
     });
   }
 
-  it('allows the proxy and the endpoints in env', async () => {
+  it('allows the proxy and the endpoints in extraEnv', async () => {
     const ports = async (name: string, value: string) => {
       const aws = { credentials: { source: 'secret', secret: { name: 'aws' } } };
-      const env = [{ name, value }];
-      return (await reached({ aws, env })).filter((port) => port !== '443');
+      const extraEnv = [{ name, value }];
+      return (await reached({ aws, extraEnv })).filter((port) => port !== '443');
     };
     assert.deepEqual(await ports('HTTPS_PROXY', 'http://proxy.example:3128'), ['3128']);
     assert.deepEqual(await ports('https_proxy', 'http://user:p%40ss@[2001:db8::1]:3129/'), ['3129']);
@@ -91,12 +90,12 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
   });
 
   it('opens each port once, and ignores variables with valueFrom', async () => {
-    const env = [
+    const extraEnv = [
       { name: 'HTTPS_PROXY', value: 'http://proxy.example:3128' },
       { name: 'https_proxy', value: 'http://proxy.example:3128' },
       { name: 'ALL_PROXY', valueFrom: { secretKeyRef: { name: 'proxy', key: 'url' } } },
     ];
     const aws = { credentials: { source: 'secret', secret: { name: 'aws' } } };
-    assert.deepEqual(await reached({ aws, env }), ['3128', '443']);
+    assert.deepEqual(await reached({ aws, extraEnv }), ['3128', '443']);
   });
 });

@@ -51,7 +51,7 @@ function rowsOf(map: YAMLMap, path = ''): Row[] {
 
 /** Whether a map is one row, because operators set it as a whole. */
 function isSingleValue(key: string): boolean {
-  return /(^|\.)(resources|nodeSelector)$/.test(key);
+  return /(^|\.)(resources|nodeSelector|podSecurityContext|securityContext)$/.test(key);
 }
 
 function commentOf({ key }: Pair): string | undefined {

@@ -160,7 +160,8 @@ describeWithHelm('the rendered objects', (helm) => {
 
   it('probe the configured status port', async () => {
     const { livenessProbe, readinessProbe, ports } = await container({
-      config: { webhook: { port: 9443 }, status: { port: 9090 } },
+      webhook: { port: 9443 },
+      config: { status: { port: 9090 } },
     });
     assert.deepEqual(ports, [
       { name: 'webhook', containerPort: 9443 },
@@ -187,7 +188,7 @@ describeWithHelm('the rendered objects', (helm) => {
         findOne(await render(values), 'Deployment', 'ecr-pull-secrets'),
         'spec.template.metadata.annotations',
       );
-    assert.deepEqual(await annotations({ replicas: 3 }), await annotations({}));
+    assert.deepEqual(await annotations({ replicaCount: 3 }), await annotations({}));
     assert.notDeepEqual(await annotations({ config: { log: { level: 'debug' } } }), await annotations({}));
   });
 
@@ -242,7 +243,7 @@ describeWithHelm('the rendered objects', (helm) => {
 
   it('manage certificates with a separate ServiceAccount, without AWS credentials and open ports', async () => {
     const objects = await render({
-      env: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }],
+      extraEnv: [{ name: 'AWS_ACCESS_KEY_ID', value: 'x' }],
       aws: { credentials: { source: 'secret', secret: { name: 'keys' } } },
     });
     const controller = findOne(objects, 'Deployment', 'ecr-pull-secrets-certificates');
@@ -293,7 +294,7 @@ describeWithHelm('the rendered objects', (helm) => {
     it(`mount the CA of client certificates from a ${kind} at the configured path`, async () => {
       const allowedNames = ['kube-apiserver'];
       const clientAuth = { enabled: true, key: 'root.pem', allowedNames, ...source };
-      const objects = await render({ webhook: { clientAuth }, config: { webhook: { port: 9443 } } });
+      const objects = await render({ webhook: { clientAuth, port: 9443 } });
       const { containers, volumes } = getValueAt(
         findOne(objects, 'Deployment', 'ecr-pull-secrets'),
         'spec.template.spec',

@@ -17,6 +17,7 @@ const file = (name: string) => readFile(join(chartFolder, name), 'utf8');
 /** Settings of the program that the chart derives. */
 const derivedSettings = [
   'webhook.address',
+  'webhook.port',
   'webhook.certFile',
   'webhook.keyFile',
   'webhook.clientAuth.caFile',
@@ -71,7 +72,7 @@ describeWithHelm('invalid values', (helm) => {
   const roleArn = 'arn:aws:iam::123456789012:role/x';
   const cases: [string, Values, RegExp][] = [
     ['an unknown value', { replica: 3 }, /at '': additional properties 'replica' not allowed/],
-    ['text instead of a number', { replicas: 'three' }, /at '\/replicas': got string, want integer/],
+    ['text instead of a number', { replicaCount: 'three' }, /at '\/replicaCount': got string, want integer/],
     [
       'an unknown setting',
       { config: { secretname: 'x' } },
@@ -213,7 +214,7 @@ describeWithHelm('invalid values', (helm) => {
     ],
     [
       'Roles Anywhere without a certificate',
-      { aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: { image: 'x', roleArn } } } },
+      { aws: { credentials: { source: 'rolesAnywhere', rolesAnywhere: { roleArn } } } },
       /rolesAnywhere needs aws\.credentials\.rolesAnywhere\.certificateSecret/,
     ],
     [
@@ -382,7 +383,10 @@ describeWithHelm('invalid values', (helm) => {
       { aws: { credentials: { source: 'secret', secret: { name: 'aws' }, webIdentity: { roleArn } } } },
       'aws.credentials.webIdentity.roleArn',
     ],
-    [{ aws: { credentials: { rolesAnywhere: { image: 'x' } } } }, 'aws.credentials.rolesAnywhere.image'],
+    [
+      { aws: { credentials: { rolesAnywhere: { certificateSecret: 'x' } } } },
+      'aws.credentials.rolesAnywhere.certificateSecret',
+    ],
     [{ serviceAccount: { create: false, name: 'x', annotations: { a: 'b' } } }, 'serviceAccount.annotations'],
     [{ webhook: { clientAuth: { allowedNames: ['x'] } } }, 'webhook.clientAuth.allowedNames'],
     [{ networkPolicy: { apiServerCidrs: ['10.0.0.0/8'] } }, 'networkPolicy.apiServerCidrs'],
@@ -479,7 +483,6 @@ describeWithHelm('invalid values', (helm) => {
       },
       catchUp: { enabled: true, interval: '5m', minimumAge: '30s', evict: false },
       webhook: {
-        port: 8443,
         maxConnections: 600,
         deadlineMargin: '500ms',
         shutdownDelay: '5s',

@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import { stringify } from 'yaml';
 import { describeChartOnCluster, itWithPolicy } from '../chart/chart-suite.ts';
 import { obtainKubectl } from '../chart/helm.ts';
+import { getApiVersions } from '../chart/install-modes.ts';
 import { installWithLocalProgram } from '../chart/local-program.ts';
 import { createRelease, type Release } from '../chart/release.ts';
 import { findOne, getValueAt } from '../chart/rendered-objects.ts';
@@ -145,7 +146,10 @@ describeChartOnCluster('doctor', (cluster, helm) => {
   });
 
   it('runs in the pod of `helm test` with the flags and the rights that it has there', async () => {
-    const objects = await helm().template({}, { namespace: release.namespace });
+    const objects = await helm().template(
+      {},
+      { namespace: release.namespace, apiVersions: getApiVersions(cluster().version) },
+    );
     const { serviceAccountName, containers } = getValueAt(
       findOne(objects, 'Pod', 'ecr-pull-secrets-test-doctor'),
       'spec',

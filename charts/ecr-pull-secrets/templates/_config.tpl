@@ -68,6 +68,15 @@ without `*`, as JSON.
 {{- $_ := set $config "webhook" (set ($config.webhook | default dict) "clientAuth" $clientAuth) -}}
 {{- end -}}
 {{- end -}}
+{{- $port := include "ecr-pull-secrets.webhookPort" . | int -}}
+{{- if ne $port 8443 -}}
+{{- $_ := set $config "webhook" (set ($config.webhook | default dict) "port" $port) -}}
+{{- end -}}
+{{- range $key, $entries := dict "labels" .Values.secretLabels "annotations" .Values.secretAnnotations -}}
+{{- with $entries -}}
+{{- $_ := set $config "secrets" (set ($config.secrets | default dict) $key .) -}}
+{{- end -}}
+{{- end -}}
 {{- toYaml $config -}}
 {{- end -}}
 
@@ -77,7 +86,7 @@ without `*`, as JSON.
 {{- end -}}
 
 {{- define "ecr-pull-secrets.webhookPort" -}}
-{{- ((.Values.config).webhook | default dict).port | default 8443 | int -}}
+{{- .Values.webhook.port | default 8443 | int -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.statusPort" -}}
@@ -92,6 +101,14 @@ without `*`, as JSON.
 {{- div (add $number 999) 1000 -}}
 {{- else -}}
 {{- mul $number (get (dict "s" 1 "m" 60 "h" 3600) $unit) -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.terminationGracePeriodSeconds" -}}
+{{- if has (toString .Values.terminationGracePeriodSeconds) (list "" "<nil>") -}}
+{{ include "ecr-pull-secrets.graceSeconds" . }}
+{{- else -}}
+{{ int .Values.terminationGracePeriodSeconds }}
 {{- end -}}
 {{- end -}}
 

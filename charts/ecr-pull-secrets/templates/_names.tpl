@@ -63,22 +63,28 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- (.Values.config).secretName | default "ecr-pull-secrets" -}}
 {{- end -}}
 
-{{- define "ecr-pull-secrets.image" -}}
-{{- if .Values.image.digest -}}
-{{ .Values.image.repository }}@{{ .Values.image.digest }}
-{{- else -}}
-{{ .Values.image.repository }}:{{ .Values.image.tag | default .Chart.AppVersion }}
+{{/*
+The reference of an image (registry, repository, tag, digest). `global.imageRegistry`, or else `registry`, replaces the registry in
+`repository`. Arguments: root, image, and tag as the default.
+*/}}
+{{- define "ecr-pull-secrets.imageReference" -}}
+{{- $registry := (.root.Values.global | default dict).imageRegistry | default .image.registry -}}
+{{- $repository := .image.repository -}}
+{{- if $registry -}}
+{{- /* The first part of a repository is a registry if it has a dot or a port, or is localhost. */ -}}
+{{- $repository = printf "%s/%s" (trimSuffix "/" $registry) (regexReplaceAll "^(localhost|[^/]*[.:][^/]*)/" $repository "") -}}
 {{- end -}}
+{{- if .image.digest -}}
+{{ $repository }}@{{ .image.digest }}
+{{- else -}}
+{{ $repository }}:{{ .image.tag | default .tag }}
+{{- end -}}
+{{- end -}}
+
+{{- define "ecr-pull-secrets.image" -}}
+{{- include "ecr-pull-secrets.imageReference" (dict "root" . "image" .Values.image "tag" .Chart.AppVersion) -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "ecr-pull-secrets.name" . }}
-app.kubernetes.io/instance: {{ .Release.Name }}
-{{- end -}}
-
-{{- define "ecr-pull-secrets.labels" -}}
-{{ include "ecr-pull-secrets.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-helm.sh/chart: {{ .Chart.Name }}-{{ .Chart.Version | replace "+" "_" }}
+{{- dict "app.kubernetes.io/name" (include "ecr-pull-secrets.name" .) "app.kubernetes.io/instance" .Release.Name | toYaml -}}
 {{- end -}}

@@ -34,7 +34,7 @@
 {{- end -}}
 
 {{/*
-Ports of the proxy and of the AWS endpoints in `env`, and of the endpoints in `config.hosts`, except 443, as JSON. Their hosts are not
+Ports of the proxy and of the AWS endpoints in `extraEnv`, and of the endpoints in `config.hosts`, except 443, as JSON. Their hosts are not
 used, because most are names, which a NetworkPolicy cannot contain. A value set by `valueFrom` is unknown here.
 */}}
 {{- define "ecr-pull-secrets.endpointPorts" -}}
@@ -43,7 +43,7 @@ used, because most are names, which a NetworkPolicy cannot contain. A value set 
 {{- $url := "^(?:([A-Za-z0-9+.-]+)://)?(?:[^/@]*@)?(?:\\[[^\\]]*\\]|[^:/?#]+)(?::([0-9]+))?(?:[/?#].*)?$" -}}
 {{- $defaultPorts := dict "https" "443" "socks" "1080" "socks4" "1080" "socks5" "1080" "socks5h" "1080" -}}
 {{- $urls := list -}}
-{{- range .Values.env -}}
+{{- range .Values.extraEnv -}}
 {{- if regexMatch $names .name -}}{{- $urls = append $urls (.value | default "" | toString | trim) -}}{{- end -}}
 {{- end -}}
 {{- range (.Values.config).hosts -}}{{- $urls = append $urls (.endpoint | default "") -}}{{- end -}}
@@ -84,7 +84,7 @@ used, because most are names, which a NetworkPolicy cannot contain. A value set 
     {{- end }}
 {{- end }}
 {{- with include "ecr-pull-secrets.endpointPorts" . | fromJsonArray }}
-# The proxy and the AWS endpoints in `env`, and the endpoints in `config.hosts`.
+# The proxy and the AWS endpoints in `extraEnv`, and the endpoints in `config.hosts`.
 - ports:
     {{- range . }}
     - port: {{ . }}
@@ -92,5 +92,15 @@ used, because most are names, which a NetworkPolicy cannot contain. A value set 
 {{- end }}
 {{- with .Values.networkPolicy.extraEgress }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The IP families of a Service. */}}
+{{- define "ecr-pull-secrets.ipFamilies" -}}
+{{- with .Values.service.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.service.ipFamilies }}
+ipFamilies: {{ toJson . }}
 {{- end }}
 {{- end -}}

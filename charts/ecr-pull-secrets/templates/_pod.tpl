@@ -1,19 +1,112 @@
-{{/* Parts of the pod spec that the Deployments, the CronJob and the tests share. They meet the Pod Security Standard `restricted`. */}}
+{{/* Parts of the pod spec that the Deployments, the CronJob and the tests share. By default they meet the Pod Security Standard `restricted`. */}}
 
-{{- define "ecr-pull-secrets.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
+{{/*
+What every pod of the chart has in common. Arguments: root; optional: serviceAccountName (without it, no token is mounted),
+hostNetwork, affinity.
+*/}}
+{{- define "ecr-pull-secrets.podSettings" -}}
+{{- $values := .root.Values -}}
+{{- with .serviceAccountName }}
+serviceAccountName: {{ . }}
+{{- end }}
+automountServiceAccountToken: {{ and (not (empty .serviceAccountName)) (ne (toString $values.automountServiceAccountToken) "false") }}
+{{- with include "ecr-pull-secrets.imagePullSecrets" .root | fromJsonArray }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.priorityClassName }}
+priorityClassName: {{ . }}
+{{- end }}
+{{- if .hostNetwork }}
+hostNetwork: true
+{{- end }}
+{{- with $values.dnsPolicy | default (ternary "ClusterFirstWithHostNet" "" (not (empty .hostNetwork))) }}
+dnsPolicy: {{ . }}
+{{- end }}
+{{- with $values.dnsConfig }}
+dnsConfig:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+securityContext:
+  {{- include "ecr-pull-secrets.withoutNulls" $values.podSecurityContext | nindent 2 }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* A map as YAML without the keys that are null: Helm does not remove them in every case, for example not in those of a parent chart. */}}
+{{- define "ecr-pull-secrets.withoutNulls" -}}
+{{- $kept := dict -}}
+{{- range $key, $value := . -}}
+{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $kept $key $value -}}{{- end -}}
+{{- end -}}
+{{- toYaml $kept -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.containerSecurityContext" -}}
-allowPrivilegeEscalation: false
-capabilities:
-  drop: [ALL]
-readOnlyRootFilesystem: true
+{{- include "ecr-pull-secrets.withoutNulls" .Values.securityContext -}}
+{{- end -}}
+
+{{/* `global.imagePullSecrets` and `imagePullSecrets`, whose entries are names or objects, as a list of objects in JSON. */}}
+{{- define "ecr-pull-secrets.imagePullSecrets" -}}
+{{- $secrets := list -}}
+{{- range concat ((.Values.global | default dict).imagePullSecrets | default list) (.Values.imagePullSecrets | default list) -}}
+{{- $secrets = append $secrets (kindIs "string" . | ternary (dict "name" .) .) -}}
+{{- end -}}
+{{- $secrets | uniq | toJson -}}
+{{- end -}}
+
+{{/* The affinity of the webhook's pods. With `hostNetwork`, two of them on one node would need the same ports. */}}
+{{- define "ecr-pull-secrets.webhookAffinity" -}}
+{{- $affinity := deepCopy (.Values.affinity | default dict) -}}
+{{- if .Values.hostNetwork -}}
+{{- $term := dict "topologyKey" "kubernetes.io/hostname" "labelSelector" (include "ecr-pull-secrets.webhookSelector" . | fromYaml) -}}
+{{- $apart := $affinity.podAntiAffinity | default dict -}}
+{{- $required := append ($apart.requiredDuringSchedulingIgnoredDuringExecution | default list) $term -}}
+{{- $_ := set $affinity "podAntiAffinity" (set $apart "requiredDuringSchedulingIgnoredDuringExecution" $required) -}}
+{{- end -}}
+{{- toYaml $affinity -}}
+{{- end -}}
+
+{{/* A label selector of the webhook's pods. */}}
+{{- define "ecr-pull-secrets.webhookSelector" -}}
+matchLabels:
+  {{- include "ecr-pull-secrets.selectorLabels" . | nindent 2 }}
+  app.kubernetes.io/component: webhook
+{{- end -}}
+
+{{/* `topologySpreadConstraints`, each with a selector, as JSON. */}}
+{{- define "ecr-pull-secrets.topologySpreadConstraints" -}}
+{{- $constraints := list -}}
+{{- $selector := dict "labelSelector" (include "ecr-pull-secrets.webhookSelector" . | fromYaml) -}}
+{{- range .Values.topologySpreadConstraints -}}
+{{- $constraints = append $constraints (hasKey . "labelSelector" | ternary . (merge (deepCopy .) $selector)) -}}
+{{- end -}}
+{{- $constraints | toJson -}}
+{{- end -}}
+
+{{/*
+The strategy of the webhook's Deployment. With `hostNetwork`, a new pod needs the ports of an old one, and there may be no node
+without one.
+*/}}
+{{- define "ecr-pull-secrets.strategy" -}}
+{{- $surge := dict "maxSurge" 1 "maxUnavailable" 0 -}}
+{{- $replace := dict "maxSurge" 0 "maxUnavailable" 1 -}}
+{{- $default := dict "type" "RollingUpdate" "rollingUpdate" (.Values.hostNetwork | ternary $replace $surge) -}}
+{{- toYaml (.Values.strategy | default $default) -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.env" -}}
@@ -33,7 +126,7 @@ readOnlyRootFilesystem: true
 - name: AWS_EC2_METADATA_SERVICE_ENDPOINT
   value: http://127.0.0.1:{{ $credentials.rolesAnywhere.port }}
 {{- end }}
-{{- with .Values.env }}
+{{- with .Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
@@ -44,34 +137,84 @@ readOnlyRootFilesystem: true
 env:
   {{- . | nindent 2 }}
 {{- end }}
+{{- $from := .Values.extraEnvFrom | default list -}}
 {{- with .Values.aws.credentials }}
 {{- if eq .source "secret" }}
-envFrom:
-  - secretRef:
-      name: {{ .secret.name }}
+{{- $from = prepend $from (dict "secretRef" (dict "name" .secret.name)) }}
 {{- end }}
+{{- end }}
+{{- with $from }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- end -}}
 
-{{- define "ecr-pull-secrets.volumeMounts" -}}
+{{/* Where programs expect the token of their ServiceAccount. */}}
+{{- define "ecr-pull-secrets.tokenFolder" -}}
+/var/run/secrets/kubernetes.io/serviceaccount
+{{- end -}}
+
+{{/* Whether the chart mounts the token of the ServiceAccount, because Kubernetes does not and the operator's volumes do not either. */}}
+{{- define "ecr-pull-secrets.mountsToken" -}}
+{{- $paths := list -}}
+{{- range .Values.extraVolumeMounts -}}{{- $paths = append $paths .mountPath -}}{{- end -}}
+{{- if and (eq (toString .Values.automountServiceAccountToken) "false") (not (has (include "ecr-pull-secrets.tokenFolder" .) $paths)) }}yes{{ end -}}
+{{- end -}}
+
+{{/* The volume mounts of every container that runs the program. */}}
+{{- define "ecr-pull-secrets.baseVolumeMounts" -}}
 - name: config
   mountPath: /etc/ecr-pull-secrets/config
   readOnly: true
+{{- if include "ecr-pull-secrets.mountsToken" . }}
+- name: api-token
+  mountPath: {{ include "ecr-pull-secrets.tokenFolder" . }}
+  readOnly: true
+{{- end }}
+{{- end -}}
+
+{{/* The volumes of every pod that runs the program. */}}
+{{- define "ecr-pull-secrets.baseVolumes" -}}
+- name: config
+  configMap:
+    name: {{ include "ecr-pull-secrets.fullname" . }}
+{{- if include "ecr-pull-secrets.mountsToken" . }}
+# The content of the automatic mount.
+- name: api-token
+  projected:
+    sources:
+      - serviceAccountToken:
+          path: token
+          expirationSeconds: 3607
+      - configMap:
+          name: kube-root-ca.crt
+          items:
+            - key: ca.crt
+              path: ca.crt
+      - downwardAPI:
+          items:
+            - path: namespace
+              fieldRef:
+                fieldPath: metadata.namespace
+{{- end }}
+{{- end -}}
+
+{{/* The volume mounts of a container that calls AWS. */}}
+{{- define "ecr-pull-secrets.volumeMounts" -}}
+{{- include "ecr-pull-secrets.baseVolumeMounts" . }}
 {{- if eq .Values.aws.credentials.source "webIdentity" }}
 - name: aws-token
   mountPath: /var/run/secrets/aws
   readOnly: true
 {{- end }}
-{{- with .Values.volumeMounts }}
+{{- with .Values.extraVolumeMounts }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.volumes" -}}
 {{- $credentials := .Values.aws.credentials -}}
-- name: config
-  configMap:
-    name: {{ include "ecr-pull-secrets.fullname" . }}
+{{- include "ecr-pull-secrets.baseVolumes" . }}
 {{- if eq $credentials.source "webIdentity" }}
 - name: aws-token
   projected:
@@ -86,17 +229,21 @@ envFrom:
     secretName: {{ $credentials.rolesAnywhere.certificateSecret }}
     defaultMode: 0440
 {{- end }}
-{{- with .Values.volumes }}
+{{- with .Values.extraVolumes }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
 
-{{/* Sidecars as init containers with restartPolicy `Always`: they start before the program and stop after it, in a Job too. */}}
-{{- define "ecr-pull-secrets.sidecars" -}}
+{{/*
+The init containers of a pod that calls AWS. Sidecars are init containers with restartPolicy `Always`: they start before the program
+and stop after it, in a Job too.
+*/}}
+{{- define "ecr-pull-secrets.initContainers" -}}
 {{- if eq .Values.aws.credentials.source "rolesAnywhere" -}}
 {{- with .Values.aws.credentials.rolesAnywhere -}}
 - name: roles-anywhere
-  image: {{ .image | quote }}
+  image: {{ include "ecr-pull-secrets.imageReference" (dict "root" $ "image" .image "tag" "latest") | quote }}
+  imagePullPolicy: {{ .image.pullPolicy }}
   restartPolicy: Always
   command: {{ .command | toJson }}
   args:
@@ -110,11 +257,32 @@ envFrom:
   securityContext:
     {{- include "ecr-pull-secrets.containerSecurityContext" $ | nindent 4 }}
   resources:
-    {{- toYaml .resources | nindent 4 }}
+    {{- toYaml (.resources | default dict) | nindent 4 }}
   volumeMounts:
     - name: roles-anywhere
       mountPath: /etc/roles-anywhere
       readOnly: true
+{{ end -}}
+{{- end -}}
+{{- with .Values.extraInitContainers -}}
+{{ toYaml . }}
 {{- end -}}
 {{- end -}}
+
+{{/* The probes of a container with a status server. */}}
+{{- define "ecr-pull-secrets.probes" -}}
+livenessProbe:
+  httpGet:
+    path: /healthz
+    port: status
+  initialDelaySeconds: 5
+  periodSeconds: 10
+  timeoutSeconds: 5
+  failureThreshold: 6
+readinessProbe:
+  httpGet:
+    path: /readyz
+    port: status
+  periodSeconds: 5
+  timeoutSeconds: 3
 {{- end -}}
