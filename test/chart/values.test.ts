@@ -421,6 +421,18 @@ describeWithHelm('invalid values', (helm) => {
     assert.deepEqual(await helm().template({ config: null, namespaces: { selector: null } }), plain);
   });
 
+  it('renders without each value, or names the value that is missing', async () => {
+    const problems: string[] = [];
+    for (const path of allPaths(parse(await file('values.yaml')))) {
+      const values = path.reduceRight<unknown>((inner, key) => ({ [key]: inner }), null) as Values;
+      const { code, stderr } = await helm().run(['template', 'x', chartFolder], values);
+      if (code !== 0 && !stderr.includes(`missing property '${path.at(-1)}'`)) {
+        problems.push(`${path.join('.')}: ${stderr}`);
+      }
+    }
+    assert.deepEqual(problems, []);
+  });
+
   for (const [name, values, expected] of [...cases, ...contradictions]) {
     it(`${JSON.stringify(name)}: refused with a message that names the value`, async () => {
       assert.match(await refusal(values), expected);
@@ -542,4 +554,15 @@ function leaves(value: unknown, path = ''): string[] {
     return [path];
   }
   return Object.entries(value).flatMap(([key, inner]) => leaves(inner, path === '' ? key : `${path}.${key}`));
+}
+
+/** The paths of all maps and leaf values in values.yaml. */
+function allPaths(value: unknown, path: readonly string[] = []): string[][] {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+    return [];
+  }
+  return Object.entries(value).flatMap(([key, inner]) => [
+    [...path, key],
+    ...allPaths(inner, [...path, key]),
+  ]);
 }

@@ -1,7 +1,7 @@
 {{/* Names and patterns of the namespaces that are excluded from admission and provisioning, as JSON. */}}
 {{- define "ecr-pull-secrets.excludedNamespaces" -}}
 {{- $configured := ((.Values.config).exclude | default dict).namespaces | default list -}}
-{{- concat .Values.namespaces.exclude $configured | uniq | toJson -}}
+{{- concat (.Values.namespaces.exclude | default list) $configured | uniq | toJson -}}
 {{- end -}}
 
 {{/*

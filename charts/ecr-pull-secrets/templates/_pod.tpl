@@ -105,7 +105,7 @@ without one.
 {{- define "ecr-pull-secrets.strategy" -}}
 {{- $surge := dict "maxSurge" 1 "maxUnavailable" 0 -}}
 {{- $replace := dict "maxSurge" 0 "maxUnavailable" 1 -}}
-{{- $default := dict "type" "RollingUpdate" "rollingUpdate" (.Values.hostNetwork | ternary $replace $surge) -}}
+{{- $default := dict "type" "RollingUpdate" "rollingUpdate" (empty .Values.hostNetwork | ternary $surge $replace) -}}
 {{- toYaml (.Values.strategy | default $default) -}}
 {{- end -}}
 
