@@ -89,7 +89,7 @@ module.exports = {
       name: 'product-does-not-import-tests',
       severity: 'error',
       from: { path: '^(src|certs-scripts)/' },
-      to: { path: '^(test|demo|bench|image|plugins)/' },
+      to: { path: '^(test|demo|bench|image|plugins|try)/' },
     },
     {
       name: 'no-dev-dependency-in-product',

@@ -15,6 +15,7 @@ const topFolders = [
   'certs-scripts',
   'image',
   'plugins',
+  'try',
   'charts',
   'docs',
   '.github',
@@ -61,7 +62,7 @@ describe('documentation', () => {
     it(`${page}: the files and npm scripts that it mentions exist`, () => {
       const text = read(page);
       const mentioned = text.matchAll(
-        /(?<![\w./:@-])(?:src|test|bench|demo|certs-scripts|image|plugins)\/[\w./*-]*/g,
+        /(?<![\w./:@-])(?:src|test|bench|demo|certs-scripts|image|plugins|try)\/[\w./*-]*/g,
       );
       const paths = [...mentioned].map(([path]) => path.replace(/[./]+$/, ''));
       const exists = (path: string) =>

@@ -43,7 +43,7 @@ describe('source layout', () => {
   });
 
   it('has a comment with its purpose on the first line of each file', () => {
-    const files = globSync('{build.ts,{src,test,bench,demo,image,plugins,certs-scripts}/**/*.ts}', {
+    const files = globSync('{build.ts,{src,test,bench,demo,image,plugins,try,certs-scripts}/**/*.ts}', {
       cwd: root,
     });
     const without = files.filter((file) => {

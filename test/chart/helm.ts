@@ -83,13 +83,18 @@ export interface Helm {
 
 export type Values = Readonly<Record<string, unknown>>;
 
-/** @throws {Error} if Helm is not available */
-export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<Helm> {
+/** The path of Helm. @throws {Error} if Helm is not available */
+export async function obtainHelmProgram(env: NodeJS.ProcessEnv = process.env): Promise<string> {
   const search = findHelm(env);
   if ('reason' in search) {
     throw new Error(search.reason);
   }
-  const program = search.program ?? (await unpack(search.archive ?? '', 'helm/helm', cached('helm', env)));
+  return search.program ?? (await unpack(search.archive ?? '', 'helm/helm', cached('helm', env)));
+}
+
+/** @throws {Error} if Helm is not available */
+export async function obtainHelm(env: NodeJS.ProcessEnv = process.env): Promise<Helm> {
+  const program = await obtainHelmProgram(env);
   const home = temporaryHome();
   const run: Helm['run'] = (args, values, kubeconfigPath) =>
     execute({ program, home, args, values, kubeconfigPath });

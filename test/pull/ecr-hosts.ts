@@ -5,8 +5,14 @@ import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { issueCaCertificate, issueServingCertificate } from '../../src/certificates/issue.ts';
-import type { IssuedPassword } from '../doubles/ecr/aws-responses.ts';
-import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import {
+  findRejection,
+  type Issuer,
+  issuerOf,
+  type TokenIssuer,
+  unauthorized,
+  writeRejection,
+} from '../doubles/ecr/registry-access.ts';
 
 /** ECR's registry hosts as a client sees them, under their own names: reached through a proxy, over TLS. */
 export interface EcrHosts {
@@ -17,12 +23,9 @@ export interface EcrHosts {
   stop(): Promise<void>;
 }
 
-/** Which tokens a host accepts. */
-type Issuer = Pick<IssuedPassword, 'service' | 'region'>;
-
 interface EcrHostOptions {
   /** Issued the tokens. */
-  readonly ecr: Pick<EcrDouble, 'issued' | 'isUnexpired'>;
+  readonly ecr: TokenIssuer;
   /** Where a registry without a password listens. */
   readonly socketPath: string;
   /** Regions whose private hosts exist, for every account. */
@@ -43,15 +46,6 @@ export interface InterceptedResponse {
 /** The response of ECR to a caller that IAM denies a pull. */
 export function denyPull(message: string): InterceptedResponse {
   return { status: 403, body: JSON.stringify({ errors: [{ code: 'DENIED', message }] }) };
-}
-
-const privateHost = /^[0-9]{12}\.dkr\.ecr\.(?<region>[a-z0-9-]+)\.amazonaws\.com$/;
-
-/** The issuer of the tokens of a host; undefined if there is no such host. */
-function issuerOf(host: string, otherHosts: EcrHostOptions['otherHosts'] = {}): Issuer | undefined {
-  const name = host.replace(/:443$/, '');
-  const region = privateHost.exec(name)?.groups?.['region'];
-  return region === undefined ? otherHosts[name] : { service: 'ecr', region };
 }
 
 /** Starts the hosts of every account in some regions. All have the same repositories. */
@@ -116,9 +110,9 @@ function serve(incoming: IncomingMessage, response: ServerResponse, backends: Ec
   }
   const asksForBearerToken = isPublic && incoming.url?.startsWith('/token/') === true;
   const refused =
-    isPublic && !asksForBearerToken ? unauthorized : findRejection(scheme, credential, issuer, backends.ecr);
+    isPublic && !asksForBearerToken ? unauthorized : findRejection(authorization, issuer, backends.ecr);
   if (refused !== undefined) {
-    refuse(response, refused, host, isPublic);
+    writeRejection(response, refused, host, isPublic);
   } else if (asksForBearerToken) {
     const token = randomUUID();
     backends.bearerTokens.add(token);
@@ -139,53 +133,6 @@ function respond(
   } else {
     response.writeHead(intercepted.status, intercepted.headers).end(intercepted.body);
   }
-}
-
-interface PullRejection {
-  readonly status: 401 | 403;
-  readonly code: string;
-  readonly message: string;
-}
-
-const unauthorized: PullRejection = { status: 401, code: 'UNAUTHORIZED', message: 'authentication required' };
-
-function refuse(
-  response: ServerResponse,
-  { status, code, message }: PullRejection,
-  host: string,
-  isPublic: boolean,
-): void {
-  // Private registries: https://github.com/mayflower/docker-ls/issues/28. Unlike this one, public.ecr.aws also issues bearer
-  // tokens to anonymous clients, at a limited rate.
-  const challenge = isPublic
-    ? `Bearer realm="https://${host}/token/",service="${host}",scope="aws"`
-    : `Basic realm="https://${host}/",service="ecr.amazonaws.com"`;
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    ...(status === 401 && { 'www-authenticate': challenge }),
-  });
-  response.end(JSON.stringify({ errors: [{ code, message }] }));
-}
-
-/** A token is valid for the hosts of every account in its region until it expires. */
-function findRejection(
-  scheme: string | undefined,
-  auth: string,
-  issuer: Issuer | undefined,
-  { issued, isUnexpired }: EcrHostOptions['ecr'],
-): PullRejection | undefined {
-  const token = issued.find(
-    (one) => one.auth === auth && one.region === issuer?.region && one.service === issuer.service,
-  );
-  if (scheme !== 'Basic' || token === undefined) {
-    return unauthorized;
-  }
-  if (!isUnexpired(token.password)) {
-    // The status is in https://github.com/awslabs/amazon-ecr-credential-helper/issues/7
-    const message = 'Your authorization token has expired. Reauthenticate and try again.';
-    return { status: 403, code: 'DENIED', message };
-  }
-  return undefined;
 }
 
 function forwardRequest(incoming: IncomingMessage, response: ServerResponse, socketPath: string): void {

@@ -52,7 +52,12 @@ export interface Call {
 export class Calls {
   readonly all: Call[] = [];
   readonly #inFlight = new Map<string, number>();
+  readonly #onCall: ((call: Call) => void) | undefined;
   #peak = 0;
+
+  constructor(onCall?: (call: Call) => void) {
+    this.#onCall = onCall;
+  }
 
   /** Max number of concurrent GetAuthorizationToken calls of one identity in one region. */
   get peak(): number {
@@ -67,7 +72,7 @@ export class Calls {
   begin(request: AwsRequest, key: Pick<Key, 'principal' | 'origin'> | undefined, at: number): () => void {
     const principal = key?.principal;
     const { service, operation, region, roleArn, parameters, message, credential } = request;
-    this.all.push({
+    const call: Call = {
       service,
       operation,
       region,
@@ -82,7 +87,9 @@ export class Calls {
       origin: key?.origin,
       host: String(message.headers.host),
       userAgent: String(message.headers['user-agent']),
-    });
+    };
+    this.all.push(call);
+    this.#onCall?.(call);
     if (operation !== 'GetAuthorizationToken') {
       return () => {};
     }

@@ -27,6 +27,10 @@ export interface EcrDoubleOptions {
   readonly verifiesDates?: boolean;
   /** The time in the header `Date` of responses, in ms; the wall clock by default, whatever the double's clock says. */
   readonly responseDate?: () => number;
+  /** Receives each call when it arrives. */
+  readonly onCall?: (call: Call) => void;
+  /** Where it listens; a free loopback port by default. */
+  readonly listen?: { readonly host: string; readonly port: number };
 }
 
 /** An HTTP server with the protocols of ECR and STS, for the real AWS SDK. */
@@ -60,7 +64,7 @@ export interface EcrDouble {
   stop(): Promise<void>;
 }
 
-/** Starts the double on a free loopback port. */
+/** Starts the double, on a free loopback port by default. */
 export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<EcrDouble> {
   const canary = options.canary ?? 'canary0ecr0secret0';
   const clock = options.now ?? Date.now;
@@ -76,11 +80,18 @@ export async function startEcrDouble(options: EcrDoubleOptions = {}): Promise<Ec
     oidcProviders: options.oidcProviders,
   });
   const { responseDate = Date.now } = options;
-  const dependencies = { aws, calls: new Calls(), faults: new EcrFaults(), now, responseDate };
+  const dependencies = {
+    aws,
+    calls: new Calls(options.onCall),
+    faults: new EcrFaults(),
+    now,
+    responseDate,
+  };
   const server = createServer((message, response) => {
     serve(message, response, dependencies).catch(() => response.destroy());
   });
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  const { listen = { host: '127.0.0.1', port: 0 } } = options;
+  await new Promise<void>((resolve) => server.listen({ ...listen }, resolve));
   const { port } = server.address() as AddressInfo;
   const url = `http://127.0.0.1:${port}`;
   return {
