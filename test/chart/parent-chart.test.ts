@@ -23,6 +23,10 @@ describeWithHelm('the chart as a dependency of a parent chart', (helm) => {
 
   after(() => rm(folder, { recursive: true }));
 
+  it('ignores global values of other charts', async () => {
+    assert.ok((await objectsWith({ global: { commonLabels: { a: 'b' }, other: true } })) > 5);
+  });
+
   async function objectsWith(values: Values): Promise<number> {
     const { code, stdout, stderr } = await helm().run(['template', 'x', folder], values);
     assert.equal(code, 0, stderr);

@@ -71,7 +71,7 @@ describeWithHelm('invalid values', (helm) => {
   };
   const roleArn = 'arn:aws:iam::123456789012:role/x';
   const cases: [string, Values, RegExp][] = [
-    ['an unknown value', { replica: 3 }, /at '': additional properties 'replica' not allowed/],
+    ['an unknown value', { replicaCounts: 3 }, /at '': additional properties 'replicaCounts' not allowed/],
     ['text instead of a number', { replicaCount: 'three' }, /at '\/replicaCount': got string, want integer/],
     [
       'an unknown setting',
