@@ -89,7 +89,7 @@ module.exports = {
       name: 'product-does-not-import-tests',
       severity: 'error',
       from: { path: '^(src|certs-scripts)/' },
-      to: { path: '^(test|demo|bench|image|plugins|try)/' },
+      to: { path: '^(test|demo|bench|build|image|plugins|release|try)/' },
     },
     {
       name: 'no-dev-dependency-in-product',

@@ -2,15 +2,17 @@
 FROM --platform=$BUILDPLATFORM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-RUN npm ci
+# The bundler needs no install script, so that no package runs code here before it is bundled.
+RUN npm ci --ignore-scripts
 COPY tsconfig.json build.ts ./
+COPY build ./build
 COPY src ./src
 RUN npm run bundle
 
 # The base image has no shell and no package manager. `nonroot` is user 65532.
 FROM gcr.io/distroless/nodejs24-debian12:nonroot
 WORKDIR /app
-COPY --from=build /app/dist/main.mjs /app/dist/main.mjs.LEGAL.txt ./
+COPY --from=build /app/dist/main.mjs /app/dist/main.mjs.LEGAL.txt /app/dist/THIRD-PARTY-LICENSES ./
 COPY LICENSE ./
 # Runs a command beside the server: kubectl exec deploy/ecr-pull-secrets -- ecr-pull-secrets doctor
 COPY --chmod=0755 image/ecr-pull-secrets /usr/local/bin/

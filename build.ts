@@ -1,6 +1,9 @@
 // Bundles the program into one file that needs no node_modules: npm run bundle [-- FILE]
-import { chmod } from 'node:fs/promises';
+import { chmod, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
+import { findBundledPackages } from './build/bundled-packages.ts';
+import { findLicenses, formatLicenses, licensesFileName } from './build/licenses.ts';
 
 const outfile = process.argv[2] ?? 'dist/main.mjs';
 
@@ -12,7 +15,7 @@ const versionCheck = `if (Number.parseInt(process.versions.node, 10) < ${minNode
  * The bundle starts in half the time of the sources and takes two thirds of their memory. The banner is needed because bundled
  * CommonJS packages call `require`.
  */
-await build({
+const { metafile } = await build({
   entryPoints: ['src/main.ts'],
   outfile,
   bundle: true,
@@ -24,8 +27,9 @@ await build({
   minifySyntax: true,
   lineLimit: 160,
   sourcemap: 'linked',
-  // the licenses of the bundled packages
+  // notices inside of files, in addition to the licenses of the packages
   legalComments: 'linked',
+  metafile: true,
   banner: {
     js:
       "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);\n" +
@@ -34,3 +38,6 @@ await build({
   logLevel: 'warning',
 });
 await chmod(outfile, 0o755);
+await writeFile(`${outfile}.meta.json`, JSON.stringify(metafile));
+const { packages } = findBundledPackages(metafile, process.cwd());
+await writeFile(join(dirname(outfile), licensesFileName), formatLicenses(findLicenses(packages)));

@@ -1,8 +1,5 @@
-// Lists the files and sizes of an image that was saved as an archive.
-import { readFile } from 'node:fs/promises';
-import { promisify } from 'node:util';
-import { gunzip, gzip } from 'node:zlib';
-import { filesOfTar } from './tar.ts';
+// Lists the files and sizes of an image.
+import type { ImageFiles } from './image-files.ts';
 
 /** The contents of an image. */
 export interface Contents {
@@ -14,28 +11,14 @@ export interface Contents {
   readonly compressedBytes: number;
 }
 
-/** Reads an archive of `docker save`. @throws {Error} if the file is not one */
-export async function contentsOf(archive: string): Promise<Contents> {
-  const blobs = new Map<string, Buffer>();
-  for (const { path, data } of filesOfTar(await readFile(archive))) {
-    blobs.set(path, data);
-  }
-  const [image] = JSON.parse(blobs.get('manifest.json')?.toString() ?? '[]');
-  const layers: Buffer[] = (image?.Layers ?? []).map((path: string) => blobs.get(path));
-  if (layers.length === 0) {
-    throw new Error(`${archive} is not an image as docker saves them`);
-  }
-  const sizes = new Map<string, number>();
-  let compressedBytes = 0;
-  for (const layer of layers) {
-    const packed = layer.readUInt16BE(0) === 0x1f8b;
-    compressedBytes += (packed ? layer : await promisify(gzip)(layer)).length;
-    for (const { path, data } of filesOfTar(packed ? await promisify(gunzip)(layer) : layer)) {
-      sizes.set(path.replace(/^\.?\//, ''), data.length);
-    }
-  }
-  const files = [...sizes].map(([path, bytes]) => ({ path, bytes })).sort((a, b) => b.bytes - a.bytes);
-  return { files, bytes: files.reduce((sum, { bytes }) => sum + bytes, 0), compressedBytes };
+/** Returns the sizes of the files of an image. */
+export function contentsOf({ files: data, compressedBytes }: ImageFiles): Contents {
+  const files = [...data].map(([path, { length }]) => ({ path, bytes: length }));
+  return {
+    files: files.sort((a, b) => b.bytes - a.bytes),
+    bytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    compressedBytes,
+  };
 }
 
 const maxListedFiles = 20;

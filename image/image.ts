@@ -5,8 +5,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import packageJson from '../package.json' with { type: 'json' };
+import { findBasePackages } from './base-packages.ts';
 import { contentsOf, listing } from './contents.ts';
 import { buildArguments, type Engine, findEngine, saveArguments } from './engine.ts';
+import { type ImageFiles, readArchive } from './image-files.ts';
 import { writeSbom } from './sbom.ts';
 
 const usage = `Builds the image of the Dockerfile, with buildah or docker, and says what is in it.
@@ -14,10 +16,12 @@ const usage = `Builds the image of the Dockerfile, with buildah or docker, and s
   npm run image -- [--tag NAME:TAG] [--platform OS/ARCH[,OS/ARCH]]
   npm run image -- --sbom-only
 
-What the bundle is made of goes to dist/image.sbom.json (CycloneDX). See docs/how-to/build-the-image.md.
+dist/image.sbom.json (CycloneDX) lists what is in the image: the packages of the bundle, Node.js and the packages of the base
+image. With --sbom-only or several platforms it lists only the packages of the bundle. See docs/how-to/build-the-image.md.
 `;
 
 const sbom = 'dist/image.sbom.json';
+const bundle = 'dist/main.mjs';
 
 async function main(args: readonly string[]): Promise<void> {
   const { values } = parseArgs({
@@ -38,34 +42,37 @@ async function main(args: readonly string[]): Promise<void> {
       'neither buildah nor docker with its daemon is here (on Debian: apt-get install buildah runc)',
     );
   }
-  writeSbom(sbom);
-  say(`${sbom}: what the bundle is made of`);
+  run(process.execPath, ['build.ts', bundle]);
   if (engine === undefined || values['sbom-only']) {
-    return;
+    writeSbom(sbom, `${bundle}.meta.json`);
+    return say(`${sbom}: what the bundle is made of`);
   }
   run(engine, buildArguments(engine, values.tag, values.platform));
   say(`${values.tag}: built by ${engine}`);
-  // a list of images has no contents of its own
-  if (!values.platform?.includes(',')) {
-    say(await contents(engine, values.tag));
+  // A list of images has no contents of its own.
+  const image = values.platform?.includes(',') ? undefined : await readImage(engine, values.tag);
+  writeSbom(sbom, `${bundle}.meta.json`, image && findBasePackages(image));
+  say(`${sbom}: what the ${image === undefined ? 'bundle' : 'image'} is made of`);
+  if (image !== undefined) {
+    say(listing(contentsOf(image)));
   }
 }
 
-async function contents(engine: Engine, tag: string): Promise<string> {
+async function readImage(engine: Engine, tag: string): Promise<ImageFiles> {
   const directory = mkdtempSync(join(tmpdir(), 'image-'));
   try {
     const archive = join(directory, 'image.tar');
     run(engine, saveArguments(engine, tag, archive));
-    return listing(await contentsOf(archive));
+    return await readArchive(archive);
   } finally {
     rmSync(directory, { recursive: true, force: true });
   }
 }
 
-function run(engine: Engine, args: readonly string[]): void {
-  const { status, error } = spawnSync(engine, args, { stdio: 'inherit' });
+function run(program: string, args: readonly string[]): void {
+  const { status, error } = spawnSync(program, args, { stdio: 'inherit' });
   if (status !== 0) {
-    throw error ?? new Error(`${engine} ${args[0]} failed`);
+    throw error ?? new Error(`${program} ${args[0]} failed`);
   }
 }
 

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { it } from 'node:test';
 import { stringify } from 'yaml';
+import { findBasePackages } from '../../image/base-packages.ts';
 import { isCi } from '../cluster/cluster-suite.ts';
 import { startApiStandIn } from '../doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -52,8 +53,9 @@ it('the image injects a pod as user 65532, without any writable path', {
   const { files, bytes, compressedBytes } = testImage.contents;
   assert.deepEqual(
     files.filter(({ path }) => path.startsWith('app/')).map(({ path }) => path),
-    ['app/main.mjs', 'app/LICENSE', 'app/main.mjs.LEGAL.txt'],
+    ['app/main.mjs', 'app/THIRD-PARTY-LICENSES', 'app/LICENSE', 'app/main.mjs.LEGAL.txt'],
   );
+  assert.equal(findBasePackages(testImage.files).nodeVersion, process.versions.node);
   const rss = readStatus(container)['VmRSS'];
   t.diagnostic(
     `image: ${bytes} bytes, ${compressedBytes} to pull; ready after ${Math.round(readyMs)} ms; RSS ${rss}`,

@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Contents, contentsOf } from '../../image/contents.ts';
 import { saveArguments } from '../../image/engine.ts';
+import { type ImageFiles, readArchive } from '../../image/image-files.ts';
 import { bundleInto } from '../support/program.ts';
 import { requiredImagePrograms } from './image-tools.ts';
 
@@ -23,6 +24,7 @@ export interface TestImage {
   /** The unpacked image. */
   readonly rootfs: string;
   readonly config: ImageConfig;
+  readonly files: ImageFiles;
   readonly contents: Contents;
 }
 
@@ -47,11 +49,13 @@ export async function buildTestImage(folder: string): Promise<TestImage> {
   buildah('build', '--quiet', ...from);
   const archive = join(folder, 'image.tar');
   buildah(...saveArguments(requiredImagePrograms.builder, 'test', archive));
+  const files = await readArchive(archive);
   const container = buildah('from', 'test').trim();
   return {
     rootfs: buildah('mount', container).trim(),
     config: JSON.parse(buildah('inspect', '--type', 'image', 'test')).OCIv1.config,
-    contents: await contentsOf(archive),
+    files,
+    contents: contentsOf(files),
   };
 }
 
@@ -78,6 +82,7 @@ function createBase(base: string): void {
   );
   const node = join(root, 'node_modules/node/bin/node');
   copy(node, join(base, 'nodejs/bin/node'));
+  writeFileSync(join(base, 'nodejs/LICENSE'), 'Node.js is licensed for use as follows:\n');
   for (const library of findLibraries(node)) {
     copy(library, join(base, library));
   }
