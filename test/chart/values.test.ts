@@ -35,7 +35,13 @@ function withHost(host: string, more: object = {}, exclude: object = {}): Values
 
 describe('values.yaml', () => {
   it('matches the table in README.md (npm run chart:readme updates it)', async () => {
-    assert.equal(await file('README.md'), chartReadme(await file('README.md'), await file('values.yaml')));
+    const expected = chartReadme(await file('README.md.gotmpl'), await file('values.yaml'));
+    assert.equal(await file('README.md'), expected);
+  });
+
+  it('describes every value', async () => {
+    const undescribed = (await file('README.md')).split('\n').filter((line) => /^\|.*\|\s+\|$/.test(line));
+    assert.deepEqual(undescribed, []);
   });
 
   it('contains every value of the schema', async () => {
