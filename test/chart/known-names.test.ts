@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
+import { installModes } from './install-modes.ts';
 import { getValueAt } from './rendered-objects.ts';
 
 const file = (name: string) => readFile(join(chartFolder, name), 'utf8');
@@ -128,13 +129,19 @@ describeWithHelm('names of values in other charts', (helm) => {
   });
 
   it('include the image of the Roles Anywhere helper as text', async () => {
-    const lines = await answer({
-      aws: { credentials: { rolesAnywhere: { image: 'registry.example/helper:1' } } },
-    });
-    assert.match(
-      lines?.join() ?? '',
-      /rolesAnywhere\.image: did you mean \S+\.image\.repository and \.tag\?/,
-    );
+    const image = 'registry.example/helper:1';
+    const used = installModes.find(({ name }) => name === 'Roles Anywhere')?.values;
+    const credentials = getValueAt(used, 'aws.credentials');
+    for (const changed of [
+      { rolesAnywhere: { image } },
+      { ...credentials, rolesAnywhere: { ...credentials.rolesAnywhere, image } },
+    ]) {
+      const lines = await answer({ aws: { credentials: changed } });
+      assert.match(
+        lines?.join() ?? '',
+        /rolesAnywhere\.image: did you mean \S+\.image\.repository and \.tag\?/,
+      );
+    }
   });
 
   it('do not hide typing errors, which the schema refuses', async () => {

@@ -240,6 +240,8 @@ and stop after it, in a Job too.
 */}}
 {{- define "ecr-pull-secrets.initContainers" -}}
 {{- if eq .Values.aws.credentials.source "rolesAnywhere" -}}
+{{- /* Helm may render a Deployment before checks.yaml, and an image as text cannot be rendered. */ -}}
+{{- if kindIs "string" .Values.aws.credentials.rolesAnywhere.image }}{{ include "ecr-pull-secrets.refuseKnownNames" . }}{{ end -}}
 {{- with .Values.aws.credentials.rolesAnywhere -}}
 - name: roles-anywhere
   image: {{ include "ecr-pull-secrets.imageReference" (dict "root" $ "image" .image "tag" "latest") | quote }}
