@@ -1,6 +1,8 @@
 // Checks a pod spec against the Pod Security Standard `restricted`.
 import { getValueAt } from './rendered-objects.ts';
 
+export type PodSecurityStandard = 'restricted' | 'baseline' | 'privileged';
+
 /**
  * Returns the violations of the Pod Security Standard `restricted`
  * (https://kubernetes.io/docs/concepts/security/pod-security-standards/) in a pod's spec, as the API server enforces it. In

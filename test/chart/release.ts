@@ -1,6 +1,7 @@
 // A release of the chart on a test cluster: install, upgrade, and what its pods and ServiceAccount are.
 import type { Cluster } from '../cluster/cluster.ts';
 import { chartFolder, type Helm, type Values } from './helm.ts';
+import type { PodSecurityStandard } from './pod-security.ts';
 import { getValueAt, type KubeObject, parseConfigFile } from './rendered-objects.ts';
 
 /** A release of the chart. Helm commands reject with the output of Helm if they fail. */
@@ -22,14 +23,15 @@ export interface Release {
   pods(): Promise<Record<string, unknown>[]>;
 }
 
-/** Creates a namespace that enforces the Pod Security Standard `restricted`, and a release to install there. */
+/** Creates a namespace that enforces a Pod Security Standard, and a release to install there. */
 export async function createRelease(
   cluster: Cluster,
   helm: Helm,
   name = 'ecr-pull-secrets',
+  podSecurity: PodSecurityStandard = 'restricted',
 ): Promise<Release> {
   const namespace = await cluster.createNamespace('pulls');
-  const label = { metadata: { labels: { 'pod-security.kubernetes.io/enforce': 'restricted' } } };
+  const label = { metadata: { labels: { 'pod-security.kubernetes.io/enforce': podSecurity } } };
   await cluster.request('PATCH', `/api/v1/namespaces/${namespace}`, label, {
     contentType: 'application/merge-patch+json',
   });

@@ -6,7 +6,7 @@ import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder } from './helm.ts';
 import { getApiVersions, getMinorVersion, installModes } from './install-modes.ts';
 import { findPodSecurityViolations } from './pod-security.ts';
-import { findOne, getValueAt, type KubeObject, parseSettings } from './rendered-objects.ts';
+import { findOne, type KubeObject, parseSettings, podSpecs } from './rendered-objects.ts';
 
 const kubeVersions = Array.from({ length: 8 }, (_, index) => `1.${30 + index}.0`);
 
@@ -20,19 +20,6 @@ const clusterWide: readonly string[] = [
   'ValidatingAdmissionPolicy',
   'ValidatingAdmissionPolicyBinding',
 ];
-
-/** The pod specs in all objects that create pods. */
-function podSpecs(objects: readonly KubeObject[]): unknown[] {
-  const places: Readonly<Record<string, string>> = {
-    Pod: 'spec',
-    Deployment: 'spec.template.spec',
-    CronJob: 'spec.jobTemplate.spec.template.spec',
-  };
-  return objects.flatMap((object) => {
-    const place = places[object.kind];
-    return place === undefined ? [] : [getValueAt(object, place)];
-  });
-}
 
 describeWithHelm('every mode on every version of Kubernetes', (helm) => {
   for (const { name, values, since = 30 } of installModes) {

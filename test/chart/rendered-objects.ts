@@ -54,3 +54,16 @@ export function parseConfigFile(configMap: KubeObject): Record<string, unknown> 
 export function parseSettings(configMap: KubeObject): Config {
   return readConfig(stringify(parseConfigFile(configMap)), 'the ConfigMap');
 }
+
+/** The pod specs in all objects that create pods. */
+export function podSpecs(objects: readonly KubeObject[]): unknown[] {
+  const places: Readonly<Record<string, string>> = {
+    Pod: 'spec',
+    Deployment: 'spec.template.spec',
+    CronJob: 'spec.jobTemplate.spec.template.spec',
+  };
+  return objects.flatMap((object) => {
+    const place = places[object.kind];
+    return place === undefined ? [] : [getValueAt(object, place)];
+  });
+}
