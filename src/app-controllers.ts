@@ -88,12 +88,16 @@ export function createControllers(dependencies: ControllersDependencies): Contro
           renewal.start();
           housekeeping.start();
           catchUp?.start();
+          app.metadataRollout.start();
         }
       });
       void provisioning.start();
     },
     stop: async () => {
-      await Promise.all([catchUp?.stop(), provisioning.stop(), housekeeping.stop(), renewal.stop()]);
+      await Promise.all([
+        ...[catchUp?.stop(), provisioning.stop(), housekeeping.stop(), renewal.stop()],
+        app.metadataRollout.stop(),
+      ]);
     },
     stopWatch: async () => {
       await Promise.all([watch.stop(), identityWatches.stop()]);

@@ -13,6 +13,7 @@ import { createPullSecrets, type PullSecrets, type PullSecretsDependencies } fro
 import { createTokenRules } from './pull-secrets/host-needs.ts';
 import { DropPolicy, forgetHosts } from './pull-secrets/host-removal.ts';
 import { PodHostLister } from './pull-secrets/hosts-in-use.ts';
+import { MetadataRollout } from './pull-secrets/metadata-rollout.ts';
 import { MissingHosts } from './pull-secrets/missing-hosts.ts';
 import type { SecretCache } from './pull-secrets/secret-cache.ts';
 import { createSecretStore } from './pull-secrets/secret-store.ts';
@@ -77,17 +78,26 @@ interface SecretWriterDependencies
   readonly replica: string;
 }
 
-/** Builds what adds tokens to Secrets (`secrets`), and what removes hosts from them (`forgetHosts`). */
+/** Builds what adds tokens to Secrets (`secrets`), what removes hosts from them (`forgetHosts`), and what changes their labels. */
 export function createSecretWriter(
   app: AppDependencies,
   dependencies: SecretWriterDependencies,
-): { readonly secrets: PullSecrets; forgetHosts(namespace: string): Promise<void> } {
+): {
+  readonly secrets: PullSecrets;
+  readonly metadataRollout: MetadataRollout;
+  forgetHosts(namespace: string): Promise<void>;
+} {
   const { config, log, metrics, isInSync, isPersistent, now } = app;
   const { cluster, secretCache, resolveRegistry, identities, tokens, unstored } = dependencies;
   const { freshness, identityOf, identityKnownSince } = dependencies;
   const { pods, dropPolicy } = dependencies.hosts;
   const writing = {
-    store: createSecretStore(createSecretApi(cluster), config.secretName, dependencies.replica),
+    store: createSecretStore(
+      createSecretApi(cluster),
+      config.secretName,
+      dependencies.replica,
+      config.secrets,
+    ),
     secretCache,
     resolveRegistry,
     dropPolicy,
@@ -123,6 +133,11 @@ export function createSecretWriter(
   });
   return {
     secrets,
+    metadataRollout: new MetadataRollout({
+      ...writing,
+      wanted: config.secrets,
+      perSecond: config.renewal.writesPerSecond,
+    }),
     forgetHosts: (namespace) =>
       forgetHosts(namespace, {
         ...writing,

@@ -16,7 +16,9 @@ import type { ClusterConfig } from './kube/client.ts';
 import { createServiceAccountTokenRequester } from './kube/service-account-tokens.ts';
 import type { PullSecrets } from './pull-secrets/ensure.ts';
 import type { PodHostLister } from './pull-secrets/hosts-in-use.ts';
+import type { MetadataRollout } from './pull-secrets/metadata-rollout.ts';
 import type { MissingHosts } from './pull-secrets/missing-hosts.ts';
+import { findMetadataChange } from './pull-secrets/operator-metadata.ts';
 import { createReplacedSecretReporter } from './pull-secrets/replaced-secret-report.ts';
 import { SecretCache } from './pull-secrets/secret-cache.ts';
 import type { UnstoredHosts } from './pull-secrets/unstored-hosts.ts';
@@ -28,6 +30,8 @@ export interface App {
   readonly cluster: ClusterConfig;
   readonly secretCache: SecretCache;
   readonly secrets: PullSecrets;
+  /** Does nothing until it is started. */
+  readonly metadataRollout: MetadataRollout;
   readonly resolveRegistry: RegistryResolver;
   readonly identities: Identities;
   /** Which AWS identity the process has. Does nothing until it is started. */
@@ -59,6 +63,7 @@ export function createApp(dependencies: AppDependencies): App {
     monotonicNow,
     createReplacedSecretReporter(config.secretName, log, monotonicNow),
     (namespace) => matchesAny(config.exclude.namespaces, namespace),
+    (secret) => findMetadataChange(secret, config.secrets) !== undefined,
   );
   const startedAt = dependencies.now();
   const replica = randomBytes(4).toString('hex');
@@ -77,7 +82,7 @@ export function createApp(dependencies: AppDependencies): App {
   });
   const hosts = createHosts(dependencies, { cluster, resolveRegistry });
   const unstored = createUnstoredHosts(dependencies);
-  const { secrets, forgetHosts } = createSecretWriter(dependencies, {
+  const { secrets, metadataRollout, forgetHosts } = createSecretWriter(dependencies, {
     ...{ cluster, secretCache, resolveRegistry, identities, tokens, hosts, unstored, replica },
     ...{ freshness, identityOf },
     identityKnownSince: (namespace) => Math.max(startedAt, identities.changedAt(namespace) ?? startedAt),
@@ -86,6 +91,7 @@ export function createApp(dependencies: AppDependencies): App {
     cluster,
     secretCache,
     secrets,
+    metadataRollout,
     resolveRegistry,
     identities,
     callerIdentity,

@@ -24,6 +24,9 @@ export const referenceAnnotation = 'ecr-pull-secrets.io/pull-secret';
 /** The field manager for fields that the program sets with force. */
 export const fieldManager = 'ecr-pull-secrets';
 
+/** The field manager for labels and annotations of the operator (`secrets.labels`, `secrets.annotations`) on existing Secrets. */
+export const metadataFieldManager = 'ecr-pull-secrets-metadata';
+
 /**
  * The field manager for fields that one process sets without force. The API server reports a conflict between two managers
  * with different values, so that two replicas never silently overwrite each other.

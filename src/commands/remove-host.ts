@@ -8,6 +8,7 @@ import { createSecretApi } from '../kube/secrets.ts';
 import { type ChangeSecretDependencies, changeSecret } from '../pull-secrets/apply.ts';
 import { createHostCollector, type HostsInUse } from '../pull-secrets/hosts-in-use.ts';
 import { omitHosts, type SecretContent } from '../pull-secrets/merge.ts';
+import type { OperatorMetadata } from '../pull-secrets/operator-metadata.ts';
 import { SecretCache } from '../pull-secrets/secret-cache.ts';
 import { createSecretStore } from '../pull-secrets/secret-store.ts';
 import type { Log } from '../telemetry/log.ts';
@@ -80,6 +81,7 @@ async function runRemoveHost(options: RemoveHostOptions, context: CommandContext
       config: app.cluster,
       ...{ secretName: config.secretName, namespace, hosts, dryRun },
       configured: config.provisioning.registries,
+      operatorMetadata: config.secrets,
       listPods: (of, onPod) => listPods(app.cluster, of, onPod),
       resolveRegistry: app.resolveRegistry,
       interrupt,
@@ -97,6 +99,8 @@ export interface RemoveHostsDependencies {
   readonly hosts: readonly string[];
   /** Hosts of `provisioning.registries`: the running program would add them again. */
   readonly configured: readonly string[];
+  /** The labels and annotations that every write sets. */
+  readonly operatorMetadata: OperatorMetadata;
   readonly resolveRegistry: RegistryResolver;
   /** Only report what would be removed. */
   readonly dryRun: boolean;
@@ -260,11 +264,12 @@ function notRepaired({ namespace, secretName }: RemoveHostsDependencies): KubeEr
 function changeDependencies({
   config,
   secretName,
+  operatorMetadata,
   resolveRegistry,
   log,
 }: RemoveHostsDependencies): ChangeSecretDependencies {
   return {
-    store: createSecretStore(createSecretApi(config), secretName, 'remove-host'),
+    store: createSecretStore(createSecretApi(config), secretName, 'remove-host', operatorMetadata),
     secretCache: new SecretCache(resolveRegistry),
     resolveRegistry,
     log,

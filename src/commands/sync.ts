@@ -99,6 +99,10 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
       interrupt,
       calls,
     };
-    return printReport(await syncNamespaces(dependencies), syncText, options.output, context.stdout);
+    const report = await syncNamespaces(dependencies);
+    if (!interrupt.signal.aborted) {
+      await app.metadataRollout.run();
+    }
+    return printReport(report, syncText, options.output, context.stdout);
   });
 }

@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { findHostNameProblem } from '../ecr/host-name.ts';
 import { registryRule } from './registry-rule-schema.ts';
+import { secretAnnotations, secretLabels } from './secret-metadata-schema.ts';
 import {
   accountId,
   accountPattern,
@@ -118,6 +119,9 @@ const settings = {
         maxHosts: v.optional(wholeNumber(1, 250), 200),
         /** How long a host without a token stays in the Secret, unless a pod names it. */
         forgetAfter: v.optional(durationBetween('1m', '8760h'), '24h'),
+        /** Labels of every pull Secret, in addition to the program's own. */
+        labels: v.optional(secretLabels, {}),
+        annotations: v.optional(secretAnnotations, {}),
       },
       objectMessage,
     ),

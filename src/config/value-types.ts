@@ -4,7 +4,7 @@ import * as v from 'valibot';
 import { isRegion } from '../ecr/ecr-host.ts';
 import { findHostNameProblem } from '../ecr/host-name.ts';
 import { isNameOrPattern } from '../util/glob.ts';
-import { parseLabelSelector } from '../util/label-selector.ts';
+import { isLabelKey, isLabelValue, parseLabelSelector } from '../util/label-selector.ts';
 
 const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1000, m: 60_000, h: 3_600_000 };
 
@@ -138,4 +138,19 @@ export const nonEmptyText = v.pipe(v.string('a string'), v.nonEmpty('a non-empty
 export const labelSelector = v.pipe(
   v.string('a label selector such as team=shop,env!=test'),
   v.check((text) => parseLabelSelector(text) !== undefined, 'a label selector such as team=shop,env!=test'),
+);
+
+/** The key of a label or annotation. The message is the rest of a sentence that begins with the key. */
+export const labelKey = v.pipe(
+  v.string(),
+  v.check(isLabelKey, 'is not a key of labels and annotations, such as team or example.com/team'),
+);
+
+/** The value of a label. YAML parses unquoted digits as a number, so they need quotes. */
+export const labelValue = v.pipe(
+  v.string('a string in quotes'),
+  v.check(
+    isLabelValue,
+    'a value of at most 63 letters, digits, "-", "_" and ".", which begins and ends with a letter or digit',
+  ),
 );

@@ -1,5 +1,6 @@
 // Checks on a dry run whether the program can write the pull Secrets of the namespaces that need it.
 import pLimit from 'p-limit';
+import type { Config } from '../config/schema.ts';
 import { decideOnPod } from '../injection/decision.ts';
 import { hasReference } from '../injection/patch.ts';
 import { KubeError } from '../kube/errors.ts';
@@ -8,6 +9,7 @@ import { createSecretApi, type SecretApi, type SecretObject } from '../kube/secr
 import { fieldManager } from '../labels.ts';
 import { isManagedSecret } from '../pull-secrets/apply.ts';
 import { emptyContent } from '../pull-secrets/merge.ts';
+import type { OperatorMetadata } from '../pull-secrets/operator-metadata.ts';
 import { createManifest, dockerConfigKey } from '../pull-secrets/ownership.ts';
 import { getField } from '../util/json.ts';
 import type { CheckResult } from './check.ts';
@@ -55,7 +57,7 @@ export async function checkWrites(
   const api = createSecretApi(installation.cluster);
   const limit = pLimit(concurrency);
   const errors = await limit.map(namespaces, (namespace) =>
-    signal.aborted ? undefined : tryToWrite(api, namespace, installation.config.secretName),
+    signal.aborted ? undefined : tryToWrite(api, namespace, installation.config),
   );
   const failures = errors.flatMap((error, index) =>
     error === undefined ? [] : [{ namespace: namespaces[index] ?? '', error }],
@@ -149,11 +151,15 @@ async function findWaitingNamespaces(
 }
 
 /** @returns why the Secret cannot be written; undefined: it can, or it is gone or unmanaged by now */
-async function tryToWrite(api: SecretApi, namespace: string, name: string): Promise<KubeError | undefined> {
+async function tryToWrite(
+  api: SecretApi,
+  namespace: string,
+  { secretName: name, secrets }: Config,
+): Promise<KubeError | undefined> {
   try {
     const existing = await api.read(namespace, name);
     if (existing === undefined || isManagedSecret(existing)) {
-      await api.apply(createTrialObject(existing, namespace, name), {
+      await api.apply(createTrialObject(existing, namespace, name, secrets), {
         fieldManager,
         force: true,
         dryRun: true,
@@ -173,8 +179,11 @@ function createTrialObject(
   existing: SecretObject | undefined,
   namespace: string,
   name: string,
+  operator: OperatorMetadata,
 ): SecretObject {
-  const { labels, annotations, type, data } = createManifest(emptyContent);
+  const { type, data, ...own } = createManifest(emptyContent);
+  const labels = { ...operator.labels, ...own.labels };
+  const annotations = { ...operator.annotations, ...own.annotations };
   if (existing === undefined) {
     return { metadata: { namespace, name, labels, annotations }, type, data };
   }
@@ -185,7 +194,7 @@ function createTrialObject(
       ...{ namespace, name, labels },
       ...(uid !== undefined && { uid }),
       ...(resourceVersion !== undefined && { resourceVersion }),
-      annotations: { ...annotations, ...pickOwn(present, annotations) },
+      annotations: { ...annotations, ...pickOwn(present, own.annotations) },
     },
     type,
     data: { [dockerConfigKey]: Buffer.from(`${content}\n`).toString('base64') },

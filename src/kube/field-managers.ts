@@ -1,15 +1,17 @@
 // Parses which field manager owns which keys of an object, from its `metadata.managedFields`.
 import { isObject } from '../util/json.ts';
 
-/** A field manager, and the keys of `data` and `metadata.annotations` that it owns. */
+/** A field manager, and the keys of `data`, `metadata.labels` and `metadata.annotations` that it owns. */
 export interface FieldOwner {
   readonly manager: string;
   readonly data: readonly string[];
   readonly annotations: readonly string[];
+  /** Not set: none. */
+  readonly labels?: readonly string[];
 }
 
 /**
- * Parses the owners of data keys and annotations from `metadata.managedFields`. The rest is large and not kept. Never throws.
+ * Parses the owners of data keys, labels and annotations from `metadata.managedFields`. The rest is large and not kept. Never throws.
  * Format: https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
  */
 export function parseFieldOwners(managedFields: unknown): FieldOwner[] {
@@ -20,8 +22,14 @@ export function parseFieldOwners(managedFields: unknown): FieldOwner[] {
     }
     const { manager, fieldsV1 } = entry;
     const metadata = isObject(fieldsV1) ? fieldsV1['f:metadata'] : undefined;
+    const labels = listKeys(metadata, 'f:labels');
     return [
-      { manager, data: listKeys(fieldsV1, 'f:data'), annotations: listKeys(metadata, 'f:annotations') },
+      {
+        manager,
+        data: listKeys(fieldsV1, 'f:data'),
+        annotations: listKeys(metadata, 'f:annotations'),
+        ...(labels.length > 0 && { labels }),
+      },
     ];
   });
 }

@@ -19,7 +19,7 @@ export interface SecretMetadata {
   resourceVersion: string;
   labels: Readonly<Record<string, string>>;
   annotations: Readonly<Record<string, string>>;
-  /** The owner of each data key and annotation. */
+  /** The owner of each data key, label and annotation. */
   fieldOwners: readonly FieldOwner[];
 }
 

@@ -28,7 +28,7 @@ export interface SecretObject {
     /** Only set to apply a Secret. */
     ownerReferences?: readonly OwnerReference[];
   };
-  /** The owner of each data key and annotation. Only set on a Secret that was read or returned by an apply. */
+  /** The owner of each data key, label and annotation. Only set on a Secret that was read or returned by an apply. */
   fieldOwners?: readonly FieldOwner[];
   type?: string;
   /** Values in base64. */
@@ -61,6 +61,18 @@ export interface SecretApi {
    * with 1.30 and 1.37.) After `timeout` or `network`, the Secret may or may not have been applied.
    */
   apply(secret: SecretObject, options: ApplyOptions): Promise<SecretObject>;
+  /**
+   * Sets and removes labels and annotations, and returns the stored Secret. Fails with `conflict` if the Secret has changed since
+   * it was read or is another one, and with `not-found` if it does not exist. (Observed with 1.30 and 1.37.)
+   * @param fieldManager the owner of what is set
+   */
+  changeMetadata(read: SecretObject, change: MetadataChange, fieldManager: string): Promise<SecretObject>;
+}
+
+/** The labels and annotations to set, by key; null: to remove, no matter who owns it. */
+export interface MetadataChange {
+  readonly labels: Readonly<Record<string, string | null>>;
+  readonly annotations: Readonly<Record<string, string | null>>;
 }
 
 /**
@@ -115,6 +127,16 @@ export function createSecretApi(config: ClusterConfig): SecretApi {
       const request = { namespace, name, body, fieldManager, force, ...(dryRun && { dryRun: 'All' }) };
       return await withKubeErrors(operation, async () =>
         parseSecretOrThrow(await api.patchNamespacedSecret(request, asApply), operation),
+      );
+    },
+    changeMetadata: async ({ metadata }, change, fieldManager) => {
+      const { namespace, name, uid, resourceVersion } = metadata;
+      const operation = `patch the metadata of Secret ${namespace}/${name}`;
+      const body = { metadata: { uid, resourceVersion, ...change } };
+      const asMergePatch = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
+      const request = { namespace, name, body, fieldManager };
+      return await withKubeErrors(operation, async () =>
+        parseSecretOrThrow(await api.patchNamespacedSecret(request, asMergePatch), operation),
       );
     },
   };

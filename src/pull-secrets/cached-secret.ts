@@ -36,6 +36,8 @@ export interface CachedSecret {
    * excluded its namespace.
    */
   readonly isOptedOut?: boolean;
+  /** It lacks labels or annotations that the operator configured, or has some of earlier settings. Not set: neither. */
+  readonly hasOutdatedMetadata?: boolean;
   /** It has another type. Metadata does not show the type, but the type is fixed for a UID. */
   readonly hasOtherType?: boolean;
 }

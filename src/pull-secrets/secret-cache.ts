@@ -41,6 +41,7 @@ export class SecretCache {
   readonly #monotonicNow: () => number;
   readonly #onReplaced: (namespace: string) => void;
   readonly #isExcluded: (namespace: string) => boolean;
+  readonly #hasOutdatedMetadata: (secret: ReadableSecret) => boolean;
   #changeCount = 0;
 
   /**
@@ -48,17 +49,20 @@ export class SecretCache {
    * @param onReplaced called when a managed Secret becomes unmanaged or is replaced by an unmanaged one, unless that is
    *   intended (see `CachedSecret.isOptedOut`)
    * @param isExcluded whether the operator excluded a namespace, so that an unmanaged Secret in it is no failure
+   * @param hasOutdatedMetadata see `CachedSecret.hasOutdatedMetadata`
    */
   constructor(
     resolveRegistry: RegistryResolver,
     monotonicNow: () => number = () => performance.now(),
     onReplaced: (namespace: string) => void = () => undefined,
     isExcluded: (namespace: string) => boolean = () => false,
+    hasOutdatedMetadata: (secret: ReadableSecret) => boolean = () => false,
   ) {
     this.#resolveRegistry = resolveRegistry;
     this.#monotonicNow = monotonicNow;
     this.#onReplaced = onReplaced;
     this.#isExcluded = isExcluded;
+    this.#hasOutdatedMetadata = hasOutdatedMetadata;
   }
 
   get(namespace: string): CachedSecret | undefined {
@@ -205,6 +209,7 @@ export class SecretCache {
       isIntact: unnamed.size === 0 && isIntact({ labels, fieldOwners }),
       hasTrustedHosts: ownsContent(fieldOwners),
       requestedAt: parseRequestTimes(annotation, hosts),
+      ...(this.#hasOutdatedMetadata(secret) && { hasOutdatedMetadata: true }),
     });
     if (unnamed.size > 0) {
       this.#unnamed.set(namespace, unnamed);

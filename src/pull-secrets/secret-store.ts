@@ -1,6 +1,7 @@
 // Reads and writes the pull Secrets of all namespaces with server-side apply.
-import type { SecretApi, SecretObject } from '../kube/secrets.ts';
-import { fieldManager, instanceFieldManager } from '../labels.ts';
+import type { MetadataChange, SecretApi, SecretObject } from '../kube/secrets.ts';
+import { fieldManager, instanceFieldManager, metadataFieldManager } from '../labels.ts';
+import type { OperatorMetadata } from './operator-metadata.ts';
 import type { SecretManifest } from './ownership.ts';
 
 /**
@@ -25,15 +26,31 @@ export interface SecretStore {
   update(read: SecretObject, content: SecretManifest): Promise<SecretObject>;
 }
 
+/** Changes labels and annotations of pull Secrets only. All methods reject with KubeError. */
+export interface MetadataStore extends Pick<SecretStore, 'read'> {
+  /** @throws {KubeError} with code `conflict` if the Secret has changed since it was read */
+  changeMetadata(read: SecretObject, change: MetadataChange): Promise<SecretObject>;
+}
+
 /**
  * @param name the Secret's name in every namespace
  * @param instance identifies this process among the replicas. An apply with a resourceVersion creates the object if there
  *   is none, so two replicas that create a Secret at the same time conflict only if they are two field managers that do not
  *   force.
+ * @param operator labels and annotations that every write sets as well, because policies of the cluster may require them
  */
-export function createSecretStore(api: SecretApi, name: string, instance: string): SecretStore {
+export function createSecretStore(
+  api: SecretApi,
+  name: string,
+  instance: string,
+  operator: OperatorMetadata,
+): SecretStore & MetadataStore {
   const createObject = (metadata: SecretObject['metadata'], content: SecretManifest): SecretObject => ({
-    metadata: { ...metadata, labels: content.labels, annotations: content.annotations },
+    metadata: {
+      ...metadata,
+      labels: { ...operator.labels, ...content.labels },
+      annotations: { ...operator.annotations, ...content.annotations },
+    },
     type: content.type,
     data: content.data,
   });
@@ -58,5 +75,6 @@ export function createSecretStore(api: SecretApi, name: string, instance: string
         ),
         { fieldManager, force: true },
       ),
+    changeMetadata: (read, change) => api.changeMetadata(read, change, metadataFieldManager),
   };
 }

@@ -13,6 +13,14 @@ const keyPattern =
 /** A label value: empty, or at most 63 characters. */
 const valuePattern = /^(?:[A-Za-z0-9](?:[-\w.]{0,61}[A-Za-z0-9])?)?$/;
 
+export function isLabelKey(text: string): boolean {
+  return keyPattern.test(text);
+}
+
+export function isLabelValue(text: string): boolean {
+  return valuePattern.test(text);
+}
+
 /** Operators and separators; everything else up to white space or one of them is a word. */
 const tokenPattern = /\s*(!=|==|[=!(),]|[^\s=!(),]+)\s*/y;
 
@@ -92,7 +100,7 @@ class RequirementParser {
   parseRequirement(): LabelMatcher | undefined {
     const isNegated = this.accept('!');
     const key = this.#takeWord();
-    if (!keyPattern.test(key)) {
+    if (!isLabelKey(key)) {
       return undefined;
     }
     this.keys.push(key);
@@ -105,7 +113,7 @@ class RequirementParser {
       return undefined;
     }
     const values = isSet ? this.#parseValueSet() : [this.#takeWord()];
-    if (values?.every((value) => valuePattern.test(value)) !== true) {
+    if (values?.every(isLabelValue) !== true) {
       return undefined;
     }
     return operator === 'notin' || operator === '!='

@@ -144,7 +144,11 @@ describeChartOnCluster(
       ['a finalizer', { metadata: { finalizers: ['example.com/stay'] } }, /may not set finalizers/],
       ['an owner', { metadata: { ownerReferences: [owner] } }, /may not set finalizers, ownerReferences/],
       ['immutable', { more: { immutable: true } }, /generateName or immutable/],
-      ['another label', { labels: { ...label, team: 'x' } }, /may only set its own label on a Secret/],
+      [
+        'another label',
+        { labels: { ...label, team: 'x' } },
+        /may only set its own label and those of secretLabels/,
+      ],
       [
         'another annotation',
         { metadata: { annotations: { team: 'x' } } },
@@ -320,6 +324,43 @@ describeChartOnCluster(
       );
     });
 
+    it('allows keys in secretLabels and secretAnnotations, and to remove those that the program set before', async () => {
+      const config = { provisioning: { registries: [registry] } };
+      const upgrade = (labels: object, annotations: object) =>
+        release.upgrade(
+          getLocalProgramValues({ config, secretLabels: labels, secretAnnotations: annotations }),
+        );
+      await upgrade({ 'example.com/team': 'a' }, { 'example.com/owner': 'b' });
+      const of = await cluster().createNamespace();
+      const labels = { ...label, 'example.com/team': 'a' };
+      const metadata = { annotations: { 'ecr-pull-secrets.io/hosts': '{}', 'example.com/owner': 'b' } };
+      await eventually('the new fence is in effect', async () => {
+        return (await applySecret('ecr-pull-secrets', { of, labels, metadata })).status === 201;
+      });
+      assertRefused(await changeSecret(of, { metadata: { labels: { team: 'x' } } }), /secretLabels/);
+      assertRefused(
+        await changeSecret(of, { metadata: { annotations: { note: 'x' } } }),
+        /secretAnnotations/,
+      );
+      await ownerChanges(of, { metadata: { labels: { theirs: 'x' }, annotations: { theirs: 'x' } } });
+      await upgrade({}, {});
+      await eventually('the old fence is in effect again', async () => {
+        const other = await cluster().createNamespace();
+        return (await applySecret('ecr-pull-secrets', { of: other, labels })).status === 403;
+      });
+      assertRefused(await changeSecret(of, { metadata: { labels: { theirs: null } } }), /secretLabels/);
+      assertRefused(
+        await changeSecret(of, { metadata: { annotations: { theirs: null } } }),
+        /secretAnnotations/,
+      );
+      const removal = {
+        labels: { 'example.com/team': null },
+        annotations: { 'example.com/owner': null },
+      };
+      const removed = await changeSecret(of, { metadata: removal });
+      assert.equal(removed.status, 200, JSON.stringify(removed.body));
+    });
+
     it('does not restrict other users', async () => {
       const secret = { metadata: { name: 'mine' }, type: 'Opaque' };
       const path = `/api/v1/namespaces/${namespace}/secrets`;
@@ -331,6 +372,33 @@ describeChartOnCluster(
 
 const image = `${registry}/app:1`;
 
+/** Creates a policy of the kind that many clusters have: every pull Secret needs a label. */
+async function requireLabel(request: Request): Promise<void> {
+  const admission = '/apis/admissionregistration.k8s.io/v1';
+  const name = 'require-team';
+  const policy = await request('POST', `${admission}/validatingadmissionpolicies`, {
+    metadata: { name },
+    spec: {
+      matchConstraints: {
+        resourceRules: [
+          { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE', 'UPDATE'], resources: ['secrets'] },
+        ],
+      },
+      validations: [
+        {
+          expression: `object.type != '${type}' || object.metadata.?labels[?'example.com/team'].hasValue()`,
+          message: 'the label example.com/team is required',
+        },
+      ],
+    },
+  });
+  const binding = await request('POST', `${admission}/validatingadmissionpolicybindings`, {
+    metadata: { name },
+    spec: { policyName: name, validationActions: ['Deny'] },
+  });
+  assert.deepEqual([policy.status, binding.status], [201, 201]);
+}
+
 describeChartOnCluster('a forged admission request, sent directly to the webhook', (cluster, helm) => {
   let ecr: EcrDouble;
   let release: Release;
@@ -338,7 +406,9 @@ describeChartOnCluster('a forged admission request, sent directly to the webhook
   before(async () => {
     ecr = await startEcrDouble();
     release = await createRelease(cluster(), helm());
+    await requireLabel(cluster().request);
     program = await installWithLocalProgram(cluster(), release, ecr, {
+      secretLabels: { 'example.com/team': 'platform' },
       namespaces: {
         exclude: ['excluded-by-chart'],
         selector: { matchExpressions: [{ key: 'team', operator: 'NotIn', values: ['payments'] }] },
@@ -383,6 +453,8 @@ describeChartOnCluster('a forged admission request, sent directly to the webhook
     await eventually('the selected namespace has its Secret', async () => {
       return (await readPullSecret(cluster(), 'selected'))?.auths[registry] !== undefined;
     });
+    const { labels } = (await readPullSecret(cluster(), 'selected')) ?? {};
+    assert.deepEqual(labels, { ...label, 'example.com/team': 'platform' });
     for (const namespace of refused) {
       assert.equal(await readPullSecret(cluster(), namespace), undefined, namespace);
     }

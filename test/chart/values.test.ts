@@ -25,6 +25,8 @@ const derivedSettings = [
   'status.address',
   'kubernetes.kubeconfig',
   'catchUp.namespaces.selector',
+  'secrets.labels',
+  'secrets.annotations',
 ];
 
 /** Values with one host in `config.hosts`. */

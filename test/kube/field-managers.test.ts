@@ -5,7 +5,7 @@ import fc from 'fast-check';
 import { parseFieldOwners } from '../../src/kube/field-managers.ts';
 
 describe('field owners', () => {
-  it('have the keys of data and annotations, by manager', () => {
+  it('have the keys of data, annotations and labels, by manager', () => {
     const managedFields = [
       {
         manager: 'ecr-pull-secrets',
@@ -17,7 +17,11 @@ describe('field owners', () => {
           'f:type': {},
         },
       },
-      { manager: 'kubectl-label', operation: 'Update', fieldsV1: { 'f:metadata': { 'f:labels': {} } } },
+      {
+        manager: 'kubectl-label',
+        operation: 'Update',
+        fieldsV1: { 'f:metadata': { 'f:labels': { '.': {}, 'f:team': {} } } },
+      },
     ];
     assert.deepEqual(parseFieldOwners(managedFields), [
       {
@@ -25,7 +29,7 @@ describe('field owners', () => {
         data: ['.dockerconfigjson'],
         annotations: ['ecr-pull-secrets.io/hosts'],
       },
-      { manager: 'kubectl-label', data: [], annotations: [] },
+      { manager: 'kubectl-label', data: [], annotations: [], labels: ['team'] },
     ]);
   });
 

@@ -6,6 +6,7 @@ import { getPodRegistries } from '../../src/ecr/pod-images.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { listPods } from '../../src/kube/pods.ts';
 import { podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';
+import { noOperatorMetadata } from '../../src/pull-secrets/operator-metadata.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { runOnce } from '../commands/run-command.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
@@ -330,6 +331,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       const config = loadKubeConfig({ kubeconfigPath, requestTimeoutMs: 10_000, userAgent: 'test' });
       let lists = 0;
       const result = await removeHosts({
+        operatorMetadata: noOperatorMetadata,
         ...{
           config,
           secretName: 'ecr-pull-secrets',

@@ -17,7 +17,7 @@ export interface HousekeepingFixtureOptions {
 }
 
 /** The components of one replica that add and remove hosts, in this process, with clocks that a test advances. */
-export interface HousekeepingFixture extends Pick<App, 'secrets' | 'secretCache'> {
+export interface HousekeepingFixture extends Pick<App, 'secrets' | 'secretCache' | 'metadataRollout'> {
   readonly missing: MissingHosts;
   readonly log: readonly Record<string, unknown>[];
   /** `NAMESPACE REASON NUMBER` for each write that removed hosts. */
@@ -91,6 +91,7 @@ export async function startHousekeepingFixture(
     ...{
       secrets: app.secrets,
       secretCache: app.secretCache,
+      metadataRollout: app.metadataRollout,
       missing: app.housekeeping.missing,
       log,
       dropped,

@@ -9,6 +9,7 @@ import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createSecretApi } from '../../src/kube/secrets.ts';
 import { createPullSecrets, type PullSecrets } from '../../src/pull-secrets/ensure.ts';
 import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
+import { noOperatorMetadata } from '../../src/pull-secrets/operator-metadata.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createSecretStore, type SecretStore } from '../../src/pull-secrets/secret-store.ts';
 import { UnstoredHosts } from '../../src/pull-secrets/unstored-hosts.ts';
@@ -81,7 +82,7 @@ export function createReplica(
     isInSync: true,
     token: async ({ region }) => fakeToken(`${name}-${region}-${replica.now}`, replica.now),
     secrets: createPullSecrets({
-      store: around(createSecretStore(createSecretApi(config), 'ecr-pull-secrets', name)),
+      store: around(createSecretStore(createSecretApi(config), 'ecr-pull-secrets', name, noOperatorMetadata)),
       secretCache,
       resolveRegistry,
       hasSynced: () => replica.isInSync,

@@ -7,6 +7,7 @@ import { createSecretApi } from '../../src/kube/secrets.ts';
 import { managedByLabel, productName } from '../../src/labels.ts';
 import { mergeIntoSecret } from '../../src/pull-secrets/apply.ts';
 import { createTokenRules } from '../../src/pull-secrets/host-needs.ts';
+import { noOperatorMetadata } from '../../src/pull-secrets/operator-metadata.ts';
 import { secretType } from '../../src/pull-secrets/ownership.ts';
 import { SecretCache } from '../../src/pull-secrets/secret-cache.ts';
 import { createSecretStore } from '../../src/pull-secrets/secret-store.ts';
@@ -73,7 +74,7 @@ function editedSuite(apiServer: () => TestApiServer): void {
     assert.equal(await store(namespace, editedByUser), 201);
     const now = Date.now();
     await mergeIntoSecret(namespace, new Map([[host, fakeToken('new', now)]]), {
-      store: createSecretStore(createSecretApi(kube), 'ecr-pull-secrets', 'a'),
+      store: createSecretStore(createSecretApi(kube), 'ecr-pull-secrets', 'a', noOperatorMetadata),
       secretCache: new SecretCache(resolveRegistry),
       resolveRegistry,
       log: createJsonLog('warn', { write: (line) => lines.push(line) }),

@@ -145,8 +145,8 @@ k8s.io/apimachinery/pkg/labels without `<` and `>`, which the program does not s
 
 {{/*
 Whether a write adds, changes and removes only permitted entries in a map of an object. `field` is a path such as
-`?metadata.?labels`, `permitted` an expression on the key `k`.
+`?metadata.?labels`, `permitted` an expression on the key `k`. Entries for which `removable` holds may be removed as well.
 */}}
 {{- define "ecr-pull-secrets.celChangesOnly" -}}
-object.{{ .field }}.orValue({}).all(k, {{ .permitted }} || variables.old.{{ .field }}[?k] == object.{{ .field }}[?k]) && variables.old.{{ .field }}.orValue({}).all(k, {{ .permitted }} || k in object.{{ .field }}.orValue({}))
+object.{{ .field }}.orValue({}).all(k, {{ .permitted }} || variables.old.{{ .field }}[?k] == object.{{ .field }}[?k]) && variables.old.{{ .field }}.orValue({}).all(k, {{ .permitted }}{{ with .removable }} || {{ . }}{{ end }} || k in object.{{ .field }}.orValue({}))
 {{- end -}}
