@@ -1,5 +1,5 @@
 # Builds the bundle on the builder's own platform, because the bundle is the same on every architecture.
-FROM --platform=$BUILDPLATFORM node:24-bookworm-slim AS build
+FROM --platform=$BUILDPLATFORM docker.io/library/node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 # The bundler needs no install script, so that no package runs code here before it is bundled.

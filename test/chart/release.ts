@@ -23,12 +23,16 @@ export interface Release {
   pods(): Promise<Record<string, unknown>[]>;
 }
 
-/** Creates a namespace that enforces a Pod Security Standard, and a release to install there. */
+/**
+ * Creates a namespace that enforces a Pod Security Standard, and a release to install there.
+ * @param chart folder or archive of the chart
+ */
 export async function createRelease(
   cluster: Cluster,
   helm: Helm,
   name = 'ecr-pull-secrets',
   podSecurity: PodSecurityStandard = 'restricted',
+  chart = chartFolder,
 ): Promise<Release> {
   const namespace = await cluster.createNamespace('pulls');
   const label = { metadata: { labels: { 'pod-security.kubernetes.io/enforce': podSecurity } } };
@@ -53,8 +57,8 @@ export async function createRelease(
     name,
     namespace,
     user: `system:serviceaccount:${namespace}:ecr-pull-secrets`,
-    install: (values = {}) => run(['install', name, chartFolder], values),
-    upgrade: (values, flags = []) => run(['upgrade', name, chartFolder, ...flags], values),
+    install: (values = {}) => run(['install', name, chart], values),
+    upgrade: (values, flags = []) => run(['upgrade', name, chart, ...flags], values),
     rollback: (revision) => run(['rollback', name, String(revision)]),
     uninstall: () => run(['uninstall', name]),
     kubeconfig: () => cluster.serviceAccountKubeconfig(namespace, 'ecr-pull-secrets'),

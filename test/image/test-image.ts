@@ -65,7 +65,7 @@ function getStorageFlags(folder: string): string[] {
 }
 
 /** Returns the Dockerfile after its last FROM. */
-function readLastStage(): string {
+export function readLastStage(): string {
   const stages = readFileSync(join(root, 'Dockerfile'), 'utf8').split(/^FROM .*\n/m);
   return stages.at(-1) ?? '';
 }
