@@ -66,6 +66,19 @@ describe('the known names', () => {
     );
   });
 
+  it('include the names in the table of the migration page', async () => {
+    const page = await readFile(
+      new URL('../../docs/how-to/migrate-chart-values.md', import.meta.url),
+      'utf8',
+    );
+    const rows = [...page.matchAll(/^\| `([\w.]+)(?:: [^`]+)?`\s+\| `([\w.]+)`/gm)];
+    assert.equal(rows.length, 8);
+    for (const [, before = '', now] of rows) {
+      const known = before.endsWith('rolesAnywhere.image') ? `${before}.repository` : knownNames[before];
+      assert.equal(known, now, before);
+    }
+  });
+
   it('are not the names of values', async () => {
     const values = parse(await file('values.yaml'));
     assert.deepEqual(

@@ -27,7 +27,7 @@ export function getLocalProgramValues(
 export async function startLocalProgram(
   release: Release,
   ecr: EcrDouble,
-  options: Pick<ProgramOptions, 'waitUntilReady' | 'config'> = {},
+  options: Pick<ProgramOptions, 'waitUntilReady' | 'config' | 'certificates'> = {},
 ): Promise<RunningProgram> {
   return await startProgram({
     kubeconfigPath: await release.kubeconfig(),

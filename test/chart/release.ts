@@ -8,8 +8,8 @@ import { getValueAt, type KubeObject, parseConfigFile } from './rendered-objects
 export interface Release {
   readonly name: string;
   readonly namespace: string;
-  /** Installs the chart into the existing namespace. */
-  install(values?: Values): Promise<void>;
+  /** Installs the chart, or a package of an earlier one, into the existing namespace. */
+  install(values?: Values, installedChart?: string): Promise<void>;
   upgrade(values: Values, flags?: readonly string[]): Promise<void>;
   rollback(revision: number): Promise<void>;
   uninstall(): Promise<void>;
@@ -57,7 +57,7 @@ export async function createRelease(
     name,
     namespace,
     user: `system:serviceaccount:${namespace}:ecr-pull-secrets`,
-    install: (values = {}) => run(['install', name, chart], values),
+    install: (values = {}, installedChart = chart) => run(['install', name, installedChart], values),
     upgrade: (values, flags = []) => run(['upgrade', name, chart, ...flags], values),
     rollback: (revision) => run(['rollback', name, String(revision)]),
     uninstall: () => run(['uninstall', name]),
