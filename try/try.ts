@@ -198,13 +198,13 @@ function runStep({ title, command, input }: Step, env: NodeJS.ProcessEnv): void 
   const [program = '', ...args] = command;
   print(`\n${styleText('bold', title)}\n$ ${command.map(quote).join(' ')}\n`);
   const stdin = input === undefined ? 'ignore' : 'pipe';
-  const { status, error } = spawnSync(program, args, {
+  const { status, signal, error } = spawnSync(program, args, {
     ...{ cwd: root, env, stdio: [stdin, 'inherit', 'inherit'] },
     ...(input !== undefined && { input }),
   });
   if (status !== 0) {
     throw new TryError(
-      `${program} failed (${error?.message ?? `exit code ${status}`}); run the script again to continue, or with --delete to clean up`,
+      `${program} failed (${error?.message ?? signal ?? `exit code ${status}`}); run the script again to continue, or with --delete to clean up`,
     );
   }
 }
