@@ -15,16 +15,17 @@ export interface ReleasedReferences {
   readonly files: string;
 }
 
-const imageComment = /# Repository of the image\.(?:.*\n *#)*.*\n(?= *repository:)/;
+/** In the description of image.repository, in values.yaml and in the README. */
+const sourceHint = / There is no public image yet: [^.|]*\./;
 
 /**
  * Returns values.yaml with the repository and the digest of the released image.
  * @throws {Error} if values.yaml has no such values, or does not describe them as expected
  */
 export function releaseValues(values: string, { image, imageDigest }: ReleasedReferences): string {
-  const named = values.replace(imageComment, '# Repository of the image.\n');
+  const named = values.replace(sourceHint, '');
   if (named === values) {
-    throw new Error('values.yaml does not describe image.repository with "# Repository of the image."');
+    throw new Error('values.yaml does not say that there is no public image');
   }
   const withRepository = replaceScalar(named, ['image', 'repository'], image);
   return replaceScalar(withRepository, ['image', 'digest'], imageDigest);
@@ -39,9 +40,6 @@ function replaceScalar(text: string, path: readonly string[], value: string): st
   }
   return `${text.slice(0, range[0])}${value}${text.slice(range[1])}`;
 }
-
-/** In the row of image.repository. */
-const sourceHint = / There is no public image yet: [^|]*?\.(?= *\|)/;
 
 /**
  * Returns the README with the command that installs the released chart, its values, and links to the documentation of the release.
