@@ -17,7 +17,7 @@ import { injectionSuite } from '../webhook/injection-tests.ts';
 import { denySuite } from '../webhook/on-failure-deny-tests.ts';
 import { describeChartOnCluster, offersPolicy } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { registry } from './install-modes.ts';
+import { getApiVersions, registry } from './install-modes.ts';
 import { getLocalProgramValues, installWithLocalProgram } from './local-program.ts';
 import { createRelease, type Release } from './release.ts';
 import { findOne, getValueAt } from './rendered-objects.ts';
@@ -217,7 +217,8 @@ describeChartOnCluster('requests that reach the program', (cluster, helm) => {
   });
 
   it('let `helm test` succeed if the program is ready, and fail otherwise', async () => {
-    const objects = await helm().template({}, { namespace: release.namespace });
+    const apiVersions = getApiVersions(cluster().version);
+    const objects = await helm().template({}, { namespace: release.namespace, apiVersions });
     const { command, args } = getValueAt(
       findOne(objects, 'Pod', 'ecr-pull-secrets-test-readyz'),
       'spec.containers.0',
