@@ -1,20 +1,25 @@
-// Builds and publishes a release: npm run release -- prepare|publish
+// Builds, publishes and signs a release: npm run release -- prepare|publish|sign
+import { appendFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import packageJson from '../package.json' with { type: 'json' };
 import { prepare } from './prepare.ts';
-import { publish } from './publish.ts';
+import { type Published, publish } from './publish.ts';
 import { foldersOf } from './release-folders.ts';
+import { sign } from './sign.ts';
 
-const usage = `Builds and publishes a release. Needs buildah, skopeo, Helm and npm in PATH.
+const usage = `Builds, publishes and signs a release. Needs buildah, skopeo, Helm, npm and cosign in PATH.
 
   npm run release -- prepare [--tag vX.Y.Z] [--label NAME=VALUE …]
   npm run release -- publish --image REGISTRY/NAME --charts REGISTRY/FOLDER
+  npm run release -- sign
 
 prepare builds the image for each platform, its bills of materials and the npm package.
 publish pushes the image and the chart, and writes the notes, the checksums and release.json, which names what to sign.
+sign signs these with cosign. In a workflow, it needs no key.
 
   --out FOLDER                  where the release is prepared (default: dist/release)
   --repository URL              the repository on GitHub (default: that of package.json)
+  --outputs FILE                append what was published to this file, in the format of GITHUB_OUTPUT
   --unreleased                  take the notes from the unreleased changes, for a dry run
   --plain-http                  the registries offer no TLS
   --file FILE                   the Dockerfile
@@ -33,6 +38,7 @@ async function main(args: readonly string[]): Promise<void> {
       image: { type: 'string' },
       charts: { type: 'string' },
       out: { type: 'string', default: 'dist/release' },
+      outputs: { type: 'string' },
       repository: { type: 'string', default: packageJson.homepage },
       unreleased: { type: 'boolean', default: false },
       'plain-http': { type: 'boolean', default: false },
@@ -51,10 +57,26 @@ async function main(args: readonly string[]): Promise<void> {
     await prepare(folders, { tag, unreleased, labels, dockerfile, buildContexts });
   } else if (command === 'publish' && others.length === 0 && image !== undefined && charts !== undefined) {
     const options = { image, charts, repository, unreleased, plainHttp: values['plain-http'] };
-    process.stdout.write(`${JSON.stringify(await publish(folders, options), undefined, 2)}\n`);
+    const published = await publish(folders, options);
+    process.stdout.write(`${JSON.stringify(published, undefined, 2)}\n`);
+    if (values.outputs !== undefined) {
+      appendFileSync(values.outputs, formatOutputs(published));
+    }
+  } else if (command === 'sign' && others.length === 0) {
+    sign(folders);
   } else {
-    throw new Error('use `prepare`, or `publish` with --image and --charts; --help shows all flags');
+    throw new Error('use `prepare`, `publish` with --image and --charts, or `sign`; --help shows all flags');
   }
+}
+
+/** The names and digests of image and chart, for later steps of a workflow. */
+function formatOutputs({ image, chart }: Published): string {
+  return Object.entries({ image, chart })
+    .map(([artifact, reference]) => {
+      const [name, digest] = reference.split('@');
+      return `${artifact}-name=${name}\n${artifact}-digest=${digest}\n`;
+    })
+    .join('');
 }
 
 try {

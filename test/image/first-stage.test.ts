@@ -15,7 +15,8 @@ it('the first stage installs packages without their scripts, and bundles the pro
     [...stage.matchAll(new RegExp(`^${name} (.*)$`, 'gm'))].map(([, text = '']) => text);
   assert.deepEqual(instructions('RUN'), ['npm ci --ignore-scripts', 'npm run bundle']);
 
-  const context = readFileSync(join(root, '.dockerignore'), 'utf8').match(/(?<=^!).*$/gm) ?? [];
+  const context: readonly string[] =
+    readFileSync(join(root, '.dockerignore'), 'utf8').match(/(?<=^!).*$/gm) ?? [];
   const copied = instructions('COPY').flatMap((text) => text.split(' ').slice(0, -1));
   assert.deepEqual(
     copied.filter((path) => !context.includes(path)),

@@ -78,7 +78,8 @@ declareUnless(findReleaseTestObstacle(process.env), suite, () =>
       const build = ['--file', file, ...contexts, '--label', 'org.opencontainers.image.revision=abc'];
       await runSuccessfully(process.execPath, release('prepare', '--tag', `v${version}`, ...flags, ...build));
       const targets = ['--image', image(), '--charts', `${registry.host}/charts`, '--plain-http'];
-      await runSuccessfully(process.execPath, release('publish', ...targets, ...flags));
+      const outputs = ['--outputs', join(folder, 'outputs')];
+      await runSuccessfully(process.execPath, release('publish', ...targets, ...flags, ...outputs));
       released = JSON.parse(readFileSync(output('release.json'), 'utf8'));
     });
     after(async () => {
@@ -183,6 +184,41 @@ declareUnless(findReleaseTestObstacle(process.env), suite, () =>
       // The page that the notes name exists.
       const [, page] = /\[verify a release\]\(\S+\/blob\/v[^/]+\/([^)#]+)/.exec(notes) ?? [];
       assert.ok(page !== undefined && existsSync(join(root, page)), page);
+    });
+
+    it('gives later steps of a workflow the names and digests', () => {
+      const [imageName, imageDigest] = released.image.split('@');
+      const [chartName, chartDigest] = released.chart.split('@');
+      assert.deepEqual(readFileSync(join(folder, 'outputs'), 'utf8').split('\n'), [
+        `image-name=${imageName}`,
+        `image-digest=${imageDigest}`,
+        `chart-name=${chartName}`,
+        `chart-digest=${chartDigest}`,
+        '',
+      ]);
+    });
+
+    it('signs the image for all platforms, the chart and the checksums, and attests each bill of materials', async () => {
+      const record = join(folder, 'cosign-calls');
+      const script = `#!/bin/sh\necho "$@" >> ${record}\n`;
+      writeFileSync(join(folder, 'programs/cosign'), script, { mode: 0o755 });
+      await runSuccessfully(process.execPath, release('sign'));
+      const assets = 'dist/release/assets';
+      const attest = (platform: string) => [
+        `attest --yes --type cyclonedx --predicate ${assets}/${name}-image-${platform.replace('/', '-')}.sbom.json`,
+        released.images[platform],
+      ];
+      const expected = [
+        `sign --yes --recursive ${released.image}`,
+        `sign --yes ${released.chart}`,
+        ...Object.keys(released.images).map((platform) => attest(platform).join(' ')),
+        `sign-blob --yes --bundle ${assets}/checksums.txt.sigstore.json ${assets}/checksums.txt`,
+      ];
+      const calls = readFileSync(record, 'utf8').trim().split('\n');
+      assert.deepEqual(calls, expected);
+      for (const [, file = ''] of calls.join('\n').matchAll(/--predicate (\S+)/g)) {
+        assert.ok(existsSync(join(sources(), file)), file);
+      }
     });
 
     it('is refused if the tag or the changelog do not fit, with all reasons', async () => {

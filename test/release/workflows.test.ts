@@ -30,7 +30,7 @@ describe('the workflows', () => {
     const order = [
       'npm run release -- prepare',
       'npm run release -- publish',
-      'cosign sign ',
+      'npm run release -- sign',
       'gh release create',
     ];
     const positions = order.map((command) => commands.indexOf(command));
