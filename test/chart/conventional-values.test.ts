@@ -305,8 +305,8 @@ describeWithHelm('conventional values', (helm) => {
     const values = {
       hostNetwork: true,
       affinity,
-      webhook: { port: 10250 },
-      config: { provisioning, status: { port: 10251 } },
+      webhook: { port: 9443 },
+      config: { provisioning, status: { port: 9444 } },
     };
     assert.deepEqual(await podsWith(values, ({ hostNetwork }) => hostNetwork), [webhook]);
     const objects = await render(values);
@@ -321,7 +321,7 @@ describeWithHelm('conventional values', (helm) => {
       assert.equal(labels[key], value, key);
     }
     const ports = template.spec.containers[0].ports.map((one: unknown) => getValueAt(one, 'containerPort'));
-    assert.deepEqual(ports, [10_250, 10_251]);
+    assert.deepEqual(ports, [9443, 9444]);
     assert.equal(
       getValueAt((await pods({ hostNetwork: true, dnsPolicy: 'Default' })).get(webhook), 'spec.dnsPolicy'),
       'Default',

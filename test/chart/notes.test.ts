@@ -27,4 +27,31 @@ describeWithHelm('the notes after the installation', (helm) => {
     assert.match(await notes(set), hint);
     assert.doesNotMatch(await notes(set), renewHint);
   });
+
+  it('say how to restrict the port of the webhook, which NetworkPolicies cannot do in the network of the nodes', async () => {
+    const networkPolicy = { enabled: true, apiServerCidrs: ['10.0.0.0/28'] };
+    const clientAuth = { enabled: true, secretName: 'ca', allowedNames: ['kube-apiserver'] };
+    const port = /Restrict the webhook's port\./;
+    const byPolicy = /Set webhook\.clientAuth, or networkPolicy with the API server's addresses/;
+    const onNodes =
+      /Set webhook\.clientAuth, because NetworkPolicies do not apply to the network of the nodes/;
+    assert.match(await notes({}), byPolicy);
+    assert.doesNotMatch(await notes({ networkPolicy }), port);
+    assert.match(await notes({ networkPolicy, hostNetwork: true }), onNodes);
+    assert.doesNotMatch(await notes({ hostNetwork: true, webhook: { clientAuth } }), port);
+  });
+
+  it('warn of credentials that every process in the network of a node gets', async () => {
+    const rolesAnywhere = {
+      certificateSecret: 'x',
+      trustAnchorArn: 'x',
+      profileArn: 'x',
+      roleArn: 'arn:aws:iam::123456789012:role/x',
+    };
+    const aws = { credentials: { source: 'rolesAnywhere', rolesAnywhere } };
+    const warning = /every process in the network of a node gets the AWS credentials from 127\.0\.0\.1:9911/;
+    assert.match(await notes({ hostNetwork: true, aws }), warning);
+    assert.doesNotMatch(await notes({ aws }), warning);
+    assert.doesNotMatch(await notes({ hostNetwork: true }), warning);
+  });
 });

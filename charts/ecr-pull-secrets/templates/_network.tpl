@@ -16,10 +16,12 @@
 
 {{- define "ecr-pull-secrets.egressToApiServer" -}}
 - ports:
-    - port: 53
+    {{- range .Values.networkPolicy.dnsPorts }}
+    - port: {{ . }}
       protocol: UDP
-    - port: 53
+    - port: {{ . }}
       protocol: TCP
+    {{- end }}
 - ports:
     {{- range .Values.networkPolicy.apiServerPorts }}
     - port: {{ . }}

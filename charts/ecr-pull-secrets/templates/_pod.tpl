@@ -33,10 +33,9 @@ hostAliases:
 {{- end }}
 securityContext:
   {{- include "ecr-pull-secrets.withoutNulls" $values.podSecurityContext | nindent 2 }}
-{{- with $values.nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
-{{- end }}
+  {{- /* The image is for Linux only, also where the operator replaced the default. */}}
+  {{- mergeOverwrite (dict) ($values.nodeSelector | default dict) (dict "kubernetes.io/os" "linux") | toYaml | nindent 2 }}
 {{- with $values.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
