@@ -32,19 +32,28 @@ interface Mount {
   readonly destination: string;
 }
 
+interface ContainerOptions {
+  readonly mounts: readonly Mount[];
+  readonly environment: Record<string, string>;
+  /** `UID:GID` instead of the user of the image. */
+  readonly user?: string;
+  /** Further groups of the user, such as the group of the pod's volumes. */
+  readonly groups?: readonly number[];
+}
+
 /**
  * Runs an image as the chart does: with its entry point and user, a read-only root file system, no capabilities and no
  * privilege escalation. It is PID 1 in its own PID namespace, and uses the network of this machine.
+ * @param folder for the files of the container; must not exist
  */
 export function startContainer(
   folder: string,
   { rootfs, config }: TestImage,
-  mounts: readonly Mount[],
-  environment: Record<string, string>,
+  { user: ownUser = config.User, ...options }: ContainerOptions,
 ): Container {
   const bundle = join(folder, 'bundle');
-  mkdirSync(bundle);
-  const spec = buildRuntimeSpec(rootfs, config, mounts, environment);
+  mkdirSync(bundle, { recursive: true });
+  const spec = buildRuntimeSpec(rootfs, config, { user: ownUser, ...options });
   writeFileSync(join(bundle, 'config.json'), JSON.stringify(spec));
   const state = join(folder, 'state');
   const pidFile = join(folder, 'pid');
@@ -72,10 +81,10 @@ export function startContainer(
   return {
     pid: () => Number(readFileSync(pidFile, 'utf8')),
     output: () => readFileSync(outputFile, 'utf8'),
-    runNode: (script, user = config.User, flags = []) =>
+    runNode: (script, user = ownUser, flags = []) =>
       runc('exec', '--user', user, 'test', '/nodejs/bin/node', ...flags, '-e', script),
     run: (command) => {
-      const args = [...global, 'exec', '--user', config.User, 'test', ...command];
+      const args = [...global, 'exec', '--user', ownUser, 'test', ...command];
       return runProgram(requiredImagePrograms.runtime, args, {});
     },
     signal: (signal) => process.kill(Number(readFileSync(pidFile, 'utf8')), signal),
@@ -87,15 +96,14 @@ export function startContainer(
 function buildRuntimeSpec(
   rootfs: string,
   config: TestImage['config'],
-  mounts: readonly Mount[],
-  environment: Record<string, string>,
+  { mounts, environment, user, groups = [] }: ContainerOptions & { readonly user: string },
 ) {
-  const [uid, gid] = config.User.split(':').map(Number);
+  const [uid, gid] = user.split(':').map(Number);
   return {
     ociVersion: '1.0.0',
     root: { path: rootfs, readonly: true },
     process: {
-      user: { uid, gid },
+      user: { uid, gid, additionalGids: groups },
       cwd: config.WorkingDir,
       args: [...config.Entrypoint, ...config.Cmd],
       env: [...config.Env, ...Object.entries(environment).map(([name, value]) => `${name}=${value}`)],

@@ -1,7 +1,15 @@
 // Tests that the image runs as the chart runs it: unprivileged, and on a read-only file system.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { chownSync, copyFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -23,7 +31,7 @@ const image = '123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1';
 const mountPoint = '/etc/ecr-pull-secrets';
 const obstacle = findImageTestObstacle(process.env);
 
-it('the image injects a pod as user 65532, without any writable path', {
+it('the image injects a pod as user 65532 and as any other user, without any writable path', {
   skip: !isCi(process.env) && obstacle,
 }, async (t) => {
   assert.equal(obstacle, undefined);
@@ -42,12 +50,11 @@ it('the image injects a pod as user 65532, without any writable path', {
   const caPem = await fillMount(mountSource, await installServiceAccount(cluster));
 
   const started = performance.now();
-  container = startContainer(
-    folder,
-    testImage,
-    [{ source: mountSource, destination: mountPoint }],
-    ecr.env(),
-  );
+  const options = {
+    mounts: [{ source: mountSource, destination: mountPoint }],
+    environment: ecr.env(),
+  };
+  container = startContainer(join(folder, 'container'), testImage, options);
   const { webhook, status } = await waitUntilReady(container);
   const readyMs = performance.now() - started;
   const { files, bytes, compressedBytes } = testImage.contents;
@@ -120,6 +127,27 @@ it('the image injects a pod as user 65532, without any writable path', {
   assert.equal(await container.exited, 0, container.output());
   assert.equal((await fetch(`${status}/healthz`).catch(() => undefined))?.status, undefined);
   assert.deepEqual(hashFiles(testImage.rootfs), before);
+
+  // As OpenShift runs it: as a user without a name, with group 0, and with the group to which the mounted files belong.
+  const id = 1_000_680_000;
+  makeReadableFor(mountSource, id);
+  container = startContainer(join(folder, 'openshift'), testImage, {
+    ...options,
+    user: `${id}:0`,
+    groups: [id],
+  });
+  const other = await waitUntilReady(container);
+  const second = await registerWebhook(cluster, { webhookUrl: `${other.webhook}/mutate`, caPem });
+  const pod = await createPod(cluster, await second.createNamespace(), podWith([image]));
+  assert.deepEqual([pod.pullSecrets, pod.warnings], [['ecr-pull-secrets'], []]);
+  const identity = readStatus(container);
+  assert.deepEqual(
+    [identity['Uid'], identity['Gid'], identity['Groups']?.trim()],
+    [Array(4).fill(id).join('\t'), Array(4).fill(0).join('\t'), String(id)],
+  );
+  container.signal('SIGTERM');
+  assert.equal(await container.exited, 0, container.output());
+  assert.deepEqual(hashFiles(testImage.rootfs), before);
 });
 
 /** Creates the mounted files: configuration, certificate and kubeconfig. Returns the CA. */
@@ -142,6 +170,15 @@ async function fillMount(folder: string, kubeconfig: string): Promise<string> {
     chownSync(join(folder, path), 65_532, 65_532);
   }
   return caPem;
+}
+
+/** Sets owner and mode of mounted files as the kubelet does for a pod with this file system group. */
+function makeReadableFor(folder: string, group: number): void {
+  for (const entry of ['', ...readdirSync(folder, { recursive: true, encoding: 'utf8' })]) {
+    const path = join(folder, entry);
+    chownSync(path, 0, group);
+    chmodSync(path, statSync(path).isDirectory() ? 0o750 : 0o440);
+  }
 }
 
 async function waitUntilReady(container: Container): Promise<{ webhook: string; status: string }> {
