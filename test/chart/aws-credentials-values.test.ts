@@ -56,6 +56,36 @@ describeWithHelm('AWS credentials', (helm) => {
       ]);
     }
   });
+
+  it('passes the proxy on to the Roles Anywhere helper, which uses one only with a flag', async () => {
+    const sidecar = async (values: Values) => {
+      const deployment = findOne(
+        await render({ ...rolesAnywhere(), ...values }),
+        'Deployment',
+        'ecr-pull-secrets',
+      );
+      const { args, env, envFrom } = getValueAt(deployment, 'spec.template.spec.initContainers.0');
+      return { withProxy: args.includes('--with-proxy'), env, envFrom };
+    };
+    const proxies = [
+      { name: 'HTTPS_PROXY', valueFrom: { secretKeyRef: { name: 'proxy', key: 'url' } } },
+      { name: 'no_proxy', value: 'example.com' },
+    ];
+    const other = { name: 'AWS_REGION', value: 'eu-central-1' };
+    assert.deepEqual(await sidecar({ extraEnv: [other, ...proxies] }), {
+      withProxy: true,
+      env: proxies,
+      envFrom: undefined,
+    });
+    const extraEnvFrom = [{ configMapRef: { name: 'proxy' } }];
+    assert.deepEqual(await sidecar({ extraEnvFrom }), {
+      withProxy: true,
+      env: undefined,
+      envFrom: extraEnvFrom,
+    });
+    const none = { withProxy: false, env: undefined, envFrom: undefined };
+    assert.deepEqual(await sidecar({ extraEnv: [other] }), none);
+  });
 });
 
 function rolesAnywhere(): Values {

@@ -148,6 +148,22 @@ envFrom:
 {{- end }}
 {{- end -}}
 
+{{/* `env` and `envFrom` with the proxy for the Roles Anywhere helper; empty if `extraEnv` and `extraEnvFrom` contain none. */}}
+{{- define "ecr-pull-secrets.proxyEnvironment" -}}
+{{- $proxies := list -}}
+{{- range .Values.extraEnv -}}
+{{- if regexMatch "^(?i)(https|no)_proxy$" .name -}}{{- $proxies = append $proxies . -}}{{- end -}}
+{{- end -}}
+{{- with $proxies }}
+env:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.extraEnvFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
 {{/* Where programs expect the token of their ServiceAccount. */}}
 {{- define "ecr-pull-secrets.tokenFolder" -}}
 /var/run/secrets/kubernetes.io/serviceaccount
@@ -255,6 +271,10 @@ and stop after it, in a Job too.
     - --trust-anchor-arn={{ .trustAnchorArn }}
     - --profile-arn={{ .profileArn }}
     - --role-arn={{ .roleArn }}
+    {{- with include "ecr-pull-secrets.proxyEnvironment" $ | trim }}
+    - --with-proxy
+  {{- . | nindent 2 }}
+    {{- end }}
   securityContext:
     {{- include "ecr-pull-secrets.containerSecurityContext" $ | nindent 4 }}
   resources:
