@@ -6,7 +6,7 @@ import { type ImageIndex, readLayout } from '../image/image-files.ts';
 import packageJson from '../package.json' with { type: 'json' };
 import { assetsOf, type ReleaseFolders } from './release-folders.ts';
 import { cutSection, makeLinksAbsolute } from './release-version.ts';
-import { type ReleasedReferences, releaseReadme, releaseValues } from './released-chart.ts';
+import { type ReleasedReferences, releaseMetadata, releaseReadme, releaseValues } from './released-chart.ts';
 import { run } from './run.ts';
 
 export interface PublishOptions {
@@ -90,6 +90,7 @@ function packageChart(folders: ReleaseFolders, references: ReleasedReferences): 
     const path = join(folder, file);
     writeFileSync(path, release(readFileSync(path, 'utf8'), references));
   };
+  edit('Chart.yaml', releaseMetadata);
   edit('values.yaml', releaseValues);
   edit('README.md', releaseReadme);
   cpSync('LICENSE', join(folder, 'LICENSE'));

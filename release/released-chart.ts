@@ -15,6 +15,21 @@ export interface ReleasedReferences {
   readonly files: string;
 }
 
+/**
+ * Returns Chart.yaml with the image, which Artifact Hub scans, and with links to the files of the release.
+ * @throws {Error} if it does not link to the main branch
+ */
+export function releaseMetadata(chart: string, { version, image, imageDigest }: ReleasedReferences): string {
+  const linked = chart.replaceAll('/main/', `/v${version}/`);
+  if (linked === chart) {
+    throw new Error('Chart.yaml does not link to the main branch');
+  }
+  const document = parseDocument(linked);
+  const images = `- name: ecr-pull-secrets\n  image: ${image}@${imageDigest}\n`;
+  document.setIn(['annotations', 'artifacthub.io/images'], images);
+  return document.toString();
+}
+
 /** In the description of image.repository, in values.yaml and in the README. */
 const sourceHint = / There is no public image yet: [^.|]*\./;
 

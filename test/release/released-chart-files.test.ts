@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parse } from 'yaml';
-import { releaseReadme, releaseValues } from '../../release/released-chart.ts';
+import { releaseMetadata, releaseReadme, releaseValues } from '../../release/released-chart.ts';
 import { chartFolder } from '../chart/helm.ts';
 
 const references = {
@@ -42,6 +42,21 @@ describe('the files of a released chart', () => {
     );
     assert.ok(released.includes(`](${references.files}/docs/how-to/aws-credentials.md)`));
     assert.doesNotMatch(released, /\]\(\.\.?\//);
+  });
+
+  it('name the image for Artifact Hub, and link to the files of the tag', () => {
+    const chart = readFileSync(join(chartFolder, 'Chart.yaml'), 'utf8');
+    const released = releaseMetadata(chart, references);
+    const { annotations, icon, ...others } = parse(released);
+    const { annotations: _, icon: __, ...expected } = parse(chart);
+    assert.deepEqual(others, expected);
+    assert.deepEqual(parse(annotations['artifacthub.io/images']), [
+      { name: 'ecr-pull-secrets', image: `${references.image}@${references.imageDigest}` },
+    ]);
+    assert.match(icon, /\/v1\.2\.0\/charts\//);
+    assert.match(annotations['artifacthub.io/links'], /\/blob\/v1\.2\.0\/docs\//);
+    assert.doesNotMatch(released, /\/main\//);
+    assert.throws(() => releaseMetadata(released, references), /does not link to the main branch/);
   });
 
   it('are refused if the sources do not contain what has to be replaced', () => {
