@@ -100,6 +100,10 @@ describeWithHelm('conventional values', (helm) => {
     assert.equal(findOne(objects, 'Pod', doctor).metadata.annotations?.['helm.sh/hook'], 'test');
     await assert.rejects(render({ commonLabels: { 'app.kubernetes.io/name': 'x' } }), /at '\/commonLabels/);
     await assert.rejects(render({ podLabels: { 'app.kubernetes.io/component': 'x' } }), /at '\/podLabels/);
+    await assert.rejects(
+      render({ metrics: { podMonitor: { labels: { 'app.kubernetes.io/name': 'x' } } } }),
+      /at '\/metrics\/podMonitor\/labels/,
+    );
   });
 
   it('add annotations and labels to single kinds of objects', async () => {
@@ -176,26 +180,33 @@ describeWithHelm('conventional values', (helm) => {
     }
   });
 
-  it('remove single keys of the security contexts, as OpenShift needs', async () => {
-    const podSecurityContext = { runAsUser: null, runAsGroup: null, fsGroup: null, seccompProfile: null };
-    const values = {
-      podSecurityContext,
-      securityContext: { readOnlyRootFilesystem: false, runAsNonRoot: true },
-    };
-    for (const [name, spec] of await specs(values)) {
-      assert.deepEqual(spec.securityContext, { runAsNonRoot: true }, name);
-      assert.deepEqual(
-        spec.containers[0].securityContext,
-        {
-          allowPrivilegeEscalation: false,
-          capabilities: { drop: ['ALL'] },
-          readOnlyRootFilesystem: false,
-          runAsNonRoot: true,
+  for (const removed of [null, '']) {
+    it(`remove keys of the security contexts that are ${JSON.stringify(removed)}, as OpenShift needs`, async () => {
+      const values = {
+        podSecurityContext: {
+          runAsUser: removed,
+          runAsGroup: removed,
+          fsGroup: removed,
+          seccompProfile: removed,
+          supplementalGroups: removed,
         },
-        name,
-      );
-    }
-  });
+        securityContext: { readOnlyRootFilesystem: false, runAsNonRoot: true, privileged: removed },
+      };
+      for (const [name, spec] of await specs(values)) {
+        assert.deepEqual(spec.securityContext, { runAsNonRoot: true }, name);
+        assert.deepEqual(
+          spec.containers[0].securityContext,
+          {
+            allowPrivilegeEscalation: false,
+            capabilities: { drop: ['ALL'] },
+            readOnlyRootFilesystem: false,
+            runAsNonRoot: true,
+          },
+          name,
+        );
+      }
+    });
+  }
 
   it('share DNS, host aliases, priority, node selector, tolerations and affinity among all pods', async () => {
     const shared = {

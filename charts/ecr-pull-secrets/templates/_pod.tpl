@@ -32,7 +32,7 @@ hostAliases:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  {{- include "ecr-pull-secrets.withoutNulls" $values.podSecurityContext | nindent 2 }}
+  {{- include "ecr-pull-secrets.withoutEmpty" $values.podSecurityContext | nindent 2 }}
 nodeSelector:
   {{- /* The image is for Linux only, also where the operator replaced the default. */}}
   {{- mergeOverwrite (dict) ($values.nodeSelector | default dict) (dict "kubernetes.io/os" "linux") | toYaml | nindent 2 }}
@@ -46,17 +46,20 @@ affinity:
 {{- end }}
 {{- end -}}
 
-{{/* A map as YAML without the keys that are null: Helm does not remove them in every case, for example not in those of a parent chart. */}}
-{{- define "ecr-pull-secrets.withoutNulls" -}}
+{{/*
+A security context as YAML without the keys that are null or empty. Helm itself removes keys that are null, but not in the values of a
+parent chart (Helm 4), and not if the chart has no such key.
+*/}}
+{{- define "ecr-pull-secrets.withoutEmpty" -}}
 {{- $kept := dict -}}
 {{- range $key, $value := . -}}
-{{- if not (kindIs "invalid" $value) -}}{{- $_ := set $kept $key $value -}}{{- end -}}
+{{- if not (has (toString $value) (list "" "<nil>")) -}}{{- $_ := set $kept $key $value -}}{{- end -}}
 {{- end -}}
 {{- toYaml $kept -}}
 {{- end -}}
 
 {{- define "ecr-pull-secrets.containerSecurityContext" -}}
-{{- include "ecr-pull-secrets.withoutNulls" .Values.securityContext -}}
+{{- include "ecr-pull-secrets.withoutEmpty" .Values.securityContext -}}
 {{- end -}}
 
 {{/* `global.imagePullSecrets` and `imagePullSecrets`, whose entries are names or objects, as a list of objects in JSON. */}}
