@@ -3,6 +3,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { build } from 'esbuild';
 import { findBundledPackages } from './build/bundled-packages.ts';
+import { clientNodeParts } from './build/client-node.ts';
 import { findLicenses, formatLicenses, licensesFileName } from './build/licenses.ts';
 
 const outfile = process.argv[2] ?? 'dist/main.mjs';
@@ -30,6 +31,9 @@ const { metafile } = await build({
   // notices inside of files, in addition to the licenses of the packages
   legalComments: 'linked',
   metafile: true,
+  plugins: [clientNodeParts],
+  // one YAML parser instead of two
+  alias: { 'js-yaml': './build/js-yaml.ts' },
   banner: {
     js:
       "import { createRequire as createRequireOfBundle } from 'node:module'; const require = createRequireOfBundle(import.meta.url);\n" +

@@ -1,10 +1,11 @@
 // Tests that the bundle in the image runs without node_modules: it injects a pod.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import type { Metafile } from 'esbuild';
 import { startApiStandIn } from './doubles/api-server/api-stand-in.ts';
 import { startEcrDouble } from './doubles/ecr/ecr-double.ts';
 import { installServiceAccount, registerWebhook } from './support/installation.ts';
@@ -16,6 +17,7 @@ describe('the bundle in the image', () => {
     const directory = await mkdtemp(join(tmpdir(), 'bundle-'));
     const bundle = join(directory, 'main.mjs');
     await bundleInto(bundle);
+    assert.deepEqual(await findUnused(`${bundle}.meta.json`), []);
     const cluster = await startApiStandIn();
     const ecr = await startEcrDouble();
     const kubeconfigPath = await installServiceAccount(cluster);
@@ -55,3 +57,11 @@ describe('the bundle in the image', () => {
     await rm(directory, { recursive: true, force: true });
   });
 });
+
+/** Returns the bundled files of a second YAML parser, and of client-node's API groups, which are not called. */
+async function findUnused(metafile: string): Promise<string[]> {
+  const { outputs }: Metafile = JSON.parse(await readFile(metafile, 'utf8'));
+  return Object.values(outputs)
+    .flatMap(({ inputs }) => Object.keys(inputs))
+    .filter((file) => /\/(js-yaml|client-node\/dist\/gen\/(apis|models|types))\//.test(file));
+}

@@ -1,6 +1,7 @@
 // Asks the API server what the caller, or another user, may do.
-import { AuthorizationV1Api } from '@kubernetes/client-node';
-import { type ClusterConfig, createApiConfiguration, withKubeErrors } from './client.ts';
+import { getField } from '../util/json.ts';
+import type { ClusterConfig } from './client.ts';
+import { sendJson } from './request.ts';
 
 /** One verb on one resource. */
 export interface AccessRight {
@@ -34,24 +35,21 @@ export type AccessReviewer = (right: AccessRight) => Promise<boolean>;
 
 /** @param user undefined: the caller. For another user, the caller needs the right to create subjectaccessreviews */
 export function createAccessReviewer(config: ClusterConfig, user?: ReviewedUser): AccessReviewer {
-  const api = new AuthorizationV1Api(createApiConfiguration(config));
-  return async ({ verb, group, resource, subresource, name, namespace }) => {
+  const resource = user === undefined ? 'selfsubjectaccessreviews' : 'subjectaccessreviews';
+  return async ({ verb, group, resource: reviewed, subresource, name, namespace }) => {
     const resourceAttributes = {
-      ...{ verb, group, resource },
+      ...{ verb, group, resource: reviewed },
       ...(subresource !== undefined && { subresource }),
       ...(name !== undefined && { name }),
       ...(namespace !== undefined && { namespace }),
     };
-    const operation = `create ${user === undefined ? 'selfsubjectaccessreviews' : 'subjectaccessreviews'}`;
-    return await withKubeErrors(operation, async () => {
-      const { status } =
-        user === undefined
-          ? await api.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes } } })
-          : await api.createSubjectAccessReview({
-              body: { spec: { resourceAttributes, user: user.user, groups: [...user.groups] } },
-            });
-      return status?.allowed === true;
+    const review = await sendJson(config, {
+      method: 'POST',
+      path: `/apis/authorization.k8s.io/v1/${resource}`,
+      body: { spec: { resourceAttributes, ...user } },
+      operation: `create ${resource}`,
     });
+    return getField(getField(review, 'status'), 'allowed') === true;
   };
 }
 

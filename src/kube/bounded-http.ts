@@ -1,6 +1,5 @@
 // client-node's HTTP library with bounds on the calls in flight, their duration and the size of their responses.
 import {
-  ApiException,
   type HttpLibrary,
   IsomorphicFetchHttpLibrary,
   type RequestContext,
@@ -57,10 +56,6 @@ export function createBoundedHttp(bounds: HttpBounds): HttpLibrary {
         binary: () => readBytes(stream(), maxObjectBytes),
         text: async () => (await readBytes(stream(), maxObjectBytes)).toString(),
       };
-      // The generated code drops the body of a 401. An admission webhook may also respond with 401, and the body names it.
-      if (response.httpStatusCode === 401) {
-        throw new ApiException(401, 'Unauthorized', await response.body.text(), response.headers);
-      }
       return response;
     },
   });

@@ -1,5 +1,4 @@
 // Classifies requests to the API server by method and URL, and returns their timeouts.
-import { HttpMethod } from '@kubernetes/client-node';
 
 /** The classification of a request. */
 export interface CallKind {
@@ -25,7 +24,7 @@ export interface CallTimeouts {
 export const defaultWriteTimeoutMs = 40_000;
 
 /** Methods for which the API server runs no admission. */
-const readMethods: ReadonlySet<string> = new Set([HttpMethod.GET, HttpMethod.HEAD]);
+const readMethods: ReadonlySet<string> = new Set(['GET', 'HEAD']);
 
 /** Classifies a request. */
 export function classifyCall(method: string, url: string): CallKind {

@@ -1,21 +1,12 @@
-// Loads the kubeconfig and configures client-node: connections, timeouts, slots and error conversion.
+// Loads the kubeconfig and configures client-node: connections, timeouts and slots.
 import type { RequestOptions } from 'node:https';
 import { setImmediate as yieldToCallers } from 'node:timers/promises';
-import {
-  type Configuration,
-  CoreV1Api,
-  createConfiguration,
-  type HttpLibrary,
-  KubeConfig,
-  type RequestContext,
-  ServerConfiguration,
-} from '@kubernetes/client-node';
+import { type HttpLibrary, KubeConfig, type RequestContext } from '@kubernetes/client-node';
 import { getField } from '../util/json.ts';
 import { createBoundedHttp } from './bounded-http.ts';
 import { CallSlots, type CallSlotsState } from './call-slots.ts';
 import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
 import { Connections } from './connection-pool.ts';
-import { KubeError, toKubeError } from './errors.ts';
 
 /** Options of {@link loadKubeConfig}. */
 export interface KubeConfigOptions {
@@ -93,7 +84,7 @@ export class ClusterConfig extends KubeConfig {
     return this.#slots.state;
   }
 
-  /** Sets headers and connections. Called by client-node's generated code before each call. */
+  /** Sets headers and connections. Called before each request. */
   override async applySecurityAuthentication(context: RequestContext): Promise<void> {
     const options: RequestOptions = {};
     await this.applyToHTTPSOptions(options);
@@ -197,47 +188,6 @@ export function loadKubeConfig(options: KubeConfigOptions): ClusterConfig {
     );
   }
   return config;
-}
-
-/** Creates the configuration that client-node's generated API classes need. */
-export function createApiConfiguration(config: ClusterConfig): Configuration {
-  const baseServer = new ServerConfiguration(config.getCurrentCluster()?.server ?? '', {});
-  return createConfiguration({ baseServer, httpApi: config.http, authMethods: { default: config } });
-}
-
-/** Creates client-node's API class for the core group. */
-export function createCoreApi(config: ClusterConfig): CoreV1Api {
-  return new CoreV1Api(createApiConfiguration(config));
-}
-
-/**
- * Runs a call and converts its failures.
- * @throws {KubeError}
- */
-export async function withKubeErrors<T>(operation: string, call: () => Promise<T>): Promise<T> {
-  try {
-    return await call();
-  } catch (error) {
-    throw toKubeError(error, operation);
-  }
-}
-
-/**
- * Runs a call on one object, and returns undefined if the object does not exist.
- * @throws {KubeError} for any other failure
- */
-export async function undefinedIfNotFound<T>(
-  operation: string,
-  call: () => Promise<T>,
-): Promise<T | undefined> {
-  try {
-    return await withKubeErrors(operation, call);
-  } catch (error) {
-    if (error instanceof KubeError && error.code === 'not-found') {
-      return undefined;
-    }
-    throw error;
-  }
 }
 
 /** Returns the namespace of the pod or of the kubeconfig's context; undefined if neither is known. */

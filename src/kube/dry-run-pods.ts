@@ -1,6 +1,8 @@
 // Creates pods on a dry run: the API server runs admission, and stores nothing.
-import type { V1Pod } from '@kubernetes/client-node';
-import { type ClusterConfig, createCoreApi, withKubeErrors } from './client.ts';
+import { getField, getItems } from '../util/json.ts';
+import type { ClusterConfig } from './client.ts';
+import { sendJson } from './request.ts';
+import { getResourcePath } from './resource.ts';
 
 /**
  * Creates a pod with one container on a dry run. It meets the Pod Security Standard `restricted`.
@@ -12,7 +14,7 @@ export async function createPodOnDryRun(
   namespace: string,
   image: string,
 ): Promise<readonly string[]> {
-  const body: V1Pod = {
+  const body = {
     metadata: { generateName: 'ecr-pull-secrets-doctor-' },
     spec: {
       restartPolicy: 'Never',
@@ -32,8 +34,15 @@ export async function createPodOnDryRun(
       ],
     },
   };
-  const pod = await withKubeErrors(`create a pod in namespace ${namespace} on a dry run`, () =>
-    createCoreApi(config).createNamespacedPod({ namespace, body, dryRun: 'All' }),
-  );
-  return (pod.spec?.imagePullSecrets ?? []).flatMap(({ name }) => (name === undefined ? [] : [name]));
+  const pod = await sendJson(config, {
+    method: 'POST',
+    path: getResourcePath('pods', namespace),
+    query: { dryRun: 'All' },
+    body,
+    operation: `create a pod in namespace ${namespace} on a dry run`,
+  });
+  return getItems(getField(getField(pod, 'spec'), 'imagePullSecrets')).flatMap((reference) => {
+    const name = getField(reference, 'name');
+    return typeof name === 'string' ? [name] : [];
+  });
 }

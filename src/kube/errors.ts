@@ -1,5 +1,4 @@
 // The error for a failed call to the API server, with its classification and advice.
-import { ApiException } from '@kubernetes/client-node';
 import { parseStatus, type Status } from './api-status.ts';
 import { ResponseTooLargeError } from './bounded-http.ts';
 import { OverloadedError } from './call-slots.ts';
@@ -232,15 +231,12 @@ function classifySystemCode(code: string | undefined): KubeErrorCode {
 }
 
 /**
- * Converts what a call threw to a KubeError: client-node's ApiException, fetch's TypeError, the reason of an aborted signal or
+ * Converts what a call threw to a KubeError: fetch's TypeError, the reason of an aborted signal or
  * any other error. A KubeError is returned unchanged.
  */
 export function toKubeError(failure: unknown, operation: string): KubeError {
   if (failure instanceof KubeError) {
     return failure;
-  }
-  if (failure instanceof ApiException) {
-    return createStatusError(failure.code, failure.body, operation);
   }
   if (failure instanceof ResponseTooLargeError) {
     return new KubeError({ code: 'too-large', operation, detail: failure.message });

@@ -1,8 +1,8 @@
 // Creates Kubernetes Events.
-import type { CoreV1Event } from '@kubernetes/client-node';
 import type { ClusterConfig } from './client.ts';
-import { createCoreApi, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
+import { sendJson } from './request.ts';
+import { getResourcePath } from './resource.ts';
 
 /** An Event about an object, for the users of its namespace. */
 export interface KubeEvent {
@@ -34,14 +34,16 @@ export interface EventApi {
  * @param component the Event's source
  */
 export function createEventApi(config: ClusterConfig, component: string): EventApi {
-  const api = createCoreApi(config);
   return {
     create: async (event) => {
       const { namespace } = event.object;
       try {
-        await withKubeErrors(`create Event ${namespace}/${event.name}`, () =>
-          api.createNamespacedEvent({ namespace, body: createEventBody(event, component) }),
-        );
+        await sendJson(config, {
+          method: 'POST',
+          path: getResourcePath('events', namespace),
+          body: createEventBody(event, component),
+          operation: `create Event ${namespace}/${event.name}`,
+        });
         return true;
       } catch (error) {
         if (error instanceof KubeError && error.code === 'conflict') {
@@ -53,11 +55,9 @@ export function createEventApi(config: ClusterConfig, component: string): EventA
   };
 }
 
-function createEventBody(
-  { name, object, type, reason, message, at }: KubeEvent,
-  component: string,
-): CoreV1Event {
-  const time = new Date(at);
+/** Schema: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/ (its older form in the core group). */
+function createEventBody({ name, object, type, reason, message, at }: KubeEvent, component: string) {
+  const time = new Date(at).toISOString();
   return {
     metadata: { name, namespace: object.namespace },
     involvedObject: { apiVersion: 'v1', ...object },

@@ -1,8 +1,8 @@
 // Reads one object by its name, with the right to get or to list it.
-import { type ClusterConfig, undefinedIfNotFound } from './client.ts';
+import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { parsePage } from './list.ts';
-import { type GetRequest, getText, parseJson } from './request.ts';
+import { type GetRequest, getText, parseJson, undefinedIfNotFound } from './request.ts';
 import { acceptObjects, getResourcePath } from './resource.ts';
 
 /** Where an object is. */
@@ -56,7 +56,7 @@ export async function readByName(
     operation,
   };
   try {
-    return await undefinedIfNotFound(operation, async () =>
+    return await undefinedIfNotFound(async () =>
       parseJson(await getText(config, request, maxBytes), operation),
     );
   } catch (error) {

@@ -1,8 +1,8 @@
 // Reads objects of any resource as the API server sends them, in responses of bounded size.
 import { maxObjectBytes } from './bounded-http.ts';
-import { type ClusterConfig, undefinedIfNotFound } from './client.ts';
+import type { ClusterConfig } from './client.ts';
 import { listAll } from './list.ts';
-import { getText, parseJson } from './request.ts';
+import { getText, parseJson, undefinedIfNotFound } from './request.ts';
 import { acceptObjects } from './resource.ts';
 
 /** Which object to read. */
@@ -24,7 +24,7 @@ export async function readObject(
 ): Promise<unknown> {
   const operation = `read ${noun}`;
   const request = { path, query: {}, accept: acceptObjects.list, signal, operation };
-  return await undefinedIfNotFound(operation, async () =>
+  return await undefinedIfNotFound(async () =>
     parseJson(await getText(config, request, maxObjectBytes), operation),
   );
 }

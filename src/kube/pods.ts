@@ -1,10 +1,10 @@
 // Lists pods in responses of bounded size, and deletes them.
 import { maxObjectBytes } from './bounded-http.ts';
-import { type ClusterConfig, createCoreApi, withKubeErrors } from './client.ts';
+import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type Page, parsePage } from './list.ts';
-import { type GetRequest, getText } from './request.ts';
-import { getResourcePath } from './resource.ts';
+import { type GetRequest, getText, sendJson } from './request.ts';
+import { getObjectPath, getResourcePath } from './resource.ts';
 
 /** Limits of one list. A list that exceeds them fails, because a partial list does not show which pods do not exist. */
 export interface PodListLimits {
@@ -219,13 +219,15 @@ export interface PodApi {
 }
 
 export function createPodApi(config: ClusterConfig): PodApi {
-  const api = createCoreApi(config);
   return {
     delete: async ({ namespace, name, uid, resourceVersion }) => {
       try {
-        await withKubeErrors(`delete pod ${namespace}/${name}`, () =>
-          api.deleteNamespacedPod({ namespace, name, body: { preconditions: { uid, resourceVersion } } }),
-        );
+        await sendJson(config, {
+          method: 'DELETE',
+          path: getObjectPath('pods', namespace, name),
+          body: { preconditions: { uid, resourceVersion } },
+          operation: `delete pod ${namespace}/${name}`,
+        });
         return true;
       } catch (error) {
         if (error instanceof KubeError && (error.code === 'conflict' || error.code === 'not-found')) {

@@ -51,6 +51,14 @@ export function getResourcePath(resource: string, namespace?: string): string {
     : `/api/v1/namespaces/${encodeURIComponent(namespace)}/${resource}`;
 }
 
+/** Returns the path of an object of the core group. */
+export function getObjectPath(resource: string, namespace: string, name: string): string {
+  return `${getResourcePath(resource, namespace)}/${encodeURIComponent(name)}`;
+}
+
+export const webhookConfigurationsPath =
+  '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
+
 const acceptJson = 'application/json';
 
 /** Whole objects. */

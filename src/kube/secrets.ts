@@ -1,10 +1,10 @@
 // Reads, applies and deletes Secrets.
-import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { isObject } from '../util/json.ts';
-import { type ClusterConfig, createCoreApi, undefinedIfNotFound, withKubeErrors } from './client.ts';
+import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type FieldOwner, parseFieldOwners } from './field-managers.ts';
-import { getMetadata, pickStrings } from './resource.ts';
+import { patchTypes, sendJson, undefinedIfNotFound } from './request.ts';
+import { getMetadata, getObjectPath, pickStrings } from './resource.ts';
 
 /** An owner of an object. The garbage collector deletes an object when none of its owners exists any more. */
 export interface OwnerReference {
@@ -110,34 +110,39 @@ function parseSecretOrThrow(object: unknown, operation: string): SecretObject {
 
 /** Creates the API for Secrets. */
 export function createSecretApi(config: ClusterConfig): SecretApi {
-  const api = createCoreApi(config);
   return {
     read: async (namespace, name) => {
       const operation = `read Secret ${namespace}/${name}`;
-      return await undefinedIfNotFound(operation, async () =>
-        parseSecretOrThrow(await api.readNamespacedSecret({ namespace, name }), operation),
+      const request = { method: 'GET', path: getObjectPath('secrets', namespace, name), operation } as const;
+      return await undefinedIfNotFound(async () =>
+        parseSecretOrThrow(await sendJson(config, request), operation),
       );
     },
     apply: async (secret, { fieldManager, force, dryRun = false }) => {
       const { namespace, name } = secret.metadata;
       const operation = `apply Secret ${namespace}/${name}`;
-      const body = { apiVersion: 'v1', kind: 'Secret', ...secret };
-      // Without this header client-node sends a JSON patch.
-      const asApply = setHeaderOptions('Content-Type', PatchStrategy.ServerSideApply);
-      const request = { namespace, name, body, fieldManager, force, ...(dryRun && { dryRun: 'All' }) };
-      return await withKubeErrors(operation, async () =>
-        parseSecretOrThrow(await api.patchNamespacedSecret(request, asApply), operation),
-      );
+      const applied = await sendJson(config, {
+        method: 'PATCH',
+        path: getObjectPath('secrets', namespace, name),
+        query: { fieldManager, force: String(force), ...(dryRun && { dryRun: 'All' }) },
+        body: { apiVersion: 'v1', kind: 'Secret', ...secret },
+        contentType: patchTypes.apply,
+        operation,
+      });
+      return parseSecretOrThrow(applied, operation);
     },
     changeMetadata: async ({ metadata }, change, fieldManager) => {
       const { namespace, name, uid, resourceVersion } = metadata;
       const operation = `patch the metadata of Secret ${namespace}/${name}`;
-      const body = { metadata: { uid, resourceVersion, ...change } };
-      const asMergePatch = setHeaderOptions('Content-Type', PatchStrategy.MergePatch);
-      const request = { namespace, name, body, fieldManager };
-      return await withKubeErrors(operation, async () =>
-        parseSecretOrThrow(await api.patchNamespacedSecret(request, asMergePatch), operation),
-      );
+      const changed = await sendJson(config, {
+        method: 'PATCH',
+        path: getObjectPath('secrets', namespace, name),
+        query: { fieldManager },
+        body: { metadata: { uid, resourceVersion, ...change } },
+        contentType: patchTypes.merge,
+        operation,
+      });
+      return parseSecretOrThrow(changed, operation);
     },
   };
 }
@@ -152,7 +157,12 @@ export async function deleteSecret(config: ClusterConfig, { metadata }: SecretOb
     ...(uid !== undefined && { uid }),
     ...(resourceVersion !== undefined && { resourceVersion }),
   };
-  await undefinedIfNotFound(`delete Secret ${namespace}/${name}`, () =>
-    createCoreApi(config).deleteNamespacedSecret({ namespace, name, body: { preconditions } }),
+  await undefinedIfNotFound(() =>
+    sendJson(config, {
+      method: 'DELETE',
+      path: getObjectPath('secrets', namespace, name),
+      body: { preconditions },
+      operation: `delete Secret ${namespace}/${name}`,
+    }),
   );
 }

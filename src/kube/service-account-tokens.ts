@@ -1,7 +1,9 @@
 // Requests tokens of ServiceAccounts, which AWS STS exchanges for the credentials of a role.
+import { getField } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
-import { createCoreApi, withKubeErrors } from './client.ts';
 import { KubeError } from './errors.ts';
+import { sendJson } from './request.ts';
+import { getObjectPath } from './resource.ts';
 
 /** Lifetime of a requested token in seconds: the shortest that the API server accepts. It is used once, within seconds. */
 const lifetimeSeconds = 600;
@@ -15,14 +17,15 @@ export type RequestServiceAccountToken = (
 
 /** Needs RBAC to create `serviceaccounts/token`, which can be granted for one name. */
 export function createServiceAccountTokenRequester(config: ClusterConfig): RequestServiceAccountToken {
-  const api = createCoreApi(config);
   return async (namespace, name, audience) => {
     const operation = `request a token of ServiceAccount ${namespace}/${name}`;
-    const body = { spec: { audiences: [audience], expirationSeconds: lifetimeSeconds } };
-    const response = await withKubeErrors(operation, () =>
-      api.createNamespacedServiceAccountToken({ namespace, name, body }),
-    );
-    const token: unknown = response.status?.token;
+    const response = await sendJson(config, {
+      method: 'POST',
+      path: `${getObjectPath('serviceaccounts', namespace, name)}/token`,
+      body: { spec: { audiences: [audience], expirationSeconds: lifetimeSeconds } },
+      operation,
+    });
+    const token = getField(getField(response, 'status'), 'token');
     if (typeof token !== 'string' || token === '') {
       throw new KubeError({ code: 'unknown', operation, detail: 'the response contains no token' });
     }

@@ -1,14 +1,15 @@
 // Reads, patches, lists and watches ServiceAccounts.
-import { PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { fieldManager, referenceAnnotation } from '../labels.ts';
 import { isObject } from '../util/json.ts';
-import { type ClusterConfig, createCoreApi, undefinedIfNotFound, withKubeErrors } from './client.ts';
+import type { ClusterConfig } from './client.ts';
 import { KubeError } from './errors.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
 import { listAll } from './list.ts';
+import { patchTypes, sendJson, undefinedIfNotFound } from './request.ts';
 import {
   acceptObjects,
   getMetadata,
+  getObjectPath,
   pickStrings,
   type Resource,
   type ResourceEventHandler,
@@ -128,7 +129,6 @@ export interface ServiceAccountApi {
 
 /** Creates the API for ServiceAccounts. */
 export function createServiceAccountApi(config: ClusterConfig): ServiceAccountApi {
-  const api = createCoreApi(config);
   const parseOrThrow = (object: unknown, operation: string): ServiceAccount => {
     const account = parseServiceAccount(object);
     if (account !== undefined) {
@@ -139,17 +139,24 @@ export function createServiceAccountApi(config: ClusterConfig): ServiceAccountAp
   return {
     read: async (namespace, name) => {
       const operation = `read ServiceAccount ${namespace}/${name}`;
-      return await undefinedIfNotFound(operation, async () =>
-        parseOrThrow(await api.readNamespacedServiceAccount({ namespace, name }), operation),
-      );
+      const request = {
+        method: 'GET',
+        path: getObjectPath('serviceaccounts', namespace, name),
+        operation,
+      } as const;
+      return await undefinedIfNotFound(async () => parseOrThrow(await sendJson(config, request), operation));
     },
     patch: async ({ namespace, name }, patch) => {
       const operation = `patch ServiceAccount ${namespace}/${name}`;
-      const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
-      const request = { namespace, name, body: patch, fieldManager };
-      return await withKubeErrors(operation, async () =>
-        parseOrThrow(await api.patchNamespacedServiceAccount(request, asJsonPatch), operation),
-      );
+      const patched = await sendJson(config, {
+        method: 'PATCH',
+        path: getObjectPath('serviceaccounts', namespace, name),
+        query: { fieldManager },
+        body: patch,
+        contentType: patchTypes.json,
+        operation,
+      });
+      return parseOrThrow(patched, operation);
     },
   };
 }

@@ -1,7 +1,7 @@
 // Watches one object for changes, with RBAC on its name only.
 import type { ClusterConfig } from './client.ts';
 import { type CommonInformerOptions, createInformer, type Informer } from './informer.ts';
-import { acceptMetadata, getMetadata } from './resource.ts';
+import { acceptMetadata, getMetadata, webhookConfigurationsPath } from './resource.ts';
 
 /** Selects one object by name. */
 export interface ObjectSelector {
@@ -19,8 +19,7 @@ export function selectSecret(namespace: string, name: string): ObjectSelector {
 
 /** Selects a MutatingWebhookConfiguration. */
 export function selectWebhookConfiguration(name: string): ObjectSelector {
-  const path = '/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations';
-  return { path, name, noun: `MutatingWebhookConfiguration ${name}` };
+  return { path: webhookConfigurationsPath, name, noun: `MutatingWebhookConfiguration ${name}` };
 }
 
 /**

@@ -1,9 +1,8 @@
 // Reads and patches the caBundles of a MutatingWebhookConfiguration.
-import { AdmissionregistrationV1Api, PatchStrategy, setHeaderOptions } from '@kubernetes/client-node';
 import { isObject, toText } from '../util/json.ts';
 import type { ClusterConfig } from './client.ts';
-import { createApiConfiguration, undefinedIfNotFound, withKubeErrors } from './client.ts';
-import { getMetadata } from './resource.ts';
+import { patchTypes, sendJson, undefinedIfNotFound } from './request.ts';
+import { getMetadata, webhookConfigurationsPath } from './resource.ts';
 
 /** The parts of a MutatingWebhookConfiguration that this program uses. */
 export interface WebhookConfiguration {
@@ -54,12 +53,17 @@ export function createWebhookConfigurationApi(
   config: ClusterConfig,
   fieldManager: string,
 ): WebhookConfigurationApi {
-  const api = new AdmissionregistrationV1Api(createApiConfiguration(config));
+  const getPath = (name: string) => `${webhookConfigurationsPath}/${encodeURIComponent(name)}`;
   return {
-    read: async (name) =>
-      await undefinedIfNotFound(`read MutatingWebhookConfiguration ${name}`, async () =>
-        parseWebhookConfiguration(name, await api.readMutatingWebhookConfiguration({ name })),
-      ),
+    read: async (name) => {
+      const operation = `read MutatingWebhookConfiguration ${name}`;
+      return await undefinedIfNotFound(async () =>
+        parseWebhookConfiguration(
+          name,
+          await sendJson(config, { method: 'GET', path: getPath(name), operation }),
+        ),
+      );
+    },
     patchCaBundles: async ({ name, resourceVersion, caBundles }, caBundle) => {
       const value = Buffer.from(caBundle).toString('base64');
       // Not an apply, which would create a configuration with incomplete webhooks if none exists.
@@ -72,10 +76,14 @@ export function createWebhookConfigurationApi(
           value,
         })),
       ];
-      const asJsonPatch = setHeaderOptions('Content-Type', PatchStrategy.JsonPatch);
-      await withKubeErrors(`patch MutatingWebhookConfiguration ${name}`, () =>
-        api.patchMutatingWebhookConfiguration({ name, body, fieldManager }, asJsonPatch),
-      );
+      await sendJson(config, {
+        method: 'PATCH',
+        path: getPath(name),
+        query: { fieldManager },
+        body,
+        contentType: patchTypes.json,
+        operation: `patch MutatingWebhookConfiguration ${name}`,
+      });
     },
   };
 }

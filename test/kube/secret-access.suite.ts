@@ -88,7 +88,9 @@ function accessSuite(server: () => TestApi): void {
       resourceVersion,
       labels: { password: 'c' },
       annotations: { a: 'b' },
-      fieldOwners: [{ manager: 'one', data: ['.dockerconfigjson'], annotations: ['a'] }],
+      fieldOwners: [
+        { manager: 'one', data: ['.dockerconfigjson'], annotations: ['a'], labels: ['password'] },
+      ],
     };
     assert.deepEqual(seen.get(elsewhere), expected);
     await server().request('DELETE', `/api/v1/namespaces/${elsewhere}/secrets/${secretName}`);

@@ -51,7 +51,9 @@ function applySuite(server: () => TestApi): void {
     assert.equal(await api.read(namespace, secretName), undefined);
     const applied = await api.apply(buildPullSecret(namespace, 'a'), one);
     assert.ok(applied.metadata.uid && applied.metadata.resourceVersion);
-    const fieldOwners = [{ manager: 'one', data: ['.dockerconfigjson'], annotations: [] }];
+    const fieldOwners = [
+      { manager: 'one', data: ['.dockerconfigjson'], annotations: [], labels: ['password'] },
+    ];
     assert.deepEqual(
       { ...applied, metadata: {} },
       { ...buildPullSecret(namespace, 'a'), metadata: {}, fieldOwners },
