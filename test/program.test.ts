@@ -87,6 +87,16 @@ describe('the program', () => {
     await program.stop();
   });
 
+  it('listens on the address in a flag instead of that of the configuration', async () => {
+    const program = await start({
+      config: { webhook: { address: '192.0.2.1' } },
+      flags: ['--webhook-address', '127.0.0.1'],
+    });
+    assert.equal(new URL(program.webhookUrl).hostname, '127.0.0.1');
+    assert.equal((await review(program, await cluster.createNamespace())).status, 200);
+    await program.stop();
+  });
+
   it('logs its AWS identity, and shows whether the AWS credentials are valid', async () => {
     const valid = await start();
     const line = await eventually('the identity is logged', () =>

@@ -13,15 +13,29 @@ import { defineCommand } from './command.ts';
 import { addConfigOption, type ConfigOption, configOption, loadConfig } from './config-option.ts';
 import { shutDownOnSignal } from './shutdown.ts';
 
-export const serveCommand = defineCommand<ConfigOption>({
+interface ServeOptions extends ConfigOption {
+  /** Undefined: that of the configuration. */
+  readonly webhookAddress: string | undefined;
+}
+
+export const serveCommand = defineCommand<ServeOptions>({
   name: 'serve',
   summary: 'Run the admission webhook (HTTPS) and the status server (HTTP)',
   examples: ['serve --config config.yaml'],
   isService: true,
-  declare: addConfigOption,
-  read: configOption,
+  declare: (command) =>
+    addConfigOption(command).option(
+      '--webhook-address <address>',
+      'address on which the webhook listens, instead of `webhook.address` of the configuration',
+    ),
+  read: (command) => {
+    const { webhookAddress }: { webhookAddress?: string } = command.opts();
+    return { ...configOption(command), webhookAddress };
+  },
   run: async (options, { environment }) => {
-    await serve(await loadConfig(options), environment);
+    const config = await loadConfig(options);
+    const { webhookAddress: address = config.webhook.address } = options;
+    await serve({ ...config, webhook: { ...config.webhook, address } }, environment);
     return undefined;
   },
 });

@@ -183,6 +183,22 @@ describeWithHelm('the values for distributions', (helm) => {
       assert.equal(monitored, status);
     });
 
+    it('lets the webhook listen only on the address of the node to which the Service leads', async () => {
+      const { values } = valuesFor('eks-custom-network');
+      const listening = async (more: Values) => {
+        const deployment = findOne(await render({ ...values, ...more }), 'Deployment', webhook);
+        const { args, env } = getValueAt(deployment, 'spec.template.spec.containers.0');
+        return [
+          args.find((one: string) => one.startsWith('--webhook-address')),
+          env?.map((one: unknown) => getValueAt(one, 'valueFrom.fieldRef.fieldPath')),
+        ];
+      };
+      assert.deepEqual(await listening({}), ['--webhook-address=$(WEBHOOK_ADDRESS)', ['status.podIP']]);
+      const everywhere = [undefined, undefined];
+      assert.deepEqual(await listening({ hostNetwork: false }), everywhere, 'pods have one address each');
+      assert.deepEqual(await listening({ service: { ipFamilies: ['IPv6'] } }), everywhere);
+    });
+
     it('refuses ports that cannot be free', async () => {
       const { values } = valuesFor('eks-custom-network');
       const kubelet = /hostNetwork: true cannot use port 10250, because the kubelet/;

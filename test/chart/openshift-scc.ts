@@ -24,8 +24,8 @@ const allowedVolumes = [
 /**
  * Returns why the SCC restricted-v2 refuses a pod with this spec, one reason for each rule. What a spec does not set is not a reason,
  * because OpenShift sets it before it checks the pod.
- * Source: bindata/bootkube/scc-manifests/0000_20_kube-apiserver-operator_00_scc-restricted-v2.yaml in
- * openshift/cluster-kube-apiserver-operator.
+ * Sources: bindata/bootkube/scc-manifests/0000_20_kube-apiserver-operator_00_scc-restricted-v2.yaml in
+ * openshift/cluster-kube-apiserver-operator, and pkg/securitycontextconstraints/sccmatching in openshift/apiserver-library-go.
  */
 export function findSccViolations(spec: unknown, range: NamespaceRange): string[] {
   const pod = getValueAt(spec, 'securityContext');

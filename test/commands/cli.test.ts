@@ -321,10 +321,18 @@ describe('the command line', () => {
   });
 
   it('accepts the configuration file of serve and certificates', () => {
-    for (const name of ['serve', 'certificates']) {
-      assert.deepEqual(parse([name, '--config', 'c.yaml']), { name, configFile: 'c.yaml' });
-      assert.deepEqual(parse([name]), { name, configFile: undefined });
+    const serve = { name: 'serve', webhookAddress: undefined };
+    for (const expected of [serve, { name: 'certificates' }]) {
+      const { name } = expected;
+      assert.deepEqual(parse([name, '--config', 'c.yaml']), { ...expected, configFile: 'c.yaml' });
+      assert.deepEqual(parse([name]), { ...expected, configFile: undefined });
     }
+    const webhookAddress = '10.0.0.1';
+    assert.deepEqual(parse(['serve', `--webhook-address=${webhookAddress}`]), {
+      ...serve,
+      webhookAddress,
+      configFile: undefined,
+    });
   });
 
   it('accepts every flag of doctor', () => {

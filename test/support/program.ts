@@ -50,6 +50,8 @@ export interface ProgramOptions {
   readonly certificates?: { directory: string; caPem: string };
   /** The file to run; the sources if not given. */
   readonly program?: string;
+  /** Further arguments of `serve`. */
+  readonly flags?: readonly string[];
   /** Whether to wait for /readyz; true if not given. */
   readonly waitUntilReady?: boolean;
 }
@@ -72,7 +74,8 @@ export async function startProgram(options: ProgramOptions): Promise<RunningProg
   await writeFile(configFile, stringify(buildConfiguration(options, certificates.directory)));
   const outputFile = join(directory, 'output');
   const output = await open(outputFile, 'a');
-  const child = spawn(process.execPath, [options.program ?? mainFile, 'serve', '--config', configFile], {
+  const { program: file = mainFile, flags = [] } = options;
+  const child = spawn(process.execPath, [file, 'serve', '--config', configFile, ...flags], {
     env: { PATH: process.env['PATH'], ...options.environment },
     stdio: ['ignore', output.fd, output.fd],
   });

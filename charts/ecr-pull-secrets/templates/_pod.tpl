@@ -167,6 +167,33 @@ envFrom:
 {{- end }}
 {{- end -}}
 
+{{/*
+Whether the webhook listens only on the address to which its Service leads: in the network of a node, which has other addresses, and
+may have public ones. With IP families of your own, the Service may lead to another address of the pod than its first.
+*/}}
+{{- define "ecr-pull-secrets.listensOnOneAddress" -}}
+{{- if and .Values.hostNetwork (not (or .Values.service.ipFamilies .Values.service.ipFamilyPolicy)) }}yes{{ end -}}
+{{- end -}}
+
+{{/* `env` and `envFrom` of the webhook's container; empty if it needs neither. */}}
+{{- define "ecr-pull-secrets.webhookEnvironment" -}}
+{{- $environment := include "ecr-pull-secrets.environment" . | fromYaml -}}
+{{- if include "ecr-pull-secrets.listensOnOneAddress" . -}}
+{{- $address := dict "name" "WEBHOOK_ADDRESS" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP")) -}}
+{{- $_ := set $environment "env" (append ($environment.env | default list) $address) -}}
+{{- end -}}
+{{- with $environment -}}{{- toYaml . -}}{{- end -}}
+{{- end -}}
+
+{{/* The arguments of the webhook's container, as JSON. Kubernetes replaces the variable. */}}
+{{- define "ecr-pull-secrets.webhookArguments" -}}
+{{- $arguments := list "serve" "--config" "/etc/ecr-pull-secrets/config/config.yaml" -}}
+{{- if include "ecr-pull-secrets.listensOnOneAddress" . -}}
+{{- $arguments = append $arguments "--webhook-address=$(WEBHOOK_ADDRESS)" -}}
+{{- end -}}
+{{- concat $arguments (.Values.extraArgs | default list) | toJson -}}
+{{- end -}}
+
 {{/* Where programs expect the token of their ServiceAccount. */}}
 {{- define "ecr-pull-secrets.tokenFolder" -}}
 /var/run/secrets/kubernetes.io/serviceaccount
