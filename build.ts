@@ -31,6 +31,8 @@ const { metafile } = await build({
   // notices inside of files, in addition to the licenses of the packages
   legalComments: 'linked',
   metafile: true,
+  // as ES modules, unused parts of the AWS SDK are left out
+  mainFields: ['module', 'main'],
   plugins: [clientNodeParts],
   // one YAML parser instead of two
   alias: { 'js-yaml': './build/js-yaml.ts' },

@@ -25,7 +25,8 @@ describe('the bundle in the image', () => {
       kubeconfigPath,
       environment: ecr.env(),
       program: bundle,
-      config: { publicRegistry: true },
+      // STS and the public registry are loaded when they are needed
+      config: { publicRegistry: true, registries: [{ roleArn: 'arn:aws:iam::123456789012:role/pull' }] },
     });
     const webhook = await registerWebhook(cluster, program);
     const images = ['123456789012.dkr.ecr.eu-central-1.amazonaws.com/app:1', 'public.ecr.aws/nginx/nginx:1'];
@@ -35,6 +36,11 @@ describe('the bundle in the image', () => {
       podWith(images),
     );
     assert.deepEqual([pullSecrets, warnings], [['ecr-pull-secrets'], []]);
+    assert.deepEqual([...new Set(ecr.calls.map(({ operation }) => operation))].sort(), [
+      'AssumeRole',
+      'GetAuthorizationToken',
+      'GetCallerIdentity',
+    ]);
     await program.stop();
     await Promise.all([ecr.stop(), cluster.stop()]);
     await rm(directory, { recursive: true, force: true });
