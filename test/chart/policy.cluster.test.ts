@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, afterEach, before, describe } from 'node:test';
 import { type EcrDouble, startEcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { eventually } from '../support/eventually.ts';
-import { createPod, mirrorPod, podWith, restrictedPod } from '../support/pods.ts';
+import { createPod, mirrorPod, podWith, restrictedPod, windowsPod } from '../support/pods.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import { describeChartOnCluster, itWithPolicy, offersPolicy } from './chart-suite.ts';
 import { registry } from './install-modes.ts';
@@ -74,6 +74,10 @@ describeChartOnCluster('injection by the API server, without a running program',
     ]);
     const own = [{ name: 'ecr-pull-secrets' }, { name: 'one' }];
     assert.deepEqual(await create(podWith([image], { imagePullSecrets: own })), ['ecr-pull-secrets', 'one']);
+  });
+
+  test('adds the reference to a pod for Windows nodes', async () => {
+    assert.deepEqual(await create(windowsPod(image)), ['ecr-pull-secrets']);
   });
 
   test('finds the images of init containers and of image volumes', async () => {

@@ -76,6 +76,15 @@ function toAdmitted(answer: Awaited<ReturnType<TestApiServer['request']>>): Admi
   return { ...answer, pullSecrets: references.map((reference) => getField(reference, 'name')) };
 }
 
+/** Builds a pod that runs on a Windows node only. */
+export function windowsPod(image: string): Pod {
+  return podWith([image], {
+    os: { name: 'windows' },
+    nodeSelector: { 'kubernetes.io/os': 'windows' },
+    securityContext: { windowsOptions: { runAsUserName: 'ContainerUser' } },
+  });
+}
+
 /** Builds a mirror pod, with which the kubelet represents a static pod. */
 export function mirrorPod(image: string): Pod {
   return podWith([image], { nodeName: 'node-1' }, { 'kubernetes.io/config.mirror': 'x' });

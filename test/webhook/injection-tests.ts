@@ -4,7 +4,7 @@ import { describe, it } from 'node:test';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createSecretApi } from '../../src/kube/secrets.ts';
 import { eventually } from '../support/eventually.ts';
-import { podWith, updatePod } from '../support/pods.ts';
+import { podWith, updatePod, windowsPod } from '../support/pods.ts';
 import { assertNoSecretLeaked, hostIn, setUpProgram } from '../support/program-fixture.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
 
@@ -65,6 +65,15 @@ export function injectionSuite(
       const own = [{ name: 'ecr-pull-secrets' }, { name: 'one' }];
       const unchanged = await fixture().createPod(namespace, podWith([image], { imagePullSecrets: own }));
       assert.deepEqual(unchanged.pullSecrets, ['ecr-pull-secrets', 'one']);
+    });
+
+    it('handles pods for Windows nodes like others', async () => {
+      const namespace = await fixture().createNamespace();
+      const { status, pullSecrets, warnings } = await fixture().createPod(
+        namespace,
+        windowsPod(`${hostIn('eu-west-1')}/iis:ltsc2022`),
+      );
+      assert.deepEqual([status, pullSecrets, warnings], [201, ['ecr-pull-secrets'], []]);
     });
 
     it('finds ECR images of init containers', async () => {
