@@ -99,6 +99,8 @@ describeOnCluster('an upgrade of the chart', (cluster) => {
     const replaced = { ...rest, metadata: { ...metadata, resourceVersion } };
     assert.equal((await cluster().request('PUT', path(), replaced)).status, 200);
     await published();
+    // The repair is logged after the API server has responded to it.
+    await eventually('the repair is logged', () => empty() > before);
     assert.equal(empty(), before + 1);
     assert.equal(source.did('no-secret').length, 1);
   });
