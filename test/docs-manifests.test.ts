@@ -138,7 +138,11 @@ describe('schemas of manifests', () => {
     });
   }
 
-  it('are missing for unknown groups', () => {
+  it('are missing for unknown groups and for the files of Kustomize', () => {
     assert.equal(hasSchema({ apiVersion: 'tekton.dev/v1', kind: 'Task', metadata }), false);
+    assert.equal(
+      hasSchema({ apiVersion: 'kustomize.config.k8s.io/v1beta1', kind: 'Kustomization', metadata }),
+      false,
+    );
   });
 });

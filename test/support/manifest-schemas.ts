@@ -19,7 +19,8 @@ const packages: readonly { readonly matches: RegExp; readonly name: string }[] =
   { matches: /^argoproj\.io\//, name: '@kubernetes-models/argo-workflows' },
   { matches: /^\w+\.toolkit\.fluxcd\.io\//, name: '@kubernetes-models/flux-cd' },
   { matches: /^\w+\.knative\.dev\//, name: '@kubernetes-models/knative' },
-  { matches: /^(\w+\/|[\w.]+\.k8s\.io\/)?v\w+ /, name: 'kubernetes-models' },
+  // Except kustomization.yaml, which the API server does not serve.
+  { matches: /^(\w+\/|(?!kustomize\.)[\w.]+\.k8s\.io\/)?v\w+ /, name: 'kubernetes-models' },
 ];
 
 interface Model {
