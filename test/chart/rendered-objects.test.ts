@@ -325,21 +325,19 @@ describeWithHelm('the rendered objects', (helm) => {
       'spec',
     );
     assert.deepEqual(ingress[0], {
-      ports: [{ port: 8443 }],
+      ports: [{ port: 8443, protocol: 'TCP' }],
       from: [{ ipBlock: { cidr: '10.0.0.0/28' } }, agent],
     });
     assert.equal(podSelector.matchLabels['app.kubernetes.io/component'], 'webhook');
     const controller = getValueAt(findOne(objects, 'NetworkPolicy', 'ecr-pull-secrets-certificates'), 'spec');
-    assert.deepEqual(controller.ingress, [{ ports: [{ port: 8080 }] }]);
+    assert.deepEqual(controller.ingress, [{ ports: [{ port: 8080, protocol: 'TCP' }] }]);
     const reached = controller.egress.flatMap(({ ports }: { ports: { port: number }[] }) => ports);
     assert.deepEqual(
       reached.map(({ port }: { port: number }) => port),
       [53, 53, 443, 6443],
     );
-    assert.deepEqual(
-      getValueAt(findOne(objects, 'NetworkPolicy', 'ecr-pull-secrets-sync'), 'spec.ingress'),
-      [],
-    );
+    const sync = getValueAt(findOne(objects, 'NetworkPolicy', 'ecr-pull-secrets-sync'), 'spec');
+    assert.deepEqual([sync.policyTypes, sync.ingress], [['Ingress', 'Egress'], undefined]);
   });
 
   it('schedule sync', async () => {

@@ -4,6 +4,7 @@
 {{- define "ecr-pull-secrets.statusIngress" -}}
 - ports:
     - port: {{ include "ecr-pull-secrets.statusPort" . }}
+      protocol: TCP
   {{- with .Values.networkPolicy.metricsFrom }}
   from:
     - podSelector:
@@ -25,6 +26,7 @@
 - ports:
     {{- range .Values.networkPolicy.apiServerPorts }}
     - port: {{ . }}
+      protocol: TCP
     {{- end }}
   {{- with .Values.networkPolicy.apiServerCidrs }}
   to:
@@ -75,10 +77,12 @@ used, because most are names, which a NetworkPolicy cannot contain. A value set 
 # Amazon ECR, AWS STS and IAM Roles Anywhere. Any address, because a NetworkPolicy cannot contain host names.
 - ports:
     - port: 443
+      protocol: TCP
 {{- with include "ecr-pull-secrets.credentialCidrs" . | fromJsonArray }}
 # Endpoints of AWS credentials: EKS Pod Identity, container credentials, instance metadata.
 - ports:
     - port: 80
+      protocol: TCP
   to:
     {{- range . }}
     - ipBlock:
@@ -90,6 +94,7 @@ used, because most are names, which a NetworkPolicy cannot contain. A value set 
 - ports:
     {{- range . }}
     - port: {{ . }}
+      protocol: TCP
     {{- end }}
 {{- end }}
 {{- with .Values.networkPolicy.extraEgress }}
