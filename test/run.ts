@@ -13,6 +13,11 @@ import {
   needsKubeletParser,
   prepareKubeletParser,
 } from './cluster/kubelet-parser.ts';
+import {
+  gitopsUnavailableVariable,
+  needsGitopsProgram,
+  prepareGitopsProgram,
+} from './gitops/gitops-program.ts';
 import { ClusterTestCounter, type ClusterTests, needsCluster } from './reporters/cluster-tests.ts';
 import { RunTotals } from './reporters/run-totals.ts';
 import { StallGuard } from './reporters/stall-guard.ts';
@@ -57,12 +62,7 @@ async function main(args: readonly string[]): Promise<number> {
   const apiServerName = entries.some(({ path }) => needsCluster(path))
     ? await prepareApiServer(process.env)
     : undefined;
-  if (entries.some(({ path }) => needsKubeletParser(path))) {
-    const reason = await prepareKubeletParser(process.env, print);
-    if (reason !== undefined) {
-      process.env[kubeletParserUnavailableVariable] = reason;
-    }
-  }
+  await prepareGoPrograms(entries);
   const { success, counts } = await runEntries(entries, values.filter);
   if (apiServerName !== undefined) {
     print(formatClosingLine(apiServerName, counts));
@@ -73,6 +73,22 @@ async function main(args: readonly string[]): Promise<number> {
     print('FAILED: no test ran against a real API server, and this run must have some');
   }
   return success && !missing ? 0 : 1;
+}
+
+/** Builds the programs that the tests need beside the API server, because a build takes longer than a test may. */
+async function prepareGoPrograms(entries: readonly Entry[]): Promise<void> {
+  if (entries.some(({ path }) => needsKubeletParser(path))) {
+    const reason = await prepareKubeletParser(process.env, print);
+    if (reason !== undefined) {
+      process.env[kubeletParserUnavailableVariable] = reason;
+    }
+  }
+  if (entries.some(({ path }) => needsGitopsProgram(path))) {
+    const reason = await prepareGitopsProgram(process.env, print);
+    if (reason !== undefined) {
+      process.env[gitopsUnavailableVariable] = reason;
+    }
+  }
 }
 
 /** A test file, or a suite on one of the two API servers that it runs against. */

@@ -21,7 +21,7 @@ export type Search =
   | { readonly binaries: undefined; readonly reason: string; readonly buildable: boolean };
 
 const controlPlane: Product = {
-  name: 'kube-apiserver and etcd',
+  name: 'kube-apiserver and etcd of Kubernetes',
   buildTime: '3 to 8 minutes on 2 cores without a build cache',
   sources: ['go.etcd.io/etcd/server/v3', 'k8s.io/kubernetes/cmd/kube-apiserver'],
   renames: { server: 'etcd' }, // Go names a program after the last part of its package path.

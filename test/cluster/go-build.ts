@@ -30,8 +30,10 @@ export interface Product {
 
 export interface BuildOptions {
   readonly product: Product;
-  /** A version that has a module in test/cluster/kube. */
+  /** The version in messages, and of Kubernetes in the programs. */
   readonly version: string;
+  /** The folder of the Go module. Default: the module of `version` in test/cluster/kube. */
+  readonly moduleFolder?: string;
   /** The folder to create. It appears only when it is complete. */
   readonly target: string;
   /** Whether `target` is complete. */
@@ -98,7 +100,7 @@ function isProcessAlive(pid: number): boolean {
 
 async function build(options: BuildOptions): Promise<void> {
   const { product, version, target, printLine } = options;
-  printLine(`building ${product.name} of Kubernetes ${version} with Go into ${target}`);
+  printLine(`building ${product.name} ${version} with Go into ${target}`);
   printLine(`(takes ${product.buildTime}; the result is cached)`);
   const folder = await mkdtemp(`${target}.partial-`);
   try {
@@ -113,10 +115,13 @@ async function build(options: BuildOptions): Promise<void> {
   }
 }
 
-async function compile({ product, version, env, printLine }: BuildOptions, folder: string): Promise<void> {
+async function compile(
+  { product, version, moduleFolder = getModuleFolder(version), env, printLine }: BuildOptions,
+  folder: string,
+): Promise<void> {
   const started = performance.now();
   const go = spawn('go', buildGoArguments(product, version, folder), {
-    cwd: getModuleFolder(version),
+    cwd: moduleFolder,
     env: { ...env, GOWORK: 'off', CGO_ENABLED: '0' }, // Never needs a C compiler.
     stdio: ['ignore', 'ignore', 'pipe'],
   });

@@ -14,7 +14,7 @@ import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 const source = join(import.meta.dirname, 'kube', 'kubelet-parser.go');
 
 const product: Product = {
-  name: "the kubelet's parser",
+  name: "the kubelet's parser of Kubernetes",
   buildTime: 'seconds after kube-apiserver, otherwise one or two minutes',
   sources: [source],
   renames: {},
