@@ -238,13 +238,16 @@ export class RenewalController {
       );
     };
     const namespaceFailures = unavailable.filter(isNamespaceFailure);
-    this.#attempts.record(
-      due,
-      namespaceFailures,
-      wallMs,
-      this.#dependencies.random(),
-      this.#findShortestLifetime(due),
-    );
+    // Where all hosts failed with their regions, nothing was tried in the namespace. To take that for a success would delay others.
+    if (namespaceFailures.length > 0 || unavailable.length < due.hosts.length) {
+      this.#attempts.record(
+        due,
+        namespaceFailures,
+        wallMs,
+        this.#dependencies.random(),
+        this.#findShortestLifetime(due),
+      );
+    }
     if (unavailable.some(({ code }) => isGone(code))) {
       this.#forgetNamespace(namespace);
     }

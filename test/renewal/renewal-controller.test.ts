@@ -123,6 +123,39 @@ describe('renewal of all namespaces', () => {
     assert.ok(attempts.length > 5 && attempts.length < 30, `${attempts.length} attempts in five minutes`);
   });
 
+  it('takes no failure of a region for a success, which would delay later renewals in the namespace', async () => {
+    const regionFailure = () => ({
+      ...{ code: 'network', permanent: false, message: 'connection reset' },
+      ...{ since: fixture.clock.wallMs, at: fixture.clock.wallMs, retryAt: fixture.clock.wallMs },
+    });
+    let denied = false;
+    const renewedAt: number[] = [];
+    const renew = async () => {
+      renewedAt.push(fixture.clock.wallMs);
+      return denied ? [] : [{ host, code: 'network', text: 'connection reset' }];
+    };
+    const { rules } = createRenewalFixture([], renew);
+    const identityOf: typeof rules.identityOf = (...args) =>
+      denied ? { access: 'denied', rule: 'registries[0]' } : rules.identityOf(...args);
+    const fixture = createRenewalFixture(['team-a'], renew, {
+      rules: { ...rules, identityOf, regionFailure },
+      identityChangeCount: () => (denied ? 1 : 0),
+    });
+    await fixture.pass(7 * hourMs);
+    for (let minute = 0; minute < 10; minute += 1) {
+      await fixture.pass(60_000);
+    }
+    assert.ok(renewedAt.length >= 10, `${renewedAt.length} attempts`);
+    assert.deepEqual(
+      fixture.renewal.state().overdue.map(({ failure }) => failure.code),
+      ['network'],
+    );
+    denied = true;
+    const before = renewedAt.length;
+    await fixture.pass(5_000);
+    assert.equal(renewedAt.length, before + 1, 'the host is removed at once');
+  });
+
   it('reports no failure of the past once another writer has stored the hosts', async () => {
     const reported: string[] = [];
     let refuses = true;
