@@ -11,7 +11,7 @@ import { getEndpointKey, type Identity } from './identity.ts';
 import { createPrivateTokenApi } from './private-token-api.ts';
 import type { Registry } from './registry.ts';
 import { parseAuthorization, type Token } from './token.ts';
-import type { TokenApi, TokenApiOptions } from './token-api.ts';
+import type { FoundSettings, TokenApi, TokenApiOptions } from './token-api.ts';
 import { classifyTokenApiError, isCredentialError, type TokenError } from './token-error.ts';
 
 export interface EcrTokenClientOptions {
@@ -67,6 +67,8 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
     max: options.maxClients,
     dispose: ({ api }) => api.destroy(),
   });
+  /** Profile → kind of registry → the settings for clients that are not kept. */
+  const foundSettings = new Map<string | undefined, Partial<Record<Registry['kind'], FoundSettings>>>();
   /** Profile → when its credentials were last reloaded, in ms. */
   const lastReloads = new Map<string | undefined, number>();
 
@@ -90,6 +92,7 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
       return;
     }
     lastReloads.set(identity.profile, now());
+    foundSettings.delete(identity.profile);
     for (const [key, { profile }] of [...apis.entries()]) {
       if (profile === identity.profile) {
         apis.delete(key);
@@ -109,9 +112,12 @@ export function createEcrTokenClient(options: EcrTokenClientOptions): EcrTokenCl
       requestHandler: http,
       customUserAgent: productName,
       ...(profile !== undefined && { profile }),
+      ...(identity.isUnbounded && foundSettings.get(profile)?.[registry.kind]),
     });
     if (!identity.isUnbounded) {
       apis.set(key, { api, profile });
+    } else {
+      foundSettings.set(profile, { [registry.kind]: api.foundSettings, ...foundSettings.get(profile) });
     }
     return api;
   }

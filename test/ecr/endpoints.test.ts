@@ -5,6 +5,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import type { IdentityRule } from '../../src/ecr/identity-rules.ts';
+import type { Registry } from '../../src/ecr/registry.ts';
+import { pickFoundSettings } from '../../src/ecr/token-api.ts';
+import { registryOfHost } from '../support/registries.ts';
 import { startConnectProxy } from './connect-proxy.ts';
 import { fetchTokensWithEnvironment } from './token-fetch.ts';
 
@@ -158,4 +161,36 @@ describe('endpoints of STS', () => {
       await rm(directory, { recursive: true });
     });
   }
+});
+
+describe('settings that a client shares with the next one', () => {
+  const host = '123456789012.dkr.ecr.eu-west-1.amazonaws.com';
+  const dualStackHost = '123456789012.dkr-ecr.us-east-1.on.aws';
+  const config = {
+    maxAttempts: 1,
+    retryMode: 'standard',
+    useFipsEndpoint: true,
+    useDualstackEndpoint: false,
+  };
+  const pick = (registry: Registry) => {
+    const { maxAttempts, retryMode, ...found } = pickFoundSettings(config, registry);
+    assert.deepEqual([maxAttempts, retryMode], [1, 'standard']);
+    return found;
+  };
+
+  it('do not include the FIPS flag, which depends on the region', () => {
+    assert.equal('useFipsEndpoint' in pick(registryOfHost(host)), false);
+  });
+
+  it('include the dual-stack flag, unless the registry has its own', () => {
+    const mapped: Registry = {
+      ...registryOfHost(host),
+      kind: 'private',
+      account: '123456789012',
+      endpoint: 'http://localstack.example:4566',
+    };
+    assert.equal(pick(registryOfHost(host)).useDualstackEndpoint, false);
+    assert.equal(pick(registryOfHost(dualStackHost)).useDualstackEndpoint, undefined);
+    assert.equal(pick(mapped).useDualstackEndpoint, undefined);
+  });
 });

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { type IdentityFacts, unknownFacts } from '../../src/ecr/identity-facts.ts';
 import { createIdentityResolver, type IdentityRule } from '../../src/ecr/identity-rules.ts';
+import { createRegistryResolver } from '../../src/ecr/registry.ts';
 import type { Token } from '../../src/ecr/token.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
 import { createOidcIssuer } from '../support/oidc-issuer.ts';
@@ -49,6 +50,36 @@ describe('a rule with placeholders', () => {
     [`${account}:role/ecr-team-a`]: roleOf('team-a'),
     [`${account}:role/ecr-team-b`]: roleOf('team-b'),
   };
+
+  it('looks up the settings of the environment and the AWS files once for all namespaces', async () => {
+    await using aws = await startAwsTokensFixture({ rules: [rule], timeouts }, { roles });
+    await aws.tokens.get('team-a', registry());
+    process.env['AWS_MAX_ATTEMPTS'] = '3';
+    aws.double.fail('reset', { operation: 'GetAuthorizationToken' });
+    const before = aws.countTokenCalls();
+    await assert.rejects(aws.tokens.get('team-b', registry()));
+    assert.equal(aws.countTokenCalls() - before, 1);
+  });
+
+  it('calls no FIPS endpoint because another namespace names a FIPS region', async () => {
+    const rules = [{ roleArn: `${account}:role/ecr-{namespace}` }];
+    await using aws = await startAwsTokensFixture({ rules, timeouts });
+    await aws.tokens.get('team-a', registry('fips-us-east-1')).catch(() => undefined);
+    await aws.tokens.get('team-b', registry());
+  });
+
+  it('calls the APIs of private and public registries under their own names', async () => {
+    const rules = [{ roleArn: `${account}:role/ecr-{namespace}` }];
+    await using aws = await startAwsTokensFixture({ rules, timeouts });
+    const publicRegistry = createRegistryResolver({ publicRegistry: true })('public.ecr.aws');
+    assert.ok(publicRegistry);
+    await aws.tokens.get('team-a', registry());
+    await aws.tokens.get('team-b', publicRegistry);
+    const apis = aws.double
+      .callsOf('GetAuthorizationToken')
+      .map(({ userAgent }) => /api\/(\S+)#/.exec(userAgent)?.[1]);
+    assert.deepEqual(apis, ['ecr', 'ecr-public']);
+  });
 
   it('fetches the token of each namespace with its own role, tags and policy', async () => {
     await using aws = await startAwsTokensFixture({ rules: [rule], timeouts }, { roles });
