@@ -123,7 +123,8 @@ describeChartOnCluster(
       const before = await caBundleIn(cluster());
       assert.ok(before);
       // The ports of the Service conflict, because the test created it.
-      await release.upgrade({ ...values, webhook: { timeoutSeconds: 4 } }, ['--force-conflicts']);
+      const webhook = { ...Object(values['webhook']), timeoutSeconds: 4 };
+      await release.upgrade({ ...values, webhook }, ['--force-conflicts']);
       assert.equal(await caBundleIn(cluster()), before);
       const { controller, program, stop } = await run();
       await untilInjected(cluster(), `${registry}/app:2`);
