@@ -263,6 +263,24 @@ describeWithHelm('conventional values', (helm) => {
     );
   });
 
+  it('replace variables that the chart sets, because a variable can be applied once only', async () => {
+    const region = { name: 'AWS_REGION', value: 'eu-west-1' };
+    const role = { name: 'AWS_ROLE_ARN', value: 'arn:aws:iam::123456789012:role/other' };
+    const address = { name: 'WEBHOOK_ADDRESS', value: '0.0.0.0' };
+    const webIdentity = { roleArn: 'arn:aws:iam::123456789012:role/x' };
+    const values = {
+      aws: { region: 'eu-central-1', credentials: { source: 'webIdentity', webIdentity } },
+      hostNetwork: true,
+      extraEnv: [region, role, address],
+    };
+    for (const name of [webhook, sync, doctor]) {
+      const env = getValueAt((await pods(values)).get(name), 'spec.containers.0.env');
+      const names = env.map((one: unknown) => getValueAt(one, 'name'));
+      assert.deepEqual(names.slice(0, 2), ['AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ROLE_SESSION_NAME'], name);
+      assert.deepEqual(env.slice(2), values.extraEnv, name);
+    }
+  });
+
   it('spread the replicas by the default constraints, by others, or by none', async () => {
     const spread = async (values: Values) =>
       getValueAt((await pods(values)).get(webhook), 'spec.topologySpreadConstraints');
@@ -373,8 +391,8 @@ describeWithHelm('conventional values', (helm) => {
     };
     assert.deepEqual(
       await podsWith({ ...manual, ...extra }, mountsToken),
-      [],
-      'a path can be mounted once only',
+      [controller],
+      'a path can be mounted once only, and the controller has no additional mounts',
     );
     const account = findOne(
       await render({ serviceAccount: { automountServiceAccountToken: false } }),

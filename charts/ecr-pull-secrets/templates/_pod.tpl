@@ -111,33 +111,43 @@ without one.
 {{- toYaml (.Values.strategy | default $default) -}}
 {{- end -}}
 
+{{/*
+The variables that the chart sets without those of `extraEnv`, as a list in JSON. The operator's take precedence, and server-side apply
+refuses a variable that is in the list twice. Arguments: root, env.
+*/}}
+{{- define "ecr-pull-secrets.withoutExtraEnv" -}}
+{{- $extra := list -}}
+{{- range .root.Values.extraEnv -}}{{- $extra = append $extra .name -}}{{- end -}}
+{{- $kept := list -}}
+{{- range .env -}}{{- if not (has .name $extra) -}}{{- $kept = append $kept . -}}{{- end -}}{{- end -}}
+{{- $kept | toJson -}}
+{{- end -}}
+
+{{/* `env` of a container that calls AWS, as a list in JSON. */}}
 {{- define "ecr-pull-secrets.env" -}}
 {{- $credentials := .Values.aws.credentials -}}
-{{- with .Values.aws.region }}
-- name: AWS_REGION
-  value: {{ . | quote }}
-{{- end }}
-{{- if eq $credentials.source "webIdentity" }}
-- name: AWS_ROLE_ARN
-  value: {{ $credentials.webIdentity.roleArn | quote }}
-- name: AWS_WEB_IDENTITY_TOKEN_FILE
-  value: /var/run/secrets/aws/token
-- name: AWS_ROLE_SESSION_NAME
-  value: {{ include "ecr-pull-secrets.fullname" . }}
-{{- else if eq $credentials.source "rolesAnywhere" }}
-- name: AWS_EC2_METADATA_SERVICE_ENDPOINT
-  value: http://127.0.0.1:{{ $credentials.rolesAnywhere.port }}
-{{- end }}
-{{- with .Values.extraEnv }}
-{{ toYaml . }}
-{{- end }}
+{{- $env := list -}}
+{{- with .Values.aws.region -}}
+{{- $env = append $env (dict "name" "AWS_REGION" "value" .) -}}
+{{- end -}}
+{{- if eq $credentials.source "webIdentity" -}}
+{{- $env = concat $env (list
+      (dict "name" "AWS_ROLE_ARN" "value" $credentials.webIdentity.roleArn)
+      (dict "name" "AWS_WEB_IDENTITY_TOKEN_FILE" "value" "/var/run/secrets/aws/token")
+      (dict "name" "AWS_ROLE_SESSION_NAME" "value" (include "ecr-pull-secrets.fullname" .))) -}}
+{{- else if eq $credentials.source "rolesAnywhere" -}}
+{{- $endpoint := printf "http://127.0.0.1:%d" (int $credentials.rolesAnywhere.port) -}}
+{{- $env = append $env (dict "name" "AWS_EC2_METADATA_SERVICE_ENDPOINT" "value" $endpoint) -}}
+{{- end -}}
+{{- $own := include "ecr-pull-secrets.withoutExtraEnv" (dict "root" . "env" $env) | fromJsonArray -}}
+{{- concat $own (.Values.extraEnv | default list) | toJson -}}
 {{- end -}}
 
 {{/* `env` and `envFrom` of a container that calls AWS; empty if it needs neither. */}}
 {{- define "ecr-pull-secrets.environment" -}}
-{{- with include "ecr-pull-secrets.env" . | trim }}
+{{- with include "ecr-pull-secrets.env" . | fromJsonArray }}
 env:
-  {{- . | nindent 2 }}
+  {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- $from := .Values.extraEnvFrom | default list -}}
 {{- with .Values.aws.credentials }}
@@ -180,7 +190,8 @@ may have public ones. With IP families of your own, the Service may lead to anot
 {{- $environment := include "ecr-pull-secrets.environment" . | fromYaml -}}
 {{- if include "ecr-pull-secrets.listensOnOneAddress" . -}}
 {{- $address := dict "name" "WEBHOOK_ADDRESS" "valueFrom" (dict "fieldRef" (dict "fieldPath" "status.podIP")) -}}
-{{- $_ := set $environment "env" (append ($environment.env | default list) $address) -}}
+{{- $own := include "ecr-pull-secrets.withoutExtraEnv" (dict "root" . "env" (list $address)) | fromJsonArray -}}
+{{- $_ := set $environment "env" (concat ($environment.env | default list) $own) -}}
 {{- end -}}
 {{- with $environment -}}{{- toYaml . -}}{{- end -}}
 {{- end -}}
@@ -199,30 +210,34 @@ may have public ones. With IP families of your own, the Service may lead to anot
 /var/run/secrets/kubernetes.io/serviceaccount
 {{- end -}}
 
-{{/* Whether the chart mounts the token of the ServiceAccount, because Kubernetes does not and the operator's volumes do not either. */}}
+{{/*
+Whether the chart mounts the token of the ServiceAccount, because Kubernetes does not and the operator's volumes do not either.
+Arguments: root; optional: extraMounts, the operator's mounts in this pod.
+*/}}
 {{- define "ecr-pull-secrets.mountsToken" -}}
 {{- $paths := list -}}
-{{- range .Values.extraVolumeMounts -}}{{- $paths = append $paths .mountPath -}}{{- end -}}
-{{- if and (eq (toString .Values.automountServiceAccountToken) "false") (not (has (include "ecr-pull-secrets.tokenFolder" .) $paths)) }}yes{{ end -}}
+{{- range .extraMounts -}}{{- $paths = append $paths (trimSuffix "/" .mountPath) -}}{{- end -}}
+{{- $isMounted := has (include "ecr-pull-secrets.tokenFolder" .root) $paths -}}
+{{- if and (eq (toString .root.Values.automountServiceAccountToken) "false") (not $isMounted) }}yes{{ end -}}
 {{- end -}}
 
-{{/* The volume mounts of every container that runs the program. */}}
+{{/* The volume mounts of every container that runs the program. Arguments: those of "ecr-pull-secrets.mountsToken". */}}
 {{- define "ecr-pull-secrets.baseVolumeMounts" -}}
 - name: config
   mountPath: /etc/ecr-pull-secrets/config
   readOnly: true
 {{- if include "ecr-pull-secrets.mountsToken" . }}
 - name: api-token
-  mountPath: {{ include "ecr-pull-secrets.tokenFolder" . }}
+  mountPath: {{ include "ecr-pull-secrets.tokenFolder" .root }}
   readOnly: true
 {{- end }}
 {{- end -}}
 
-{{/* The volumes of every pod that runs the program. */}}
+{{/* The volumes of every pod that runs the program. Arguments: those of "ecr-pull-secrets.mountsToken". */}}
 {{- define "ecr-pull-secrets.baseVolumes" -}}
 - name: config
   configMap:
-    name: {{ include "ecr-pull-secrets.fullname" . }}
+    name: {{ include "ecr-pull-secrets.fullname" .root }}
 {{- if include "ecr-pull-secrets.mountsToken" . }}
 # The content of the automatic mount.
 - name: api-token
@@ -246,7 +261,7 @@ may have public ones. With IP families of your own, the Service may lead to anot
 
 {{/* The volume mounts of a container that calls AWS. */}}
 {{- define "ecr-pull-secrets.volumeMounts" -}}
-{{- include "ecr-pull-secrets.baseVolumeMounts" . }}
+{{- include "ecr-pull-secrets.baseVolumeMounts" (dict "root" . "extraMounts" .Values.extraVolumeMounts) }}
 {{- if eq .Values.aws.credentials.source "webIdentity" }}
 - name: aws-token
   mountPath: /var/run/secrets/aws
@@ -259,7 +274,7 @@ may have public ones. With IP families of your own, the Service may lead to anot
 
 {{- define "ecr-pull-secrets.volumes" -}}
 {{- $credentials := .Values.aws.credentials -}}
-{{- include "ecr-pull-secrets.baseVolumes" . }}
+{{- include "ecr-pull-secrets.baseVolumes" (dict "root" . "extraMounts" .Values.extraVolumeMounts) }}
 {{- if eq $credentials.source "webIdentity" }}
 - name: aws-token
   projected:
