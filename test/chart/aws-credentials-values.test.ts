@@ -57,6 +57,21 @@ describeWithHelm('AWS credentials', (helm) => {
     }
   });
 
+  it('refuses a port of the Roles Anywhere helper that the webhook uses in the same pod', async () => {
+    const onPort = (port: number, values: Values = {}) => {
+      const { aws, ...others } = rolesAnywhere(port);
+      return render({ ...others, ...values, aws });
+    };
+    const message = (setting: string) =>
+      new RegExp(`aws\\.credentials\\.rolesAnywhere\\.port and ${setting} are both`);
+    await assert.rejects(onPort(8443), message('webhook\\.port'));
+    await assert.rejects(onPort(9911, { webhook: { port: 9911 } }), message('webhook\\.port'));
+    await assert.rejects(onPort(8080), message('config\\.status\\.port'));
+    await assert.rejects(onPort(10250, { hostNetwork: true }), /hostNetwork: true cannot use port 10250/);
+    const onlySync = { cronJob: { enabled: true, besideDeployment: false }, injection: 'none' };
+    await assert.doesNotReject(onPort(8443, onlySync), 'sync does not listen');
+  });
+
   it('passes the proxy on to the Roles Anywhere helper, which uses one only with a flag', async () => {
     const sidecar = async (values: Values) => {
       const deployment = findOne(
@@ -88,7 +103,7 @@ describeWithHelm('AWS credentials', (helm) => {
   });
 });
 
-function rolesAnywhere(): Values {
+function rolesAnywhere(port = 9911): Values {
   const arn = (what: string) => `arn:aws:rolesanywhere:eu-central-1:123456789012:${what}/1`;
   const values = {
     image: { repository: 'registry.example/aws-signing-helper', tag: '1' },
@@ -96,6 +111,7 @@ function rolesAnywhere(): Values {
     trustAnchorArn: arn('trust-anchor'),
     profileArn: arn('profile'),
     roleArn: 'arn:aws:iam::123456789012:role/ecr-pull',
+    port,
   };
   return {
     cronJob: { enabled: true, besideDeployment: true },

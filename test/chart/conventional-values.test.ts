@@ -1,6 +1,8 @@
 // Tests of the values that operators know from other charts.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { stringify } from 'yaml';
+import { ConfigError, readConfig } from '../../src/config/load-config.ts';
 import { findSchemaProblem } from '../support/manifest-schemas.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
@@ -422,14 +424,30 @@ describeWithHelm('conventional values', (helm) => {
       annotations: values.secretAnnotations,
     });
     assert.equal(parseConfigFile(findOne(await render(), 'ConfigMap', webhook))['secrets'], undefined);
-    await assert.rejects(
-      render({ secretLabels: { 'app.kubernetes.io/managed-by': 'me' } }),
-      /at '\/secretLabels\/app\.kubernetes\.io~1managed-by'/,
-    );
-    await assert.rejects(
-      render({ secretAnnotations: { 'ecr-pull-secrets.io/hosts': '' } }),
-      /at '\/secretAnnotations/,
-    );
+    // The program would refuse these when it starts.
+    const refused: readonly [key: string, value: string][] = [
+      ['app.kubernetes.io/managed-by', 'x'],
+      ['ecr-pull-secrets.io/hosts', ''],
+      ['argocd.argoproj.io/instance', 'x'],
+      ['kubectl.kubernetes.io/x', 'x'],
+      ['applyset.kubernetes.io/part-of', 'x'],
+      ['helm.sh/chart', 'x'],
+      ['meta.helm.sh/release-name', 'x'],
+      ['kustomize.toolkit.fluxcd.io/name', 'x'],
+      ['helm.toolkit.fluxcd.io/name', 'x'],
+    ];
+    for (const name of ['secretLabels', 'secretAnnotations']) {
+      const setting = name === 'secretLabels' ? 'labels' : 'annotations';
+      for (const [key, value] of refused) {
+        const message = new RegExp(`at '/${name}/|${name} contains ${key}, by which`);
+        await assert.rejects(render({ [name]: { [key]: value } }), message, key);
+        const config = stringify({ secrets: { [setting]: { [key]: value } } });
+        assert.throws(() => readConfig(config, 'config.yaml'), ConfigError, key);
+      }
+      const many = Object.fromEntries(Array.from({ length: 33 }, (_, index) => [`k${index}`, 'x']));
+      await assert.rejects(render({ [name]: many }), new RegExp(`at '/${name}`));
+    }
+    await assert.rejects(render({ secretAnnotations: { x: 'x'.repeat(1025) } }), /at '\/secretAnnotations/);
   });
 
   it('install additional objects, as objects or text, with template expressions', async () => {
