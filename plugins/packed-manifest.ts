@@ -1,5 +1,5 @@
 // Replaces package.json with that of the npm package while `npm pack` runs: node plugins/packed-manifest.ts strip|restore
-import { existsSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 const root = join(import.meta.dirname, '..');
@@ -35,13 +35,23 @@ function strip(): void {
   const original = readFileSync(manifestFile, 'utf8');
   mkdirSync(dirname(backupFile), { recursive: true });
   writeFileSync(backupFile, original);
-  writeFileSync(manifestFile, `${JSON.stringify(packManifest(JSON.parse(original)), null, 2)}\n`);
+  writeFileSync(manifestFile, formatPacked(original));
 }
 
+/** Does nothing if the manifest is not the one of the package, for example because it was restored with Git, and edited. */
 function restore(): void {
-  if (existsSync(backupFile)) {
-    renameSync(backupFile, manifestFile);
+  if (!existsSync(backupFile)) {
+    return;
   }
+  if (readFileSync(manifestFile, 'utf8') === formatPacked(readFileSync(backupFile, 'utf8'))) {
+    renameSync(backupFile, manifestFile);
+  } else {
+    rmSync(backupFile);
+  }
+}
+
+function formatPacked(original: string): string {
+  return `${JSON.stringify(packManifest(JSON.parse(original)), null, 2)}\n`;
 }
 
 if (process.argv[2] === 'strip') {

@@ -178,6 +178,30 @@ describe('the npm package', () => {
     assert.ok(moved.includes(platform.bin) && moved.includes('LICENSE'), moved.join());
   });
 
+  it('is packed from the package.json of the sources after an interrupted npm pack', async () => {
+    const sources = join(folder, 'interrupted');
+    await mkdir(join(sources, 'plugins'), { recursive: true });
+    const script = join(sources, 'plugins/packed-manifest.ts');
+    await cp(join(root, 'plugins/packed-manifest.ts'), script);
+    const file = join(sources, 'package.json');
+    const call = (step: string) => runSuccessfully(process.execPath, [script, step]);
+    const write = (version: string) =>
+      writeFile(file, `${JSON.stringify({ name: 'x', version, scripts: { test: 'true' } })}\n`);
+    const read = async () => JSON.parse(await readFile(file, 'utf8'));
+    await write('1.0.0');
+    await call('strip'); // and npm pack is killed
+    await call('strip');
+    assert.equal((await read()).scripts, undefined);
+    await call('restore');
+    assert.deepEqual(await read(), { name: 'x', version: '1.0.0', scripts: { test: 'true' } });
+    await call('strip'); // and npm pack is killed
+    await write('1.1.0'); // with Git and an editor
+    await call('strip');
+    assert.equal((await read()).version, '1.1.0');
+    await call('restore');
+    assert.deepEqual(await read(), { name: 'x', version: '1.1.0', scripts: { test: 'true' } });
+  });
+
   it('contains the program that completion prints for kubectl', async () => {
     const { stdout } = await runCommand(['completion', 'kubectl']);
     const file = join(installed(), 'node_modules/.bin/kubectl_complete-ecr_pull_secrets');
