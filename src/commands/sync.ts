@@ -18,6 +18,7 @@ import {
   configSource,
   loadConfig,
 } from './config-option.ts';
+import { finishWork } from './interrupt.ts';
 import { type OutputFormat, printReport, progressOn } from './print-report.ts';
 import { syncText } from './report-text.ts';
 import { runOnce } from './run-once.ts';
@@ -101,8 +102,11 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
     };
     const report = await syncNamespaces(dependencies);
     if (!interrupt.signal.aborted) {
-      await app.metadataRollout.run();
+      interrupt.signal.addEventListener('abort', () => void app.metadataRollout.stop(), { once: true });
+      await finishWork(app.metadataRollout.run(), interrupt.signal, calls);
     }
-    return printReport(report, syncText, options.output, context.stdout);
+    const { received: interrupted } = interrupt;
+    const whole = { ...report, ...(interrupted !== undefined && { interrupted }) };
+    return printReport(whole, syncText, options.output, context.stdout);
   });
 }

@@ -96,6 +96,31 @@ describe('a command that is interrupted', () => {
     assert.ok(updated > 0 && updated < names.length, `${updated} of ${names.length} updated`);
   });
 
+  it('sync starts no further change of labels either', async () => {
+    const names = await namespaces(20);
+    assert.equal((await start(syncOf(names)).ended).code, 0);
+    const folder = await mkdtemp(join(tmpdir(), 'labels-'));
+    const file = join(folder, 'config.yaml');
+    await writeFile(file, stringify({ secrets: { labels: { team: 'a' } } }));
+    const arm = signalAt((verb, resource) => verb === 'patch' && resource === 'secrets');
+    const { child, ended } = start([...syncOf(names), '--config', file, '--output', 'json']);
+    arm(() => child.kill('SIGINT'));
+    const { code, stdout, stderr } = await ended;
+    await rm(folder, { recursive: true });
+    assert.equal(code, 130, stderr);
+    const { interrupted, namespaces: results } = JSON.parse(stdout);
+    assert.equal(interrupted, 'SIGINT');
+    assert.ok(
+      results.every(({ secret }: { secret: string }) => secret === 'unchanged'),
+      'the tokens were still valid',
+    );
+    const labels = await Promise.all(
+      names.map(async (name) => Object(await cluster.request('GET', secretPath(name))).body.metadata.labels),
+    );
+    const changed = labels.filter(({ team }) => team === 'a').length;
+    assert.ok(changed > 0 && changed < names.length, `${changed} of ${names.length} changed`);
+  });
+
   it('sync shows no more progress on a terminal, so that the report begins on a line of its own', async () => {
     const names = await namespaces(12);
     const signals = new FakeSignals();
