@@ -12,6 +12,7 @@ import {
 import { isSelected } from '../provisioning/provisioning-plan.ts';
 import { isPattern, type ProvisioningSettings } from '../provisioning/provisioning-settings.ts';
 import type { PullSecrets } from '../pull-secrets/ensure.ts';
+import type { MetadataRollout } from '../pull-secrets/metadata-rollout.ts';
 import type { SecretCache } from '../pull-secrets/secret-cache.ts';
 import { isDenied as isDeniedHost } from '../pull-secrets/unavailable-host.ts';
 import { matchesAny } from '../util/glob.ts';
@@ -26,6 +27,8 @@ export interface SyncDependencies {
   readonly secrets: Pick<PullSecrets, 'refreshCache' | 'renew'>;
   /** The cache that `secrets` updates. */
   readonly secretCache: Pick<SecretCache, 'get'>;
+  /** Changes the labels and annotations of Secrets that needed no other write. */
+  readonly metadataRollout: Pick<MetadataRollout, 'run'>;
   readonly resolveRegistry: RegistryResolver;
   /** Whether a rule denies a namespace the tokens of a registry. */
   isDenied(namespace: string, registry: Registry): boolean;
@@ -43,7 +46,7 @@ const maxConcurrentNamespaces = 8;
  * @throws {KubeError} where the namespaces cannot be listed
  */
 export async function syncNamespaces(dependencies: SyncDependencies): Promise<SyncResult> {
-  const { settings, interrupt, calls, progress } = dependencies;
+  const { settings, metadataRollout, interrupt, calls, progress } = dependencies;
   const selection = await selectNamespaces(dependencies);
   const accounts = createServiceAccountApi(dependencies.config);
   const results = new Map(selection.names.map((name) => [name, notStarted(name, settings)]));
@@ -69,8 +72,11 @@ export async function syncNamespaces(dependencies: SyncDependencies): Promise<Sy
       progress(done, selection.names.length, failed);
     }
   };
-  const work = Promise.all(selection.names.map((namespace) => limit(() => syncOne(namespace))));
-  await finishWork(work, interrupt.signal, calls);
+  const syncAll = async () => {
+    await Promise.all(selection.names.map((namespace) => limit(() => syncOne(namespace))));
+    await metadataRollout.run(interrupt.signal);
+  };
+  await finishWork(syncAll(), interrupt.signal, calls);
   const namespaces = [...results.values()];
   const failures = [...selection.unmatched, ...missing].map((name) => selectsNothing(name, dependencies));
   return {

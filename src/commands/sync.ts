@@ -18,7 +18,6 @@ import {
   configSource,
   loadConfig,
 } from './config-option.ts';
-import { finishWork } from './interrupt.ts';
 import { type OutputFormat, printReport, progressOn } from './print-report.ts';
 import { syncText } from './report-text.ts';
 import { runOnce } from './run-once.ts';
@@ -84,7 +83,7 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
   const settings = resolveSyncSettings(config, options, configSource(options));
   const namesFrom = options.namespaces.length > 0 ? '--namespace' : 'provisioning.namespaces.names';
   return await runOnce(config, context, settings.registries, async ({ app, interrupt, calls }) => {
-    const { cluster, secrets, secretCache, resolveRegistry, identities } = app;
+    const { cluster, secrets, secretCache, metadataRollout, resolveRegistry, identities } = app;
     await identities.load(interrupt.signal);
     const progress = progressOn(context.stderr);
     const dependencies = {
@@ -93,6 +92,7 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
       namesFrom,
       secrets,
       secretCache,
+      metadataRollout,
       resolveRegistry,
       isDenied: (namespace: string, registry: Registry) =>
         identities.findDenyingRule(namespace, registry) !== undefined,
@@ -100,13 +100,6 @@ async function runSync(options: SyncOptions, context: CommandContext): Promise<n
       interrupt,
       calls,
     };
-    const report = await syncNamespaces(dependencies);
-    if (!interrupt.signal.aborted) {
-      interrupt.signal.addEventListener('abort', () => void app.metadataRollout.stop(), { once: true });
-      await finishWork(app.metadataRollout.run(), interrupt.signal, calls);
-    }
-    const { received: interrupted } = interrupt;
-    const whole = { ...report, ...(interrupted !== undefined && { interrupted }) };
-    return printReport(whole, syncText, options.output, context.stdout);
+    return printReport(await syncNamespaces(dependencies), syncText, options.output, context.stdout);
   });
 }

@@ -58,14 +58,15 @@ export class MetadataRollout {
   /**
    * Changes every cached managed Secret whose metadata is outdated. A failure in one namespace does not affect the others; it is
    * logged, and tried again when the process starts the next time.
+   * @param signal aborted: starts no further write
    */
-  run(): Promise<void> {
-    const run = this.#changeAll();
+  run(signal = this.#abort.signal): Promise<void> {
+    const run = this.#changeAll(signal);
     this.#run = run;
     return run;
   }
 
-  async #changeAll(): Promise<void> {
+  async #changeAll(signal: AbortSignal): Promise<void> {
     const { secretCache, perSecond, log } = this.#dependencies;
     const outdated = [...secretCache.entries()].flatMap(([namespace, secret]) =>
       secret.isManaged && secret.hasOutdatedMetadata === true ? [namespace] : [],
@@ -74,7 +75,7 @@ export class MetadataRollout {
     let changed = 0;
     for (const namespace of outdated) {
       await waitForTurn();
-      if (this.#abort.signal.aborted) {
+      if (signal.aborted) {
         return;
       }
       changed += (await this.#tryToChange(namespace)) ? 1 : 0;
