@@ -9,7 +9,7 @@ import { createSecretApi, type SecretApi, type SecretObject } from '../kube/secr
 import { fieldManager } from '../labels.ts';
 import { isManagedSecret } from '../pull-secrets/apply.ts';
 import { emptyContent } from '../pull-secrets/merge.ts';
-import type { OperatorMetadata } from '../pull-secrets/operator-metadata.ts';
+import { addOperatorMetadata, type OperatorMetadata } from '../pull-secrets/operator-metadata.ts';
 import { createManifest, dockerConfigKey } from '../pull-secrets/ownership.ts';
 import { getField } from '../util/json.ts';
 import type { CheckResult } from './check.ts';
@@ -182,8 +182,7 @@ function createTrialObject(
   operator: OperatorMetadata,
 ): SecretObject {
   const { type, data, ...own } = createManifest(emptyContent);
-  const labels = { ...operator.labels, ...own.labels };
-  const annotations = { ...operator.annotations, ...own.annotations };
+  const { labels, annotations } = addOperatorMetadata(own, operator);
   if (existing === undefined) {
     return { metadata: { namespace, name, labels, annotations }, type, data };
   }

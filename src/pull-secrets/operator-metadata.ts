@@ -19,6 +19,14 @@ interface MetadataFacts {
   readonly fieldOwners?: readonly FieldOwner[] | undefined;
 }
 
+/** The labels and annotations of a write: those of the operator, and the program's own, which take precedence. */
+export function addOperatorMetadata(own: OperatorMetadata, operator: OperatorMetadata) {
+  return {
+    labels: { ...operator.labels, ...own.labels },
+    annotations: { ...operator.annotations, ...own.annotations },
+  };
+}
+
 /** The fields of the program itself, which are never removed here. */
 const ownKeys: ReadonlySet<string> = new Set([managedByLabel, hostsAnnotation]);
 

@@ -1,7 +1,7 @@
 // Reads and writes the pull Secrets of all namespaces with server-side apply.
 import type { MetadataChange, SecretApi, SecretObject } from '../kube/secrets.ts';
 import { fieldManager, instanceFieldManager, metadataFieldManager } from '../labels.ts';
-import type { OperatorMetadata } from './operator-metadata.ts';
+import { addOperatorMetadata, type OperatorMetadata } from './operator-metadata.ts';
 import type { SecretManifest } from './ownership.ts';
 
 /**
@@ -46,11 +46,7 @@ export function createSecretStore(
   operator: OperatorMetadata,
 ): SecretStore & MetadataStore {
   const createObject = (metadata: SecretObject['metadata'], content: SecretManifest): SecretObject => ({
-    metadata: {
-      ...metadata,
-      labels: { ...operator.labels, ...content.labels },
-      annotations: { ...operator.annotations, ...content.annotations },
-    },
+    metadata: { ...metadata, ...addOperatorMetadata(content, operator) },
     type: content.type,
     data: content.data,
   });
