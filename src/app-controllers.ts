@@ -94,10 +94,8 @@ export function createControllers(dependencies: ControllersDependencies): Contro
       void provisioning.start();
     },
     stop: async () => {
-      await Promise.all([
-        ...[catchUp?.stop(), provisioning.stop(), housekeeping.stop(), renewal.stop()],
-        app.metadataRollout.stop(),
-      ]);
+      const controllers = [catchUp, provisioning, housekeeping, renewal, app.metadataRollout];
+      await Promise.all(controllers.map((controller) => controller?.stop()));
     },
     stopWatch: async () => {
       await Promise.all([watch.stop(), identityWatches.stop()]);

@@ -48,7 +48,9 @@ export const doctorCommand = defineCommand<DoctorOptions>({
     addInstallationOptions(command)
       .addOption(
         new EnumOption('--output <format>', 'text, json, or html for one self-contained page', [
-          ...['text', 'json', 'html'],
+          'text',
+          'json',
+          'html',
         ]).default('text'),
       )
       .addOption(
