@@ -18,9 +18,7 @@ export function filesFor({ tool, folder, keys }: TrySettings): Record<string, st
     ...(tool === 'k3d' ? { 'registries.yaml': k3dRegistries() } : kindFiles(folder)),
     'values.yaml': stringify(chartValues(keys)),
     ...(keys === undefined && {
-      'stand-in.yaml': [...standInObjects(), namespace('ecr-pull-secrets'), keySecret(standInKeys())]
-        .map((object) => stringify(object))
-        .join('---\n'),
+      'stand-in.yaml': formatManifests([...standInObjects(), ...keyObjects(standInKeys())]),
     }),
   };
 }
@@ -83,9 +81,9 @@ function namespace(name: string): object {
   return { apiVersion: 'v1', kind: 'Namespace', metadata: { name } };
 }
 
-/** The Secret that the values of the chart name. */
-export function keySecret({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys): object {
-  return {
+/** The namespace of the chart, and the Secret in it that the values name. */
+export function keyObjects({ accessKeyId, secretAccessKey, sessionToken }: AwsKeys): object[] {
+  const secret = {
     apiVersion: 'v1',
     kind: 'Secret',
     metadata: { name: 'aws', namespace: 'ecr-pull-secrets' },
@@ -95,6 +93,12 @@ export function keySecret({ accessKeyId, secretAccessKey, sessionToken }: AwsKey
       ...(sessionToken !== undefined && { AWS_SESSION_TOKEN: sessionToken }),
     },
   };
+  return [namespace('ecr-pull-secrets'), secret];
+}
+
+/** Formats objects as the documents of one file. */
+export function formatManifests(objects: readonly object[]): string {
+  return objects.map((object) => stringify(object)).join('---\n');
 }
 
 /** The stand-in runs in the network of the node, because the container runtime reaches the registry there on loopback. */

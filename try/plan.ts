@@ -1,6 +1,5 @@
 // The commands of `npm run try`, as a pure function of its settings.
-import { stringify } from 'yaml';
-import { keySecret } from './files.ts';
+import { formatManifests, keyObjects } from './files.ts';
 import { clusterName, programImage, standInImage, standInPodImage, type TrySettings } from './settings.ts';
 
 /** One command. */
@@ -108,12 +107,11 @@ function startStandIn(folder: string): Step[] {
 }
 
 function storeKeys(keys: NonNullable<TrySettings['keys']>): Step[] {
-  const namespace = { apiVersion: 'v1', kind: 'Namespace', metadata: { name: 'ecr-pull-secrets' } };
   return [
     {
       title: 'Store the AWS access key of the environment in a Secret',
       command: ['kubectl', 'apply', '--filename', '-'],
-      input: `${stringify(namespace)}---\n${stringify(keySecret(keys))}`,
+      input: formatManifests(keyObjects(keys)),
     },
   ];
 }
@@ -156,15 +154,8 @@ function pullImage(image: string): Step[] {
     {
       title: 'Show the pull',
       command: [
-        ...[
-          'kubectl',
-          'get',
-          'events',
-          '--namespace',
-          'default',
-          '--output',
-          'custom-columns=MESSAGE:.message',
-        ],
+        ...['kubectl', 'get', 'events', '--namespace', 'default'],
+        ...['--output', 'custom-columns=MESSAGE:.message'],
         ...['--field-selector', `involvedObject.name=${pod},reason=Pulled`],
       ],
     },
