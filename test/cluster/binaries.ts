@@ -1,9 +1,9 @@
 // Finds kube-apiserver and etcd, or builds them into the cache.
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.ts';
+import { isExecutable } from '../support/executables.ts';
+import { type PrintLine, type Product, tryToBuildOnce } from './go-build.ts';
 import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 
 /** The programs of an API server. */
@@ -65,20 +65,10 @@ export async function obtainBinaries(env: NodeJS.ProcessEnv, printLine: PrintLin
   }
   const version = getRequestedVersion(env);
   const target = getCacheFolder(env, version);
-  try {
-    await buildOnce({
-      product: controlPlane,
-      version,
-      target,
-      isPresent: () => hasPrograms(target),
-      env,
-      printLine,
-    });
-  } catch (error) {
-    if (!(error instanceof BuildError)) {
-      throw error;
-    }
-    return { binaries: undefined, reason: error.message, buildable: false };
+  const isPresent = () => hasPrograms(target);
+  const reason = await tryToBuildOnce({ product: controlPlane, version, target, isPresent, env, printLine });
+  if (reason !== undefined) {
+    return { binaries: undefined, reason, buildable: false };
   }
   return { binaries: { ...getProgramPaths(target), version, from: 'a build' } };
 }
@@ -97,14 +87,7 @@ function getProgramPaths(folder: string) {
 }
 
 function hasPrograms(folder: string): boolean {
-  try {
-    for (const program of Object.values(getProgramPaths(folder))) {
-      accessSync(program, constants.X_OK);
-    }
-    return true;
-  } catch {
-    return false;
-  }
+  return Object.values(getProgramPaths(folder)).every(isExecutable);
 }
 
 function readAssets(folder: string, requestedVersion: string | undefined): Binaries {

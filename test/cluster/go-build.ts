@@ -12,7 +12,7 @@ import { getModuleFolder } from './kubernetes-versions.ts';
 export type PrintLine = (line: string) => void;
 
 /** A Go build failed. The message contains the last lines of Go's output. */
-export class BuildError extends Error {
+class BuildError extends Error {
   readonly code = 'build-failed';
 }
 
@@ -47,7 +47,7 @@ export interface BuildOptions {
  * Builds programs with Go. If another process is building them, waits for that process.
  * @throws {BuildError}
  */
-export async function buildOnce(options: BuildOptions): Promise<void> {
+async function buildOnce(options: BuildOptions): Promise<void> {
   const { product, version, target, isPresent, printLine } = options;
   await mkdir(dirname(target), { recursive: true });
   const lock = `${target}.lock`;
@@ -68,6 +68,22 @@ export async function buildOnce(options: BuildOptions): Promise<void> {
     }
     hasReported = true;
     await pause(250);
+  }
+}
+
+/**
+ * Like {@link buildOnce}, but a failed build is returned as the reason, not thrown.
+ * @returns the reason why there are no programs; undefined: they are built
+ */
+export async function tryToBuildOnce(options: BuildOptions): Promise<string | undefined> {
+  try {
+    await buildOnce(options);
+    return undefined;
+  } catch (error) {
+    if (error instanceof BuildError) {
+      return error.message;
+    }
+    throw error;
   }
 }
 

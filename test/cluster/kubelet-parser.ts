@@ -1,14 +1,14 @@
 // Runs the kubelet's own parser of dockerconfigjson, built from the module of the Kubernetes version under test.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { after, before, describe, it } from 'node:test';
+import { isExecutable } from '../support/executables.ts';
 import { getUserCache, hasGo } from './binaries.ts';
 import { killOnExit } from './child-process.ts';
 import { isCi } from './cluster-suite.ts';
-import { BuildError, buildOnce, type PrintLine, type Product } from './go-build.ts';
+import { type PrintLine, type Product, tryToBuildOnce } from './go-build.ts';
 import { getRequestedVersion, hashModule } from './kubernetes-versions.ts';
 
 const source = join(import.meta.dirname, 'kube', 'kubelet-parser.go');
@@ -85,22 +85,8 @@ export async function prepareKubeletParser(
   }
   const version = getRequestedVersion(env);
   const isPresent = () => isExecutable(getProgramPath(env));
-  try {
-    await buildOnce({
-      product,
-      version,
-      target: dirname(getProgramPath(env)),
-      isPresent,
-      env,
-      printLine,
-    });
-    return undefined;
-  } catch (error) {
-    if (error instanceof BuildError) {
-      return error.message;
-    }
-    throw error;
-  }
+  const target = dirname(getProgramPath(env));
+  return await tryToBuildOnce({ product, version, target, isPresent, env, printLine });
 }
 
 function getProgramPath(env: NodeJS.ProcessEnv): string {
@@ -142,13 +128,4 @@ async function startKubeletParser(): Promise<KubeletParser> {
     lookUp: async (document, image) => (await ask(document, image)) as KubeletReading[string][] | undefined,
     stop: () => child.stdin.end(),
   };
-}
-
-function isExecutable(path: string): boolean {
-  try {
-    accessSync(path, constants.X_OK);
-    return true;
-  } catch {
-    return false;
-  }
 }

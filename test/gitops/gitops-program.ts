@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { getUserCache, hasGo } from '../cluster/binaries.ts';
 import { killOnExit } from '../cluster/child-process.ts';
-import { BuildError, buildOnce, type PrintLine } from '../cluster/go-build.ts';
+import { type PrintLine, type Product, tryToBuildOnce } from '../cluster/go-build.ts';
 import { isExecutable } from '../support/executables.ts';
 import { runProgram } from '../support/run-program.ts';
 
@@ -15,6 +15,13 @@ const moduleFolder = join(import.meta.dirname, 'program');
 
 /** The version of Kubernetes in go.mod. */
 const kubernetesVersion = '1.34.2';
+
+const product: Product = {
+  name: 'Argo CD, Flux and the garbage collector of Kubernetes',
+  buildTime: '2 to 5 minutes on 2 cores without a build cache',
+  sources: ['.'],
+  renames: { program: 'gitops' },
+};
 
 /** The commands of the program that work on manifests; see main.go. */
 export type GitopsCommand =
@@ -54,28 +61,11 @@ export async function prepareGitopsProgram(
   if (reason !== undefined) {
     return reason;
   }
-  try {
-    await buildOnce({
-      product: {
-        name: 'Argo CD, Flux and the garbage collector of Kubernetes',
-        buildTime: '2 to 5 minutes on 2 cores without a build cache',
-        sources: ['.'],
-        renames: { program: 'gitops' },
-      },
-      version: kubernetesVersion,
-      moduleFolder,
-      target: dirname(getProgramPath(env)),
-      isPresent: () => isExecutable(getProgramPath(env)),
-      env,
-      printLine,
-    });
-    return undefined;
-  } catch (error) {
-    if (error instanceof BuildError) {
-      return error.message;
-    }
-    throw error;
-  }
+  const target = dirname(getProgramPath(env));
+  const isPresent = () => isExecutable(getProgramPath(env));
+  return await tryToBuildOnce({
+    ...{ product, version: kubernetesVersion, moduleFolder, target, isPresent, env, printLine },
+  });
 }
 
 /**

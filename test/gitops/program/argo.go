@@ -69,16 +69,26 @@ func track(work *target, clusterCache cache.ClusterCache) error {
 	return nil
 }
 
+// openTracked opens the cache, and marks the manifests as objects of the application.
+func openTracked(work *target) (cache.ClusterCache, func(), error) {
+	clusterCache, closeCache, err := openCache(work)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := track(work, clusterCache); err != nil {
+		closeCache()
+		return nil, nil, err
+	}
+	return clusterCache, closeCache, nil
+}
+
 // argoSync syncs with pruning, and returns each object with what was done.
 func argoSync(ctx context.Context, work *target) ([]string, error) {
-	clusterCache, closeCache, err := openCache(work)
+	clusterCache, closeCache, err := openTracked(work)
 	if err != nil {
 		return nil, err
 	}
 	defer closeCache()
-	if err := track(work, clusterCache); err != nil {
-		return nil, err
-	}
 	results, err := engine.NewEngine(work.config, clusterCache, engine.WithLogr(logr.Discard())).Sync(
 		ctx, work.manifests, isManaged, "revision", work.namespace,
 		sync.WithPrune(true), sync.WithLogr(logr.Discard()),
@@ -93,14 +103,11 @@ func argoSync(ctx context.Context, work *target) ([]string, error) {
 
 // argoDiff returns each object that Argo CD shows as OutOfSync, with the three-way diff that it uses by default.
 func argoDiff(_ context.Context, work *target) ([]string, error) {
-	clusterCache, closeCache, err := openCache(work)
+	clusterCache, closeCache, err := openTracked(work)
 	if err != nil {
 		return nil, err
 	}
 	defer closeCache()
-	if err := track(work, clusterCache); err != nil {
-		return nil, err
-	}
 	live, err := clusterCache.GetManagedLiveObjs(work.manifests, isManaged)
 	if err != nil {
 		return nil, err
