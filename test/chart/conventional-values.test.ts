@@ -6,7 +6,7 @@ import { ConfigError, readConfig } from '../../src/config/load-config.ts';
 import { findSchemaProblem } from '../support/manifest-schemas.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { getApiVersions, registry } from './install-modes.ts';
+import { getApiVersions, registry, rolesAnywhere } from './install-modes.ts';
 import { findOne, getValueAt, type KubeObject, parseConfigFile } from './rendered-objects.ts';
 
 const kubeVersion = '1.37.0';
@@ -141,12 +141,6 @@ describeWithHelm('conventional values', (helm) => {
   });
 
   describe('of images', () => {
-    const rolesAnywhere = {
-      certificateSecret: 'x',
-      trustAnchorArn: 'x',
-      profileArn: 'x',
-      roleArn: 'arn:aws:iam::123456789012:role/x',
-    };
     const aws = { credentials: { source: 'rolesAnywhere', rolesAnywhere } };
     const images = async (values: Values) => {
       const spec = getValueAt((await pods({ aws, ...values })).get(webhook), 'spec');

@@ -3,6 +3,14 @@ import type { Values } from './helm.ts';
 
 export const registry = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 
+/** The values that Roles Anywhere requires, for tests that do not depend on them. */
+export const rolesAnywhere = {
+  certificateSecret: 'x',
+  trustAnchorArn: 'x',
+  profileArn: 'x',
+  roleArn: 'arn:aws:iam::123456789012:role/x',
+};
+
 /** A mode of installation. */
 export interface InstallMode {
   readonly name: string;

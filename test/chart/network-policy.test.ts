@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import type { Values } from './helm.ts';
-import { registry } from './install-modes.ts';
+import { registry, rolesAnywhere } from './install-modes.ts';
 import { findOne, getValueAt } from './rendered-objects.ts';
 
 const podIdentity = ['169.254.170.23/32', 'fd00:ec2::23/128'];
@@ -27,12 +27,6 @@ describeWithHelm('egress of the NetworkPolicies', (helm) => {
     return all.filter((one) => !['53', '6443'].includes(one)).sort();
   };
   const http = (cidrs: string[]) => cidrs.map((cidr) => `80 ${cidr}`);
-  const rolesAnywhere = {
-    certificateSecret: 'x',
-    trustAnchorArn: 'x',
-    profileArn: 'x',
-    roleArn: 'arn:aws:iam::123456789012:role/x',
-  };
   const sources: [string, Values, string[]][] = [
     ['default', {}, [...podIdentity, ...instanceMetadata, ...containerCredentials]],
     ['instanceProfile', {}, instanceMetadata],

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
-import { registry } from './install-modes.ts';
+import { registry, rolesAnywhere } from './install-modes.ts';
 
 describeWithHelm('the notes after the installation', (helm) => {
   const notes = async (values: Values): Promise<string> => {
@@ -42,12 +42,6 @@ describeWithHelm('the notes after the installation', (helm) => {
   });
 
   it('warn of credentials that every process in the network of a node gets', async () => {
-    const rolesAnywhere = {
-      certificateSecret: 'x',
-      trustAnchorArn: 'x',
-      profileArn: 'x',
-      roleArn: 'arn:aws:iam::123456789012:role/x',
-    };
     const aws = { credentials: { source: 'rolesAnywhere', rolesAnywhere } };
     const warning = /every process in the network of a node gets the AWS credentials from 127\.0\.0\.1:9911/;
     assert.match(await notes({ hostNetwork: true, aws }), warning);

@@ -1,6 +1,6 @@
 // Tests when hosts leave a Secret: dropped for room, forgotten, or removed by a command, on any API server.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, describe, it } from 'node:test';
+import { describe, it } from 'node:test';
 import { removeHosts } from '../../src/commands/remove-host.ts';
 import { getPodRegistries } from '../../src/ecr/pod-images.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
@@ -9,20 +9,14 @@ import { podCreationMs } from '../../src/pull-secrets/missing-hosts.ts';
 import { noOperatorMetadata } from '../../src/pull-secrets/operator-metadata.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { runOnce } from '../commands/run-command.ts';
-import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import {
-  createAccountWithRules,
-  podsRule,
-  secretsRule,
-  startEcr,
-} from '../provisioning/provisioning-fixture.ts';
+import { createAccountWithRules, podsRule, secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { createPod, type Pod, podWith } from '../support/pods.ts';
 import { readPullSecret, secretPath } from '../support/pull-secret.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
-import { type HousekeepingFixture, startHousekeepingFixture } from './housekeeping-fixture.ts';
+import { declareHousekeepingReplicas, type HousekeepingFixture } from './housekeeping-fixture.ts';
 
 const hostOf = (account: number, region = 'eu-central-1') =>
   `${String(account).padStart(12, '0')}.dkr.ecr.${region}.amazonaws.com`;
@@ -32,24 +26,7 @@ describeOnEachApiServer('hosts that leave a Secret', hostsSuite);
 
 /** How hosts are removed from a Secret, on any API server. */
 function hostsSuite(apiServer: () => TestApiServer): void {
-  let ecr: EcrDouble;
-  let account: string;
-  const fixtures: HousekeepingFixture[] = [];
-  before(async () => {
-    ecr = await startEcr();
-    account = await createAccountWithRules(apiServer(), [secretsRule, podsRule]);
-  });
-  after(() => ecr.stop());
-  afterEach(async () => {
-    ecr.heal();
-    await Promise.all(fixtures.splice(0).map((one) => one.stop()));
-  });
-
-  const startFixture = async (config: Record<string, unknown> = {}, kubeconfigPath = account) => {
-    const one = await startHousekeepingFixture({ ecr, kubeconfigPath, config });
-    fixtures.push(one);
-    return one;
-  };
+  const { ecr, start: startFixture } = declareHousekeepingReplicas(apiServer, [secretsRule, podsRule]);
   /** Calls the webhook first and then stores the pod, as the API server does. */
   const admit = async (one: HousekeepingFixture, namespace: string, pod: Pod) => {
     const missing = await one.secrets.ensure(namespace, getPodRegistries(pod, resolveRegistry));
@@ -177,7 +154,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   it('forgets a host that never received a token, unless a pod names it or it was requested recently', async () => {
     const namespace = await apiServer().createNamespace();
     const one = await startFixture({ secrets: { forgetAfter: '10m' } });
-    ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
+    ecr().fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const [gone, used, young] = [1, 2, 3].map((number) => hostOf(number, 'us-west-2'));
     const brief = podWith([`${gone}/x`, `${real}/app`]);
     await admit(one, namespace, brief);
@@ -195,7 +172,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   it('logs every host that it forgets, however many there are', async () => {
     const namespace = await apiServer().createNamespace();
     const one = await startFixture({ secrets: { forgetAfter: '10m' } });
-    ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
+    ecr().fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const hosts = Array.from({ length: 180 }, (_, index) => hostOf(index, 'us-west-2'));
     const images = [real, ...hosts].map((host) => `${host}/x`);
     await one.secrets.ensure(namespace, getPodRegistries(podWith(images), resolveRegistry));
@@ -212,7 +189,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
   it('forgets nothing in a Secret that a user has just edited, because it has to be repaired first', async () => {
     const namespace = await apiServer().createNamespace();
     const one = await startFixture({ secrets: { forgetAfter: '10m' } });
-    ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
+    ecr().fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const waiting = hostOf(1, 'us-west-2');
     await one.secrets.ensure(
       namespace,
@@ -234,7 +211,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
       { secrets: { forgetAfter: '10m' } },
       await createAccountWithRules(apiServer(), [secretsRule]),
     );
-    ecr.fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
+    ecr().fail({ error: 'AccessDeniedException' }, { region: 'us-west-2' });
     const host = hostOf(1, 'us-west-2');
     await one.secrets.ensure(namespace, getPodRegistries(podWith([`${host}/x`]), resolveRegistry));
     const annotations = { 'ecr-pull-secrets.io/hosts': JSON.stringify({ [host]: null }) };
@@ -276,7 +253,7 @@ function hostsSuite(apiServer: () => TestApiServer): void {
         replicas.every(({ secretCache }) => secretCache.get(namespace)?.hosts.size === 3),
       );
       // renewals that are planned before the removal and write after it
-      const gate = ecr.hold();
+      const gate = ecr().hold();
       const renewing = replicas.map((replica) => {
         replica.advanceClocks(7 * 3_600_000);
         return replica.renewNow();

@@ -1,4 +1,5 @@
 // The components of one replica that add and remove hosts, with clocks that a test advances.
+import { after, afterEach, before } from 'node:test';
 import { stringify } from 'yaml';
 import { type App, createApp } from '../../src/app.ts';
 import { readConfig } from '../../src/config/load-config.ts';
@@ -8,9 +9,11 @@ import type { MissingHosts } from '../../src/pull-secrets/missing-hosts.ts';
 import { type FullSecret, Housekeeping } from '../../src/renewal/housekeeping.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
+import { createAccountWithRules, startEcr } from '../provisioning/provisioning-fixture.ts';
 import { resolveRegistry } from '../support/registries.ts';
+import type { TestApiServer } from '../support/test-api-server.ts';
 
-export interface HousekeepingFixtureOptions {
+interface HousekeepingFixtureOptions {
   readonly ecr: EcrDouble;
   readonly kubeconfigPath: string;
   readonly config: Record<string, unknown>;
@@ -36,9 +39,7 @@ export interface HousekeepingFixture extends Pick<App, 'secrets' | 'secretCache'
   stop(): Promise<void>;
 }
 
-export async function startHousekeepingFixture(
-  options: HousekeepingFixtureOptions,
-): Promise<HousekeepingFixture> {
+async function startHousekeepingFixture(options: HousekeepingFixtureOptions): Promise<HousekeepingFixture> {
   const settings = { ...options.config, kubernetes: { kubeconfig: options.kubeconfigPath } };
   const config = readConfig(stringify(settings), 'test');
   const log: Record<string, unknown>[] = [];
@@ -120,6 +121,44 @@ export async function startHousekeepingFixture(
       await housekeeping.stop();
       await watch.stop();
       await app.close();
+    },
+  };
+}
+
+/** What a suite starts its replicas with. */
+export interface HousekeepingReplicas {
+  /** The ECR double of the suite, within tests and hooks. */
+  ecr(): EcrDouble;
+  /** Starts a replica, which stops after the test. By default, it has the rights of the suite. */
+  start(config?: Record<string, unknown>, kubeconfigPath?: string): Promise<HousekeepingFixture>;
+}
+
+/**
+ * Declares the hooks of a suite: an ECR double and a ServiceAccount, which the replicas of its tests use.
+ * @param rules the rights of the ServiceAccount
+ */
+export function declareHousekeepingReplicas(
+  apiServer: () => TestApiServer,
+  rules: readonly unknown[],
+): HousekeepingReplicas {
+  let ecr: EcrDouble;
+  let account: string;
+  const running: HousekeepingFixture[] = [];
+  before(async () => {
+    ecr = await startEcr();
+    account = await createAccountWithRules(apiServer(), rules);
+  });
+  after(() => ecr.stop());
+  afterEach(async () => {
+    ecr.heal();
+    await Promise.all(running.splice(0).map((one) => one.stop()));
+  });
+  return {
+    ecr: () => ecr,
+    start: async (config = {}, kubeconfigPath = account) => {
+      const one = await startHousekeepingFixture({ ecr, kubeconfigPath, config });
+      running.push(one);
+      return one;
     },
   };
 }

@@ -1,19 +1,18 @@
 // Tests the operator's labels and annotations on pull Secrets, on any API server.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, it } from 'node:test';
+import { it } from 'node:test';
 import { removeHosts } from '../../src/commands/remove-host.ts';
 import { resolveRegistries } from '../../src/ecr/registry.ts';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { createJsonLog } from '../../src/telemetry/log.ts';
 import { runOnce } from '../commands/run-command.ts';
-import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { createAccountWithRules, secretsRule, startEcr } from '../provisioning/provisioning-fixture.ts';
+import { secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { secretPath } from '../support/pull-secret.ts';
 import { resolveRegistry } from '../support/registries.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
-import { type HousekeepingFixture, startHousekeepingFixture } from './housekeeping-fixture.ts';
+import { declareHousekeepingReplicas, type HousekeepingFixture } from './housekeeping-fixture.ts';
 
 const host = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
 const registries = resolveRegistries([host], resolveRegistry);
@@ -28,24 +27,9 @@ describeOnEachApiServer('labels and annotations of pull Secrets', labelsSuite);
 
 /** What the program sets and removes, on any API server. */
 function labelsSuite(apiServer: () => TestApiServer): void {
-  let ecr: EcrDouble;
-  let account: string;
-  const fixtures: HousekeepingFixture[] = [];
-  before(async () => {
-    ecr = await startEcr();
-    account = await createAccountWithRules(apiServer(), [secretsRule]);
-  });
-  after(() => ecr.stop());
-  afterEach(async () => {
-    await Promise.all(fixtures.splice(0).map((one) => one.stop()));
-  });
-
-  const startReplica = async (labels: object, annotations: object = {}) => {
-    const config = { secrets: { labels, annotations } };
-    const one = await startHousekeepingFixture({ ecr, kubeconfigPath: account, config });
-    fixtures.push(one);
-    return one;
-  };
+  const { start } = declareHousekeepingReplicas(apiServer, [secretsRule]);
+  const startReplica = (labels: object, annotations: object = {}) =>
+    start({ secrets: { labels, annotations } });
   const readMetadata = async (namespace: string) => {
     const { body } = await apiServer().request('GET', secretPath(namespace));
     const { labels, annotations, resourceVersion } = (body as SecretBody).metadata;

@@ -1,15 +1,14 @@
 // Hosts that the operator removed from the configuration, on any API server: they keep their tokens until they expire.
 import assert from 'node:assert/strict';
-import { after, afterEach, before, it } from 'node:test';
+import { it } from 'node:test';
 import { createRegistryResolver, resolveRegistries } from '../../src/ecr/registry.ts';
 import { runOnce } from '../commands/run-command.ts';
-import type { EcrDouble } from '../doubles/ecr/ecr-double.ts';
-import { createAccountWithRules, secretsRule, startEcr } from '../provisioning/provisioning-fixture.ts';
+import { secretsRule } from '../provisioning/provisioning-fixture.ts';
 import { describeOnEachApiServer } from '../support/api-server-suites.ts';
 import { eventually } from '../support/eventually.ts';
 import { readPullSecret } from '../support/pull-secret.ts';
 import type { TestApiServer } from '../support/test-api-server.ts';
-import { type HousekeepingFixture, startHousekeepingFixture } from './housekeeping-fixture.ts';
+import { declareHousekeepingReplicas, type HousekeepingFixture } from './housekeeping-fixture.ts';
 
 const hourMs = 3_600_000;
 const real = '123456789012.dkr.ecr.eu-central-1.amazonaws.com';
@@ -24,21 +23,7 @@ describeOnEachApiServer('hosts that are no longer configured', unconfiguredHosts
 
 /** What happens to the tokens of hosts after the operator removed them from the configuration, on any API server. */
 function unconfiguredHostsSuite(apiServer: () => TestApiServer): void {
-  let ecr: EcrDouble;
-  let account: string;
-  const fixtures: HousekeepingFixture[] = [];
-  before(async () => {
-    ecr = await startEcr();
-    account = await createAccountWithRules(apiServer(), [secretsRule]);
-  });
-  after(() => ecr.stop());
-  afterEach(() => Promise.all(fixtures.splice(0).map((one) => one.stop())));
-
-  const startFixture = async (config: Record<string, unknown>) => {
-    const one = await startHousekeepingFixture({ ecr, kubeconfigPath: account, config });
-    fixtures.push(one);
-    return one;
-  };
+  const { ecr, start: startFixture } = declareHousekeepingReplicas(apiServer, [secretsRule]);
   /** `REASON NUMBER` for each write to a namespace that removed hosts. */
   const droppedIn = (namespace: string, { dropped }: HousekeepingFixture) =>
     dropped.filter((one) => one.startsWith(namespace)).map((one) => one.slice(namespace.length + 1));
@@ -65,10 +50,10 @@ function unconfiguredHostsSuite(apiServer: () => TestApiServer): void {
     const { namespace, replica } = await removeSettings();
     const { auths: first = {} } = (await readPullSecret(apiServer(), namespace)) ?? {};
     replica.advanceClocks(7 * hourMs);
-    ecr.step(7 * hourMs);
+    ecr().step(7 * hourMs);
     await replica.renewNow();
     await replica.round();
-    ecr.step(-7 * hourMs);
+    ecr().step(-7 * hourMs);
     assert.deepEqual(await hostsIn(namespace), all);
     const { auths = {} } = (await readPullSecret(apiServer(), namespace)) ?? {};
     assert.ok(auths[real]?.auth !== first[real]?.auth, 'the other token was renewed');
@@ -93,9 +78,9 @@ function unconfiguredHostsSuite(apiServer: () => TestApiServer): void {
   it('leave it with any write after that', async () => {
     const { namespace, replica } = await removeSettings();
     replica.advanceClocks(12 * hourMs);
-    ecr.step(12 * hourMs);
+    ecr().step(12 * hourMs);
     await replica.renewNow();
-    ecr.step(-12 * hourMs);
+    ecr().step(-12 * hourMs);
     assert.deepEqual(await hostsIn(namespace), onlyReal);
     assert.deepEqual(droppedIn(namespace, replica), ['unconfigured 2']);
   });
