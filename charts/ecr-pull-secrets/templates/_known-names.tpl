@@ -1,6 +1,6 @@
 {{/*
 Refuses names of values in other charts and in earlier versions of this chart (files/known-names.yaml), and says the right ones.
-Names that nobody knows are refused by the schema, except in `global`, which a parent chart and other charts use as well. A value that
+All other unknown names are refused by the schema, except in `global`, which a parent chart and other charts use too. A value that
 is null is not set.
 */}}
 {{- define "ecr-pull-secrets.refuseKnownNames" -}}
