@@ -31,6 +31,8 @@ const { metafile } = await build({
   // notices inside of files, in addition to the licenses of the packages
   legalComments: 'linked',
   metafile: true,
+  // names packages as node_modules/NAME in the bundle, also where node_modules is a link
+  preserveSymlinks: true,
   // as ES modules, unused parts of the AWS SDK are left out
   mainFields: ['module', 'main'],
   plugins: [clientNodeParts],
