@@ -74,7 +74,11 @@ export async function syncNamespaces(dependencies: SyncDependencies): Promise<Sy
   };
   const syncAll = async () => {
     await Promise.all(selection.names.map((namespace) => limit(() => syncOne(namespace))));
-    await metadataRollout.run(interrupt.signal);
+    for (const [namespace, error] of await metadataRollout.run(interrupt.signal)) {
+      const result = results.get(namespace) ?? notStarted(namespace, settings);
+      const failure = failureOf(`labels and annotations of Secret ${settings.secretName}`, error);
+      results.set(namespace, { ...result, secret: 'failed', failures: [...result.failures, failure] });
+    }
   };
   await finishWork(syncAll(), interrupt.signal, calls);
   const namespaces = [...results.values()];

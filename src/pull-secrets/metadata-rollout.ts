@@ -59,46 +59,49 @@ export class MetadataRollout {
    * Changes every cached managed Secret whose metadata is outdated. A failure in one namespace does not affect the others; it is
    * logged, and tried again when the process starts the next time.
    * @param signal aborted: starts no further write
+   * @returns the error of each namespace whose Secret could not be changed
    */
-  run(signal = this.#abort.signal): Promise<void> {
+  run(signal = this.#abort.signal): Promise<ReadonlyMap<string, unknown>> {
     const run = this.#changeAll(signal);
     this.#run = run;
     return run;
   }
 
-  async #changeAll(signal: AbortSignal): Promise<void> {
+  async #changeAll(signal: AbortSignal): Promise<ReadonlyMap<string, unknown>> {
     const { secretCache, perSecond, log } = this.#dependencies;
     const outdated = [...secretCache.entries()].flatMap(([namespace, secret]) =>
       secret.isManaged && secret.hasOutdatedMetadata === true ? [namespace] : [],
     );
     const waitForTurn = createRateLimit(perSecond, () => performance.now());
+    const failures = new Map<string, unknown>();
     let changed = 0;
     for (const namespace of outdated) {
       await waitForTurn();
       if (signal.aborted) {
-        return;
+        return failures;
       }
-      changed += (await this.#tryToChange(namespace)) ? 1 : 0;
+      try {
+        changed += (await this.#changeWithRetries(namespace)) ? 1 : 0;
+      } catch (error) {
+        failures.set(namespace, error);
+        log.warn({ namespace, err: error }, 'failed to set the labels and annotations of the pull Secret');
+      }
     }
     if (outdated.length > 0) {
       log.info({ secretCount: changed }, 'set the labels and annotations of pull Secrets');
     }
+    return failures;
   }
 
-  async #tryToChange(namespace: string): Promise<boolean> {
-    const { countWrite, log, isPersistent } = this.#dependencies;
-    try {
-      return await retry(
-        () => this.#changeOne(namespace),
-        (error, attempts, elapsedMs) => {
-          countWrite(error instanceof KubeError ? error.code : 'internal-error');
-          return retryDelayMs(error, attempts, elapsedMs, Math.random(), isPersistent);
-        },
-      );
-    } catch (error) {
-      log.warn({ namespace, err: error }, 'failed to set the labels and annotations of the pull Secret');
-      return false;
-    }
+  #changeWithRetries(namespace: string): Promise<boolean> {
+    const { countWrite, isPersistent } = this.#dependencies;
+    return retry(
+      () => this.#changeOne(namespace),
+      (error, attempts, elapsedMs) => {
+        countWrite(error instanceof KubeError ? error.code : 'internal-error');
+        return retryDelayMs(error, attempts, elapsedMs, Math.random(), isPersistent);
+      },
+    );
   }
 
   /** @returns whether the Secret was changed; another replica may have been faster */
