@@ -275,6 +275,12 @@ describeWithHelm('conventional values', (helm) => {
       assert.deepEqual(names.slice(0, 2), ['AWS_WEB_IDENTITY_TOKEN_FILE', 'AWS_ROLE_SESSION_NAME'], name);
       assert.deepEqual(env.slice(2), values.extraEnv, name);
     }
+    await assert.rejects(render({ extraEnv: [region, role, region] }), /extraEnv contains AWS_REGION twice/);
+    const controller = { enabled: true, extraEnv: [role, role] };
+    await assert.rejects(
+      render({ certificates: { managed: { controller } } }),
+      /certificates\.managed\.controller\.extraEnv contains AWS_ROLE_ARN twice/,
+    );
   });
 
   it('spread the replicas by the default constraints, by others, or by none', async () => {
@@ -442,6 +448,9 @@ describeWithHelm('conventional values', (helm) => {
       await assert.rejects(render({ [name]: many }), new RegExp(`at '/${name}`));
     }
     await assert.rejects(render({ secretAnnotations: { x: 'x'.repeat(1025) } }), /at '\/secretAnnotations/);
+    const lines = { x: 'a\r\nb\u0001\n', y: '  \t é\u200b\\u2028' };
+    const file = parseConfigFile(findOne(await render({ secretAnnotations: lines }), 'ConfigMap', webhook));
+    assert.deepEqual(file['secrets'], { annotations: lines });
   });
 
   it('install additional objects, as objects or text, with template expressions', async () => {

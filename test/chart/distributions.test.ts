@@ -204,6 +204,9 @@ describeWithHelm('the values for distributions', (helm) => {
       const kubelet = /hostNetwork: true cannot use port 10250, because the kubelet/;
       await assert.rejects(render({ ...values, webhook: { port: 10250 } }), kubelet);
       await assert.rejects(render({ ...values, config: { status: { port: 10250 } } }), kubelet);
+      const needsRoot = /hostNetwork: true cannot use port 443, .* set webhook\.port to another port/;
+      await assert.rejects(render({ ...values, webhook: { port: 443 } }), needsRoot);
+      await render({ ...values, hostNetwork: false, webhook: { port: 443 } });
       await assert.rejects(
         render({ webhook: { port: 8080 } }),
         /webhook\.port and config\.status\.port are both 8080/,

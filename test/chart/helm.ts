@@ -4,7 +4,7 @@ import { chmod, mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module';
 import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseAllDocuments, stringify } from 'yaml';
+import { parseAllDocuments } from 'yaml';
 import packageJson from '../../package.json' with { type: 'json' };
 import { findProgram, isExecutable } from '../support/executables.ts';
 import { type ProcessOutput, runProgram } from '../support/run-program.ts';
@@ -167,5 +167,11 @@ function execute({ program, home, args, values, kubeconfigPath }: Execution): Pr
     KUBECONFIG: kubeconfigPath ?? '/dev/null',
   };
   const all = values === undefined ? args : [...args, '--values', '-'];
-  return runProgram(program, all, { env, timeout: 120_000 }, values && stringify(values));
+  return runProgram(program, all, { env, timeout: 120_000 }, values && valuesFile(values));
+}
+
+/** Values as JSON, which is YAML, with the characters escaped that Helm's parser refuses or takes for line breaks. */
+function valuesFile(values: Values): string {
+  const escaped = (character: string) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return JSON.stringify(values).replaceAll(/[\u007f-\u009f\u2028\u2029\ufffe\uffff]/g, escaped);
 }

@@ -410,6 +410,18 @@ describeWithHelm('invalid values', (helm) => {
     });
   }
 
+  it('refuses characters with which a part of the manifests would be empty or another text', async () => {
+    for (const character of '\u007f\u0080\u0085\u009f\u2028\u2029\ufffe\uffff') {
+      const roleArn = 'arn:aws:iam::123456789012:role/x';
+      const values = { config: { registries: [{ roleArn, sessionPolicy: `{"a":"${character}"}` }] } };
+      assert.match(await refusal(values), /config contains a character that YAML cannot hold/);
+      assert.match(
+        await refusal({ commonAnnotations: { x: `\\${character}` } }),
+        /commonAnnotations contains a character that YAML cannot hold/,
+      );
+    }
+  });
+
   it('accepts details of a disabled feature, because shared values files contain them', async () => {
     const labels = { release: 'prometheus' };
     await helm().template({
