@@ -127,6 +127,11 @@ export function findNeededFacts(rules: readonly IdentityRule[]): NeededFacts {
   };
 }
 
+/** Whether users can cause any number of identities: one for each namespace or account that they name. */
+export function causeUnboundedIdentities(rules: readonly IdentityRule[]): boolean {
+  return rules.some((rule) => rule.access !== 'deny' && (dependsOnNamespace(rule) || dependsOnAccount(rule)));
+}
+
 /**
  * Whether the process's own credentials may be used: to fetch tokens where no rule matches, or to assume the role of a rule. They
  * are not if rules that use others, or deny access, match everything.
@@ -213,6 +218,10 @@ function serializeTemplate(rule: IdentityRule): string {
 /** Whether the identity of a rule depends on the account. The public registry belongs to none, so the rule is not for it. */
 export function dependsOnAccount(rule: IdentityRule): boolean {
   return findRulePlaceholders(rule).includes('account');
+}
+
+function dependsOnNamespace(rule: IdentityRule): boolean {
+  return rule.webIdentity !== undefined || findRulePlaceholders(rule).includes('namespace');
 }
 
 function findRulePlaceholders({

@@ -10,6 +10,7 @@ import {
   unknownFacts,
 } from '../../src/ecr/identity-facts.ts';
 import {
+  causeUnboundedIdentities,
   createIdentityResolver,
   findNeededFacts,
   type IdentityRule,
@@ -420,4 +421,32 @@ describe('the own credentials of the process', () => {
       assert.equal(usesOwnCredentials(rules), expected);
     });
   }
+});
+
+describe('rules cause any number of identities', () => {
+  const role = (text: string): IdentityRule => ({ roleArn: `${account}:role/${text}` });
+  const cases: readonly (readonly [name: string, expected: boolean, rule: IdentityRule])[] = [
+    ['with a role for each namespace', true, role('{namespace}')],
+    ['with a role for each account', true, role('{account}')],
+    [
+      'with session tags that name the namespace',
+      true,
+      { ...role('x'), sessionTags: { team: '{namespace}' } },
+    ],
+    ['with a web identity', true, { ...role('x'), webIdentity: { serviceAccount: 'pull', audience: 'sts' } }],
+    ['not with one role', false, role('x')],
+    ['not with a role for each region', false, role('{region}')],
+  ];
+  for (const [name, expected, rule] of cases) {
+    it(name, () => {
+      const facts = factsOf({}, { 'shop/pull': { state: 'exists', role: undefined } });
+      const identity = allowed(createIdentityResolver([rule], facts)('shop', registry()));
+      assert.deepEqual([causeUnboundedIdentities([rule]), identity.isUnbounded], [expected, expected]);
+      assert.equal(causeUnboundedIdentities([{ ...rule, access: 'deny' }]), false);
+    });
+  }
+
+  it('not without rules', () => {
+    assert.equal(causeUnboundedIdentities([]), false);
+  });
 });
