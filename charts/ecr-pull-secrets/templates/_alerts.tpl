@@ -245,8 +245,8 @@ replica keep the label `pod`. The others take the maximum or minimum of all repl
   # Metrics of kube-state-metrics. A token is valid for 12 hours.
   expr: |-
     time() - max(
-      kube_cronjob_status_last_successful_time{namespace="{{ $ns }}",cronjob="{{ $name }}-sync"}
-      or kube_cronjob_created{namespace="{{ $ns }}",cronjob="{{ $name }}-sync"}
+      kube_cronjob_status_last_successful_time{namespace="{{ $ns }}",cronjob="{{ include "ecr-pull-secrets.syncName" . }}"}
+      or kube_cronjob_created{namespace="{{ $ns }}",cronjob="{{ include "ecr-pull-secrets.syncName" . }}"}
     ) > {{ include "ecr-pull-secrets.seconds" .Values.metrics.prometheusRule.syncOverdueAfter }}
   summary: The CronJob has not updated the pull Secrets.
   description: >-

@@ -36,6 +36,11 @@ zz-{{ include "ecr-pull-secrets.fullname" . }}
 {{- .Values.serviceAccount.name | default (include "ecr-pull-secrets.fullname" .) -}}
 {{- end -}}
 
+{{/* The name of the CronJob, which has at most 52 characters, so that the names of its Jobs fit. */}}
+{{- define "ecr-pull-secrets.syncName" -}}
+{{ include "ecr-pull-secrets.fullname" . | trunc 47 | trimSuffix "-" }}-sync
+{{- end -}}
+
 {{/* The name of the certificate controller's objects. */}}
 {{- define "ecr-pull-secrets.certificatesName" -}}
 {{ include "ecr-pull-secrets.fullname" . }}-certificates
