@@ -1,9 +1,13 @@
 // Tests that names of values in other charts and earlier versions are answered with the right names.
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { cp, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { gunzip } from 'node:zlib';
 import { parse } from 'yaml';
+import { filesOfTar } from '../../image/tar.ts';
 import { describeWithHelm } from './chart-suite.ts';
 import { chartFolder, type Values } from './helm.ts';
 import { installModes } from './install-modes.ts';
@@ -126,7 +130,21 @@ describeWithHelm('names of values in other charts', (helm) => {
       lines?.filter((line) => line.startsWith('  ')),
       longest.sort().map(lineOf),
     );
-    assert.match(lines?.join('\n') ?? '', /these values have other names in this chart:/);
+    assert.match(lines?.join('\n') ?? '', /this chart does not have these values:/);
+  });
+
+  it('are answered if an upgrade reuses the defaults of the earlier chart', async (t) => {
+    const folder = await mkdtemp(join(tmpdir(), 'chart-'));
+    t.after(() => rm(folder, { recursive: true }));
+    await cp(chartFolder, folder, { recursive: true });
+    const archive = join(import.meta.dirname, 'fixtures/before-conventional-values.tgz');
+    const [values] = [...filesOfTar(await promisify(gunzip)(await readFile(archive)))].filter(
+      ({ path }) => path === 'ecr-pull-secrets/values.yaml',
+    );
+    assert.ok(values);
+    await writeFile(join(folder, 'values.yaml'), values.data);
+    const { stderr } = await helm().run(['template', 'x', folder]);
+    assert.match(stderr, /^ {2}replicas: did you mean replicaCount\?$/m);
   });
 
   it('are answered as groups if nothing in them is known', async () => {

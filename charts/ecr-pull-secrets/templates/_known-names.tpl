@@ -38,6 +38,6 @@ is null is not set.
 {{- if not $continued -}}{{- $lines = append $lines (printf "  %s: %s" $path (get $found $path)) -}}{{- end -}}
 {{- end -}}
 {{- if $lines -}}
-{{- fail (printf "these values have other names in this chart:\n%s" (join "\n" $lines)) -}}
+{{- fail (printf "this chart does not have these values:\n%s" (join "\n" $lines)) -}}
 {{- end -}}
 {{- end -}}
