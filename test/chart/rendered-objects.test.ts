@@ -126,8 +126,49 @@ describeWithHelm('the rendered objects', (helm) => {
   });
 
   it('have names that are DNS labels, even for a long release name', async () => {
-    const objects = await helm().template({}, { ...newest, release: 'r'.repeat(53) });
+    const values = {
+      cronJob: { enabled: true, besideDeployment: true },
+      config: { provisioning },
+      metrics: { prometheusRule: { enabled: true } },
+      networkPolicy: { enabled: true },
+    };
+    const objects = await helm().template(values, { ...newest, release: 'r'.repeat(53) });
     assert.ok(objects.every(({ metadata }) => metadata.name.length <= 63));
+    // The names of Jobs have 11 more characters (ValidateCronJobCreate in kubernetes pkg/apis/batch/validation).
+    const { name } = findOne(objects, 'CronJob').metadata;
+    assert.ok(name.length <= 52, name);
+    const rules = JSON.stringify(findOne(objects, 'PrometheusRule'));
+    assert.equal(rules.split(`cronjob=\\"${name}\\"`).length, 3, 'the alert is for this CronJob');
+  });
+
+  it('issue a certificate of cert-manager for the host or address in the URL of the webhook, too', async () => {
+    const namesFor = async (url: string) => {
+      const certificates = { mode: 'certManager' };
+      const objects = await render({ injection: 'webhook', certificates, webhook: { url } });
+      const { dnsNames, ipAddresses } = getValueAt(
+        findOne(objects, 'Certificate', 'ecr-pull-secrets'),
+        'spec',
+      );
+      return [dnsNames.slice(1), ipAddresses];
+    };
+    assert.deepEqual(await namesFor('https://ecr.example:8443/mutate'), [['ecr.example'], undefined]);
+    assert.deepEqual(await namesFor('https://192.0.2.1/mutate'), [[], ['192.0.2.1']]);
+    assert.deepEqual(await namesFor('https://[2001:db8::1]:8443/mutate'), [[], ['2001:db8::1']]);
+  });
+
+  it('exclude namespaces by pattern, in the webhook, the policy and the program', async () => {
+    const objects = await render({ namespaces: { exclude: ['build-*'] } });
+    assert.ok(parseSettings(findOne(objects, 'ConfigMap')).exclude.namespaces.includes('build-*'));
+    for (const kind of ['MutatingWebhookConfiguration', 'MutatingAdmissionPolicy']) {
+      assert.match(JSON.stringify(findOne(objects, kind)), /\^build-\.\*\$/, kind);
+    }
+  });
+
+  it('have the default ports without the values that an earlier chart did not have', async () => {
+    const old = { webhook: { port: null }, networkPolicy: { enabled: true, dnsPorts: null } };
+    const certificates = { managed: { dnsNames: null, ipAddresses: null } };
+    const objects = await render({ ...old, certificates });
+    assert.deepEqual(objects, await render({ networkPolicy: { enabled: true } }));
   });
 
   it('include two replicas with requests, a memory limit and no CPU limit', async () => {

@@ -117,6 +117,35 @@ describeWithHelm('invalid values', (helm) => {
       /registries\/0': missing property 'access'/,
     ],
     [
+      'a NetworkPolicy that would allow all connections',
+      { networkPolicy: { enabled: true, apiServerPorts: [] } },
+      /apiServerPorts': minItems: got 0, want 1/,
+    ],
+    [
+      'a name of a certificate that is none',
+      { certificates: { managed: { dnsNames: ['a b'], ipAddresses: ['ecr'] } } },
+      /dnsNames\/0': 'a b' does not match.*\n.*ipAddresses\/0': 'ecr' does not match/,
+    ],
+    [
+      'a selector that the program would refuse, also without the fence',
+      {
+        fence: { enabled: false },
+        config: { provisioning: { registries: [registry], namespaces: { selector: 'a in (b' } } },
+      },
+      /config\.provisioning\.namespaces\.selector: "a in \(b" is not a valid requirement/,
+    ],
+    [
+      'a name that is none of a Service',
+      { fullnameOverride: '1abc' },
+      /1abc, the name of the objects, is not a valid name of a Service; set fullnameOverride/,
+    ],
+    ['a name that is no label', { nameOverride: '-x' }, /nameOverride: -x is not a valid value of a label/],
+    [
+      'fewer replicas at most than at least',
+      { autoscaling: { enabled: true, minReplicas: 5, maxReplicas: 2 } },
+      /autoscaling\.maxReplicas is less than autoscaling\.minReplicas/,
+    ],
+    [
       'an unknown mode',
       { injection: 'magic' },
       /injection': value must be one of 'auto', 'webhook', 'policy', 'both', 'none'/,

@@ -56,8 +56,8 @@ without `*`, as JSON.
       "secretName" (include "ecr-pull-secrets.tlsSecretName" .)
       "service" (include "ecr-pull-secrets.fullname" .)
       "webhookConfiguration" (include "ecr-pull-secrets.webhookName" .)
-      "dnsNames" .Values.certificates.managed.dnsNames
-      "ipAddresses" .Values.certificates.managed.ipAddresses
+      "dnsNames" (.Values.certificates.managed.dnsNames | default list)
+      "ipAddresses" (.Values.certificates.managed.ipAddresses | default list)
       "authorityLife" .Values.certificates.managed.authorityLife
       "leafLife" .Values.certificates.managed.leafLife -}}
 {{- $_ := set $config "certificates" $certificates -}}

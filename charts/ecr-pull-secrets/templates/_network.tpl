@@ -17,7 +17,7 @@
 
 {{- define "ecr-pull-secrets.egressToApiServer" -}}
 - ports:
-    {{- range .Values.networkPolicy.dnsPorts }}
+    {{- range .Values.networkPolicy.dnsPorts | default (list 53) }}
     - port: {{ . }}
       protocol: UDP
     - port: {{ . }}
