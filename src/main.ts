@@ -47,10 +47,8 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   process.exitCode = exitCode;
-  if (exitCode > 128) {
-    // After an interrupt, a call to AWS may still be in flight. It must not keep the process alive.
-    stdout.write('', () => process.exit());
-  }
+  // A call to AWS may still be in flight after an interrupt, or a program of the kubeconfig may wait. They must not keep the process.
+  stdout.write('', () => process.exit());
 }
 
 // A full disk or a closed pipe at standard error changes neither what a command does nor its exit code.

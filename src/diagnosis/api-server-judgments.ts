@@ -9,7 +9,7 @@ const newestMinor = 37;
 /** @param error undefined if it responded */
 export function judgeReachability(
   address: string,
-  error: Pick<KubeError, 'code' | 'message'> | undefined,
+  error: Pick<KubeError, 'code' | 'message' | 'status'> | undefined,
 ): CheckResult {
   const check = 'api-server-reachable';
   if (error === undefined) {
@@ -27,7 +27,17 @@ export function judgeReachability(
   };
 }
 
-function describe({ code, message }: Pick<KubeError, 'code' | 'message'>): [problem: string, remedy: string] {
+function describe({
+  code,
+  message,
+  status,
+}: Pick<KubeError, 'code' | 'message' | 'status'>): [problem: string, remedy: string] {
+  if (code === 'unauthorized' && status === undefined) {
+    return [
+      'was not called, because there are no credentials for it',
+      'Sign in again, or correct the user in the kubeconfig',
+    ];
+  }
   if (code === 'unauthorized' || code === 'forbidden') {
     return ['does not accept the credentials', 'Sign in again, or select another --context or --kubeconfig'];
   }

@@ -3,10 +3,12 @@ import type { RequestOptions } from 'node:https';
 import { setImmediate as yieldToCallers } from 'node:timers/promises';
 import { type HttpLibrary, KubeConfig, type RequestContext } from '@kubernetes/client-node';
 import { getField } from '../util/json.ts';
+import { waitAtMost } from '../util/timeout.ts';
 import { createBoundedHttp } from './bounded-http.ts';
 import { CallSlots, type CallSlotsState } from './call-slots.ts';
 import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
 import { Connections } from './connection-pool.ts';
+import { CredentialProgramError } from './errors.ts';
 
 /** Options of {@link loadKubeConfig}. */
 export interface KubeConfigOptions {
@@ -59,6 +61,8 @@ export class ClusterConfig extends KubeConfig {
   readonly #options: KubeConfigOptions;
   readonly #connections: Connections;
   readonly #slots: CallSlots;
+  /** The program of `user.exec` that is running. */
+  #credentialProgram: Promise<RequestOptions> | undefined;
   /** The HTTP library for the requests of this config. */
   readonly http: HttpLibrary;
 
@@ -86,8 +90,11 @@ export class ClusterConfig extends KubeConfig {
 
   /** Sets headers and connections. Called before each request. */
   override async applySecurityAuthentication(context: RequestContext): Promise<void> {
-    const options: RequestOptions = {};
-    await this.applyToHTTPSOptions(options);
+    const program = this.#findCredentialProgram();
+    const options =
+      program === undefined
+        ? await this.#readCredentials()
+        : await this.#runCredentialProgram(program, context.getSignal());
     for (const [name, value] of Object.entries(options.headers ?? {})) {
       if (value !== undefined) {
         context.setHeaderParam(name, String(value));
@@ -100,6 +107,42 @@ export class ClusterConfig extends KubeConfig {
     const { isWatch } = classifyCall(context.getHttpMethod(), context.getUrl());
     const { calls, watches } = this.#getDispatchers(options);
     context.setDispatcher(isWatch ? watches : calls);
+  }
+
+  async #readCredentials(): Promise<RequestOptions> {
+    const options: RequestOptions = {};
+    await this.applyToHTTPSOptions(options);
+    return options;
+  }
+
+  /** The program that returns the credentials of the user; undefined: none does. */
+  #findCredentialProgram(): string | undefined {
+    const user = this.getCurrentUser();
+    const exec: unknown = user?.exec ?? getField(user?.authProvider?.config, 'exec');
+    return exec === undefined ? undefined : String(getField(exec, 'command'));
+  }
+
+  /**
+   * One program runs at a time. It may wait for input that never comes, and a program for each call would be too many.
+   * @throws {CredentialProgramError}
+   */
+  async #runCredentialProgram(program: string, signal: AbortSignal | undefined): Promise<RequestOptions> {
+    this.#credentialProgram ??= this.#readCredentials().finally(() => {
+      this.#credentialProgram = undefined;
+    });
+    const { requestTimeoutMs } = this.#options;
+    const fail = () => {
+      throw new CredentialProgramError(program, `did not end within ${requestTimeoutMs / 1000} s`);
+    };
+    try {
+      return await waitAtMost(requestTimeoutMs, this.#credentialProgram, fail, { signal });
+    } catch (error) {
+      const isOwn = error instanceof CredentialProgramError || signal?.aborted === true;
+      if (isOwn || typeof getField(error, 'syscall') === 'string') {
+        throw error;
+      }
+      throw new CredentialProgramError(program, 'failed or returned no credentials');
+    }
   }
 
   /** {@link KubeConfigOptions.requestTimeoutMs}. */

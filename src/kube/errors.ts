@@ -144,6 +144,20 @@ export function createStatusError(httpStatus: number, body: unknown, operation: 
   return new KubeError({ code, operation, status: httpStatus, refusal: parseRefusal(status) });
 }
 
+/** The program of `user.exec` in the kubeconfig returned no credentials. What it printed may be secret, so it is not contained. */
+export class CredentialProgramError extends Error {
+  override readonly name = 'CredentialProgramError';
+  /** What to do. */
+  readonly advice: string;
+
+  /** @param problem what the program did, after its name */
+  constructor(program: string, problem: string) {
+    super(`${program.slice(0, 200)} ${problem}`);
+    this.advice =
+      'the program that user.exec of the kubeconfig names must return credentials, and may not ask for input; run it by hand, for example to sign in again';
+  }
+}
+
 const clientTimeoutCodes = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_HEADERS_TIMEOUT',
@@ -240,6 +254,10 @@ export function toKubeError(failure: unknown, operation: string): KubeError {
   }
   if (failure instanceof ResponseTooLargeError) {
     return new KubeError({ code: 'too-large', operation, detail: failure.message });
+  }
+  if (failure instanceof CredentialProgramError) {
+    const { message: detail, advice } = failure;
+    return new KubeError({ code: 'unauthorized', operation, detail, advice });
   }
   if (failure instanceof OverloadedError) {
     return new KubeError({ code: 'overloaded', operation });

@@ -4,6 +4,8 @@ import pTimeout from 'p-timeout';
 export interface WaitOptions {
   /** Whether the timer keeps the process alive. Default: true. */
   readonly ref?: boolean;
+  /** Aborted: rejects with its reason. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
@@ -14,9 +16,11 @@ export async function waitAtMost<T, F>(
   ms: number,
   work: Promise<T>,
   getFallback: () => F,
-  { ref = true }: WaitOptions = {},
+  { ref = true, signal }: WaitOptions = {},
 ): Promise<T | F> {
+  work.catch(() => undefined); // p-timeout does not listen if the signal is aborted already
   return await pTimeout<T, F>(work, {
+    ...(signal && { signal }),
     milliseconds: Math.max(ms, 1), // p-timeout does not accept 0, which Node's timers treat as 1
     fallback: getFallback,
     customTimers: ref ? { setTimeout, clearTimeout } : { setTimeout: setUnrefTimeout, clearTimeout },
