@@ -11,6 +11,7 @@ import { createIdentityResolver, findNeededFacts } from '../ecr/identity-rules.t
 import { createRegistryResolver } from '../ecr/registry.ts';
 import { serializeError } from '../telemetry/log-fields.ts';
 import { type Labels, parseLabelSelector } from '../util/label-selector.ts';
+import { aliasAdvice, findUndefinedAlias } from '../util/yaml-aliases.ts';
 import {
   addOutputOption,
   type CommandContext,
@@ -147,7 +148,11 @@ function parseManifest(text: string, file: string): unknown[] {
   try {
     return documents.map((document) => ('toJS' in document ? document.toJS() : undefined));
   } catch {
-    throw new ManifestError(`${source} has too many YAML aliases`);
+    const isUndefined = documents.some((one) => 'toJS' in one && findUndefinedAlias(one) !== undefined);
+    const problem = isUndefined
+      ? `a YAML alias that is not defined; ${aliasAdvice}`
+      : 'too many YAML aliases';
+    throw new ManifestError(`${source} has ${problem}`);
   }
 }
 

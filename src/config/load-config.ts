@@ -1,6 +1,7 @@
 // Parses and validates the configuration, and reports every problem at once.
 import * as v from 'valibot';
 import { type Document, parseDocument, type YAMLParseError } from 'yaml';
+import { aliasAdvice, findUndefinedAlias } from '../util/yaml-aliases.ts';
 import { findContradictions } from './contradictions.ts';
 import { findUnknownKeys, formatProblem, type Problem, toProblem } from './problems.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -66,7 +67,11 @@ function toPlainValue(document: Document, source: string): unknown {
   try {
     return document.toJS() ?? {};
   } catch {
-    // Only too many YAML aliases can fail here.
-    throw new ConfigError(source, [{ path: '', text: 'has too many YAML aliases' }]);
+    const alias = findUndefinedAlias(document);
+    const text =
+      alias === undefined
+        ? 'has too many YAML aliases'
+        : `has the YAML alias *${alias.slice(0, 100)}, which is not defined; ${aliasAdvice}`;
+    throw new ConfigError(source, [{ path: '', text }]);
   }
 }

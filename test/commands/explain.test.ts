@@ -173,6 +173,10 @@ describe('explain', () => {
     );
     const bomb = `a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\nc: [${'*b,'.repeat(200)}]`;
     await assert.rejects(explain(bomb), /has too many YAML aliases/);
+    await assert.rejects(
+      explain('kind: Pod\nmetadata: { name: *canary-5e }'),
+      /has a YAML alias that is not defined; put texts that begin with \* in quotes/,
+    );
   });
 });
 

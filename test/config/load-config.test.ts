@@ -138,6 +138,11 @@ describe('configuration', () => {
     ['webhook: 5', 'webhook must be a mapping, not 5'],
     ['registries: [a]', 'registries[0] must be a mapping, not "a"'],
     ['log: {}\n---\nlog: {}', 'is not valid YAML: more than one document at line 2, column 1'],
+    [
+      'exclude:\n  namespaces:\n    - *-test',
+      'has the YAML alias *-test, which is not defined; put texts that begin with * in quotes',
+    ],
+    [`a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\nc: [${'*b,'.repeat(200)}]`, 'has too many YAML aliases'],
     ['log: {}\nlog: {}', 'is not valid YAML: Map keys must be unique at line 2, column 1'],
   ]) {
     it(`describes what is wrong with ${JSON.stringify(yaml)} in one line`, () => {
@@ -153,6 +158,7 @@ describe('configuration', () => {
       `${long}: 1`,
       '"a\\nb": 1',
       `a: "${long}`,
+      `a: *${long}`,
       '['.repeat(20_000),
     ]) {
       for (const problem of problemsOf(yaml)) {
