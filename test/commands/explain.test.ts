@@ -177,6 +177,7 @@ describe('explain', () => {
       explain('kind: Pod\nmetadata: { name: *canary-5e }'),
       /has a YAML alias that is not defined; put texts that begin with \* in quotes/,
     );
+    await assert.rejects(explain('kind: *later\nmetadata: &later {}'), /alias that is not defined/);
   });
 });
 

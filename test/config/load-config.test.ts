@@ -142,6 +142,10 @@ describe('configuration', () => {
       'exclude:\n  namespaces:\n    - *-test',
       'has the YAML alias *-test, which is not defined; put texts that begin with * in quotes',
     ],
+    [
+      'registries: *all\nlog: &all {}',
+      'has the YAML alias *all, which is not defined; put texts that begin with * in quotes',
+    ],
     [`a: &a [x]\nb: &b [${'*a,'.repeat(200)}]\nc: [${'*b,'.repeat(200)}]`, 'has too many YAML aliases'],
     ['log: {}\nlog: {}', 'is not valid YAML: Map keys must be unique at line 2, column 1'],
   ]) {
