@@ -1,14 +1,14 @@
 // Loads the kubeconfig and configures client-node: connections, timeouts and slots.
 import type { RequestOptions } from 'node:https';
 import { setImmediate as yieldToCallers } from 'node:timers/promises';
-import { type HttpLibrary, KubeConfig, type RequestContext } from '@kubernetes/client-node';
+import { type HttpLibrary, KubeConfig, type RequestContext, type User } from '@kubernetes/client-node';
 import { getField } from '../util/json.ts';
 import { waitAtMost } from '../util/timeout.ts';
 import { createBoundedHttp } from './bounded-http.ts';
 import { CallSlots, type CallSlotsState } from './call-slots.ts';
 import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
 import { Connections } from './connection-pool.ts';
-import { CredentialProgramError } from './errors.ts';
+import { type CredentialSource, CredentialsError, toCredentialsError } from './errors.ts';
 
 /** Options of {@link loadKubeConfig}. */
 export interface KubeConfigOptions {
@@ -61,8 +61,8 @@ export class ClusterConfig extends KubeConfig {
   readonly #options: KubeConfigOptions;
   readonly #connections: Connections;
   readonly #slots: CallSlots;
-  /** The program of `user.exec` that is running. */
-  #credentialProgram: Promise<RequestOptions> | undefined;
+  /** The call of the source of credentials that is in flight. */
+  #credentials: Promise<RequestOptions> | undefined;
   /** The HTTP library for the requests of this config. */
   readonly http: HttpLibrary;
 
@@ -90,11 +90,11 @@ export class ClusterConfig extends KubeConfig {
 
   /** Sets headers and connections. Called before each request. */
   override async applySecurityAuthentication(context: RequestContext): Promise<void> {
-    const program = this.#findCredentialProgram();
+    const source = findCredentialSource(this.getCurrentUser());
     const options =
-      program === undefined
+      source === undefined
         ? await this.#readCredentials()
-        : await this.#runCredentialProgram(program, context.getSignal());
+        : await this.#waitForCredentials(source, context.getSignal());
     for (const [name, value] of Object.entries(options.headers ?? {})) {
       if (value !== undefined) {
         context.setHeaderParam(name, String(value));
@@ -109,40 +109,34 @@ export class ClusterConfig extends KubeConfig {
     context.setDispatcher(isWatch ? watches : calls);
   }
 
-  async #readCredentials(): Promise<RequestOptions> {
+  /** @throws {CredentialsError} */
+  async #readCredentials(source?: CredentialSource): Promise<RequestOptions> {
     const options: RequestOptions = {};
-    await this.applyToHTTPSOptions(options);
+    try {
+      await this.applyToHTTPSOptions(options);
+    } catch (error) {
+      throw toCredentialsError(error, source);
+    }
     return options;
   }
 
-  /** The program that returns the credentials of the user; undefined: none does. */
-  #findCredentialProgram(): string | undefined {
-    const user = this.getCurrentUser();
-    const exec: unknown = user?.exec ?? getField(user?.authProvider?.config, 'exec');
-    return exec === undefined ? undefined : String(getField(exec, 'command'));
-  }
-
   /**
-   * One program runs at a time. It may wait for input that never comes, and a program for each call would be too many.
-   * @throws {CredentialProgramError}
+   * Calls a source once at a time. A program may wait for input that never comes, and one for each call would be too many.
+   * @throws {CredentialsError}
    */
-  async #runCredentialProgram(program: string, signal: AbortSignal | undefined): Promise<RequestOptions> {
-    this.#credentialProgram ??= this.#readCredentials().finally(() => {
-      this.#credentialProgram = undefined;
+  async #waitForCredentials(
+    source: CredentialSource,
+    signal: AbortSignal | undefined,
+  ): Promise<RequestOptions> {
+    this.#credentials ??= this.#readCredentials(source).finally(() => {
+      this.#credentials = undefined;
     });
     const { requestTimeoutMs } = this.#options;
     const fail = () => {
-      throw new CredentialProgramError(program, `did not end within ${requestTimeoutMs / 1000} s`);
+      const problem = `did not end within ${requestTimeoutMs / 1000} s`;
+      throw new CredentialsError(`${source.name} ${problem}`, source.advice);
     };
-    try {
-      return await waitAtMost(requestTimeoutMs, this.#credentialProgram, fail, { signal });
-    } catch (error) {
-      const isOwn = error instanceof CredentialProgramError || signal?.aborted === true;
-      if (isOwn || typeof getField(error, 'syscall') === 'string') {
-        throw error;
-      }
-      throw new CredentialProgramError(program, 'failed or returned no credentials');
-    }
+    return await waitAtMost(requestTimeoutMs, this.#credentials, fail, { signal });
   }
 
   /** {@link KubeConfigOptions.requestTimeoutMs}. */
@@ -172,6 +166,36 @@ export class ClusterConfig extends KubeConfig {
     const tls = { ca, cert, key, rejectUnauthorized, servername };
     return this.#connections.get(tls, this.getCurrentCluster()?.proxyUrl);
   }
+}
+
+/** The auth-providers of client-node that start a program or refresh a token. Any other one reads a token file. */
+const refreshingAuthProviders = new Set(['azure', 'gcp', 'oidc']);
+
+/**
+ * Returns what is called for the credentials of a user; undefined: nothing.
+ * @throws {CredentialsError} if the user names no program
+ */
+function findCredentialSource(user: User | null): CredentialSource | undefined {
+  const exec: unknown = user?.exec ?? getField(user?.authProvider?.config, 'exec');
+  if (exec !== undefined && exec !== null) {
+    const command = getField(exec, 'command');
+    if (typeof command !== 'string' || command === '') {
+      throw new CredentialsError('user.exec of the kubeconfig names no command', 'correct the kubeconfig');
+    }
+    return {
+      name: command.slice(0, 200),
+      advice:
+        'the program that user.exec of the kubeconfig names must return credentials, and may not ask for input; run it by hand, for example to sign in again',
+    };
+  }
+  const provider = user?.authProvider?.name;
+  return provider === undefined || !refreshingAuthProviders.has(provider)
+    ? undefined
+    : {
+        name: `auth-provider ${provider} of the kubeconfig`,
+        advice:
+          'no credentials for the API server; sign in again, or use user.exec in the kubeconfig instead',
+      };
 }
 
 /** The message of the YAML parser is not repeated, because it quotes lines of the file, which may contain credentials. */

@@ -144,17 +144,23 @@ export function createStatusError(httpStatus: number, body: unknown, operation: 
   return new KubeError({ code, operation, status: httpStatus, refusal: parseRefusal(status) });
 }
 
-/** The program of `user.exec` in the kubeconfig returned no credentials. What it printed may be secret, so it is not contained. */
-export class CredentialProgramError extends Error {
-  override readonly name = 'CredentialProgramError';
+/** Where a user of the kubeconfig gets credentials other than from its own fields and files. */
+export interface CredentialSource {
+  /** As messages name it, for example its command. */
+  readonly name: string;
+  /** What to do if it returns none. */
+  readonly advice: string;
+}
+
+/** The user of the kubeconfig has no credentials. What a program or an issuer returned may be secret, so it is not contained. */
+export class CredentialsError extends Error {
+  override readonly name = 'CredentialsError';
   /** What to do. */
   readonly advice: string;
 
-  /** @param problem what the program did, after its name */
-  constructor(program: string, problem: string) {
-    super(`${program.slice(0, 200)} ${problem}`);
-    this.advice =
-      'the program that user.exec of the kubeconfig names must return credentials, and may not ask for input; run it by hand, for example to sign in again';
+  constructor(message: string, advice: string) {
+    super(message);
+    this.advice = advice;
   }
 }
 
@@ -163,9 +169,6 @@ const clientTimeoutCodes = new Set([
   'UND_ERR_HEADERS_TIMEOUT',
   'UND_ERR_BODY_TIMEOUT',
 ]);
-
-// A call reads no other files than token, CA and client certificate, and starts no other program than that of `user.exec`.
-const credentialFileCodes = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
 const untrustedAdvice =
   "the certificate of the API server is not signed by the CA in use; check certificate-authority of the kubeconfig, or the CA in the ServiceAccount's volume";
@@ -201,7 +204,7 @@ const maxCauses = 8;
 interface SystemError extends Error {
   /** Such as ECONNREFUSED or CERT_HAS_EXPIRED. It is a name and contains no data. */
   readonly code: string;
-  /** The file or the program that could not be opened. */
+  /** The file that could not be read, or the program that could not be started. */
   readonly path?: unknown;
   readonly syscall?: unknown;
 }
@@ -216,30 +219,37 @@ function findSystemError(failure: unknown, remainingCauses = maxCauses): SystemE
   return findSystemError(failure.cause, remainingCauses - 1);
 }
 
-/** Describes a file of credentials that cannot be read, or a program that cannot be started. */
-function describeCredentialError({
-  code,
-  path,
-  syscall,
-}: SystemError): Pick<KubeErrorDetails, 'detail' | 'advice'> {
-  if (typeof path !== 'string') {
-    return { detail: code };
+/**
+ * Converts what reading the credentials of a kubeconfig threw: a file that cannot be read, a program that cannot be started, or
+ * any failure of the source.
+ * @param source undefined if the credentials are in the kubeconfig and its files
+ */
+export function toCredentialsError(failure: unknown, source: CredentialSource | undefined): CredentialsError {
+  const { code, path, syscall } = findSystemError(failure) ?? {};
+  const [operation = ''] = typeof syscall === 'string' ? syscall.split(' ', 1) : [];
+  const subject = typeof path === 'string' ? ` ${path.slice(0, 200)}` : '';
+  if (operation.startsWith('spawn')) {
+    return new CredentialsError(
+      `${code}${subject || ` ${source?.name}`}`,
+      'the program that user.exec of the kubeconfig names cannot be started; install it, or add it to PATH',
+    );
   }
-  const isProgram = typeof syscall === 'string' && syscall.startsWith('spawn');
-  return {
-    detail: `${code} ${path.slice(0, 200)}`,
-    advice: isProgram
-      ? 'the program that user.exec of the kubeconfig names cannot be started; install it, or add it to PATH'
-      : 'the file cannot be read; check the kubeconfig, or the ServiceAccount token that is mounted into the pod',
-  };
+  if (fileOperations.has(operation)) {
+    return new CredentialsError(
+      `${code}${subject}`,
+      'the file cannot be read; check the kubeconfig, or the ServiceAccount token that is mounted into the pod',
+    );
+  }
+  return source === undefined
+    ? new CredentialsError('no credentials', 'the user of the kubeconfig cannot be used; correct it')
+    : new CredentialsError(`${source.name} failed or returned no credentials`, source.advice);
 }
+
+const fileOperations = new Set(['open', 'read', 'fstat']);
 
 function classifySystemCode(code: string | undefined): KubeErrorCode {
   if (code === undefined) {
     return 'unknown';
-  }
-  if (credentialFileCodes.has(code)) {
-    return 'unauthorized';
   }
   return clientTimeoutCodes.has(code) ? 'timeout' : 'network';
 }
@@ -255,7 +265,7 @@ export function toKubeError(failure: unknown, operation: string): KubeError {
   if (failure instanceof ResponseTooLargeError) {
     return new KubeError({ code: 'too-large', operation, detail: failure.message });
   }
-  if (failure instanceof CredentialProgramError) {
+  if (failure instanceof CredentialsError) {
     const { message: detail, advice } = failure;
     return new KubeError({ code: 'unauthorized', operation, detail, advice });
   }
@@ -270,9 +280,6 @@ export function toKubeError(failure: unknown, operation: string): KubeError {
   }
   const systemError = findSystemError(failure);
   const code = classifySystemCode(systemError?.code);
-  if (systemError !== undefined && code === 'unauthorized') {
-    return new KubeError({ code, operation, ...describeCredentialError(systemError) });
-  }
   const detail = systemError?.code;
   return new KubeError({ code, operation, detail, advice: adviceBySystemCode.get(detail ?? '') });
 }

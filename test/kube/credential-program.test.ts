@@ -1,4 +1,4 @@
-// Tests kubeconfigs whose credentials come from a program (user.exec) that fails, hangs or returns none.
+// Tests kubeconfigs whose credentials come from a program (user.exec), an auth-provider or a file, and which return none.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,20 +22,23 @@ describe('the program that returns the credentials of a kubeconfig', () => {
   after(() => rm(folder, { recursive: true }));
 
   /** Writes a kubeconfig for a port on which nothing listens. */
-  const writeKubeconfig = async (script: string): Promise<string> => {
-    const exec = { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] };
+  const writeKubeconfig = async (user: object): Promise<string> => {
     const path = join(folder, 'kubeconfig.yaml');
     const kubeconfig = {
       ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'x' },
       clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:1' } }],
-      users: [{ name: 'u', user: { exec } }],
+      users: [{ name: 'u', user }],
       contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
     };
     await writeFile(path, JSON.stringify(kubeconfig));
     return path;
   };
-  const load = async (script: string, requestTimeoutMs = 60_000) =>
-    loadKubeConfig({ kubeconfigPath: await writeKubeconfig(script), requestTimeoutMs, userAgent: 'test' });
+  const runs = (script: string) => ({
+    exec: { apiVersion: 'client.authentication.k8s.io/v1', command: 'sh', args: ['-c', script] },
+  });
+  const loadUser = async (user: object, requestTimeoutMs = 60_000) =>
+    loadKubeConfig({ kubeconfigPath: await writeKubeconfig(user), requestTimeoutMs, userAgent: 'test' });
+  const load = (script: string, requestTimeoutMs?: number) => loadUser(runs(script), requestTimeoutMs);
   const errorOf = async (
     config: Awaited<ReturnType<typeof load>>,
     signal = new AbortController().signal,
@@ -66,6 +69,13 @@ describe('the program that returns the credentials of a kubeconfig', () => {
     });
   }
 
+  it('is reported if user.exec names none', async () => {
+    const config = await loadUser({ exec: { apiVersion: 'client.authentication.k8s.io/v1' } });
+    const error = await errorOf(config);
+    assert.match(error.message, /\(unauthorized, user\.exec of the kubeconfig names no command\)/);
+    await config.close();
+  });
+
   it('is named if it does not end, and is not started by each call', async () => {
     const starts = join(folder, 'starts');
     const config = await load(`echo x >> ${starts}; sleep 2`, 200);
@@ -86,7 +96,7 @@ describe('the program that returns the credentials of a kubeconfig', () => {
 
   it('does not keep a command that is interrupted', async () => {
     const started = join(folder, 'started');
-    const kubeconfig = await writeKubeconfig(`echo x > ${started}; exec sleep 60`);
+    const kubeconfig = await writeKubeconfig(runs(`echo x > ${started}; exec sleep 60`));
     const env = { PATH: process.env['PATH'], HOME: folder, KUBECONFIG: kubeconfig };
     const command = spawn(process.execPath, [mainFile, 'status'], { env, stdio: 'ignore' });
     await eventually('the program runs', () => readFile(started, 'utf8').catch(() => undefined), 60_000);
@@ -94,4 +104,63 @@ describe('the program that returns the credentials of a kubeconfig', () => {
     const [code] = await once(command, 'exit', { signal: AbortSignal.timeout(30_000) });
     assert.equal(code, 130);
   });
+
+  const provider = (name: string, config: object) => ({ 'auth-provider': { name, config } });
+  const jwt = ['{}', '{"exp":1}', 'x'].map((part) => Buffer.from(part).toString('base64url')).join('.');
+  const oidc = (issuer: string) =>
+    provider('oidc', {
+      ...{ 'id-token': jwt, 'client-id': 'c', 'refresh-token': 'canary-7d1f', 'idp-issuer-url': issuer },
+    });
+
+  for (const [name, getUser, expected] of [
+    [
+      'an auth-provider without a token',
+      () => provider('gcp', {}),
+      /unauthorized, auth-provider gcp of .* failed or returned no credentials\)/,
+    ],
+    [
+      'an auth-provider whose program fails',
+      () => provider('azure', { 'cmd-path': '/bin/false', 'cmd-args': 'canary-7d1f' }),
+      /unauthorized, auth-provider azure of the kubeconfig failed or returned no credentials\): .*sign in again/,
+    ],
+    [
+      'a token of OpenID Connect that is none',
+      () => provider('oidc', { 'id-token': 'canary-7d1f.b.c' }),
+      /unauthorized, auth-provider oidc of the kubeconfig failed or returned no credentials\)/,
+    ],
+    [
+      'an expired token of OpenID Connect',
+      () => oidc('https://127.0.0.1:2'),
+      /unauthorized, auth-provider oidc of the kubeconfig failed or returned no credentials\): .*sign in again/,
+    ],
+    [
+      'a token file that is a folder',
+      () => provider('x', { tokenFile: folder }),
+      /unauthorized, EISDIR\): the file cannot be read/,
+    ],
+    [
+      'a client certificate that is a folder',
+      () => ({ 'client-certificate': folder }),
+      /unauthorized, EISDIR\): the file cannot be read/,
+    ],
+    [
+      'a token file in a file',
+      () => provider('x', { tokenFile: join(folder, 'kubeconfig.yaml', 'x') }),
+      /unauthorized, ENOTDIR .*kubeconfig\.yaml\/x\): the file cannot be read/,
+    ],
+    [
+      'a program in a file',
+      () => ({ exec: { command: join(folder, 'kubeconfig.yaml', 'x') } }),
+      /unauthorized, ENOTDIR .*kubeconfig\.yaml\/x\): the program .* cannot be started/,
+    ],
+  ] as const) {
+    it(`is not confused with the API server: ${name}`, async () => {
+      const config = await loadUser(getUser());
+      const error = await errorOf(config);
+      assert.equal(error.code, 'unauthorized');
+      assert.match(error.message, expected);
+      assert.doesNotMatch(error.message, /canary/);
+      await config.close();
+    });
+  }
 });

@@ -1,7 +1,7 @@
 // Tests which KubeError results from each status and each failed call.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
+import { createStatusError, KubeError, toCredentialsError, toKubeError } from '../../src/kube/errors.ts';
 import { apiServerBackoff, backoffMs } from '../../src/util/backoff.ts';
 
 const canaryText = 'c2VjcmV0LWNhbmFyeQ==';
@@ -98,8 +98,6 @@ describe('the error of a failed call', () => {
     assert.equal(toKubeError(new DOMException(canaryText, 'TimeoutError'), operation).code, 'timeout');
     assert.equal(toKubeError(fetchFailed('UND_ERR_CONNECT_TIMEOUT'), operation).code, 'timeout');
     assert.equal(toKubeError(fetchFailed('ECONNREFUSED'), operation).code, 'network');
-    const noToken = Object.assign(new Error(), { code: 'ENOENT' });
-    assert.equal(toKubeError(noToken, operation).code, 'unauthorized', 'the token file is missing');
     assert.match(
       toKubeError(fetchFailed('CERT_HAS_EXPIRED'), operation).message,
       /network, CERT_HAS_EXPIRED/,
@@ -128,10 +126,12 @@ describe('the error of a failed call', () => {
 
   it('names the file that cannot be read, and the program that cannot be started', () => {
     const missing = { code: 'ENOENT', path: '/run/secrets/token', syscall: 'open' };
-    const file = toKubeError(Object.assign(new Error(canaryText), missing), operation);
+    const describe = (failure: object) =>
+      toKubeError(toCredentialsError(Object.assign(new Error(canaryText), failure), undefined), operation);
+    const file = describe(missing);
     assert.match(file.message, /\(unauthorized, ENOENT \/run\/secrets\/token\): the file cannot be read/);
     const program = { code: 'ENOENT', path: 'kubelogin', syscall: 'spawn kubelogin' };
-    const plugin = toKubeError(Object.assign(new Error(canaryText), program), operation);
+    const plugin = describe(program);
     assert.match(plugin.message, /ENOENT kubelogin\): the program that user\.exec .* cannot be started/);
   });
 
