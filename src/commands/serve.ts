@@ -45,7 +45,8 @@ export const serveCommand = defineCommand<ServeOptions>({
 /** Builds and starts everything, and shuts down on a signal. */
 async function serve(config: Config, environment: NodeJS.ProcessEnv): Promise<void> {
   if (causeUnboundedIdentities(config.registries)) {
-    // Each renewal needs a client of AWS for itself. With 10,000 namespaces, this takes 25 MB less and half more CPU (docs/performance.md).
+    // Each renewal needs a client of AWS for itself. With 10,000 namespaces, this takes 25 MB less memory, and half more CPU time
+    // for a renewal (docs/performance.md).
     setFlagsFromString('--memory-saver-mode');
   }
   const { log, output } = createStandardLog(config.log.level);
