@@ -1,14 +1,19 @@
 // Loads the kubeconfig and configures client-node: connections, timeouts and slots.
 import type { RequestOptions } from 'node:https';
 import { setImmediate as yieldToCallers } from 'node:timers/promises';
-import { type HttpLibrary, KubeConfig, type RequestContext, type User } from '@kubernetes/client-node';
+import { type HttpLibrary, KubeConfig, type RequestContext } from '@kubernetes/client-node';
 import { getField } from '../util/json.ts';
 import { waitAtMost } from '../util/timeout.ts';
 import { createBoundedHttp } from './bounded-http.ts';
 import { CallSlots, type CallSlotsState } from './call-slots.ts';
 import { classifyCall, defaultWriteTimeoutMs } from './call-timeouts.ts';
 import { Connections } from './connection-pool.ts';
-import { type CredentialSource, CredentialsError, toCredentialsError } from './errors.ts';
+import {
+  type CredentialSource,
+  CredentialsError,
+  findCredentialSource,
+  toCredentialsError,
+} from './credentials.ts';
 
 /** Options of {@link loadKubeConfig}. */
 export interface KubeConfigOptions {
@@ -166,36 +171,6 @@ export class ClusterConfig extends KubeConfig {
     const tls = { ca, cert, key, rejectUnauthorized, servername };
     return this.#connections.get(tls, this.getCurrentCluster()?.proxyUrl);
   }
-}
-
-/** The auth-providers of client-node that start a program or refresh a token. Any other one reads a token file. */
-const refreshingAuthProviders = new Set(['azure', 'gcp', 'oidc']);
-
-/**
- * Returns what is called for the credentials of a user; undefined: nothing.
- * @throws {CredentialsError} if the user names no program
- */
-function findCredentialSource(user: User | null): CredentialSource | undefined {
-  const exec: unknown = user?.exec ?? getField(user?.authProvider?.config, 'exec');
-  if (exec !== undefined && exec !== null) {
-    const command = getField(exec, 'command');
-    if (typeof command !== 'string' || command === '') {
-      throw new CredentialsError('user.exec of the kubeconfig names no command', 'correct the kubeconfig');
-    }
-    return {
-      name: command.slice(0, 200),
-      advice:
-        'the program that user.exec of the kubeconfig names must return credentials, and may not ask for input; run it by hand, for example to sign in again',
-    };
-  }
-  const provider = user?.authProvider?.name;
-  return provider === undefined || !refreshingAuthProviders.has(provider)
-    ? undefined
-    : {
-        name: `auth-provider ${provider} of the kubeconfig`,
-        advice:
-          'no credentials for the API server; sign in again, or use user.exec in the kubeconfig instead',
-      };
 }
 
 /** The message of the YAML parser is not repeated, because it quotes lines of the file, which may contain credentials. */

@@ -2,7 +2,9 @@
 import { parseStatus, type Status } from './api-status.ts';
 import { ResponseTooLargeError } from './bounded-http.ts';
 import { OverloadedError } from './call-slots.ts';
+import { CredentialsError } from './credentials.ts';
 import { parseRefusal, type Refusal } from './refusal.ts';
+import { findSystemError } from './system-error.ts';
 
 /** The kind of a failed call to the API server. Code decides on this, never on a message. */
 export type KubeErrorCode =
@@ -144,26 +146,6 @@ export function createStatusError(httpStatus: number, body: unknown, operation: 
   return new KubeError({ code, operation, status: httpStatus, refusal: parseRefusal(status) });
 }
 
-/** Where a user of the kubeconfig gets credentials other than from its own fields and files. */
-export interface CredentialSource {
-  /** As messages name it, for example its command. */
-  readonly name: string;
-  /** What to do if it returns none. */
-  readonly advice: string;
-}
-
-/** The user of the kubeconfig has no credentials. What a program or an issuer returned may be secret, so it is not contained. */
-export class CredentialsError extends Error {
-  override readonly name = 'CredentialsError';
-  /** What to do. */
-  readonly advice: string;
-
-  constructor(message: string, advice: string) {
-    super(message);
-    this.advice = advice;
-  }
-}
-
 const clientTimeoutCodes = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_HEADERS_TIMEOUT',
@@ -196,56 +178,6 @@ const adviceBySystemCode: ReadonlyMap<string, string> = new Map([
     'nothing listens at the address of the API server; check the address, and whether it runs',
   ],
 ]);
-
-/** Maximum depth of `cause`. Errors are wrapped two or three times; a longer chain is circular. */
-const maxCauses = 8;
-
-/** A system or TLS error. */
-interface SystemError extends Error {
-  /** Such as ECONNREFUSED or CERT_HAS_EXPIRED. It is a name and contains no data. */
-  readonly code: string;
-  /** The file that could not be read, or the program that could not be started. */
-  readonly path?: unknown;
-  readonly syscall?: unknown;
-}
-
-function findSystemError(failure: unknown, remainingCauses = maxCauses): SystemError | undefined {
-  if (!(failure instanceof Error) || remainingCauses === 0) {
-    return undefined;
-  }
-  if ('code' in failure && typeof failure.code === 'string' && /^[A-Z][A-Z0-9_]{1,60}$/.test(failure.code)) {
-    return failure as SystemError;
-  }
-  return findSystemError(failure.cause, remainingCauses - 1);
-}
-
-/**
- * Converts what reading the credentials of a kubeconfig threw: a file that cannot be read, a program that cannot be started, or
- * any failure of the source.
- * @param source undefined if the credentials are in the kubeconfig and its files
- */
-export function toCredentialsError(failure: unknown, source: CredentialSource | undefined): CredentialsError {
-  const { code, path, syscall } = findSystemError(failure) ?? {};
-  const [operation = ''] = typeof syscall === 'string' ? syscall.split(' ', 1) : [];
-  const subject = typeof path === 'string' ? ` ${path.slice(0, 200)}` : '';
-  if (operation.startsWith('spawn')) {
-    return new CredentialsError(
-      `${code}${subject || ` ${source?.name}`}`,
-      'the program that user.exec of the kubeconfig names cannot be started; install it, or add it to PATH',
-    );
-  }
-  if (fileOperations.has(operation)) {
-    return new CredentialsError(
-      `${code}${subject}`,
-      'the file cannot be read; check the kubeconfig, or the ServiceAccount token that is mounted into the pod',
-    );
-  }
-  return source === undefined
-    ? new CredentialsError('no credentials', 'the user of the kubeconfig cannot be used; correct it')
-    : new CredentialsError(`${source.name} failed or returned no credentials`, source.advice);
-}
-
-const fileOperations = new Set(['open', 'read', 'fstat']);
 
 function classifySystemCode(code: string | undefined): KubeErrorCode {
   if (code === undefined) {

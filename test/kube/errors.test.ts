@@ -1,7 +1,8 @@
 // Tests which KubeError results from each status and each failed call.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createStatusError, KubeError, toCredentialsError, toKubeError } from '../../src/kube/errors.ts';
+import { toCredentialsError } from '../../src/kube/credentials.ts';
+import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
 import { apiServerBackoff, backoffMs } from '../../src/util/backoff.ts';
 
 const canaryText = 'c2VjcmV0LWNhbmFyeQ==';
@@ -128,6 +129,7 @@ describe('the error of a failed call', () => {
     const missing = { code: 'ENOENT', path: '/run/secrets/token', syscall: 'open' };
     const describe = (failure: object) =>
       toKubeError(toCredentialsError(Object.assign(new Error(canaryText), failure), undefined), operation);
+    assert.equal(describe({ code: 'ENOENT' }).code, 'unauthorized', 'the token file is missing');
     const file = describe(missing);
     assert.match(file.message, /\(unauthorized, ENOENT \/run\/secrets\/token\): the file cannot be read/);
     const program = { code: 'ENOENT', path: 'kubelogin', syscall: 'spawn kubelogin' };
