@@ -79,6 +79,9 @@ interface IdentityTemplate {
   /** A hash of the template, the same in every process. */
   readonly digest: string;
   readonly placeholders: readonly Placeholder[];
+  /** As for an {@link Identity}. */
+  readonly isNamespaced: boolean;
+  readonly isUnbounded: boolean;
   /** The identity, if it is the same for all namespaces and registries. */
   readonly constant: Identity | undefined;
 }
@@ -129,7 +132,7 @@ export function findNeededFacts(rules: readonly IdentityRule[]): NeededFacts {
 
 /** Whether users can cause any number of identities: one for each namespace or account that they name. */
 export function causeUnboundedIdentities(rules: readonly IdentityRule[]): boolean {
-  return rules.some((rule) => rule.access !== 'deny' && (dependsOnNamespace(rule) || dependsOnAccount(rule)));
+  return rules.some((rule) => rule.access !== 'deny' && isUnbounded(rule));
 }
 
 /**
@@ -224,6 +227,10 @@ function dependsOnNamespace(rule: IdentityRule): boolean {
   return rule.webIdentity !== undefined || findRulePlaceholders(rule).includes('namespace');
 }
 
+function isUnbounded(rule: IdentityRule): boolean {
+  return dependsOnNamespace(rule) || dependsOnAccount(rule);
+}
+
 function findRulePlaceholders({
   roleArn,
   sessionName,
@@ -237,7 +244,11 @@ function findRulePlaceholders({
 function createTemplate(rule: IdentityRule, index: number, text: string): IdentityTemplate {
   const { roleArn, webIdentity, credentials } = rule;
   const placeholders = findRulePlaceholders(rule);
-  const template = { index, rule, digest: hash64(text), placeholders, constant: undefined };
+  const template = {
+    ...{ index, rule, digest: hash64(text), placeholders, constant: undefined },
+    isNamespaced: dependsOnNamespace(rule),
+    isUnbounded: isUnbounded(rule),
+  };
   if (roleArn === undefined && webIdentity === undefined && credentials === undefined) {
     return { ...template, constant: defaultIdentity };
   }
@@ -368,12 +379,11 @@ class RuleIdentity implements Identity {
   }
 
   get isNamespaced(): boolean {
-    const { placeholders, rule } = this.#template;
-    return placeholders.includes('namespace') || rule.webIdentity !== undefined;
+    return this.#template.isNamespaced;
   }
 
   get isUnbounded(): boolean {
-    return this.isNamespaced || this.#template.placeholders.includes('account');
+    return this.#template.isUnbounded;
   }
 
   get rule(): string {
