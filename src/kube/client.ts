@@ -133,6 +133,7 @@ export class ClusterConfig extends KubeConfig {
     source: CredentialSource,
     signal: AbortSignal | undefined,
   ): Promise<RequestOptions> {
+    signal?.throwIfAborted();
     this.#credentials ??= this.#readCredentials(source).finally(() => {
       this.#credentials = undefined;
     });

@@ -4,7 +4,7 @@ import pTimeout from 'p-timeout';
 export interface WaitOptions {
   /** Whether the timer keeps the process alive. Default: true. */
   readonly ref?: boolean;
-  /** Aborted: rejects with its reason. */
+  /** Aborted later: rejects with its reason. It must not be aborted yet, because a rejection of the work would then be unhandled. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -18,7 +18,6 @@ export async function waitAtMost<T, F>(
   getFallback: () => F,
   { ref = true, signal }: WaitOptions = {},
 ): Promise<T | F> {
-  work.catch(() => undefined); // p-timeout does not listen if the signal is aborted already
   return await pTimeout<T, F>(work, {
     ...(signal && { signal }),
     milliseconds: Math.max(ms, 1), // p-timeout does not accept 0, which Node's timers treat as 1
