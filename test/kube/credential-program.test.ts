@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { loadKubeConfig } from '../../src/kube/client.ts';
 import { KubeError } from '../../src/kube/errors.ts';
 import { listNamespaces } from '../../src/kube/namespaces.ts';
+import { buildKubeconfig } from '../cluster/kubeconfig.ts';
 import { eventually } from '../support/eventually.ts';
 
 const mainFile = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
@@ -24,13 +25,8 @@ describe('the program that returns the credentials of a kubeconfig', () => {
   /** Writes a kubeconfig for a port on which nothing listens. */
   const writeKubeconfig = async (user: object): Promise<string> => {
     const path = join(folder, 'kubeconfig.yaml');
-    const kubeconfig = {
-      ...{ apiVersion: 'v1', kind: 'Config', 'current-context': 'x' },
-      clusters: [{ name: 'c', cluster: { server: 'http://127.0.0.1:1' } }],
-      users: [{ name: 'u', user }],
-      contexts: [{ name: 'x', context: { cluster: 'c', user: 'u' } }],
-    };
-    await writeFile(path, JSON.stringify(kubeconfig));
+    const kubeconfig = buildKubeconfig({ url: 'http://127.0.0.1:1', caPem: undefined }, 'u', '');
+    await writeFile(path, JSON.stringify({ ...kubeconfig, users: [{ name: 'u', user }] }));
     return path;
   };
   const runs = (script: string) => ({
