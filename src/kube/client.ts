@@ -13,7 +13,7 @@ import {
   CredentialsError,
   findCredentialSource,
   toCredentialsError,
-} from './credentials.ts';
+} from './kubeconfig-credentials.ts';
 
 /** Options of {@link loadKubeConfig}. */
 export interface KubeConfigOptions {

@@ -2,7 +2,7 @@
 import { parseStatus, type Status } from './api-status.ts';
 import { ResponseTooLargeError } from './bounded-http.ts';
 import { OverloadedError } from './call-slots.ts';
-import { CredentialsError } from './credentials.ts';
+import { CredentialsError } from './kubeconfig-credentials.ts';
 import { parseRefusal, type Refusal } from './refusal.ts';
 import { findSystemError } from './system-error.ts';
 

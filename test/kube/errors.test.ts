@@ -1,8 +1,8 @@
 // Tests which KubeError results from each status and each failed call.
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { toCredentialsError } from '../../src/kube/credentials.ts';
 import { createStatusError, KubeError, toKubeError } from '../../src/kube/errors.ts';
+import { toCredentialsError } from '../../src/kube/kubeconfig-credentials.ts';
 import { apiServerBackoff, backoffMs } from '../../src/util/backoff.ts';
 
 const canaryText = 'c2VjcmV0LWNhbmFyeQ==';
